@@ -73,8 +73,8 @@ def next_events(order: Order) -> Sequence[Event]:
         return [ReleaseHold(hold=hold, note="checked by phone") for hold in sorted(order.state.holds)]
     match order.stage:
         case Stage.VERIFIED:
-            progress = order.state
-            due = [Authorize(amount=progress.due)] if progress.due > progress.authorized else []
+            state = order.state
+            due = [Authorize(amount=state.due)] if state.due > state.authorized else []
             return [*due, Confirm()]
         case Stage.CONFIRMED | Stage.FULFILLING:
             return _in_the_warehouse(order)
@@ -154,10 +154,10 @@ def _on_the_road(order: Order) -> Sequence[Event]:
 
 
 def _to_be_paid(order: Order) -> Sequence[Event]:
-    progress = order.state
+    state = order.state
     open_amounts = (
-        (Action.INVOICE, progress.due - progress.invoiced),
-        (Action.CAPTURE, progress.due - progress.net),
+        (Action.INVOICE, state.due - state.invoiced),
+        (Action.CAPTURE, state.due - state.net),
     )
     return [make_event(action, amount=amount) for action, amount in open_amounts if amount > 0]
 

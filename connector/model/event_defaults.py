@@ -41,59 +41,59 @@ _LINES: Mapping[Action, Callable[[LineState, Decimal], Decimal]] = {
 """How much of a line an action can concern; `packed` is what of it is in a parcel that has not left."""
 
 
-def with_defaults(progress: OrderState, event: Event) -> Event:
+def with_defaults(state: OrderState, event: Event) -> Event:
     """`event` with the lines or the amount that it leaves out; CommandError where nothing is left for it."""
-    check(progress, event)
+    check(state, event)
     match event:
         case IssueInvoice() | Authorize() | Capture() | Refund():
-            return event if event.amount is not None else replace(event, amount=_amount(progress, event))
+            return event if event.amount is not None else replace(event, amount=_amount(state, event))
         case ReceiveReturn():
-            return event if event.lines else replace(event, lines=_coming(progress, event))
-        case Ship() if event.shipment is not None or _waits(progress):
+            return event if event.lines else replace(event, lines=_coming(state, event))
+        case Ship() if event.shipment is not None or _waits(state):
             return event
         case Deallocate() | Pick() | Pack() | Ship() | Cancel() | RequestReturn():
-            return event if event.lines else replace(event, lines=_lines(progress, event))
+            return event if event.lines else replace(event, lines=_lines(state, event))
         case _:
             return event
 
 
-def _waits(progress: OrderState) -> bool:
+def _waits(state: OrderState) -> bool:
     """Whether a shipment waits to be handed over."""
-    return any(item.status in IN_HOUSE for item in progress.shipments.values())
+    return any(item.status in IN_HOUSE for item in state.shipments.values())
 
 
-def _amount(progress: OrderState, event: IssueInvoice | Authorize | Capture | Refund) -> Decimal:
+def _amount(state: OrderState, event: IssueInvoice | Authorize | Capture | Refund) -> Decimal:
     match event:
         case IssueInvoice():
-            amount = progress.due - progress.invoiced
+            amount = state.due - state.invoiced
         case Authorize():
-            amount = progress.due - progress.authorized
+            amount = state.due - state.authorized
         case Capture():
-            amount = progress.due - progress.net
+            amount = state.due - state.net
         case Refund():
-            amount = progress.net - progress.due
+            amount = state.net - state.due
         case _:
             assert_never(event)
     if amount <= 0:
         what = "owes nothing back" if isinstance(event, Refund) else f"has nothing left to {event.action}"
-        raise rejection(progress, event, "amount", what, "Name an amount, if it is to be all the same.", "amount")
+        raise rejection(state, event, "amount", what, "Name an amount, if it is to be all the same.", "amount")
     return amount
 
 
-def _lines(progress: OrderState, event: Event) -> Mapping[int, Decimal]:
+def _lines(state: OrderState, event: Event) -> Mapping[int, Decimal]:
     most = _LINES[event.action]
-    lines = {number: most(line, progress.packed(number)) for number, line in progress.lines.items()}
+    lines = {number: most(line, state.packed(number)) for number, line in state.lines.items()}
     if not any(quantity > 0 for quantity in lines.values()):
         what = f"has nothing left to {event.action.words}"
-        raise rejection(progress, event, "lines", what, rule="quantity")
+        raise rejection(state, event, "lines", what, rule="quantity")
     return {number: quantity for number, quantity in lines.items() if quantity > 0}
 
 
-def _coming(progress: OrderState, event: ReceiveReturn) -> Mapping[int, Decimal]:
+def _coming(state: OrderState, event: ReceiveReturn) -> Mapping[int, Decimal]:
     """What is still to come with the return that is meant, if that is clear."""
     open_ones = [
         item
-        for number, item in progress.returns.items()
+        for number, item in state.returns.items()
         if item.status in {ReturnStatus.APPROVED, ReturnStatus.RECEIVED} and event.return_number in {None, number}
     ]
     if len(open_ones) != 1:

@@ -16,49 +16,49 @@ from connector.model.shipments import IN_HOUSE, ON_THE_WAY, ZERO, Shipment, Ship
 ShippingEvent = Unpack | Label | Ship | Track | Deliver
 
 
-def dispatched(progress: OrderState, event: ShipmentEvent) -> OrderState:
+def dispatched(state: OrderState, event: ShipmentEvent) -> OrderState:
     match event:
         case Pack():
-            return _packed(progress, event)
+            return _packed(state, event)
         case Unpack():
-            return _unpacked(progress, event)
+            return _unpacked(state, event)
         case Label():
-            return _labeled(progress, event)
+            return _labeled(state, event)
         case Ship():
-            return _shipped(progress, event)
+            return _shipped(state, event)
         case Track():
-            return _tracked(progress, event)
+            return _tracked(state, event)
         case Deliver():
-            return _delivered(progress, event)
+            return _delivered(state, event)
         case _:
             assert_never(event)
 
 
-def _packed(progress: OrderState, event: Pack) -> OrderState:
-    return _with(progress, _new(progress, event))
+def _packed(state: OrderState, event: Pack) -> OrderState:
+    return _with(state, _new(state, event))
 
 
-def _unpacked(progress: OrderState, event: Unpack) -> OrderState:
-    return _with(progress, replace(_one(progress, event, IN_HOUSE), status=ShipmentStatus.VOID))
+def _unpacked(state: OrderState, event: Unpack) -> OrderState:
+    return _with(state, replace(_one(state, event, IN_HOUSE), status=ShipmentStatus.VOID))
 
 
-def _labeled(progress: OrderState, event: Label) -> OrderState:
+def _labeled(state: OrderState, event: Label) -> OrderState:
     if not event.carrier or not event.tracking_number:
         place = "tracking_number" if event.carrier else "carrier"
-        raise rejection(progress, event, place, f"got no {place.replace('_', ' ')}", "A label needs both.")
-    parcel = _one(progress, event, IN_HOUSE)
+        raise rejection(state, event, place, f"got no {place.replace('_', ' ')}", "A label needs both.")
+    parcel = _one(state, event, IN_HOUSE)
     return _with(
-        progress,
+        state,
         replace(parcel, status=ShipmentStatus.LABELED, carrier=event.carrier, tracking_number=event.tracking_number),
     )
 
 
-def _shipped(progress: OrderState, event: Ship) -> OrderState:
+def _shipped(state: OrderState, event: Ship) -> OrderState:
     """A packed shipment leaves; or, where `lines` are named, they are packed and leave at once."""
     if event.lines and event.shipment is not None:
         what = f"names lines and shipment {event.shipment}"
-        raise rejection(progress, event, "shipment", what, "Name one of them: lines are packed as a new shipment.")
-    parcel = _new(progress, event) if event.lines else _one(progress, event, IN_HOUSE)
+        raise rejection(state, event, "shipment", what, "Name one of them: lines are packed as a new shipment.")
+    parcel = _new(state, event) if event.lines else _one(state, event, IN_HOUSE)
     parcel = replace(
         parcel,
         status=ShipmentStatus.IN_TRANSIT,
@@ -66,8 +66,8 @@ def _shipped(progress: OrderState, event: Ship) -> OrderState:
         tracking_number=event.tracking_number or parcel.tracking_number,
         shipped_on=event.on,
     )
-    lines = _raise(progress.lines, "shipped", parcel.lines)
-    after = _with(replace(progress, lines=lines), parcel)
+    lines = _raise(state.lines, "shipped", parcel.lines)
+    after = _with(replace(state, lines=lines), parcel)
     if after.header.ship_complete:
         _check_complete(after, event)
     latest = max((item for item in after.shipments.values() if item.shipped_on), key=_number, default=parcel)
@@ -80,13 +80,13 @@ def _number(parcel: Shipment) -> int:
     return parcel.number
 
 
-def _check_complete(progress: OrderState, event: Event) -> None:
-    for number, line in progress.lines.items():
-        missing = line.wanted - line.shipped - progress.packed(number)
+def _check_complete(state: OrderState, event: Event) -> None:
+    for number, line in state.lines.items():
+        missing = line.wanted - line.shipped - state.packed(number)
         if missing > 0:
             what = f"is to leave complete, and {plain(missing)} of line {number} is not packed"
             hint = "Pack the rest first, cancel it, or change ship_complete."
-            raise rejection(progress, event, "ship_complete", what, hint, "complete")
+            raise rejection(state, event, "ship_complete", what, hint, "complete")
 
 
 def is_news(parcel: Shipment, status: ShipmentStatus) -> bool:
@@ -98,21 +98,21 @@ def is_news(parcel: Shipment, status: ShipmentStatus) -> bool:
     return _COURSE[status] > _COURSE.get(parcel.status, 0)
 
 
-def _tracked(progress: OrderState, event: Track) -> OrderState:
+def _tracked(state: OrderState, event: Track) -> OrderState:
     """What the carrier says: still on its way, somehow, or there."""
     if event.status is ShipmentStatus.DELIVERED:
-        return _delivered(progress, event)
+        return _delivered(state, event)
     if event.status not in ON_THE_WAY:
         names = one_of(sorted([*ON_THE_WAY, ShipmentStatus.DELIVERED]))
-        raise rejection(progress, event, "status", f"got the status {event.status}", f"A carrier says {names}.")
-    return _with(progress, replace(_one(progress, event, ON_THE_WAY), status=event.status))
+        raise rejection(state, event, "status", f"got the status {event.status}", f"A carrier says {names}.")
+    return _with(state, replace(_one(state, event, ON_THE_WAY), status=event.status))
 
 
-def _delivered(progress: OrderState, event: Track | Deliver) -> OrderState:
-    parcel = _one(progress, event, ON_THE_WAY)
-    lines = _raise(progress.lines, "delivered", parcel.lines)
+def _delivered(state: OrderState, event: Track | Deliver) -> OrderState:
+    parcel = _one(state, event, ON_THE_WAY)
+    lines = _raise(state.lines, "delivered", parcel.lines)
     parcel = replace(parcel, status=ShipmentStatus.DELIVERED, delivered_on=event.on)
-    return _with(replace(progress, lines=lines), parcel)
+    return _with(replace(state, lines=lines), parcel)
 
 
 _COURSE: Mapping[ShipmentStatus, int] = {
@@ -124,15 +124,15 @@ _COURSE: Mapping[ShipmentStatus, int] = {
 """What a carrier says, in the order in which it comes true."""
 
 
-def _new(progress: OrderState, event: Pack | Ship) -> Shipment:
+def _new(state: OrderState, event: Pack | Ship) -> Shipment:
     lines = {}
-    for number, quantity in quantities(progress, event):
-        line = progress.lines[number]
-        taken = line.shipped + progress.packed(number)
-        raised(progress, event, number, taken, quantity, line.picked, "is picked and neither packed nor shipped")
+    for number, quantity in quantities(state, event):
+        line = state.lines[number]
+        taken = line.shipped + state.packed(number)
+        raised(state, event, number, taken, quantity, line.picked, "is picked and neither packed nor shipped")
         lines[number] = quantity
     return Shipment(
-        number=len(progress.shipments) + 1,
+        number=len(state.shipments) + 1,
         lines=lines,
         warehouse=event.warehouse,
         carrier=event.carrier,
@@ -140,13 +140,13 @@ def _new(progress: OrderState, event: Pack | Ship) -> Shipment:
     )
 
 
-def _one(progress: OrderState, event: ShippingEvent, among: frozenset[ShipmentStatus]) -> Shipment:
-    statuses = {number: parcel.status for number, parcel in progress.shipments.items()}
-    return progress.shipments[chosen(progress, event, "shipment", event.shipment, statuses, among)]
+def _one(state: OrderState, event: ShippingEvent, among: frozenset[ShipmentStatus]) -> Shipment:
+    statuses = {number: parcel.status for number, parcel in state.shipments.items()}
+    return state.shipments[chosen(state, event, "shipment", event.shipment, statuses, among)]
 
 
-def _with(progress: OrderState, parcel: Shipment) -> OrderState:
-    return replace(progress, shipments={**progress.shipments, parcel.number: parcel})
+def _with(state: OrderState, parcel: Shipment) -> OrderState:
+    return replace(state, shipments={**state.shipments, parcel.number: parcel})
 
 
 def _raise(lines: Mapping[int, LineState], name: str, by: Mapping[int, Decimal]) -> Mapping[int, LineState]:

@@ -15,16 +15,16 @@ Up = Callable[[Decimal, Decimal, Decimal, str], Decimal]
 """value, by, limit, what there is only so much of -> the new value."""
 
 
-def with_lines(progress: OrderState, event: HouseEvent) -> OrderState:
+def with_lines(state: OrderState, event: HouseEvent) -> OrderState:
     """After an allocation, its end, a pick or a cancellation."""
-    lines = dict(progress.lines)
-    for number, quantity in quantities(progress, event):
+    lines = dict(state.lines)
+    for number, quantity in quantities(state, event):
 
         def up(value: Decimal, by: Decimal, limit: Decimal, what: str, line: int = number) -> Decimal:
-            return raised(progress, event, line, value, by, limit, what)
+            return raised(state, event, line, value, by, limit, what)
 
-        lines[number] = _MOVES[event.action](lines[number], quantity, up, progress.packed(number))
-    return replace(progress, lines=lines)
+        lines[number] = _MOVES[event.action](lines[number], quantity, up, state.packed(number))
+    return replace(state, lines=lines)
 
 
 def _allocated(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> LineState:

@@ -17,39 +17,39 @@ from connector.model.shipments import ZERO, ShipmentStatus
 from connector.model.stage import EARLY
 
 
-def split(progress: OrderState, event: SplitOrder) -> OrderState:
+def split(state: OrderState, event: SplitOrder) -> OrderState:
     """Part of the order becomes another one: canceled here, as long as nothing of it is allocated or paid."""
-    lines = dict(progress.lines)
-    for number, quantity in quantities(progress, event):
+    lines = dict(state.lines)
+    for number, quantity in quantities(state, event):
         line = lines[number]
         most = line.quantity - line.allocated
-        canceled = raised(progress, event, number, line.canceled, quantity, most, "is not allocated")
+        canceled = raised(state, event, number, line.canceled, quantity, most, "is not allocated")
         lines[number] = replace(line, canceled=canceled)
-    after = replace(progress, lines=lines)
+    after = replace(state, lines=lines)
     if after.wanted == 0:
-        raise rejection(progress, event, "lines", "would have nothing left", "Leave at least one line here.")
-    return _within(progress, event, after)
+        raise rejection(state, event, "lines", "would have nothing left", "Leave at least one line here.")
+    return _within(state, event, after)
 
 
-def changed(progress: OrderState, event: ChangeOrder) -> OrderState:
+def changed(state: OrderState, event: ChangeOrder) -> OrderState:
     """Lines with other values, new ones, or without those that are taken out (quantity 0); other details."""
     if not event.line_edits and not event.details:
         raise rejection(
-            progress, event, "line_edits", "names nothing", "Say which lines or details, and what they are to be."
+            state, event, "line_edits", "names nothing", "Say which lines or details, and what they are to be."
         )
     late = sorted(event.details.keys() - ANYTIME)
-    if progress.stage not in EARLY and (event.line_edits or late):
+    if state.stage not in EARLY and (event.line_edits or late):
         what = "its lines" if event.line_edits else late[0]
         raise CommandError(
-            f"Order {progress.number} is {progress.stage}: it cannot change {what} now.",
+            f"Order {state.number} is {state.stage}: it cannot change {what} now.",
             hint=f"That is possible while it is {one_of(EARLY)}; {one_of(sorted(ANYTIME))} later too.",
             field="line_edits" if event.line_edits else f"details.{late[0]}",
             rule="stage",
         )
-    after = _detailed(progress, event)
+    after = _detailed(state, event)
     if event.line_edits:
         after = _other_line_edits(after, event)
-    return after if after.due >= progress.due else _within(progress, event, after)
+    return after if after.due >= state.due else _within(state, event, after)
 
 
 def requires_reverification(event: ChangeOrder) -> bool:
@@ -57,50 +57,50 @@ def requires_reverification(event: ChangeOrder) -> bool:
     return bool(event.line_edits or event.details.keys() & VERIFIED)
 
 
-def _other_line_edits(progress: OrderState, event: ChangeOrder) -> OrderState:
-    if progress.sum("credited") > 0:
+def _other_line_edits(state: OrderState, event: ChangeOrder) -> OrderState:
+    if state.sum("credited") > 0:
         what = "has been credited for what came back"
-        raise rejection(progress, event, "returns", what, "Place another order for what is wanted besides.", "return")
-    lines = dict(progress.lines)
+        raise rejection(state, event, "returns", what, "Place another order for what is wanted besides.", "return")
+    lines = dict(state.lines)
     for number, edit in event.line_edits.items():
         line = lines.get(number, LineState(quantity=ZERO))
         place = f"line_edits.{number}"
-        _sane(progress, event, number, edit)
+        _sane(state, event, number, edit)
         kept = line.allocated + line.canceled
-        if edit.quantity < kept or (edit.quantity == 0 and number not in progress.lines):
+        if edit.quantity < kept or (edit.quantity == 0 and number not in state.lines):
             hint = f"Keep {kept} at least." if kept else ""
-            raise rejection(progress, event, place, f"needs {kept} of line {number}", hint, "quantity")
+            raise rejection(state, event, place, f"needs {kept} of line {number}", hint, "quantity")
         if edit.quantity == 0:
             del lines[number]
         else:
             lines[number] = replace(line, quantity=edit.quantity, total=exact_total(edit))
-    after = replace(progress, lines=dict(sorted(lines.items())))
+    after = replace(state, lines=dict(sorted(lines.items())))
     if after.wanted == 0:
-        raise rejection(progress, event, "line_edits", "would have nothing left", "Cancel it instead.")
+        raise rejection(state, event, "line_edits", "would have nothing left", "Cancel it instead.")
     return after
 
 
-def _detailed(progress: OrderState, event: ChangeOrder) -> OrderState:
+def _detailed(state: OrderState, event: ChangeOrder) -> OrderState:
     for name, value in event.details.items():
         if name not in CHANGEABLE:
             what = f"has no detail {name}"
-            raise rejection(progress, event, f"details.{name}", what, f"It has {one_of(CHANGEABLE)}.")
+            raise rejection(state, event, f"details.{name}", what, f"It has {one_of(CHANGEABLE)}.")
         if (fault := _fault(name, value)) is not None:
-            raise rejection(progress, event, f"details.{name}", f"got the {name.replace('_', ' ')} {value}", fault)
+            raise rejection(state, event, f"details.{name}", f"got the {name.replace('_', ' ')} {value}", fault)
     if event.details.keys() & ADDRESS:
-        _check_parcels(progress, event)
-    return progress.with_header(**event.details)
+        _check_parcels(state, event)
+    return state.with_header(**event.details)
 
 
-def _check_parcels(progress: OrderState, event: ChangeOrder) -> None:
+def _check_parcels(state: OrderState, event: ChangeOrder) -> None:
     """What is labeled, or gone, went to the address that the order has."""
-    for number, parcel in progress.shipments.items():
+    for number, parcel in state.shipments.items():
         if parcel.status is ShipmentStatus.LABELED:
             what = f"has shipment {number} labeled for the old address"
-            raise rejection(progress, event, "shipment", what, "Unpack it first.", "shipment")
+            raise rejection(state, event, "shipment", what, "Unpack it first.", "shipment")
         if parcel.status not in {ShipmentStatus.PACKED, ShipmentStatus.VOID}:
             what = f"has shipment {number} that left for the old address"
-            raise rejection(progress, event, "shipment", what, "Split off what is left, and change that.", "shipment")
+            raise rejection(state, event, "shipment", what, "Split off what is left, and change that.", "shipment")
 
 
 def _fault(name: str, value: Detail) -> str | None:
@@ -128,7 +128,7 @@ def exact_total(edit: LineEdit) -> Decimal:
     return EXACT.multiply(EXACT.multiply(edit.quantity, edit.unit_price), EXACT.subtract(Decimal(1), edit.discount))
 
 
-def _sane(progress: OrderState, event: Event, number: int, edit: LineEdit) -> None:
+def _sane(state: OrderState, event: Event, number: int, edit: LineEdit) -> None:
     price = edit.unit_price
     for name, value, fits in (
         ("quantity", edit.quantity, edit.quantity.is_finite() and edit.quantity >= 0),
@@ -137,9 +137,9 @@ def _sane(progress: OrderState, event: Event, number: int, edit: LineEdit) -> No
     ):
         if not fits:
             what = f"got the {name.replace('_', ' ')} {value} for line {number}"
-            raise rejection(progress, event, f"line_edits.{number}.{name}", what, "It must not be less than 0.")
+            raise rejection(state, event, f"line_edits.{number}.{name}", what, "It must not be less than 0.")
     if number < 1:
-        raise rejection(progress, event, f"line_edits.{number}", f"got the line number {number}", "Lines count from 1.")
+        raise rejection(state, event, f"line_edits.{number}", f"got the line number {number}", "Lines count from 1.")
 
 
 def _within(before: OrderState, event: Event, after: OrderState) -> OrderState:

@@ -13,15 +13,15 @@ from connector.model.shipments import ZERO
 
 
 def rejection(
-    progress: OrderState, event: Event, place: str, what: str, hint: str = "", rule: str = "input"
+    state: OrderState, event: Event, place: str, what: str, hint: str = "", rule: str = "input"
 ) -> CommandError:
     """`Order 10248 cannot ship: it names no lines.`"""
-    message = f"Order {progress.number} cannot {event.action.words}: it {what}."
+    message = f"Order {state.number} cannot {event.action.words}: it {what}."
     return CommandError(message, hint=hint, field=place, rule=rule)
 
 
 def raised(
-    progress: OrderState, event: Event, line: int, value: Decimal, by: Decimal, limit: Decimal, what: str
+    state: OrderState, event: Event, line: int, value: Decimal, by: Decimal, limit: Decimal, what: str
 ) -> Decimal:
     """`value + by`; CommandError if that is more than `limit`, `what` saying what there is only so much of."""
     left = max(limit - value, ZERO)
@@ -30,35 +30,35 @@ def raised(
     words = event.action.words
     verb = f"{words} with" if " " in words else words
     raise CommandError(
-        f"Order {progress.number} cannot {verb} {plain(by)} of line {line}: {plain(left)} {what}.",
+        f"Order {state.number} cannot {verb} {plain(by)} of line {line}: {plain(left)} {what}.",
         hint=f"Ask for {plain(left)} at most." if left else "",
         field=f"lines.{line}",
         rule="quantity",
     )
 
 
-def quantities(progress: OrderState, event: LineEvent) -> Iterable[tuple[int, Decimal]]:
+def quantities(state: OrderState, event: LineEvent) -> Iterable[tuple[int, Decimal]]:
     """The lines of an event: known ones, with more than 0 of each. CommandError otherwise."""
     if not event.lines:
-        raise rejection(progress, event, "lines", "names no lines", "Say which lines, and how many of each.")
-    return checked(progress, event, "lines", event.lines.items())
+        raise rejection(state, event, "lines", "names no lines", "Say which lines, and how many of each.")
+    return checked(state, event, "lines", event.lines.items())
 
 
 def checked(
-    progress: OrderState, event: Event, place: str, items: Iterable[tuple[int, Decimal]]
+    state: OrderState, event: Event, place: str, items: Iterable[tuple[int, Decimal]]
 ) -> Iterable[tuple[int, Decimal]]:
     for number, quantity in items:
-        if number not in progress.lines:
-            hint = f"It has {one_of(sorted(progress.lines))}."
-            raise rejection(progress, event, f"{place}.{number}", f"has no line {number}", hint)
+        if number not in state.lines:
+            hint = f"It has {one_of(sorted(state.lines))}."
+            raise rejection(state, event, f"{place}.{number}", f"has no line {number}", hint)
         if not quantity.is_finite() or quantity <= 0:
             what = f"got the quantity {quantity}"
-            raise rejection(progress, event, f"{place}.{number}", what, "It must be more than 0.")
+            raise rejection(state, event, f"{place}.{number}", what, "It must be more than 0.")
         yield number, quantity
 
 
 def chosen(
-    progress: OrderState, event: Event, noun: str, number: int | None, statuses: Mapping[int, str], among: Set[str]
+    state: OrderState, event: Event, noun: str, number: int | None, statuses: Mapping[int, str], among: Set[str]
 ) -> int:
     """The shipment or return (`noun`) that the event names by `number`; without one, the only one that it can mean.
 
@@ -76,7 +76,7 @@ def chosen(
     else:
         what = f"has no {noun} {number}"
     field = noun if noun == "shipment" else f"{noun}_number"
-    raise rejection(progress, event, field, what, f"Possible now: {one_of(possible)}." if possible else "", noun)
+    raise rejection(state, event, field, what, f"Possible now: {one_of(possible)}." if possible else "", noun)
 
 
 def one_of(values: Iterable[object]) -> str:

@@ -96,30 +96,30 @@ HELD = frozenset(
 """What waits while an order is on hold; money, canceling and what is already on its way go on."""
 
 
-def _freely(progress: OrderState) -> str | None:
+def _freely(state: OrderState) -> str | None:
     return None
 
 
-def _picking(progress: OrderState) -> str | None:
-    return None if progress.sum("picked") > 0 else "nothing has been picked"
+def _picking(state: OrderState) -> str | None:
+    return None if state.sum("picked") > 0 else "nothing has been picked"
 
 
-def _all_shipped(progress: OrderState) -> str | None:
-    return None if progress.wanted > 0 and progress.sum("shipped") == progress.wanted else "not everything has shipped"
+def _all_shipped(state: OrderState) -> str | None:
+    return None if state.wanted > 0 and state.sum("shipped") == state.wanted else "not everything has shipped"
 
 
-def _all_delivered(progress: OrderState) -> str | None:
-    return None if progress.sum("delivered") == progress.wanted else "not everything has been delivered"
+def _all_delivered(state: OrderState) -> str | None:
+    return None if state.sum("delivered") == state.wanted else "not everything has been delivered"
 
 
-def _settled(progress: OrderState) -> str | None:
-    if progress.invoiced < progress.due:
+def _settled(state: OrderState) -> str | None:
+    if state.invoiced < state.due:
         return "it is not invoiced in full"
-    return None if progress.net >= progress.due else "it is not paid in full"
+    return None if state.net >= state.due else "it is not paid in full"
 
 
-def _nothing_left(progress: OrderState) -> str | None:
-    return None if progress.wanted == 0 else "not everything is canceled"
+def _nothing_left(state: OrderState) -> str | None:
+    return None if state.wanted == 0 else "not everything is canceled"
 
 
 Guard = Callable[[OrderState], str | None]
@@ -141,63 +141,63 @@ BY_COMMAND = {(S.PLACED, S.VERIFIED), (S.VERIFIED, S.CONFIRMED), (S.VERIFIED, S.
 """Transitions that a command makes; the others come by themselves, see `follow`."""
 
 
-def apply(progress: OrderState, event: Event) -> OrderState:
+def apply(state: OrderState, event: Event) -> OrderState:
     """`progress` after `event`; CommandError, naming field and rule, if the order does not allow it."""
     if isinstance(event, Advance):
-        return _moved(progress, event.to)
-    check(progress, event)
-    after = _happened(progress, event)
+        return _moved(state, event.to)
+    check(state, event)
+    after = _happened(state, event)
     stated = isinstance(event, ChangeOrder) and "stated_total" in event.details
     if event.relines and not stated and after.header.stated_total is not None:
         return after.with_header(stated_total=None)  # it was the total of other lines
     return after
 
 
-def check(progress: OrderState, event: Event) -> None:
+def check(state: OrderState, event: Event) -> None:
     """CommandError if nothing of the kind can be asked now: for the stage, or for a hold."""
     action = event.action
-    if progress.stage not in STAGES[action]:
+    if state.stage not in STAGES[action]:
         raise CommandError(
-            f"Order {progress.number} is {progress.stage}: it cannot {action.words} now.",
+            f"Order {state.number} is {state.stage}: it cannot {action.words} now.",
             hint=f"That is possible while it is {one_of(STAGES[action])}.",
             field="stage",
             rule="stage",
         )
-    if action in HELD and progress.holds:
+    if action in HELD and state.holds:
         raise CommandError(
-            f"Order {progress.number} is on hold ({', '.join(sorted(progress.holds))}): it cannot {action.words}.",
+            f"Order {state.number} is on hold ({', '.join(sorted(state.holds))}): it cannot {action.words}.",
             hint="Release the hold first.",
             field="holds",
             rule="hold",
         )
 
 
-def next_automatic_stage(progress: OrderState) -> Stage | None:
+def next_automatic_stage(state: OrderState) -> Stage | None:
     """The stage that comes by itself now, one step; None if there is none."""
     for (here, there), guard in TRANSITIONS.items():
-        if here is progress.stage and (here, there) not in BY_COMMAND and guard(progress) is None:
+        if here is state.stage and (here, there) not in BY_COMMAND and guard(state) is None:
             return there
     return None
 
 
-def _happened(progress: OrderState, event: Event) -> OrderState:
+def _happened(state: OrderState, event: Event) -> OrderState:
     match event:
         case Verify():
-            return _moved(progress, S.VERIFIED)
+            return _moved(state, S.VERIFIED)
         case Confirm():
-            return _moved(progress, S.CONFIRMED)
+            return _moved(state, S.CONFIRMED)
         case Allocate() | Deallocate() | Pick() | Cancel():
-            return line_quantities.with_lines(progress, event)
+            return line_quantities.with_lines(state, event)
         case ChangeOrder():
-            after = order_edits.changed(progress, event)
+            after = order_edits.changed(state, event)
             again = after.stage is S.VERIFIED and order_edits.requires_reverification(event)
             return _moved(after, S.PLACED) if again else after
         case SplitOrder():
-            return order_edits.split(progress, event)
+            return order_edits.split(state, event)
         case PlaceHold() | ReleaseHold() | EscalateHold():
-            return _held(progress, event)
+            return _held(state, event)
         case Pack() | Unpack() | Label() | Ship() | Track() | Deliver():
-            return fulfillment.dispatched(progress, event)
+            return fulfillment.dispatched(state, event)
         case (
             RequestReturn()
             | ApproveReturn()
@@ -207,39 +207,39 @@ def _happened(progress: OrderState, event: Event) -> OrderState:
             | InspectReturn()
             | CloseReturn()
         ):
-            return returns.returned(progress, event)
+            return returns.returned(state, event)
         case IssueInvoice() | Authorize() | Decline() | Capture() | Refund():
-            return payments.paid(progress, event)
+            return payments.paid(state, event)
         case Begin() | Advance():
             raise ValueError(f"{event.action} is nothing that is asked")
         case _:
             assert_never(event)
 
 
-def _moved(progress: OrderState, to: Stage | None) -> OrderState:
-    guard = TRANSITIONS.get((progress.stage, to)) if to is not None else None
-    reason = f"there is no way from {progress.stage} to {to}" if guard is None else guard(progress)
+def _moved(state: OrderState, to: Stage | None) -> OrderState:
+    guard = TRANSITIONS.get((state.stage, to)) if to is not None else None
+    reason = f"there is no way from {state.stage} to {to}" if guard is None else guard(state)
     if to is None or reason is not None:
         raise CommandError(
-            f"Order {progress.number} cannot become {to}: {reason}.",
+            f"Order {state.number} cannot become {to}: {reason}.",
             hint="Do first what is missing.",
             field="stage",
             rule="transition",
         )
     # Whoever is canceled waits for nobody.
-    return replace(progress, stage=to, holds=frozenset() if to is S.CANCELED else progress.holds)
+    return replace(state, stage=to, holds=frozenset() if to is S.CANCELED else state.holds)
 
 
-def _held(progress: OrderState, event: HoldEvent) -> OrderState:
-    placed = event.hold in progress.holds
+def _held(state: OrderState, event: HoldEvent) -> OrderState:
+    placed = event.hold in state.holds
     match event:
         case PlaceHold() if placed:
-            raise rejection(progress, event, "hold", f"is on hold for {event.hold} already")
+            raise rejection(state, event, "hold", f"is on hold for {event.hold} already")
         case ReleaseHold() | EscalateHold() if not placed:
-            raise rejection(progress, event, "hold", f"is not on hold for {event.hold}")
+            raise rejection(state, event, "hold", f"is not on hold for {event.hold}")
         case PlaceHold() | ReleaseHold():
-            return replace(progress, holds=progress.holds ^ {event.hold})
+            return replace(state, holds=state.holds ^ {event.hold})
         case EscalateHold():
-            return progress
+            return state
         case _:
             assert_never(event)

@@ -23,7 +23,7 @@ class OrderChangeSet:
     order: Order
     events: int
     before: OrderState
-    progress: OrderState
+    state: OrderState
     entries: list[EventEntry] = field(default_factory=list)
     steps: list[stock_moves.Step] = field(default_factory=list)
     made: list[derived_orders.DerivedOrder] = field(default_factory=list)
@@ -33,7 +33,7 @@ class OrderChangeSet:
     @property
     def shown(self) -> Order:
         """The order as it is by now, but for the quantities of its lines and their edits."""
-        return evolved(self.order, {"state": self.progress})
+        return evolved(self.order, {"state": self.state})
 
     @property
     def length(self) -> int:

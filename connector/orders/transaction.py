@@ -219,7 +219,7 @@ class OrderTransaction:
             for made in case.made:
                 await self._insert_derived(made.item)
                 await self.execute_all([OrderCommand(number=made.item.number, event=event) for event in made.events])
-        return [case.progress for case in every]
+        return [case.state for case in every]
 
     async def is_replay(self, command: OrderCommand) -> bool:
         """Whether this very request was carried out before; CommandError if something else was asked by its name.
@@ -272,9 +272,9 @@ class OrderTransaction:
         if not isinstance(command.event, Pack) or command.event.warehouse or moved:
             return [command]
         self.check_version(case.order, command.version)
-        event = with_defaults(case.progress, command.event)
+        event = with_defaults(case.state, command.event)
         assert isinstance(event, Pack)
-        events = await stock_moves.split_into_parcels(self.uow.connection, case.progress, event)
+        events = await stock_moves.split_into_parcels(self.uow.connection, case.state, event)
         return attribute_to(command, [replace(command, event=part, request=None) for part in events])
 
     async def _act(self, case: OrderChangeSet, command: OrderCommand) -> None:
@@ -288,25 +288,25 @@ class OrderTransaction:
         if isinstance(event, SplitOrder):
             if event.reference:
                 what = "got the number of the new order, which is given here"
-                raise rejection(case.progress, event, "reference", what, "Leave it out.")
+                raise rejection(case.state, event, "reference", what, "Leave it out.")
             event = replace(
                 event, reference=await derived_orders.free_number(self.uow.connection, case.made, order, "S")
             )
         if isinstance(event, EventAtWarehouse):
-            event = await stock_moves.with_lines_in_warehouse(self.uow.connection, order, case.progress, event)
-        event = with_defaults(case.progress, event)
-        after = apply(case.progress, event)
+            event = await stock_moves.with_lines_in_warehouse(self.uow.connection, order, case.state, event)
+        event = with_defaults(case.state, event)
+        after = apply(case.state, event)
         if isinstance(event, StockEvent):
-            case.steps.append(stock_moves.Step(event=event, before=case.progress, after=after))
-        replaces = _replaced(case.progress, after) if isinstance(event, InspectReturn | CloseReturn) else None
+            case.steps.append(stock_moves.Step(event=event, before=case.state, after=after))
+        replaces = _replaced(case.state, after) if isinstance(event, InspectReturn | CloseReturn) else None
         if replaces is not None and isinstance(event, InspectReturn | CloseReturn):
             event = replace(
                 event, reference=await derived_orders.free_number(self.uow.connection, case.made, order, "R")
             )
             case.made.append(derived_orders.replacement(order, after, replaces, event, self.uow.now))
         if isinstance(event, SplitOrder):
-            case.made.append(derived_orders.part(order, case.progress, event))
-        entry = EventEntry(event=event, before=case.progress.stage, after=after.stage, request=command.named)
+            case.made.append(derived_orders.part(order, case.state, event))
+        entry = EventEntry(event=event, before=case.state.stage, after=after.stage, request=command.named)
         case.entries.append(entry)
         sequence = case.length
         while (stage := next_automatic_stage(after)) is not None:  # bounded: a stage never comes again
@@ -314,10 +314,10 @@ class OrderTransaction:
             moved = apply(after, advance)
             case.entries.append(EventEntry(event=advance, before=after.stage, after=moved.stage))
             after = moved
-        case.owed += notifications_for(event, case.progress, after, sequence)
+        case.owed += notifications_for(event, case.state, after, sequence)
         if isinstance(event, IssueInvoice) and event.reference and event.amount:
             case.issued.append(self._invoice(event.reference, event.amount, case))
-        case.progress = after
+        case.state = after
 
     def _tax_rate(self, order: Order) -> Decimal | None:
         """What comes on top: as the order says, else by the rules where prices are net."""
@@ -339,7 +339,7 @@ class OrderTransaction:
 
     def _invoice(self, number: str, amount: Decimal, case: OrderChangeSet) -> Invoice:
         order, now = case.order, self.uow.now
-        view = build_invoice(number, order, case.progress, amount, now, self.rules.billing)
+        view = build_invoice(number, order, case.state, amount, now, self.rules.billing)
         return Invoice(
             number=number,
             order_number=order.number,
@@ -363,7 +363,7 @@ class OrderTransaction:
                 stored=case.order.header,
                 before=case.before,
                 events=case.events,
-                progress=case.progress,
+                after=case.state,
                 entries=tuple(case.entries),
                 lane=Lane.URGENT if shown[case.order.number].priority >= self.rules.urgent_from else Lane.STATUS,
             )
@@ -373,11 +373,11 @@ class OrderTransaction:
         for item in moved:
             del self._known[item.order.number]
             if not any(entry.event.action is Action.CHANGE for entry in item.entries):
-                order = item.order.at(item.progress)
+                order = item.order.at(item.after)
                 self._known[order.number] = (order, order_history.length(item.events, item.entries))
 
     def _case(self, order: Order, events: int) -> OrderChangeSet:
-        return OrderChangeSet(order=order, events=events, before=order.state, progress=order.state)
+        return OrderChangeSet(order=order, events=events, before=order.state, state=order.state)
 
 
 def _replaced(before: OrderState, after: OrderState) -> int | None:

@@ -181,24 +181,24 @@ def _line_edit(edit: LineEdit) -> dict[str, str]:
     return said | ({} if edit.unit_price is None else {"unit_price": plain(edit.unit_price)})
 
 
-def _dump(progress: OrderState) -> dict[str, Any]:
+def _dump(state: OrderState) -> dict[str, Any]:
     return {
-        "stage": progress.stage,
+        "stage": state.stage,
         "lines": {
             str(number): {
                 "ordered": plain(line.quantity),
                 **{name: plain(getattr(line, name)) for name in _QUANTITIES},
             }
-            for number, line in progress.lines.items()
+            for number, line in state.lines.items()
         },
-        "holds": sorted(progress.holds),
-        "declined": progress.declined,
-        "ship_complete": progress.header.ship_complete,
-        "freight": plain(progress.header.freight or ZERO),
-        "tax_rate": plain(progress.header.tax_rate or ZERO),
-        "shipments": [shipments.serialize_shipment(parcel) for parcel in progress.shipments.values()],
-        **{name: plain(getattr(progress, name)) for name in _MONEY},
-        "places": progress.places,
+        "holds": sorted(state.holds),
+        "declined": state.declined,
+        "ship_complete": state.header.ship_complete,
+        "freight": plain(state.header.freight or ZERO),
+        "tax_rate": plain(state.header.tax_rate or ZERO),
+        "shipments": [shipments.serialize_shipment(parcel) for parcel in state.shipments.values()],
+        **{name: plain(getattr(state, name)) for name in _MONEY},
+        "places": state.places,
     }
 
 

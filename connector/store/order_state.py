@@ -37,7 +37,7 @@ class OrderChange:
     stored: OrderHeader
     before: OrderState
     events: int
-    progress: OrderState
+    after: OrderState
     entries: tuple[EventEntry, ...] = ()
     lane: Lane = Lane.STATUS
 
@@ -59,9 +59,9 @@ async def save(uow: UnitOfWork, moved: Sequence[OrderChange], *, actor: str) -> 
     await _save_orders(uow, moved)
     await _save_lines(uow, moved)
     await _save_holds(uow, moved, actor)
-    await shipments.save(uow, [(item.before, item.progress, item.events == 0) for item in moved])
+    await shipments.save(uow, [(item.before, item.after, item.events == 0) for item in moved])
     for item in moved:
-        for number, back in item.progress.returns.items():
+        for number, back in item.after.returns.items():
             if item.before.returns.get(number) != back:
                 key = return_key(item.order.number, number)
                 uow.changed(EntityKind.RETURN, key, partition_hash(item.order.customer.number), item.lane)
@@ -70,7 +70,7 @@ async def save(uow: UnitOfWork, moved: Sequence[OrderChange], *, actor: str) -> 
 
 async def _save_orders(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
     """Of the header, the columns that differ from what is stored for any of these orders."""
-    headers = [(item.stored, item.progress.header) for item in moved if item.stored is not item.progress.header]
+    headers = [(item.stored, item.after.header) for item in moved if item.stored is not item.after.header]
     changed = [
         name
         for name in HEADER_FIELDS
@@ -87,14 +87,14 @@ async def _save_orders(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
 
 
 def _order_row(item: OrderChange, header_fields: Sequence[str]) -> Row:
-    order, progress = item.order, item.progress
+    order, state = item.order, item.after
     return {
         "the_number": order.number,
-        "new_stage": progress.stage.value,
+        "new_stage": state.stage.value,
         "new_events": order_history.length(item.events, item.entries),
         **{f"new_{name}": getattr(order, name) for name in _OF_ORDER},
-        **{f"new_{name}": getattr(progress, name) for name in MONEY},
-        **{f"new_{name}": getattr(progress.header, name) for name in header_fields},
+        **{f"new_{name}": getattr(state, name) for name in MONEY},
+        **{f"new_{name}": getattr(state.header, name) for name in header_fields},
     }
 
 
@@ -102,7 +102,7 @@ async def _save_lines(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
     rows: list[Row] = []
     for item in moved:
         await _change_lines(uow, item)
-        for number, line in item.progress.lines.items():
+        for number, line in item.after.lines.items():
             # Before its first command an order's quantities are implied by its stage, and not stored.
             if item.events == 0 or line != item.before.lines.get(number):
                 values = {f"new_{name}": getattr(line, name) for name in MOVING}
@@ -125,7 +125,7 @@ async def _change_lines(uow: UnitOfWork, item: OrderChange) -> None:
     for number, new in sorted(edits.items()):
         here = (order_lines.c.order_number == item.order.number) & (order_lines.c.number == number)
         known = number in item.before.lines
-        if number not in item.progress.lines:
+        if number not in item.after.lines:
             await uow.connection.execute(delete(order_lines).where(here))
             continue
         values = {
@@ -142,7 +142,7 @@ async def _save_holds(uow: UnitOfWork, moved: Sequence[OrderChange], actor: str)
     placed: list[Row] = []
     for item in moved:
         events = [entry.event for entry in item.entries if isinstance(entry.event, HoldEvent)]
-        if item.progress.holds == item.before.holds and not events:
+        if item.after.holds == item.before.holds and not events:
             continue
         said = {event.hold: event for event in events if isinstance(event, PlaceHold)}
         mine = holds.c.order_number == item.order.number
@@ -150,10 +150,10 @@ async def _save_holds(uow: UnitOfWork, moved: Sequence[OrderChange], actor: str)
             if isinstance(event, EscalateHold):
                 this = holds.c.reason == event.hold.value
                 await uow.connection.execute(update(holds).where(mine, this).values(escalated_at=uow.now))
-        for reason in sorted(item.progress.holds - item.before.holds):
+        for reason in sorted(item.after.holds - item.before.holds):
             row = {"order_number": item.order.number, "reason": reason.value, "since": uow.now, "placed_by": actor}
             placed.append(row | {"note": said[reason].note, "rules": said[reason].reference})
-        for reason in sorted(item.before.holds - item.progress.holds):
+        for reason in sorted(item.before.holds - item.after.holds):
             await uow.connection.execute(delete(holds).where(mine, holds.c.reason == reason.value))
     if placed:
         await uow.connection.execute(insert(holds), placed)

@@ -46,7 +46,7 @@ async def check_books(world: World, numbers: Sequence[str], arrived: Mapping[str
 
 
 def _check_lines(order: Order) -> None:
-    progress = order.state
+    state = order.state
     for line in order.lines:
         assert (
             ZERO
@@ -63,41 +63,41 @@ def _check_lines(order: Order) -> None:
         there = [item for item in gone if item.status is ShipmentStatus.DELIVERED]
         assert sum((item.lines[line.number] for item in gone), ZERO) == line.state.shipped
         assert sum((item.lines[line.number] for item in there), ZERO) == line.state.delivered
-        assert line.state.shipped + progress.packed(line.number) <= line.state.picked
+        assert line.state.shipped + state.packed(line.number) <= line.state.picked
         returned = [item.lines[line.number] for item in order.state.returns.values() if line.number in item.lines]
         assert sum((item.received for item in returned), ZERO) == line.state.returned
         assert all(item.inspected <= item.received <= item.requested for item in returned)
-    wanted, shipped, delivered = (progress.sum(name) for name in ("wanted", "shipped", "delivered"))
+    wanted, shipped, delivered = (state.sum(name) for name in ("wanted", "shipped", "delivered"))
     assert (wanted == 0) == (order.stage is Stage.CANCELED)
     assert (order.stage in {Stage.SHIPPED, Stage.DELIVERED, Stage.COMPLETED}) == (wanted > 0 and shipped == wanted)
     assert (order.stage in {Stage.DELIVERED, Stage.COMPLETED}) == (wanted > 0 and delivered == wanted)
-    assert next_automatic_stage(progress) is None
+    assert next_automatic_stage(state) is None
 
 
 def _check_money(order: Order) -> None:
-    progress = order.state
+    state = order.state
     total = order.header.freight or ZERO
     for line in order.lines:
         assert line.exact_total is not None
         billed = line.quantity - line.state.canceled - line.state.credited
         total = EXACT.add(total, EXACT.divide(EXACT.multiply(line.exact_total, billed), line.quantity))
     tax = to_cents(EXACT.multiply(total, order.header.tax_rate or ZERO))
-    assert progress.due == (to_cents(total) + tax if progress.wanted > 0 else ZERO)
-    assert order.tax == (tax if progress.wanted > 0 else ZERO)
+    assert state.due == (to_cents(total) + tax if state.wanted > 0 else ZERO)
+    assert order.tax == (tax if state.wanted > 0 else ZERO)
     assert ZERO <= order.state.refunded <= order.state.captured
-    assert order.amount_due == progress.due - order.state.captured + order.state.refunded
+    assert order.amount_due == state.due - order.state.captured + order.state.refunded
     closed = [item for item in order.state.returns.values() if item.status is ReturnStatus.CLOSED]
     assert all(line.inspected == line.received for item in closed for line in item.lines.values())
 
 
 def _check_replay(order: Order, entries: Sequence[order_history.StoredEvent]) -> None:
-    progress = entries[0].begun
-    assert progress is not None
+    state = entries[0].begun
+    assert state is not None
     for entry in entries[1:]:
-        assert entry.before == progress.stage
-        progress = apply(progress, entry.event)
-        assert entry.after == progress.stage
-    assert as_history_keeps(progress) == as_history_keeps(order.state)
+        assert entry.before == state.stage
+        state = apply(state, entry.event)
+        assert entry.after == state.stage
+    assert as_history_keeps(state) == as_history_keeps(order.state)
 
 
 async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:

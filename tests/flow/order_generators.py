@@ -179,7 +179,7 @@ def _warehouse(action: Action, wish: Wish) -> str | None:
 
 
 def _next(order: Order) -> Action:
-    progress = order.state
+    state = order.state
     if order.state.holds:
         return Action.RELEASE
     match order.stage:
@@ -192,10 +192,10 @@ def _next(order: Order) -> Action:
         case Stage.SHIPPED:
             return Action.DELIVER
         case Stage.DELIVERED:
-            return Action.INVOICE if progress.invoiced < progress.due else Action.CAPTURE
+            return Action.INVOICE if state.invoiced < state.due else Action.CAPTURE
     [*_, latest] = [None, *order.state.returns.values()]
     if latest is None or not latest.open:
-        return Action.REQUEST_RETURN if progress.net == progress.due else Action.REFUND
+        return Action.REQUEST_RETURN if state.net == state.due else Action.REFUND
     return {
         ReturnStatus.REQUESTED: Action.APPROVE_RETURN,
         ReturnStatus.APPROVED: Action.RECEIVE_RETURN,
@@ -204,12 +204,12 @@ def _next(order: Order) -> Action:
 
 
 def _in_house(order: Order) -> Action:
-    progress = order.state
+    state = order.state
     if any(item.status in IN_HOUSE for item in order.state.shipments.values()):
         return Action.SHIP
-    if progress.sum("picked") > progress.sum("shipped"):
+    if state.sum("picked") > state.sum("shipped"):
         return Action.PACK if order.version % 2 else Action.SHIP
-    if progress.sum("allocated") > progress.sum("picked"):
+    if state.sum("allocated") > state.sum("picked"):
         return Action.PICK
     if any(item.status in ON_THE_WAY for item in order.state.shipments.values()):
         return Action.DELIVER
@@ -268,11 +268,11 @@ def _details(order: Order, wish: Wish) -> dict[str, Detail]:
 
 
 def _amount(order: Order, action: Action, wish: Wish) -> Decimal:
-    progress = order.state
+    state = order.state
     left = {
-        Action.INVOICE: progress.due - progress.invoiced,
-        Action.AUTHORIZE: progress.due - progress.authorized,
-        Action.CAPTURE: progress.due - progress.net,
-        Action.REFUND: progress.net - progress.due if progress.net > progress.due else progress.net,
+        Action.INVOICE: state.due - state.invoiced,
+        Action.AUTHORIZE: state.due - state.authorized,
+        Action.CAPTURE: state.due - state.net,
+        Action.REFUND: state.net - state.due if state.net > state.due else state.net,
     }.get(action, ZERO)
     return _part(left, wish)

@@ -127,13 +127,13 @@ async def test_payments_in_yen_add_up_to_the_amount_due(seeded: World) -> None:
         [order] = await OrderTransaction(uow, actor="anna").place(
             placements([tea("A-3", "JPY", "1999", stage=Stage.PLACED)])
         )
-        progress = order.state
-    assert progress.due == Decimal(5097)
+        state = order.state
+    assert state.due == Decimal(5097)
     with pytest.raises(CommandError, match=r"amount 0\.5") as refused:
         await act(seeded, Capture(amount=Decimal("0.5")))
     assert "whole units" in str(refused.value)
     await act(seeded, Verify(), Confirm())
-    await act(seeded, *(make_event(action, amount=progress.due) for action in (Action.INVOICE, Action.CAPTURE)))
+    await act(seeded, *(make_event(action, amount=state.due) for action in (Action.INVOICE, Action.CAPTURE)))
     async with seeded.service.store.reader() as connection:
         [order] = await orders.load(connection, ["A-3"])
     assert (order.amount_due, order.payment_status) == (0, "paid")
@@ -215,14 +215,14 @@ async def test_return_has_the_currency_of_its_order(database_url: str, returns: 
             [order] = await OrderTransaction(uow, actor="anna").place(
                 placements([tea("A-3", "EUR", "12.50", customer="C-2", stage=Stage.PLACED)])
             )
-            progress = order.state
+            state = order.state
         three = {1: Decimal(3)}
         await act(
             world,
             *(make_event(action) for action in (Action.VERIFY, Action.CONFIRM)),
             *(make_event(action, lines=three) for action in (Action.ALLOCATE, Action.PICK, Action.SHIP)),
             Deliver(),
-            *(make_event(action, amount=progress.due) for action in (Action.INVOICE, Action.CAPTURE)),
+            *(make_event(action, amount=state.due) for action in (Action.INVOICE, Action.CAPTURE)),
             RequestReturn(lines={1: Decimal(1)}),
             ApproveReturn(),
             ReceiveReturn(lines={1: Decimal(1)}),

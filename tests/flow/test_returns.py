@@ -66,13 +66,13 @@ async def delivered(world: World) -> None:
     async with world.service.store.transaction() as uow:
         await stock.count(uow, {("P-1", "EAST"): Decimal(9), ("P-2", "EAST"): Decimal(9)})
         [order] = await OrderTransaction(uow, actor="anna").place(placements([placed]))
-        progress = order.state
+        state = order.state
     await act(
         world,
         *(make_event(action) for action in (Action.VERIFY, Action.CONFIRM)),
         *(make_event(action, lines=everything) for action in (Action.ALLOCATE, Action.PICK, Action.SHIP)),
         Deliver(),
-        *(make_event(action, amount=progress.due) for action in (Action.INVOICE, Action.CAPTURE)),
+        *(make_event(action, amount=state.due) for action in (Action.INVOICE, Action.CAPTURE)),
     )
 
 

@@ -100,13 +100,13 @@ def build_invoice(
             number=line.number,
             sku=line.product.sku,
             name=line.product.name,
-            quantity=progress.wanted - progress.credited,
+            quantity=state.wanted - state.credited,
             unit_price=line.unit_price or ZERO,
             discount=line.discount * 100,
-            total=to_cents(progress.due, before.places),
+            total=to_cents(state.due, before.places),
         )
         for line in order.lines
-        if (progress := before.lines[line.number]).wanted > progress.credited
+        if (state := before.lines[line.number]).wanted > state.credited
     )
     freight = to_cents(before.header.freight or ZERO, before.places) if before.wanted > 0 else ZERO
     goods = sum((line.total for line in lines), ZERO)

@@ -127,7 +127,7 @@ def _due(rows: Sequence[Any]) -> Decimal:
         for row in rows
         if row.line is not None
     }
-    progress = OrderState(
+    state = OrderState(
         header=OrderHeader(
             number=order.number,
             placed_at=order.placed_at,
@@ -140,4 +140,4 @@ def _due(rows: Sequence[Any]) -> Decimal:
         captured=order.captured,
         refunded=order.refunded,
     )
-    return EXACT.subtract(progress.due, progress.net)
+    return EXACT.subtract(state.due, state.net)

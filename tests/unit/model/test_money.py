@@ -61,8 +61,8 @@ def test_an_invoice_in_yen_adds_up_in_whole_yen() -> None:
 
 
 def test_nobody_pays_half_a_yen() -> None:
-    progress = replace(an_order(line(1, currency="JPY"), currency="JPY").state, stage=Stage.CONFIRMED)
+    state = replace(an_order(line(1, currency="JPY"), currency="JPY").state, stage=Stage.CONFIRMED)
     with pytest.raises(CommandError, match="whole units of the currency"):
-        apply(progress, Capture(amount=Decimal("0.5")))
+        apply(state, Capture(amount=Decimal("0.5")))
     dinar = replace(an_order(line(1, currency="KWD"), currency="KWD").state, stage=Stage.CONFIRMED)
     assert apply(dinar, Capture(amount=Decimal("0.005"))).captured == Decimal("0.005")

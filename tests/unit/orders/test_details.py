@@ -45,8 +45,8 @@ NET = replace(
 async def change(store: Store, rules: Rules | None = None, **details: Any) -> OrderState:
     async with store.transaction() as uow:
         command = OrderCommand(number="1", event=ChangeOrder(details=details))
-        [progress] = await OrderTransaction(uow, actor="anna", rules=rules).execute_all([command])
-    return progress
+        [state] = await OrderTransaction(uow, actor="anna", rules=rules).execute_all([command])
+    return state
 
 
 async def read(store: Store, number: str = "1") -> Order:
@@ -59,10 +59,10 @@ async def replayed(store: Store, number: str = "1") -> OrderState:
     async with store.reader() as connection:
         first, *more = await order_history.read(connection, number)
     assert first.begun is not None
-    progress = first.begun
+    state = first.begun
     for entry in more:
-        progress = apply(progress, entry.event)
-    return as_history_keeps(progress)
+        state = apply(state, entry.event)
+    return as_history_keeps(state)
 
 
 async def packed(store: Store) -> None:
@@ -78,8 +78,8 @@ async def test_a_new_address_leads_back_to_verification_and_to_the_org(store: St
     await opened(store)
     await act(store, Action.VERIFY)
     await samples.settle_everything(store)
-    progress = await change(store, ship_to_street="Rue 2", ship_to_country="France")
-    assert progress.stage is Stage.PLACED
+    state = await change(store, ship_to_street="Rue 2", ship_to_country="France")
+    assert state.stage is Stage.PLACED
     assert ((await read(store)).header.ship_to_street, (await read(store)).header.ship_to_city) == ("Rue 2", "Reims")
     assert [item.key for item in await samples.pending(store, EntityKind.ORDER)] == ["1"]
     assert await replayed(store) == as_history_keeps((await read(store)).state)
@@ -227,9 +227,9 @@ async def test_tax_comes_on_top_of_net_prices(store: Store) -> None:
 
 async def test_tax_falls_with_what_is_canceled(store: Store) -> None:
     await placed(store, NET)
-    progress = await act(store, Action.CANCEL, lines={2: "1.5"})
+    state = await act(store, Action.CANCEL, lines={2: "1.5"})
     # (36 + 32.38) x 1.0825
-    assert (progress.due, progress.tax) == (Decimal("74.02"), Decimal("5.64"))
+    assert (state.due, state.tax) == (Decimal("74.02"), Decimal("5.64"))
     assert (await act(store, Action.CANCEL, lines={1: 2})).due == 0
 
 

@@ -62,9 +62,9 @@ async def test_to_cancel_means_all_that_is_still_here(store: Store) -> None:
     await act(store, Action.ALLOCATE, lines={1: 2})
     await act(store, Action.PICK)
     await act(store, Action.SHIP, lines={1: 1}, **SHIPPED)
-    progress = await act(store, Action.CANCEL)
-    assert {number: line.canceled for number, line in progress.lines.items()} == {1: Decimal(1), 2: Decimal("1.5")}
-    assert progress.stage is Stage.SHIPPED
+    state = await act(store, Action.CANCEL)
+    assert {number: line.canceled for number, line in state.lines.items()} == {1: Decimal(1), 2: Decimal("1.5")}
+    assert state.stage is Stage.SHIPPED
 
 
 @pytest.mark.parametrize(

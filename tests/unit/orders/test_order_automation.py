@@ -121,10 +121,10 @@ async def test_an_order_that_is_refused_ends_no_round(
         )
         await stock.count(uow, {("CHAI", "EAST"): Decimal(50), ("TOFU", "EAST"): Decimal(50)})
 
-    def spoiled(progress: OrderState, event: Event) -> OrderState:
-        if event.action is action and progress.number in {"2", "5"}:
+    def spoiled(state: OrderState, event: Event) -> OrderState:
+        if event.action is action and state.number in {"2", "5"}:
             raise CommandError("No.", field="stage", rule="stage")
-        return apply(progress, event)
+        return apply(state, event)
 
     monkeypatch.setattr(transaction, "apply", spoiled)
     monkeypatch.setattr(job, "BATCH", 2)

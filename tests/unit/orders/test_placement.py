@@ -135,8 +135,8 @@ async def test_who_is_repaid_in_full_has_not_paid(store: Store) -> None:
     await act(store, Action.REFUND, amount="98.02")
     await allocate(store)
     for action in (Action.PICK, Action.SHIP, Action.DELIVER, Action.INVOICE):
-        progress = await act(store, action, **(SHIPPED if action is Action.SHIP else {}))
-    assert progress.stage is Stage.DELIVERED
+        state = await act(store, action, **(SHIPPED if action is Action.SHIP else {}))
+    assert state.stage is Stage.DELIVERED
     assert (await act(store, Action.CAPTURE)).stage is Stage.COMPLETED
 
 
@@ -147,8 +147,8 @@ async def test_what_was_told_was_told_of_the_whole_order(store: Store) -> None:
     async with store.transaction() as uow:
         transaction = OrderTransaction(uow, actor="job")
         await verify(transaction, ["1"])
-        progress = (await transaction.order("1")).state
-    assert (progress.stage, progress.holds) == (Stage.VERIFIED, frozenset())
+        state = (await transaction.order("1")).state
+    assert (state.stage, state.holds) == (Stage.VERIFIED, frozenset())
     assert (await read(store)).header.stated_total is None
 
 
@@ -157,8 +157,8 @@ async def test_more_may_be_asked_after_less_was_invoiced_than_is_due_by_now(stor
     for action in (Action.VERIFY, Action.CONFIRM, Action.INVOICE):
         await act(store, action)
     await act(store, Action.CANCEL, lines={2: "1.5"})
-    progress = await act(store, Action.CHANGE, details={"freight": Decimal(33)})
-    assert (progress.due, progress.invoiced) == (Decimal(69), Decimal("98.02"))
+    state = await act(store, Action.CHANGE, details={"freight": Decimal(33)})
+    assert (state.due, state.invoiced) == (Decimal(69), Decimal("98.02"))
     with pytest.raises(CommandError, match=r"has 98\.02 invoiced, and would come to 46\.00"):
         await act(store, Action.CHANGE, details={"freight": Decimal(10)})
 
@@ -202,8 +202,8 @@ async def test_an_order_that_names_no_address_goes_to_its_customers(store: Store
 async def test_whoever_is_canceled_is_not_on_hold(store: Store) -> None:
     await opened(store)
     await act(store, Action.HOLD, hold=Hold.FRAUD)
-    progress = await act(store, Action.CANCEL)
-    assert (progress.stage, progress.holds) == (Stage.CANCELED, frozenset())
+    state = await act(store, Action.CANCEL)
+    assert (state.stage, state.holds) == (Stage.CANCELED, frozenset())
     assert (await read(store)).hold_reason is None
 
 

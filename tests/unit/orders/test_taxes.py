@@ -39,10 +39,10 @@ NET = replace(GROSS, net=True)
 
 def issued(order: Order, billing: Billing, amounts: Iterable[Decimal]) -> list[InvoiceView]:
     """Invoices over these amounts, one after the other."""
-    progress, views = order.state, []
+    state, views = order.state, []
     for amount in amounts:
-        views.append(build_invoice("INV-1", order, progress, amount, NOW, billing))
-        progress = replace(progress, invoiced=progress.invoiced + amount)
+        views.append(build_invoice("INV-1", order, state, amount, NOW, billing))
+        state = replace(state, invoiced=state.invoiced + amount)
     return views
 
 

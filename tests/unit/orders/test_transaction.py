@@ -51,8 +51,8 @@ async def act(store: Store, action: Action, number: str = "1", version: int | No
         event["amount"] = Decimal(event["amount"])
     async with store.transaction() as uow:
         command = OrderCommand(number=number, event=make_event(action, **event), version=version)
-        [progress] = await OrderTransaction(uow, actor="anna").execute_all([command])
-    return progress
+        [state] = await OrderTransaction(uow, actor="anna").execute_all([command])
+    return state
 
 
 async def allocate(store: Store, *numbers: str) -> list[OrderState]:
@@ -64,8 +64,8 @@ async def test_an_order_passes_every_stage(store: Store) -> None:
     await opened(store)
     assert (await act(store, Action.VERIFY)).stage is Stage.VERIFIED
     assert (await act(store, Action.CONFIRM)).stage is Stage.CONFIRMED
-    [progress] = await allocate(store)
-    assert progress.fulfillment_status is FulfillmentStatus.ALLOCATED
+    [state] = await allocate(store)
+    assert state.fulfillment_status is FulfillmentStatus.ALLOCATED
     assert (await act(store, Action.PICK, lines={1: 2, 2: "1.5"})).stage is Stage.FULFILLING
     part = await act(store, Action.SHIP, lines={1: 2}, **SHIPPED)
     assert (part.stage, part.fulfillment_status) == (Stage.FULFILLING, FulfillmentStatus.PARTIALLY_SHIPPED)
@@ -147,8 +147,8 @@ async def test_a_canceled_order_gives_its_stock_back(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     await allocate(store)
-    progress = await act(store, Action.CANCEL, lines={1: 2, 2: "1.5"})
-    assert (progress.stage, progress.due) == (Stage.CANCELED, Decimal(0))
+    state = await act(store, Action.CANCEL, lines={1: 2, 2: "1.5"})
+    assert (state.stage, state.due) == (Stage.CANCELED, Decimal(0))
     async with store.reader() as connection:
         assert {level.reserved for level in (await stocks.levels(connection, ["CHAI", "TOFU"])).values()} == {0}
 
@@ -167,8 +167,8 @@ async def test_placing_again_is_harmless_and_another_order_is_refused(store: Sto
     await opened(store)
     await act(store, Action.VERIFY)
     async with store.transaction() as uow:
-        [progress] = await OrderTransaction(uow, actor="shop").place(placements([samples.order("1")]))
-    assert progress.stage is Stage.VERIFIED
+        [state] = await OrderTransaction(uow, actor="shop").place(placements([samples.order("1")]))
+    assert state.stage is Stage.VERIFIED
     with pytest.raises(CommandError, match="another order 1"):
         async with store.transaction() as uow:
             await OrderTransaction(uow, actor="shop").place(placements([samples.order("1", currency="EUR")]))
@@ -226,11 +226,11 @@ async def test_fewest_shipments_and_back_orders(store: Store) -> None:
             uow, {("CHAI", "EAST"): Decimal(1), ("CHAI", "WEST"): Decimal(5), ("TOFU", "EAST"): Decimal(0)}
         )
     await act(store, Action.VERIFY)
-    [progress] = await allocate(store)
+    [state] = await allocate(store)
     async with store.reader() as connection:
         held = await stocks.reserved_for(connection, ["1"])
     assert held == {("1", 1, "WEST"): Reservation(quantity=Decimal(2))}
-    assert progress.fulfillment_status is FulfillmentStatus.PARTIALLY_ALLOCATED
+    assert state.fulfillment_status is FulfillmentStatus.PARTIALLY_ALLOCATED
     with pytest.raises(CommandError, match="2 is reserved"):
         async with store.transaction() as uow:
             await stocks.count(uow, {("CHAI", "WEST"): Decimal(1)})

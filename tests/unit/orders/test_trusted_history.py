@@ -87,8 +87,8 @@ async def test_change_that_a_former_version_stored_with_a_hold_releases_nothing(
     async with store.transaction() as uow:
         transaction = OrderTransaction(uow, actor="job")
         await verify(transaction, ["1"])
-        progress = (await transaction.order("1")).state
-    assert progress.holds == {Hold.ADDRESS}
+        state = (await transaction.order("1")).state
+    assert state.holds == {Hold.ADDRESS}
     await act(store, Action.CHANGE, details={"po_number": "PO-7"})
     async with store.transaction() as uow:
         here = (order_events.c.order_number == "1") & (order_events.c.event == "changed")
@@ -100,8 +100,8 @@ async def test_change_that_a_former_version_stored_with_a_hold_releases_nothing(
     async with store.transaction() as uow:
         transaction = OrderTransaction(uow, actor="job")
         await verify(transaction, ["1"])
-        progress = (await transaction.order("1")).state
-    assert progress.holds == {Hold.ADDRESS, Hold.MANUAL}
+        state = (await transaction.order("1")).state
+    assert state.holds == {Hold.ADDRESS, Hold.MANUAL}
 
 
 async def test_history_of_a_former_version_with_fields_of_other_actions_is_read_without_them(store: Store) -> None:

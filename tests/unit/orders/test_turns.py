@@ -39,8 +39,8 @@ async def test_a_changed_order_is_verified_again(store: Store) -> None:
     await act(store, Action.VERIFY)
     terms = {1: LineEdit(sku="CHAI", quantity=Decimal(5)), 2: LineEdit(sku="TOFU", quantity=Decimal(0)),
              3: LineEdit(sku="TOFU", quantity=Decimal(1))}  # fmt: skip
-    progress = await act(store, Action.CHANGE, line_edits=terms)
-    assert (progress.stage, progress.due) == (Stage.PLACED, Decimal("145.63"))  # 5 x 18 + 23.25 + 32.38
+    state = await act(store, Action.CHANGE, line_edits=terms)
+    assert (state.stage, state.due) == (Stage.PLACED, Decimal("145.63"))  # 5 x 18 + 23.25 + 32.38
     async with store.reader() as connection:
         [order] = await orders.load(connection, ["1"])
     assert [(line.number, line.product.sku, line.quantity, line.unit_price) for line in order.lines] == [
@@ -89,11 +89,11 @@ async def test_a_change_that_cannot_be_is_refused(
 async def test_what_is_split_off_goes_as_far_as_the_order_it_came_from(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
-    progress = await act(store, Action.SPLIT, lines={2: "1.5"})
+    state = await act(store, Action.SPLIT, lines={2: "1.5"})
     async with store.reader() as connection:
         [part] = await orders.load(connection, ["1-S1"])
     assert (part.stage, part.lines[0].product.sku, part.header.freight) == (Stage.VERIFIED, "TOFU", None)
-    assert progress.due + part.state.due == Decimal("98.02")
+    assert state.due + part.state.due == Decimal("98.02")
     with pytest.raises(CommandError, match="would have nothing left"):
         await act(store, Action.SPLIT, lines={1: 2})
 
@@ -153,8 +153,8 @@ async def test_what_comes_back_is_put_on_the_shelf_and_replaced(store: Store) ->
         await act(store, Action.REQUEST_RETURN, lines={1: 1})
     await act(store, Action.APPROVE_RETURN)
     await act(store, Action.RECEIVE_RETURN, lines={1: 2})
-    progress = await act(store, Action.INSPECT_RETURN, lines={1: 1}, written_off={1: Decimal(1)}, warehouse="EAST")
-    assert (progress.returns[1].status, progress.due) == ("closed", Decimal("98.02"))
+    state = await act(store, Action.INSPECT_RETURN, lines={1: 1}, written_off={1: Decimal(1)}, warehouse="EAST")
+    assert (state.returns[1].status, state.due) == ("closed", Decimal("98.02"))
     async with store.reader() as connection:
         [again] = await orders.load(connection, ["1-R1"])
         levels = await stocks.levels(connection, ["CHAI"])
@@ -170,8 +170,8 @@ async def test_part_of_a_return_may_be_all_that_comes(store: Store) -> None:
     with pytest.raises(CommandError, match="goods of return 1 that are not inspected"):
         await act(store, Action.CLOSE_RETURN)
     await act(store, Action.INSPECT_RETURN, written_off={1: Decimal(1)})
-    progress = await act(store, Action.CLOSE_RETURN)
-    assert (progress.returns[1].status, progress.sum("credited")) == ("closed", 1)
+    state = await act(store, Action.CLOSE_RETURN)
+    assert (state.returns[1].status, state.sum("credited")) == ("closed", 1)
     with pytest.raises(CommandError, match="it cannot change its lines now"):
         await act(store, Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(9))})
 

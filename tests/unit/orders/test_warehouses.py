@@ -57,8 +57,8 @@ async def picks(store: Store, warehouse: str | None = None) -> list[tuple[int, s
 async def test_a_parcel_leaves_the_warehouse_that_it_names(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK, lines={1: 1}, warehouse="WEST")
-    progress = await act(store, Action.SHIP, lines={1: 1}, warehouse="WEST", **SHIPPED)
-    assert progress.shipments[1].warehouse == "WEST"
+    state = await act(store, Action.SHIP, lines={1: 1}, warehouse="WEST", **SHIPPED)
+    assert state.shipments[1].warehouse == "WEST"
     assert await on_hand(store) == {"EAST": Decimal(1), "WEST": Decimal(0)}
     assert await held(store) == {
         (1, "EAST"): Reservation(quantity=Decimal(1)),
@@ -155,8 +155,8 @@ async def test_a_warehouse_without_lines_means_all_that_is_there(store: Store) -
     await split_between_two(store)
     await act(store, Action.PICK, warehouse="EAST")
     assert await picks(store) == [(1, "WEST", Decimal(1))]
-    progress = await act(store, Action.PACK, warehouse="EAST")
-    assert progress.shipments[1].lines == {1: Decimal(1), 2: Decimal("1.5")}
+    state = await act(store, Action.PACK, warehouse="EAST")
+    assert state.shipments[1].lines == {1: Decimal(1), 2: Decimal("1.5")}
     with pytest.raises(CommandError, match="has nothing to pack in EAST") as refused:
         await act(store, Action.PACK, warehouse="EAST")
     assert (refused.value.field, refused.value.rule) == ("warehouse", "stock")
@@ -241,8 +241,8 @@ async def test_request_that_packed_two_parcels_packs_none_when_it_is_repeated(st
     for _ in range(2):
         async with store.transaction() as uow:
             transaction = OrderTransaction(uow, actor="anna")
-            [progress] = await transaction.execute_all([OrderCommand(number="1", event=event, request="bench-1")])
-        assert len(progress.shipments) == 2
+            [state] = await transaction.execute_all([OrderCommand(number="1", event=event, request="bench-1")])
+        assert len(state.shipments) == 2
     assert transaction.repeated == {("1", "bench-1")}
     async with store.reader() as connection:
         entries = [entry for entry in await order_history.read(connection, "1") if entry.event.action is Action.PACK]

@@ -105,12 +105,12 @@ async def test_orders_under_way_are_brought_along_and_go_on(older: Store) -> Non
         [order] = await orders.load(connection, ["O-1"])
         first, *more = await order_history.read(connection, "O-1")
         held = await stock.reserved_for(connection, ["O-1"])
-    progress = first.begun
-    assert progress is not None
+    state = first.begun
+    assert state is not None
     for entry in more:
-        progress = apply(progress, entry.event)
-    assert as_history_keeps(progress) == as_history_keeps(order.state)
-    assert (progress.due, order.tax, order.header.ship_complete) == (Decimal(8492), 0, False)
+        state = apply(state, entry.event)
+    assert as_history_keeps(state) == as_history_keeps(order.state)
+    assert (state.due, order.tax, order.header.ship_complete) == (Decimal(8492), 0, False)
     # 4 of the 6 picked are still here: noted where the first of them are.
     assert held == {
         ("O-1", 1, "EAST"): Reservation(quantity=Decimal(5), picked=Decimal(4)),
@@ -121,8 +121,8 @@ async def test_orders_under_way_are_brought_along_and_go_on(older: Store) -> Non
         for action in (Action.PICK, Action.SHIP, Action.INVOICE, Action.CAPTURE):
             await transaction.execute_all([OrderCommand(number="O-1", event=make_event(action))])
         for parcel in (1, 2):
-            [progress] = await transaction.execute_all([OrderCommand(number="O-1", event=Deliver(shipment=parcel))])
-    assert (progress.stage, progress.captured) == (Stage.COMPLETED, Decimal(8492))
+            [state] = await transaction.execute_all([OrderCommand(number="O-1", event=Deliver(shipment=parcel))])
+    assert (state.stage, state.captured) == (Stage.COMPLETED, Decimal(8492))
     async with older.reader() as connection:
         levels = await stock.levels(connection, ["TEA"])
     assert {level.on_hand for level in levels.values()} == {0}

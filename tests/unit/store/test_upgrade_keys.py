@@ -281,11 +281,11 @@ async def test_histories_lead_to_the_state_that_is_stored_after_the_upgrade(data
         first, *more = await order_history.read(connection, "P-1")
         made = (await connection.execute(text("SELECT detail FROM order_events WHERE order_number = 'N 1'"))).scalar()
         held = await stock.reserved_for(connection, ["P-1"])
-    progress = first.begun
-    assert progress is not None
+    state = first.begun
+    assert state is not None
     for entry in more:
-        progress = apply(progress, entry.event)
-    assert as_history_keeps(progress) == as_history_keeps(order.state)
+        state = apply(state, entry.event)
+    assert as_history_keeps(state) == as_history_keeps(order.state)
     parcels = [order.state.shipments[number] for number in (1, 2, 3)]
     assert [(item.warehouse, item.tracking_number) for item in parcels] == [
         ("SOUTH~2", "T 1"), ("SOUTH", "T 2"), ("WEST", None),
