@@ -1,4 +1,4 @@
-"""Which fields each action has, read from its class, for whoever knows an action by its name alone. PURE."""
+"""The fields of each action, read from its event class, for code that knows an action only by name. PURE."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from connector.model.events import EVENT_TYPES, Advance, Begin, Event
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActionFields:
-    """The fields of one action, read from its class: who needs them by name (HTTP bodies, options, help, the history)
-    finds them here."""
+    """The field names of one action. HTTP bodies, command line options, help and the history are made from them.
+
+    `required`: must be given. `any_of`: at least one must be given. `with_lines`: must be given together with `lines`.
+    `recorded`: filled in when the action is carried out, so no caller may give it.
+    """
 
     required: tuple[str, ...]
     any_of: tuple[str, ...]
@@ -24,11 +27,11 @@ class ActionFields:
 
     @property
     def requestable(self) -> tuple[str, ...]:
-        """What a caller may give, the required fields first."""
+        """The fields that a caller may give, required ones first."""
         return (*self.required, *self.any_of, *self.with_lines, *self.optional)
 
     @property
-    def every(self) -> frozenset[str]:
+    def names(self) -> frozenset[str]:
         return frozenset((*self.requestable, *self.recorded))
 
 
@@ -46,18 +49,18 @@ def _fields_of(kind: type[Event]) -> ActionFields:
 
 ACTION_FIELDS: Mapping[Action, ActionFields] = {action: _fields_of(kind) for action, kind in EVENT_TYPES.items()}
 REQUESTABLE = tuple(action for action, has in ACTION_FIELDS.items() if has.requestable)
-"""Actions that somebody can ask for; the others happen automatically."""
+"""The actions that a caller can ask for; the others happen automatically."""
 EVENT_FIELDS = tuple(dict.fromkeys(item.name for kind in EVENT_TYPES.values() for item in fields(kind)))
 _NOT_GIVEN: tuple[object, ...] = (None, {})
 
 
 def make_event(action: Action, **values: Any) -> Event:
-    """The event of an action that is known by its name alone. CommandError for a field that the action does not have,
-    or for want of one that it needs."""
+    """Build the event of `action`. Raises CommandError for a field that the action does not have, or if a required one
+    is missing."""
     has = ACTION_FIELDS[action]
     given = {name: value for name, value in values.items() if value not in _NOT_GIVEN}
     for name in given:
-        if name not in has.every:
+        if name not in has.names:
             takes = listed_fields(has.requestable)
             raise CommandError(f"{name} is not a field of {action}; {action} takes {takes}.", field=name, rule="field")
     for name in has.required:
@@ -67,6 +70,6 @@ def make_event(action: Action, **values: Any) -> Event:
 
 
 def listed_fields(names: Sequence[str]) -> str:
-    """`amount, reference and note`."""
+    """Return the names as text: `amount, reference and note`."""
     *most, last = names or ("nothing",)
     return f"{', '.join(most)} and {last}" if most else last

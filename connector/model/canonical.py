@@ -1,4 +1,4 @@
-"""Values as bytes that are equal when the values are, for digests. PURE."""
+"""Canonical JSON: equal values give equal bytes, for digests. PURE."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from connector.model.money import plain
 
 
 def canonical_bytes(value: Any) -> bytes:
-    """JSON of `value` with sorted keys; numbers that are equal are written alike."""
+    """Return `value` as JSON with sorted keys; equal numbers are written the same way (1.50 as 1.5)."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
 
 

@@ -1,4 +1,4 @@
-"""What moved locally and is not yet in the org: one row per entity, coalesced."""
+"""Changes that are not in the org yet: one outbox row per entity, however often the entity changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class EntityKind(StrEnum):
-    """What is synced as a unit. The declaration order is the order in which a drain sends them."""
+    """An entity that is synced as a unit. A drain sends them in the order of declaration."""
 
     CUSTOMER = "customer"
     PRODUCT = "product"
@@ -17,8 +17,8 @@ class EntityKind(StrEnum):
 
 
 class ChangeState(StrEnum):
-    """`due` waits for its time; `dead` was refused and waits for a person; `blocked` was refused too, but is reported
-    on the orders that carry it (a customer whose account the org refuses): ops see each order once, not twice."""
+    """`due`: waits to be sent. `dead`: was refused and waits for a person. `blocked`: was refused too, but the refusal
+    is reported on the orders that depend on it (an order whose customer the org refuses), so ops see it only once."""
 
     DUE = "due"
     DEAD = "dead"
@@ -26,13 +26,16 @@ class ChangeState(StrEnum):
 
 
 MAX_UNANSWERED_SENDS = 3
-"""A change that was sent so often without a recorded answer may be what ends the process each time."""
+"""A change sent this often without a recorded answer is set aside: it may be what ends the process each time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """An entity with unsent changes. `version` tells a change that arrived while this one was in flight; `unsure` that
-    something was sent whose outcome is not recorded: the org may hold more, or other, than our links say."""
+    """An entity with unsent changes.
+
+    `version` rises with each change, so one that arrives while this one is in flight is recognized. `unconfirmed`:
+    something was sent whose outcome is not recorded, so the org may differ from what our links say.
+    """
 
     entity: EntityKind
     key: str
@@ -43,16 +46,16 @@ class Change:
     unconfirmed: bool = False
     doubted: bool = False  # it was held for a refusal that may be the org's: others go first
     unanswered_sends: int = 0
-    """How often it was sent since an answer was last recorded: once while it is in flight, more if the process ended
-    each time before the answer was recorded."""
+    """How often it was sent since an answer was last recorded: 1 while it is in flight; more if the process ended each
+    time before the answer was recorded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
-    """Why the org (or our own check before the call) refused an entity, in words for a person.
+    """Why the org, or our own check before the call, refused an entity.
 
-    `code` and `message` are the org's; `field` the Salesforce field as `Object.Field`, if one is named; `source` the
-    mapping line it came from (`order.yaml:14`); `fix` one sentence that says what to do.
+    `code` and `message` are the org's; `field` is the Salesforce field as `Object.Field`, if there is one; `source` is
+    the mapping line of that field (`order.yaml:14`); `fix` is one sentence that says what to do.
     """
 
     code: str
@@ -65,7 +68,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeadLetter:
-    """A refused entity, waiting for a person; `replay` makes it due again."""
+    """A refused entity that waits for a person; a replay makes it due again."""
 
     entity: EntityKind
     key: str
@@ -77,7 +80,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unsent:
-    """One row of the outbox as ops see it. `error` is why the last attempt was postponed."""
+    """One outbox row as ops see it. `error` is why the last attempt was postponed."""
 
     entity: EntityKind
     key: str

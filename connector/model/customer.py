@@ -1,4 +1,4 @@
-"""A customer: who orders, where the invoice goes. Becomes an Account."""
+"""A customer, who orders and gets the invoice. Becomes an Account in the org."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from decimal import Decimal
 from typing import Any
 
 
-def whole_name(first: str | None, last: str | None) -> str:
+def full_name(first: str | None, last: str | None) -> str:
     return " ".join(part for part in (first, last) if part)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Customer:
-    """`number` is the company's own customer number and the Account's external ID. A person has a `last_name`; its
-    `name` is then the whole name. `tier` is a rank of ours (`gold`), `credit_limit` in the company's currency."""
+    """A company or a person.
+
+    `number` is our customer number and the external ID of the Account. Only a person has a `last_name`; its `name` is
+    then the full name. `tier` is our own rank (`gold`); `credit_limit` is in the company's currency.
+    """
 
     number: str
     name: str
@@ -32,17 +35,18 @@ class Customer:
 
     @classmethod
     def named_by_order(cls, *, number: str, name: str | None = None, **others: Any) -> Customer:
-        """A customer as somebody told it, who need not have told a name: then it is called by first and last name, else
-        by its number."""
+        """Build a customer from the values of an order or an import. Without a name it is named by its first and last
+        name, else by its number."""
         given: dict[str, Any] = {
             key: (value.strip() or None) if isinstance(value, str) else value for key, value in others.items()
         }
-        whole = whole_name(given.get("first_name"), given.get("last_name"))
-        return cls(number=number, name=(name or "").strip() or whole or number, **given)
+        fallback = full_name(given.get("first_name"), given.get("last_name"))
+        return cls(number=number, name=(name or "").strip() or fallback or number, **given)
 
     def updated_from_order(self, **changes: Any) -> Customer:
-        """The same with `changes`. A name that nobody told follows those that it was made of; an empty one is none."""
-        own = None if self.name in {whole_name(self.first_name, self.last_name), self.number} else self.name
+        """Return the customer with `changes`. A name that was made of other fields is made again from their new values;
+        an empty name counts as none."""
+        own = None if self.name in {full_name(self.first_name, self.last_name), self.number} else self.name
         return Customer.named_by_order(**{**asdict(self), "name": own, **changes})
 
     @property
@@ -51,5 +55,5 @@ class Customer:
 
     @property
     def person(self) -> bool:
-        """Whether it is a person rather than a company."""
+        """Whether this is a person, not a company."""
         return self.last_name is not None

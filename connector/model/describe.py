@@ -1,4 +1,4 @@
-"""What the org says about an object: the part of a describe answer that mapping and planning need."""
+"""The describe of an object in the org: the part of it that mapping and planning need."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldDescribe:
-    """`type` is the describe type (`string`, `currency`, `picklist`, `reference`, ...); `length` counts characters,
-    `scale` decimals."""
+    """One field. `type` is the describe type (`string`, `currency`, `picklist`, `reference`, …); `length` is in
+    characters; `scale` is the number of decimals."""
 
     name: str
     label: str
@@ -30,13 +30,14 @@ class FieldDescribe:
 
     @property
     def required_on_create(self) -> bool:
-        """Necessary, not sufficient: the org enforces more than describe admits (Order.AccountId)."""
+        """Whether describe reports it as required. The org requires others too, such as Order.AccountId."""
         return self.createable and not self.nillable and not self.defaulted_on_create
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordTypeDescribe:
-    """`available`: this user may give it to a record; `default`: records that name none of this user's get it."""
+    """`available`: the user of the connection may set it; `default`: a record that this user creates without a record
+    type gets it."""
 
     id: str
     name: str  # the developer name

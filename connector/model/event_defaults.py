@@ -1,6 +1,6 @@
-"""What an event means that names no lines or no amount: all that is possible now. PURE.
+"""Fill in the lines or the amount of an event that names none: everything that is possible now. PURE.
 
-The history keeps what was meant, in full.
+The history keeps the event with these values filled in.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ _LINES: Mapping[Action, Callable[[LineState, Decimal], Decimal]] = {
     Action.CANCEL: lambda line, packed: line.quantity - line.canceled - line.shipped - packed,
     Action.REQUEST_RETURN: lambda line, packed: line.delivered - line.returned,
 }
-"""How much of a line an action can concern; `packed` is what of it is in a parcel that has not left."""
+"""The largest quantity of a line for each action; `packed` is the quantity in parcels that have not left."""
 
 
 def with_defaults(state: OrderState, event: Event) -> Event:
-    """`event` with the lines or the amount that it leaves out; CommandError where nothing is left for it."""
+    """Return `event` with the missing lines or amount filled in; CommandError if there is nothing left to act on."""
     check(state, event)
     match event:
         case IssueInvoice() | Authorize() | Capture() | Refund():
-            return event if event.amount is not None else replace(event, amount=_amount(state, event))
+            return event if event.amount is not None else replace(event, amount=_default_amount(state, event))
         case ReceiveReturn():
-            return event if event.lines else replace(event, lines=_coming(state, event))
-        case Ship() if event.shipment is not None or _waits(state):
+            return event if event.lines else replace(event, lines=_expected_lines(state, event))
+        case Ship() if event.shipment is not None or _has_packed_shipment(state):
             return event
         case Deallocate() | Pick() | Pack() | Ship() | Cancel() | RequestReturn():
-            return event if event.lines else replace(event, lines=_lines(state, event))
+            return event if event.lines else replace(event, lines=_default_lines(state, event))
         case _:
             return event
 
 
-def _waits(state: OrderState) -> bool:
-    """Whether a shipment waits to be handed over."""
+def _has_packed_shipment(state: OrderState) -> bool:
+    """Return whether a shipment is packed and has not left."""
     return any(item.status in IN_HOUSE for item in state.shipments.values())
 
 
-def _amount(state: OrderState, event: IssueInvoice | Authorize | Capture | Refund) -> Decimal:
+def _default_amount(state: OrderState, event: IssueInvoice | Authorize | Capture | Refund) -> Decimal:
     match event:
         case IssueInvoice():
             amount = state.due - state.invoiced
@@ -80,7 +80,7 @@ def _amount(state: OrderState, event: IssueInvoice | Authorize | Capture | Refun
     return amount
 
 
-def _lines(state: OrderState, event: Event) -> Mapping[int, Decimal]:
+def _default_lines(state: OrderState, event: Event) -> Mapping[int, Decimal]:
     most = _LINES[event.action]
     lines = {number: most(line, state.packed(number)) for number, line in state.lines.items()}
     if not any(quantity > 0 for quantity in lines.values()):
@@ -89,8 +89,8 @@ def _lines(state: OrderState, event: Event) -> Mapping[int, Decimal]:
     return {number: quantity for number, quantity in lines.items() if quantity > 0}
 
 
-def _coming(state: OrderState, event: ReceiveReturn) -> Mapping[int, Decimal]:
-    """What is still to come with the return that is meant, if that is clear."""
+def _expected_lines(state: OrderState, event: ReceiveReturn) -> Mapping[int, Decimal]:
+    """Return what has not arrived yet of the return that is meant; empty if several are possible."""
     open_ones = [
         item
         for number, item in state.returns.items()

@@ -1,4 +1,5 @@
-"""What can be asked of an order: one class for each action, which is its event once it has happened."""
+"""The events of an order, one class for each action. A command carries one as a request; the history keeps it once it
+has happened."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from connector.model.stage import Stage
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineEdit:
-    """What one line is to be: a new line, or other values for one that is there. Quantity 0 takes it out."""
+    """The new values of one line: a line to add, or new values for an existing one. Quantity 0 removes the line."""
 
     sku: str
     quantity: Decimal
@@ -25,24 +26,24 @@ class LineEdit:
 
 
 Detail = str | bool | date | Decimal | None
-"""A value of an order besides its lines; None takes it out."""
+"""The value of a header field; None clears the field."""
 
 
 Quantities = Mapping[int, Decimal]
-"""By line number."""
+"""Quantities by line number."""
 RECORDED: Mapping[str, bool] = {"recorded": True}
-"""Metadata of a field that is filled in while the event is carried out: it stands in the history, nobody asks it."""
+"""Metadata of a field that is filled in when the event is carried out: the history has it, a caller cannot give it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventBase:
-    """What every event has. Each action has a class of its own: a caller asks for it, and it stands in the history
-    once it has happened (`Action.happened`). A field without a default must be given, of `any_of` at least
-    one, and `with_lines` where lines are given.
+    """Base of all events.
 
-    `lines` are quantities by line number; `amount` is money in the order's currency; `on` the day it happened;
-    `shipment` and `return_number` count from 1 within the order; `reference` names what it concerns elsewhere: an
-    invoice, a payment, the order that a split or a replacement made or was made from.
+    A field without a default must be given; of the fields in `any_of` at least one; those in `with_lines` together with
+    `lines`. Fields with the same name mean the same in all events: `lines` are quantities by line number; `amount` is
+    money in the order's currency; `on` is the day it happened; `shipment` and `return_number` count from 1 within the
+    order; `reference` identifies something outside the order: an invoice, a payment, the order that was split off or
+    replaced. `Action.happened` gives the name that the history uses.
     """
 
     action: ClassVar[Action]
@@ -52,20 +53,20 @@ class EventBase:
 
     @property
     def relines(self) -> bool:
-        """Whether it makes the order another one than was asked for: with other lines, or less of them."""
+        """Whether the event changes what was ordered: other lines, or smaller quantities."""
         return False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Begin(EventBase):
-    """The first event of a history. It says nothing: the state it began with stands beside it."""
+    """The first event of a history. It has no fields; its row holds the initial state of the order."""
 
     action = Action.BEGIN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeOrder(EventBase):
-    """Lines by number, and header fields by name, as they are to be."""
+    """Changes of lines, by number, and of header fields, by name."""
 
     action = Action.CHANGE
     any_of: ClassVar[tuple[str, ...]] = ("line_edits", "details")
@@ -79,7 +80,7 @@ class ChangeOrder(EventBase):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitOrder(EventBase):
-    """Part of the order becomes an order of its own, whose number is the reference."""
+    """Part of the order becomes a new order; `reference` is the number of that order."""
 
     action = Action.SPLIT
     lines: Quantities
@@ -110,7 +111,7 @@ class Allocate(EventBase):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deallocate(EventBase):
-    """Lines that are given up; those in `warehouse`, if it names one."""
+    """Reservations are given up; only those in `warehouse`, if it is given."""
 
     action = Action.DEALLOCATE
     lines: Quantities = field(default_factory=dict)
@@ -149,7 +150,7 @@ class Label(EventBase):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ship(EventBase):
-    """A packed shipment leaves; or `lines`, which are packed and leave at once."""
+    """A packed shipment leaves; or `lines` are packed as a new shipment, which leaves at once."""
 
     action = Action.SHIP
     shipment: int | None = None
@@ -162,7 +163,7 @@ class Ship(EventBase):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Track(EventBase):
-    """What the carrier reports."""
+    """The carrier reports a status."""
 
     action = Action.TRACK
     status: ShipmentStatus
@@ -223,7 +224,7 @@ class Refund(EventBase):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlaceHold(EventBase):
-    """The reference names the rules of verification that it is for."""
+    """The order waits for a person. `reference` names the verification rules that failed."""
 
     action = Action.HOLD
     hold: Hold
@@ -280,7 +281,8 @@ class ReceiveReturn(EventBase):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InspectReturn(EventBase):
-    """`lines` go back to the shelf of `warehouse`, `written_off` does not. The reference is the replacement order."""
+    """Returned goods were inspected: `lines` go back to stock in `warehouse`, `written_off` do not. `reference` is the
+    number of the replacement order."""
 
     action = Action.INSPECT_RETURN
     any_of: ClassVar[tuple[str, ...]] = ("lines", "written_off")
@@ -294,7 +296,7 @@ class InspectReturn(EventBase):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloseReturn(EventBase):
-    """The reference is the replacement order."""
+    """Nothing more of the return will arrive. `reference` is the number of the replacement order."""
 
     action = Action.CLOSE_RETURN
     return_number: int | None = None
@@ -303,7 +305,7 @@ class CloseReturn(EventBase):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Advance(EventBase):
-    """A stage that came automatically."""
+    """The order reached the stage `to` automatically."""
 
     action = Action.ADVANCE
     to: Stage | None = field(default=None, metadata=RECORDED)
@@ -342,17 +344,17 @@ Event = (
     | CloseReturn
     | Advance
 )
-"""What can happen to an order. A history is a list of these."""
+"""Any event. A history is a list of these."""
 EventAtWarehouse = Deallocate | Pick | Pack | Ship
-"""What may name one warehouse, and then concerns nothing in another."""
+"""Events that may name one warehouse; they then concern only the goods in it."""
 StockEvent = Allocate | Deallocate | Pick | Pack | Ship | Cancel | InspectReturn
-"""What moves stock."""
+"""Events that move stock."""
 LineEvent = (
     SplitOrder | Allocate | Deallocate | Pick | Pack | Ship | Cancel | RequestReturn | ReceiveReturn | InspectReturn
 )
-"""What names quantities of lines."""
+"""Events with quantities of lines."""
 HouseEvent = Allocate | Deallocate | Pick | Cancel
-"""What moves quantities of lines within the house."""
+"""Events that change the quantities of lines before shipment."""
 ShipmentEvent = Pack | Unpack | Label | Ship | Track | Deliver
 PaymentEvent = IssueInvoice | Authorize | Decline | Capture | Refund
 HoldEvent = PlaceHold | EscalateHold | ReleaseHold

@@ -1,4 +1,4 @@
-"""Why an order waits. PURE."""
+"""The reasons for a hold. PURE."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Hold(StrEnum):
-    """Why an order waits for a person."""
+    """Why an order is on hold: a person must act before it goes on."""
 
     PAYMENT = "payment"
     ADDRESS = "address"

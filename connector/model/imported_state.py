@@ -1,4 +1,4 @@
-"""An order of which only the stage is known: what its quantities, money and shipments must be. PURE."""
+"""The state of an imported order: quantities, money and shipments that follow from its stage. PURE."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _GONE = frozenset({Stage.SHIPPED, Stage.DELIVERED, Stage.COMPLETED})
 
 
 def as_imported(order: Order) -> Order:
-    """`order` with what its stage stands for: all of it in one shipment, once it has shipped."""
+    """Return `order` with the quantities, money and shipments that its stage implies. An order that has shipped gets
+    one shipment with all of its lines."""
     stage = order.stage
     if stage is not Stage.CANCELED and stage not in _GONE:
         return order

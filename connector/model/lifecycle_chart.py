@@ -1,7 +1,7 @@
 """The flow chart of an order as text, drawn from the transition table. PURE.
 
-Stages that follow each other stand in one line. Other ways between them run above it; ways to stages beside the line
-run below it. `=` is a way that a command takes, `-` one that is automatic.
+The main line holds the stages that follow each other. Other transitions between them are drawn above it; transitions to
+a stage outside it are drawn below. `=` marks a transition by command, `-` an automatic one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Way = tuple[Stage, Stage]
 
 
 def main_line(ways: Collection[Way] = TRANSITIONS) -> list[Stage]:
-    """The stages that lead one to the next, from the first on."""
+    """Return the stages of the main line, beginning with the first."""
     line = [next(iter(Stage))]
     for stage in Stage:
         if (line[-1], stage) in ways:
@@ -25,7 +25,7 @@ def main_line(ways: Collection[Way] = TRANSITIONS) -> list[Stage]:
 
 
 def draw_text(ways: Collection[Way] = TRANSITIONS, commands: Collection[Way] = BY_COMMAND) -> str:
-    """The chart of `ways`; ValueError if one leads back from a stage beside the line."""
+    """Return the chart of `ways`; ValueError if one starts at a stage outside the main line."""
     line = main_line(ways)
     if lost := [way for way in ways if way[0] not in line]:
         raise ValueError(f"{lost} cannot be drawn")
@@ -57,7 +57,7 @@ def _row(marks: dict[int, str]) -> str:
 
 
 def _rail(sources: Sequence[tuple[int, Way]], commands: Collection[Way]) -> str:
-    """`+----+--> ` from the first source to behind the last one."""
+    """Return the line below the main one, `+----+--> `, from the first source to the last."""
     rail = " " * sources[0][0]
     for (at, way), following in zip(sources, [*sources[1:], None], strict=True):
         mark = "=" if way in commands else "-"

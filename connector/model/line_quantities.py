@@ -1,4 +1,4 @@
-"""What an event does to the quantities of an order's lines, where they stay in the house. PURE."""
+"""Allocate, deallocate, pick and cancel, applied to the line quantities of an order. PURE."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from decimal import Decimal
 from connector.model.actions import Action
 from connector.model.events import HouseEvent
 from connector.model.order_state import LineState, OrderState
-from connector.model.rejections import quantities, raised
+from connector.model.rejections import increased, quantities
 
 Up = Callable[[Decimal, Decimal, Decimal, str], Decimal]
-"""value, by, limit, what there is only so much of -> the new value."""
+"""(value, increase, limit, description of the remainder) -> the new value; see `rejections.increased`."""
 
 
-def with_lines(state: OrderState, event: HouseEvent) -> OrderState:
-    """After an allocation, its end, a pick or a cancellation."""
+def apply_quantity_event(state: OrderState, event: HouseEvent) -> OrderState:
+    """Return `state` after the event; CommandError for a quantity that is too large."""
     lines = dict(state.lines)
     for number, quantity in quantities(state, event):
 
         def up(value: Decimal, by: Decimal, limit: Decimal, what: str, line: int = number) -> Decimal:
-            return raised(state, event, line, value, by, limit, what)
+            return increased(state, event, line, value, by, limit, what)
 
         lines[number] = _MOVES[event.action](lines[number], quantity, up, state.packed(number))
     return replace(state, lines=lines)
@@ -41,10 +41,12 @@ def _picked(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> Line
 
 
 def _canceled(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> LineState:
-    """First what is not allocated, then what is not picked, then what is picked and goes back to its shelf."""
+    """Cancel unallocated goods first, then allocated ones, then picked ones, which go back to the shelf."""
     canceled = up(line.canceled, quantity, line.quantity - line.shipped - packed, "is neither packed nor shipped")
-    left = line.quantity - canceled
-    return replace(line, canceled=canceled, allocated=min(line.allocated, left), picked=min(line.picked, left))
+    remaining = line.quantity - canceled
+    return replace(
+        line, canceled=canceled, allocated=min(line.allocated, remaining), picked=min(line.picked, remaining)
+    )
 
 
 _MOVES: Mapping[Action, Callable[[LineState, Decimal, Up, Decimal], LineState]] = {

@@ -1,6 +1,6 @@
-"""Times, days and numbers as people and programs write them: one reading for HTTP, the command line and imports. PURE.
+"""Parse times, days and numbers, the same way for HTTP, the command line and imports. PURE.
 
-What several readers understand differently is refused: seconds since 1970, week dates, digits of other scripts.
+Ambiguous spellings are rejected: seconds since 1970, week dates, digits of other scripts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 
 YEARS = range(1900, 2201)
-"""Whatever is further away is a mistake."""
+"""The years that are accepted; any other is taken for a mistake."""
 MOST_DIGITS = 18
 
 _ISO = re.compile(
@@ -23,19 +23,21 @@ _DECIMAL = re.compile(r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)", re.ASCII)
 
 
 def parse_moment(text: str, zone: tzinfo = UTC) -> datetime:
-    """An ISO 8601 date with or without a time, in `zone` where it names none; a day alone is its midnight. ValueError,
-    to follow the name of the field."""
-    found = _parsed(text, "must be a time or a day, as 2026-01-31T08:00:00Z or 2026-01-31")
-    return found if found.tzinfo is not None else found.replace(tzinfo=zone)
+    """Parse an ISO 8601 date with or without a time. Without an offset it is in `zone`; without a time it is midnight.
+
+    Raises ValueError; the message continues a sentence that begins with the name of the field.
+    """
+    moment = _parse(text, "must be a time or a day, as 2026-01-31T08:00:00Z or 2026-01-31")
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
 
 
 def parse_day(text: str) -> date:
-    """The day of an ISO 8601 date, as it is written, with or without a time. ValueError as above."""
-    return _parsed(text, "must be a day, as 2026-01-31").date()
+    """Return the day of an ISO 8601 date, as it is written, with or without a time. ValueError as for parse_moment."""
+    return _parse(text, "must be a day, as 2026-01-31").date()
 
 
 def parse_decimal(text: str) -> Decimal:
-    """A number with every digit that is written. ValueError as above."""
+    """Parse a decimal number; every digit is kept. ValueError as for parse_moment."""
     bare = text.strip()
     if not _DECIMAL.fullmatch(bare):
         raise ValueError("must be a number, or text that is one")
@@ -43,7 +45,7 @@ def parse_decimal(text: str) -> Decimal:
 
 
 def check_digits(number: Decimal) -> Decimal:
-    """ValueError for more digits than the databases and the org keep."""
+    """Return `number`; ValueError if it has more digits than the databases and the org keep."""
     if not number.is_finite() or len(number.as_tuple().digits) > MOST_DIGITS or abs(number.adjusted()) > MOST_DIGITS:
         raise ValueError(f"must be a number of at most {MOST_DIGITS} digits")
     return number
@@ -54,15 +56,15 @@ def check_year(year: int) -> None:
         raise ValueError(f"must be in a year from {YEARS[0]} to {YEARS[-1]}")
 
 
-def _parsed(text: str, wanted: str) -> datetime:
+def _parse(text: str, wanted: str) -> datetime:
     bare = text.strip()
     try:
         if not _ISO.fullmatch(bare):
             raise ValueError
-        found = datetime.fromisoformat(
+        moment = datetime.fromisoformat(
             _ZONE.sub("Z", bare.upper().replace(" ", "T", 1)).replace(" ", "").replace(",", ".")
         )
     except ValueError:
         raise ValueError(wanted) from None
-    check_year(found.year)
-    return found
+    check_year(moment.year)
+    return moment

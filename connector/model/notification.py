@@ -1,5 +1,5 @@
-"""A message that an order owes: what it is about and what became of it. Who gets it, and what it says, is made of the
-order when it is sent, so that no address and no text is kept a second time."""
+"""A notification of an order: its kind and its delivery state. The recipient and the text are made from the order when
+it is sent, so no address and no text is stored twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from enum import StrEnum
 
 
 class MessageKind(StrEnum):
-    """In the order of an order's life. An `escalation` goes to our own people, everything else to the customer."""
+    """What a notification says, in the sequence of an order's life. An `escalation` goes to our own people, every other
+    kind to the customer."""
 
     CONFIRMATION = "confirmation"
     SHIPMENT = "shipment"
@@ -21,13 +22,13 @@ class MessageKind(StrEnum):
 
     @property
     def words(self) -> str:
-        """For a sentence: `return label`."""
+        """The kind as words of a sentence: `return label`."""
         return self.replace("_", " ")
 
 
 class MessageState(StrEnum):
-    """`failed`: refused for good, or tried too often. `expired`: too old to be sent. `skipped`: there is nobody to send
-    it to, or nothing to say any more. `discarded`: a person gave it up."""
+    """`failed`: refused permanently, or tried too often. `expired`: too old to be sent. `skipped`: has no recipient, or
+    nothing to say any more. `discarded`: a person decided not to send it."""
 
     DUE = "due"
     SENT = "sent"
@@ -38,13 +39,13 @@ class MessageState(StrEnum):
 
 
 UNSENT = frozenset({MessageState.FAILED, MessageState.EXPIRED, MessageState.SKIPPED, MessageState.DISCARDED})
-"""What a person may have sent after all."""
+"""The states from which a person may retry a notification."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationRequest:
-    """What an event of an order gives rise to. `reference` tells it from others of its kind: the number of an invoice,
-    of a shipment, of a return with its label, or of the event in the history; empty where there is only one."""
+    """A notification that an event asks for. `reference` distinguishes it from others of its kind: the number of an
+    invoice, of a shipment, of a return with its label, or of the event; empty for a kind that an order has once."""
 
     order: str
     kind: MessageKind
@@ -53,7 +54,7 @@ class NotificationRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notification(NotificationRequest):
-    """As it stands in the outbox. `key` is the same at every attempt; `since` is what its age counts from."""
+    """A notification as it is stored. `key` is the same at every attempt; its age is counted from `since`."""
 
     id: int
     key: str

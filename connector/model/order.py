@@ -1,8 +1,8 @@
-"""An order and its lines, as the company keeps them.
+"""An order and its lines.
 
-`OrderInput` is what arrives (an import, the API): it names customer and products by their numbers. `Order` is what the
-store gives back: with customer and products beside it, so that a mapping can reach `customer.name`, and with its state.
-Both have their header fields in an OrderHeader; a mapping path reaches them without naming it.
+`OrderInput` is an order as it arrives by import or API; it refers to customer and products by number. `Order` is an
+order as the store loads it: with its state, its customer and its products, so that a mapping can use `customer.name`.
+Both have their header fields in an OrderHeader; a mapping path names these fields directly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from connector.model.stage import OPEN, Stage
 
 ONE = Decimal(1)
 MOVING = ("allocated", "picked", "shipped", "delivered", "returned", "credited", "canceled")
-"""Quantities of a line that commands move."""
+"""The quantities of a line that commands change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +39,7 @@ class LineInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderInput:
-    """An order as it arrives, at a stage that only an import can tell."""
+    """An order as it arrives. Only an import gives a `stage` other than `placed`."""
 
     header: OrderHeader
     customer: str
@@ -55,7 +55,7 @@ class OrderInput:
         return self.header.number
 
     def with_header(self, **values: Any) -> OrderInput:
-        """The same with other values in its header; None takes a value out."""
+        """Return a copy with other header values; None clears a field."""
         return evolved(self, {"header": self.header.with_values(values)})
 
 
@@ -71,7 +71,8 @@ class Line:
     discount: Decimal
     state: LineState = field(metadata=INLINE)
     waits: bool = False
-    """Whether its order is one that is given stock: in a stage of OPEN, and acted on here, not only imported."""
+    """Whether the order is allocated stock: its stage is one of OPEN, and it has a history, so it was not only
+    imported."""
 
     @property
     def key(self) -> str:
@@ -83,22 +84,22 @@ class Line:
 
     @property
     def backordered(self) -> Decimal:
-        """What is wanted and not allocated, from verification on."""
+        """The quantity that is wanted and not allocated; 0 before verification."""
         return self.state.wanted - self.state.allocated if self.waits else ZERO
 
     @property
     def price_key(self) -> str:
-        """Names the price book entry: product and currency; the org's price book is added when it is looked up."""
+        """The key of the price book entry: product and currency. The lookup adds the price book."""
         return f"{self.product.sku}|{self.currency}"
 
     @property
     def exact_total(self) -> Decimal | None:
-        """None without a price."""
+        """Quantity x unit price x (1 - discount), not rounded; None without a price."""
         return None if self.unit_price is None else self.state.total
 
     @property
     def net_unit_price(self) -> Decimal | None:
-        """Unit price after discount in whole cents (or yen): what the org's UnitPrice can hold."""
+        """The unit price after discount, rounded to the currency's smallest unit, as the org's UnitPrice holds it."""
         if self.unit_price is None:
             return None
         places = min(places_of(self.currency), CENTS)
@@ -110,7 +111,7 @@ class Line:
 
 
 def exact_total(quantity: Decimal, unit_price: Decimal | None, discount: Decimal) -> Decimal | None:
-    """Of a line; None without a price."""
+    """Return the total of a line, not rounded; None without a price."""
     if unit_price is None:
         return None
     return EXACT.multiply(EXACT.multiply(quantity, unit_price), EXACT.subtract(ONE, discount))
@@ -118,8 +119,8 @@ def exact_total(quantity: Decimal, unit_price: Decimal | None, discount: Decimal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """An order with everything a mapping may ask of it. `version` rises with every local change; `tracking_key` is the
-    secret in the customer's link to it."""
+    """An order with everything that a mapping can use. `version` rises with every local change; `tracking_key` is the
+    secret in the customer's tracking link."""
 
     customer: Customer
     lines: tuple[Line, ...]
@@ -149,11 +150,11 @@ class Order:
         return self.state.stage
 
     def with_header(self, **values: Any) -> Order:
-        """The same with other values in its header; None takes a value out."""
+        """Return a copy with other header values; None clears a field."""
         return evolved(self, {"state": self.state.with_header(**values)})
 
     def at(self, state: OrderState) -> Order:
-        """The next version of the order, which has come to `state` with the lines that it has."""
+        """Return the next version of the order, in `state`; its lines are the same, with their new quantities."""
         waits = state.stage in OPEN
         lines = []
         for line in self.lines:
@@ -172,32 +173,32 @@ class Order:
 
     @property
     def amount_due(self) -> Decimal:
-        """What the customer still has to pay, in whole cents; less than 0 where a refund is due."""
+        """What the customer still has to pay, in whole cents; negative if a refund is due."""
         return EXACT.subtract(self.state.due, self.state.net)
 
     @property
     def destination(self) -> Mapping[str, str | None]:
-        """Where it goes, by part of the address: as it says, else to its customer."""
+        """The delivery address by part: the order's own, else the customer's."""
         parts = ("street", "city", "state", "postal_code", "country")
         header = self.state.header
-        said = {part: getattr(header, f"ship_to_{part}") for part in parts}
-        if any(said.values()) or header.ship_to_name:
-            return {"name": header.ship_to_name or self.customer.name, **said}
+        address = {part: getattr(header, f"ship_to_{part}") for part in parts}
+        if any(address.values()) or header.ship_to_name:
+            return {"name": header.ship_to_name or self.customer.name, **address}
         return {"name": self.customer.name, **{part: getattr(self.customer, part) for part in parts}}
 
     @property
     def tax(self) -> Decimal:
-        """What of the amount is tax that comes on top of the prices, in whole cents."""
+        """The tax that is added to the prices, in whole cents."""
         return self.state.tax
 
     @property
     def hold_reason(self) -> str | None:
-        """Why it is on hold, every reason named; None if it is not."""
+        """All reasons why the order is on hold, as text; None if it is not on hold."""
         return ", ".join(sorted(self.state.holds)) or None
 
     @property
     def return_status(self) -> ReturnStatus | None:
-        """How far the latest return is, of those that were not rejected if there are any; None without one."""
+        """The status of the latest return, None without one; rejected returns count only if there are no others."""
         latest = self._latest_return
         return latest.status if latest else None
 
@@ -213,12 +214,12 @@ class Order:
 
     @property
     def net_total(self) -> Decimal:
-        """The exact price of what is neither canceled nor credited, freight and tax apart."""
+        """The exact price of what is neither canceled nor credited, without freight and tax."""
         return sum((line.state.due for line in self.lines), ZERO)
 
     @property
     def exact_total(self) -> Decimal | None:
-        """Sum of the exact line totals, freight apart; None while a line has no price."""
+        """The sum of the exact line totals, without freight; None if a line has no price."""
         total = Decimal(0)
         for line in self.lines:
             if line.exact_total is None:

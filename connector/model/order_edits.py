@@ -1,4 +1,4 @@
-"""What changes an order itself: edits of its lines, details, a part that becomes an order of its own. PURE."""
+"""Changes of an order itself: its lines, its header, and a part that is split off as a new order. PURE."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from connector.model.events import ChangeOrder, Detail, Event, LineEdit, SplitOr
 from connector.model.money import EXACT, to_cents
 from connector.model.order_header import ADDRESS, ANYTIME, CHANGEABLE, VERIFIED, FieldKind
 from connector.model.order_state import LineState, OrderState
-from connector.model.rejections import one_of, quantities, raised, rejection
+from connector.model.rejections import increased, one_of, quantities, rejection
 from connector.model.shipments import ZERO, ShipmentStatus
 from connector.model.stage import EARLY
 
 
-def split(state: OrderState, event: SplitOrder) -> OrderState:
-    """Part of the order becomes another one: canceled here, as long as nothing of it is allocated or paid."""
+def apply_split(state: OrderState, event: SplitOrder) -> OrderState:
+    """Cancel the part that becomes another order. It must not be allocated, invoiced or paid."""
     lines = dict(state.lines)
     for number, quantity in quantities(state, event):
         line = lines[number]
         most = line.quantity - line.allocated
-        canceled = raised(state, event, number, line.canceled, quantity, most, "is not allocated")
+        canceled = increased(state, event, number, line.canceled, quantity, most, "is not allocated")
         lines[number] = replace(line, canceled=canceled)
     after = replace(state, lines=lines)
     if after.wanted == 0:
         raise rejection(state, event, "lines", "would have nothing left", "Leave at least one line here.")
-    return _within(state, event, after)
+    return _check_money(state, event, after)
 
 
-def changed(state: OrderState, event: ChangeOrder) -> OrderState:
-    """Lines with other values, new ones, or without those that are taken out (quantity 0); other details."""
+def apply_change(state: OrderState, event: ChangeOrder) -> OrderState:
+    """Change, add or remove lines (quantity 0 removes one), and change header fields."""
     if not event.line_edits and not event.details:
         raise rejection(
             state, event, "line_edits", "names nothing", "Say which lines or details, and what they are to be."
@@ -46,18 +46,18 @@ def changed(state: OrderState, event: ChangeOrder) -> OrderState:
             field="line_edits" if event.line_edits else f"details.{late[0]}",
             rule="stage",
         )
-    after = _detailed(state, event)
+    after = _apply_details(state, event)
     if event.line_edits:
-        after = _other_line_edits(after, event)
-    return after if after.due >= state.due else _within(state, event, after)
+        after = _apply_line_edits(after, event)
+    return after if after.due >= state.due else _check_money(state, event, after)
 
 
 def requires_reverification(event: ChangeOrder) -> bool:
-    """Whether a change touches what verification looks at: what was verified is another order then."""
+    """Return whether a change touches lines or fields that verification checks, so that it must be repeated."""
     return bool(event.line_edits or event.details.keys() & VERIFIED)
 
 
-def _other_line_edits(state: OrderState, event: ChangeOrder) -> OrderState:
+def _apply_line_edits(state: OrderState, event: ChangeOrder) -> OrderState:
     if state.sum("credited") > 0:
         what = "has been credited for what came back"
         raise rejection(state, event, "returns", what, "Place another order for what is wanted besides.", "return")
@@ -65,11 +65,11 @@ def _other_line_edits(state: OrderState, event: ChangeOrder) -> OrderState:
     for number, edit in event.line_edits.items():
         line = lines.get(number, LineState(quantity=ZERO))
         place = f"line_edits.{number}"
-        _sane(state, event, number, edit)
-        kept = line.allocated + line.canceled
-        if edit.quantity < kept or (edit.quantity == 0 and number not in state.lines):
-            hint = f"Keep {kept} at least." if kept else ""
-            raise rejection(state, event, place, f"needs {kept} of line {number}", hint, "quantity")
+        _check_line_edit(state, event, number, edit)
+        minimum = line.allocated + line.canceled
+        if edit.quantity < minimum or (edit.quantity == 0 and number not in state.lines):
+            hint = f"Keep {minimum} at least." if minimum else ""
+            raise rejection(state, event, place, f"needs {minimum} of line {number}", hint, "quantity")
         if edit.quantity == 0:
             del lines[number]
         else:
@@ -80,7 +80,7 @@ def _other_line_edits(state: OrderState, event: ChangeOrder) -> OrderState:
     return after
 
 
-def _detailed(state: OrderState, event: ChangeOrder) -> OrderState:
+def _apply_details(state: OrderState, event: ChangeOrder) -> OrderState:
     for name, value in event.details.items():
         if name not in CHANGEABLE:
             what = f"has no detail {name}"
@@ -93,7 +93,7 @@ def _detailed(state: OrderState, event: ChangeOrder) -> OrderState:
 
 
 def _check_parcels(state: OrderState, event: ChangeOrder) -> None:
-    """What is labeled, or gone, went to the address that the order has."""
+    """Reject a new address while a shipment is labeled for the old one, or has left for it."""
     for number, parcel in state.shipments.items():
         if parcel.status is ShipmentStatus.LABELED:
             what = f"has shipment {number} labeled for the old address"
@@ -104,7 +104,7 @@ def _check_parcels(state: OrderState, event: ChangeOrder) -> None:
 
 
 def _fault(name: str, value: Detail) -> str | None:
-    """What is wrong with it; a history has kept the names of some alone, so none is fine."""
+    """Return why `value` is invalid, or None. None is valid: histories keep only the names of personal fields."""
     if value is None:
         return None
     kind = CHANGEABLE[name].kind
@@ -122,13 +122,13 @@ _KIND: Mapping[type, str] = {str: "a text", date: "a day", bool: "yes or no", De
 
 
 def exact_total(edit: LineEdit) -> Decimal:
-    """Quantity x unit price x (1 - discount), not rounded; 0 without a price."""
+    """Return quantity x unit price x (1 - discount), not rounded; 0 without a price."""
     if edit.unit_price is None:
         return ZERO
     return EXACT.multiply(EXACT.multiply(edit.quantity, edit.unit_price), EXACT.subtract(Decimal(1), edit.discount))
 
 
-def _sane(state: OrderState, event: Event, number: int, edit: LineEdit) -> None:
+def _check_line_edit(state: OrderState, event: Event, number: int, edit: LineEdit) -> None:
     price = edit.unit_price
     for name, value, fits in (
         ("quantity", edit.quantity, edit.quantity.is_finite() and edit.quantity >= 0),
@@ -142,8 +142,8 @@ def _sane(state: OrderState, event: Event, number: int, edit: LineEdit) -> None:
         raise rejection(state, event, f"line_edits.{number}", f"got the line number {number}", "Lines count from 1.")
 
 
-def _within(before: OrderState, event: Event, after: OrderState) -> OrderState:
-    """What has been invoiced and paid must still be owed."""
+def _check_money(before: OrderState, event: Event, after: OrderState) -> OrderState:
+    """Reject a change after which less is due than was invoiced or paid."""
     for what, amount in (("invoiced", before.invoiced), ("paid", to_cents(before.net, before.places))):
         if amount > after.due:
             what = f"has {amount} {what}, and would come to {after.due}"

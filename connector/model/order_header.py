@@ -1,8 +1,8 @@
-"""The header of an order: every field that says what was agreed on, besides its lines, and what each field is. PURE.
+"""The header of an order: every field besides its lines, and the rules of each field. PURE.
 
-A field and its `FieldInfo` stand here alone. Made from them: the columns of the table, the HTTP request and answer,
-what an import reads, the details that `change` sets over HTTP and on the command line, what a history keeps, and what
-a split or replacement order takes over. docs/adding-a-field.md walks through a new one.
+This is the only definition of a header field. Everything else is made from it: the table columns, the HTTP request and
+response, what an import reads, the fields that `change` sets over HTTP and on the command line, what a history keeps,
+and what a split or replacement order inherits. docs/adding-a-field.md explains how to add one.
 """
 
 from __future__ import annotations
@@ -45,14 +45,16 @@ _PYTHON_TYPES: Mapping[FieldKind, type] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldInfo:
-    """What a header field is.
+    """The type and the rules of a header field.
 
-    `changeable`: `change` may set it, as long as something of the order is still in the house; `anytime`: `change` may
-    set it until the order is canceled, and an import may after the order was acted on. `verified`: verification looks
-    at it, so a change of it asks for verification again. `address`: it is part of where the goods go. `personal`: it
-    says something about a person, so a history keeps its name and not its value. `inherited`: a split or replacement
-    order takes it over. `of_shipment`: it shows the latest shipment, so nobody names it of a new order, and once an
-    order was acted on its shipments say it.
+    `changeable`: `change` may set it until everything has shipped.
+    `anytime`: `change` may set it until the order is canceled; an import may set it even after the first command.
+    `verified`: verification checks it, so a change requires a new verification.
+    `address`: it is part of the delivery address.
+    `personal`: it is personal data, so a history keeps its name and not its value.
+    `inherited`: a split or replacement order inherits it.
+    `of_shipment`: it shows the latest shipment. A new order cannot set it; after the first command it follows from the
+    shipments.
     """
 
     kind: FieldKind
@@ -65,7 +67,7 @@ class FieldInfo:
     of_shipment: bool = False
 
     def read(self, text: Any) -> Any:
-        """A value as JSON has it (see `write`), read back."""
+        """Convert a value as it stands in JSON to its Python type."""
         reader = _READERS.get(self.kind)
         return text if reader is None or text is None else reader(text)
 
@@ -89,12 +91,12 @@ def _part_of_address() -> dict[str, FieldInfo]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderHeader:
-    """`number` is the order's identity, so the same order can arrive any number of times.
+    """The header fields of an order.
 
-    `tax_rate` is a fraction that comes on top of lines and freight (prices that include their tax need none);
-    `stated_total` what the customer was told, tax and freight included, for verification to compare; `ship_complete`:
-    no parcel leaves before all are packed; `delivery_note` is for the carrier. `shipped_on`, `carrier` and
-    `tracking_number` show the latest shipment.
+    `number` identifies the order, so the same order may arrive more than once. `tax_rate` is a fraction that is added
+    to lines and freight; prices that include tax need none. `stated_total` is the total that the customer saw, with tax
+    and freight; verification compares it. `ship_complete`: no parcel leaves before everything is packed.
+    `delivery_note` is for the carrier. `shipped_on`, `carrier` and `tracking_number` show the latest shipment.
     """
 
     number: str = field(metadata=_is(FieldKind.KEY, inherited=False))
@@ -129,31 +131,31 @@ class OrderHeader:
     ship_to_country: str | None = field(default=None, metadata=_part_of_address())
 
     def with_values(self, values: Mapping[str, Any]) -> OrderHeader:
-        """The same with other values of some fields. None stands for a field that is taken out."""
+        """Return a copy with other values; None resets a field to its default."""
         return evolved(self, {name: DEFAULTS[name] if value is None else value for name, value in values.items()})
 
 
 HEADER_FIELDS: Mapping[str, FieldInfo] = {item.name: item.metadata[_INFO] for item in fields(OrderHeader)}
-"""Every field of the header with what it is, in the order of their declaration."""
+"""Every header field with its rules, in the order of declaration."""
 REQUIRED = frozenset({"number", "placed_at", "currency"})
 DEFAULTS: Mapping[str, Any] = {
     item.name: None if item.name in REQUIRED else item.default for item in fields(OrderHeader)
 }
-"""What stands in a field that nobody has given."""
+"""The value of a field that is not given."""
 
 
 def names_of(suits: Callable[[FieldInfo], bool]) -> tuple[str, ...]:
-    """The fields whose FieldInfo suits."""
+    """Return the names of the fields whose FieldInfo satisfies `suits`."""
     return tuple(name for name, info in HEADER_FIELDS.items() if suits(info))
 
 
 CHANGEABLE: Mapping[str, FieldInfo] = {name: info for name, info in HEADER_FIELDS.items() if info.changeable}
-"""What `change` can set of an order besides its lines."""
+"""The header fields that `change` can set."""
 ADDRESS = frozenset(names_of(lambda info: info.address))
 PERSONAL = frozenset(names_of(lambda info: info.personal))
-"""Fields about a person: of these a history keeps the names alone."""
+"""Personal data: a history keeps only the names of these fields."""
 ANYTIME = frozenset(names_of(lambda info: info.anytime))
-"""Fields that matter to no parcel: they may change as long as the order is not canceled."""
+"""Fields without influence on shipments: they may change until the order is canceled."""
 VERIFIED = frozenset(names_of(lambda info: info.verified))
 OF_SHIPMENT = frozenset(names_of(lambda info: info.of_shipment))
 INHERITED = names_of(lambda info: info.inherited)

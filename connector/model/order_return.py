@@ -1,4 +1,4 @@
-"""A return as the org is to see it: with the order it belongs to and the lines that came back."""
+"""A return as the org sees it: with its order and its lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARK = "-RMA"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReturnedLine:
-    """One line of a return; `line` is the order's."""
+    """One line of a return; `line` is the order line, `owner` the key of the return."""
 
     owner: str
     line: Line
@@ -47,7 +47,7 @@ class ReturnedLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderReturn:
-    """`lines` are all lines of the return, `credited` those of which something was inspected."""
+    """One return. `credited` are the lines of which something was inspected."""
 
     order: Order
     number: int
@@ -81,19 +81,19 @@ class OrderReturn:
 
 
 def return_key(order: str, number: int) -> str:
-    """`10248-RMA1`: what the customer writes on the parcel, and the record's external ID."""
+    """Return `10248-RMA1`: what the customer writes on the parcel, and the external ID of the record."""
     return f"{order}{MARK}{number}"
 
 
 def split_key(key: str) -> tuple[str, int]:
-    """Order and number of a return's key; ("", 0) if it is none."""
+    """Return order and number of a return's key; ("", 0) if `key` is not the key of a return."""
     order, mark, number = key.rpartition(MARK)
     return (order, int(number)) if mark and number.isdecimal() else ("", 0)
 
 
-def returned(order: Order, item: Return) -> OrderReturn:
+def build_order_return(order: Order, item: Return) -> OrderReturn:
     key = return_key(order.number, item.number)
-    known = {line.number: line for line in order.lines}
+    line_of = {line.number: line for line in order.lines}
     return OrderReturn(
         order=order,
         number=item.number,
@@ -106,7 +106,7 @@ def returned(order: Order, item: Return) -> OrderReturn:
         lines=tuple(
             ReturnedLine(
                 owner=key,
-                line=known[number],
+                line=line_of[number],
                 reason=item.reason,
                 resolution=item.resolution,
                 requested=line.requested,
@@ -115,6 +115,6 @@ def returned(order: Order, item: Return) -> OrderReturn:
                 written_off=line.written_off,
             )
             for number, line in sorted(item.lines.items())
-            if number in known
+            if number in line_of
         ),
     )

@@ -1,4 +1,4 @@
-"""Where an order stands: its header, its stage, and three axes that move on their own: quantities, money, holds."""
+"""The state of an order: its header, its stage, and three independent axes: line quantities, money and holds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from connector.model.taxes import tax_on
 
 
 class FulfillmentStatus(StrEnum):
-    """Derived from the quantities of all lines."""
+    """How far the order is fulfilled; derived from the quantities of all lines."""
 
     UNFULFILLED = "unfulfilled"
     PARTIALLY_ALLOCATED = "partially_allocated"
@@ -34,7 +34,8 @@ class FulfillmentStatus(StrEnum):
 
 
 class PaymentStatus(StrEnum):
-    """Derived from what is due and what has moved. `refund_due`: more was taken than is due by now."""
+    """How far the order is paid; derived from what is due, captured and refunded. `refund_due`: more was captured than
+    is due now."""
 
     UNPAID = "unpaid"
     FAILED = "failed"
@@ -49,9 +50,11 @@ class PaymentStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineState:
-    """Quantities of one line, each counted from the beginning: quantity >= canceled + allocated, allocated >= picked >=
-    shipped >= delivered >= returned >= credited (came back, and is not to be paid). `total` is the exact price of all
-    that was ordered."""
+    """The quantities of one line. Each one only counts up: what is shipped still counts as allocated and picked.
+
+    Invariants: quantity >= canceled + allocated; allocated >= picked >= shipped >= delivered >= returned >= credited
+    (`credited` was returned and need not be paid). `total` is the exact price of `quantity`.
+    """
 
     quantity: Decimal
     allocated: Decimal = ZERO
@@ -69,7 +72,7 @@ class LineState:
 
     @property
     def due(self) -> Decimal:
-        """The exact price of what is neither canceled nor credited."""
+        """The exact price of the quantity that is neither canceled nor credited."""
         billed = self.wanted - self.credited
         if billed == self.quantity:
             return self.total
@@ -78,9 +81,10 @@ class LineState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderState:
-    """One order: what was agreed on (`header`) and what has happened. A history that is replayed knows no more of the
-    header than it keeps. Money is counted from the beginning: `captured` does not fall when something is `refunded`.
-    `invoice_number` is the latest.
+    """What was agreed on (`header`), and what has happened since.
+
+    Amounts only count up: `captured` does not fall when something is refunded. `invoice_number` is the latest one. A
+    state that is replayed from a history has only those header fields that the history keeps.
     """
 
     header: OrderHeader = field(metadata=INLINE)
@@ -102,24 +106,24 @@ class OrderState:
 
     @property
     def places(self) -> int:
-        """How many decimals an amount to be paid has."""
+        """The number of decimals of an amount that can be paid in the order's currency."""
         return places_of(self.header.currency)
 
     def with_header(self, **values: Any) -> OrderState:
-        """The same with other values in its header; None takes a value out."""
+        """Return a copy with other header values; None clears a field."""
         return evolved(self, {"header": self.header.with_values(values)})
 
     def sum(self, quantity: str) -> Decimal:
-        """One quantity (`shipped`, …) over all lines."""
+        """Return the sum of one quantity (`shipped`, …) over all lines."""
         return sum((getattr(line, quantity) for line in self.lines.values()), ZERO)
 
     def packed(self, line: int) -> Decimal:
-        """What of one line is in a parcel that has not left yet."""
+        """Return the quantity of a line that is in parcels that have not left."""
         parcels = (item for item in self.shipments.values() if item.status in IN_HOUSE)
         return sum((item.lines.get(line, ZERO) for item in parcels), ZERO)
 
     def packed_at(self, line: int, warehouse: str) -> Decimal:
-        """What of one line is in a parcel that is to leave `warehouse`."""
+        """Return the quantity of a line that is in parcels that have not left `warehouse`."""
         parcels = (item for item in self.shipments.values() if item.status in IN_HOUSE and item.warehouse == warehouse)
         return sum((item.lines.get(line, ZERO) for item in parcels), ZERO)
 
@@ -129,19 +133,19 @@ class OrderState:
 
     @property
     def net(self) -> Decimal:
-        """What we hold of the customer's money."""
+        """The customer's money that we hold: captured and not refunded."""
         return self.captured - self.refunded
 
     @property
     def due(self) -> Decimal:
-        """What the customer owes: all but what is canceled or credited, in cents, with its tax. Freight goes with the
-        last line."""
+        """The price of everything that is neither canceled nor credited, in cents, with tax. Freight is due as long as
+        one line is not canceled."""
         untaxed = self._untaxed
         return to_cents(untaxed, self.places) + tax_on(untaxed, self.header.tax_rate, self.places)
 
     @property
     def tax(self) -> Decimal:
-        """What of `due` is tax that comes on top of the prices, in cents."""
+        """The part of `due` that is tax added to the prices, in cents."""
         return tax_on(self._untaxed, self.header.tax_rate, self.places)
 
     @property

@@ -1,4 +1,4 @@
-"""What became of one record of a write: the org answers per row, and so do we."""
+"""The outcome of a write, record by record, as the org reports it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Duplicates:
-    """What a duplicate rule of the org found: its developer name, and the records (`sobject`, ID) that are alike."""
+    """The match of a duplicate rule: the rule's developer name and the matching records (`sobject`, ID)."""
 
     rule: str
     records: tuple[tuple[str, str], ...]
@@ -15,7 +15,7 @@ class Duplicates:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowError:
-    """One error of the org for one row: its errorCode (or statusCode), message and field names."""
+    """One error of one record: its errorCode (or statusCode), message and field names."""
 
     code: str
     message: str
@@ -25,7 +25,8 @@ class RowError:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """`id` is the 18-character Salesforce ID where the org named one; `created` is None where it did not say."""
+    """The outcome for one record. `id` is its 18-character Salesforce ID, None if the org gave none; `created` is None
+    if the org did not say whether it created the record."""
 
     success: bool
     id: str | None = None

@@ -1,4 +1,4 @@
-"""What an event does to the money of an order: invoiced, authorized, declined, captured, refunded. PURE."""
+"""Payment events applied to an order: invoice, authorize, decline, capture, refund. PURE."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from connector.model.shipments import ZERO
 _COINS = {0: "units of the currency", 2: "cents", 3: "thousandths"}
 
 
-def paid(state: OrderState, event: PaymentEvent) -> OrderState:
+def apply_payment_event(state: OrderState, event: PaymentEvent) -> OrderState:
     if isinstance(event, Decline):
         return replace(state, declined=True)
     amount = event.amount
-    most = _most(state, event)
-    whole = amount is not None and amount.is_finite() and amount == to_cents(amount, state.places)
-    # What closes an account may be no whole coin, where one was opened with fractions of them.
-    if amount is None or not amount.is_finite() or amount <= 0 or not (whole or amount == most):
+    most = _largest_amount(state, event)
+    is_whole = amount is not None and amount.is_finite() and amount == to_cents(amount, state.places)
+    # Earlier amounts may have fractions of a cent; then the amount that settles the rest may have them too.
+    if amount is None or not amount.is_finite() or amount <= 0 or not (is_whole or amount == most):
         what = "got no amount" if amount is None else f"got the amount {amount}"
         raise rejection(state, event, "amount", what, f"It is more than 0, in whole {_COINS[state.places]}.")
     if amount > most:
-        left = max(most, ZERO)
+        remaining = max(most, ZERO)
         raise CommandError(
-            f"Order {state.number} cannot {event.action} {plain(amount)}: {plain(left)} is left of"
+            f"Order {state.number} cannot {event.action} {plain(amount)}: {plain(remaining)} is left of"
             f" {plain(state.net if isinstance(event, Refund) else state.due)}.",
-            hint=f"Ask for {plain(left)} at most." if left else "",
+            hint=f"Ask for {plain(remaining)} at most." if remaining else "",
             field="amount",
             rule="amount",
         )
@@ -49,8 +49,8 @@ def paid(state: OrderState, event: PaymentEvent) -> OrderState:
             assert_never(event)
 
 
-def _most(state: OrderState, event: IssueInvoice | Authorize | Capture | Refund) -> Decimal:
-    """The largest amount that is possible now."""
+def _largest_amount(state: OrderState, event: IssueInvoice | Authorize | Capture | Refund) -> Decimal:
+    """Return the largest amount that is allowed now."""
     match event:
         case IssueInvoice():
             return state.due - state.invoiced

@@ -1,4 +1,4 @@
-"""A period of time that analytics are asked for. PURE."""
+"""The period of an analytics query. PURE."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_LENGTH = timedelta(days=90)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Period:
-    """From `since` on, and before `until`; `now` is when it is asked."""
+    """From `since` (included) to `until` (excluded); `now` is the time of the query."""
 
     since: datetime
     until: datetime
@@ -20,7 +20,7 @@ class Period:
 
     @classmethod
     def resolve(cls, now: datetime, since: datetime | None, until: datetime | None) -> Period:
-        """Without `until` up to now, without `since` the 90 days before; UsageError if it ends before it begins."""
+        """Return the period, by default up to `now` and 90 days long. UsageError if it is empty."""
         until = until or now
         since = since or until - DEFAULT_LENGTH
         if since >= until:

@@ -1,4 +1,4 @@
-"""A product and its list prices. Becomes a Product2 with one standard price book entry per currency."""
+"""A product and its list prices. Becomes a Product2 with one entry of the standard price book per currency."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Product:
-    """`sku` is the Product2's external ID. Without a price the product exists but cannot be put on an order.
+    """A product; `sku` is the external ID of the Product2.
 
-    A `placeholder` stands for what an order named and nobody here knows, until the product itself arrives.
+    In the org a product without a price cannot be on an order. A `placeholder` stands for an unknown product that an
+    order refers to, until the product itself arrives.
     """
 
     sku: str

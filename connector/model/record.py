@@ -1,4 +1,4 @@
-"""A record as the org shall see it, before anybody decides how to send it."""
+"""A record with the values that it shall have in the org, independent of how it is sent."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 IS_PERSON = "IsPersonAccount"
-"""Kept with what both sides agreed on of an account, where the org tells persons from companies; never sent."""
+"""A field of an account's snapshot, if the org has person accounts; it is never sent."""
 
 FieldValue = str | bool | int | Decimal | None
-"""What a Salesforce field holds on the wire; dates and datetimes are their ISO text, money is Decimal."""
+"""The value of a Salesforce field in a request or response; dates and times are ISO text, money is Decimal."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lookup:
-    """A reference by our key: `entity` is `customer`, `product`, `order`, `line`, `price`, `price_book` or
+    """A reference by our own key. `entity` is `customer`, `product`, `order`, `line`, `price`, `price_book` or
     `record_type`."""
 
     entity: str
@@ -25,11 +25,11 @@ class Lookup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MappedRecord:
-    """One record and its children, with our keys where Salesforce IDs will stand.
+    """One record and its children; references hold our own keys instead of Salesforce IDs.
 
-    `fields` holds values by API name, the external ID field among them; `lookups` holds references by the API name of
-    the reference field (`AccountId`); `children` are whole records of the child object, in line order. `person`, of a
-    customer: whether its account is a person's or a company's; None where the org knows no such difference.
+    `fields` are the values by API name, with the external ID field; `lookups` are the references by the API name of the
+    reference field (`AccountId`); `children` are the records of the child object, in the sequence of the lines.
+    `person`: whether a customer's account is a person account; None if the org has no person accounts.
     """
 
     entity: str
@@ -43,14 +43,15 @@ class MappedRecord:
 
 
 PARTS = {"order": "line", "product": "price", "return": "return_line"}
-"""What goes in the org with what it hangs on."""
+"""Entities whose records have parts, and the parts: a part is sent together with its owner."""
 
 _OWNERS = {"line": ("order", "-"), "price": ("product", "|"), "return_line": ("return", "-")}
-"""What each part belongs to, and what stands between its owner's key and the rest of its own."""
+"""The owner of each part, and the separator between the owner's key and the rest of the part's key."""
 
 
 def owner_of(entity: str, key: str) -> tuple[str, str] | None:
-    """The order of a line, the product of a price, the return of its line; None for what has records of its own."""
+    """Return (entity, key) of the order of a line, the product of a price, or the return of a return line; None for an
+    entity that is no part."""
     if entity not in _OWNERS:
         return None
     owner, separator = _OWNERS[entity]
@@ -59,7 +60,7 @@ def owner_of(entity: str, key: str) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """An entity's place in the org and the field values both sides last agreed on (`snapshot`)."""
+    """The record of an entity in the org, and the field values that both sides last agreed on (`snapshot`)."""
 
     entity: str
     key: str
@@ -69,17 +70,18 @@ class Link:
 
     @property
     def is_part(self) -> bool:
-        """Whether it is a line or a price, which goes with its order, return or product."""
+        """Whether it is a line or a price, which is sent together with its order, return or product."""
         return self.entity in _OWNERS
 
     @property
     def owner(self) -> tuple[str, str]:
-        """The entity by which it is sent: its own, or that of which it is a part."""
+        """The entity that is sent: the owner of a part, else the entity itself."""
         return owner_of(self.entity, self.key) or (self.entity, self.key)
 
 
 def changed_fields(wanted: Mapping[str, FieldValue], snapshot: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
-    """The fields of `wanted` that differ from `snapshot`. Empty text is null, as the org stores it; 14 equals 14.00."""
+    """Return the fields of `wanted` that differ from `snapshot`. Empty text equals null, as the org stores it, and 14
+    equals 14.00."""
     return {
         name: value
         for name, value in wanted.items()
@@ -92,7 +94,7 @@ def _stored(value: FieldValue) -> FieldValue:
 
 
 def dump_snapshot(fields: Mapping[str, FieldValue]) -> str:
-    """JSON text that keeps every digit of a Decimal."""
+    """Return JSON text that keeps every digit of a Decimal."""
     return json.dumps({name: _encode(value) for name, value in fields.items()}, ensure_ascii=False)
 
 

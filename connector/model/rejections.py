@@ -1,4 +1,4 @@
-"""How an event is refused: in one sentence that names the order, with the field and the rule for programs."""
+"""Rejections of commands: one sentence that names the order, and the field and the rule for programs."""
 
 from __future__ import annotations
 
@@ -15,36 +15,38 @@ from connector.model.shipments import ZERO
 def rejection(
     state: OrderState, event: Event, place: str, what: str, hint: str = "", rule: str = "input"
 ) -> CommandError:
-    """`Order 10248 cannot ship: it names no lines.`"""
+    """Return the error `Order 10248 cannot ship: it names no lines.`; `what` is the part after the colon."""
     message = f"Order {state.number} cannot {event.action.words}: it {what}."
     return CommandError(message, hint=hint, field=place, rule=rule)
 
 
-def raised(
+def increased(
     state: OrderState, event: Event, line: int, value: Decimal, by: Decimal, limit: Decimal, what: str
 ) -> Decimal:
-    """`value + by`; CommandError if that is more than `limit`, `what` saying what there is only so much of."""
-    left = max(limit - value, ZERO)
-    if by <= left:
+    """Return `value + by`. Raises CommandError if that is more than `limit`; `what` describes the remaining quantity in
+    its message (`2 is left to allocate`)."""
+    remaining = max(limit - value, ZERO)
+    if by <= remaining:
         return value + by
     words = event.action.words
     verb = f"{words} with" if " " in words else words
     raise CommandError(
-        f"Order {state.number} cannot {verb} {plain(by)} of line {line}: {plain(left)} {what}.",
-        hint=f"Ask for {plain(left)} at most." if left else "",
+        f"Order {state.number} cannot {verb} {plain(by)} of line {line}: {plain(remaining)} {what}.",
+        hint=f"Ask for {plain(remaining)} at most." if remaining else "",
         field=f"lines.{line}",
         rule="quantity",
     )
 
 
 def quantities(state: OrderState, event: LineEvent) -> Iterable[tuple[int, Decimal]]:
-    """The lines of an event: known ones, with more than 0 of each. CommandError otherwise."""
+    """Return the lines of an event. Raises CommandError if there are none, if the order lacks one of them, or if a
+    quantity is not positive."""
     if not event.lines:
         raise rejection(state, event, "lines", "names no lines", "Say which lines, and how many of each.")
-    return checked(state, event, "lines", event.lines.items())
+    return checked_quantities(state, event, "lines", event.lines.items())
 
 
-def checked(
+def checked_quantities(
     state: OrderState, event: Event, place: str, items: Iterable[tuple[int, Decimal]]
 ) -> Iterable[tuple[int, Decimal]]:
     for number, quantity in items:
@@ -57,12 +59,13 @@ def checked(
         yield number, quantity
 
 
-def chosen(
+def choose_number(
     state: OrderState, event: Event, noun: str, number: int | None, statuses: Mapping[int, str], among: Set[str]
 ) -> int:
-    """The shipment or return (`noun`) that the event names by `number`; without one, the only one that it can mean.
+    """Return the number of the shipment or return (`noun`) that the event is for: `number`, or without it the only
+    possible one. CommandError if there is none, or more than one.
 
-    `statuses` are those of all of them, `among` those that suit.
+    `statuses` are the statuses of all shipments or returns by number; those with a status of `among` are possible.
     """
     possible = sorted(each for each, status in statuses.items() if status in among)
     if number is None and len(possible) == 1:

@@ -1,4 +1,4 @@
-"""What an event does to the returns of an order: asked for, approved, back, inspected, closed. PURE."""
+"""Return events applied to an order: request, approve, reject, label, receive, inspect, close. PURE."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from connector.model.events import (
     ReturnEvent,
 )
 from connector.model.order_state import OrderState
-from connector.model.rejections import checked, chosen, quantities, raised, rejection
+from connector.model.rejections import checked_quantities, choose_number, increased, quantities, rejection
 from connector.model.shipments import ZERO, Resolution, Return, ReturnLine, ReturnReason, ReturnStatus
 
 R = ReturnStatus
 OpenReturnEvent = ApproveReturn | RejectReturn | LabelReturn | ReceiveReturn | InspectReturn | CloseReturn
 
 
-def returned(state: OrderState, event: ReturnEvent) -> OrderState:
+def apply_return_event(state: OrderState, event: ReturnEvent) -> OrderState:
     match event:
         case RequestReturn():
             return _requested(state, event)
@@ -49,9 +49,9 @@ def _requested(state: OrderState, event: RequestReturn) -> OrderState:
     for number, quantity in quantities(state, event):
         line = state.lines[number]
         what = "was delivered and is not on its way back"
-        raised(state, event, number, line.returned + _coming(state, number), quantity, line.delivered, what)
+        increased(state, event, number, line.returned + _expected(state, number), quantity, line.delivered, what)
         lines[number] = ReturnLine(requested=quantity)
-    return _with(
+    return _with_return(
         state,
         Return(
             number=len(state.returns) + 1,
@@ -64,36 +64,36 @@ def _requested(state: OrderState, event: RequestReturn) -> OrderState:
 
 
 def _approved(state: OrderState, event: ApproveReturn) -> OrderState:
-    return _with(state, replace(_one(state, event, R.REQUESTED), status=R.APPROVED))
+    return _with_return(state, replace(_chosen_return(state, event, R.REQUESTED), status=R.APPROVED))
 
 
 def _rejected(state: OrderState, event: RejectReturn) -> OrderState:
-    return _with(state, replace(_one(state, event, R.REQUESTED), status=R.REJECTED))
+    return _with_return(state, replace(_chosen_return(state, event, R.REQUESTED), status=R.REJECTED))
 
 
 def _labeled(state: OrderState, event: LabelReturn) -> OrderState:
     if not event.carrier or not event.tracking_number:
         place = "tracking_number" if event.carrier else "carrier"
         raise rejection(state, event, place, f"got no {place.replace('_', ' ')}", "A label needs both.")
-    item = _one(state, event, R.APPROVED)
-    return _with(state, replace(item, carrier=event.carrier, tracking_number=event.tracking_number))
+    item = _chosen_return(state, event, R.APPROVED)
+    return _with_return(state, replace(item, carrier=event.carrier, tracking_number=event.tracking_number))
 
 
 def _received(state: OrderState, event: ReceiveReturn) -> OrderState:
-    item = _one(state, event, R.APPROVED, R.RECEIVED)
+    item = _chosen_return(state, event, R.APPROVED, R.RECEIVED)
     lines, back = dict(item.lines), dict(state.lines)
     for number, quantity in quantities(state, event):
         mine = lines.get(number, ReturnLine(requested=ZERO))
         what = f"of it is still to come with return {item.number}"
-        received = raised(state, event, number, mine.received, quantity, mine.requested, what)
+        received = increased(state, event, number, mine.received, quantity, mine.requested, what)
         lines[number] = replace(mine, received=received)
         back[number] = replace(back[number], returned=back[number].returned + quantity)
-    return _with(replace(state, lines=back), replace(item, lines=lines, status=R.RECEIVED))
+    return _with_return(replace(state, lines=back), replace(item, lines=lines, status=R.RECEIVED))
 
 
 def _inspected(state: OrderState, event: InspectReturn) -> OrderState:
-    """`lines` are good enough for the shelf, `written_off` is not; both are paid back or replaced."""
-    item = _one(state, event, R.RECEIVED)
+    """`lines` go back to stock, `written_off` do not; both are refunded or replaced."""
+    item = _chosen_return(state, event, R.RECEIVED)
     if not event.lines and not event.written_off:
         raise rejection(state, event, "lines", "names no lines", "Say what goes to the shelf and what is written off.")
     if event.lines and not event.warehouse:
@@ -103,37 +103,37 @@ def _inspected(state: OrderState, event: InspectReturn) -> OrderState:
         ("restocked", "lines", event.lines),
         ("written_off", "written_off", event.written_off),
     ):
-        for number, quantity in checked(state, event, place, items.items()):
+        for number, quantity in checked_quantities(state, event, place, items.items()):
             mine = lines.get(number, ReturnLine(requested=ZERO))
-            raised(state, event, number, mine.inspected, quantity, mine.received, "came back and is not inspected")
+            increased(state, event, number, mine.inspected, quantity, mine.received, "came back and is not inspected")
             lines[number] = replace(mine, **{name: getattr(mine, name) + quantity})
             if item.resolution is Resolution.REFUND:
                 line = credited[number]
                 credited[number] = replace(line, credited=line.credited + quantity)
     done = all(line.inspected == line.requested for line in lines.values())
     item = replace(item, lines=lines, status=R.CLOSED if done else item.status)
-    return _with(replace(state, lines=credited), item)
+    return _with_return(replace(state, lines=credited), item)
 
 
 def _closed(state: OrderState, event: CloseReturn) -> OrderState:
-    """Nothing more of it will come."""
-    item = _one(state, event, R.APPROVED, R.RECEIVED)
+    """Close the return: nothing more of it will arrive."""
+    item = _chosen_return(state, event, R.APPROVED, R.RECEIVED)
     if any(line.inspected < line.received for line in item.lines.values()):
         what = f"has goods of return {item.number} that are not inspected"
         raise rejection(state, event, "return_number", what, "Inspect them first.", "return")
-    return _with(state, replace(item, status=R.CLOSED))
+    return _with_return(state, replace(item, status=R.CLOSED))
 
 
-def _coming(state: OrderState, line: int) -> Decimal:
-    """What of a line is to come with returns that are under way."""
+def _expected(state: OrderState, line: int) -> Decimal:
+    """Return the quantity of a line that open returns have announced and that has not arrived."""
     waiting = (item.lines[line] for item in state.returns.values() if item.open and line in item.lines)
     return sum((mine.requested - mine.received for mine in waiting), ZERO)
 
 
-def _one(state: OrderState, event: OpenReturnEvent, *among: ReturnStatus) -> Return:
+def _chosen_return(state: OrderState, event: OpenReturnEvent, *among: ReturnStatus) -> Return:
     statuses = {number: item.status for number, item in state.returns.items()}
-    return state.returns[chosen(state, event, "return", event.return_number, statuses, set(among))]
+    return state.returns[choose_number(state, event, "return", event.return_number, statuses, set(among))]
 
 
-def _with(state: OrderState, item: Return) -> OrderState:
+def _with_return(state: OrderState, item: Return) -> OrderState:
     return replace(state, returns={**state.returns, item.number: item})

@@ -1,4 +1,4 @@
-"""Who may do what over HTTP: a viewer reads, ops act, an admin changes how it works."""
+"""Roles of the HTTP API: a viewer reads, ops carry out commands, an admin changes the configuration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """Each may do what those before it may."""
+    """Each role includes the roles before it."""
 
     VIEWER = "viewer"
     OPS = "ops"

@@ -1,4 +1,4 @@
-"""What leaves the house and what comes back: the shipments and the returns of one order."""
+"""The shipments and the returns of one order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ZERO = Decimal(0)
 
 
 class ShipmentStatus(StrEnum):
-    """`exception`: the carrier has a problem with it. A shipment that was unpacked again is `void`."""
+    """`exception`: the carrier reports a problem. `void`: the shipment was unpacked again."""
 
     PACKED = "packed"
     LABELED = "labeled"
@@ -26,13 +26,13 @@ class ShipmentStatus(StrEnum):
 IN_HOUSE = frozenset({ShipmentStatus.PACKED, ShipmentStatus.LABELED})
 ON_THE_WAY = frozenset({ShipmentStatus.IN_TRANSIT, ShipmentStatus.OUT_FOR_DELIVERY, ShipmentStatus.EXCEPTION})
 CARRIER_STATUSES = tuple(status for status in ShipmentStatus if status in ON_THE_WAY | {ShipmentStatus.DELIVERED})
-"""What a carrier says of a shipment."""
+"""The statuses that a carrier reports."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shipment:
-    """One parcel of an order, numbered from 1; `lines` are quantities by line number. `warehouse` is the one it leaves;
-    None where its goods come from several, or nobody said."""
+    """One parcel of an order, numbered from 1. `lines` are quantities by line number; `warehouse` is where it leaves
+    from, None if its goods come from several warehouses or it is unknown."""
 
     number: int
     lines: Mapping[int, Decimal]
@@ -45,7 +45,8 @@ class Shipment:
 
 
 class ReturnStatus(StrEnum):
-    """`received`: something of it is back. `closed`: everything that came back has been inspected."""
+    """`received`: some of the goods have arrived. `closed`: all goods that have arrived are inspected, and no more are
+    expected."""
 
     REQUESTED = "requested"
     APPROVED = "approved"
@@ -55,14 +56,14 @@ class ReturnStatus(StrEnum):
 
 
 class Resolution(StrEnum):
-    """What the customer gets for what came back."""
+    """What the customer gets for the returned goods."""
 
     REFUND = "refund"
     REPLACEMENT = "replacement"
 
 
 class ReturnReason(StrEnum):
-    """Why goods come back."""
+    """Why the customer returns goods."""
 
     DAMAGED = "damaged"
     DEFECTIVE = "defective"

@@ -1,4 +1,4 @@
-"""The stages of an order, in the order in which it passes them."""
+"""The stages of an order, in the sequence in which an order passes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """Where an order stands; from `confirmed` on, the org's order is Activated."""
+    """The stage of an order. From `confirmed` on, the order is Activated in the org."""
 
     PLACED = "placed"
     VERIFIED = "verified"
@@ -19,6 +19,6 @@ class Stage(StrEnum):
 
 
 EARLY = (Stage.PLACED, Stage.VERIFIED, Stage.CONFIRMED, Stage.FULFILLING)
-"""As long as something of it is still here, or to come."""
+"""The stages before everything has shipped."""
 OPEN = (Stage.VERIFIED, Stage.CONFIRMED, Stage.FULFILLING)
-"""In these stages an order is given stock."""
+"""The stages in which an order is allocated stock."""

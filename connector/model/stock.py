@@ -1,4 +1,4 @@
-"""Stock per product and warehouse, and what of it is reserved for an order line. PURE."""
+"""Stock levels by product and warehouse, and reservations of order lines. PURE."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ReservationKey = tuple[str, int, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reservation:
-    """What is reserved for one line in one warehouse and has not left; `picked` is the part that is off the shelf."""
+    """The quantity reserved for one line in one warehouse that has not left; `picked` is the part that is picked."""
 
     quantity: Decimal
     picked: Decimal = ZERO
@@ -29,8 +29,8 @@ class Reservation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StockLevel:
-    """`reserved` is the part of `on_hand` that is promised to orders and has not left yet; `since` the day on which the
-    oldest of it arrived."""
+    """The stock of one product in one warehouse. `reserved` is the part of `on_hand` that is promised to orders and has
+    not left; `since` is the day on which the oldest goods arrived."""
 
     on_hand: Decimal
     reserved: Decimal = ZERO

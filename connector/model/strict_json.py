@@ -1,4 +1,4 @@
-"""JSON read strictly, for every door that takes it: what two readers could understand differently is refused. PURE."""
+"""A strict JSON parser: text that two parsers could read differently is rejected. PURE."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 MOST_DIGITS = 4000
-"""Of a number as it is written. More is an attack: to make an int of them takes time with their square."""
+"""The maximal length of a number. Longer ones would be an attack: the time to parse an int grows with the square."""
 
 
 def number_of(text: str) -> int | Decimal:
-    """A JSON number with every digit it has."""
+    """Parse a JSON number; every digit is kept. ValueError if it is too long, or its exponent is too large."""
     if len(text) > MOST_DIGITS:
         raise ValueError(f"it has a number of {len(text):,} characters; at most {MOST_DIGITS:,} are read")
     try:
@@ -22,11 +22,14 @@ def number_of(text: str) -> int | Decimal:
 
 
 def parse_json(text: str, *, number: Callable[[str], Any] = number_of) -> Any:
-    """The value of a JSON text. ValueError, as a sentence without its end, for text that is no JSON, or in which an
-    object has a name twice, a text has half of a surrogate pair, or something is nested too deeply."""
+    """Parse JSON text.
+
+    Raises ValueError for text that is not JSON, an object with a name twice, half of a surrogate pair, or values nested
+    too deeply. The message is a sentence without a full stop (`it is nested too deeply`).
+    """
     try:
         value = json.loads(
-            text, parse_float=number, parse_int=number, parse_constant=_no_number, object_pairs_hook=_once_each
+            text, parse_float=number, parse_int=number, parse_constant=_no_number, object_pairs_hook=_unique_names
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"it is no JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
@@ -37,13 +40,13 @@ def parse_json(text: str, *, number: Callable[[str], Any] = number_of) -> Any:
     return value
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"it names {_shown(twice)} twice in one object")
-    return found
+        raise ValueError(f"it names {_abbreviate(twice)} twice in one object")
+    return values
 
 
 def _no_number(text: str) -> NoReturn:
@@ -64,5 +67,5 @@ def _has_surrogate(value: Any) -> bool:
     return False
 
 
-def _shown(name: str) -> str:
+def _abbreviate(name: str) -> str:
     return json.dumps(name if len(name) <= 40 else name[:40] + "…")

@@ -1,7 +1,7 @@
 """Tax on an order: how it is computed and rounded. PURE.
 
-The rate is a fraction that comes on top of the prices. Tax is computed once, on all that is owed, and rounded half up
-to what the currency can pay; it is not added up from rounded lines.
+The rate is a fraction that is added to the prices. Tax is computed once, on the whole amount, and rounded half up to
+the smallest unit of the currency; it is not the sum of taxes rounded by line.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ from connector.model.money import EXACT, to_cents
 
 
 def tax_on(untaxed: Decimal, rate: Decimal | None, places: int) -> Decimal:
-    """The tax on `untaxed` at `rate` (0.19 is 19 %; None is no tax), with `places` decimals."""
+    """Return the tax on `untaxed` at `rate` (0.19 is 19 %; None is no tax), rounded to `places` decimals."""
     return to_cents(EXACT.multiply(untaxed, rate or Decimal(0)), places)

@@ -1,8 +1,8 @@
-"""What may happen to an order, and what it is then: quantities per line, money, holds, and the stage they lead to.
+"""The state machine of an order. PURE.
 
-PURE, and the only place that decides it: `apply` takes an order's progress one event further, or refuses with a
-sentence; `follow` says which stage comes by itself. History is the list of these events: applied again, they give the
-same progress.
+`apply` returns the state of an order after an event, or raises CommandError if the order does not allow it.
+`next_automatic_stage` returns the stage that follows automatically. No other code changes the state of an order, so
+replaying the events of its history gives the same state again.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ STAGES: Mapping[Action, tuple[Stage, ...]] = {
     Action.INSPECT_RETURN: _OUT,
     Action.CLOSE_RETURN: _OUT,
 }
-"""In which stages an action makes sense."""
+"""The stages in which each action is allowed."""
 
 HELD = frozenset(
     {Action.VERIFY, Action.CONFIRM, Action.ALLOCATE, Action.PICK, Action.PACK, Action.LABEL, Action.SHIP, Action.SPLIT}
 )
-"""What waits while an order is on hold; money, canceling and what is already on its way go on."""
+"""The actions that are rejected while an order is on hold. Payments, cancellation and shipments on their way go on."""
 
 
 def _freely(state: OrderState) -> str | None:
@@ -123,7 +123,7 @@ def _nothing_left(state: OrderState) -> str | None:
 
 
 Guard = Callable[[OrderState], str | None]
-"""Why a transition must wait; None if it need not."""
+"""Returns why a transition is not possible yet; None if it is."""
 
 TRANSITIONS: Mapping[tuple[Stage, Stage], Guard] = {
     (S.PLACED, S.VERIFIED): _freely,
@@ -135,26 +135,26 @@ TRANSITIONS: Mapping[tuple[Stage, Stage], Guard] = {
     (S.DELIVERED, S.COMPLETED): _settled,
     **{(stage, S.CANCELED): _nothing_left for stage in EARLY},
 }
-"""Every way from stage to stage. The schema's CHECK on the history is made from this table."""
+"""Every transition from stage to stage, with its guard. The CHECK constraint on the history is made from this table."""
 
 BY_COMMAND = {(S.PLACED, S.VERIFIED), (S.VERIFIED, S.CONFIRMED), (S.VERIFIED, S.PLACED)}
-"""Transitions that a command makes; the others come by themselves, see `follow`."""
+"""The transitions that a command makes; the others are automatic, see `next_automatic_stage`."""
 
 
 def apply(state: OrderState, event: Event) -> OrderState:
-    """`progress` after `event`; CommandError, naming field and rule, if the order does not allow it."""
+    """Return the state after `event`. Raises CommandError, with field and rule, if the order does not allow it."""
     if isinstance(event, Advance):
-        return _moved(state, event.to)
+        return _move_to(state, event.to)
     check(state, event)
-    after = _happened(state, event)
+    after = _apply(state, event)
     stated = isinstance(event, ChangeOrder) and "stated_total" in event.details
     if event.relines and not stated and after.header.stated_total is not None:
-        return after.with_header(stated_total=None)  # it was the total of other lines
+        return after.with_header(stated_total=None)  # it was the total of the old lines
     return after
 
 
 def check(state: OrderState, event: Event) -> None:
-    """CommandError if nothing of the kind can be asked now: for the stage, or for a hold."""
+    """Raise CommandError if the action is not allowed in this stage, or because of a hold."""
     action = event.action
     if state.stage not in STAGES[action]:
         raise CommandError(
@@ -173,31 +173,31 @@ def check(state: OrderState, event: Event) -> None:
 
 
 def next_automatic_stage(state: OrderState) -> Stage | None:
-    """The stage that comes by itself now, one step; None if there is none."""
+    """Return the stage that follows automatically now; None if there is none."""
     for (here, there), guard in TRANSITIONS.items():
         if here is state.stage and (here, there) not in BY_COMMAND and guard(state) is None:
             return there
     return None
 
 
-def _happened(state: OrderState, event: Event) -> OrderState:
+def _apply(state: OrderState, event: Event) -> OrderState:
     match event:
         case Verify():
-            return _moved(state, S.VERIFIED)
+            return _move_to(state, S.VERIFIED)
         case Confirm():
-            return _moved(state, S.CONFIRMED)
+            return _move_to(state, S.CONFIRMED)
         case Allocate() | Deallocate() | Pick() | Cancel():
-            return line_quantities.with_lines(state, event)
+            return line_quantities.apply_quantity_event(state, event)
         case ChangeOrder():
-            after = order_edits.changed(state, event)
-            again = after.stage is S.VERIFIED and order_edits.requires_reverification(event)
-            return _moved(after, S.PLACED) if again else after
+            after = order_edits.apply_change(state, event)
+            reverify = after.stage is S.VERIFIED and order_edits.requires_reverification(event)
+            return _move_to(after, S.PLACED) if reverify else after
         case SplitOrder():
-            return order_edits.split(state, event)
+            return order_edits.apply_split(state, event)
         case PlaceHold() | ReleaseHold() | EscalateHold():
-            return _held(state, event)
+            return _apply_hold_event(state, event)
         case Pack() | Unpack() | Label() | Ship() | Track() | Deliver():
-            return fulfillment.dispatched(state, event)
+            return fulfillment.apply_shipment_event(state, event)
         case (
             RequestReturn()
             | ApproveReturn()
@@ -207,16 +207,16 @@ def _happened(state: OrderState, event: Event) -> OrderState:
             | InspectReturn()
             | CloseReturn()
         ):
-            return returns.returned(state, event)
+            return returns.apply_return_event(state, event)
         case IssueInvoice() | Authorize() | Decline() | Capture() | Refund():
-            return payments.paid(state, event)
+            return payments.apply_payment_event(state, event)
         case Begin() | Advance():
             raise ValueError(f"{event.action} is nothing that is asked")
         case _:
             assert_never(event)
 
 
-def _moved(state: OrderState, to: Stage | None) -> OrderState:
+def _move_to(state: OrderState, to: Stage | None) -> OrderState:
     guard = TRANSITIONS.get((state.stage, to)) if to is not None else None
     reason = f"there is no way from {state.stage} to {to}" if guard is None else guard(state)
     if to is None or reason is not None:
@@ -226,16 +226,16 @@ def _moved(state: OrderState, to: Stage | None) -> OrderState:
             field="stage",
             rule="transition",
         )
-    # Whoever is canceled waits for nobody.
+    # A canceled order waits for nobody, so its holds are cleared.
     return replace(state, stage=to, holds=frozenset() if to is S.CANCELED else state.holds)
 
 
-def _held(state: OrderState, event: HoldEvent) -> OrderState:
-    placed = event.hold in state.holds
+def _apply_hold_event(state: OrderState, event: HoldEvent) -> OrderState:
+    on_hold = event.hold in state.holds
     match event:
-        case PlaceHold() if placed:
+        case PlaceHold() if on_hold:
             raise rejection(state, event, "hold", f"is on hold for {event.hold} already")
-        case ReleaseHold() | EscalateHold() if not placed:
+        case ReleaseHold() | EscalateHold() if not on_hold:
             raise rejection(state, event, "hold", f"is not on hold for {event.hold}")
         case PlaceHold() | ReleaseHold():
             return replace(state, holds=state.holds ^ {event.hold})

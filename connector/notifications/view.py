@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from connector.model.notification import MessageKind
 from connector.model.order import Order
-from connector.model.order_return import returned
+from connector.model.order_return import build_order_return
 from connector.model.shipments import ZERO, Resolution
 from connector.orders.documents.formatting import parcels
 from connector.orders.documents.invoice import InvoiceView, build_invoice
@@ -129,7 +129,7 @@ def return_parcel(order: Order, number: int) -> tuple[ParcelView, bool] | None:
     order_return = order.state.returns.get(number)
     if order_return is None or not order_return.tracking_number:
         return None
-    item = returned(order, order_return)
+    item = build_order_return(order, order_return)
     lines = {line.number: line.requested for line in item.lines}
     view = ParcelView(
         name=item.key,

@@ -1,4 +1,4 @@
-"""What one transaction does to one order: where it began, where it is by now, and what has to be written for it."""
+"""What one transaction does to one order: its state before and now, and everything that has to be written for it."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from connector.store.order_history import EventEntry
 
 @dataclass(kw_only=True, slots=True)
 class OrderChangeSet:
-    """One order on the transaction: as it was found, as it is by now, and what has happened in between."""
+    """One order in the transaction: `order` as it was loaded, with `history_length` events; its state then (`before`)
+    and now (`state`); and what happened in between."""
 
     order: Order
-    events: int
+    history_length: int
     before: OrderState
     state: OrderState
     entries: list[EventEntry] = field(default_factory=list)
     steps: list[stock_moves.Step] = field(default_factory=list)
-    made: list[derived_orders.DerivedOrder] = field(default_factory=list)
+    derived: list[derived_orders.DerivedOrder] = field(default_factory=list)
     issued: list[Invoice] = field(default_factory=list)
-    owed: list[NotificationRequest] = field(default_factory=list)
+    notifications: list[NotificationRequest] = field(default_factory=list)
 
     @property
-    def shown(self) -> Order:
-        """The order as it is by now, but for the quantities of its lines and their edits."""
+    def current_order(self) -> Order:
+        """The order in its state now; its `lines` are still those that were loaded."""
         return evolved(self.order, {"state": self.state})
 
     @property
-    def length(self) -> int:
-        """How long its history is by now."""
-        return order_history.length(self.events, self.entries)
+    def current_length(self) -> int:
+        """The number of events in its history now, unwritten ones included."""
+        return order_history.length(self.history_length, self.entries)
 
     @property
     def move(self) -> stock_moves.StockMove:

@@ -1,4 +1,4 @@
-"""A command: an event that somebody asks of an order, and what makes it idempotent."""
+"""A command: an event that a caller asks of an order, with its idempotency key."""
 
 from __future__ import annotations
 
@@ -12,28 +12,34 @@ from connector.store.order_history import Request
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderCommand:
-    """An event asked of an order. `version`: only if the order is still the one that the caller has seen. `request` is
-    the caller's own name for it: the same again does nothing. `asked` is what was asked, where the rules or the state
-    of the order have made `event` of it."""
+    """An event asked of an order.
+
+    `version`: the command is rejected unless the order is still at this version. `request` is the caller's idempotency
+    key: a second command with the same key changes nothing. `original` is the event as the caller asked for it, if
+    `event` was derived from it by the rules or the state of the order.
+    """
 
     number: str
     event: Event
     version: int | None = None
     request: str | None = None
-    asked: Event | None = None
+    original: Event | None = None
 
     @property
-    def named(self) -> Request | None:
+    def stored_request(self) -> Request | None:
+        """The idempotency key and digest to store with the event; None without a key."""
+        """The idempotency key and digest to store with the event; None without a key."""
         if self.request is None:
             return None
-        digest = order_history.digest_of(self.number, self.request, self.asked or self.event)
+        digest = order_history.digest_of(self.number, self.request, self.original or self.event)
         return Request(key=self.request, digest=digest)
 
 
-def attribute_to(asked: OrderCommand, commands: Sequence[OrderCommand]) -> list[OrderCommand]:
-    """`commands`, made of what was asked: the first of them bears its name and, unless it has one, its note."""
+def attribute_to(original: OrderCommand, commands: Sequence[OrderCommand]) -> list[OrderCommand]:
+    """Return `commands`, which were derived from `original`: the first one gets its idempotency key, and its note
+    unless it has one."""
     if not commands:
         return []
     first, *others = commands
-    event = first.event if first.event.note else replace(first.event, note=asked.event.note)
-    return [replace(first, event=event, request=asked.request, asked=asked.event), *others]
+    event = first.event if first.event.note else replace(first.event, note=original.event.note)
+    return [replace(first, event=event, request=original.request, original=original.event), *others]

@@ -1,4 +1,4 @@
-"""Orders that come from an order: the part that is split off, and what is sent again for what came back."""
+"""Orders derived from another order: the part that is split off, and the replacement for returned goods."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ from connector.store.engine import Connection
 from connector.store.queries.order_search import list_numbers_with_prefix
 
 FREE = Decimal(1)
-"""The discount of what is sent again."""
+"""The discount on every line of a replacement order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DerivedOrder:
-    """An order to be stored, and what happens to it at once."""
+    """An order to be stored, and the events that are applied to it at once."""
 
     item: OrderInput
     events: Sequence[Event]
 
 
-async def free_number(connection: Connection, made: Sequence[DerivedOrder], order: Order, letter: str) -> str:
-    """`10248-S1` for the first part that is split off, `10248-R1` for the first replacement; the first one that nobody
-    has, neither in the database nor among those `made` in this very transaction."""
-    begins = f"{order.number}-{letter}"
-    taken = await list_numbers_with_prefix(connection, begins) | {other.item.number for other in made}
-    return next(f"{begins}{index}" for index in range(1, len(taken) + 2) if f"{begins}{index}" not in taken)
+async def find_free_number(connection: Connection, derived: Sequence[DerivedOrder], order: Order, mark: str) -> str:
+    """Return the first number that is free, in the database and among `derived`, the new orders of this transaction:
+    `10248-S1` for the first part that is split off, `10248-R1` for the first replacement."""
+    begins = f"{order.number}-{mark}"
+    used = await list_numbers_with_prefix(connection, begins) | {other.item.number for other in derived}
+    return next(f"{begins}{index}" for index in range(1, len(used) + 2) if f"{begins}{index}" not in used)
 
 
-def part(order: Order, before: OrderState, event: SplitOrder) -> DerivedOrder:
-    """What is split off goes as far at once as the order it came from; freight stays there."""
+def split_part(order: Order, before: OrderState, event: SplitOrder) -> DerivedOrder:
+    """Return the order that is split off. It is brought to the stage of the order it comes from, `confirmed` at most;
+    the freight stays with that order."""
     came = {
         Stage.PLACED: (),
         Stage.VERIFIED: (Action.VERIFY,),
@@ -50,7 +51,7 @@ def part(order: Order, before: OrderState, event: SplitOrder) -> DerivedOrder:
 
 
 def to_replace(item: Return) -> Mapping[int, Decimal]:
-    """What of a return is sent again, by line."""
+    """Return the quantities of a return that are replaced, by line; empty if it is refunded."""
     if item.resolution is not Resolution.REPLACEMENT:
         return {}
     return {number: line.inspected for number, line in item.lines.items() if line.inspected > ZERO}
@@ -59,7 +60,8 @@ def to_replace(item: Return) -> Mapping[int, Decimal]:
 def replacement(
     order: Order, after: OrderState, number: int, event: InspectReturn | CloseReturn, now: datetime
 ) -> DerivedOrder:
-    """The same goods for nothing. Somebody has looked at what came back: the rules need not look at this again."""
+    """Return an order over the same goods, free of charge. It is created as verified: a person has inspected the
+    return, so the verification rules are not applied."""
     note = f"Replaces what came back of order {order.number}."
     item = _like(order, event, to_replace(after.returns[number]), now, note, discount=FREE)
     return DerivedOrder(item=item, events=[Verify(note=note, reference=order.number)])
@@ -73,7 +75,7 @@ def _like(
     note: str,
     discount: Decimal | None = None,
 ) -> OrderInput:
-    known = {line.number: line for line in order.lines}
+    line_of = {line.number: line for line in order.lines}
     inherited = {name: getattr(order.header, name) for name in INHERITED}
     header = OrderHeader(
         **inherited,
@@ -87,10 +89,10 @@ def _like(
         lines=tuple(
             LineInput(
                 number=number,
-                sku=known[number].product.sku,
+                sku=line_of[number].product.sku,
                 quantity=quantity,
-                unit_price=known[number].unit_price,
-                discount=known[number].discount if discount is None else discount,
+                unit_price=line_of[number].unit_price,
+                discount=line_of[number].discount if discount is None else discount,
             )
             for number, quantity in sorted(quantities.items())
         ),

@@ -13,22 +13,24 @@ from connector.store.engine import Connection
 async def split_replays(
     connection: Connection, commands: Sequence[OrderCommand]
 ) -> tuple[Sequence[OrderCommand], set[tuple[str, str]]]:
-    """The commands that are new, and the (order, key) of those that were carried out before. The caller has locked
-    their orders. Raises CommandError if something else was asked under a key before."""
+    """Return the commands that are new, and the (order, key) of those that were carried out before.
+
+    The caller has locked their orders. Raises CommandError if a key was used before for another command.
+    """
     keys: dict[str, list[str]] = {}
     for command in commands:
         if command.request is not None:
             keys.setdefault(command.number, []).append(command.request)
     if not keys:
         return commands, set()
-    known = await order_history.requests(connection, keys)
+    earlier = await order_history.requests(connection, keys)
     new, replayed = [], set()
     for command in commands:
-        request = command.named
+        request = command.stored_request
         if request is None:
             new.append(command)
             continue
-        before = known.setdefault((command.number, request.key), request)
+        before = earlier.setdefault((command.number, request.key), request)
         if before.digest not in (None, request.digest):
             raise CommandError(
                 f"Something else was asked of order {command.number} as request {request.key} before.",

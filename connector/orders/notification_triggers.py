@@ -1,4 +1,4 @@
-"""Which events give rise to a message. PURE."""
+"""Which events notify the customer or our own people. PURE."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ RETURN = "RMA"
 def notifications_for(
     event: Event, before: OrderState, after: OrderState, sequence: int
 ) -> Iterator[NotificationRequest]:
-    """What `event`, which led an order from `before` to `after` as number `sequence` of its history, has to be told."""
+    """Yield the notifications to send for `event`, which is number `sequence` of the order's history and changed its
+    state from `before` to `after`."""
     order = before.number
     match event:
         case Confirm():
@@ -30,7 +31,7 @@ def notifications_for(
         case LabelReturn():
             for number, item in sorted(after.returns.items()):
                 if before.returns.get(number) != item:
-                    # With another label the customer is told again.
+                    # A new label is a new notification.
                     reference = f"{RETURN}{number} {item.tracking_number}"
                     yield NotificationRequest(order=order, kind=MessageKind.RETURN_LABEL, reference=reference)
         case Refund():

@@ -1,8 +1,8 @@
-"""Placing an order: what may be placed, and whether an order that arrives is one that was placed before.
+"""Placing an order: what may be placed, and whether an order that arrives was placed before.
 
-An order is the same if it was asked for in the same words: not if it is like the one that is stored, for prices may
-have been filled in, and much may have happened since. Of those words a digest is kept, which only whoever has the
-order's tracking key can make.
+A repeat is recognized by what the caller sent, not by the stored order: prices may have been filled in, and the order
+may have changed since. Only a digest of what was sent is kept; it is keyed by the order's tracking key, so nobody can
+test a guessed content without that key.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Placement:
 
 
 async def save_customer(uow: UnitOfWork, number: str, values: Mapping[str, Any]) -> None:
-    """What an order says of its customer adds to what is stored; how far a customer is trusted, it does not say."""
+    """Create or update the customer with the values that came with an order. The tier and the credit limit of a stored
+    customer are not changed by an order."""
     await customers.versions(uow.connection, [number], lock=True)
     stored = await customers.load(uow.connection, [number])
     if not stored:
@@ -47,12 +48,14 @@ async def save_customer(uow: UnitOfWork, number: str, values: Mapping[str, Any])
     await customers.save(uow, [stored[0].updated_from_order(**trusted)])
 
 
-def digest(key: str, said: bytes) -> str:
-    return hmac.new(key.encode(), said, "sha256").hexdigest()
+def digest(key: str, content: bytes) -> str:
+    """Return the digest of what was sent, keyed by the order's tracking key."""
+    """Return the digest of what was sent, keyed by the order's tracking key."""
+    return hmac.new(key.encode(), content, "sha256").hexdigest()
 
 
 def check_new(item: OrderInput) -> None:
-    """CommandError for what cannot be placed."""
+    """Raise CommandError for an order that cannot be placed: in a later stage, or without lines."""
     if item.stage is not Stage.PLACED:
         raise CommandError(
             f"Order {item.number} cannot be placed as {item.stage}.",
@@ -65,7 +68,7 @@ def check_new(item: OrderInput) -> None:
 
 
 def check_length(item: OrderInput) -> None:
-    """CommandError for a new order whose number leaves no room for what is added to it."""
+    """Raise CommandError if the number of a new order is too long for the suffixes of its lines and returns."""
     try:
         check_new_order_number(item.number)
     except ValueError as error:
@@ -73,10 +76,10 @@ def check_length(item: OrderInput) -> None:
 
 
 def same_head(order: Order, item: OrderInput) -> bool:
-    """For orders of whose placement no words are kept."""
+    """Return whether customer, currency and time are equal; for stored orders without a digest."""
     header = item.header
-    known = (order.customer.number, order.currency, order.header.placed_at)
-    return known == (item.customer, header.currency, header.placed_at)
+    stored = (order.customer.number, order.currency, order.header.placed_at)
+    return stored == (item.customer, header.currency, header.placed_at)
 
 
 def same_lines(order: Order, item: OrderInput) -> bool:

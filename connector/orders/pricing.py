@@ -1,4 +1,4 @@
-"""What the lines of an order are to be: of products that are sold, at the list price where none is named."""
+"""Fill in what an order leaves out: list prices and the address; check that its products exist and are sold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from connector.store.unit_of_work import UnitOfWork
 
 
 def with_list_prices(item: OrderInput, catalog: Mapping[str, Product]) -> OrderInput:
-    """The order with the list price in each line that names none; a product without one keeps none."""
+    """Return the order with the list price in each line without a price; None stays where the product has none."""
 
     def filled(line: LineInput) -> LineInput:
         if line.unit_price is not None or line.sku not in catalog:
@@ -29,7 +29,7 @@ def with_list_prices(item: OrderInput, catalog: Mapping[str, Product]) -> OrderI
 
 
 def with_default_address(item: OrderInput, customer: Customer) -> OrderInput:
-    """The order; one that says nothing of where it goes, goes to its customer's address."""
+    """Return the order; one without a delivery address gets the address of its customer."""
     if any(getattr(item.header, name) for name in ADDRESS):
         return item
     parts = ("street", "city", "state", "postal_code", "country")
@@ -38,19 +38,22 @@ def with_default_address(item: OrderInput, customer: Customer) -> OrderInput:
 
 
 async def create_placeholder_products(uow: UnitOfWork, skus: Sequence[str]) -> None:
-    """Have something to point at for products that orders name and nobody knows: one that is not sold."""
+    """Create an inactive placeholder for each unknown product, so that order lines can refer to it."""
     await products.save(
         uow, [Product(sku=sku, name=f"Unknown product {sku}", active=False, placeholder=True) for sku in skus]
     )
 
 
 async def with_edit_defaults(connection: Connection, order: Order, event: ChangeOrder) -> ChangeOrder:
-    """`event` with every line edit filled in; CommandError naming line and rule."""
+    """Return `event` with the price of every line edit filled in.
+
+    Raises CommandError, with line and field, for a product that is unknown, no longer sold, or not the one of the line.
+    """
     catalog = await products.find(connection, {edit.sku for edit in event.line_edits.values()})
-    known = {line.number: line for line in order.lines}
+    line_of = {line.number: line for line in order.lines}
     filled: dict[int, LineEdit] = {}
     for number, edit in event.line_edits.items():
-        line = known.get(number)
+        line = line_of.get(number)
         product = catalog.get(edit.sku)
         if line is not None and line.product.sku != edit.sku:
             what = f"line {number} is of {line.product.sku}, not of {edit.sku}"

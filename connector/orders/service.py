@@ -151,9 +151,9 @@ class OrderService:
         async def work(uow: UnitOfWork) -> list[Order]:
             transaction = self._transaction(uow, actor)
             current = await transaction.orders(numbers)
-            placed = await verify(transaction, numbers)
+            verified = await verify(transaction, numbers)
             await allocate(transaction, [order.number for order in current if order.stage in OPEN])
-            others = await transaction.orders([number for number in numbers if number not in placed])
+            others = await transaction.orders([number for number in numbers if number not in verified])
             await transaction.execute_all(
                 [OrderCommand(number=order.number, event=event) for order in others for event in next_events(order)]
             )

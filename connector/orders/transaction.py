@@ -1,7 +1,7 @@
-"""One transaction on orders: commands are checked against the order as it stands, and written with their history.
+"""One transaction on orders: check commands against the locked orders, apply them, write the result and the history.
 
-Everything that a command brings about (the event, stock, the invoice, notifications, derived orders) is written in the
-same transaction: a rejected command leaves nothing behind. `OrderService` is the door; this is what stands behind it.
+Everything that a command causes (the event, stock moves, the invoice, notifications, derived orders) is written in the
+same transaction, so a rejected command leaves nothing behind. Callers outside this package use `OrderService`.
 """
 
 from __future__ import annotations
@@ -68,18 +68,18 @@ from connector.store.unit_of_work import Lane, UnitOfWork
 
 
 class OrderTransaction:
-    """Where `actor` (a person or a job, for the history) acts on orders, by `rules`."""
+    """Carries out commands in one unit of work. `actor` (a person or a job) is written to the history."""
 
     def __init__(self, uow: UnitOfWork, *, actor: str, rules: Rules | None = None) -> None:
         self.uow = uow
         self.actor = actor
         self.rules = rules or standard()
-        self._known: dict[str, tuple[Order, int]] = {}
-        """Orders that this transaction has locked, as it has left them."""
+        self._locked: dict[str, tuple[Order, int]] = {}
+        """Each order that this transaction has locked, in its present state, with the length of its history."""
         self.created: set[str] = set()
-        """Orders that were placed here as new ones."""
+        """Numbers of the orders that this transaction has placed as new ones."""
         self.repeated: set[tuple[str, str]] = set()
-        """Orders and requests that were carried out before, and so not again."""
+        """(Order, request) of the commands that were skipped, because they had been carried out before."""
 
     async def place(self, placements: Sequence[Placement]) -> list[Order]:
         """Place new orders; see OrderService.place."""
@@ -91,10 +91,10 @@ class OrderTransaction:
                 raise placement.conflicting_order_error(number)
         existing = {order.number: order for order in await orders.load(self.uow.connection, list(wanted))}
         for number, order in existing.items():
-            if not wanted[number].moment_given:  # the moment of the first time stands
+            if not wanted[number].moment_given:  # a repeat has the time of the first placement
                 first = wanted[number].order.with_header(placed_at=order.header.placed_at)
                 wanted[number] = replace(wanted[number], order=first)
-        known = await orders.load_placements(self.uow.connection, sorted(existing))
+        stored_placements = await orders.load_placements(self.uow.connection, sorted(existing))
         new = [item for number, item in wanted.items() if number not in existing]
         for item in new:
             placement.check_length(item.order)
@@ -103,34 +103,38 @@ class OrderTransaction:
         contents = {number: item.content or canonical_bytes(item.order) for number, item in wanted.items()}
         created = await self._insert([item.order for item in new], contents)
         quicker = [item.order.number for item in new if item.order.number not in created]
-        known |= await orders.load_placements(self.uow.connection, quicker)
+        stored_placements |= await orders.load_placements(self.uow.connection, quicker)
         self.created |= created
-        found = await self.load(list(wanted))
+        loaded = await self.load(list(wanted))
         for number, item in wanted.items():
             if number in created:
                 continue
-            if not await self._is(found[number][0], item.order, known.get(number), contents[number]):
+            stored = stored_placements.get(number)
+            if not await self._is_repeat(loaded[number][0], item.order, stored, contents[number]):
                 raise placement.conflicting_order_error(number)
-        return [found[item.order.number][0] for item in placements]
+        return [loaded[item.order.number][0] for item in placements]
 
     async def _insert(self, items: Sequence[OrderInput], contents: Mapping[str, bytes]) -> set[str]:
-        """Store orders that are new, with prices, address, tax and priority filled in, and begin their histories."""
+        """Store new orders, with prices, address, tax and priority filled in, and begin their histories."""
         customer_of, catalog = await self._references(items)
-        placed = []
+        new_orders = []
         for item in items:
             priced = with_default_address(with_list_prices(item, catalog), customer_of[item.customer])
-            placed.append(self._new_order(priced, customer_of, catalog))
-        return await self._store([self._taxed_by_rules(order) for order in placed], contents)
+            new_orders.append(self._new_order(priced, customer_of, catalog))
+        return await self._store([self._taxed_by_rules(order) for order in new_orders], contents)
 
     async def _insert_derived(self, item: OrderInput) -> None:
-        """Store an order made from another one; its prices, address and tax stand as they are."""
+        """Store a derived order; its prices, address and tax are not filled in."""
         customer_of, catalog = await self._references([item])
         if not await self._store([self._new_order(item, customer_of, catalog)], {}):
-            raise placement.conflicting_order_error(item.number)  # somebody else took the number this very moment
+            raise placement.conflicting_order_error(item.number)  # another transaction has just used the number
 
     async def _references(self, items: Sequence[OrderInput]) -> tuple[dict[str, Customer], dict[str, Product]]:
-        """Their customers by number and products by SKU; UnknownReferenceError where one is not stored, unless the
-        rules keep orders of unknown products."""
+        """Return the customers by number and the products by SKU that `items` refer to.
+
+        Raises UnknownReferenceError if one is not stored. If the rules keep orders of unknown products, those products
+        are created as placeholders instead.
+        """
         if not items:
             return {}, {}
         connection = self.uow.connection
@@ -157,19 +161,19 @@ class OrderTransaction:
         return order if rate == order.header.tax_rate else order.with_header(tax_rate=rate)
 
     async def _store(self, new: Sequence[Order], contents: Mapping[str, bytes]) -> set[str]:
-        late = self.rules.priority_needs_history  # which counts stored orders, these among them
-        placed: list[tuple[Order, str | None]] = []
+        late = self.rules.priority_needs_history  # the customer's history counts these orders too, once stored
+        with_digests: list[tuple[Order, str | None]] = []
         for order in new if late else self._prioritized(new, {}):
             content, key = contents.get(order.number), order.tracking_key or ""
-            placed.append((order, None if content is None else placement.digest(key, content)))
+            with_digests.append((order, None if content is None else placement.digest(key, content)))
         urgent_from = self.rules.urgent_from
-        created = await orders.insert_placed(self.uow, placed, urgent_from=urgent_from)
-        stored = [order for order, _ in placed if order.number in created]
+        created = await orders.insert_placed(self.uow, with_digests, urgent_from=urgent_from)
+        stored = [order for order, _ in with_digests if order.number in created]
         if late:
             stored = self._prioritized(stored, await standings(self.uow.connection, stored))
             await orders.set_priorities(self.uow, stored, urgent_from=urgent_from)
         await order_history.write(self.uow, [(order.state, 0, ()) for order in stored], actor=self.actor)
-        self._known |= {order.number: (order, 1) for order in stored}
+        self._locked |= {order.number: (order, 1) for order in stored}
         return created
 
     def _prioritized(self, some: Sequence[Order], histories: Mapping[str, CustomerHistory]) -> list[Order]:
@@ -178,59 +182,61 @@ class OrderTransaction:
             evolved(order, {"priority": priority(facts_of(order, now, histories.get(order.number)))}) for order in some
         ]
 
-    async def _is(self, order: Order, item: OrderInput, placed: Placed | None, said: bytes) -> bool:
-        """Whether `item` is what was placed as `order`."""
-        if placed is not None:
-            return hmac.compare_digest(placement.digest(placed.tracking_key, said), placed.digest or "")
+    async def _is_repeat(self, order: Order, item: OrderInput, stored: Placed | None, content: bytes) -> bool:
+        """Return whether `item` is the same order that was placed as `order`."""
+        if stored is not None:
+            return hmac.compare_digest(placement.digest(stored.tracking_key, content), stored.digest or "")
         catalog = await products.find(self.uow.connection, {line.sku for line in item.lines})
         item = with_list_prices(item, catalog)
         if not placement.same_head(order, item):
             return False
-        # Where lines were changed since, they prove nothing.
+        # If the order was changed since, its lines are no evidence.
         return placement.same_lines(order, item) or await order_history.has_event(
             self.uow.connection, order.number, EventKind.CHANGED
         )
 
     async def execute_all(self, commands: Sequence[OrderCommand]) -> list[OrderState]:
-        """Carry out `commands` in their order, all or none; the progress of their orders afterwards, in that order.
+        """Carry out `commands` in sequence, all or none. Return the state of each order afterwards, in the sequence in
+        which the commands first name them.
 
-        Raises CommandError for the first that is refused. One whose request was carried out before is left out.
+        Raises CommandError for the first command that is rejected. A command whose request was carried out before is
+        skipped.
         """
         numbers = list(dict.fromkeys(command.number for command in commands))
         await self.load(numbers)
-        commands = await self._new(commands)
-        cases = {number: self._case(order, events) for number, (order, events) in (await self.load(numbers)).items()}
+        commands = await self._drop_replays(commands)
+        loaded = await self.load(numbers)
+        change_sets = {number: self._start_change_set(order, length) for number, (order, length) in loaded.items()}
         invoicing = sum(isinstance(command.event, IssueInvoice) for command in commands)
         numbered = iter(await invoices.take_numbers(self.uow, invoicing))
         for command in commands:
             if isinstance(command.event, IssueInvoice):
                 numbered_event = replace(command.event, reference=next(numbered))
-                command = replace(command, event=numbered_event, asked=command.asked or command.event)
-            for part in await self._parts(cases[command.number], command):
-                await self._act(cases[command.number], part)
-        every = [cases[number] for number in numbers]
-        found = [case for case in every if case.entries]
-        await stock_moves.apply_moves(self.uow, [case.move for case in found if case.steps], self.rules.routing)
-        await self._save(found)
-        await invoices.issue(self.uow, [invoice for case in found for invoice in case.issued])
-        told = [item for case in found for item in case.owed if item.kind in self.rules.notified_kinds]
-        await notifications.capture(self.uow, told)
-        for case in found:
-            for made in case.made:
-                await self._insert_derived(made.item)
-                await self.execute_all([OrderCommand(number=made.item.number, event=event) for event in made.events])
-        return [case.state for case in every]
+                command = replace(command, event=numbered_event, original=command.original or command.event)
+            for part in await self._split_by_warehouse(change_sets[command.number], command):
+                await self._apply(change_sets[command.number], part)
+        changed = [change_sets[number] for number in numbers if change_sets[number].entries]
+        await stock_moves.apply_moves(self.uow, [item.move for item in changed if item.steps], self.rules.routing)
+        await self._save(changed)
+        await invoices.issue(self.uow, [invoice for item in changed for invoice in item.issued])
+        requests = [request for item in changed for request in item.notifications]
+        await notifications.capture(self.uow, [item for item in requests if item.kind in self.rules.notified_kinds])
+        for order in [derived for item in changed for derived in item.derived]:
+            await self._insert_derived(order.item)
+            await self.execute_all([OrderCommand(number=order.item.number, event=event) for event in order.events])
+        return [change_sets[number].state for number in numbers]
 
     async def is_replay(self, command: OrderCommand) -> bool:
-        """Whether this very request was carried out before; CommandError if something else was asked by its name.
+        """Return whether the request of this command was carried out before.
 
-        Its order is locked afterwards: of several callers with the same request one acts, and the others repeat it.
+        Raises CommandError if its key was used for another command. The order is locked afterwards, so of several
+        callers with the same request one carries it out, and the others see a replay.
         """
         await self.load([command.number])
-        return not await self._new([command])
+        return not await self._drop_replays([command])
 
     def check_version(self, order: Order, version: int | None) -> None:
-        """CommandError unless the order is the one that the caller has seen."""
+        """Raise CommandError unless the order is at `version`; None allows any version."""
         if version is not None and version != order.version:
             raise CommandError(
                 f"Order {order.number} has changed meanwhile: it is at version {order.version}, not {version}.",
@@ -239,95 +245,95 @@ class OrderTransaction:
                 rule="version",
             )
 
-    async def _new(self, commands: Sequence[OrderCommand]) -> Sequence[OrderCommand]:
-        """Those that are no repeats; the orders are locked, so nobody else can carry them out meanwhile."""
+    async def _drop_replays(self, commands: Sequence[OrderCommand]) -> Sequence[OrderCommand]:
+        """Return the commands that are no replays. Their orders are locked, so nobody else carries them out now."""
         new, replayed = await split_replays(self.uow.connection, commands)
         self.repeated |= replayed
         return new
 
     async def load(self, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:
-        """The orders, locked, with the length of their histories; CommandError for one that is not there."""
-        missing = [number for number in dict.fromkeys(numbers) if number not in self._known]
+        """Lock the orders and return each with the length of its history; CommandError for one that does not exist."""
+        missing = [number for number in dict.fromkeys(numbers) if number not in self._locked]
         if missing:
-            self._known |= await order_state.load(self.uow, missing)
+            self._locked |= await order_state.load(self.uow, missing)
         for number in missing:
-            if number not in self._known:
+            if number not in self._locked:
                 raise CommandError(f"There is no order {number}.", field="number", rule="unknown")
-        return {number: self._known[number] for number in numbers}
+        return {number: self._locked[number] for number in numbers}
 
     async def order(self, number: str) -> Order:
-        """The order, locked, as this transaction has left it; CommandError if there is none."""
+        """Lock the order and return it with the changes of this transaction; CommandError if it does not exist."""
         return (await self.load([number]))[number][0]
 
     async def orders(self, numbers: Sequence[str]) -> list[Order]:
-        """The orders, locked, as this transaction has left them; CommandError for one that is not there."""
+        """Lock the orders and return them with the changes of this transaction; CommandError if one does not exist."""
         return [order for order, _ in (await self.load(numbers)).values()]
 
     def has_locked(self, number: str) -> bool:
-        return number in self._known
+        return number in self._locked
 
-    async def _parts(self, case: OrderChangeSet, command: OrderCommand) -> Sequence[OrderCommand]:
-        """`command` itself; of goods that lie in several warehouses, one parcel each."""
-        moved = any(not isinstance(step.event, Pack) for step in case.steps)
-        if not isinstance(command.event, Pack) or command.event.warehouse or moved:
+    async def _split_by_warehouse(self, change_set: OrderChangeSet, command: OrderCommand) -> Sequence[OrderCommand]:
+        """Return `command`; for `pack` without a warehouse, one command for each warehouse that the goods lie in."""
+        stock_moved = any(not isinstance(step.event, Pack) for step in change_set.steps)
+        if not isinstance(command.event, Pack) or command.event.warehouse or stock_moved:
             return [command]
-        self.check_version(case.order, command.version)
-        event = with_defaults(case.state, command.event)
+        self.check_version(change_set.order, command.version)
+        event = with_defaults(change_set.state, command.event)
         assert isinstance(event, Pack)
-        events = await stock_moves.split_into_parcels(self.uow.connection, case.state, event)
+        events = await stock_moves.split_into_parcels(self.uow.connection, change_set.state, event)
         return attribute_to(command, [replace(command, event=part, request=None) for part in events])
 
-    async def _act(self, case: OrderChangeSet, command: OrderCommand) -> None:
-        order, event = case.order, command.event
+    async def _apply(self, change_set: OrderChangeSet, command: OrderCommand) -> None:
+        order, event = change_set.order, command.event
         self.check_version(order, command.version)
         delivered = isinstance(event, Track) and event.status is ShipmentStatus.DELIVERED
         if isinstance(event, Ship | Deliver | RequestReturn) or (isinstance(event, Track) and delivered):
             event = event if event.on else replace(event, on=self.uow.now.date())
         if isinstance(event, ChangeOrder):
-            event = self._taxed(case.shown, await with_edit_defaults(self.uow.connection, order, event))
+            event = self._taxed(change_set.current_order, await with_edit_defaults(self.uow.connection, order, event))
         if isinstance(event, SplitOrder):
             if event.reference:
                 what = "got the number of the new order, which is given here"
-                raise rejection(case.state, event, "reference", what, "Leave it out.")
-            event = replace(
-                event, reference=await derived_orders.free_number(self.uow.connection, case.made, order, "S")
-            )
+                raise rejection(change_set.state, event, "reference", what, "Leave it out.")
+            event = replace(event, reference=await self._free_number(change_set, "S"))
         if isinstance(event, EventAtWarehouse):
-            event = await stock_moves.with_lines_in_warehouse(self.uow.connection, order, case.state, event)
-        event = with_defaults(case.state, event)
-        after = apply(case.state, event)
+            event = await stock_moves.with_lines_in_warehouse(self.uow.connection, order, change_set.state, event)
+        event = with_defaults(change_set.state, event)
+        after = apply(change_set.state, event)
         if isinstance(event, StockEvent):
-            case.steps.append(stock_moves.Step(event=event, before=case.state, after=after))
-        replaces = _replaced(case.state, after) if isinstance(event, InspectReturn | CloseReturn) else None
-        if replaces is not None and isinstance(event, InspectReturn | CloseReturn):
-            event = replace(
-                event, reference=await derived_orders.free_number(self.uow.connection, case.made, order, "R")
-            )
-            case.made.append(derived_orders.replacement(order, after, replaces, event, self.uow.now))
+            change_set.steps.append(stock_moves.Step(event=event, before=change_set.state, after=after))
+        if isinstance(event, InspectReturn | CloseReturn):
+            closed = _return_to_replace(change_set.state, after)
+            if closed is not None:
+                event = replace(event, reference=await self._free_number(change_set, "R"))
+                change_set.derived.append(derived_orders.replacement(order, after, closed, event, self.uow.now))
         if isinstance(event, SplitOrder):
-            case.made.append(derived_orders.part(order, case.state, event))
-        entry = EventEntry(event=event, before=case.state.stage, after=after.stage, request=command.named)
-        case.entries.append(entry)
-        sequence = case.length
-        while (stage := next_automatic_stage(after)) is not None:  # bounded: a stage never comes again
-            advance = Advance(to=stage)
-            moved = apply(after, advance)
-            case.entries.append(EventEntry(event=advance, before=after.stage, after=moved.stage))
-            after = moved
-        case.owed += notifications_for(event, case.state, after, sequence)
+            change_set.derived.append(derived_orders.split_part(order, change_set.state, event))
+        stage, request = change_set.state.stage, command.stored_request
+        change_set.entries.append(EventEntry(event=event, before=stage, after=after.stage, request=request))
+        sequence = change_set.current_length
+        while (next_stage := next_automatic_stage(after)) is not None:  # bounded: no stage is reached twice
+            advance = Advance(to=next_stage)
+            advanced = apply(after, advance)
+            change_set.entries.append(EventEntry(event=advance, before=after.stage, after=advanced.stage))
+            after = advanced
+        change_set.notifications += notifications_for(event, change_set.state, after, sequence)
         if isinstance(event, IssueInvoice) and event.reference and event.amount:
-            case.issued.append(self._invoice(event.reference, event.amount, case))
-        case.state = after
+            change_set.issued.append(self._invoice(event.reference, event.amount, change_set))
+        change_set.state = after
+
+    async def _free_number(self, change_set: OrderChangeSet, mark: str) -> str:
+        return await derived_orders.find_free_number(self.uow.connection, change_set.derived, change_set.order, mark)
 
     def _tax_rate(self, order: Order) -> Decimal | None:
-        """What comes on top: as the order says, else by the rules where prices are net."""
+        """Return the tax rate of the order: its own, else the one of the rules if prices are net."""
         billing = self.rules.billing
         if order.header.tax_rate is not None or not billing.net:
             return order.header.tax_rate
         return billing.rate(facts_of(order, self.uow.now))
 
     def _taxed(self, order: Order, event: ChangeOrder) -> ChangeOrder:
-        """A change of address may change the tax, unless the order came with a rate that is not by the rules."""
+        """Return `event` with the tax rate of the new address, unless the order has a rate of its own."""
         billing = self.rules.billing
         if not billing.net or "tax_rate" in event.details or not event.details.keys() & ADDRESS:
             return event
@@ -337,9 +343,9 @@ class OrderTransaction:
             return event
         return replace(event, details={**event.details, "tax_rate": there})
 
-    def _invoice(self, number: str, amount: Decimal, case: OrderChangeSet) -> Invoice:
-        order, now = case.order, self.uow.now
-        view = build_invoice(number, order, case.state, amount, now, self.rules.billing)
+    def _invoice(self, number: str, amount: Decimal, change_set: OrderChangeSet) -> Invoice:
+        order, now = change_set.order, self.uow.now
+        view = build_invoice(number, order, change_set.state, amount, now, self.rules.billing)
         return Invoice(
             number=number,
             order_number=order.number,
@@ -349,39 +355,43 @@ class OrderTransaction:
             body=dump(view),
         )
 
-    async def _save(self, cases: Sequence[OrderChangeSet]) -> None:
-        changed = [case for case in cases if any(entry.event.action is Action.CHANGE for entry in case.entries)]
-        asked = [case.order for case in changed] if self.rules.priority_needs_history else []
-        known = await standings(self.uow.connection, asked)
-        shown = {case.order.number: case.shown for case in cases}
-        for number in [case.order.number for case in changed]:
-            facts = facts_of(shown[number], self.uow.now, known.get(number))
-            shown[number] = evolved(shown[number], {"priority": self.rules.priority(facts)})
-        moved = [
+    async def _save(self, change_sets: Sequence[OrderChangeSet]) -> None:
+        edited = [item.order for item in change_sets if _has_change(item.entries)]
+        histories = await standings(self.uow.connection, edited if self.rules.priority_needs_history else [])
+        current = {item.order.number: item.current_order for item in change_sets}
+        for number in [order.number for order in edited]:
+            facts = facts_of(current[number], self.uow.now, histories.get(number))
+            current[number] = evolved(current[number], {"priority": self.rules.priority(facts)})
+        changes = [
             OrderChange(
-                order=shown[case.order.number],
-                stored=case.order.header,
-                before=case.before,
-                events=case.events,
-                after=case.state,
-                entries=tuple(case.entries),
-                lane=Lane.URGENT if shown[case.order.number].priority >= self.rules.urgent_from else Lane.STATUS,
+                order=current[item.order.number],
+                stored=item.order.header,
+                before=item.before,
+                history_length=item.history_length,
+                after=item.state,
+                entries=tuple(item.entries),
+                lane=Lane.URGENT if current[item.order.number].priority >= self.rules.urgent_from else Lane.STATUS,
             )
-            for case in cases
+            for item in change_sets
         ]
-        await order_state.save(self.uow, moved, actor=self.actor)
-        for item in moved:
-            del self._known[item.order.number]
-            if not any(entry.event.action is Action.CHANGE for entry in item.entries):
-                order = item.order.at(item.after)
-                self._known[order.number] = (order, order_history.length(item.events, item.entries))
+        await order_state.save(self.uow, changes, actor=self.actor)
+        for change in changes:
+            del self._locked[change.order.number]
+            if not _has_change(change.entries):
+                order = change.order.at(change.after)
+                self._locked[order.number] = (order, order_history.length(change.history_length, change.entries))
 
-    def _case(self, order: Order, events: int) -> OrderChangeSet:
-        return OrderChangeSet(order=order, events=events, before=order.state, state=order.state)
+    def _start_change_set(self, order: Order, history_length: int) -> OrderChangeSet:
+        return OrderChangeSet(order=order, history_length=history_length, before=order.state, state=order.state)
 
 
-def _replaced(before: OrderState, after: OrderState) -> int | None:
-    """The return that is closed now and asks for a replacement."""
+def _has_change(entries: Sequence[EventEntry]) -> bool:
+    """Return whether lines or details were changed; the order must then be read from the store again."""
+    return any(entry.event.action is Action.CHANGE for entry in entries)
+
+
+def _return_to_replace(before: OrderState, after: OrderState) -> int | None:
+    """Return the number of the return that is closed now and asks for a replacement."""
     for number, item in after.returns.items():
         if item.status is ReturnStatus.CLOSED and before.returns[number].status is not ReturnStatus.CLOSED:
             return number if derived_orders.to_replace(item) else None

@@ -222,7 +222,7 @@ def event_of(action: Action, detail: Mapping[str, Any]) -> Event:
 
     Earlier versions let an action carry any field, and no rule looked at it: such a field is left out.
     """
-    has = ACTION_FIELDS[action].every
+    has = ACTION_FIELDS[action].names
     values = {name: _READ[name](value) if name in _READ else value for name, value in detail.items() if name in has}
     if action is Action.CHANGE:
         values["details"] = _details(detail)
@@ -301,7 +301,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 }
 """How it is read back."""
 _NAMES: Mapping[Action, tuple[str, ...]] = {
-    action: tuple(name for name in EVENT_FIELDS if name in has.every and name != "details")
+    action: tuple(name for name in EVENT_FIELDS if name in has.names and name != "details")
     for action, has in ACTION_FIELDS.items()
 }
 """What an event of each action writes, its details apart."""

@@ -36,7 +36,7 @@ class OrderChange:
     order: Order
     stored: OrderHeader
     before: OrderState
-    events: int
+    history_length: int
     after: OrderState
     entries: tuple[EventEntry, ...] = ()
     lane: Lane = Lane.STATUS
@@ -55,11 +55,11 @@ async def save(uow: UnitOfWork, moved: Sequence[OrderChange], *, actor: str) -> 
     """Write what has changed of these orders, and add to their histories. Their changes are captured."""
     if not moved:
         return
-    await order_history.write(uow, [(item.before, item.events, item.entries) for item in moved], actor=actor)
+    await order_history.write(uow, [(item.before, item.history_length, item.entries) for item in moved], actor=actor)
     await _save_orders(uow, moved)
     await _save_lines(uow, moved)
     await _save_holds(uow, moved, actor)
-    await shipments.save(uow, [(item.before, item.after, item.events == 0) for item in moved])
+    await shipments.save(uow, [(item.before, item.after, item.history_length == 0) for item in moved])
     for item in moved:
         for number, back in item.after.returns.items():
             if item.before.returns.get(number) != back:
@@ -91,7 +91,7 @@ def _order_row(item: OrderChange, header_fields: Sequence[str]) -> Row:
     return {
         "the_number": order.number,
         "new_stage": state.stage.value,
-        "new_events": order_history.length(item.events, item.entries),
+        "new_events": order_history.length(item.history_length, item.entries),
         **{f"new_{name}": getattr(order, name) for name in _OF_ORDER},
         **{f"new_{name}": getattr(state, name) for name in MONEY},
         **{f"new_{name}": getattr(state.header, name) for name in header_fields},
@@ -104,7 +104,7 @@ async def _save_lines(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
         await _change_lines(uow, item)
         for number, line in item.after.lines.items():
             # Before its first command an order's quantities are implied by its stage, and not stored.
-            if item.events == 0 or line != item.before.lines.get(number):
+            if item.history_length == 0 or line != item.before.lines.get(number):
                 values = {f"new_{name}": getattr(line, name) for name in MOVING}
                 rows.append({"the_order": item.order.number, "the_line": number} | values)
     statement = (

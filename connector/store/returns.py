@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.order_return import OrderReturn, return_key, returned, split_key
+from connector.model.order_return import OrderReturn, build_order_return, return_key, split_key
 from connector.store import orders as order_store
 from connector.store.sql import count_rows
 from connector.store.tables import returns
@@ -19,7 +19,7 @@ async def load(connection: AsyncConnection, keys: Sequence[str]) -> list[OrderRe
     numbers = list(dict.fromkeys(order for order, _ in named.values() if order))
     orders = {order.number: order for order in await order_store.load(connection, numbers)}
     return [
-        returned(orders[number], orders[number].state.returns[index])
+        build_order_return(orders[number], orders[number].state.returns[index])
         for number, index in named.values()
         if number in orders and index in orders[number].state.returns
     ]

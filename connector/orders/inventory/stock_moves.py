@@ -179,14 +179,14 @@ async def _group_by_warehouse(connection: Connection, state: OrderState, event: 
         if all(there.get(n, ZERO) >= quantity for n, quantity in event.lines.items())
     ]
     remaining = dict(event.lines)
-    found: dict[str, dict[int, Decimal]] = {}
+    by_warehouse: dict[str, dict[int, Decimal]] = {}
     for place in fits[:1] or sorted(loose):
         for line in event.lines:
             part = min(remaining[line], loose[place].get(line, ZERO))
             if part > 0:
-                found.setdefault(place, {})[line] = part
+                by_warehouse.setdefault(place, {})[line] = part
                 remaining[line] -= part
-    return {} if any(remaining.values()) else found
+    return {} if any(remaining.values()) else by_warehouse
 
 
 def _apply_step(uow: UnitOfWork, item: StockMove, step: Step, shelves: _StockState, routing: Routing) -> None:

@@ -11,7 +11,7 @@ from connector.api.transitions import ReturnTransitionBody, event_of
 from connector.errors import CommandError
 from connector.model.actions import Action
 from connector.model.events import RequestReturn, ReturnEvent
-from connector.model.order_return import return_key, returned, split_key
+from connector.model.order_return import build_order_return, return_key, split_key
 from connector.model.role import Role
 from connector.orders.command import OrderCommand
 from connector.store import order_history, returns
@@ -36,7 +36,7 @@ async def request_return(call: RequestContext) -> ApiResponse:
     index = await _return_of_request(call.store, body.order, request) if executed.replayed else max(order.state.returns)
     key = return_key(body.order, index)
     headers = {"Location": f"/api/v1/returns/{quote(key, safe='')}", **replayed_header(executed.replayed)}
-    value = serialize_return(returned(order, order.state.returns[index]))
+    value = serialize_return(build_order_return(order, order.state.returns[index]))
     return ApiResponse(value=value, status=200 if executed.replayed else 201, headers=headers)
 
 
@@ -74,7 +74,7 @@ async def transition_return(call: RequestContext) -> ApiResponse:
         number=number, event=replace(event, return_number=index), version=call.body.root.version, request=request
     )
     executed = await call.orders.execute(command, actor=call.token.name)
-    value = serialize_return(returned(executed.order, executed.order.state.returns[index]))
+    value = serialize_return(build_order_return(executed.order, executed.order.state.returns[index]))
     return ApiResponse(value=value, headers=replayed_header(executed.replayed))
 
 

@@ -49,7 +49,7 @@ SENT: dict[str, Any] = {
     "lines": {"1": "1"}, "written_off": {"1": "1"}, "line_edits": {"1": {"sku": "TEA", "quantity": "1"}},
     "details": {"freight": "50"}, "amount": "1", "on": "2026-01-31",
 }  # fmt: skip
-FOREIGN = {action: [name for name in EVENT_FIELDS if name not in has.every] for action, has in ACTION_FIELDS.items()}
+FOREIGN = {action: [name for name in EVENT_FIELDS if name not in has.names] for action, has in ACTION_FIELDS.items()}
 EVERY = pytest.mark.parametrize("action", Action)
 ALL = pytest.mark.parametrize("action", REQUESTABLE)
 
@@ -60,7 +60,7 @@ def own(action: Action, values: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_action_has_its_fields_and_every_field_has_an_action() -> None:
     assert set(ACTION_FIELDS) == set(Action)
-    assert set(VALUES) == set(EVENT_FIELDS) == {name for has in ACTION_FIELDS.values() for name in has.every}
+    assert set(VALUES) == set(EVENT_FIELDS) == {name for has in ACTION_FIELDS.values() for name in has.names}
     assert set(Action) - set(REQUESTABLE) == {Action.BEGIN, Action.ADVANCE}
 
 
