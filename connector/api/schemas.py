@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -77,15 +78,31 @@ Text = Annotated[str, Field(max_length=32_000, pattern=NO_NUL)]
 Currency = Annotated[str, Field(pattern=CURRENCY)]
 Quantities = Annotated[dict[Count, Number], WrapValidator(once_each)]
 Levels = Annotated[dict[Key, Annotated[Number, Field(ge=0)]], WrapValidator(once_each)]
-CarrierStatus: Any = Annotated[
-    Literal[tuple(status.value for status in CARRIER_STATUSES)],
-    AfterValidator(ShipmentStatus),
-]
+if TYPE_CHECKING:
+    CarrierStatus = ShipmentStatus
+else:  # a Literal made of a tuple is nothing to a type checker
+    CarrierStatus = Annotated[
+        Literal[tuple(status.value for status in CARRIER_STATUSES)],
+        AfterValidator(ShipmentStatus),
+    ]
 """What a carrier says of a parcel."""
 
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def with_fields(definitions: Mapping[str, Any]) -> Callable[[type[M]], type[M]]:
+    """A decorator that gives a model more fields, which are declared elsewhere. `definitions`: type and default by
+    name; with `...` as default, a field is required."""
+
+    def extend(model: type[M]) -> type[M]:
+        return create_model(model.__name__, __base__=model, __module__=model.__module__, **definitions)
+
+    return extend
 
 
 class LineBody(Body):
@@ -124,6 +141,10 @@ class CustomerPut(_CustomerDetails):
     number: Key | None = None
     version: Count | None = None
 
+    @property
+    def key(self) -> str | None:
+        return self.number
+
 
 class PriceBody(Body):
     currency: Currency
@@ -140,14 +161,13 @@ class ProductPut(Body):
     active: StrictBool = True
     prices: Annotated[list[PriceBody], Field(max_length=200), AfterValidator(_one_each)] = []
 
+    @property
+    def key(self) -> str | None:
+        return self.sku
+
     def product(self, sku: str) -> Product:
         prices = tuple(Price(currency=price.currency, unit_price=price.unit_price) for price in self.prices)
         return Product(sku=sku, name=self.name, description=self.description, active=self.active, prices=prices)
-
-
-class _OrderBody(Body):
-    customer: Key | CustomerBody
-    lines: Annotated[list[LineBody], Field(min_length=1, max_length=500)]
 
 
 def header_type(info: FieldInfo) -> Any:
@@ -176,33 +196,49 @@ def _placed_field(name: str) -> Any:
     return (optional, DEFAULTS[name])
 
 
-_FIELDS: dict[str, Any] = {name: _placed_field(name) for name in PLACED_FIELDS}
-OrderBody: Any = create_model("OrderBody", __base__=_OrderBody, **_FIELDS)
-"""A new order, by the names of an import, placed now unless it says when; what happens to it later is not said here."""
+@with_fields({name: _placed_field(name) for name in PLACED_FIELDS})
+class OrderBody(Body):
+    """A new order, by the names of an import, placed now unless it says when; what happens to it later is not said
+    here. The fields of its header are those of `OrderHeader`."""
 
+    customer: Key | CustomerBody
+    lines: Annotated[list[LineBody], Field(min_length=1, max_length=500)]
 
-def request_bytes(body: Any) -> bytes:
-    """What a new order says, but for its customer, who is known by number."""
-    customer = body.customer if isinstance(body.customer, str) else body.customer.number
-    return canonical_bytes(body.model_dump(exclude={"customer"}) | {"customer": customer})
+    @property
+    def customer_number(self) -> str:
+        return self.customer if isinstance(self.customer, str) else self.customer.number
 
+    def content(self) -> bytes:
+        """What it says, but for its customer, who is known by number."""
+        return canonical_bytes(self.model_dump(exclude={"customer"}) | {"customer": self.customer_number})
 
-def order_of(body: Any, now: datetime) -> OrderInput:
-    header = {name: getattr(body, name) for name in PLACED_FIELDS}
-    return OrderInput(
-        header=OrderHeader(**{**header, "placed_at": body.placed_at or now}),
-        customer=body.customer if isinstance(body.customer, str) else body.customer.number,
-        lines=tuple(
-            LineInput(
-                number=line.line,
-                sku=line.sku,
-                quantity=line.quantity,
-                unit_price=line.unit_price,
-                discount=line.discount,
-            )
-            for line in body.lines
-        ),
-    )
+    def header(self, now: datetime) -> OrderHeader:
+        return OrderHeader(**{"placed_at": now} | self._given_header())
+
+    @property
+    def names_moment(self) -> bool:
+        """Whether it says when it was placed."""
+        return "placed_at" in self._given_header()
+
+    def _given_header(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in PLACED_FIELDS}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def order(self, now: datetime) -> OrderInput:
+        return OrderInput(
+            header=self.header(now),
+            customer=self.customer_number,
+            lines=tuple(
+                LineInput(
+                    number=line.line,
+                    sku=line.sku,
+                    quantity=line.quantity,
+                    unit_price=line.unit_price,
+                    discount=line.discount,
+                )
+                for line in self.lines
+            ),
+        )
 
 
 class ReturnBody(Body):

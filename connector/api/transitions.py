@@ -1,4 +1,4 @@
-"""What `POST …/transitions` accepts: one body per action, made from the table of its fields (model/event.py).
+"""What `POST …/transitions` accepts: one body per action, made from the fields of its event (model/events.py).
 
 The body is a union that `action` tells apart, so OpenAPI shows each action with its own fields, and a field that an
 action does not have is refused by name. The command line checks its options by the same bodies.
@@ -6,24 +6,39 @@ action does not have is refused by name. The command line checks its options by 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, Union, get_args
 
-from pydantic import ConfigDict, Field, RootModel, WrapValidator, create_model, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, RootModel, WrapValidator, create_model, model_validator
 
-from connector.api.schemas import Body, CarrierStatus, Count, Day, Key, Number, Quantities, Text, header_type
-from connector.model.action_fields import ACTION_FIELDS, REQUESTABLE, make_event
+from connector.api.schemas import (
+    Body,
+    CarrierStatus,
+    Count,
+    Day,
+    Key,
+    Number,
+    Quantities,
+    Text,
+    header_type,
+    with_fields,
+)
+from connector.model import events
+from connector.model.action_fields import ACTION_FIELDS, FIELD_TYPES, REQUESTABLE, make_event
 from connector.model.actions import Action
-from connector.model.events import Event, LineEdit
-from connector.model.holds import Hold
+from connector.model.events import Detail, Event, LineEdit, ReturnStep
 from connector.model.order_header import CHANGEABLE
-from connector.model.shipments import Resolution, ReturnReason
+from connector.model.shipments import ShipmentStatus
 from connector.validation import MissingFieldsError, once_each
 
-OF_RETURNS = tuple(
-    action for action in REQUESTABLE if action.endswith("_return") and action is not Action.REQUEST_RETURN
-)
+E = TypeVar("E")
+T = TypeVar("T")
+
+OF_RETURNS: tuple[Action, ...] = tuple(kind.action for kind in get_args(ReturnStep))
 
 
 class LineEditBody(Body):
@@ -32,31 +47,37 @@ class LineEditBody(Body):
     unit_price: Annotated[Number, Field(ge=0)] | None = None
     discount: Annotated[Number, Field(ge=0, le=1)] = Decimal(0)
 
+    def line_edit(self) -> LineEdit:
+        return LineEdit(sku=self.sku, quantity=self.quantity, unit_price=self.unit_price, discount=self.discount)
 
-_DETAILS: dict[str, Any] = {name: (header_type(info) | None, None) for name, info in CHANGEABLE.items()}
-DetailsBody: Any = create_model("DetailsBody", __base__=Body, **_DETAILS)
-"""What `change` says besides lines; null takes a value out."""
 
-_TYPES: dict[str, Any] = {
-    "lines": Quantities,
-    "written_off": Quantities,
-    "line_edits": Annotated[dict[Count, LineEditBody], WrapValidator(once_each)],
-    "details": DetailsBody,
-    "amount": Number,
-    "hold": Hold,
-    "shipment": Count,
-    "status": CarrierStatus,
-    "return_number": Count,
-    "reason": ReturnReason,
-    "resolution": Resolution,
-    "warehouse": Key,
-    "carrier": Key,
-    "tracking_number": Key,
-    "on": Day,
-    "reference": Key,
-    "note": Text,
+@with_fields({name: (header_type(info) | None, None) for name, info in CHANGEABLE.items()})
+class DetailsBody(Body):
+    """What `change` says besides lines, by the fields of `OrderHeader` that it can set; null takes a value out."""
+
+    def details(self) -> dict[str, Detail]:
+        return self.model_dump(exclude_unset=True)
+
+
+_TYPES: Mapping[object, Any] = {
+    events.Quantities: Quantities,
+    events.LineEdits: Annotated[dict[Count, LineEditBody], WrapValidator(once_each)],
+    events.Details: DetailsBody,
+    events.FreeText: Text,
+    Decimal: Number,
+    ShipmentStatus: CarrierStatus,
+    int: Count,
+    str: Key,
+    date: Day,
 }
-_EMPTY: dict[str, Any] = {"lines": dict, "written_off": dict, "line_edits": dict, "details": DetailsBody}
+"""What a field of an event may be over HTTP, by its type in the event; another type, an enum, is taken as it is."""
+_EMPTY: Mapping[object, Callable[[], object]] = {
+    events.Quantities: dict,
+    events.LineEdits: dict,
+    events.Details: DetailsBody,
+}
+"""The types of which {} says nothing."""
+_SENT = frozenset(name for action in REQUESTABLE for name in ACTION_FIELDS[action].requestable)
 EXAMPLES: dict[Action, dict[str, Any]] = {
     Action.CHANGE: {
         "line_edits": {"1": {"sku": "TEA-EB-100", "quantity": "3"}},
@@ -89,22 +110,30 @@ EXAMPLES: dict[Action, dict[str, Any]] = {
 """What each action may look like, for OpenAPI; one without fields of its own needs none."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transition(Generic[E]):
+    """What a body asks for; `version`: only if the order is still that one."""
+
+    event: E
+    version: int | None
+
+
 class ActionBody(Body):
     """One action with its own fields; `version`: only if the order is still that one."""
 
     model_config = ConfigDict(defer_build=True)
 
-    if TYPE_CHECKING:
-        action: str
+    version: Count | None = None
+    action: str
 
     @model_validator(mode="before")
     @classmethod
-    def _without_blanks(cls, body: Any) -> Any:
+    def _without_blanks(cls, body: object) -> object:
         """Some clients write every field that an event can have: null, or {} for a mapping, says nothing of one that
         this action does not have."""
         if not isinstance(body, dict):
             return body
-        blank = {name for name in _TYPES if name not in cls.model_fields and _is_blank(name, body.get(name))}
+        blank = {name for name in _SENT if name not in cls.model_fields and _is_blank(name, body.get(name))}
         return {name: value for name, value in body.items() if name not in blank}
 
     @model_validator(mode="after")
@@ -120,27 +149,36 @@ class ActionBody(Body):
         value = getattr(self, name)
         return bool(value.model_fields_set if isinstance(value, Body) else value)
 
+    def transition(self) -> Transition[Event]:
+        action = Action(self.action)
+        values = {name: getattr(self, name) for name in ACTION_FIELDS[action].requestable}
+        for name, value in values.items():
+            if isinstance(value, DetailsBody):
+                values[name] = value.details()
+            elif FIELD_TYPES[name] == events.LineEdits:
+                values[name] = {number: edit.line_edit() for number, edit in value.items()}
+        return Transition(event=make_event(action, **values), version=self.version)
+
 
 def _is_blank(name: str, value: object) -> bool:
-    return value is None or (name in _EMPTY and value == {})
+    return value is None or (FIELD_TYPES[name] in _EMPTY and value == {})
 
 
 @cache
-def body_of(action: Action) -> Any:
+def body_of(action: Action) -> type[ActionBody]:
     """The body of one action: exactly the fields that it has."""
     has = ACTION_FIELDS[action]
     own: dict[str, Any] = {"action": (Literal[action.value], ...)}
     for name in has.requestable:
-        kind = _TYPES[name]
+        kind = FIELD_TYPES[name]
+        form = _TYPES.get(kind, kind)
         if name in has.required:
-            own[name] = (Annotated[kind, Field(min_length=1)] if name in _EMPTY else kind, ...)
-        elif name in _EMPTY:
-            own[name] = (kind, Field(default_factory=_EMPTY[name]))
+            own[name] = (Annotated[form, Field(min_length=1)] if kind in _EMPTY else form, ...)
+        elif kind in _EMPTY:
+            own[name] = (form, Field(default_factory=_EMPTY[kind]))
         else:
-            own[name] = (kind | None, None)
-    model: Any = create_model(
-        f"{action.title().replace('_', '')}Body", __base__=ActionBody, version=(Count | None, None), **own
-    )
+            own[name] = (form | None, None)
+    model = create_model(f"{action.title().replace('_', '')}Body", __base__=ActionBody, **own)
     model.__doc__ = None
     model.model_config["json_schema_extra"] = _schema_extra(action)
     return model
@@ -153,24 +191,21 @@ def _schema_extra(action: Action) -> dict[str, Any]:
     return extra
 
 
-def _union(name: str, actions: tuple[Action, ...]) -> Any:
-    bodies = tuple(body_of(action) for action in actions)
-    kind: Any = Annotated[Union[bodies], Field(discriminator="action")]  # noqa: UP007 - made of a tuple
-    return create_model(name, __base__=RootModel[kind])
+def _one_of(actions: tuple[Action, ...]) -> dict[str, Any]:
+    """The root of a union of bodies: each, once it is valid, becomes the transition that it asks for."""
+    bodies = tuple(Annotated[body_of(action), AfterValidator(ActionBody.transition)] for action in actions)
+    return {"root": (Annotated[Union[bodies], Field(discriminator="action")], ...)}  # noqa: UP007 - made of a tuple
 
 
-TransitionBody: Any = _union("TransitionBody", REQUESTABLE)
-"""One event asked of an order."""
-
-ReturnTransitionBody: Any = _union("ReturnTransitionBody", OF_RETURNS)
-"""One event asked of a return."""
+class _Root(RootModel[T], Generic[T]):
+    model_config = ConfigDict(defer_build=True)
 
 
-def event_of(body: Any) -> Event:
-    """The event that a body asks for."""
-    body = body.root if isinstance(body, RootModel) else body
-    values = {name: getattr(body, name) for name in ACTION_FIELDS[Action(body.action)].requestable}
-    if "line_edits" in values:
-        values["line_edits"] = {number: LineEdit(**edit.model_dump()) for number, edit in values["line_edits"].items()}
-        values["details"] = values["details"].model_dump(exclude_unset=True)
-    return make_event(Action(body.action), **values)
+@with_fields(_one_of(REQUESTABLE))
+class TransitionBody(_Root[Transition[Event]]):
+    """One event asked of an order."""
+
+
+@with_fields(_one_of(OF_RETURNS))
+class ReturnTransitionBody(_Root[Transition[ReturnStep]]):
+    """One event asked of a return."""

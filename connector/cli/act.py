@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from connector.cli.key_argument import key
 from connector.cli.output import as_json, plural
 from connector.cli.runner import run
 from connector.errors import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from connector.model.events import Event
 
 Lines = Annotated[
     list[str] | None, typer.Option("--line", metavar="N=QUANTITY", help="A line and how much of it; may be repeated.")
@@ -106,11 +109,11 @@ async def _execute(
     return serialize_order(executed.order), executed.replayed
 
 
-def _build_event(action: str, fields: dict[str, Any]) -> Any:
+def _build_event(action: str, fields: dict[str, Any]) -> Event:
     """The event that the options ask for; UsageError that names every option that is missing, wrong, or too much."""
     from pydantic import ValidationError
 
-    from connector.api.transitions import TransitionBody, body_of, event_of
+    from connector.api.transitions import ActionBody, TransitionBody, body_of
     from connector.model.action_fields import REQUESTABLE
     from connector.model.actions import Action
     from connector.validation import field_errors
@@ -118,13 +121,14 @@ def _build_event(action: str, fields: dict[str, Any]) -> Any:
     is_action = action in set(REQUESTABLE)
     if is_action:
         check_options(Action(action), fields)
-    model = body_of(Action(action)) if is_action else TransitionBody
+    model: type[ActionBody | TransitionBody] = body_of(Action(action)) if is_action else TransitionBody
     try:
-        return event_of(model.model_validate({"action": action, **fields}))
+        body = model.model_validate({"action": action, **fields})
     except ValidationError as error:
         errors = field_errors(error, model)
         texts = [sentence(wrong, Action(action), fields) if is_action else wrong.sentence("act") for wrong in errors]
         raise UsageError(" ".join(texts), hint=HELP) from None
+    return body.transition().event if isinstance(body, ActionBody) else body.root.event
 
 
 def _parse_quantities(option: str, items: list[str] | None) -> dict[str, str]:

@@ -4,7 +4,8 @@ what is said of one that is missing, wrong, or not an option of the action."""
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from enum import EnumType
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,31 +18,22 @@ if TYPE_CHECKING:
     from connector.model.actions import Action
     from connector.validation import FieldError
 
-OPTIONS: Mapping[str, str] = {
-    "lines": "--line",
-    "written_off": "--written-off",
-    "line_edits": "--line-edit",
-    "details": "--set",
-    "amount": "--amount",
-    "hold": "--hold",
-    "shipment": "--shipment",
-    "status": "--status",
-    "carrier": "--carrier",
-    "tracking_number": "--tracking-number",
-    "return_number": "--return-number",
-    "reason": "--reason",
-    "resolution": "--resolution",
-    "warehouse": "--warehouse",
-    "on": "--on",
-    "reference": "--reference",
-    "note": "--note",
-}
-"""By the field of an event that each gives."""
-
 HELP = "`connector act --help` lists the options of each action."
 _OF_INPUT = frozenset({"input", "shipment", "return"})
 """Rules that say that an option is missing or wrong, and not that the order's state stands against it."""
 _INDENT = 20
+
+
+def option_of(name: str) -> str:
+    """The option that gives a field of an event: its name, of a mapping that of one entry; `--set` for details."""
+    from connector.model.action_fields import FIELD_TYPES
+    from connector.model.events import Details, LineEdits, Quantities
+
+    kind = FIELD_TYPES[name]
+    if kind == Details:
+        return "--set"
+    entry = name.removesuffix("s") if kind in (Quantities, LineEdits) else name
+    return f"--{entry.replace('_', '-')}"
 
 
 class ActCommand(TyperCommand):
@@ -57,7 +49,7 @@ class ActCommand(TyperCommand):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         for heading, rows in (
             ("Actions and their options ([optional]; each may have --note)", _actions()),
-            ("Values", _values()),
+            ("Values", _values(param.name or "" for param in self.get_params(ctx))),
         ):
             formatter.write_paragraph()
             formatter.write_heading(heading)
@@ -87,24 +79,25 @@ def _actions() -> Iterator[tuple[str, str]]:
 
 def _synopsis(has: ActionFields) -> str:
     """`--status [--shipment] [--on]`."""
-    words = [OPTIONS[name] for name in has.required]
+    words = [option_of(name) for name in has.required]
     if has.any_of:
-        with_lines = "".join(f" (with {OPTIONS[name]})" for name in has.with_lines)
-        either = [OPTIONS[name] + (with_lines if name == "lines" else "") for name in has.any_of]
+        with_lines = "".join(f" (with {option_of(name)})" for name in has.with_lines)
+        either = [option_of(name) + (with_lines if name == "lines" else "") for name in has.any_of]
         words.append(" and/or ".join(either))
-    words += [f"[{OPTIONS[name]}]" for name in has.optional if name != "note"]
+    words += [f"[{option_of(name)}]" for name in has.optional if name != "note"]
     return " ".join(words)
 
 
-def _values() -> Iterator[tuple[str, str]]:
-    from connector.model.holds import Hold
+def _values(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The values to choose from, of the options by these names; `--set` chooses from names."""
+    from connector.model.action_fields import FIELD_TYPES
     from connector.model.order_header import CHANGEABLE
-    from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason
+    from connector.model.shipments import CARRIER_STATUSES, ShipmentStatus
 
-    yield "--hold", ", ".join(Hold)
-    yield "--status", ", ".join(CARRIER_STATUSES)
-    yield "--reason", ", ".join(ReturnReason)
-    yield "--resolution", ", ".join(Resolution)
+    for name in names:
+        kind = FIELD_TYPES.get(name)
+        if isinstance(kind, EnumType):
+            yield option_of(name), ", ".join(CARRIER_STATUSES if kind is ShipmentStatus else kind)
     yield "--set", ", ".join(CHANGEABLE)
 
 
@@ -113,10 +106,10 @@ def check_options(action: Action, given: Collection[str]) -> None:
     from connector.model.action_fields import ACTION_FIELDS, listed_fields
 
     has = ACTION_FIELDS[action].requestable
-    foreign = [OPTIONS[name] for name in OPTIONS if name in given and name not in has]
+    foreign = [option_of(name) for name in given if name not in has]
     if foreign:
         what = "is not an option" if len(foreign) == 1 else "are not options"
-        takes = listed_fields([OPTIONS[name] for name in has])
+        takes = listed_fields([option_of(name) for name in has])
         raise UsageError(f"{listed_fields(foreign)} {what} of {action}; {action} takes {takes}.", hint=HELP)
 
 
@@ -128,7 +121,7 @@ def sentence(wrong: FieldError, action: Action, said: Mapping[str, Any]) -> str:
     if text.startswith("is missing"):
         any_of = ACTION_FIELDS[action].any_of
         if wrong.field in any_of:
-            return f"{wrong.field}: {' or '.join(OPTIONS[name] for name in any_of)} is required."
+            return f"{wrong.field}: {' or '.join(option_of(name) for name in any_of)} is required."
         text = text.replace("is missing", "is required", 1)
     value = said.get(wrong.field)
     typed = f"{_typed(wrong.field)} {value}" if text.startswith("is unknown") and value else _typed(wrong.field)
@@ -137,9 +130,11 @@ def sentence(wrong: FieldError, action: Action, said: Mapping[str, Any]) -> str:
 
 def naming_option(error: CommandError, given: Collection[str]) -> CommandError:
     """`error`, beginning with the option that is missing or wrong, if it is about one."""
+    from connector.model.action_fields import FIELD_TYPES
+
     name = error.field.partition(".")[0]
     wrong = error.rule in _OF_INPUT or (error.rule == "amount" and name not in given)
-    if name not in OPTIONS or not wrong:
+    if name not in FIELD_TYPES or not wrong:
         return error
     return CommandError(f"{_typed(error.field)}: {error.message}", hint=error.hint, field=error.field, rule=error.rule)
 
@@ -147,4 +142,4 @@ def naming_option(error: CommandError, given: Collection[str]) -> CommandError:
 def _typed(field: str) -> str:
     """`details.freight` is typed `--set freight`."""
     name, _, rest = field.partition(".")
-    return f"{OPTIONS[name]} {rest.replace('.', ' ')}".rstrip()
+    return f"{option_of(name)} {rest.replace('.', ' ')}".rstrip()

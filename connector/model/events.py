@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import ClassVar, get_args
+from typing import Annotated, ClassVar, get_args
 
 from connector.model.actions import Action
 from connector.model.holds import Hold
@@ -31,6 +31,12 @@ Detail = str | bool | date | Decimal | None
 
 Quantities = Mapping[int, Decimal]
 """Quantities by line number."""
+LineEdits = Mapping[int, LineEdit]
+"""Edits by line number."""
+Details = Mapping[str, Detail]
+"""Values by the name of the header field."""
+FreeText = Annotated[str, "free text"]
+"""Text for people. Any other text of an event is a key."""
 RECORDED: Mapping[str, bool] = {"recorded": True}
 """Metadata of a field that is filled in when the event is carried out: the history has it, a caller cannot give it."""
 
@@ -44,12 +50,15 @@ class EventBase:
     money in the order's currency; `on` is the day it happened; `shipment` and `return_number` count from 1 within the
     order; `reference` identifies something outside the order: an invoice, a payment, the order that was split off or
     replaced. `Action.happened` gives the name that the history uses.
+
+    The type of a field decides how HTTP and the command line read its values and how the history stores them
+    (`FIELD_TYPES`), so fields with the same name have the same type.
     """
 
     action: ClassVar[Action]
     any_of: ClassVar[tuple[str, ...]] = ()
     with_lines: ClassVar[tuple[str, ...]] = ()
-    note: str | None = None
+    note: FreeText | None = None
 
     @property
     def relines(self) -> bool:
@@ -70,8 +79,8 @@ class ChangeOrder(EventBase):
 
     action = Action.CHANGE
     any_of: ClassVar[tuple[str, ...]] = ("line_edits", "details")
-    line_edits: Mapping[int, LineEdit] = field(default_factory=dict)
-    details: Mapping[str, Detail] = field(default_factory=dict)
+    line_edits: LineEdits = field(default_factory=dict)
+    details: Details = field(default_factory=dict)
 
     @property
     def relines(self) -> bool:
@@ -358,5 +367,7 @@ HouseEvent = Allocate | Deallocate | Pick | Cancel
 ShipmentEvent = Pack | Unpack | Label | Ship | Track | Deliver
 PaymentEvent = IssueInvoice | Authorize | Decline | Capture | Refund
 HoldEvent = PlaceHold | EscalateHold | ReleaseHold
-ReturnEvent = RequestReturn | ApproveReturn | RejectReturn | LabelReturn | ReceiveReturn | InspectReturn | CloseReturn
+ReturnStep = ApproveReturn | RejectReturn | LabelReturn | ReceiveReturn | InspectReturn | CloseReturn
+"""What can happen to a return once it is requested."""
+ReturnEvent = RequestReturn | ReturnStep
 EVENT_TYPES: Mapping[Action, type[Event]] = {kind.action: kind for kind in get_args(Event)}

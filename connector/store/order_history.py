@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from enum import EnumType
 from hashlib import sha256
 from typing import Any
 
@@ -14,14 +15,14 @@ import orjson
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.action_fields import ACTION_FIELDS, EVENT_FIELDS, make_event
+from connector.model.action_fields import ACTION_FIELDS, EVENT_FIELDS, FIELD_TYPES, make_event
 from connector.model.actions import Action, EventKind
-from connector.model.events import Begin, ChangeOrder, Event, LineEdit
+from connector.model.events import Begin, ChangeOrder, Event, LineEdit, LineEdits, Quantities
 from connector.model.holds import Hold
 from connector.model.money import plain
 from connector.model.order_header import HEADER_FIELDS, PERSONAL, OrderHeader
 from connector.model.order_state import LineState, OrderState
-from connector.model.shipments import ZERO, Resolution, ReturnReason, Shipment, ShipmentStatus
+from connector.model.shipments import ZERO, Shipment, ShipmentStatus
 from connector.model.stage import Stage
 from connector.store import shipments
 from connector.store.sql import Row, select_in
@@ -279,27 +280,26 @@ def _shipment(said: Mapping[str, Any]) -> Shipment:
     )
 
 
-_WRITE: Mapping[str, Callable[[Any], Any]] = {
-    "lines": _plain,
-    "written_off": _plain,
-    "line_edits": lambda edits: {str(number): _line_edit(edit) for number, edit in edits.items()},
-    "amount": plain,
-    "on": date.isoformat,
+_WRITERS: Mapping[object, Callable[[Any], Any]] = {
+    Quantities: _plain,
+    LineEdits: lambda edits: {str(number): _line_edit(edit) for number, edit in edits.items()},
+    Decimal: plain,
+    date: date.isoformat,
 }
-"""How a history writes a field of an event, by name; others stand in it as they are."""
+"""How a history writes a field of an event, by its type; others stand in it as they are."""
+_READERS: Mapping[object, Callable[[Any], Any]] = {
+    Quantities: _quantities,
+    LineEdits: lambda edits: {int(number): _line_edit_of(edit) for number, edit in edits.items()},
+    Decimal: Decimal,
+    date: date.fromisoformat,
+}
+"""How it is read back; an enum by its value."""
+_WRITE = {name: _WRITERS[kind] for name, kind in FIELD_TYPES.items() if kind in _WRITERS}
 _READ: Mapping[str, Callable[[Any], Any]] = {
-    "lines": _quantities,
-    "written_off": _quantities,
-    "line_edits": lambda edits: {int(number): _line_edit_of(edit) for number, edit in edits.items()},
-    "amount": Decimal,
-    "on": date.fromisoformat,
-    "hold": Hold,
-    "to": Stage,
-    "status": ShipmentStatus,
-    "reason": ReturnReason,
-    "resolution": Resolution,
+    name: kind if isinstance(kind, EnumType) else _READERS[kind]
+    for name, kind in FIELD_TYPES.items()
+    if isinstance(kind, EnumType) or kind in _READERS
 }
-"""How it is read back."""
 _NAMES: Mapping[Action, tuple[str, ...]] = {
     action: tuple(name for name in EVENT_FIELDS if name in has.names and name != "details")
     for action, has in ACTION_FIELDS.items()

@@ -21,7 +21,7 @@ from connector.web.api import ROUTES
 from connector.web.auth import authenticate
 from connector.web.openapi import build_document
 from connector.web.problem import ProblemError, render_problems
-from connector.web.request_body import BODY_SECONDS, DEFAULT_BODY_SECONDS, LARGEST_BODY, read_body
+from connector.web.request_body import BODY_SECONDS, DEFAULT_BODY_SECONDS, LARGEST_BODY
 from connector.web.request_checks import check_request
 from connector.web.routing import MAX_STREAM_SECONDS, RequestContext, Route, make_response
 
@@ -82,9 +82,7 @@ def _make_handler(route: Route, store: Store, orders: OrderService, current_comp
         for name, value in (*request.match_info.items(), *request.query.items()):
             if "\x00" in value:  # PostgreSQL rejects it, SQLite does not
                 raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
-        body = None if route.body is None else await read_body(request, route.body)
-        composer = current_composer()
-        call = RequestContext(store=store, orders=orders, composer=composer, request=request, token=token, body=body)
+        call = RequestContext(store=store, orders=orders, composer=current_composer(), request=request, token=token)
         return await make_response(request, await route.handler(call))
 
     return handle

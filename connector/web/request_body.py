@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from typing import Any
+from typing import TypeVar
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -22,8 +22,10 @@ BODY_SECONDS = web.AppKey("body_seconds", float)
 """Seconds that a client can take to send a body."""
 DEFAULT_BODY_SECONDS = 30.0
 
+B = TypeVar("B", bound=BaseModel)
 
-async def read_body(request: web.Request, model: type[BaseModel]) -> Any:
+
+async def read_body(request: web.Request, model: type[B]) -> B:
     """Return the body as `model`; raises ProblemError with all faults of the body."""
     text = _decode(request, await _receive(request))
     try:

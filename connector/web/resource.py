@@ -18,6 +18,19 @@ from connector.web.routing import ApiResponse, RequestContext, matching_path_key
 E = TypeVar("E")
 
 
+class PutBody(Protocol):
+    """An entity as a whole. `key`: its key, if the body names it; `version`: put it only if it is still that one."""
+
+    @property
+    def key(self) -> str | None: ...
+
+    @property
+    def version(self) -> int | None: ...
+
+
+B = TypeVar("B", bound=PutBody)
+
+
 class ResourceStore(Protocol[E]):
     """The store functions of such an entity; a module of `connector.store` provides them."""
 
@@ -33,14 +46,14 @@ class ResourceStore(Protocol[E]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeyedResource(Generic[E]):
+class KeyedResource(Generic[E, B]):
     """`noun`: the entity's name; `key`: its key field; `build`: makes it from a body and key; `serialize`: returns its
     JSON value with its version."""
 
     noun: str
     key: str
     stored: ResourceStore[E]
-    build: Callable[[Any, str], E]
+    build: Callable[[B, str], E]
     serialize: Callable[[E, int], dict[str, Any]]
 
     async def list_items(self, call: RequestContext) -> ApiResponse:
@@ -60,17 +73,17 @@ class KeyedResource(Generic[E]):
             raise ProblemError(404, "unknown", f"There is no {self.noun} {key}.", field=self.key)
         return self._respond(items[0], versions[key])
 
-    async def put_item(self, call: RequestContext) -> ApiResponse:
+    async def put_item(self, call: RequestContext, body: B) -> ApiResponse:
         """Create the entity or replace it by the body. A body equal to the stored entity changes nothing."""
-        key = matching_path_key(call, self.key, getattr(call.body, self.key))
+        key = matching_path_key(call, self.key, body.key)
         condition = condition_of(call.request.headers)
         what = f"{self.noun.capitalize()} {key}"
 
         async def save_item(uow: UnitOfWork) -> ApiResponse:
             current = (await self.stored.versions(uow.connection, [key], lock=True)).get(key)
             condition.check(current, what)
-            check_version(current, call.body.version, what)
-            saved = await self.stored.save(uow, [self.build(call.body, key)])
+            check_version(current, body.version, what)
+            saved = await self.stored.save(uow, [self.build(body, key)])
             if condition.must_be_new and not saved.created:  # somebody else was quicker
                 raise failed_precondition("If-None-Match", f"{what} is there already.")
             [item] = await self.stored.load(uow.connection, [key])

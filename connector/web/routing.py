@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Generic, TypeVar
 
 import orjson
 from aiohttp import web
@@ -23,24 +23,25 @@ from connector.orders.service import OrderService
 from connector.store.engine import Store
 from connector.store.tokens import Token
 from connector.web.problem import ProblemError
-from connector.web.request_body import JSON
+from connector.web.request_body import JSON, read_body
 
 MAX_STREAM_SECONDS = 600.0
 """Seconds that a client can take to read a response; a stream holds a database connection for as long."""
 
 log = get_logger("web")
 
+B = TypeVar("B", bound=BaseModel)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RequestContext:
-    """An authenticated request. `body` is an instance of `Route.body`."""
+    """An authenticated request, and what it needs to be answered."""
 
     store: Store
     orders: OrderService
     composer: NotificationComposer
     request: web.Request
     token: Token
-    body: Any = None
 
     def path_key(self, name: str) -> str:
         """Return a path parameter as a key; raises ProblemError 404 if it is not a valid key."""
@@ -79,9 +80,22 @@ class StreamBody:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiResponse:
-    value: Any
+    """`value`: a TextBody, a StreamBody, or what JSON can say."""
+
+    value: object
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BodyHandler(Generic[B]):
+    """A handler of requests with a body, which it gets as `model`."""
+
+    model: type[B]
+    handle: Callable[[RequestContext, B], Awaitable[ApiResponse]]
+
+    async def __call__(self, call: RequestContext) -> ApiResponse:
+        return await self.handle(call, await read_body(call.request, self.model))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +111,15 @@ class Route:
     role: Role
     summary: str
     handler: Callable[[RequestContext], Awaitable[ApiResponse]]
-    body: type[BaseModel] | None = None
     queries: Mapping[str, str] = field(default_factory=dict)
     headers: Sequence[str] = ()
     statuses: Sequence[int] = (200,)
     kind: str = JSON
+
+    @property
+    def body(self) -> type[BaseModel] | None:
+        """What a request must say; None for one without a body."""
+        return self.handler.model if isinstance(self.handler, BodyHandler) else None
 
 
 def matching_path_key(call: RequestContext, name: str, body_key: str | None) -> str:

@@ -293,7 +293,7 @@ async def test_client_that_hangs_up_is_no_fault_and_its_request_is_logged(
         await gone.wait()
         return body
 
-    monkeypatch.setattr("connector.web.app.read_body", slow)
+    monkeypatch.setattr("connector.web.routing.read_body", slow)
     body = json.dumps(ORDER).encode()
     head = (
         b"POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from connector.api.schemas import CustomerPut
 from connector.api.serializers import serialize_customer
+from connector.model.customer import Customer
 from connector.model.role import Role
 from connector.store import customers
 from connector.web.pagination import QUERIES
 from connector.web.resource import KeyedResource
-from connector.web.routing import Route
+from connector.web.routing import BodyHandler, Route
 
-_RESOURCE = KeyedResource(
+_RESOURCE: KeyedResource[Customer, CustomerPut] = KeyedResource(
     noun="customer", key="number", stored=customers,
     build=CustomerPut.customer, serialize=serialize_customer,
 )  # fmt: skip
@@ -22,5 +23,6 @@ ROUTES = (
           handler=_RESOURCE.get_item),
     Route(method="PUT", path="/customers/{number}", role=Role.OPS,
           summary="A customer as a whole; what is not said is empty. The same again changes nothing.",
-          handler=_RESOURCE.put_item, body=CustomerPut, statuses=(200, 201), headers=("If-Match", "If-None-Match")),
+          handler=BodyHandler(CustomerPut, _RESOURCE.put_item), statuses=(200, 201),
+          headers=("If-Match", "If-None-Match")),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from connector.model.role import Role
 from connector.orders.inventory.pick_list import load_picks
 from connector.store import stock
 from connector.web.problem import ProblemError
-from connector.web.routing import ApiResponse, RequestContext, Route
+from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
 
 async def list_stock(call: RequestContext) -> ApiResponse:
@@ -20,8 +20,7 @@ async def list_stock(call: RequestContext) -> ApiResponse:
     return ApiResponse(value={"stock": serialize_stock(levels)})
 
 
-async def count_stock(call: RequestContext) -> ApiResponse:
-    body = call.body
+async def count_stock(call: RequestContext, body: CountBody) -> ApiResponse:
     counted = {(sku, body.warehouse): on_hand for sku, on_hand in body.counts.items()}
     expected = {(sku, body.warehouse): on_hand for sku, on_hand in body.expected.items()}
     report = await call.orders.count_stock(counted, expected, actor=call.token.name)
@@ -41,9 +40,8 @@ async def list_picks(call: RequestContext) -> ApiResponse:
     return ApiResponse(value={"picks": [pick.as_dict for pick in picks]})
 
 
-async def track_shipments(call: RequestContext) -> ApiResponse:
+async def track_shipments(call: RequestContext, body: TrackingBody) -> ApiResponse:
     """Record a carrier's update. One that does not advance the status changes nothing: updates repeat or come late."""
-    body = call.body
     tracked = await call.orders.track(
         body.tracking_number, body.status, carrier=body.carrier, note=body.note, actor=call.token.name
     )
@@ -64,8 +62,7 @@ ROUTES = (
         path="/stock",
         role=Role.OPS,
         summary="Count stock: what is lost is taken from the least urgent orders, what came goes to the most urgent.",
-        handler=count_stock,
-        body=CountBody,
+        handler=BodyHandler(CountBody, count_stock),
     ),
     Route(
         method="GET",
@@ -80,7 +77,6 @@ ROUTES = (
         path="/tracking",
         role=Role.OPS,
         summary="Record what a carrier reports of a shipment.",
-        handler=track_shipments,
-        body=TrackingBody,
+        handler=BodyHandler(TrackingBody, track_shipments),
     ),
 )

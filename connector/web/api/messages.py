@@ -10,7 +10,7 @@ from connector.notifications.composer import ComposedNotification
 from connector.notifications.renderer import TemplateFaultError
 from connector.store import notifications, orders
 from connector.web.problem import ProblemError
-from connector.web.routing import ApiResponse, RequestContext, Route, TextBody
+from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route, TextBody
 
 PAGE_SIZE = 200
 # Mail clients keep style attributes only, so they must be allowed here; nothing else is, and nothing is loaded.
@@ -64,18 +64,18 @@ async def preview_message(call: RequestContext) -> ApiResponse:
     return ApiResponse(value=TextBody(content.html, "text/html"), headers={"Content-Security-Policy": POLICY})
 
 
-async def retry_messages(call: RequestContext) -> ApiResponse:
-    messages = await call.store.transact(lambda uow: notifications.retry(uow, call.body.ids, by=call.token.name))
-    return _ids_response(call, "retried", [item.id for item in messages])
+async def retry_messages(call: RequestContext, body: MessagesBody) -> ApiResponse:
+    messages = await call.store.transact(lambda uow: notifications.retry(uow, body.ids, by=call.token.name))
+    return _ids_response(body, "retried", [item.id for item in messages])
 
 
-async def discard_messages(call: RequestContext) -> ApiResponse:
-    messages = await call.store.transact(lambda uow: notifications.discard(uow, call.body.ids, by=call.token.name))
-    return _ids_response(call, "discarded", [item.id for item in messages])
+async def discard_messages(call: RequestContext, body: MessagesBody) -> ApiResponse:
+    messages = await call.store.transact(lambda uow: notifications.discard(uow, body.ids, by=call.token.name))
+    return _ids_response(body, "discarded", [item.id for item in messages])
 
 
-def _ids_response(call: RequestContext, name: str, ids: list[int]) -> ApiResponse:
-    others = sorted(set(call.body.ids) - set(ids))
+def _ids_response(body: MessagesBody, name: str, ids: list[int]) -> ApiResponse:
+    others = sorted(set(body.ids) - set(ids))
     return ApiResponse(value={name: ids, "left": others})
 
 
@@ -113,15 +113,13 @@ ROUTES = (
         path="/messages/retry",
         role=Role.OPS,
         summary="Have messages sent that failed, expired, or were skipped or discarded; `left` are others.",
-        handler=retry_messages,
-        body=MessagesBody,
+        handler=BodyHandler(MessagesBody, retry_messages),
     ),
     Route(
         method="POST",
         path="/messages/discard",
         role=Role.OPS,
         summary="Give up messages that were not sent; `left` are others.",
-        handler=discard_messages,
-        body=MessagesBody,
+        handler=BodyHandler(MessagesBody, discard_messages),
     ),
 )

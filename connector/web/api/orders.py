@@ -7,9 +7,9 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import quote
 
-from connector.api.schemas import NumbersBody, OrderBody, order_of, request_bytes
+from connector.api.schemas import NumbersBody, OrderBody
 from connector.api.serializers import serialize_event, serialize_order
-from connector.api.transitions import TransitionBody, event_of
+from connector.api.transitions import TransitionBody
 from connector.errors import CommandError
 from connector.model.holds import Hold
 from connector.model.role import Role
@@ -21,13 +21,12 @@ from connector.store.queries.order_search import list_order_numbers
 from connector.web.pagination import QUERIES, load_page
 from connector.web.preconditions import etag, idempotency_key_of, replayed_header, version_of
 from connector.web.problem import ProblemError
-from connector.web.routing import ApiResponse, RequestContext, Route
+from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
 E = TypeVar("E", Stage, Hold)
 
 
-async def place_order(call: RequestContext) -> ApiResponse:
-    body = call.body
+async def place_order(call: RequestContext, body: OrderBody) -> ApiResponse:
     placement = _placement_of(body, call.store.clock.now())
     [result] = await call.orders.place([placement], actor=call.token.name)
     order = result.order
@@ -40,9 +39,9 @@ def _placement_of(body: OrderBody, now: datetime) -> Placement:
     if not isinstance(body.customer, str):
         customer = body.customer.model_dump(exclude_unset=True, exclude={"number"})
     return Placement(
-        order=order_of(body, now),
-        content=request_bytes(body),
-        moment_given=body.placed_at is not None,
+        order=body.order(now),
+        content=body.content(),
+        moment_given=body.names_moment,
         customer=customer,
     )
 
@@ -76,11 +75,12 @@ async def get_order_history(call: RequestContext) -> ApiResponse:
     return ApiResponse(value={"number": number, "history": [serialize_event(entry) for entry in entries]})
 
 
-async def transition_order(call: RequestContext) -> ApiResponse:
+async def transition_order(call: RequestContext, body: TransitionBody) -> ApiResponse:
     number, if_match = call.path_key("number"), call.request.headers.get("If-Match")
     request = idempotency_key_of(call.request.headers)
-    version = version_of(if_match) if if_match else call.body.root.version
-    command = OrderCommand(number=number, event=event_of(call.body), version=version, request=request)
+    asked = body.root
+    version = version_of(if_match) if if_match else asked.version
+    command = OrderCommand(number=number, event=asked.event, version=version, request=request)
     try:
         executed = await call.orders.execute(command, actor=call.token.name)
     except CommandError as error:
@@ -91,13 +91,13 @@ async def transition_order(call: RequestContext) -> ApiResponse:
     return ApiResponse(value=serialize_order(order), headers=etag(order.version) | replayed_header(executed.replayed))
 
 
-async def verify_orders(call: RequestContext) -> ApiResponse:
-    verified = await call.orders.verify(call.body.numbers, actor=call.token.name)
+async def verify_orders(call: RequestContext, body: NumbersBody) -> ApiResponse:
+    verified = await call.orders.verify(body.numbers, actor=call.token.name)
     return ApiResponse(value={"orders": [serialize_order(order) for order in verified]})
 
 
-async def allocate_orders(call: RequestContext) -> ApiResponse:
-    allocated = await call.orders.allocate(call.body.numbers, actor=call.token.name)
+async def allocate_orders(call: RequestContext, body: NumbersBody) -> ApiResponse:
+    allocated = await call.orders.allocate(body.numbers, actor=call.token.name)
     return ApiResponse(value={"orders": [serialize_order(item.order) for item in allocated]})
 
 
@@ -122,8 +122,7 @@ ROUTES = (
         path="/orders",
         role=Role.OPS,
         summary="Place an order; the same again changes nothing.",
-        handler=place_order,
-        body=OrderBody,
+        handler=BodyHandler(OrderBody, place_order),
         statuses=(201, 200),
     ),
     Route(
@@ -154,8 +153,7 @@ ROUTES = (
         role=Role.OPS,
         summary="Execute a transition; If-Match or `version` only if the order has not changed since, once by"
         " Idempotency-Key.",
-        handler=transition_order,
-        body=TransitionBody,
+        handler=BodyHandler(TransitionBody, transition_order),
         headers=("If-Match", "Idempotency-Key"),
     ),
     Route(
@@ -163,15 +161,13 @@ ROUTES = (
         path="/verifications",
         role=Role.OPS,
         summary="Verify orders by the rules.",
-        handler=verify_orders,
-        body=NumbersBody,
+        handler=BodyHandler(NumbersBody, verify_orders),
     ),
     Route(
         method="POST",
         path="/allocations",
         role=Role.OPS,
         summary="Reserve stock, the most urgent order first.",
-        handler=allocate_orders,
-        body=NumbersBody,
+        handler=BodyHandler(NumbersBody, allocate_orders),
     ),
 )

@@ -8,7 +8,7 @@ from connector.model.role import Role
 from connector.store import products
 from connector.web.pagination import QUERIES
 from connector.web.resource import KeyedResource
-from connector.web.routing import Route
+from connector.web.routing import BodyHandler, Route
 
 _RESOURCE = KeyedResource(
     noun="product", key="sku", stored=products, build=ProductPut.product, serialize=serialize_product
@@ -21,5 +21,6 @@ ROUTES = (
           handler=_RESOURCE.get_item),
     Route(method="PUT", path="/products/{sku}", role=Role.OPS,
           summary="A product as a whole; a price that is not named is gone. The same again changes nothing.",
-          handler=_RESOURCE.put_item, body=ProductPut, statuses=(200, 201), headers=("If-Match", "If-None-Match")),
+          handler=BodyHandler(ProductPut, _RESOURCE.put_item), statuses=(200, 201),
+          headers=("If-Match", "If-None-Match")),
 )  # fmt: skip

@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 from connector.api.schemas import ReturnBody
 from connector.api.serializers import serialize_return
-from connector.api.transitions import ReturnTransitionBody, event_of
+from connector.api.transitions import ReturnTransitionBody
 from connector.errors import CommandError
 from connector.model.actions import Action
-from connector.model.events import RequestReturn, ReturnEvent
+from connector.model.events import RequestReturn
 from connector.model.order_return import build_order_return, return_key, split_key
 from connector.model.role import Role
 from connector.orders.command import OrderCommand
@@ -18,11 +18,10 @@ from connector.store import order_history, returns
 from connector.store.engine import Store
 from connector.web.preconditions import idempotency_key_of, replayed_header
 from connector.web.problem import ProblemError
-from connector.web.routing import ApiResponse, RequestContext, Route
+from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
 
-async def request_return(call: RequestContext) -> ApiResponse:
-    body = call.body
+async def request_return(call: RequestContext, body: ReturnBody) -> ApiResponse:
     event = RequestReturn(
         lines=body.lines,
         reason=body.reason,
@@ -57,12 +56,10 @@ async def get_return(call: RequestContext) -> ApiResponse:
     return ApiResponse(value=serialize_return(loaded[0]))
 
 
-async def transition_return(call: RequestContext) -> ApiResponse:
+async def transition_return(call: RequestContext, body: ReturnTransitionBody) -> ApiResponse:
     key = call.path_key("key")
     number, index = split_key(key)
-    event = event_of(call.body)
-    if isinstance(event, RequestReturn) or not isinstance(event, ReturnEvent):
-        raise _unknown_return(key)  # the body allows none of these
+    event = body.root.event
     if event.return_number not in {None, index}:
         text = f"return_number: the path says {index}, the body {event.return_number}."
         raise CommandError(text, field="return_number", rule="input")
@@ -71,7 +68,7 @@ async def transition_return(call: RequestContext) -> ApiResponse:
         if not await returns.load(connection, [key]):
             raise _unknown_return(key)
     command = OrderCommand(
-        number=number, event=replace(event, return_number=index), version=call.body.root.version, request=request
+        number=number, event=replace(event, return_number=index), version=body.root.version, request=request
     )
     executed = await call.orders.execute(command, actor=call.token.name)
     value = serialize_return(build_order_return(executed.order, executed.order.state.returns[index]))
@@ -83,10 +80,10 @@ def _unknown_return(key: str) -> ProblemError:
 
 
 ROUTES = (
-    Route(method="POST", path="/returns", role=Role.OPS, summary="Ask for goods to come back.", handler=request_return,
-          body=ReturnBody, statuses=(201, 200), headers=("Idempotency-Key",)),
+    Route(method="POST", path="/returns", role=Role.OPS, summary="Ask for goods to come back.",
+          handler=BodyHandler(ReturnBody, request_return), statuses=(201, 200), headers=("Idempotency-Key",)),
     Route(method="GET", path="/returns/{key}", role=Role.VIEWER, summary="One return.", handler=get_return),
     Route(method="POST", path="/returns/{key}/transitions", role=Role.OPS,
-          summary="Approve, reject, label, receive, inspect or close a return.", handler=transition_return,
-          body=ReturnTransitionBody, headers=("Idempotency-Key",)),
+          summary="Approve, reject, label, receive, inspect or close a return.",
+          handler=BodyHandler(ReturnTransitionBody, transition_return), headers=("Idempotency-Key",)),
 )  # fmt: skip

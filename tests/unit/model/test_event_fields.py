@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Any, Optional, get_args, get_type_hints
 
 import pytest
 from pydantic import ValidationError
+from typer.main import get_command
 
 from connector.api.transitions import EXAMPLES, OF_RETURNS, ReturnTransitionBody, TransitionBody, body_of
-from connector.api.transitions import event_of as event_of_body
+from connector.cli import app
 from connector.cli.act import _build_event
-from connector.cli.action_options import OPTIONS
+from connector.cli.action_options import option_of
 from connector.errors import CommandError, UsageError
-from connector.model.action_fields import ACTION_FIELDS, EVENT_FIELDS, REQUESTABLE, make_event
+from connector.model.action_fields import ACTION_FIELDS, EVENT_FIELDS, FIELD_TYPES, REQUESTABLE, make_event
 from connector.model.actions import Action
-from connector.model.events import ChangeOrder, LineEdit, Ship
+from connector.model.events import EVENT_TYPES, ChangeOrder, LineEdit, Ship
 from connector.model.holds import Hold
 from connector.model.shipments import Resolution, ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
@@ -64,6 +65,19 @@ def test_every_action_has_its_fields_and_every_field_has_an_action() -> None:
     assert set(Action) - set(REQUESTABLE) == {Action.BEGIN, Action.ADVANCE}
 
 
+def test_field_of_one_name_has_one_type_in_all_events() -> None:
+    for kind in EVENT_TYPES.values():
+        hints = get_type_hints(kind, include_extras=True)
+        for name in [item.name for item in fields(kind)]:
+            assert hints[name] in (FIELD_TYPES[name], Optional[FIELD_TYPES[name]]), (kind, name)  # noqa: UP045
+
+
+def test_command_line_has_one_option_for_each_field_that_can_be_asked_for() -> None:
+    act = get_command(app).commands["act"]
+    options = {option for param in act.params for option in param.opts if option.startswith("--")}
+    assert options - {"--request", "--json"} == {option_of(name) for name in SENT}
+
+
 @EVERY
 def test_event_with_a_field_of_other_actions_cannot_be_made(action: Action) -> None:
     for name in FOREIGN[action]:
@@ -107,7 +121,7 @@ def test_body_of_an_action_has_the_fields_of_the_table(action: Action) -> None:
     required = {name for name, item in body_of(action).model_fields.items() if item.is_required()}
     assert required == {"action", *ACTION_FIELDS[action].required}
     body = TransitionBody.model_validate({"action": action.value, **own(action, SENT)})
-    assert event_of_body(body) == make_event(action, **own(action, VALUES))
+    assert body.root.event == make_event(action, **own(action, VALUES))
 
 
 @ALL
@@ -127,9 +141,8 @@ def test_body_with_fields_of_other_actions_that_are_null_or_empty_is_taken_witho
     blank = {"lines": {}, "written_off": {}, "line_edits": {}, "details": {}}
     for blanks in ({}, blank):
         said = {name: blanks.get(name) for name in foreign}
-        assert event_of_body(TransitionBody.model_validate({**body, **said})) == make_event(
-            action, **own(action, VALUES)
-        )
+        asked = TransitionBody.model_validate({**body, **said}).root
+        assert asked.event == make_event(action, **own(action, VALUES))
     for wrong in ({"amount": {}}, {"lines": []}, {"note": ""}, {"details": {"notes": None}}, {"others": None}):
         [name] = wrong
         if name not in ACTION_FIELDS[action].requestable:
@@ -140,8 +153,8 @@ def test_body_with_fields_of_other_actions_that_are_null_or_empty_is_taken_witho
 @ALL
 def test_options_of_other_actions_are_refused_as_they_were_typed(action: Action) -> None:
     assert _build_event(action.value, own(action, SENT)) == make_event(action, **own(action, VALUES))
-    for name in OPTIONS.keys() - set(ACTION_FIELDS[action].requestable):
-        with pytest.raises(UsageError, match=f"^{OPTIONS[name]} is not an option of {action}; {action} takes --"):
+    for name in SENT.keys() - set(ACTION_FIELDS[action].requestable):
+        with pytest.raises(UsageError, match=f"^{option_of(name)} is not an option of {action}; {action} takes --"):
             _build_event(action.value, {**own(action, SENT), name: SENT[name]})
 
 
@@ -154,14 +167,14 @@ def test_what_an_action_requires_is_named_as_field_and_as_option(action: Action)
             TransitionBody.model_validate({"action": action.value, **rest})
         [wrong] = field_errors(refused.value, TransitionBody)
         assert (wrong.field, wrong.text.partition(";")[0]) == (name, "is missing")
-        with pytest.raises(UsageError, match=f"^{name}: {OPTIONS[name]} is required[.;]"):
+        with pytest.raises(UsageError, match=f"^{name}: {option_of(name)} is required[.;]"):
             _build_event(action.value, rest)
     if has.any_of:
         with pytest.raises(ValidationError) as refused:
             TransitionBody.model_validate({"action": action.value})
         [wrong] = field_errors(refused.value, TransitionBody)
         assert (wrong.field, wrong.text) == (has.any_of[0], f"is missing; give {' or '.join(has.any_of)}, or both")
-        with pytest.raises(UsageError, match=f"^{has.any_of[0]}: {' or '.join(map(OPTIONS.get, has.any_of))} is requ"):
+        with pytest.raises(UsageError, match=f"^{has.any_of[0]}: {' or '.join(map(option_of, has.any_of))} is requ"):
             _build_event(action.value, {})
 
 
@@ -191,5 +204,5 @@ def test_openapi_shows_each_action_with_its_own_fields_and_a_valid_example(actio
     assert set(body["required"]) == {"action", *ACTION_FIELDS[action].required}
     assert body["additionalProperties"] is False
     assert body["examples"] == [{"action": action.value, **EXAMPLES.get(action, {})}]
-    event_of_body(TransitionBody.model_validate(body["examples"][0]))
+    assert TransitionBody.model_validate(body["examples"][0]).root.event.action is action
     assert get_args(body_of(action).model_fields["action"].annotation) == (action.value,)
