@@ -42,7 +42,8 @@ _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 @dataclass(frozen=True, kw_only=True)
 class LinkResult:
-    """`differs`: values in the org and here, by field. `released`: dead letters that are due again."""
+    """The result of a link. `differs`: values in the org and here, by field. `released`: number of dead letters that
+    are due again."""
 
     link: Link
     differs: Mapping[str, tuple[FieldValue, FieldValue]] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class LinkResult:
 
 @dataclass(frozen=True, kw_only=True)
 class UnlinkResult:
-    """`others`: records that have another key than ours by now, which stays on them, by ID."""
+    """The result of an unlink. `others`: records whose key in the org is not ours, by ID; that key was not cleared."""
 
     link: Link
     key_field: str | None = None
@@ -89,7 +90,7 @@ class Linker:
     async def _link(
         self, org_id: str, kind: EntityKind, key: str, target: str, *, force: bool, worker: LeaseKeeper | None
     ) -> LinkResult:
-        """Without a worker nothing is changed."""
+        """Link the record; without a worker (a dry run) only compare it."""
         profile = await self._get_profile(org_id)
         pending = await self._load_pending(org_id, profile, kind, key)
         await self._refuse_linked(org_id, pending, target)
@@ -119,8 +120,8 @@ class Linker:
         return replace(linked, released=released)
 
     async def unlink(self, kind: EntityKind, key: str) -> UnlinkResult:
-        """Clear our key on the record and drop the link, as if the entity had never been sent. Another key that the
-        record got meanwhile stays."""
+        """Clear our key on the record and delete the link, as if the entity had never been sent. If the record has
+        another key now, that key is not cleared."""
         org_id = await confirm_org(self._store, self._client, self._settings)
         async with self._exclusive_lease(kind, key) as worker:
             return await self._unlink(org_id, kind, key, worker)
@@ -151,8 +152,7 @@ class Linker:
         return UnlinkResult(link=link, key_field=mapping.external_id if mapping is not None else None, others=others)
 
     async def _clear_keys(self, links_to_clear: Sequence[Link], fields: Mapping[str, str]) -> dict[str, str]:
-        """Clear the key field (by object) of those records that the org still has, if our key is in it. Returns other
-        keys by ID."""
+        """Clear the key field (by object) of the existing records, if it holds our key. Returns other keys by ID."""
         others: dict[str, str] = {}
         for sobject, name in fields.items():
             by_id = {item.salesforce_id: item for item in links_to_clear if item.sobject == sobject}
@@ -171,7 +171,7 @@ class Linker:
 
     @asynccontextmanager
     async def _exclusive_lease(self, kind: EntityKind, key: str) -> AsyncIterator[LeaseKeeper]:
-        """Keep pushes from sending this entity. Raises StoreError if one does not end in time."""
+        """Keep pushes from sending this entity. Raises StoreError if a running push does not end in time."""
         sync = self._settings.sync
         async with self._store.reader() as connection:
             loaded = await LOADERS[kind].load(connection, [key])
@@ -235,7 +235,7 @@ class Linker:
         return state
 
     async def _refuse_foreign_lines(self, record: MappedRecord, target: str) -> None:
-        """Raise if the record has lines without our key: they would stay beside ours."""
+        """Raise if the record has lines without our key: they would remain in addition to ours."""
         if not record.children:
             return
         sample = record.children[0]
@@ -262,7 +262,7 @@ class Linker:
             upsert = build_record(record, profile, self._mappings.source, link=link)
             wanted = wanted if isinstance(upsert, Refusal) else upsert.fields
         differing = changed_fields(wanted, link.snapshot)
-        differing.pop(record.external_id, None)  # that is what linking puts right
+        differing.pop(record.external_id, None)  # linking sets it
         return {name: (link.snapshot.get(name), value) for name, value in differing.items()}
 
     async def _write(self, sobject: str, ids: Sequence[str], fields: Mapping[str, FieldValue]) -> None:
@@ -280,13 +280,14 @@ class Linker:
     async def _store_link(
         self, org_id: str, pending: PendingEntity, new_links: Sequence[Link], worker: LeaseKeeper
     ) -> int:
-        """Store the links, of which the first is the entity's own. Returns how many dead letters waited for it."""
+        """Store the links; the first one is that of the entity itself. Returns the number of dead letters that are due
+        again."""
         kind, key, link = pending.change.entity, pending.change.key, new_links[0]
         detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": "command line"}
         async with self._store.transaction() as uow:
             await _check_leases(uow, worker)
             stored = await store_links(uow, org_id, new_links)
-            if (kind.value, key) in stored.refused:  # another entity has been linked to it just now
+            if (kind.value, key) in stored.refused:  # another process has just linked the record to another entity
                 holder = stored.refused[kind.value, key][1]
                 raise _linked_elsewhere(holder, link.salesforce_id)
             await mark_unconfirmed(uow, [part.owner for part in stored.dropped])
@@ -296,14 +297,14 @@ class Linker:
             released += await dead_letters.requeue_blocked_by(uow, [f"{kind} {key}"])
             uow.changed(kind, key, slot_of_entity(pending.entity))
             if kind is EntityKind.CUSTOMER:
-                # The org may have moved its orders to this account, or not: they are looked at.
+                # The org may have moved the customer's orders to this account, so they are read back.
                 for number, customer in await orders.orders_referencing(uow.connection, kind, [key]):
                     uow.changed(EntityKind.ORDER, number, partition_hash(customer), Lane.BACKFILL, unconfirmed=True)
         return released
 
 
 def normalize_record_id(text: str) -> str:
-    """The 18-character form of a record ID. Raises ConnectorError if it is invalid."""
+    """Return the 18-character form of a record ID. Raises ConnectorError if it is invalid."""
     record = text.strip()
     if not (record.isascii() and record.isalnum() and len(record) in {15, 18}):
         raise ConnectorError(
@@ -311,7 +312,7 @@ def normalize_record_id(text: str) -> str:
         )
     short, suffix = record[:15], record[15:]
     if suffix and record in {record.upper(), record.lower()}:
-        short = _with_case(short, suffix.upper())  # lost on the way, as in a spreadsheet; the suffix is there to tell
+        short = _with_case(short, suffix.upper())  # a spreadsheet may have changed the case; the suffix restores it
     if suffix and _suffix(short) != suffix.upper():
         raise ConnectorError(
             f"{text!r} is no record ID: its last three letters do not go with the others.",
@@ -321,19 +322,19 @@ def normalize_record_id(text: str) -> str:
 
 
 def _suffix(short: str) -> str:
-    """The three characters that encode which of the 15 letters are capitals."""
+    """Return the three characters that encode which of the 15 characters are capital letters."""
     parts = (short[start : start + 5] for start in (0, 5, 10))
     return "".join(_SUFFIX[sum(1 << i for i, c in enumerate(part) if c.isupper())] for part in parts)
 
 
 def _with_case(short: str, suffix: str) -> str:
-    """The ID with the capital letters that `suffix` encodes."""
+    """Return the ID with the capital letters that `suffix` encodes."""
     capital = [bool(_SUFFIX.find(letter) >> place & 1) for letter in suffix for place in range(5)]
     return "".join(c.upper() if big else c.lower() for c, big in zip(short, capital, strict=True))
 
 
 def _linked_elsewhere(holder: Link, target: str) -> ConnectorError:
-    """One record, one entity."""
+    """Return the error for a record that is linked to another entity."""
     entity, key = holder.owner
     return ConnectorError(
         f"{holder.sobject} {target} is the record of {holder.entity} {holder.key}; a record belongs to one entity.",
@@ -347,7 +348,7 @@ async def _check_leases(uow: UnitOfWork, worker: LeaseKeeper) -> None:
 
 
 def _unusable_record(refusal: Refusal, record: MappedRecord, target: str) -> ConnectorError:
-    """The error for a person who has just named this record."""
+    """Return the error for a record that cannot be used, for the person who named it."""
     what = f"{record.sobject} {target}"
     match refusal.code:
         case "ENTITY_IS_DELETED":

@@ -1,8 +1,7 @@
-"""What a dry run can find out from the org without writing: keys that exist already, records that are gone or have
-another key.
+"""The lookups of a dry run in the org: keys that exist already, records that were deleted or have another key.
 
-It marks those entities as unconfirmed in the dry run's own copy of the outbox, so that the dry run decides about them
-as the push will. It checks a limited number of each kind, and reports that.
+The entities of these records are marked as unconfirmed in the dry run's own copy of the outbox, so that the dry run
+treats them as the push will. A limited number of each kind is checked, and the report says so.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from connector.store.engine import Store
 from connector.store.partitions import partition_hash
 
 MAX_ENTITIES_PER_KIND = 1000
-"""Entities of a kind that are checked: four queries."""
+"""The maximal number of entities of a kind that are checked: four queries."""
 
 KINDS = (EntityKind.CUSTOMER, EntityKind.PRODUCT, EntityKind.ORDER)
 ONLY_IN_THE_ORG = "duplicate rules, validation rules, triggers and flows"
-"""What only the org applies, when it saves."""
+"""Rules that only the org can apply, when it saves a record."""
 
 
 @dataclass(kw_only=True)
 class LookupForecast:
-    """`looked_at` of the due entities were checked, `not_looked_at` were not. `found_by_key` are new entities that the
-    org has already; `reads` are the queries that the push itself will not make."""
+    """The result. `looked_at` and `not_looked_at`: numbers of due entities that were checked, and were not.
+    `found_by_key`: new entities that the org has already. `reads`: the queries that the push itself will not make."""
 
     looked_at: int = 0
     not_looked_at: int = 0
@@ -39,7 +38,7 @@ class LookupForecast:
 async def forecast_lookups(
     store: Store, reader: Reader, repository: SyncRepository, due: dict[EntityKind, int]
 ) -> LookupForecast:
-    """Check due entities in the org. `store` is that of the dry run, and `repository` reads from it."""
+    """Check due entities in the org. `store` is the store of the dry run; `repository` reads from it."""
     forecast = LookupForecast()
     for kind in KINDS:
         if not due.get(kind):
@@ -67,7 +66,7 @@ async def forecast_lookups(
 async def _forecast_accounts(
     store: Store, reader: Reader, repository: SyncRepository, orders: list[PendingEntity]
 ) -> None:
-    """Check the accounts that orders refer to: they may be gone although nothing of theirs is due."""
+    """Check the accounts that due orders refer to: they may be deleted although the customers are not due."""
     records = [item.record for item in orders if item.record is not None]
     customer_keys = {
         lookup.key for record in records for lookup in record.lookups.values() if lookup.entity == "customer"

@@ -1,11 +1,12 @@
-"""Decides which mapping version a push uses: that of its own files, and only while it is the active one.
+"""Chooses the mapping version of a push: the version of its own files, and only while that version is active.
 
-The files on disk are the source. A process whose files were edited makes them the active version, once they are valid
-and fit the org. Other processes follow when their files are the same, and send nothing until then, so old and new
-versions never alternate. A service keeps the last good version while an edit of its files cannot be used.
+A process whose files were edited makes them the active version, once they are valid and fit the org. Other processes
+send nothing until their files are the same, so old and new versions never alternate. A service keeps the last valid
+version while an edit of its files cannot be used.
 
-A source is a folder on a machine; what it had when last seen distinguishes an edit from other files elsewhere. A new
-source may bring a new version, but not one that was replaced. `connector resync` always activates its own files.
+A source is a folder of files on one machine. Its stored digest distinguishes an edit from files that were always
+different. A new source may activate a new version, but not one that was replaced before. `connector resync` always
+activates its own files.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ RECHECK_AFTER = timedelta(minutes=5)
 """A version that did not fit the org is checked again after this time: an admin may have added the field."""
 
 REMIND_AFTER = timedelta(minutes=1)
-"""How often a service reports a lasting problem; `status` shows what was reported in the last five minutes."""
+"""How often a service reports a problem that lasts; `status` shows problems reported in the last five minutes."""
 
 log = get_logger("mappings")
 
 
 CheckFit = Callable[[MappingSet], Awaitable[object]]
-"""Raises MappingError if the org lacks what the mappings use."""
+"""Raises MappingError if the org lacks fields that the mappings use."""
 
 
 class EditDoesNotFitError(MappingError):
-    """Edited files do not fit the org and were not activated. For other processes the org works."""
+    """Edited files do not fit the org, so they were not activated. This is no outage for other processes."""
 
 
 class OtherMappingsError(ConnectorError):
-    """Our files are not those of the active version: sending by them would undo what others sent."""
+    """Our files are not those of the active version. Sending by them would undo what other processes sent."""
 
     def __init__(self, mine: MappingVersion, source: str, active: Activation) -> None:
         super().__init__(
@@ -56,7 +57,7 @@ class OtherMappingsError(ConnectorError):
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenVersion:
-    """The mappings to use as long as `number` is the active version."""
+    """The mappings to use while `number` is the active version."""
 
     number: int
     mappings: MappingSet
@@ -74,10 +75,10 @@ class MappingFiles:
         self.error: MappingError | None = None
 
     def reload_if_changed(self, *, immediately: bool) -> bool:
-        """Whether the files were read again, so that `version` or `error` may be new.
+        """Read the files again if they have changed. Returns True if so; `version` or `error` may then be new.
 
-        Unless `immediately`, it waits until two calls find the same files, because another file may be about to be
-        saved.
+        Unless `immediately`, changed files are read when two calls in a row have found the same files, because a person
+        may be saving several.
         """
         current = fingerprint(self._directory)
         stable, self._seen_fingerprint = current == self._seen_fingerprint, current
@@ -96,34 +97,34 @@ class MappingVersions:
 
     def __init__(self, files: MappingFiles) -> None:
         self.files = files
-        self._last_used: MappingVersion | None = None  # what was last worked by
+        self._last_used: MappingVersion | None = None  # the version of the last push
         self._failed_check: tuple[str, datetime, MappingError] | None = None
         self._problem: ConnectorError | None = None
         self._reported_at: datetime | None = None
 
     @property
     def current(self) -> MappingSet:
-        """The mappings of the files."""
+        """The mappings of the files, as last read."""
         return self.files.version.mappings
 
     def read(self) -> MappingSet:
-        """The mappings of the files as they are now. Raises MappingError if they cannot be used."""
+        """Read the files and return their mappings. Raises MappingError if they cannot be used."""
         self.files.reload_if_changed(immediately=True)
         if self.files.error is not None:
             raise self.files.error
         return self.current
 
     async def files_are_active(self, store: Store) -> bool:
-        """Whether the files are those of the active version."""
+        """Return whether the files are those of the active version."""
         async with store.reader() as connection:
             active = await versions.get_active(connection)
         return self.files.error is None and active is not None and active.digest == self.files.version.digest
 
     async def choose(self, store: Store, check_fit: CheckFit, *, explicit: bool = False) -> ChosenVersion:
-        """The version of the files, activated if they were edited or if that is `explicit`.
+        """Return the version of the files; it is activated if the files were edited, or if `explicit`.
 
-        Raises MappingError if they cannot be used or do not fit the org (from `check_fit`), OtherMappingsError if
-        others are active.
+        Raises MappingError if the files cannot be used or do not fit the org (from `check_fit`), OtherMappingsError if
+        another version is active.
         """
         if self.files.error is not None:
             raise self.files.error
@@ -158,7 +159,7 @@ class MappingVersions:
         return ChosenVersion(number=number, mappings=version.mappings)
 
     async def check_files(self, store: Store) -> None:
-        """For a service, regularly: detect edits of the files, and report if they cannot be used."""
+        """Detect edits of the files, and report files that cannot be used. A service calls this regularly."""
         if self.files.reload_if_changed(immediately=False):
             await self._report(store, self.files.error)
         elif self._problem is not None and self._is_reminder_due(store):
@@ -166,15 +167,14 @@ class MappingVersions:
             await self._report(store, self._problem if persists else None)
 
     async def follow(self, store: Store, check_fit: CheckFit) -> ChosenVersion | None:
-        """For a service: the version to use now.
+        """Return the version that a service uses now; None if there is none.
 
-        If the files cannot provide it, that is reported once, and the last good version is used as long as it is
-        active; else None.
+        If the files cannot be used, that is reported once, and the last valid version is used while it is active.
         """
         async with store.reader() as connection:
             active = await versions.get_active(connection)
         if active is not None and (self._last_used is None or self._last_used.digest != active.digest):
-            self.files.reload_if_changed(immediately=True)  # somebody else was faster
+            self.files.reload_if_changed(immediately=True)  # another process has activated a version
         try:
             chosen = await self.choose(store, partial(self._check_fit_once, store, check_fit))
         except (MappingError, OtherMappingsError) as error:
@@ -187,7 +187,7 @@ class MappingVersions:
     async def _choose_last_used(
         self, store: Store, active: Activation | None, check_fit: CheckFit
     ) -> ChosenVersion | None:
-        """The version used before, or read before an edit broke the files, if it is active or none is."""
+        """Return the version that was used, or read, before an edit broke the files, if it is active or none is."""
         good = self._last_used if self._last_used is not None or self.files.error is None else self.files.version
         if good is None:
             return None
@@ -196,14 +196,14 @@ class MappingVersions:
         try:
             await check_fit(good.mappings)
         except MappingError:
-            return None  # which the next one to use it will be told
+            return None  # the next caller that uses it gets the error
         async with store.transaction() as uow:
             number = await versions.activate(uow, good.digest, self.files.source)
-        self._reported_at = None  # to activate them has taken down what is wrong with the files by now
+        self._reported_at = None  # an activation has deleted the reported problem
         return self._chosen(number, good)
 
     async def _check_fit_once(self, store: Store, check_fit: CheckFit, mappings: MappingSet) -> None:
-        """Do not check a version against the org again that did not fit a while ago."""
+        """Check a version against the org; one that did not fit is checked again only after a while."""
         digest = self.files.version.digest
         if (
             self._failed_check is not None
@@ -228,7 +228,7 @@ class MappingVersions:
             log.error("mappings cannot be used", source=self.files.source, problems=list(problems), followed=followed)
         self._problem, self._reported_at = problem, store.clock.now()
         async with store.transaction() as uow:
-            # As if nobody had seen these files: once they can be used, they are an edit.
+            # The stored digest stays as it was, so these files count as an edit once they can be used.
             await versions.record_problem(uow, self.files.source, None if problem is None else str(problem), digest="")
 
     def _is_reminder_due(self, store: Store) -> bool:

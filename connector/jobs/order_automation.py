@@ -25,7 +25,7 @@ from connector.store.queries.order_search import list_orders_to_verify
 ACTOR = "connector"
 BATCH = 100
 MOST = 50
-"""Batches of one run; the rest is left to the next one."""
+"""The maximal number of batches in one run; the rest waits for the next run."""
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ log = get_logger("order_automation")
 
 @dataclass(kw_only=True)
 class AutomationReport:
-    """How many orders were verified or put on hold, allocated (at least in part), and holds escalated."""
+    """Numbers of orders verified or put on hold, of orders allocated (at least in part), and of holds escalated."""
 
     verified: int = 0
     held: int = 0
@@ -48,7 +48,7 @@ class AutomationReport:
 
 
 async def run_order_automation(store: Store, orders: OrderService) -> AutomationReport:
-    """One run over all orders."""
+    """Run the automation once over all orders."""
     report = AutomationReport()
     await _escalate(store, orders, report)
     await _verify(store, orders, report)
@@ -87,11 +87,11 @@ async def _escalate(store: Store, orders: OrderService, report: AutomationReport
 
 
 async def _batches(candidates: Callable[[int], Awaitable[list[str]]], command: _Command[T]) -> AsyncIterator[list[T]]:
-    """What `command` returns for the orders that `candidates` finds, a batch at a time. An order that was acted on is
-    no candidate any more."""
+    """Run `command` on the orders that `candidates` returns, a batch at a time, and yield its results. An order that
+    was changed is no candidate any more."""
     rejected: set[str] = set()
     for _ in range(MOST):
-        # As many more as were rejected, for those are found again.
+        # Rejected orders are returned again, so as many more are requested.
         numbers = [number for number in await candidates(BATCH + len(rejected)) if number not in rejected]
         if not numbers:
             return
@@ -103,7 +103,8 @@ async def _batches(candidates: Callable[[int], Awaitable[list[str]]], command: _
 
 
 async def _together(numbers: Sequence[str], command: _Command[T]) -> tuple[list[T], set[str]]:
-    """`command` on these orders in one transaction; if one is rejected, on each by itself. Which were rejected."""
+    """Run `command` on these orders in one transaction; if one is rejected, on each order by itself. Return also the
+    rejected ones."""
     try:
         return await command(numbers), set()
     except CommandError as error:

@@ -15,8 +15,8 @@ from connector.salesforce.query import soql
 
 @dataclass(frozen=True, kw_only=True)
 class DeploySummary:
-    """`assigned` are permission sets that our own user just received, `unassigned` those it still lacks, with the
-    reason."""
+    """The result of a deployment. `assigned`: permission sets that the connector's user was given. `unassigned`: those
+    that it still lacks, with the reason."""
 
     package: Package
     deployed: DeployResult
@@ -49,8 +49,8 @@ async def deploy_metadata(
 async def _assign_permission_sets(
     client: SalesforceClient, names: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """Give our user these permission sets: a field that no permission set grants is invisible to everybody, even
-    administrators."""
+    """Assign these permission sets to the connector's user. A field that no permission set grants is invisible to
+    everybody, even to administrators."""
     user = await current_user_id(client.control)
     sets = await client.query(soql("SELECT Id, Name FROM PermissionSet WHERE Name IN {names}", names=list(names)))
     assignments = await client.query(

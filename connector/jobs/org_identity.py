@@ -28,14 +28,14 @@ class OrgSession(Protocol):
 
 
 def login_url(settings: Settings) -> str:
-    """The login URL as it is stored: a final slash or a capital letter makes no difference."""
+    """Return the login URL as it is stored: in lower case and without a final slash."""
     return settings.salesforce.login_url.strip().rstrip("/").lower()
 
 
 async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> str:
     """Sign in, and return the ID of the org that the database works with. The first org that answers becomes that org.
 
-    Raises OtherOrgError for another one, AuthError or TransportError if the sign-in fails.
+    Raises OtherOrgError if another org answers, AuthError or TransportError if the sign-in fails.
     """
     org_id, url = await client.connect(), login_url(settings)
     async with store.reader() as connection:

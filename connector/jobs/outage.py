@@ -1,4 +1,4 @@
-"""Handles an unavailable org: it is retried after a growing pause, which all processes on the database share."""
+"""Outages of the org: it is called again after a growing pause, which all processes on the database share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def get_current(store: Store) -> Outage | None:
 
 
 async def is_our_turn(store: Store, clock: Clock, outage: Outage) -> bool:
-    """Whether it is time to call the org again, and this process may do so."""
+    """Return True if the org is to be called again now, and by this process."""
     if clock.now() < outage.next_attempt_at:
         return False
     async with store.transaction() as uow:
@@ -24,19 +24,19 @@ async def is_our_turn(store: Store, clock: Clock, outage: Outage) -> bool:
 
 
 async def make_all_due(store: Store) -> None:
-    """Make everything due now that waits for its next attempt."""
+    """Make all postponed changes due now."""
     async with store.transaction() as uow:
         await retry_schedule.make_all_due(uow)
 
 
 async def end(store: Store) -> None:
-    """End the outage: the org accepts what it is sent."""
+    """End the outage, because the org accepts requests again."""
     async with store.transaction() as uow:
         await outages.end(uow)
 
 
 async def record_failure(store: Store, clock: Clock, error: ConnectorError) -> Outage:
-    """Record why the org accepts nothing. Everything is due when the org is called next."""
+    """Record why the org accepts nothing. All changes are due at the next call."""
     async with store.transaction() as uow:
         await retry_schedule.make_all_due(uow)
         return await outages.record_failure(
@@ -51,7 +51,7 @@ async def record_failure(store: Store, clock: Clock, error: ConnectorError) -> O
 
 
 def describe_error(error: SalesforceError | None) -> str | None:
-    """`error` with the org's own message."""
+    """Return `error` as text, with the org's own message."""
     if error is None or not error.detail:
         return None if error is None else str(error)
     return f"{error} The org's message: {_one_line(error.detail)}"

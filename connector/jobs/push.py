@@ -1,11 +1,11 @@
-"""Sends everything that is due, and says what it cost.
+"""A push: sends all due changes to the org, and reports the result and its cost.
 
-Work is shared out over workers (`outbound.leasing`), and the part of each over streams: one for the products, then up
-to eight for orders and customers, each over its own partitions. Few orders make few streams, because a full call costs
-as much as an empty one.
+The work is divided among workers (`outbound.lease_keeper`), and the share of each worker among streams: one for the
+products, then up to eight for orders and customers, each with its own partitions. Few orders are sent by few streams,
+because a call with few records costs as much as a full one.
 
-An org that takes nothing is left alone for a growing time (`Outage`), which all processes on the database share; a push
-that somebody asked for looks at once.
+An org that accepts nothing is not called for a growing time (`Outage`), which all processes on the database share. A
+push on a person's request calls it at once.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ from connector.store.outages import Outage
 from connector.store.outbox import Selection
 
 MAX_MAPPING_VERSIONS = 5
-"""How often in one push the mappings may be replaced."""
+"""How often other mappings may become active during one push before it ends."""
 
 
 @dataclass(kw_only=True)
 class PushSummary:
-    """What a push came to. `waiting` changes are due later, the first at `next_due`; `stopped`: what ended it early;
-    `elsewhere`: other workers hold some of them.
+    """The result of a push.
 
-    `writes` and `reads` are the data API calls it made; for a dry run, those it would have made. Where only some
-    changes were meant, all numbers are of those; `others_due` counts the rest. `outage` is what keeps the org from
-    taking anything, `held` why it does not take some of it.
+    `waiting`: changes that are due later, the first of them at `next_due`. `stopped`: why the push ended early.
+    `others_at_work`: other workers hold some of the changes. `writes` and `reads`: the data API calls of the push, or
+    those that a dry run would have made. If only some changes were selected, all numbers are about these, and
+    `others_due` counts the others. `outage`: why the org accepts nothing. `held`: why it does not accept some changes.
     """
 
     stats: SyncStats = field(default_factory=SyncStats)
@@ -88,7 +88,7 @@ Prepare = Callable[[Store], Awaitable[Selection | None]]
 
 @dataclass(frozen=True, kw_only=True)
 class OrgMappings:
-    """Mappings as they are used on this org; `form` is that of its returns, None if there are none to be sent."""
+    """The mappings fitted to this org, and its profile. `return_strategy` is None if no returns are due."""
 
     mappings: MappingSet
     profile: OrgProfile
@@ -97,7 +97,7 @@ class OrgMappings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PushContext:
-    """What every push of a process works with."""
+    """What all pushes of a process share."""
 
     store: Store
     client: SalesforceClient
@@ -108,7 +108,7 @@ class PushContext:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PushOptions:
-    """What one push is to do; see `push`."""
+    """The options of one push; see `push`."""
 
     dry_run: bool = False
     scheduled: bool = False
@@ -117,19 +117,20 @@ class PushOptions:
 
 
 async def push(context: PushContext, reporter: ProgressReporter, options: PushOptions | None = None) -> PushSummary:
-    """Do `prepare`, then send what is due: of what `prepare` answers, if it does.
+    """Run `prepare`, then send the due changes; if `prepare` returns a selection, only these.
 
-    With `dry_run` nothing is sent and nothing stored. Without `verify` an org that nothing is due for is not asked who
-    it is. All of it goes by one version of the mappings (`jobs.mapping_versions`), which is chosen before `prepare`,
-    and chosen anew when another one was activated meanwhile. With `prepare` the version of our files is made active.
+    With `dry_run` nothing is sent and nothing is stored. Without `verify`, the org is not called if nothing is due.
 
-    A `scheduled` push takes what is free and due now, leaves an org alone that has taken nothing lately, and reports
-    an outage in its summary only. Any other one asks the org now, for whatever is waiting; it also waits for other
-    workers that hold what is due, as long as they get something done, and for what falls due within moments.
+    All changes are sent by one version of the mappings (`jobs.mapping_versions`). It is chosen before `prepare`, and
+    chosen again if another version becomes active meanwhile. With `prepare`, the version of our files becomes active.
+
+    A `scheduled` push sends what is free and due now, does not call an org during its outage, and reports a new outage
+    only in its summary. Any other push calls the org at once, for all waiting changes. It also waits for other workers
+    that hold due changes, as long as they make progress, and for changes that become due within seconds.
 
     Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, OtherMappingsError if
-    others are active, AuthError if the org lets nobody in, SalesforceError if it has none of our fields, LeaseLostError
-    if another push took over.
+    other mappings are active, AuthError if the sign-in is refused, SalesforceError if the org has none of our fields,
+    LeaseLostError if another push has acquired our leases.
     """
     options = options or PushOptions()
     clock = context.store.clock
@@ -149,9 +150,10 @@ async def push(context: PushContext, reporter: ProgressReporter, options: PushOp
 
 
 class _PushRun:
-    """One push: what it is about, and what it has come to so far.
+    """One push and its summary so far.
 
-    `selection` are the changes that are meant, if not all; dead letters that were there before are none of its own.
+    `_selection`: the changes to send; None means all. `_earlier_dead_letters` existed before this push, so the summary
+    does not report them.
     """
 
     def __init__(self, context: PushContext, reporter: ProgressReporter, options: PushOptions, org: Org) -> None:
@@ -168,7 +170,7 @@ class _PushRun:
         self._earlier_dead_letters: frozenset[tuple[EntityKind, str]] = frozenset()
 
     async def begin(self) -> bool:
-        """False if the org has taken nothing lately, and it is not our turn to ask it again."""
+        """Prepare the push. False if there is an outage, and it is not our turn to call the org again."""
         mappings, options = self.context.mappings, self.options
         if options.scheduled:
             await mappings.check_files(self.store)
@@ -187,7 +189,7 @@ class _PushRun:
         return True
 
     async def send(self, stack: AsyncExitStack) -> None:
-        """Send what is due, or ask the org who it is; what keeps the org from taking anything is recorded."""
+        """Send the due changes; without any, only check which org answers. An outage is recorded."""
         options, summary = self.options, self.summary
         # A dry run also shows whether we can sign in and whether the mappings fit, due or not.
         waiting = options.dry_run or self._prepare is not None or bool(await self._due_counts())
@@ -207,7 +209,7 @@ class _PushRun:
         self.health.start(cautious=summary.outage is not None)
         other_mappings_active = False
         try:
-            if summary.outage is not None:  # the org may have moved meanwhile: only the login URL knows where to
+            if summary.outage is not None:  # the org may have another instance URL now; the sign-in returns it
                 await self.client.reconnect()
             if waiting:
                 other_mappings_active = not await self._send_due(worker)
@@ -225,7 +227,7 @@ class _PushRun:
 
     async def finish(self) -> None:
         """Fill in the summary."""
-        summary, made = self.summary, self.client.calls_made
+        summary, calls = self.summary, self.client.calls_made
         async with self.store.reader() as connection:
             counts = await outbox.counts(connection, self._selection)
             all_counts = counts if self._selection is None else await outbox.counts(connection)
@@ -238,15 +240,15 @@ class _PushRun:
         if self.client.usage is not None:
             summary.org_used, summary.org_allowed = self.client.usage
         forecast_reads = summary.lookup_forecast.reads if summary.lookup_forecast else 0
-        summary.reads = made.reads - self.calls_before.reads - forecast_reads
+        summary.reads = calls.reads - self.calls_before.reads - forecast_reads
         if isinstance(self.org, DryRunOrg):
             summary.writes = self.org.calls.total()
         else:
-            summary.writes = made.writes - self.calls_before.writes
-        summary.refusals = [letter for letter in await self._dead_letters() if self._is_new(letter)]
+            summary.writes = calls.writes - self.calls_before.writes
+        summary.refusals = [item for item in await self._dead_letters() if self._is_new(item)]
 
     async def _send_due(self, worker: LeaseKeeper | None) -> bool:
-        """False if nothing is to be sent: other mappings than ours are active."""
+        """Send the due changes. False if nothing may be sent, because other mappings than ours are active."""
         mappings, scheduled, summary = self.context.mappings, self.options.scheduled, self.summary
         for _ in range(MAX_MAPPING_VERSIONS):
             version = None
@@ -292,7 +294,8 @@ class _PushRun:
         return True
 
     async def _fit_mappings(self, mappings: MappingSet) -> OrgMappings:
-        """MappingError if the org has not what the mappings name, SalesforceError if it has nothing of ours."""
+        """Fit the mappings to the org. Raises MappingError if the org lacks fields that they use, SalesforceError if it
+        has none of our fields."""
         org_id = await confirm_org(self.store, self.client, self.settings)
         salesforce = self.settings.salesforce
         returns = salesforce.returns
@@ -300,13 +303,13 @@ class _PushRun:
         discover = partial(discover_org, self.store, self.client, org_id, settings=salesforce, extra_sobjects=objects)
         with track_with(AttemptTracker(attempts=self.health.attempts)):
             profile = await discover()
-        # Returns that come meanwhile wait for the next push: how to show them must be found out first.
+        # Returns that become due later wait for the next push, because their strategy must be chosen first.
         strategy = ReturnStrategy(mappings, profile, returns, self.store)
         returns_due = (await self._due_counts()).get(EntityKind.RETURN)
         mappings = await strategy.choose_mappings() if returns_due else mappings.with_returns(None)
         mappings = mappings.with_persons(profile.person_type is not None)
         problems = check(mappings, profile.describes, person_types=profile.person_types)
-        if problems:  # perhaps an admin has corrected the org since we asked it
+        if problems:  # perhaps an admin has corrected the org since it was discovered
             profile = await discover(refresh=True)
             mappings = mappings.with_persons(profile.person_type is not None)
             problems = check(mappings, profile.describes, person_types=profile.person_types)
@@ -324,9 +327,9 @@ class _PushRun:
         return forecast
 
     async def _record_outage(self) -> None:
-        """Remember what keeps the org from taking anything, or that nothing does any more."""
+        """Record the outage, or its end."""
         health, summary = self.health, self.summary
-        # Else others hold all of it, and may still be waiting.
+        # Otherwise other workers hold all changes, and the org may still be unavailable.
         org_was_asked = health.answered or not summary.others_at_work
         if health.reached or (health.stopped is None and org_was_asked):
             await outage.end(self.store)
@@ -337,14 +340,16 @@ class _PushRun:
     async def _run_prepare(self) -> None:
         prepare, self._prepare = self._prepare, None
         self._selection = await prepare(self.store) if prepare is not None else None
-        self._earlier_dead_letters = frozenset((letter.entity, letter.key) for letter in await self._dead_letters())
+        self._earlier_dead_letters = frozenset((item.entity, item.key) for item in await self._dead_letters())
 
-    def _is_new(self, letter: DeadLetter) -> bool:
-        keys = None if self._selection is None else self._selection.get(letter.entity, frozenset())
-        return (letter.entity, letter.key) not in self._earlier_dead_letters and (keys is None or letter.key in keys)
+    def _is_new(self, dead_letter: DeadLetter) -> bool:
+        keys = None if self._selection is None else self._selection.get(dead_letter.entity, frozenset())
+        return (dead_letter.entity, dead_letter.key) not in self._earlier_dead_letters and (
+            keys is None or dead_letter.key in keys
+        )
 
     async def _due_counts(self) -> dict[EntityKind, int]:
-        """How many changes of each kind are due now."""
+        """Return the number of changes that are due now, by kind."""
         async with self.store.reader() as connection:
             return await outbox.due_counts(connection, self.store.clock.now(), self._selection)
 

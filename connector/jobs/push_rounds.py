@@ -1,5 +1,5 @@
-"""The rounds of one push: take the partitions that are free and due, drain them as few streams, again until nothing is
-due that nobody else is at work on.
+"""The rounds of one push. Each round acquires the free partitions with due changes and drains them by a few streams;
+rounds repeat until nothing is due, or other workers hold everything that is due.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from connector.store.engine import Store
 
 ORDERS_PER_STREAM = 300
 LONGEST_WAIT_FOR_DUE = timedelta(seconds=10)
-"""A change that falls due within this time is waited for: a locked row, a second's pause of the org."""
+"""A push waits for changes that become due within this time, such as one postponed because of a locked row."""
 
 MAX_ROUNDS = 8
 POLL_SECONDS = 0.25
 PATIENCE_SECONDS = 300.0
-"""Seconds in which other workers, who hold all that is due, get nothing done. They are alive as long as they prolong
-their leases (those of a dead one are free soon), and one call may take some minutes."""
+"""How long a push waits for other workers that make no progress, in seconds. A worker is alive as long as it renews its
+leases (those of a dead worker expire soon), and one call may take some minutes."""
 
 LONGEST_WAIT_SECONDS = 3600.0
 
 DueCounts = dict[EntityKind, dict[int, int]]
-"""How many changes are due, by entity and partition."""
+"""Numbers of due changes, by entity and partition."""
 
 
 class ProgressReporter(Protocol):
-    """Who is told how it goes."""
+    """Receives the progress of a push."""
 
     def expect(self, total: int) -> None: ...
 
@@ -50,8 +50,8 @@ class ProgressReporter(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkShare:
-    """What of the due changes one push sends: what the leases of `worker` allow, `selection` only, by
-    `mapping_version` only. Without a worker everything is sent, once (a dry run)."""
+    """The share of the due changes that one push sends: the partitions that `worker` has leased, only `selection`, and
+    only while `mapping_version` is active. Without a worker, everything is sent once (a dry run)."""
 
     worker: LeaseKeeper | None = None
     mapping_version: ActiveMappingVersion | None = None
@@ -60,9 +60,10 @@ class WorkShare:
 
 @dataclass(kw_only=True)
 class PushRounds:
-    """The rounds of one push over `partitions`. `others_at_work`: other workers were still at work at the end.
+    """The rounds of one push over `partitions`. `others_at_work`: other workers still held changes at the end.
 
-    What others got done last is what was due, and who held what, when that was last seen to change.
+    `_last_progress` holds the due changes and the held leases when they were last seen to change, which shows whether
+    other workers make progress.
     """
 
     store: Store
@@ -78,7 +79,8 @@ class PushRounds:
     _last_progress: tuple[DueCounts, dict[str, int]] | None = field(default=None, init=False)
 
     async def run(self, *, patient: bool) -> None:
-        """Until `health` stops them. `patient`: wait for other workers, and for what is due soon."""
+        """Run rounds until nothing is due or `health` stops them. `patient`: wait for other workers, and for changes
+        that become due soon."""
         rounds = 0
         while rounds < MAX_ROUNDS:
             due = await self._due_counts()
@@ -102,7 +104,7 @@ class PushRounds:
                 rounds += 1
 
     async def _run_round(self, due: DueCounts) -> bool:
-        """Whether anything was free."""
+        """Run one round; False if other workers hold all partitions with due changes."""
         self.reporter.expect(sum(sum(counts.values()) for counts in due.values()))
         worked = False
         if due.get(EntityKind.PRODUCT):
@@ -112,7 +114,7 @@ class PushRounds:
             if self.monitor.health.stopped is not None:
                 return True
             worked, due = True, await self._due_counts()
-        work = Counter[int]()  # of the kind of which there is most: a claim is of one kind
+        work = Counter[int]()  # the largest number of one kind, because a claim is of one kind
         for kind in (EntityKind.ORDER, EntityKind.RETURN, EntityKind.CUSTOMER):
             for partition, count in due.get(kind, {}).items():
                 work[partition] = max(work[partition], count)
@@ -157,8 +159,8 @@ class PushRounds:
                 await self.share.worker.release([lease_name(partition) for partition in mine])
 
     def _make_drain(self, partitions: set[int], partition_count: int, names: Sequence[str], work: int = 0) -> Drain:
-        """A stream under the leases of `names`; of `work` partitions that are shared out it gives some back between two
-        claims."""
+        """Make a stream that works under the leases of `names`. `work` is the number of partitions with due changes;
+        between claims the stream releases partitions in excess of its share of these."""
         worker = self.share.worker
         held_leases = {} if worker is None else {name: worker.held_leases[name] for name in names}
         terms = ClaimTerms(
@@ -180,7 +182,8 @@ class PushRounds:
         )
 
     async def _wait_for_others(self) -> bool:
-        """Wait until nothing is due, or some of it is free; False if others hold all of it and get nothing done."""
+        """Wait until nothing is due, or a partition with due changes is free; False if the other workers make no
+        progress."""
         disagreed = self.share.worker is not None and self.share.worker.partition_counts_differ
         if self._waiting_since is None:
             self.reporter.print_line(_PARTITIONS_DIFFER if disagreed else _WAITING_FOR_PUSH)
@@ -218,14 +221,14 @@ _PARTITIONS_DIFFER = (
 
 
 def _leases_for(due: DueCounts) -> list[str]:
-    """What a worker would take first: the products go before everything else."""
+    """Return the leases to acquire next: that of the products, which are sent first, else those of the partitions."""
     if due.get(EntityKind.PRODUCT):
         return [PRODUCT_LEASE]
     return [lease_name(partition) for counts in due.values() for partition in counts]
 
 
 async def _wait_until_due(store: Store, only: outbox.Selection | None) -> bool:
-    """Wait for what falls due within moments; False if there is nothing worth waiting for."""
+    """Wait for the next change that becomes due soon; False if there is none."""
     async with store.reader() as connection:
         moment: datetime | None = await outbox.next_due(connection, only=only)
     if moment is None:

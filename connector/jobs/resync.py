@@ -53,9 +53,10 @@ async def resync(
 async def make_due(store: Store, kind: EntityKind | None, keys: Sequence[str], *, unconfirmed: bool = False) -> int:
     """Make `keys` of a kind due, or all keys of it, or all kinds. Returns their number.
 
-    They go out after everything that really changed. Entities named by key are compared with what the org has now, so
-    that changes made there are corrected and deletions reported. Others are compared with the last agreed values, which
-    needs no call if nothing differs, unless they are `unconfirmed`. Raises ConnectorError that names unknown keys.
+    They are sent after all entities that have really changed. Entities selected by key are compared with the present
+    values in the org, so changes made there are corrected, and deletions are reported. Others are compared with the
+    snapshot of the last agreed values, which needs no call if nothing differs; with `unconfirmed` they are compared
+    with the org too. Raises ConnectorError that lists unknown keys.
     """
     if kind is not None and keys:
         return await _make_keys_due(store, kind, keys)
@@ -69,7 +70,7 @@ async def make_due(store: Store, kind: EntityKind | None, keys: Sequence[str], *
 
 
 async def push_selection(store: Store, kind: EntityKind | None, keys: Sequence[str]) -> Selection | None:
-    """What a resync of these sends: no other due change, except products that its orders need and the org lacks."""
+    """Return what a resync sends: these entities, and products that its orders need and the org lacks."""
     if kind is None:
         return None
     selection: dict[EntityKind, set[str] | None] = {kind: set(keys) or None}
@@ -81,8 +82,8 @@ async def push_selection(store: Store, kind: EntityKind | None, keys: Sequence[s
 async def drop_links_of_deleted(
     store: Store, reader: Reader, org_id: str, kind: EntityKind, keys: Sequence[str]
 ) -> int:
-    """Drop the links of `keys` whose records no longer exist in the org, so that they are created again. Returns their
-    number."""
+    """Delete the links of `keys` whose records no longer exist in the org, so that they are created again. Returns
+    their number."""
     entities = (kind.value, *([PARTS[kind.value]] if kind.value in PARTS else []))
     async with store.reader() as connection:
         stored_links = list((await links.get(connection, org_id, kind.value, keys)).values())
@@ -110,7 +111,7 @@ async def drop_links_of_deleted(
 
 
 async def _products_needed(store: Store, numbers: Sequence[str]) -> set[str] | None:
-    """The SKUs of these orders that the org does not have; None for any, if all orders are meant."""
+    """Return the SKUs of these orders that the org does not have; None means any product, if all orders are sent."""
     if not numbers:
         return None
     async with store.reader() as connection:

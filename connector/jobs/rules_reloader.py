@@ -54,7 +54,7 @@ class RulesReloader:
         rules, templates = self._settings.rules_file, self._settings.messages.templates_dir
         files = [] if rules is None else [rules]
         if templates is not None:
-            with suppress(OSError):  # reading them will tell
+            with suppress(OSError):  # reading the files reports it
                 files += sorted(path for path in templates.rglob("*") if path.is_file())
         return tuple(_file_state(file) for file in files)
 

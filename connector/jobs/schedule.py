@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job: `run` is awaited every `seconds`; a run that is due while the last one is going on waits for its end.
+    """A job: `run` is awaited every `seconds`. A run that is due while the last one is still running waits for it.
 
     Jobs run one at a time, except `concurrent` ones: they wait for external servers, and must not delay the others.
     """

@@ -28,15 +28,15 @@ BATCH = 50
 MAX_BATCHES = 200
 """Batches of one run; further notifications wait for the next run."""
 MAX_ATTEMPTS = 20
-"""Attempts for one notification before it fails. An unreachable server does not count as an attempt."""
+"""After so many attempts a notification fails. An unreachable server does not count as an attempt."""
 FIRST_WAIT, LONGEST_WAIT = 30.0, 900.0
 FAULT = "It cannot be made into a mail: a fault of the connector or in the data. The log says where."
 MAX_FAILURES_IN_A_ROW = 3
-"""So many temporary failures in a row end a run: the cause is then not in the notifications."""
+"""After so many temporary failures in a row a run ends: the cause is not in the notifications."""
 COMPOSE_SECONDS = 20.0
 """Seconds to compose a notification and its PDF."""
 CLAIM_SECONDS = 60.0
-"""Seconds of a claim in which attempts can start."""
+"""The part of a claim, in seconds, in which attempts may start."""
 
 log = get_logger("deliver")
 
@@ -69,7 +69,7 @@ async def send_notifications(
     attempt_seconds = max_attempt_seconds(settings)
     for batch in range(MAX_BATCHES):
         async with store.reader() as connection:
-            if not await notifications.some_due(connection, clock.now()):
+            if not await notifications.has_due(connection, clock.now()):
                 break
         async with store.transaction() as uow:
             if batch == 0:
@@ -91,7 +91,7 @@ def max_attempt_seconds(settings: MessageSettings) -> float:
 
 
 class _Batch:
-    """The notifications of one claim. Those that are not attempted are given back at the end."""
+    """The notifications of one claim. Those that are not attempted are released at the end."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class _Batch:
         finally:
             if remaining:
                 async with self._store.transaction() as uow:
-                    await notifications.give_back(uow, self._claim.number, list(remaining.values()))
+                    await notifications.release(uow, self._claim.number, list(remaining.values()))
 
     async def _compose(self) -> list[ComposedNotification | Skipped | Exception]:
         """Load the data of each notification. One that cannot be loaded does not prevent the others."""
@@ -175,7 +175,7 @@ class _Batch:
         except MailTransportError as error:
             await self._postpone_or_fail(message, error)
             return error
-        except Exception as error:  # of this message alone: those behind it go out
+        except Exception as error:  # concerns this notification only; the others are sent
             log.error("fault", message=message.id, kind=message.kind.value, exception=trace(error))
             await self._settle(message, MessageState.FAILED, error=FAULT)
             return None

@@ -18,7 +18,7 @@ log = get_logger(__name__)
 async def use_org(
     store: Store, client: OrgSession, settings: Settings, expected_id: str, *, clock: Clock
 ) -> int | None:
-    """Work with the org that answers from now on, if it is the `expected_id`: everything becomes due, and is read back
+    """Make the org that answers the active one, if it is `expected_id`. All entities become due, and are read back
     first.
 
     The links of the former org are kept. Returns the number of due entities; None if the database works with this org
@@ -37,7 +37,7 @@ async def use_org(
     sync = settings.sync
     async with LeaseKeeper(store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=clock) as worker:
         await worker.acquire_all([PRODUCT_LEASE, *map(lease_name, range(sync.partitions))])  # no other push is running
-        # Due before active: if we are killed in between, the org before is looked at once more, and nothing is lost.
+        # Due before active: if the process is killed in between, the former org is only read back once more.
         number = await make_due(store, None, [], unconfirmed=True)
         async with store.transaction() as uow:
             if await leases.list_lost(uow, worker.held_leases):

@@ -130,7 +130,7 @@ class _RecordChecker:
     def check(self) -> None:
         self._object()
         for spec in self._record.fields:
-            field = self._known(spec.name, spec.name, spec.position)
+            field = self._find_field(spec.name, spec.name, spec.position)
             if field is not None:
                 self._field(spec, field)
         for lookup in self._record.lookups:
@@ -147,11 +147,11 @@ class _RecordChecker:
                     f"{self._describe.name} records cannot be {word} by this user: give the object permission.",
                 )
 
-    def _known(self, name: str, label: str, position: Position) -> FieldDescribe | None:
+    def _find_field(self, name: str, label: str, position: Position) -> FieldDescribe | None:
         field = self._describe.fields.get(name)
         if field is not None:
             return field
-        same = next((known for known in self._describe.fields if known.lower() == name.lower()), None)
+        same = next((field_name for field_name in self._describe.fields if field_name.lower() == name.lower()), None)
         if same is not None:
             self._problems.add(position, label, f"is written `{same}` in the org: write it the same way.")
         elif name.endswith("__c"):
@@ -225,7 +225,7 @@ class _RecordChecker:
     def _lookup(self, spec: LookupSpec) -> None:
         label = spec.relationship
         field = self._describe.fields.get(spec.name)
-        names = {known.relationship_name for known in self._describe.fields.values() if known.relationship_name}
+        names = {item.relationship_name for item in self._describe.fields.values() if item.relationship_name}
         if field is None or field.relationship_name != spec.relationship:
             if spec.name.endswith("__c") and field is None:
                 self._problems.add(spec.position, label, f"is no relationship of {self._describe.name}: {NOT_DEPLOYED}")

@@ -201,11 +201,11 @@ class EntryReader:
             self.problems.add(where, label, "has a `transform` that is no name: write `transform: date`, or a list.")
             return None
         transforms_by_name = {name: find_transform(name) for name in names}
-        for name in [name for name, known in transforms_by_name.items() if known is None]:
+        for name in [name for name, transform in transforms_by_name.items() if transform is None]:
             self.problems.add(
                 where, label, f"has the transform `{name}`, which does not exist.{suggestion(name, TRANSFORMS)}"
             )
-        chosen = tuple(known for name in names if (known := transforms_by_name[name]) is not None)
+        chosen = tuple(transform for name in names if (transform := transforms_by_name[name]) is not None)
         return chosen if len(chosen) == len(names) else None
 
     def _find_table(self, label: str, parts: dict[str, tuple[Position, Node]]) -> tuple[ValueTable | None, bool]:

@@ -48,5 +48,5 @@ class Problems:
 
 def _one_line(text: str) -> str:
     """`text` as one line: a file can contain anything (line breaks, terminal codes, a megabyte)."""
-    shown = text if len(text) <= MAX_LINE_CHARACTERS else f"{text[:MAX_LINE_CHARACTERS]}…"
-    return "".join(character if character.isprintable() else " " for character in shown)
+    shortened = text if len(text) <= MAX_LINE_CHARACTERS else f"{text[:MAX_LINE_CHARACTERS]}…"
+    return "".join(character if character.isprintable() else " " for character in shortened)

@@ -49,11 +49,11 @@ def check_rows(
             position, field, f"uses the value table `{table.name}` on a {kind}: tables are for text and flags."
         )
         return
-    known = choices or (_BOOLEANS if kind is Kind.BOOLEAN else ())
-    missing = [choice for choice in known if choice not in table.rows]
+    allowed = choices or (_BOOLEANS if kind is Kind.BOOLEAN else ())
+    missing = [choice for choice in allowed if choice not in table.rows]
     if table.other_values is not None:
         missing = []
-    elif not known:
+    elif not allowed:
         problems.add(
             position,
             field,
@@ -68,8 +68,8 @@ def check_rows(
             "add them (null leaves the org's value alone).",
         )
     for key, row in table.rows.items():
-        if known and key not in known and key != ANY_OTHER_VALUE:
-            problems.add(row.position, key, f"is no value of {field}.{suggestion(key, known)}")
+        if allowed and key not in allowed and key != ANY_OTHER_VALUE:
+            problems.add(row.position, key, f"is no value of {field}.{suggestion(key, allowed)}")
 
 
 def unknown_table(name: str, tables: Mapping[str, ValueTable | None]) -> str:

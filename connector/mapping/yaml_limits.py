@@ -39,11 +39,11 @@ class _Measured:
     open: set[int] = field(default_factory=set)
 
     def measure(self, node: Node, level: int) -> tuple[int, int]:
-        known = self.sizes.get(id(node))
-        if level + (known[0] - 1 if known else 0) > MOST_LEVELS:
+        measured = self.sizes.get(id(node))
+        if level + (measured[0] - 1 if measured else 0) > MOST_LEVELS:
             raise TooMuchError(node, TOO_DEEP)
-        if known is not None:
-            return known
+        if measured is not None:
+            return measured
         if id(node) in self.open:
             raise TooMuchError(node, "contains itself by an alias: take the alias away")
         if str(node.tag).removeprefix(_TAG) not in _PLAIN_TAGS:

@@ -70,8 +70,8 @@ def compose_document(content: bytes) -> Node | None:
         raise BadYamlError(f"is not YAML: it {TOO_DEEP}.") from None
     except Exception as error:
         # The parser has answered odd input with IndexError and the like; whatever it is, the file is at fault.
-        said = str(error).splitlines()
-        raise BadYamlError(f"is not YAML: {said[0] if said else type(error).__name__}; write it anew.") from None
+        lines = str(error).splitlines()
+        raise BadYamlError(f"is not YAML: {lines[0] if lines else type(error).__name__}; write it anew.") from None
     return node
 
 
@@ -118,7 +118,7 @@ def pairs(file: str, node: MappingNode, problems: Problems, within: str = "") ->
 def find(file: str, node: Node, place: Sequence[int | str]) -> Position:
     """Where the part of a document at `place` stands (names and indexes from the top): its key, or its list entry; if
     it is not there, what it would be in."""
-    found = at(file, node)
+    position = at(file, node)
     for part in place:
         if isinstance(node, MappingNode):
             inside = [pair for pair in node.value if pair[0].value == str(part)]
@@ -129,8 +129,8 @@ def find(file: str, node: Node, place: Sequence[int | str]) -> Position:
         if not inside:
             break
         key, node = inside[0]
-        found = at(file, key)
-    return found
+        position = at(file, key)
+    return position
 
 
 def text_of(node: Node) -> str | None:

@@ -44,7 +44,7 @@ class Change:
     attempts: int
     captured_at: datetime
     unconfirmed: bool = False
-    doubted: bool = False  # it was held for a refusal that may be the org's: others go first
+    suspect: bool = False  # it was refused for a reason that may be the org's: other changes are sent first
     unanswered_sends: int = 0
     """How often it was sent since an answer was last recorded: 1 while it is in flight; more if the process ended each
     time before the answer was recorded."""

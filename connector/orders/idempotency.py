@@ -23,7 +23,7 @@ async def split_replays(
             keys.setdefault(command.number, []).append(command.request)
     if not keys:
         return commands, set()
-    earlier = await order_history.requests(connection, keys)
+    earlier = await order_history.load_requests(connection, keys)
     new, replayed = [], set()
     for command in commands:
         request = command.stored_request

@@ -62,7 +62,7 @@ from connector.store.invoices import Invoice
 from connector.store.order_history import EventEntry
 from connector.store.order_state import OrderChange
 from connector.store.orders import Placed
-from connector.store.queries.customer_history import standings
+from connector.store.queries.customer_history import load_customer_histories
 from connector.store.references import UnknownReferenceError
 from connector.store.unit_of_work import Lane, UnitOfWork
 
@@ -170,7 +170,7 @@ class OrderTransaction:
         created = await orders.insert_placed(self.uow, with_digests, urgent_from=urgent_from)
         stored = [order for order, _ in with_digests if order.number in created]
         if late:
-            stored = self._prioritized(stored, await standings(self.uow.connection, stored))
+            stored = self._prioritized(stored, await load_customer_histories(self.uow.connection, stored))
             await orders.set_priorities(self.uow, stored, urgent_from=urgent_from)
         await order_history.write(self.uow, [(order.state, 0, ()) for order in stored], actor=self.actor)
         self._locked |= {order.number: (order, 1) for order in stored}
@@ -357,7 +357,9 @@ class OrderTransaction:
 
     async def _save(self, change_sets: Sequence[OrderChangeSet]) -> None:
         edited = [item.order for item in change_sets if _has_change(item.entries)]
-        histories = await standings(self.uow.connection, edited if self.rules.priority_needs_history else [])
+        histories = await load_customer_histories(
+            self.uow.connection, edited if self.rules.priority_needs_history else []
+        )
         current = {item.order.number: item.current_order for item in change_sets}
         for number in [order.number for order in edited]:
             facts = facts_of(current[number], self.uow.now, histories.get(number))

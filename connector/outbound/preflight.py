@@ -94,10 +94,10 @@ def first_violation(
 def _check_value(value: FieldValue, field: FieldDescribe, describe: SObjectDescribe) -> tuple[str, str, str] | None:
     if isinstance(value, str):
         if field.length and len(value) > field.length and not field.reference_to:
-            shown = value if len(value) <= MAX_SHOWN_CHARACTERS else value[:MAX_SHOWN_CHARACTERS] + "…"
+            shortened = value if len(value) <= MAX_SHOWN_CHARACTERS else value[:MAX_SHOWN_CHARACTERS] + "…"
             return (
                 "STRING_TOO_LONG",
-                f"{field.label}: data value too large: {shown} (max length={field.length})",
+                f"{field.label}: data value too large: {shortened} (max length={field.length})",
                 f"Shorten it to {field.length} characters (it has {len(value)}), import it again, then replay.",
             )
         if field.restricted_picklist and field.picklist and value not in field.picklist:

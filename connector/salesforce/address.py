@@ -16,24 +16,24 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def checked_origin(url: str, *, named: str) -> str:
+def checked_origin(url: str, *, label: str) -> str:
     """`url` cut to `scheme://host[:port]` in lower case.
 
-    SettingsError, which calls the address by `named`, for one without scheme or host, with credentials or a path, or
-    for plain http to another machine. The address itself is not repeated: it could hold a password.
+    Raises SettingsError for an address without scheme or host, with credentials or a path, or with plain http to
+    another machine. The message begins with `label` and does not repeat the address, which could hold a password.
     """
     try:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError:
-        raise SettingsError(f"{named} is not a valid address.", hint=_EXAMPLE) from None
+        raise SettingsError(f"{label} is not a valid address.", hint=_EXAMPLE) from None
     host = parts.hostname or ""
     if parts.scheme not in {"https", "http"} or not host:
-        raise SettingsError(f"{named} must start with https:// and name a host.", hint=_EXAMPLE)
+        raise SettingsError(f"{label} must start with https:// and name a host.", hint=_EXAMPLE)
     if parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise SettingsError(f"{named} must hold nothing but https:// and the host.", hint=_EXAMPLE)
+        raise SettingsError(f"{label} must hold nothing but https:// and the host.", hint=_EXAMPLE)
     if parts.scheme == "http" and not is_loopback(host):
-        raise SettingsError(f"{named} must use https: plain http is for this machine only.", hint=_EXAMPLE)
+        raise SettingsError(f"{label} must use https: plain http is for this machine only.", hint=_EXAMPLE)
     name = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{name}" if port is None else f"{parts.scheme}://{name}:{port}"
 

@@ -266,7 +266,7 @@ def _check_settings(settings: SalesforceSettings) -> str:
             f"{names} {verb} not set (needed for {_SETTING_PREFIX}AUTH={settings.auth}).",
             hint="Set it in the environment or in .env.",
         )
-    origin = checked_origin(settings.login_url, named=f"{_SETTING_PREFIX}LOGIN_URL")
+    origin = checked_origin(settings.login_url, label=f"{_SETTING_PREFIX}LOGIN_URL")
     if settings.auth is AuthMethod.CLIENT_CREDENTIALS and _domains(origin)[0] in {"login", "test"}:
         raise SettingsError(
             f"{_SETTING_PREFIX}LOGIN_URL must be the My Domain address for client_credentials.",
@@ -304,7 +304,7 @@ def _build_token(access_token: str, body: dict[str, Any]) -> Token:
     org_id, user_id = identity[-2:] if len(identity) > 2 else (access_token.partition("!")[0], "")
     return Token(
         access_token=access_token,
-        instance_url=checked_origin(body["instance_url"], named="The instance_url of the org"),
+        instance_url=checked_origin(body["instance_url"], label="The instance_url of the org"),
         org_id=org_id,
         user_id=user_id,
     )

@@ -1,4 +1,4 @@
-"""Columns and checks that several tables have."""
+"""Columns and check constraints that several tables use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def at_most(lower: str, upper: str) -> CheckConstraint:
 
 
 def transitions() -> CheckConstraint:
-    """`stage_before` and `stage_after` are the same, or a way of TRANSITIONS; a history begins anywhere."""
+    """Check that an event keeps the stage or makes one of TRANSITIONS. The first event has no `stage_before`."""
     ways = ", ".join(f"'{before}>{after}'" for before, after in TRANSITIONS)
     return CheckConstraint(
         f"stage_before IS NULL OR stage_before = stage_after OR stage_before || '>' || stage_after IN ({ways})",

@@ -1,4 +1,4 @@
-"""Customers, in and out. A save writes and captures only those that differ from what is stored."""
+"""Saves and loads customers. A save writes and captures only the customers that differ from what is stored."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _values = attrgetter(*FIELDS)
 
 
 async def save(uow: UnitOfWork, items: Sequence[Customer], *, lane: Lane = Lane.PROFILE) -> Saved:
-    """Make the stored customers equal `items`; where a number comes twice, the last one stands."""
+    """Store `items`, replacing customers with the same number. If a number occurs twice, the last one wins."""
     wanted = {customer.number: customer for customer in items}
     stored = await _stored(uow.connection, wanted)
 
     new = [_row(uow, wanted[number]) | {"version": 1} for number in sorted(wanted.keys() - stored.keys())]
     created = await insert_missing(uow.connection, customers, new)
-    if len(created) < len(new):  # another process was quicker with some of them
+    if len(created) < len(new):  # another process has just inserted some of them
         stored |= await _stored(uow.connection, {row["number"] for row in new} - created)
 
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
@@ -52,24 +52,24 @@ async def save(uow: UnitOfWork, items: Sequence[Customer], *, lane: Lane = Lane.
 
 
 async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Customer]:
-    """The customers of `numbers`, in that order; unknown ones are left out."""
+    """Return the customers in the sequence of `numbers`, without unknown ones."""
     rows = await select_in(connection, select(*COLUMNS), customers.c.number, numbers)
-    found = {row.number: customer_of(row) for row in rows}
-    return [found[number] for number in numbers if number in found]
+    customers_by_number = {row.number: customer_of(row) for row in rows}
+    return [customers_by_number[number] for number in numbers if number in customers_by_number]
 
 
 async def versions(connection: AsyncConnection, numbers: Sequence[str], *, lock: bool = False) -> dict[str, int]:
-    """How often each of these was changed, by number; `lock`: nobody changes them before this transaction ends."""
+    """Return the version of each stored customer, by number. `lock`: lock the rows until the transaction ends."""
     return await versions_of(connection, customers, numbers, lock=lock)
 
 
 async def list_keys(connection: AsyncConnection, *, after: str | None, limit: int) -> list[str]:
-    """Up to `limit` customer numbers behind `after`, in byte order."""
+    """Return up to `limit` customer numbers that follow `after`, in byte order."""
     return await list_page_of_keys(connection, select(customers.c.number), customers.c.number, after=after, limit=limit)
 
 
 def keys(connection: AsyncConnection) -> AsyncIterator[str]:
-    """Every customer number, in byte order, a page at a time."""
+    """Iterate over all customer numbers, in byte order."""
     return all_keys(connection, customers.c.number)
 
 
@@ -78,7 +78,7 @@ async def count(connection: AsyncConnection) -> int:
 
 
 def customer_of(row: Sequence[Any], start: int = 0) -> Customer:
-    """The customer whose `COLUMNS` begin at `start` in `row`."""
+    """Build the customer from a row in which `COLUMNS` begin at index `start`."""
     return Customer(**dict(zip(FIELDS, row[start : start + len(FIELDS)], strict=True)))
 
 

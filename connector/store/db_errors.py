@@ -1,5 +1,4 @@
-"""Translates failures of the database into a StoreError with a sentence for the operator, never with the values
-involved."""
+"""Translates database errors into StoreError, with a sentence for the operator and without any values of rows."""
 
 from __future__ import annotations
 
@@ -12,15 +11,15 @@ from sqlalchemy import exc
 from connector.errors import AbortedError, RetryClass, StoreError
 
 DATABASE_ERRORS = (exc.SQLAlchemyError, StoreError)
-"""What a statement may raise inside a transaction or reader; at its end only StoreError comes out."""
+"""What a statement may raise inside a transaction or reader. Callers outside only see StoreError."""
 
 UPGRADE = "Run `connector db upgrade`."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Fault:
-    """A failure we know: by the beginning of PostgreSQL's SQLSTATE, or, where there is none (SQLite, and a connection
-    that PostgreSQL never accepted), by words of the driver's message."""
+    """A known failure. It is recognized by the beginning of PostgreSQL's SQLSTATE, or without one (SQLite, or a
+    connection that PostgreSQL did not accept) by words in the driver's message."""
 
     states: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
@@ -33,10 +32,10 @@ class _Fault:
 
 
 _ABORTED = ("40001", "40P01")
-"""Of PostgreSQL: a serialization failure, a deadlock. Nothing of the transaction was kept."""
+"""SQLSTATE of PostgreSQL: serialization failure, deadlock. The transaction is rolled back."""
 
 _UNIQUE_VIOLATION = "23505"
-"""Of PostgreSQL: somebody else stored a row with the same key meanwhile. In SQLite writers take turns."""
+"""SQLSTATE of PostgreSQL: another transaction has stored a row with the same key. SQLite has one writer at a time."""
 
 _LOCKED = _Fault(
     states=("40", "55P03"),
@@ -94,7 +93,7 @@ _FAULTS = (
 
 @contextmanager
 def translate_errors(address: str) -> Iterator[None]:
-    """Turn whatever the driver raises inside into a StoreError; `address` is the URL without its password."""
+    """Turn errors of the driver into StoreError; `address` is the URL without the password."""
     try:
         yield
     except exc.TimeoutError as error:
@@ -108,7 +107,7 @@ def translate_errors(address: str) -> Iterator[None]:
 
 
 def is_locked(error: Exception) -> bool:
-    """Whether SQLite could not have the lock it needs, because another process holds it."""
+    """Return whether SQLite did not get its lock because another process holds it."""
     return any(word in str(error) for word in _LOCKED.words)
 
 
@@ -120,7 +119,7 @@ def _explain(error: exc.DBAPIError, address: str) -> StoreError:
         if fault.matches(state, text):
             return _error(fault, address)
     if state == _UNIQUE_VIOLATION:
-        # Whoever looked first and wrote then finds the row when the whole transaction is repeated.
+        # The repeated transaction reads first and finds the row.
         return AbortedError(
             f"The database refused a value: {_first_line(text)}.", hint="Correct the data.", retry_class=RetryClass.DATA
         )
@@ -140,5 +139,5 @@ def _error(fault: _Fault, address: str) -> StoreError:
 
 
 def _first_line(text: str) -> str:
-    """PostgreSQL's further lines (DETAIL) quote the row itself."""
+    """Return the first line; PostgreSQL's other lines (DETAIL) quote the row."""
     return text.split("\n", 1)[0].rstrip(".")

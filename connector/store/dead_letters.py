@@ -1,4 +1,4 @@
-"""Changes that were refused and wait for a person: listed, made due again, given up.
+"""Dead letters, changes that were refused and wait for a person: list, replay and discard them.
 
 The states that a change goes through are drawn in `store.outbox`.
 """
@@ -26,7 +26,7 @@ async def list_dead_letters(
     keys: Sequence[str] | None = None,
     limit: int | None = None,
 ) -> list[DeadLetter]:
-    """Refused entities that wait for a person, the first refused first; those merely blocked are not among them."""
+    """Return the dead letters, oldest first. Blocked changes are not included: they are reported on their orders."""
     statement = select(outbox).where(outbox.c.state == ChangeState.DEAD.value)
     if entity is not None:
         statement = statement.where(outbox.c.entity == entity.value)
@@ -51,11 +51,12 @@ async def list_dead_letters(
 
 
 async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
-    """Make refused changes due again, as if never tried; None means every entity, every key. How many there were."""
+    """Make refused changes due again, with their attempts reset, and return their number. None means every entity, or
+    every key."""
     statement = update(outbox).values(
         state=ChangeState.DUE.value,
         version=outbox.c.version + 1,
-        lane=case((outbox.c.lane >= Lane.DOUBTED, Lane.STATUS.value), else_=outbox.c.lane),
+        lane=case((outbox.c.lane >= Lane.SUSPECT, Lane.STATUS.value), else_=outbox.c.lane),
         due_at=uow.now,
         attempts=0,
         begun=0,
@@ -67,19 +68,19 @@ async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequen
 
 
 async def requeue_blocked_by(uow: UnitOfWork, records: Iterable[str]) -> int:
-    """Make due again what was refused because of these records (`customer C-1`, `product TEA`), for they have changed.
-    How many there were."""
+    """Make due again the changes that were refused because of these records (`customer C-1`, `product TEA`), which have
+    changed since. Return their number."""
     wanted = set(records)
     refused = await list_dead_letters(uow.connection)
     by_entity: dict[EntityKind, list[str]] = {}
-    for letter in refused:
-        if letter.refusal.record in wanted:
-            by_entity.setdefault(letter.entity, []).append(letter.key)
+    for item in refused:
+        if item.refusal.record in wanted:
+            by_entity.setdefault(item.entity, []).append(item.key)
     return sum([await replay(uow, entity, keys) for entity, keys in sorted(by_entity.items())])
 
 
 async def discard(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
-    """Forget refused changes; the next local change of such an entity is captured as usual. How many there were."""
+    """Delete refused changes and return their number. The next local change of such an entity is captured as usual."""
     return await _refused(uow, delete(outbox), entity, keys)
 
 

@@ -1,4 +1,4 @@
-"""A store on which everything can be done and nothing stays: one transaction that is rolled back at the end."""
+"""A store for dry runs: everything runs in one transaction that is rolled back at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COPIED = (outbox, links, journal, leases, org_catalog, orgs)
 
 
 class DryRunStore(Store):
-    """Hands out savepoints of one transaction instead of transactions."""
+    """A store whose transactions are savepoints of one transaction."""
 
     def __init__(self, store: Store, connection: AsyncConnection) -> None:
         self.clock = store.clock
@@ -43,18 +43,18 @@ class DryRunStore(Store):
 
 @asynccontextmanager
 async def dry_run(store: Store) -> AsyncIterator[Store]:
-    """A store that starts as `store` is and leaves it unchanged. While it is open nobody else can write to SQLite, so
-    it is for short work."""
+    """Open a copy of `store` that discards all changes. On SQLite it blocks every other writer while it is open, so it
+    is for short work."""
     async with store.scratch() as connection:
         yield DryRunStore(store, connection)
 
 
 @asynccontextmanager
 async def sync_dry_run(store: Store) -> AsyncIterator[Store]:
-    """A dry run of a push, which blocks nobody however long it takes.
+    """Open a copy of `store` for the dry run of a push. It blocks nobody, however long it is open.
 
-    The tables that a push writes are copied into temporary ones, which hide the originals on this connection. The
-    entities are as they were at the start.
+    The tables that a push writes are copied into temporary tables, which hide the originals on this connection. All
+    other tables are read as they were when it was opened.
     """
     async with store.snapshot() as connection:
         await connection.run_sync(_copy_tables)
@@ -70,7 +70,7 @@ def _copy_tables(connection: Connection) -> None:
         copy._prefixes = ["TEMPORARY"]
         copy.create(connection)
         if table in (leases, journal):
-            continue  # nobody else works on the copies, or reads what was
+            continue  # nobody else uses the copies, so they begin empty
         names = ", ".join(column.name for column in table.columns)
         source = connection.dialect.identifier_preparer.quote(schema)
         connection.execute(text(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}.{table.name}"))  # noqa: S608

@@ -1,13 +1,13 @@
-"""Access to the database: opens it, runs one transaction at a time, and translates its failures.
+"""Access to the database: opens it, runs transactions, and translates its errors.
 
-SQLite uses a write-ahead log, checks foreign keys, and takes the write lock when a transaction begins instead of at its
-first write: a transaction that has read can then never be refused because somebody else wrote meanwhile. Writers of one
-process queue in order without a time limit, because each gets its turn however slow the machine is. Only the wait for
-another process is limited: that one may hold the lock forever.
+SQLite uses a write-ahead log, checks foreign keys, and takes the write lock when a transaction begins, not at its first
+write: so a transaction that has read is never refused because another process wrote meanwhile. The writers of one
+process queue in memory without a time limit; each gets its turn. Only the wait for another process is limited, because
+that process may hold the lock forever.
 
-PostgreSQL may be behind a pooler that gives every transaction another session (PgBouncer in transaction mode): no
-statement is prepared, and nothing that belongs to a session (SET, advisory locks, LISTEN, temporary tables) outlives
-its transaction.
+PostgreSQL may be behind a pooler that gives every transaction another session (PgBouncer in transaction mode). So no
+statement is prepared, and nothing that belongs to a session (SET, advisory locks, LISTEN, temporary tables) is used
+after its transaction.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from connector.store.retry import retry_on_abort
 from connector.store.unit_of_work import UnitOfWork
 
 Connection = AsyncConnection
-"""What other packages call a connection of the store; they import no SQLAlchemy."""
+"""The type of a connection, for packages that must not import SQLAlchemy."""
 T = TypeVar("T")
 
 BUSY_SECONDS = 60.0
-"""How long a writer waits for one in another process. SQLite does not let them queue, so the wait must be long enough
-to meet one of the short moments between two transactions of a process that writes all the time."""
+"""How long a writer waits for another process. SQLite has no queue for writers, so the wait must be long enough to hit
+a short gap between two transactions of a process that writes all the time."""
 
 _TRY_SECONDS = 1.0
-"""How long SQLite itself looks for such a moment; a command that is stopped meanwhile ends no later than that."""
+"""How long one attempt of SQLite waits for the lock; a command that is stopped meanwhile ends within this time."""
 
 _BEGIN = "connector_begin"
 _POSTGRES = {"postgresql", "postgres", "postgresql+psycopg"}
@@ -71,16 +71,16 @@ class Store:
             self._engine = create_async_engine(
                 url, hide_parameters=True, pool_pre_ping=True, pool_size=10, connect_args={"prepare_threshold": None}
             )
-            # One snapshot for all statements of a reader, which is what SQLite's BEGIN gives anyway.
+            # One snapshot for all statements of a reader, as SQLite's BEGIN gives it.
             self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._writer = asyncio.Lock()
-        # PostgreSQL has many writers, and groups their commits itself.
+        # PostgreSQL has many writers and groups their commits itself.
         self._group = GroupCommit(self._begin, self._unit) if self.dialect == "sqlite" else None
 
     @property
     def absent(self) -> bool:
-        """Whether it is a SQLite file that is not there: connecting would leave an empty one behind."""
+        """Whether this is a SQLite file that does not exist. Connecting to it would create an empty file."""
         if self.dialect != "sqlite" or str(self._engine.url.database).startswith("file:"):
             return False
         file = Path(str(self._engine.url.database))
@@ -88,26 +88,26 @@ class Store:
 
     @property
     def readable_by_others(self) -> bool:
-        """Whether it is a SQLite file that other users of the machine may read."""
+        """Whether this is a SQLite file that other users of the machine can read."""
         return self.dialect == "sqlite" and readable_by_others(Path(str(self._engine.url.database)))
 
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None) -> Store:
-        """The store at `url`: `sqlite:///path`, `sqlite://` (gone when closed), `postgresql://…`.
+        """Open the store at `url`: `sqlite:///path`, `sqlite://` (deleted when closed) or `postgresql://…`.
 
-        Raises SettingsError if the URL is none of these.
+        Raises SettingsError for any other URL.
         """
         scratch = None
         address = _parse(url)
         if address.get_backend_name() == "sqlite" and address.database in {None, "", ":memory:"}:
-            # A database in memory has one connection; a file of our own keeps readers and writers apart as usual.
+            # A database in memory has only one connection; a temporary file allows readers beside the writer.
             scratch = Path(tempfile.mkdtemp(prefix="connector-"))
             address = address.set(database=str(scratch / "connector.db"))
         return cls(address, clock or SystemClock(), scratch=scratch)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[UnitOfWork]:
-        """A transaction to write in: committed with its captured changes at the end, rolled back on any error."""
+        """Open a transaction. At the end it is committed with its captured changes; on any error it is rolled back."""
         async with self._writer_turn():
             with translate_errors(self.address):
                 async with self._engine.begin() as connection:
@@ -116,9 +116,11 @@ class Store:
                     await unit.capture()
 
     async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
-        """What `work` returns, once its transaction is committed. If the database gave the transaction up for another
-        one (a deadlock, a serialization failure), nothing of it is left, and `work` is called again in a new one; the
-        last AbortedError is raised if that happens every time."""
+        """Run `work` in a transaction and return its result after the commit.
+
+        If the database aborts the transaction in favor of another one (a deadlock, a serialization failure), `work` is
+        called again in a new transaction. If every attempt is aborted, the last AbortedError is raised.
+        """
 
         async def attempt() -> T:
             if self._group is not None:
@@ -131,14 +133,14 @@ class Store:
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[AsyncConnection]:
-        """A connection to read from, one snapshot throughout: it sees nothing that is committed later."""
+        """Open a connection for reading. All its statements see one snapshot: nothing that is committed later."""
         with translate_errors(self.address):
             async with self._readers.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[AsyncConnection]:
-        """A connection in a transaction that is rolled back at the end, whatever was done on it."""
+        """Open a connection in a transaction that is always rolled back at the end."""
         async with self._writer_turn():
             with translate_errors(self.address):
                 async with self._engine.connect() as connection:
@@ -150,8 +152,8 @@ class Store:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees the database as it is now, holds up nobody, and may write temporary tables; rolled
-        back at the end."""
+        """Open a connection that sees one snapshot, blocks nobody, and may write temporary tables. It is rolled back at
+        the end."""
         with translate_errors(self.address):
             async with self._snapshots.connect() as connection:
                 transaction = await connection.begin()
@@ -167,8 +169,8 @@ class Store:
                 async with self._engine.connect() as connection:
                     raw: Any = (await connection.get_raw_connection()).driver_connection
                     if self.dialect == "sqlite":
-                        # SQLite alters a table by copying it; dropping the old one would break the references to it.
-                        # Only outside a transaction does it listen.
+                        # A SQLite table is altered by copying it; dropping the old one would break references to it.
+                        # The pragma has no effect inside a transaction.
                         await raw.execute("PRAGMA foreign_keys = OFF")
                     try:
                         async with connection.begin():
@@ -192,7 +194,7 @@ class Store:
 
     @asynccontextmanager
     async def _writer_turn(self) -> AsyncIterator[None]:
-        """SQLite has one writer: in our own process they queue here, in order, rather than poll for its lock."""
+        """Wait for the turn to write. SQLite has one writer; writers of this process queue here instead of polling."""
         if self.dialect != "sqlite":
             yield
             return
@@ -222,10 +224,10 @@ def _url_error() -> SettingsError:
 def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
     @event.listens_for(engine.sync_engine, "do_connect")
     def _can_open(_dialect: object, _record: object, arguments: Any, options: Any) -> None:
-        # If opening fails, aiosqlite's thread reports once more, perhaps to a loop that has ended, and prints a
-        # traceback. Failing here starts no thread.
+        # If opening failed in aiosqlite's thread, it would report to a loop that may have ended, and print a traceback.
+        # Failing here starts no thread.
         if not str(arguments[0]).startswith("file:"):
-            # The files beside it, which SQLite makes, are readable for the same users as the database.
+            # SQLite creates its other files with the permissions of the database file.
             create_private(Path(arguments[0]))
         sqlite3.connect(*arguments, **options).close()
 
@@ -238,7 +240,7 @@ def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
             cursor.execute("PRAGMA synchronous = FULL")  # an accepted order survives a power cut
             cursor.execute("PRAGMA foreign_keys = ON")
         except BaseException:
-            connection.close()  # the pool does not know it yet, and its thread would outlive us
+            connection.close()  # it is not in the pool yet, so its thread would never end
             raise
         cursor.close()
 
@@ -250,7 +252,7 @@ def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
 
 
 def _retry_while_locked(connection: Any, seconds: float, work: Callable[[], object]) -> None:
-    """Do `work`, again and again for so many seconds while another process holds the lock it needs."""
+    """Run `work`; repeat it for up to `seconds` while another process holds the lock."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -259,5 +261,5 @@ def _retry_while_locked(connection: Any, seconds: float, work: Callable[[], obje
         except (OperationalError, sqlite3.OperationalError) as error:
             if not is_locked(error) or time.monotonic() >= end:
                 raise
-        pause = random.uniform(0.001, 0.02)  # noqa: S311 - so that two that wait do not move in step
+        pause = random.uniform(0.001, 0.02)  # noqa: S311 - so that two waiting processes do not stay in step
         connection.run_async(lambda _, pause=pause: asyncio.sleep(pause))

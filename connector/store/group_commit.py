@@ -1,11 +1,11 @@
-"""Group commit: works that wait for SQLite's only writer share one transaction, and so one sync of the disk.
+"""Group commit: works that wait for SQLite's only writer share one transaction, so the disk is synced once for all.
 
     waiting works ──► BEGIN ─ first work ─ SAVEPOINT ─ second work ─ RELEASE ─ … ─ COMMIT ──► all callers resume
 
-No caller resumes before the commit that holds its work. A work that raises is rolled back to its savepoint, and the
-others go on. If the database itself fails, the whole transaction is rolled back: the work that met the failure gets the
-error, and those before it run again in a new transaction, which a work has to allow for anyway (see Store.transact). If
-the commit fails, all of them get its error. A crash before the commit leaves nothing of any of them.
+No caller resumes before its work is committed. A work that raises is rolled back to its savepoint, and the others go
+on. If the database itself fails, the whole transaction is rolled back: the work that met the failure gets the error,
+and the works before it run again in a new transaction (a work may be repeated anyway, see Store.transact). If the
+commit fails, all works get its error. A crash before the commit leaves nothing of any work.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 Work = Callable[[UnitOfWork], Awaitable[Any]]
 
 MOST = 64
-"""Works of one transaction, so that the first of them is not kept waiting for ever."""
+"""The maximal number of works in one transaction, so that the first of them does not wait too long."""
 
 
 class _Request:
@@ -38,7 +38,7 @@ class _Request:
         self.result: Any = None
 
     async def run(self, unit: UnitOfWork) -> None:
-        """The work, given up if its caller is cancelled meanwhile."""
+        """Run the work; it is cancelled together with its caller."""
         task = asyncio.ensure_future(self._run(unit))
         stop = task.cancel
         self.done.add_done_callback(lambda _: stop())
@@ -61,7 +61,7 @@ class _Request:
 
 
 class GroupCommit:
-    """Runs works, one after the other, in transactions that `begin` opens. `unit` makes the unit of work for one."""
+    """Runs works one after the other, in transactions that `begin` opens. `unit` creates the unit of work for each."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class GroupCommit:
         self._runner: asyncio.Task[None] | None = None
 
     async def run(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
-        """What `work` returns, once it is committed; whatever it raises, once it is rolled back."""
+        """Run `work`; return its result after the commit, or raise its error after the rollback."""
         request = _Request(work)
         self._waiting.append(request)
         if self._runner is None or self._runner.done():
@@ -87,7 +87,7 @@ class GroupCommit:
             finished: list[_Request] = []
             try:
                 async with self._begin() as connection:
-                    for _ in range(MOST):  # attempts: rejected works hold up the others as well
+                    for _ in range(MOST):  # rejected works count too: they also take time
                         if not self._waiting:
                             break
                         request = self._waiting.popleft()
@@ -112,12 +112,12 @@ class GroupCommit:
 
     async def _run_one(self, connection: AsyncConnection, request: _Request, finished: list[_Request]) -> None:
         try:
-            # The first work needs no savepoint: there is nothing yet that its failure must leave alone.
+            # The first work needs no savepoint: no other work of the transaction has to survive its failure.
             async with connection.begin_nested() if finished else _nothing():
                 await request.run(self._unit(connection))
         except Exception as error:
             request.fail(error)
-            # SQLite may have rolled back more than the savepoint: nothing is trusted after a failure of its own.
+            # After an error of SQLite itself, more than the savepoint may have been rolled back.
             if not finished or isinstance(error, SQLAlchemyError):
                 raise _RolledBack from error
         except asyncio.CancelledError as error:
@@ -125,14 +125,14 @@ class GroupCommit:
             request.fail(error)
             if runner is not None and runner.cancelling():
                 raise
-            # A statement that was broken off leaves a connection that cannot go on.
+            # The connection cannot be used after a statement was cancelled.
             raise _RolledBack from None
         else:
             finished.append(request)
 
 
-class _RolledBack(Exception):  # noqa: N818 - it says that a transaction is over, which is no error
-    """Nothing of the transaction is left."""
+class _RolledBack(Exception):  # noqa: N818 - control flow, not an error
+    """The transaction was rolled back."""
 
 
 @asynccontextmanager

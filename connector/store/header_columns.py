@@ -1,4 +1,4 @@
-"""The columns of an order's header, made from its fields."""
+"""The columns of the order header, made from its fields."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPES: Mapping[FieldKind, Any] = {
 
 
 def header_column(name: str) -> Column[Any]:
-    """The column of one field: NULL where it has no value; a flag is false then."""
+    """Return the column of one field. A field without a value is NULL; a flag is false."""
     kind = HEADER_FIELDS[name].kind
     if name == "number":
         return Column(name, Key, primary_key=True)

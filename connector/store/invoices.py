@@ -1,4 +1,4 @@
-"""Invoices as they were issued. Their numbers have no gap: a number is taken in the transaction that uses it."""
+"""Invoices as they were issued. The numbers have no gaps: a number is taken in the transaction that uses it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERIES = "invoice"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Invoice:
-    """`body` is JSON: all that stood on it."""
+    """An issued invoice; `body` is JSON with its whole content."""
 
     number: str
     order_number: str
@@ -31,7 +31,7 @@ class Invoice:
 
 
 async def take_numbers(uow: UnitOfWork, count: int) -> list[str]:
-    """The next numbers, `INV-000001` on; two transactions that take some wait for each other."""
+    """Take the next `count` numbers, from `INV-000001` on. Transactions that take numbers wait for each other."""
     if count == 0:
         return []
     statement = insert(uow.connection, counters).values(name=SERIES, value=count)
@@ -55,12 +55,12 @@ async def find(connection: AsyncConnection, number: str) -> Invoice | None:
 
 
 async def of_order(connection: AsyncConnection, order: str) -> list[Invoice]:
-    """The first first."""
+    """Return the invoices of an order, oldest first."""
     statement = select(invoices).where(invoices.c.order_number == order).order_by(invoices.c.number)
     return [Invoice(**row._mapping) for row in await connection.execute(statement)]
 
 
 async def count_issued_since(connection: AsyncConnection, since: datetime) -> int:
-    """How many invoices were issued at `since` or later."""
+    """Return the number of invoices issued at `since` or later."""
     statement = select(func.count()).select_from(invoices).where(invoices.c.issued_at >= since)
     return (await connection.execute(statement)).scalar_one()

@@ -1,4 +1,4 @@
-"""The journal: append-only entries about what was decided for an entity, and why."""
+"""The journal: append-only entries about what was done with an entity, and why."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from connector.store.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JournalEntry:
-    """`action` is a word (`created`, `updated`, `refused`, …); `detail` is JSON that explains it; `org_id` is the org
-    that it concerns, if any."""
+    """One entry. `action` is a word (`created`, `updated`, `refused`, …); `detail` explains it and is stored as JSON;
+    `org_id` is the org that it concerns, if any."""
 
     entity: str
     key: str

@@ -1,8 +1,9 @@
-"""Leases: the right of one owner to something (a partition, a subscription) for a while, under a term that only rises.
+"""Leases: the exclusive right of one owner to a resource (a partition, a subscription) for a limited time.
 
-A lease that expired can be acquired by another owner, whose term is one higher. The time is that of the asking machine,
-so clocks must agree to well within a lease. Safety does not depend on them: an owner that was frozen past its lease
-finds that its term is over, because `list_lost` is queried inside the transaction that would record its work.
+Each lease has a term that only rises: when an expired lease is acquired by another owner, its term is one higher. The
+time is the clock of the machine that asks, so clocks must differ by much less than a lease. Safety does not depend on
+clocks: an owner that was paused past its lease finds its term outdated, because `list_lost` is called in the
+transaction that records its work.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PARTITION = "drain:"
 _NOBODY = ""
 _PARTITION_COUNTER = "partitions"
 _EXPIRED_LEASES_KEPT = timedelta(hours=1)
-"""How long the row of a killed worker stays."""
+"""How long the expired lease of a killed worker is kept."""
 
 
 async def acquire(store: Store, name: str, owner: str, ttl: float) -> int | None:
@@ -34,7 +35,7 @@ async def acquire(store: Store, name: str, owner: str, ttl: float) -> int | None
 
 
 async def acquire_many(uow: UnitOfWork, names: Collection[str], owner: str, ttl: float) -> dict[str, int]:
-    """Acquire those of `names` that are free for `ttl` seconds, or renew our own. Returns the terms of those that are
+    """Acquire the free leases of `names` for `ttl` seconds and renew our own. Returns the terms of the leases that are
     ours."""
     if not names:
         return {}
@@ -55,23 +56,23 @@ async def acquire_many(uow: UnitOfWork, names: Collection[str], owner: str, ttl:
 
 
 async def list_free(connection: AsyncConnection, names: Collection[str], now: datetime) -> list[str]:
-    """Those of `names` that nobody holds, in their order."""
+    """Return those of `names` that nobody holds, in the same sequence."""
     statement = select(leases.c.name).where(leases.c.name.in_(sorted(names)), leases.c.expires_at > now)
     held_names = set((await connection.execute(statement)).scalars())
     return [name for name in names if name not in held_names]
 
 
 async def list_held(connection: AsyncConnection, prefix: str, now: datetime) -> dict[str, int]:
-    """The terms of the leases that somebody holds and whose names start with `prefix`."""
+    """Return the terms of the held leases whose names start with `prefix`."""
     statement = select(leases.c.name, leases.c.term).where(leases.c.name.startswith(prefix), leases.c.expires_at > now)
     return {row.name: row.term for row in await connection.execute(statement)}
 
 
 async def agree_on_partitions(uow: UnitOfWork, number: int) -> bool:
-    """Whether `number` is the number of partitions, until this transaction ends.
+    """Return whether all workers use `number` partitions; this holds until the transaction ends.
 
-    It is not while others work with another number: an account would be in one partition for them and in another one
-    for us. Every worker calls this before it acquires partitions, so workers do so one after the other.
+    False while others work with another number: an account would be in one partition for them and in another one for
+    us. Every worker calls this before it acquires partitions, and the row lock makes them do so one after the other.
     """
     row = {"name": _PARTITION_COUNTER, "value": number}
     await uow.connection.execute(insert(uow.connection, counters).values(row).on_conflict_do_nothing())
@@ -85,8 +86,8 @@ async def agree_on_partitions(uow: UnitOfWork, number: int) -> bool:
 
 
 async def delete_leases(uow: UnitOfWork, names: Collection[str], prefixes: Collection[str]) -> None:
-    """Delete the leases of `names`, and those with these prefixes that expired long ago: their owners never return, and
-    nobody asks for their terms."""
+    """Delete the leases of `names`, and the long expired leases with these prefixes: their owners never return, and
+    nobody needs their terms."""
     old = [
         leases.c.name.startswith(prefix) & (leases.c.expires_at <= uow.now - _EXPIRED_LEASES_KEPT)
         for prefix in prefixes
@@ -127,20 +128,20 @@ async def release_all(store: Store, owner: str, held_leases: Mapping[str, int]) 
 
 
 async def is_held(uow: UnitOfWork, name: str, term: int) -> bool:
-    """Whether `term` is still the current one, and will be until this transaction ends."""
+    """Return whether `term` is current; it stays so until this transaction ends."""
     return not await list_lost(uow, {name: term})
 
 
 async def list_lost(uow: UnitOfWork, held_leases: Mapping[str, int]) -> list[str]:
-    """The leases that are no longer ours. The others stay ours until this transaction ends."""
+    """Return the leases that are no longer ours. The others stay ours until this transaction ends."""
     current = await _lock(uow, held_leases)
     return sorted(name for name, term in held_leases.items() if current.get(name) != term)
 
 
 async def _lock(uow: UnitOfWork, names: Collection[str]) -> dict[str, int]:
-    """The terms of leases that somebody holds, locked in one order so that nobody deadlocks.
+    """Lock the held leases of `names`, in sorted order to avoid deadlocks, and return their terms.
 
-    PostgreSQL keeps others from acquiring them until the transaction ends. SQLite has one writer, and this is it.
+    In PostgreSQL nobody else can acquire them until the transaction ends. SQLite has only one writer anyway.
     """
     if not names:
         return {}

@@ -1,7 +1,7 @@
-"""Links between entities and records of an org, with the snapshot of the last agreed field values.
+"""Links between entities and records of an org, with a snapshot of the field values that both sides agreed on.
 
-Links belong to an org, because the same database may have worked with a sandbox before. Their entities are finer than
-those of the outbox: a line's key is `<order>-<line>`, a price's `<sku>|<currency>`.
+Links are stored by org, because the same database may have worked with a sandbox before. Besides the entities of the
+outbox, lines and prices have links: the key of a line is `<order>-<line>`, of a price `<sku>|<currency>`.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapsho
 
 
 async def get(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> dict[str, Link]:
-    """The links of `keys`, by key; keys without one are left out."""
+    """Return the links of `keys`, by key; keys without a link are left out."""
     statement = select(*_COLUMNS).where(links.c.org_id == org_id, links.c.entity == entity)
     return {row[0]: _build_link(entity, row) for row in await select_in(connection, statement, links.c.key, keys)}
 
 
 async def find(connection: AsyncConnection, org_id: str, salesforce_ids: Iterable[str]) -> dict[str, Link]:
-    """The links to records of the org, by their 18-character ID."""
+    """Return the links to records of the org, by their 18-character ID."""
     statement = select(links.c.entity, *_COLUMNS).where(links.c.org_id == org_id)
     rows = await select_in(connection, statement, links.c.salesforce_id, salesforce_ids)
     return {row.salesforce_id: _build_link(row.entity, row[1:]) for row in rows}
 
 
 async def list_missing(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> set[str]:
-    """The keys that have no link."""
+    """Return the keys that have no link."""
     wanted_keys = set(keys)
     statement = select(links.c.key).where(links.c.org_id == org_id, links.c.entity == entity)
     return wanted_keys - {row.key for row in await select_in(connection, statement, links.c.key, sorted(wanted_keys))}
@@ -44,8 +44,8 @@ async def list_missing(connection: AsyncConnection, org_id: str, entity: str, ke
 async def children(
     connection: AsyncConnection, org_id: str, entity: str, parents: Iterable[str]
 ) -> dict[str, dict[str, Link]]:
-    """The links of the lines of each order, or of the prices of each product, by key, including lines that no longer
-    exist here. A parent without any has no entry."""
+    """Return the links of the parts (lines, prices) of each parent, by key. Parts that no longer exist here are
+    included. A parent without links has no entry."""
     statement = select(links.c.parent, *_COLUMNS).where(links.c.org_id == org_id, links.c.entity == entity)
     links_by_parent: dict[str, dict[str, Link]] = {}
     for row in await select_in(connection, statement, links.c.parent, parents):
@@ -92,7 +92,7 @@ async def drop_children(uow: UnitOfWork, org_id: str, entity: str, parents: Iter
 
 
 async def count(connection: AsyncConnection, org_id: str) -> dict[str, int]:
-    """The number of links by entity, including zeros."""
+    """Return the number of links by entity, including zeros."""
     statement = select(links.c.entity, func.count()).where(links.c.org_id == org_id).group_by(links.c.entity)
     counts: dict[str, int] = dict((await connection.execute(statement)).all())
     return {entity: counts.get(entity, 0) for entity in ENTITIES}

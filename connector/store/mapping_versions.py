@@ -1,7 +1,7 @@
 """The active mapping version, and the state of each source of mapping files.
 
-Every activation is a row: the one with the highest number is active, whoever activated it. A source is a folder of
-mapping files on one machine. Comparing its files with what it had when last seen shows whether somebody edited them.
+Every activation is a row; the one with the highest number is active. A source is a folder of mapping files on one
+machine. Its digest is stored, so that a comparison with its files shows whether they were edited since.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from connector.store.tables import mapping_sources, mapping_versions
 from connector.store.unit_of_work import UnitOfWork
 
 SOURCES_KEPT = timedelta(days=90)
-"""How long a source is remembered that is no longer seen: every container is one."""
+"""How long a source that is no longer seen is kept. Every container is a new source."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Activation:
-    """`source` is where its files were."""
+    """One activation; `source` is the folder of its files."""
 
     number: int
     digest: str
@@ -32,7 +32,7 @@ class Activation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceProblem:
-    """Why a source does not use its own files, when it last reported it."""
+    """The reason why a source cannot use its own files, as last reported."""
 
     source: str
     problem: str
@@ -40,26 +40,26 @@ class SourceProblem:
 
 
 async def get_active(connection: AsyncConnection) -> Activation | None:
-    """The active version; None before the first push."""
+    """Return the active version; None before the first push."""
     statement = select(mapping_versions).order_by(mapping_versions.c.number.desc()).limit(1)
     row = (await connection.execute(statement)).first()
     return None if row is None else Activation(**row._mapping)
 
 
 async def is_active(connection: AsyncConnection, number: int) -> bool:
-    """Whether no later version was activated."""
+    """Return whether no later version was activated."""
     latest: int | None = (await connection.execute(select(func.max(mapping_versions.c.number)))).scalar()
     return latest == number
 
 
 async def was_active(connection: AsyncConnection, digest: str) -> bool:
-    """Whether files with this digest were ever in use."""
+    """Return whether files with this digest were ever active."""
     statement = select(mapping_versions.c.number).where(mapping_versions.c.digest == digest).limit(1)
     return (await connection.execute(statement)).first() is not None
 
 
 async def get_source_digest(connection: AsyncConnection, source: str) -> str | None:
-    """The digest of the source when it was last seen; None if it never was."""
+    """Return the digest of the source when it was last seen; None if it is unknown."""
     statement = select(mapping_sources.c.digest).where(mapping_sources.c.source == source)
     return (await connection.execute(statement)).scalar()
 
@@ -89,7 +89,7 @@ async def record_problem(uow: UnitOfWork, source: str, problem: str | None, *, d
 
 
 async def list_problems(connection: AsyncConnection, since: datetime) -> list[SourceProblem]:
-    """Problems that were reported since then and still exist."""
+    """Return the problems that were reported at `since` or later and still exist."""
     statement = (
         select(mapping_sources.c.source, mapping_sources.c.problem, mapping_sources.c.seen_at)
         .where(mapping_sources.c.problem.is_not(None), mapping_sources.c.seen_at >= since)

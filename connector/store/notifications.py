@@ -1,8 +1,9 @@
-"""The outbox of what customers are sent: captured with the event that gives rise to it, claimed in batches, settled.
+"""The outbox of notifications: captured together with their event, claimed in batches, sent, and settled.
 
-A claim has a number that rises. Whoever was frozen until its claim ran out, and was taken over from, finds that number
-gone when it settles. Claims wait for each other, so that no two see the same message as free, and the messages of one
-order go out in the order of their events: a later one waits for an earlier one that is postponed or being sent.
+Every claim has a number that rises. A sender that was paused until its claim expired, so that another sender claimed
+the messages, finds another number when it settles, and its result is ignored. Claims are made one after the other, so
+no two claims hold the same message. The messages of one order are sent in the sequence of their events: a later one
+waits while an earlier one is postponed or being sent.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _DUE = messages.c.state == MessageState.DUE.value
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """Messages, the first first, that nobody else sends before `until`."""
+    """Messages, oldest first, that nobody else sends before `until`."""
 
     number: int
     until: datetime
@@ -38,7 +39,7 @@ class Claim:
 
 
 async def capture(uow: UnitOfWork, items: Sequence[NotificationRequest]) -> None:
-    """Owe these messages. One that is there already, sent or not, is not owed again."""
+    """Add these notifications to the outbox. One that was captured before is not added again."""
     rows: list[Row] = [
         {
             "key": secrets.token_hex(16),
@@ -58,15 +59,15 @@ async def capture(uow: UnitOfWork, items: Sequence[NotificationRequest]) -> None
         )
 
 
-async def some_due(connection: AsyncConnection, now: datetime) -> bool:
-    """Whether there is anything that could be claimed now; it costs nothing to ask."""
-    statement = select(messages.c.id).where(_DUE, messages.c.due_at <= now, _free(now)).limit(1)
+async def has_due(connection: AsyncConnection, now: datetime) -> bool:
+    """Return whether a message could be claimed now. This is a cheap query without locks."""
+    statement = select(messages.c.id).where(_DUE, messages.c.due_at <= now, _is_unclaimed(now)).limit(1)
     return (await connection.execute(statement)).first() is not None
 
 
 async def expire(uow: UnitOfWork, age: timedelta) -> int:
-    """End what nobody could send within `age`; how many."""
-    old = update(messages).where(_DUE, messages.c.since <= uow.now - age, _free(uow.now))
+    """Expire the messages that could not be sent within `age`, and return their number."""
+    old = update(messages).where(_DUE, messages.c.since <= uow.now - age, _is_unclaimed(uow.now))
     hours = age.total_seconds() / 3600
     why = func.coalesce(messages.c.error, "")
     ended = old.values(
@@ -77,9 +78,9 @@ async def expire(uow: UnitOfWork, age: timedelta) -> int:
 
 
 async def claim(uow: UnitOfWork, *, limit: int, seconds: float) -> Claim:
-    """Take up to `limit` messages whose time has come, for `seconds`."""
+    """Claim up to `limit` due messages for `seconds`."""
     raised = insert(uow.connection, counters).values(name=CLAIMS, value=1)
-    # The row stays locked until the commit: the next claim sees what this one took.
+    # The row stays locked until the commit, so the next claim sees the messages of this one as claimed.
     number = (
         await uow.connection.execute(
             raised.on_conflict_do_update(index_elements=["name"], set_={"value": counters.c.value + 1}).returning(
@@ -91,25 +92,25 @@ async def claim(uow: UnitOfWork, *, limit: int, seconds: float) -> Claim:
     overtaken = exists().where(
         earlier.c.order_number == messages.c.order_number,
         earlier.c.id < messages.c.id,
-        # Wrapped, so that SQLite looks among the messages of the order; for the bare column, among all that are due.
+        # Wrapped, so that SQLite uses the index on the order; for the bare column it would use the index on the state.
         func.coalesce(earlier.c.state, earlier.c.state) == MessageState.DUE.value,
         earlier.c.kind != MessageKind.ESCALATION.value,
         or_(earlier.c.due_at > messages.c.due_at, earlier.c.claimed_until > uow.now),
     )
     chosen = (
         select(messages.c.id)
-        .where(_DUE, messages.c.due_at <= uow.now, _free(uow.now))
+        .where(_DUE, messages.c.due_at <= uow.now, _is_unclaimed(uow.now))
         .where(or_(messages.c.kind == MessageKind.ESCALATION.value, ~overtaken))
         .order_by(messages.c.due_at, messages.c.id)
         .limit(limit)
     )
     ids = list((await uow.connection.execute(chosen)).scalars())
     until = uow.now + timedelta(seconds=seconds)
-    # PostgreSQL may have waited for somebody who discarded or postponed one of them: what is theirs is looked at again.
-    still = and_(messages.c.id.in_(ids), _DUE, messages.c.due_at <= uow.now, _free(uow.now))
-    taken = update(messages).where(still).values(claim=number, claimed_until=until).returning(messages)
-    found = sorted((_message(row) for row in await uow.connection.execute(taken)), key=lambda item: item.id)
-    return Claim(number=number, until=until, messages=found)
+    # PostgreSQL may have waited for a transaction that discarded or postponed one: the state is checked again.
+    still = and_(messages.c.id.in_(ids), _DUE, messages.c.due_at <= uow.now, _is_unclaimed(uow.now))
+    claiming = update(messages).where(still).values(claim=number, claimed_until=until).returning(messages)
+    claimed = sorted((_message(row) for row in await uow.connection.execute(claiming)), key=lambda item: item.id)
+    return Claim(number=number, until=until, messages=claimed)
 
 
 async def settle(
@@ -121,39 +122,40 @@ async def settle(
     error: str | None = None,
     due_at: datetime | None = None,
 ) -> bool:
-    """What became of an attempt; False if the claim is over. `due_at`: when it is tried again, for what stays due."""
+    """Record the result of an attempt; False if the claim is no longer ours. `due_at` is the time of the next attempt,
+    for a message that stays due."""
     values: dict[str, Any] = {"state": state.value, "error": error, "attempts": messages.c.attempts + 1}
     if state is MessageState.SENT:
         values["sent_at"] = uow.now
     if due_at is not None:
         values["due_at"] = due_at
-    return await _settled(uow, number, [message], values)
+    return await _end_claim(uow, number, [message], values)
 
 
-async def give_back(uow: UnitOfWork, number: int, items: Sequence[Notification]) -> None:
-    """Messages of a claim that were not attempted; anybody may send them at once."""
-    await _settled(uow, number, items, {})
+async def release(uow: UnitOfWork, number: int, items: Sequence[Notification]) -> None:
+    """Release messages of a claim that were not attempted; any sender may claim them at once."""
+    await _end_claim(uow, number, items, {})
 
 
-async def _settled(uow: UnitOfWork, number: int, items: Sequence[Notification], values: dict[str, Any]) -> bool:
+async def _end_claim(uow: UnitOfWork, number: int, items: Sequence[Notification], values: dict[str, Any]) -> bool:
     mine = and_(messages.c.id.in_([item.id for item in items]), messages.c.claim == number, _DUE)
     done = await uow.connection.execute(update(messages).where(mine).values(**values, claim=None, claimed_until=None))
     return done.rowcount == len(items)
 
 
 async def retry(uow: UnitOfWork, ids: Sequence[int], *, by: str) -> list[Notification]:
-    """Make messages due again that were given up; which ones those were."""
-    again = {"state": MessageState.DUE.value, "attempts": 0, "since": uow.now, "due_at": uow.now, "error": None}
-    return await _changed(uow, ids, UNSENT, again, "message retried", by)
+    """Make unsent messages due again, and return those that were changed."""
+    reset = {"state": MessageState.DUE.value, "attempts": 0, "since": uow.now, "due_at": uow.now, "error": None}
+    return await _change(uow, ids, UNSENT, reset, "message retried", by)
 
 
 async def discard(uow: UnitOfWork, ids: Sequence[int], *, by: str) -> list[Notification]:
-    """Give up messages that are due or were not sent; which ones those were."""
+    """Discard messages that are due or were not sent, and return those that were changed."""
     among = (UNSENT | {MessageState.DUE}) - {MessageState.DISCARDED}
-    return await _changed(uow, ids, among, {"state": MessageState.DISCARDED.value}, "message discarded", by)
+    return await _change(uow, ids, among, {"state": MessageState.DISCARDED.value}, "message discarded", by)
 
 
-async def _changed(
+async def _change(
     uow: UnitOfWork,
     ids: Sequence[int],
     among: frozenset[MessageState],
@@ -161,20 +163,20 @@ async def _changed(
     action: str,
     by: str,
 ) -> list[Notification]:
-    """What is being sent just now is left alone."""
-    mine = (messages.c.id.in_(list(ids)), messages.c.state.in_(sorted(among)), _free(uow.now))
+    """Set `values` on the messages in one of the states `among`, except those that are being sent now."""
+    mine = (messages.c.id.in_(list(ids)), messages.c.state.in_(sorted(among)), _is_unclaimed(uow.now))
     locked = select(messages).where(*mine).order_by(messages.c.id).with_for_update()
-    found = [_message(row) for row in await uow.connection.execute(locked)]
-    chosen = messages.c.id.in_([item.id for item in found])
+    changed = [_message(row) for row in await uow.connection.execute(locked)]
+    chosen = messages.c.id.in_([item.id for item in changed])
     await uow.connection.execute(update(messages).where(chosen).values(**values, claim=None, claimed_until=None))
     entries = [
         journal.JournalEntry(
             entity=EntityKind.ORDER.value, key=item.order, action=action, detail={"message": item.title, "by": by}
         )
-        for item in found
+        for item in changed
     ]
     await journal.write(uow, entries)
-    return found
+    return changed
 
 
 async def find(connection: AsyncConnection, ids: Sequence[int]) -> list[Notification]:
@@ -190,7 +192,7 @@ async def list_page(
     after: int = 0,
     limit: int = 1000,
 ) -> list[Notification]:
-    """The first first, from the one behind `after` on."""
+    """Return up to `limit` messages with an ID above `after`, oldest first."""
     statement = select(messages).where(messages.c.id > after).order_by(messages.c.id).limit(limit)
     if order is not None:
         statement = statement.where(messages.c.order_number == order)
@@ -200,7 +202,7 @@ async def list_page(
 
 
 async def list_captured_since(connection: AsyncConnection, since: datetime) -> list[Notification]:
-    """Messages that were captured at `since` or later, whatever became of them."""
+    """Return the messages that were captured at `since` or later, in any state."""
     rows = await connection.execute(select(messages).where(messages.c.captured_at >= since))
     return [_message(row) for row in rows]
 
@@ -210,8 +212,8 @@ async def counts(connection: AsyncConnection) -> dict[MessageState, int]:
     return dict.fromkeys(MessageState, 0) | {MessageState(state): count for state, count in rows}
 
 
-def _free(now: datetime) -> Any:
-    """Whether nobody is sending it just now."""
+def _is_unclaimed(now: datetime) -> Any:
+    """The condition that nobody is sending the message now."""
     return or_(messages.c.claimed_until.is_(None), messages.c.claimed_until <= now)
 
 

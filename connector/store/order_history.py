@@ -1,4 +1,4 @@
-"""The history of an order: what happened to it, in the order in which it happened, never changed afterwards."""
+"""The history of an order: its events in sequence. Events are only added, never changed."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _QUANTITIES = ("allocated", "picked", "shipped", "delivered", "returned", "credi
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """A caller's own name for a command, and the digest of what was asked by it; None where that was before an upgrade
-    that renamed what it named."""
+    """The idempotency key of a command, and the digest of the command. The digest is None if an upgrade has renamed
+    words of the command since."""
 
     key: str
     digest: str | None
@@ -44,8 +44,8 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventEntry:
-    """One event with the stage it found and the stage it left (None: there was nothing before it). `request` is set on
-    the first event of a command that its caller has named."""
+    """One event with the stages before and after it; `before` is None for the first event. `request` is set on the
+    first event of a command with an idempotency key."""
 
     event: Event
     before: Stage | None
@@ -55,28 +55,28 @@ class EventEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredEvent(EventEntry):
-    """An event as it stands in the history; `sequence` counts from 1. The first holds the progress it began with."""
+    """An event as it is stored; `sequence` counts from 1. `initial_state` is set on the first event only."""
 
     sequence: int
     at: datetime
     actor: str
-    begun: OrderState | None
+    initial_state: OrderState | None
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The event as plain values, without what it leaves out."""
-        return {"event": self.event.action.happened.value, **_detail(self.event)}
+        """The event as plain values, without empty fields."""
+        return {"event": self.event.action.happened.value, **_write_event(self.event)}
 
 
 async def read(connection: AsyncConnection, number: str) -> list[StoredEvent]:
-    """Everything that happened to one order, the first first; empty for one that was only imported."""
+    """Return the events of an order, oldest first; empty for an order that was only imported."""
     statement = (
         select(order_events, orders.c.currency, orders.c.placed_at)
         .join(orders, orders.c.number == order_events.c.order_number)
         .where(order_events.c.order_number == number)
         .order_by(order_events.c.sequence)
     )
-    return [_recorded(row) for row in await connection.execute(statement)]
+    return [_stored_event(row) for row in await connection.execute(statement)]
 
 
 async def has_event(connection: AsyncConnection, number: str, kind: EventKind) -> bool:
@@ -86,31 +86,34 @@ async def has_event(connection: AsyncConnection, number: str, kind: EventKind) -
     return (await connection.execute(statement)).first() is not None
 
 
-async def requests(connection: AsyncConnection, asked: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Request]:
-    """What was done before of what is asked (the keys of requests by order), by order and key."""
+async def load_requests(
+    connection: AsyncConnection, keys_by_order: Mapping[str, Sequence[str]]
+) -> dict[tuple[str, str], Request]:
+    """Return the requests that were carried out before, by (order, key). `keys_by_order` are the keys to look for."""
     row = order_events.c
     statement = select(row.order_number, row.request, row.request_digest)
-    found: dict[tuple[str, str], Request] = {}
-    for number, keys in asked.items():
+    requests_by_key: dict[tuple[str, str], Request] = {}
+    for number, keys in keys_by_order.items():
         mine = statement.where(row.order_number == number)
         for order, key, digest in await select_in(connection, mine, row.request, keys):
-            found[order, key] = Request(key=key, digest=digest)
-    return found
+            requests_by_key[order, key] = Request(key=key, digest=digest)
+    return requests_by_key
 
 
 def digest_of(order: str, key: str, event: Event) -> str:
-    """The same for events that say the same, however their numbers were written, of one order under one key alone: what
-    is kept of personal details cannot be compared with other orders."""
-    given = event.details if isinstance(event, ChangeOrder) else {}
-    details = {name: _value(value) for name, value in given.items()}
-    said = {"action": event.action.value, **_detail(event), "details": details}
-    content = orjson.dumps([order, said], option=orjson.OPT_SORT_KEYS)
+    """Return the digest of an event. It is equal for equal events, however their numbers are written. It depends on the
+    order and the key, so personal data cannot be compared between orders."""
+    header_edits = event.details if isinstance(event, ChangeOrder) else {}
+    details = {name: _plain_value(value) for name, value in header_edits.items()}
+    payload = {"action": event.action.value, **_write_event(event), "details": details}
+    content = orjson.dumps([order, payload], option=orjson.OPT_SORT_KEYS)
     return hmac.new(key.encode("utf-8", "surrogatepass"), content, sha256).hexdigest()
 
 
-def length(known: int, entries: Sequence[EventEntry]) -> int:
-    """How long a history of `known` events is with these; an empty one begins with an event of its own."""
-    return known + len(entries) + (known == 0)
+def length(stored_length: int, entries: Sequence[EventEntry]) -> int:
+    """Return the length of a history of `stored_length` events after adding `entries`; an empty history gets a first
+    event of its own."""
+    return stored_length + len(entries) + (stored_length == 0)
 
 
 async def count_by_event(connection: AsyncConnection) -> dict[EventKind, int]:
@@ -120,19 +123,20 @@ async def count_by_event(connection: AsyncConnection) -> dict[EventKind, int]:
 
 
 async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence[EventEntry]]], *, actor: str) -> None:
-    """Add entries to histories: (progress before them, length of the history so far, entries) of each order.
+    """Add entries to histories. `items` holds for each order: state before the entries, length of the stored history,
+    entries.
 
-    A history that is empty begins with the progress before the first entry.
+    An empty history begins with an event that holds the state before the first entry.
     """
     rows: list[Row] = []
-    for begun, known, entries in items:
-        if known == 0:
-            entries = (EventEntry(event=Begin(), before=None, after=begun.stage), *entries)
-        for sequence, entry in enumerate(entries, start=known + 1):
-            detail = _detail(entry.event) if sequence > 1 else _dump(begun)
+    for state, stored_length, entries in items:
+        if stored_length == 0:
+            entries = (EventEntry(event=Begin(), before=None, after=state.stage), *entries)
+        for sequence, entry in enumerate(entries, start=stored_length + 1):
+            detail = _write_event(entry.event) if sequence > 1 else _write_state(state)
             rows.append(
                 {
-                    "order_number": begun.number,
+                    "order_number": state.number,
                     "sequence": sequence,
                     "at": uow.now,
                     "actor": actor,
@@ -148,41 +152,41 @@ async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence
         await uow.connection.execute(insert(order_events), rows)
 
 
-def _detail(event: Event) -> dict[str, Any]:
-    """What an event says, without what it leaves out."""
+def _write_event(event: Event) -> dict[str, Any]:
+    """Return the fields of an event as plain values, without empty ones; of personal fields only the names."""
     details = event.details if isinstance(event, ChangeOrder) else {}
     given = {name: getattr(event, name) for name in _NAMES[event.action]}
-    said = {
+    values = {
         name: _WRITE[name](value) if name in _WRITE else value for name, value in given.items() if value is not None
     }
     if details:
-        said["details"] = {name: _value(value) for name, value in details.items() if name not in PERSONAL}
-        said["personal"] = sorted(details.keys() & PERSONAL)
-    return {name: value for name, value in said.items() if value is not None and value not in ({}, [])}
+        values["details"] = {name: _plain_value(value) for name, value in details.items() if name not in PERSONAL}
+        values["personal"] = sorted(details.keys() & PERSONAL)
+    return {name: value for name, value in values.items() if value is not None and value not in ({}, [])}
 
 
-def _value(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
     if isinstance(value, Decimal):
         return plain(value)
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _details(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Of personal details the names are known alone."""
-    details = {name: HEADER_FIELDS[name].read(value) for name, value in said.get("details", {}).items()}
-    return details | dict.fromkeys(said.get("personal", ()))
+def _read_details(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the header fields of a stored change. Personal fields are None: only their names are stored."""
+    details = {name: HEADER_FIELDS[name].read(value) for name, value in detail.get("details", {}).items()}
+    return details | dict.fromkeys(detail.get("personal", ()))
 
 
-def _plain(quantities: Mapping[int, Decimal]) -> dict[str, str]:
+def _write_quantities(quantities: Mapping[int, Decimal]) -> dict[str, str]:
     return {str(number): plain(quantity) for number, quantity in quantities.items()}
 
 
-def _line_edit(edit: LineEdit) -> dict[str, str]:
-    said = {"sku": edit.sku, "quantity": plain(edit.quantity), "discount": plain(edit.discount)}
-    return said | ({} if edit.unit_price is None else {"unit_price": plain(edit.unit_price)})
+def _write_line_edit(edit: LineEdit) -> dict[str, str]:
+    values = {"sku": edit.sku, "quantity": plain(edit.quantity), "discount": plain(edit.discount)}
+    return values | ({} if edit.unit_price is None else {"unit_price": plain(edit.unit_price)})
 
 
-def _dump(state: OrderState) -> dict[str, Any]:
+def _write_state(state: OrderState) -> dict[str, Any]:
     return {
         "stage": state.stage,
         "lines": {
@@ -203,44 +207,44 @@ def _dump(state: OrderState) -> dict[str, Any]:
     }
 
 
-def _recorded(row: Any) -> StoredEvent:
+def _stored_event(row: Any) -> StoredEvent:
     detail = orjson.loads(row.detail)
     first = row.event == EventKind.BEGUN
     return StoredEvent(
-        event=Begin() if first else event_of(EventKind(row.event).action, detail),
+        event=Begin() if first else read_event(EventKind(row.event).action, detail),
         before=Stage(row.stage_before) if row.stage_before else None,
         after=Stage(row.stage_after),
         sequence=row.sequence,
         at=row.at,
         actor=row.actor,
-        begun=_load(row, detail) if first else None,
+        initial_state=_read_state(row, detail) if first else None,
         request=Request(key=row.request, digest=row.request_digest) if row.request else None,
     )
 
 
-def event_of(action: Action, detail: Mapping[str, Any]) -> Event:
+def read_event(action: Action, detail: Mapping[str, Any]) -> Event:
     """Build the event of a stored row from its action and detail; any event but the first.
 
-    Earlier versions let an action carry any field, and no rule looked at it: such a field is left out.
+    Earlier versions stored fields that an action does not have; such a field is ignored.
     """
     has = ACTION_FIELDS[action].names
     values = {name: _READ[name](value) if name in _READ else value for name, value in detail.items() if name in has}
     if action is Action.CHANGE:
-        values["details"] = _details(detail)
+        values["details"] = _read_details(detail)
     if action is Action.SHIP and values.get("lines"):
-        values.pop("shipment", None)  # the lines counted, and made another parcel
+        values.pop("shipment", None)  # earlier versions stored both; the lines made a new parcel
     return make_event(action, **values)
 
 
-def _line_edit_of(said: Mapping[str, str]) -> LineEdit:
-    return LineEdit(sku=said["sku"], **{name: Decimal(value) for name, value in said.items() if name != "sku"})
+def _read_line_edit(values: Mapping[str, str]) -> LineEdit:
+    return LineEdit(sku=values["sku"], **{name: Decimal(value) for name, value in values.items() if name != "sku"})
 
 
-def _quantities(said: Mapping[str, str]) -> dict[int, Decimal]:
-    return {int(number): Decimal(quantity) for number, quantity in said.items()}
+def _read_quantities(texts: Mapping[str, str]) -> dict[int, Decimal]:
+    return {int(number): Decimal(quantity) for number, quantity in texts.items()}
 
 
-def _load(row: Any, detail: Mapping[str, Any]) -> OrderState:
+def _read_state(row: Any, detail: Mapping[str, Any]) -> OrderState:
     return OrderState(
         header=OrderHeader(
             number=row.order_number,
@@ -260,7 +264,7 @@ def _load(row: Any, detail: Mapping[str, Any]) -> OrderState:
         },
         holds=frozenset(Hold(reason) for reason in detail["holds"]),
         declined=detail["declined"],
-        shipments={said["number"]: _shipment(said) for said in detail.get("shipments", ())},
+        shipments={item["number"]: _read_shipment(item) for item in detail.get("shipments", ())},
         invoiced=Decimal(detail["invoiced"]),
         authorized=Decimal(detail["authorized"]),
         captured=Decimal(detail["captured"]),
@@ -268,32 +272,32 @@ def _load(row: Any, detail: Mapping[str, Any]) -> OrderState:
     )
 
 
-def _shipment(said: Mapping[str, Any]) -> Shipment:
+def _read_shipment(values: Mapping[str, Any]) -> Shipment:
     return Shipment(
-        number=said["number"],
-        lines=_quantities(said["lines"]),
-        status=ShipmentStatus(said["status"]),
-        warehouse=said.get("warehouse"),
-        carrier=said.get("carrier"),
-        tracking_number=said.get("tracking_number"),
-        **{name: date.fromisoformat(said[name]) for name in ("shipped_on", "delivered_on") if name in said},
+        number=values["number"],
+        lines=_read_quantities(values["lines"]),
+        status=ShipmentStatus(values["status"]),
+        warehouse=values.get("warehouse"),
+        carrier=values.get("carrier"),
+        tracking_number=values.get("tracking_number"),
+        **{name: date.fromisoformat(values[name]) for name in ("shipped_on", "delivered_on") if name in values},
     )
 
 
 _WRITERS: Mapping[object, Callable[[Any], Any]] = {
-    Quantities: _plain,
-    LineEdits: lambda edits: {str(number): _line_edit(edit) for number, edit in edits.items()},
+    Quantities: _write_quantities,
+    LineEdits: lambda edits: {str(number): _write_line_edit(edit) for number, edit in edits.items()},
     Decimal: plain,
     date: date.isoformat,
 }
-"""How a history writes a field of an event, by its type; others stand in it as they are."""
+"""How a field of an event is written, by its type; other fields are written as they are."""
 _READERS: Mapping[object, Callable[[Any], Any]] = {
-    Quantities: _quantities,
-    LineEdits: lambda edits: {int(number): _line_edit_of(edit) for number, edit in edits.items()},
+    Quantities: _read_quantities,
+    LineEdits: lambda edits: {int(number): _read_line_edit(edit) for number, edit in edits.items()},
     Decimal: Decimal,
     date: date.fromisoformat,
 }
-"""How it is read back; an enum by its value."""
+"""How a field is read, by its type; an enum is read from its value."""
 _WRITE = {name: _WRITERS[kind] for name, kind in FIELD_TYPES.items() if kind in _WRITERS}
 _READ: Mapping[str, Callable[[Any], Any]] = {
     name: kind if isinstance(kind, EnumType) else _READERS[kind]
@@ -304,4 +308,4 @@ _NAMES: Mapping[Action, tuple[str, ...]] = {
     action: tuple(name for name in EVENT_FIELDS if name in has.names and name != "details")
     for action, has in ACTION_FIELDS.items()
 }
-"""What an event of each action writes, its details apart."""
+"""The fields that are stored for each action; `details` are stored separately."""

@@ -1,7 +1,7 @@
-"""Orders with their progress, read for change and written back together with the history.
+"""Loads orders for a change, and writes their new state together with the history.
 
-An order's version is checked where the caller names one; rows are locked in key order, so that two commands on the same
-orders wait for each other.
+Rows are locked in key order, so that two commands on the same orders wait for each other instead of deadlocking. The
+caller checks the version of an order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _OF_ORDER = ("priority", "tracking_key")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderChange:
-    """An order that entries have led from `before` to `progress`; `stored` is the header that its row has."""
+    """An order whose state `entries` have changed from `before` to `after`. `stored` is the header in the database;
+    `history_length` is the number of stored events."""
 
     order: Order
     stored: OrderHeader
@@ -43,24 +44,24 @@ class OrderChange:
 
 
 async def load(uow: UnitOfWork, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:
-    """The orders of `numbers`, locked until the end of the transaction, with the length of their history."""
-    # Locked by a statement of its own: after a wait, one that joins would see the new order beside an old customer.
+    """Lock the orders of `numbers` until the transaction ends, and return each with the length of its history."""
+    # Locked by a separate statement: after a wait, a join would return the new order with the old customer.
     locking = select(orders.c.number).order_by(orders.c.number).with_for_update()
     await select_in(uow.connection, locking, orders.c.number, sorted(numbers))
-    loaded = await order_store.load_with_events(uow.connection, numbers)
+    loaded = await order_store.load_with_history_length(uow.connection, numbers)
     return {order.number: (order, events) for order, events in loaded}
 
 
-async def save(uow: UnitOfWork, moved: Sequence[OrderChange], *, actor: str) -> None:
-    """Write what has changed of these orders, and add to their histories. Their changes are captured."""
-    if not moved:
+async def save(uow: UnitOfWork, changes: Sequence[OrderChange], *, actor: str) -> None:
+    """Write the changes of these orders, add the entries to their histories, and capture the orders for the org."""
+    if not changes:
         return
-    await order_history.write(uow, [(item.before, item.history_length, item.entries) for item in moved], actor=actor)
-    await _save_orders(uow, moved)
-    await _save_lines(uow, moved)
-    await _save_holds(uow, moved, actor)
-    await shipments.save(uow, [(item.before, item.after, item.history_length == 0) for item in moved])
-    for item in moved:
+    await order_history.write(uow, [(item.before, item.history_length, item.entries) for item in changes], actor=actor)
+    await _save_orders(uow, changes)
+    await _save_lines(uow, changes)
+    await _save_holds(uow, changes, actor)
+    await shipments.save(uow, [(item.before, item.after, item.history_length == 0) for item in changes])
+    for item in changes:
         for number, back in item.after.returns.items():
             if item.before.returns.get(number) != back:
                 key = return_key(item.order.number, number)
@@ -68,22 +69,22 @@ async def save(uow: UnitOfWork, moved: Sequence[OrderChange], *, actor: str) -> 
         uow.changed(EntityKind.ORDER, item.order.number, partition_hash(item.order.customer.number), item.lane)
 
 
-async def _save_orders(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
-    """Of the header, the columns that differ from what is stored for any of these orders."""
-    headers = [(item.stored, item.after.header) for item in moved if item.stored is not item.after.header]
+async def _save_orders(uow: UnitOfWork, changes: Sequence[OrderChange]) -> None:
+    """Update the orders; of the header only the columns that changed in at least one of them."""
+    headers = [(item.stored, item.after.header) for item in changes if item.stored is not item.after.header]
     changed = [
         name
         for name in HEADER_FIELDS
         if any(getattr(stored, name) != getattr(header, name) for stored, header in headers)
     ]
-    # A parameter named as the column would be taken for a value to set.
+    # A parameter with the name of a column would be taken for a value to set.
     names = ("stage", "events", *_OF_ORDER, *MONEY, *changed)
     statement = (
         update(orders)
         .where(orders.c.number == bindparam("the_number"))
         .values(**{name: bindparam(f"new_{name}") for name in names}, version=orders.c.version + 1, updated_at=uow.now)
     )
-    await uow.connection.execute(statement, [_order_row(item, changed) for item in moved])
+    await uow.connection.execute(statement, [_order_row(item, changed) for item in changes])
 
 
 def _order_row(item: OrderChange, header_fields: Sequence[str]) -> Row:
@@ -98,12 +99,12 @@ def _order_row(item: OrderChange, header_fields: Sequence[str]) -> Row:
     }
 
 
-async def _save_lines(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
+async def _save_lines(uow: UnitOfWork, changes: Sequence[OrderChange]) -> None:
     rows: list[Row] = []
-    for item in moved:
-        await _change_lines(uow, item)
+    for item in changes:
+        await _edit_lines(uow, item)
         for number, line in item.after.lines.items():
-            # Before its first command an order's quantities are implied by its stage, and not stored.
+            # Before the first command the quantities of an imported order follow from its stage and are not stored.
             if item.history_length == 0 or line != item.before.lines.get(number):
                 values = {f"new_{name}": getattr(line, name) for name in MOVING}
                 rows.append({"the_order": item.order.number, "the_line": number} | values)
@@ -116,35 +117,35 @@ async def _save_lines(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
         await uow.connection.execute(statement, rows)
 
 
-async def _change_lines(uow: UnitOfWork, item: OrderChange) -> None:
-    """Lines that came, went, or got other values."""
+async def _edit_lines(uow: UnitOfWork, item: OrderChange) -> None:
+    """Insert, delete or update the lines that the order's changes have edited."""
     edits: dict[int, LineEdit] = {}
     for entry in item.entries:
         if isinstance(entry.event, ChangeOrder):
             edits |= entry.event.line_edits
     for number, new in sorted(edits.items()):
         here = (order_lines.c.order_number == item.order.number) & (order_lines.c.number == number)
-        known = number in item.before.lines
+        is_stored = number in item.before.lines
         if number not in item.after.lines:
             await uow.connection.execute(delete(order_lines).where(here))
             continue
         values = {
             "sku": new.sku, "quantity": new.quantity, "unit_price": new.unit_price, "discount": new.discount
         }  # fmt: skip
-        if known:
+        if is_stored:
             await uow.connection.execute(update(order_lines).where(here).values(values))
         else:
             row = {"order_number": item.order.number, "number": number} | values
             await uow.connection.execute(insert(order_lines), [row])
 
 
-async def _save_holds(uow: UnitOfWork, moved: Sequence[OrderChange], actor: str) -> None:
-    placed: list[Row] = []
-    for item in moved:
+async def _save_holds(uow: UnitOfWork, changes: Sequence[OrderChange], actor: str) -> None:
+    new_rows: list[Row] = []
+    for item in changes:
         events = [entry.event for entry in item.entries if isinstance(entry.event, HoldEvent)]
         if item.after.holds == item.before.holds and not events:
             continue
-        said = {event.hold: event for event in events if isinstance(event, PlaceHold)}
+        place_events = {event.hold: event for event in events if isinstance(event, PlaceHold)}
         mine = holds.c.order_number == item.order.number
         for event in events:
             if isinstance(event, EscalateHold):
@@ -152,8 +153,8 @@ async def _save_holds(uow: UnitOfWork, moved: Sequence[OrderChange], actor: str)
                 await uow.connection.execute(update(holds).where(mine, this).values(escalated_at=uow.now))
         for reason in sorted(item.after.holds - item.before.holds):
             row = {"order_number": item.order.number, "reason": reason.value, "since": uow.now, "placed_by": actor}
-            placed.append(row | {"note": said[reason].note, "rules": said[reason].reference})
+            new_rows.append(row | {"note": place_events[reason].note, "rules": place_events[reason].reference})
         for reason in sorted(item.before.holds - item.after.holds):
             await uow.connection.execute(delete(holds).where(mine, holds.c.reason == reason.value))
-    if placed:
-        await uow.connection.execute(insert(holds), placed)
+    if new_rows:
+        await uow.connection.execute(insert(holds), new_rows)

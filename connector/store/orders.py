@@ -1,4 +1,4 @@
-"""Orders with their lines, in and out. A save writes and captures only those that differ from what is stored."""
+"""Saves and loads orders with their lines. A save writes and captures only orders that differ from what is stored."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from connector.store.unit_of_work import Lane, UnitOfWork
 HEADER_COLUMNS = tuple(orders.c[name] for name in HEADER_FIELDS)
 _header_values = attrgetter(*HEADER_FIELDS)
 MONEY = ("invoiced", "authorized", "captured", "refunded", "declined", "invoice_number")
-"""What has happened to the money, as the state and the table name it."""
+"""The payment fields, as the state and the table name them."""
 _LINE = tuple(order_lines.c[name] for name in ("order_number", "number", "sku", "quantity", "unit_price", "discount"))
 _OWN = (
     *HEADER_COLUMNS,
@@ -58,14 +58,21 @@ _LINES = select(*_LINE, *_MOVING).order_by(order_lines.c.order_number, order_lin
 
 
 async def save(
-    uow: UnitOfWork, items: Sequence[OrderInput], *, lane: Lane | None = None, kept: dict[str, list[str]] | None = None
+    uow: UnitOfWork,
+    items: Sequence[OrderInput],
+    *,
+    lane: Lane | None = None,
+    conflicts: dict[str, list[str]] | None = None,
 ) -> Saved:
-    """Make the stored orders and their lines equal `items`; where a number comes twice, the last one stands.
+    """Store `items` with their lines, replacing orders with the same number. The last of two with one number wins.
 
-    Without `lane`, a new order goes out as `NEW`, one that changed as `STATUS`. Raises UnknownReferenceError, and
-    StoreError if an order has a line number twice, or contradicts what was done with it here; nothing is saved then.
-    With `kept`, an order that contradicts this stays as it is and is put there, with the fields that differ; another
-    stage alone is no contradiction.
+    Without `lane`, new orders are captured in the lane `NEW` and changed ones in `STATUS`.
+
+    An order that has a history can only be changed by commands. If an item would change more of it than an import may,
+    StoreError is raised and nothing is saved. With `conflicts`, the stored order is kept instead, and the names of the
+    fields that differ are added to `conflicts` by order number; the stage of such an order is then ignored.
+
+    Raises UnknownReferenceError for unknown customers or products, and StoreError if an order has a line number twice.
     """
     wanted = {order.number: _with_sorted_lines(order) for order in items}
     await _refuse_unknown(uow.connection, wanted)
@@ -75,11 +82,11 @@ async def save(
     created = await insert_missing(
         uow.connection, orders, [_row(uow, wanted[number]) | {"version": 1} for number in new]
     )
-    if len(created) < len(new):  # another process was quicker with some of them
+    if len(created) < len(new):  # another process has just inserted some of them
         stored |= await _stored(uow.connection, sorted(set(new) - created))
 
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
-    await _keep_acted_on(uow.connection, changed, stored, wanted, kept)
+    await _keep_orders_with_history(uow.connection, changed, stored, wanted, conflicts)
     changed = [number for number in changed if stored[number] != wanted[number]]
     await update_rows(uow.connection, orders, [_row(uow, wanted[number]) for number in changed])
     relined = [number for number in changed if stored[number].lines != wanted[number].lines]
@@ -96,16 +103,15 @@ async def save(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placed:
-    """What is known of an order from the moment it was placed: the secret in the customer's link to it, and the digest
-    of what was asked."""
+    """How an order was placed: its tracking key, and the digest of what the caller sent."""
 
     tracking_key: str
     digest: str | None
 
 
 def new_order(item: OrderInput, customer: Customer, catalog: Mapping[str, Product], *, tracking_key: str) -> Order:
-    """`item` as the order that `insert_placed` stores: at version 1, with its history begun."""
-    item = _with_sorted_lines(item).with_header(placed_at=item.header.placed_at.astimezone(UTC))  # as it is loaded
+    """Build the order that `insert_placed` stores from `item`: version 1, with a history."""
+    item = _with_sorted_lines(item).with_header(placed_at=item.header.placed_at.astimezone(UTC))  # as it will be loaded
     waits = item.stage in OPEN
     lines = tuple(
         _line(
@@ -117,11 +123,14 @@ def new_order(item: OrderInput, customer: Customer, catalog: Mapping[str, Produc
     return Order(customer=customer, lines=lines, state=state, version=1, tracking_key=tracking_key)
 
 
-async def insert_placed(uow: UnitOfWork, placed: Sequence[tuple[Order, str | None]], *, urgent_from: int) -> set[str]:
-    """Store orders made by `new_order`, each with the digest of what was asked; the numbers of those that were new.
+async def insert_placed(
+    uow: UnitOfWork, new_orders: Sequence[tuple[Order, str | None]], *, urgent_from: int
+) -> set[str]:
+    """Store orders built by `new_order`, each with the digest of what the caller sent. Return the numbers of the orders
+    that were inserted.
 
-    One whose number is taken is left as it is, and whoever is storing it at this moment is waited for. From the
-    priority `urgent_from` on an order is sent first.
+    An order whose number exists is not changed; if another transaction is inserting it, this one waits for it. Orders
+    with a priority of at least `urgent_from` are sent first.
     """
     rows = [
         dict(zip(HEADER_FIELDS, _header_values(order.header), strict=True))
@@ -135,23 +144,23 @@ async def insert_placed(uow: UnitOfWork, placed: Sequence[tuple[Order, str | Non
             "placed_digest": digest,
             "updated_at": uow.now,
         }
-        for order, digest in sorted(placed, key=lambda item: item[0].number)
+        for order, digest in sorted(new_orders, key=lambda item: item[0].number)
     ]
     created = await insert_missing(uow.connection, orders, rows)
-    stored = [order for order, _ in placed if order.number in created]
+    stored = [order for order, _ in new_orders if order.number in created]
     await _insert_line_rows(uow, [(order.number, line, line.product.sku) for order in stored for line in order.lines])
     for order in stored:
         _capture_new(uow, order, urgent_from)
     return created
 
 
-async def set_priorities(uow: UnitOfWork, placed: Sequence[Order], *, urgent_from: int) -> None:
+async def set_priorities(uow: UnitOfWork, new_orders: Sequence[Order], *, urgent_from: int) -> None:
     """Store the priorities of orders that this transaction has inserted."""
     statement = update(orders).where(orders.c.number == bindparam("the_number")).values(priority=bindparam("new"))
-    rows = [{"the_number": order.number, "new": order.priority} for order in placed]
+    rows = [{"the_number": order.number, "new": order.priority} for order in new_orders]
     if rows:
         await uow.connection.execute(statement, rows)
-    for order in placed:
+    for order in new_orders:
         _capture_new(uow, order, urgent_from)
 
 
@@ -161,7 +170,8 @@ def _capture_new(uow: UnitOfWork, order: Order, urgent_from: int) -> None:
 
 
 async def load_placements(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, Placed]:
-    """By number; of orders that were not placed here, or before digests were kept, there is none."""
+    """Return how the orders were placed, by number; imported orders, and those placed before digests were stored, are
+    left out."""
     statement = select(orders.c.number, orders.c.tracking_key, orders.c.placed_digest)
     return {
         row.number: Placed(tracking_key=row.tracking_key, digest=row.placed_digest)
@@ -171,12 +181,12 @@ async def load_placements(connection: AsyncConnection, numbers: Sequence[str]) -
 
 
 async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Order]:
-    """The orders of `numbers` with customer, lines and products, in that order; unknown ones are left out."""
-    return [order for order, _ in await load_with_events(connection, numbers)]
+    """Return the orders in the sequence of `numbers`, with customer, lines and products; unknown ones are left out."""
+    return [order for order, _ in await load_with_history_length(connection, numbers)]
 
 
-async def load_with_events(connection: AsyncConnection, numbers: Sequence[str]) -> list[tuple[Order, int]]:
-    """As `load`, each with the length of its history."""
+async def load_with_history_length(connection: AsyncConnection, numbers: Sequence[str]) -> list[tuple[Order, int]]:
+    """Load orders as `load` does; return each with the length of its history."""
     rows = await select_in(connection, _WITH_CUSTOMER, orders.c.number, numbers)
     if not rows:
         return []
@@ -194,7 +204,7 @@ async def load_with_events(connection: AsyncConnection, numbers: Sequence[str]) 
     lines_of: dict[str, list[Any]] = {}
     for row in line_rows:
         lines_of.setdefault(row.order_number, []).append(row)
-    found = {}
+    loaded = {}
     for row in rows:
         number, stage = row.number, Stage(row.stage)
         waits = bool(row.events) and stage in OPEN
@@ -219,14 +229,14 @@ async def load_with_events(connection: AsyncConnection, numbers: Sequence[str]) 
             tracking_key=row.tracking_key,
             priority=row.priority,
         )
-        found[number] = (order if row.events else as_imported(order), row.events)
-    return [found[number] for number in numbers if number in found]
+        loaded[number] = (order if row.events else as_imported(order), row.events)
+    return [loaded[number] for number in numbers if number in loaded]
 
 
 async def orders_referencing(
     connection: AsyncConnection, kind: EntityKind, keys: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """(Number, customer) of the orders of these customers, or with these products, by number."""
+    """Return (number, customer) of the orders of these customers, or with these products, sorted by number."""
     statement = select(orders.c.number, orders.c.customer).distinct()
     column = orders.c.customer
     if kind is EntityKind.PRODUCT:
@@ -236,7 +246,7 @@ async def orders_referencing(
 
 
 def keys(connection: AsyncConnection) -> AsyncIterator[str]:
-    """Every order number, in byte order, a page at a time."""
+    """Iterate over all order numbers, in byte order."""
     return all_keys(connection, orders.c.number)
 
 
@@ -245,10 +255,10 @@ async def count(connection: AsyncConnection) -> int:
 
 
 async def counts(connection: AsyncConnection) -> dict[Stage, int]:
-    """Orders by stage, every stage named."""
+    """Return the number of orders by stage, including zeros."""
     rows = await connection.execute(select(orders.c.stage, func.count()).group_by(orders.c.stage))
-    found: dict[str, int] = dict(rows.all())
-    return {stage: found.get(stage.value, 0) for stage in Stage}
+    numbers: dict[str, int] = dict(rows.all())
+    return {stage: numbers.get(stage.value, 0) for stage in Stage}
 
 
 def _header_of(row: Any) -> OrderHeader:
@@ -256,7 +266,7 @@ def _header_of(row: Any) -> OrderHeader:
 
 
 def _line(order: str, line: Any, product: Product, currency: str, state: LineState, *, waits: bool) -> Line:
-    """`line`, as it arrived or as its row is, with `state`, of which the total is computed here."""
+    """Build a line from `line` (a LineInput or a row) and `state`, whose total is computed here."""
     unit_price, discount = line.unit_price, line.discount
     total = exact_total(state.quantity, unit_price, discount) or ZERO
     return Line(
@@ -291,7 +301,7 @@ def _number(line: LineInput) -> int:
 
 
 async def _stored(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, OrderInput]:
-    """What is stored, as it would arrive: with its lines by number."""
+    """Lock and load orders as OrderInput, to compare them with new input; lines are sorted by number."""
     columns = (*HEADER_COLUMNS, orders.c.customer, orders.c.stage)
     statement = select(*columns).order_by(orders.c.number).with_for_update()
     rows = await select_in(connection, statement, orders.c.number, numbers)
@@ -320,27 +330,31 @@ async def _refuse_unknown(connection: AsyncConnection, wanted: Mapping[str, Orde
         raise UnknownReferenceError(missing_customers, missing_skus)
 
 
-async def _keep_acted_on(
+async def _keep_orders_with_history(
     connection: AsyncConnection,
     changed: Sequence[str],
     stored: Mapping[str, OrderInput],
     wanted: dict[str, OrderInput],
-    kept: dict[str, list[str]] | None,
+    conflicts: dict[str, list[str]] | None,
 ) -> None:
-    """An order with a history moves by commands only: an import would contradict what happened. Of such orders `wanted`
-    becomes what may change; where more would, what is stored, and `kept` has it, or StoreError without it."""
+    """Protect orders that have a history: only commands may change them.
+
+    In `wanted`, an order that differs only in fields that an import may change keeps its shipment fields. If other
+    fields differ, the stored order takes its place, and the fields are added to `conflicts`; without `conflicts`,
+    StoreError is raised.
+    """
     statement = select(orders.c.number).where(orders.c.events > 0)
     refused: dict[str, list[str]] = {}
     for row in await select_in(connection, statement, orders.c.number, changed):
         before, after = stored[row.number], wanted[row.number]
-        shown = {name: getattr(before.header, name) for name in OF_SHIPMENT}
-        after = replace(after.with_header(**shown), stage=after.stage if kept is None else before.stage)
+        shipment_fields = {name: getattr(before.header, name) for name in OF_SHIPMENT}
+        after = replace(after.with_header(**shipment_fields), stage=after.stage if conflicts is None else before.stage)
         differs = _differences(before, after)
         if differs:
             refused[row.number] = differs
         wanted[row.number] = before if differs else after
-    if kept is not None:
-        kept |= refused
+    if conflicts is not None:
+        conflicts |= refused
     elif refused:
         names = sorted({name for differs in refused.values() for name in differs})
         raise StoreError(
@@ -351,14 +365,14 @@ async def _keep_acted_on(
 
 
 def _differences(before: OrderInput, after: OrderInput) -> list[str]:
-    """The fields that differ, of those that an import may not set once an order was acted on."""
-    found = [name for name in ("customer", "stage") if getattr(before, name) != getattr(after, name)]
-    found += [
+    """Return the fields that differ, of those that an import may not change once an order has a history."""
+    names = [name for name in ("customer", "stage") if getattr(before, name) != getattr(after, name)]
+    names += [
         name
         for name in HEADER_FIELDS
         if name not in ANYTIME and (getattr(before.header, name) or None) != (getattr(after.header, name) or None)
     ]
-    return found + (["lines"] if before.lines != after.lines else [])
+    return names + (["lines"] if before.lines != after.lines else [])
 
 
 async def _insert_lines(uow: UnitOfWork, wanted: Mapping[str, OrderInput], numbers: Sequence[str]) -> None:
@@ -383,10 +397,10 @@ async def _insert_line_rows(uow: UnitOfWork, lines: Sequence[tuple[str, LineInpu
 
 
 async def _missing(connection: AsyncConnection, column: Any, wanted: Iterable[str]) -> list[str]:
-    named = set(wanted)
-    return sorted(named - {row[0] for row in await select_in(connection, select(column), column, named)})
+    keys_to_find = set(wanted)
+    return sorted(keys_to_find - {row[0] for row in await select_in(connection, select(column), column, keys_to_find)})
 
 
 def _row(uow: UnitOfWork, order: OrderInput) -> Row:
-    own = {"customer": order.customer, "stage": order.stage.value, "updated_at": uow.now}  # drivers take plain text
+    own = {"customer": order.customer, "stage": order.stage.value, "updated_at": uow.now}  # drivers need a plain str
     return dict(zip(HEADER_FIELDS, _header_values(order.header), strict=True)) | own

@@ -1,4 +1,4 @@
-"""The cached metadata of each org, so that a start need not query the org again. The body is the caller's JSON."""
+"""The cached metadata of each org, so that a start need not query the org again. The caller defines the JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from connector.store.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrgMetadata:
-    """`body` is JSON text."""
+    """The cached metadata of one org; `body` is JSON text."""
 
     org_id: str
     fetched_at: datetime
@@ -23,13 +23,13 @@ class OrgMetadata:
 
 
 async def get(connection: AsyncConnection, org_id: str) -> OrgMetadata | None:
-    """The cached metadata of this org."""
+    """Return the cached metadata of this org."""
     row = (await connection.execute(select(org_catalog).where(org_catalog.c.org_id == org_id))).first()
     return None if row is None else OrgMetadata(org_id=row.org_id, fetched_at=row.fetched_at, body=row.body)
 
 
 async def latest(connection: AsyncConnection) -> OrgMetadata | None:
-    """The metadata of the org that was discovered last: the one to assume while none can be asked."""
+    """Return the metadata of the org that was discovered last, for use while no org can be reached."""
     statement = select(org_catalog).order_by(org_catalog.c.fetched_at.desc(), org_catalog.c.org_id).limit(1)
     row = (await connection.execute(statement)).first()
     return None if row is None else OrgMetadata(org_id=row.org_id, fetched_at=row.fetched_at, body=row.body)

@@ -17,8 +17,8 @@ from connector.store.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownOrg:
-    """`login_url` is the setting by which it was reached, empty if unknown; `seen_at` is when it answered there, for
-    the first time or again after another org had."""
+    """An org. `login_url` is the setting by which it was reached, empty if unknown; `seen_at` is when it first answered
+    at that address, or first answered again after another org did."""
 
     org_id: str
     login_url: str
@@ -28,26 +28,26 @@ class KnownOrg:
 
 
 async def get_active(connection: AsyncConnection) -> KnownOrg | None:
-    """The org that the database works with; None before the first push."""
+    """Return the active org; None before the first push."""
     row = (await connection.execute(select(orgs).where(orgs.c.active))).first()
     return None if row is None else _build_org(row)
 
 
 async def find_by_login_url(connection: AsyncConnection, login_url: str) -> KnownOrg | None:
-    """The org that last answered at this address."""
+    """Return the org that last answered at this address."""
     statement = select(orgs).where(orgs.c.login_url == login_url).order_by(orgs.c.seen_at.desc(), orgs.c.org_id)
     row = (await connection.execute(statement.limit(1))).first()
     return None if row is None else _build_org(row)
 
 
 async def list_orgs(connection: AsyncConnection) -> Sequence[KnownOrg]:
-    """All orgs, the active one first."""
+    """Return all orgs, the active one first."""
     statement = select(orgs).order_by(orgs.c.active.desc(), orgs.c.seen_at.desc(), orgs.c.org_id)
     return [_build_org(row) for row in await connection.execute(statement)]
 
 
 async def put(uow: UnitOfWork, org_id: str, *, login_url: str, instance_url: str, is_active: bool) -> None:
-    """Store where the org answers now, and whether the database works with it. Only one org is active."""
+    """Store the addresses of the org, and whether it is the active one. Only one org is active."""
     if is_active:
         await uow.connection.execute(update(orgs).where(orgs.c.org_id != org_id).values(active=False))
     values = {"login_url": login_url, "instance_url": instance_url, "seen_at": uow.now, "active": is_active}

@@ -1,7 +1,6 @@
-"""The outage of the org: why it accepts nothing, since when, and when it is tried again.
+"""The outage of the org: its reason, its start, and the time of the next attempt.
 
-There is one row while it lasts, shared by all processes on this database: the process that takes the turn tries for
-all.
+While it lasts there is one row, shared by all processes on this database: one process makes the attempt for all.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from connector.store.unit_of_work import UnitOfWork
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 300.0
 LONGEST_RETRY_AFTER = 3600.0
-"""Seconds; applies even if the org requests a longer pause."""
+"""The longest pause in seconds, even if the org requests a longer one."""
 
 _ORG = "org"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outage:
-    """`code`, `message`, `fix` and `detail` (the org's message about a row) are those of the latest attempt; `attempts`
-    have failed since `since`."""
+    """An outage. `code`, `message`, `fix` and `detail` (the org's message about a record) are those of the latest
+    attempt; `attempts` attempts have failed since `since`."""
 
     code: str
     message: str
@@ -39,7 +38,7 @@ class Outage:
 
 
 async def get_current(connection: AsyncConnection) -> Outage | None:
-    """The current outage; None while the org accepts what it is sent, as far as known."""
+    """Return the current outage; None if there is none."""
     row = (await connection.execute(select(outages).where(outages.c.name == _ORG))).first()
     if row is None:
         return None
@@ -55,7 +54,7 @@ async def get_current(connection: AsyncConnection) -> Outage | None:
 
 
 async def take_turn(uow: UnitOfWork, outage: Outage, *, jitter: float) -> bool:
-    """Whether it is time for an attempt, and ours to make. Other processes then wait for its result."""
+    """Return True if an attempt is due and this process is to make it; other processes then wait for its result."""
     until = uow.now + timedelta(seconds=pause(outage.attempts, jitter=jitter))
     statement = (
         update(outages)
@@ -75,7 +74,7 @@ async def record_failure(
     detail: str = "",
     retry_after: float | None = None,
 ) -> Outage:
-    """Record a failed attempt; `retry_after` are the seconds after which the org wants to be called again."""
+    """Record a failed attempt; `retry_after` is the pause that the org requests, in seconds."""
     earlier = await get_current(uow.connection)
     attempts = 1 if earlier is None else earlier.attempts + 1
     seconds = max(pause(attempts, jitter=jitter), min(retry_after or 0.0, LONGEST_RETRY_AFTER))
@@ -94,11 +93,11 @@ async def record_failure(
 
 
 async def end(uow: UnitOfWork) -> bool:
-    """End the outage: the org accepts what it is sent. False if there was none."""
+    """End the outage, because the org accepts requests again. False if there was none."""
     return (await uow.connection.execute(delete(outages).where(outages.c.name == _ORG))).rowcount == 1
 
 
 def pause(attempts: int, *, jitter: float) -> float:
-    """Seconds until the next attempt: doubling, reduced by up to a quarter at random so that processes spread."""
+    """Return the seconds until the next attempt: doubling, and reduced at random by up to a quarter."""
     ceiling = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts - 1, 30))
     return ceiling * (1 - jitter / 4)

@@ -92,11 +92,11 @@ async def list_due(
     now: datetime,
     limit: int,
     only: Selection | None = None,
-    doubted: bool | None = None,
+    suspect: bool | None = None,
 ) -> list[Change]:
     """The next due changes of these partitions (of `of` in all), by lane, then oldest first.
 
-    `doubted`: only changes that were deprioritized, or only others; None means both.
+    `suspect`: only changes that were deprioritized, or only others; None means both.
     """
     partition = (outbox.c.slot % of).label("partition")
     columns = (
@@ -122,8 +122,8 @@ async def list_due(
         statement = statement.where(partition.in_(sorted(partitions)))
     if only is not None:
         statement = statement.where(_matches_selection(only))
-    if doubted is not None:
-        statement = statement.where(outbox.c.lane >= Lane.DOUBTED if doubted else outbox.c.lane < Lane.DOUBTED)
+    if suspect is not None:
+        statement = statement.where(outbox.c.lane >= Lane.SUSPECT if suspect else outbox.c.lane < Lane.SUSPECT)
     return [
         Change(
             entity=entity,
@@ -133,10 +133,10 @@ async def list_due(
             attempts=attempts,
             captured_at=captured_at,
             unconfirmed=unsure,
-            unanswered_sends=begun,
-            doubted=lane >= Lane.DOUBTED,
+            unanswered_sends=sends,
+            suspect=lane >= Lane.SUSPECT,
         )
-        for key, version, attempts, captured_at, unsure, begun, lane, number in await connection.execute(statement)
+        for key, version, attempts, captured_at, unsure, sends, lane, number in await connection.execute(statement)
     ]
 
 

@@ -1,4 +1,4 @@
-"""How work is shared out: the hash that assigns an account, with everything of it, to a partition."""
+"""Partitions of the outbox: an account and everything that belongs to it are in one partition."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from zlib import crc32
 
 
 def partition_hash(key: str) -> int:
-    """The hash that assigns work to partitions, the same on every machine: 31 bits of the account's (or
-    product's) key."""
+    """Return the 31-bit hash of the key of an account or a product, which determines its partition. It is the same on
+    every machine."""
     return crc32(key.encode()) & 0x7FFFFFFF

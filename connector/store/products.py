@@ -1,4 +1,4 @@
-"""Products with their list prices, in and out. A product that changes only in a price is a changed product."""
+"""Saves and loads products with their list prices. A change of a price is a change of the product."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _WITH_PRICES = (
 
 
 async def save(uow: UnitOfWork, items: Sequence[Product], *, lane: Lane = Lane.PROFILE) -> Saved:
-    """Make the stored products and their prices equal `items`; where a SKU comes twice, the last one stands.
+    """Store `items` with their prices, replacing products with the same SKU. If a SKU occurs twice, the last one wins.
 
-    A price that is no longer named is deleted here; the next push switches its price book entry off.
+    A price that is no longer listed is deleted here; the next push deactivates its price book entry.
     """
     wanted = {product.sku: _ordered(product) for product in items}
     stored = await _find(uow.connection, sorted(wanted), lock=True)
 
     new = [_row(uow, wanted[sku]) | {"version": 1} for sku in sorted(wanted.keys() - stored.keys())]
     created = await insert_missing(uow.connection, products, new)
-    if len(created) < len(new):  # another process was quicker with some of them
+    if len(created) < len(new):  # another process has just inserted some of them
         stored |= await _find(uow.connection, sorted({row["sku"] for row in new} - created), lock=True)
 
     changed = [sku for sku in sorted(stored) if stored[sku] != wanted[sku]]
@@ -69,28 +69,28 @@ async def save(uow: UnitOfWork, items: Sequence[Product], *, lane: Lane = Lane.P
 
 
 async def load(connection: AsyncConnection, skus: Sequence[str]) -> list[Product]:
-    """The products of `skus`, in that order, prices by currency; unknown ones are left out."""
-    found = await find(connection, skus)
-    return [found[sku] for sku in skus if sku in found]
+    """Return the products in the sequence of `skus`, without unknown ones; prices are sorted by currency."""
+    products_by_sku = await find(connection, skus)
+    return [products_by_sku[sku] for sku in skus if sku in products_by_sku]
 
 
 async def find(connection: AsyncConnection, skus: Iterable[str]) -> dict[str, Product]:
-    """The products of `skus` by SKU."""
+    """Return the products of `skus`, by SKU."""
     return await _find(connection, list(skus), lock=False)
 
 
 async def versions(connection: AsyncConnection, skus: Sequence[str], *, lock: bool = False) -> dict[str, int]:
-    """How often each of these was changed, by SKU; `lock`: nobody changes them before this transaction ends."""
+    """Return the version of each stored product, by SKU. `lock`: lock the rows until the transaction ends."""
     return await versions_of(connection, products, skus, lock=lock)
 
 
 async def list_keys(connection: AsyncConnection, *, after: str | None, limit: int) -> list[str]:
-    """Up to `limit` SKUs behind `after`, in byte order."""
+    """Return up to `limit` SKUs that follow `after`, in byte order."""
     return await list_page_of_keys(connection, select(products.c.sku), products.c.sku, after=after, limit=limit)
 
 
 def keys(connection: AsyncConnection) -> AsyncIterator[str]:
-    """Every SKU, in byte order, a page at a time."""
+    """Iterate over all SKUs, in byte order."""
     return all_keys(connection, products.c.sku)
 
 
@@ -99,24 +99,25 @@ async def count(connection: AsyncConnection) -> int:
 
 
 async def _find(connection: AsyncConnection, skus: Sequence[str], *, lock: bool) -> dict[str, Product]:
-    if lock:  # by a statement of its own: after a wait, one that joins would see the prices as they were
+    if lock:  # by a separate statement: after a wait, a join would return the old prices
         locking = select(products.c.sku).order_by(products.c.sku).with_for_update()
         await select_in(connection, locking, products.c.sku, skus)
-    found: dict[str, Product] = {}
+    products_by_sku: dict[str, Product] = {}
     listed: dict[str, list[Price]] = {}
     for row in await select_in(connection, _WITH_PRICES, products.c.sku, skus):
         sku, name, description, active, placeholder, currency, unit_price = row
-        if sku not in found:
-            found[sku] = Product(
+        if sku not in products_by_sku:
+            products_by_sku[sku] = Product(
                 sku=sku, name=name, description=description, active=active, placeholder=placeholder, prices=()
             )
         if currency is not None:
             listed.setdefault(sku, []).append(Price(currency=currency, unit_price=unit_price))
-    return {sku: evolved(item, {"prices": tuple(listed.get(sku, ()))}) for sku, item in found.items()}
+    return {sku: evolved(item, {"prices": tuple(listed.get(sku, ()))}) for sku, item in products_by_sku.items()}
 
 
 def _ordered(product: Product) -> Product:
-    """With prices by currency, as they are loaded; of two for one currency the last stands."""
+    """Return the product with its prices sorted by currency, as it is loaded; of two prices in a currency the last one
+    wins."""
     latest = {price.currency: price for price in product.prices}
     return replace(product, prices=tuple(latest[currency] for currency in sorted(latest)))
 

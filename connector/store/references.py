@@ -1,4 +1,4 @@
-"""References of orders to customers and products that are not stored."""
+"""The error for orders that refer to unknown customers or products."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from connector.errors import RetryClass, StoreError
 
 
 class UnknownReferenceError(StoreError):
-    """Orders name customers or products that are not stored; none of the orders was saved."""
+    """Orders refer to customers or products that are not stored; none of the orders was saved."""
 
     def __init__(self, customer_numbers: Sequence[str], skus: Sequence[str]) -> None:
-        named = [
+        lists = [
             f"{what} {listed_keys(keys)}"
             for what, keys in (("customers", customer_numbers), ("products", skus))
             if keys
         ]
         super().__init__(
-            f"Orders name unknown {' and unknown '.join(named)}.",
+            f"Orders name unknown {' and unknown '.join(lists)}.",
             hint="Import them first, or correct the orders.",
             retry_class=RetryClass.DATA,
         )

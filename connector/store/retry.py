@@ -14,13 +14,14 @@ T = TypeVar("T")
 
 REPEATS = 3
 SECONDS = 0.05
-"""The wait before the first repeat; it doubles for each further one, and is randomized."""
+"""The wait before the first repeat. It doubles for each further one and is randomized."""
 
 
 async def retry_on_abort(clock: Clock, work: Callable[[], Awaitable[T]]) -> T:
-    """The result of `work`, one transaction. Raises the last AbortedError if it was aborted every time."""
+    """Run `work`, which is one transaction, and return its result. Raises the last AbortedError if every attempt was
+    aborted."""
 
-    async def once() -> T:  # what tenacity awaits must be such a function, not one that returns an awaitable
+    async def attempt() -> T:  # tenacity awaits only a coroutine function, not a function that returns an awaitable
         return await work()
 
     trying = AsyncRetrying(
@@ -30,4 +31,4 @@ async def retry_on_abort(clock: Clock, work: Callable[[], Awaitable[T]]) -> T:
         sleep=clock.sleep,
         reraise=True,
     )
-    return await trying(once)
+    return await trying(attempt)

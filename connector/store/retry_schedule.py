@@ -1,4 +1,4 @@
-"""Schedules repeated sends: their pauses, and what ends them."""
+"""The schedule of repeated sends: their pauses, and their priority."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from connector.store.tables import outbox
 from connector.store.unit_of_work import Lane, UnitOfWork
 
 LONGEST_PAUSE = timedelta(seconds=15)
-"""The longest pause before a change is sent again that was sent `MAX_UNANSWERED_SENDS` times without a
-recorded answer."""
+"""The longest pause for a change that was sent `MAX_UNANSWERED_SENDS` times or more without a recorded answer."""
 
 _LAST_LANE = 30_000
 _IS_DUE = outbox.c.state == ChangeState.DUE.value
 
 
 def pause_after(unanswered_sends: int) -> timedelta:
-    """The pause after so many sends without a recorded answer: a second, doubling."""
+    """Return the pause after so many sends without a recorded answer: one second, then doubling."""
     return min(timedelta(seconds=2 ** min(unanswered_sends - MAX_UNANSWERED_SENDS, 10)), LONGEST_PAUSE)
 
 
 async def reset_unanswered_sends(uow: UnitOfWork, changes: Sequence[Change]) -> None:
-    """Record that these were answered, whatever the answer: the process did not end because of them. The caller holds
-    their locks."""
+    """Record that these changes were answered, with any answer: they did not end the process. The caller has locked
+    them."""
     statement = (
         update(outbox)
         .where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"), outbox.c.begun > 0)
@@ -39,9 +38,9 @@ async def reset_unanswered_sends(uow: UnitOfWork, changes: Sequence[Change]) -> 
 
 
 async def deprioritize(uow: UnitOfWork, changes: Sequence[Change], *, was_sent: bool) -> None:
-    """Send all other changes before these, which may be the cause of a refused call. Those that were not sent
-    themselves (`was_sent` False) precede those that were."""
-    last = case((outbox.c.lane < Lane.DOUBTED, Lane.DOUBTED.value), else_=outbox.c.lane)
+    """Send all other changes before these, which may be the cause of a refused call. Changes that were not part of the
+    call (`was_sent` False) are sent before those that were."""
+    last = case((outbox.c.lane < Lane.SUSPECT, Lane.SUSPECT.value), else_=outbox.c.lane)
     statement = (
         update(outbox)
         .where(
@@ -59,13 +58,13 @@ async def deprioritize(uow: UnitOfWork, changes: Sequence[Change], *, was_sent: 
 
 
 async def make_all_due(uow: UnitOfWork) -> int:
-    """Make everything due now that waits for its next attempt. Returns the number of changes."""
+    """Make all postponed changes due now, and return their number."""
     statement = update(outbox).where(_IS_DUE, outbox.c.due_at > uow.now).values(due_at=uow.now)
     return (await uow.connection.execute(statement)).rowcount
 
 
 async def count_postponed_by_error(connection: AsyncConnection, limit: int = 3) -> list[tuple[str, int]]:
-    """Why changes wait for another attempt, most frequent error first, with the number of changes for each."""
+    """Return the errors of postponed changes with their numbers, most frequent first."""
     number = func.count().label("number")
     rows = await connection.execute(
         select(outbox.c.error, number)
@@ -78,6 +77,6 @@ async def count_postponed_by_error(connection: AsyncConnection, limit: int = 3) 
 
 
 async def oldest_capture(connection: AsyncConnection) -> datetime | None:
-    """When the longest waiting change was captured: how far the org lags behind."""
+    """Return when the oldest due change was captured, which shows how far the org lags behind."""
     moment: datetime | None = (await connection.execute(select(func.min(outbox.c.captured_at)).where(_IS_DUE))).scalar()
     return moment

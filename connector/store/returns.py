@@ -1,4 +1,4 @@
-"""Returns, out: by their keys (`10248-RMA1`), with their orders. What writes them is the order's history."""
+"""Loads returns by their keys (`10248-RMA1`), with their orders. `store.shipments` writes them with their order."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from connector.store.tables import returns
 
 
 async def load(connection: AsyncConnection, keys: Sequence[str]) -> list[OrderReturn]:
-    """The returns of `keys`, in that order; unknown ones are left out."""
-    named = {key: split_key(key) for key in keys}
-    numbers = list(dict.fromkeys(order for order, _ in named.values() if order))
+    """Return the returns in the sequence of `keys`, without unknown ones."""
+    parts_of_key = {key: split_key(key) for key in keys}
+    numbers = list(dict.fromkeys(order for order, _ in parts_of_key.values() if order))
     orders = {order.number: order for order in await order_store.load(connection, numbers)}
     return [
         build_order_return(orders[number], orders[number].state.returns[index])
-        for number, index in named.values()
+        for number, index in parts_of_key.values()
         if number in orders and index in orders[number].state.returns
     ]
 
 
 async def keys(connection: AsyncConnection) -> AsyncIterator[str]:
-    """The key of every return, by order and number."""
+    """Iterate over the keys of all returns, by order and number."""
     statement = select(returns.c.order_number, returns.c.number).order_by(returns.c.order_number, returns.c.number)
     for row in (await connection.execute(statement)).all():
         yield return_key(row.order_number, row.number)

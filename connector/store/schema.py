@@ -1,4 +1,4 @@
-"""Whether the database has the tables this release expects, and how it gets them."""
+"""Checks whether the database has the schema of this release, and upgrades it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from connector.store.engine import Store
 
 _FOLDER = Path(__file__).with_name("migrations")
 REVISIONS = tuple(sorted(file.name[1:5] for file in (_FOLDER / "versions").glob("v[0-9]*.py")))
-"""Every revision, oldest first. The file names tell them, so that a check need not import alembic (0.9 s)."""
+"""All revisions, oldest first. They are read from the file names, so that a check need not import alembic (0.9 s)."""
 
 HEAD = REVISIONS[-1]
 _UPGRADE_LOCK = 0x636F6E6E
 
 
 async def upgrade(store: Store) -> None:
-    """Bring the database to HEAD; all revisions in one transaction. Several processes may call this at once."""
+    """Upgrade the database to HEAD, all revisions in one transaction. Several processes may call this at once."""
     await store.migrate(lambda connection: _upgrade(connection, store.address))
 
 
 async def current(store: Store) -> str | None:
-    """The database's revision, None if it has no tables of ours; a file that is not there is not made."""
+    """Return the revision of the database; None if it has no tables of ours. A missing file is not created."""
     if store.absent:
         return None
     async with store.reader() as connection:
@@ -37,7 +37,7 @@ async def current(store: Store) -> str | None:
 
 @asynccontextmanager
 async def open_store(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Store]:
-    """The database of `settings`; StoreError if its schema is absent, older or newer than this release."""
+    """Open the database of `settings`; StoreError if its schema is absent, or older or newer than this release."""
     store = Store.open(settings.database_url, clock=clock)
     try:
         await check(store)
@@ -84,7 +84,7 @@ def _upgrade(connection: Connection, address: str) -> None:
     from alembic.config import Config
 
     if connection.dialect.name == "postgresql":
-        # SQLite's writers already take turns; here two replicas that start together would both create the tables.
+        # Two replicas that start together would both create the tables. In SQLite writers take turns anyway.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
     revision = _revision(connection)
     if revision is not None and revision not in REVISIONS:

@@ -1,4 +1,4 @@
-"""Shipments and returns of orders as rows, and which order a tracking number belongs to."""
+"""Saves and loads the shipments and returns of orders, and finds shipments by tracking number."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from connector.store.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackedShipment:
-    """A parcel that a tracking number belongs to."""
+    """A shipment found by its tracking number."""
 
     order: str
     number: int
@@ -44,7 +44,7 @@ _RETURN_LINE = ("requested", "received", "restocked", "written_off")
 async def load(
     connection: AsyncConnection, numbers: Sequence[str]
 ) -> tuple[dict[str, dict[int, Shipment]], dict[str, dict[int, Return]]]:
-    """The shipments and the returns of these orders, by order and number."""
+    """Return the shipments and the returns of these orders, by order and number."""
     sent: dict[str, dict[int, Shipment]] = {}
     back: dict[str, dict[int, Return]] = {}
     for row in await select_in(connection, select(shipments), shipments.c.order_number, numbers):
@@ -60,11 +60,12 @@ async def load(
     return sent, back
 
 
-async def save(uow: UnitOfWork, moved: Sequence[tuple[OrderState, OrderState, bool]]) -> None:
-    """Write what differs between (before, after) of each order; all of it where nothing of it is stored yet."""
+async def save(uow: UnitOfWork, changes: Sequence[tuple[OrderState, OrderState, bool]]) -> None:
+    """Write the shipments and returns that differ between the states of each order; `changes` holds (before, after,
+    unstored). If `unstored`, all shipments are written."""
     sent: list[Row] = []
     back: list[Row] = []
-    for before, after, unstored in moved:
+    for before, after, unstored in changes:
         for number, parcel in after.shipments.items():
             if unstored or before.shipments.get(number) != parcel:
                 sent.append({"order_number": after.number, **_shipment_row(parcel)})
@@ -76,7 +77,7 @@ async def save(uow: UnitOfWork, moved: Sequence[tuple[OrderState, OrderState, bo
 
 
 async def find(connection: AsyncConnection, tracking_number: str) -> list[TrackedShipment]:
-    """The parcels that are on their way under this tracking number, or were delivered under it."""
+    """Return the shipments with this tracking number that are on their way or delivered."""
     row = shipments.c
     statement = (
         select(row.order_number, row.number, row.status, row.carrier)
@@ -93,7 +94,7 @@ async def find(connection: AsyncConnection, tracking_number: str) -> list[Tracke
 
 
 def serialize_shipment(parcel: Shipment) -> dict[str, Any]:
-    """A shipment as plain values, without what it leaves out."""
+    """Return a shipment as plain values, without empty fields."""
     row = _shipment_row(parcel) | {"lines": _plain(parcel.lines)}
     return {name: value for name, value in row.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Many rows at a time: lists cut below the limits on bound parameters, and the insert that knows ON CONFLICT."""
+"""Helpers for many rows: IN lists in chunks, below the limits on bound parameters, and INSERT with ON CONFLICT."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ T = TypeVar("T")
 Row = dict[str, Any]
 
 CHUNK = 500
-"""Keys in one IN list; SQLite stops at 32,766 bound parameters, PostgreSQL at 65,535."""
+"""Keys in one IN list. SQLite allows 32,766 bound parameters, PostgreSQL 65,535."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Saved:
-    """What a save did, counted by entity; `unchanged` ones were not written."""
+    """The result of a save as numbers of entities; `unchanged` ones were not written."""
 
     created: int = 0
     updated: int = 0
@@ -37,14 +37,14 @@ class Saved:
 
 
 def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
-    """`items` in lists of at most `size`."""
+    """Yield `items` in lists of at most `size`."""
     remaining = iter(items)
     while chunk := list(islice(remaining, size)):
         yield chunk
 
 
 def insert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT with ON CONFLICT: both databases have it, SQLAlchemy spells it once for each."""
+    """Return an INSERT that supports ON CONFLICT; SQLAlchemy has a separate class for each database."""
     if connection.dialect.name == "sqlite":
         from sqlalchemy.dialects import sqlite
 
@@ -57,7 +57,7 @@ def insert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgre
 async def select_in(
     connection: AsyncConnection, statement: Select[Any], column: Column[Any], keys: Iterable[str]
 ) -> list[Any]:
-    """The rows of `statement` whose `column` is one of `keys`."""
+    """Return the rows of `statement` whose `column` is one of `keys`."""
     rows: list[Any] = []
     for chunk in chunks(keys):
         rows += (await connection.execute(statement.where(column.in_(chunk)))).all()
@@ -65,9 +65,9 @@ async def select_in(
 
 
 async def insert_missing(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> set[str]:
-    """Insert `rows` (one primary key column), leaving out those that exist; the keys that were inserted.
+    """Insert those of `rows` whose key does not exist, and return the inserted keys. The primary key has one column.
 
-    In PostgreSQL this waits for another transaction that is inserting the same key, and then leaves it out.
+    In PostgreSQL this waits for another transaction that is inserting the same key, and then skips the row.
     """
     if not rows:
         return set()
@@ -77,7 +77,7 @@ async def insert_missing(connection: AsyncConnection, table: Table, rows: Sequen
 
 
 async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert `rows`; where the primary key exists, set every other column."""
+    """Insert `rows`; if the primary key exists, set the other columns."""
     if not rows:
         return
     statement = insert(connection, table)
@@ -87,11 +87,11 @@ async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Row])
 
 
 async def update_rows(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
-    """Set the columns of `rows` (one primary key column) in rows that exist, and raise their version."""
+    """Update existing rows by their primary key (one column), and raise their version by 1."""
     if not rows:
         return
     (key,) = table.primary_key.columns
-    # A parameter named as the column would be taken for a value to set.
+    # A parameter with the name of a column would be taken for a value to set.
     values: Row = {name: bindparam(f"new_{name}") for name in rows[0] if name != key.name}
     statement = update(table).where(key == bindparam(f"new_{key.name}")).values(**values, version=table.c.version + 1)
     await connection.execute(statement, [{f"new_{name}": value for name, value in row.items()} for row in rows])
@@ -100,7 +100,7 @@ async def update_rows(connection: AsyncConnection, table: Table, rows: Sequence[
 async def versions_of(
     connection: AsyncConnection, table: Table, keys: Iterable[str], *, lock: bool = False
 ) -> dict[str, int]:
-    """The versions of rows that exist (one primary key column), locked if they are to be changed."""
+    """Return the versions of existing rows by primary key (one column); `lock` locks them."""
     (key,) = table.primary_key.columns
     statement = select(key, table.c.version).order_by(key)
     rows = await select_in(connection, statement.with_for_update() if lock else statement, key, sorted(keys))
@@ -108,7 +108,7 @@ async def versions_of(
 
 
 async def all_keys(connection: AsyncConnection, column: Column[str], page: int = 2000) -> AsyncIterator[str]:
-    """Every value of a unique column, in byte order, read a page at a time."""
+    """Iterate over the values of a unique column, in byte order; a page at a time is read."""
     statement = select(column).order_by(column).limit(page)
     rows = (await connection.execute(statement)).scalars().all()
     while rows:
@@ -120,7 +120,7 @@ async def all_keys(connection: AsyncConnection, column: Column[str], page: int =
 async def list_page_of_keys(
     connection: AsyncConnection, statement: Select[Any], key: Column[str], *, after: str | None, limit: int
 ) -> list[str]:
-    """Up to `limit` keys that `statement` selects, behind `after`, in byte order."""
+    """Return up to `limit` keys selected by `statement` that follow `after`, in byte order."""
     if after:
         statement = statement.where(key > after)
     return list((await connection.execute(statement.order_by(key).limit(limit))).scalars())

@@ -1,6 +1,6 @@
-"""Stock per product and warehouse, and what of it is reserved for which order line.
+"""Saves and loads stock levels, by product and warehouse, and the reservations of order lines.
 
-Whoever changes it locks the rows first, in key order; the schema's CHECK is the last word that nothing is oversold.
+Callers lock the rows before they change them, in key order. A CHECK constraint guarantees that nothing is oversold.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from connector.store.unit_of_work import UnitOfWork
 
 
 async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool = False) -> dict[StockKey, StockLevel]:
-    """What there is of these products, by warehouse."""
+    """Return the stock levels of these products, by product and warehouse; `lock` locks the rows."""
     statement = select(stock).order_by(stock.c.sku, stock.c.warehouse)
     if lock:
         statement = statement.with_for_update()
@@ -36,15 +36,16 @@ async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool
 
 
 async def warehouses(connection: AsyncConnection) -> set[str]:
-    """Where anything was ever counted."""
+    """Return the warehouses in which a product was ever counted."""
     return set(await connection.scalars(select(stock.c.warehouse).distinct()))
 
 
 async def count(uow: UnitOfWork, counted: Mapping[StockKey, Decimal]) -> None:
-    """Set what is on hand, as counted. CommandError where less is there than is reserved; nothing is set then."""
-    known = await levels(uow.connection, [sku for sku, _ in counted], lock=True)
+    """Set the counted quantities as stock on hand. Raises CommandError if one is less than is reserved; nothing is set
+    then."""
+    stored = await levels(uow.connection, [sku for sku, _ in counted], lock=True)
     for (sku, warehouse), on_hand in sorted(counted.items()):
-        reserved = known.get((sku, warehouse), StockLevel(on_hand=ZERO)).reserved
+        reserved = stored.get((sku, warehouse), StockLevel(on_hand=ZERO)).reserved
         if not on_hand.is_finite() or on_hand < reserved:
             raise CommandError(
                 f"Product {sku} in {warehouse} cannot have {on_hand} on hand: {plain(reserved)} is reserved.",
@@ -52,18 +53,20 @@ async def count(uow: UnitOfWork, counted: Mapping[StockKey, Decimal]) -> None:
                 field="on_hand",
                 rule="reserved",
             )
-    await put(uow, {place: arrived(known.get(place), counted[place], uow.now.date()) for place in counted})
+    await save_levels(
+        uow, {place: counted_level(stored.get(place), counted[place], uow.now.date()) for place in counted}
+    )
 
 
-async def begin(uow: UnitOfWork, places: Iterable[StockKey]) -> None:
-    """Make sure that these places have a row that can be locked: two who count a new one then wait for each other."""
+async def create_missing_rows(uow: UnitOfWork, places: Iterable[StockKey]) -> None:
+    """Create missing rows, so that they can be locked: two transactions that count a new place wait for each other."""
     rows = [{"sku": sku, "warehouse": place, "on_hand": ZERO, "reserved": ZERO} for sku, place in sorted(places)]
     if rows:
         await uow.connection.execute(insert(uow.connection, stock).on_conflict_do_nothing(), rows)
 
 
-async def put(uow: UnitOfWork, changed: Mapping[StockKey, StockLevel]) -> None:
-    """Write levels whose rows are locked by this transaction."""
+async def save_levels(uow: UnitOfWork, changed: Mapping[StockKey, StockLevel]) -> None:
+    """Write stock levels. The caller has locked their rows."""
     rows = [
         {
             "sku": sku,
@@ -77,8 +80,8 @@ async def put(uow: UnitOfWork, changed: Mapping[StockKey, StockLevel]) -> None:
     await upsert(uow.connection, stock, rows)
 
 
-async def reserved_for(connection: AsyncConnection, orders: Sequence[str]) -> dict[ReservationKey, Reservation]:
-    """What is reserved for these orders, by order, line and warehouse."""
+async def load_reservations(connection: AsyncConnection, orders: Sequence[str]) -> dict[ReservationKey, Reservation]:
+    """Return the reservations of these orders, by order, line and warehouse."""
     rows = await select_in(connection, select(reservations), reservations.c.order_number, orders)
     return {
         (row.order_number, row.line, row.warehouse): Reservation(quantity=row.quantity, picked=row.picked)
@@ -86,15 +89,15 @@ async def reserved_for(connection: AsyncConnection, orders: Sequence[str]) -> di
     }
 
 
-async def keep(uow: UnitOfWork, changed: Mapping[ReservationKey, Reservation]) -> None:
-    """Write reservations; those of 0 are gone."""
-    kept = [
+async def save_reservations(uow: UnitOfWork, changed: Mapping[ReservationKey, Reservation]) -> None:
+    """Write reservations; those with a quantity of 0 are deleted."""
+    rows = [
         {"order_number": order, "line": line, "warehouse": warehouse, "quantity": held.quantity, "picked": held.picked}
         for (order, line, warehouse), held in sorted(changed.items(), key=itemgetter(0))
         if held.quantity
     ]
     gone = [{"o": order, "l": line, "w": place} for (order, line, place), held in changed.items() if not held.quantity]
-    await upsert(uow.connection, reservations, kept)
+    await upsert(uow.connection, reservations, rows)
     if gone:
         row = reservations.c
         statement = delete(reservations).where(
@@ -103,7 +106,7 @@ async def keep(uow: UnitOfWork, changed: Mapping[ReservationKey, Reservation]) -
         await uow.connection.execute(statement, gone)
 
 
-def arrived(known: StockLevel | None, on_hand: Decimal, today: date) -> StockLevel:
-    """The level with `on_hand`; where nothing was left, what is there now has been there since today."""
-    level = known or StockLevel(on_hand=ZERO)
+def counted_level(stored: StockLevel | None, on_hand: Decimal, today: date) -> StockLevel:
+    """Return the level after a count. If nothing was on hand before, `since` becomes today."""
+    level = stored or StockLevel(on_hand=ZERO)
     return replace(level, on_hand=on_hand, since=level.since if level.on_hand > 0 and level.since else today)

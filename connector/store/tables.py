@@ -1,4 +1,4 @@
-"""The tables as they are now. `migrations/` leads a database here; a test proves that both say the same."""
+"""The tables of the current schema. `migrations/` upgrades a database to it; a test checks that both are equal."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ metadata = MetaData(
 )
 
 _NAMED = text("request IS NOT NULL")
-"""Few events have one: the index costs nothing for the others."""
+"""Condition of a partial index: only few events have an idempotency key, and the others need no index entry."""
 
 customers = Table(
     "customers",
@@ -72,7 +72,7 @@ products = Table(
     Column("name", Text, nullable=False),
     Column("description", Text),
     Column("active", Boolean, nullable=False),
-    Column("placeholder", Boolean, nullable=False, server_default=false()),  # an order named it, nobody knows it yet
+    Column("placeholder", Boolean, nullable=False, server_default=false()),  # an order refers to it, but it is unknown
     Column("version", BigInteger, nullable=False, default=1),
     Column("updated_at", Instant, nullable=False),
 )
@@ -93,15 +93,15 @@ orders = Table(
     Column("stage", Text, nullable=False),
     Column("version", BigInteger, nullable=False, default=1),
     Column("updated_at", Instant, nullable=False),
-    Column("events", Integer, nullable=False, server_default="0"),  # in its history; 0: only imported, never acted on
+    Column("events", Integer, nullable=False, server_default="0"),  # length of its history; 0: only imported
     _amount("invoiced"),
     _amount("authorized"),
     _amount("captured"),
     _amount("refunded"),
     Column("declined", Boolean, nullable=False, server_default=false()),
     Column("priority", Integer, nullable=False, server_default="0"),
-    Column("tracking_key", Key),  # what the customer's link to the order is made of; nobody can guess it
-    Column("placed_digest", Text),  # of what was asked when it was placed, keyed with the tracking key
+    Column("tracking_key", Key),  # the secret in the customer's tracking link
+    Column("placed_digest", Text),  # of what the caller sent, keyed with the tracking key
     Column("invoice_number", Text),  # the latest
     _one_of("stage", Stage),
     Index("orders_customer", "customer"),
@@ -139,8 +139,8 @@ order_events = Table(
     Column("stage_before", Text),
     Column("stage_after", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    Column("request", Key),  # the caller's own name for what was asked
-    Column("request_digest", Key),  # of what was asked under it
+    Column("request", Key),  # the idempotency key of its command
+    Column("request_digest", Key),  # the digest of its command
     _one_of("event", EventKind),
     _transitions(),
     Index("order_events_request", "order_number", "request", unique=True, sqlite_where=_NAMED, postgresql_where=_NAMED),
@@ -153,7 +153,7 @@ holds = Table(
     Column("reason", Key, primary_key=True),
     Column("since", Instant, nullable=False),
     Column("placed_by", Text, nullable=False),
-    Column("rules", Text),  # of verification, that placed it
+    Column("rules", Text),  # the verification rules that placed it
     Column("note", Text),
     Column("escalated_at", Instant),
     _one_of("reason", Hold),
@@ -165,7 +165,7 @@ shipments = Table(
     Column("order_number", Key, ForeignKey("orders.number"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("status", Text, nullable=False),
-    Column("warehouse", Key),  # that it leaves; none if its goods come from several
+    Column("warehouse", Key),  # where it leaves from; NULL if its goods come from several
     Column("carrier", Text),
     Column("tracking_number", Key),
     Column("shipped_on", Date),
@@ -197,7 +197,7 @@ stock = Table(
     Column("warehouse", Key, primary_key=True),
     Column("on_hand", Exact, nullable=False),
     Column("reserved", Exact, nullable=False),
-    Column("since", Date),  # when what lies there longest arrived
+    Column("since", Date),  # when the oldest goods arrived
     _at_most("reserved", "on_hand"),
 )
 
@@ -228,10 +228,10 @@ outbox = Table(
     Column("refused_at", Instant),
     Column("refusal", Text),
     Column("unsure", Boolean, nullable=False, server_default=false()),
-    Column("begun", Integer, nullable=False, server_default="0"),  # sends since the last one that was heard of
+    Column("begun", Integer, nullable=False, server_default="0"),  # sends since the last recorded answer
     _one_of("state", ChangeState),
     Index("outbox_due", "state", "due_at"),
-    # In the order in which a drain takes changes, so that a claim reads its batch and no more of the queue.
+    # In the sequence in which a drain claims changes, so that a claim reads only its batch.
     Index("outbox_claim", "state", "entity", "lane", "captured_at", "key"),
 )
 
@@ -241,7 +241,7 @@ links = Table(
     Column("org_id", Key, primary_key=True),
     Column("entity", Key, primary_key=True),
     Column("key", Key, primary_key=True),
-    Column("parent", Key),  # a line's order, a price's product: their keys do not sort by it
+    Column("parent", Key),  # the order of a line, the product of a price
     Column("sobject", Text, nullable=False),
     Column("salesforce_id", Key, nullable=False),
     Column("snapshot", Text, nullable=False),
@@ -259,7 +259,7 @@ journal = Table(
     Column("key", Key, nullable=False),
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    Column("org_id", Key),  # none for what concerns no org
+    Column("org_id", Key),  # NULL if it concerns no org
     Index("journal_entity", "entity", "key", "id"),
 )
 
@@ -293,9 +293,9 @@ mapping_sources = Table(
     "mapping_sources",
     metadata,
     Column("source", Key, primary_key=True),  # a folder of mapping files on a machine
-    Column("digest", Key, nullable=False),  # of its files, when it was last seen with good ones
+    Column("digest", Key, nullable=False),  # of its files, when they were last seen valid
     Column("seen_at", Instant, nullable=False),
-    Column("problem", Text),  # why its files cannot be used
+    Column("problem", Text),  # why its files cannot be used, if so
 )
 
 invoices = Table(
@@ -306,7 +306,7 @@ invoices = Table(
     Column("issued_at", Instant, nullable=False),
     Column("currency", Text, nullable=False),
     Column("amount", Exact, nullable=False),
-    Column("body", Text, nullable=False),  # what stood on it; it never changes
+    Column("body", Text, nullable=False),  # its content as JSON; it never changes
     Index("invoices_order_number", "order_number"),
 )
 
@@ -314,16 +314,16 @@ messages = Table(
     "messages",
     metadata,
     Column("id", Serial, primary_key=True),
-    Column("key", Key, nullable=False, unique=True),  # the same at every attempt, and nobody can guess it
+    Column("key", Key, nullable=False, unique=True),  # the same at every attempt; random
     Column("order_number", Key, ForeignKey("orders.number"), nullable=False),
     Column("kind", Key, nullable=False),
     Column("reference", Key, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("captured_at", Instant, nullable=False),
-    Column("since", Instant, nullable=False),  # what its age counts from: its capture, or when a person had it sent
+    Column("since", Instant, nullable=False),  # its age counts from here: its capture, or its retry by a person
     Column("due_at", Instant, nullable=False),
-    Column("claim", BigInteger),  # of whoever sends it just now, until `claimed_until`
+    Column("claim", BigInteger),  # number of the claim that sends it now, until `claimed_until`
     Column("claimed_until", Instant),
     Column("sent_at", Instant),
     Column("error", Text),
@@ -352,8 +352,8 @@ orgs = Table(
     Column("org_id", Key, primary_key=True),
     Column("login_url", Text, nullable=False),
     Column("instance_url", Text, nullable=False),
-    Column("seen_at", Instant, nullable=False),  # when it first answered at these addresses, or again after another
-    Column("active", Boolean, nullable=False),  # the one the database works with; the others are only known
+    Column("seen_at", Instant, nullable=False),  # when it first answered at these addresses, or again after another org
+    Column("active", Boolean, nullable=False),  # whether the database works with it now
 )
 
 org_catalog = Table(

@@ -1,4 +1,4 @@
-"""Tokens for the HTTP API. What is stored is a digest: whoever reads the database cannot come in with it."""
+"""Tokens for the HTTP API. Only a digest is stored, so nobody can use the API with what is in the database."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from connector.store.unit_of_work import UnitOfWork
 
 PREFIX = "crm_"
 NOTED_EVERY = timedelta(minutes=1)
-"""How often the use of a token is written down."""
+"""The use of a token is recorded at most once in this time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """`name` stands in the histories of what was done with it."""
+    """A token. Its `name` is written to histories as the actor."""
 
     name: str
     role: Role
@@ -37,7 +37,7 @@ class Token:
 
 
 async def create(uow: UnitOfWork, name: str, role: Role, *, expires_at: datetime | None = None) -> str:
-    """A new token: told this once, and never again. ConnectorError if the name is taken."""
+    """Create a token and return its secret, which cannot be read again. Raises ConnectorError if the name exists."""
     secret = PREFIX + secrets.token_urlsafe(32)
     row = {"name": name, "digest": digest(secret), "role": role.value, "created_at": uow.now, "expires_at": expires_at}
     if not await insert_missing(uow.connection, tokens, [row]):
@@ -46,7 +46,7 @@ async def create(uow: UnitOfWork, name: str, role: Role, *, expires_at: datetime
 
 
 async def find(connection: AsyncConnection, secret: str) -> Token | None:
-    """The token whose secret this is, valid or not."""
+    """Return the token with this secret, valid or not."""
     row = (await connection.execute(select(tokens).where(tokens.c.digest == digest(secret)))).first()
     return None if row is None else _token(row)
 
@@ -56,17 +56,17 @@ async def list_all(connection: AsyncConnection) -> list[Token]:
 
 
 async def revoke(uow: UnitOfWork, name: str) -> bool:
-    """Whether there was such a token, still in force."""
+    """Revoke a token; False if there is none with this name, or it was revoked before."""
     chosen = (tokens.c.name == name, tokens.c.revoked_at.is_(None))
     return bool((await uow.connection.execute(update(tokens).where(*chosen).values(revoked_at=uow.now))).rowcount)
 
 
-async def used(uow: UnitOfWork, name: str) -> None:
+async def record_use(uow: UnitOfWork, name: str) -> None:
     await uow.connection.execute(update(tokens).where(tokens.c.name == name).values(used_at=uow.now))
 
 
 def digest(secret: str) -> str:
-    """Of 32 random bytes: no salt and no slow hash are needed, nobody can try them all."""
+    """Return the digest of a secret. It has 32 random bytes, so neither a salt nor a slow hash is needed."""
     return sha256(secret.encode()).hexdigest()
 
 

@@ -11,15 +11,15 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Numeric, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 Key = Text().with_variant(Text(collation="C"), "postgresql")
-"""A business key. In PostgreSQL it sorts by byte, as in SQLite, whatever the server's language, so pages of keys can be
-compared with pages from elsewhere."""
+"""A business key. PostgreSQL sorts it by byte, as SQLite does, independent of the server's locale, so that sorted keys
+can be compared across databases."""
 
 Serial = BigInteger().with_variant(Integer(), "sqlite")
-"""A number that the database assigns; SQLite does so only for a column that is exactly INTEGER."""
+"""A number assigned by the database. SQLite assigns one only to a column of type INTEGER."""
 
 
 class Exact(TypeDecorator[Decimal]):
-    """A finite Decimal with all its digits. SQLite has no exact number type, so it is stored as text there."""
+    """A finite Decimal with all its digits. SQLite has no exact numeric type, so it stores text."""
 
     impl = Numeric
     cache_ok = True
@@ -34,8 +34,8 @@ class Exact(TypeDecorator[Decimal]):
         return _as_decimal
 
 
-# Plain functions instead of process_bind_param and process_result_value, which cost a call more for each value: an
-# order line has ten of these.
+# Plain functions instead of process_bind_param and process_result_value: those cost another call for each value, and an
+# order line has ten values.
 def _checked(value: Decimal | None) -> Decimal | None:
     if value is not None and not value.is_finite():
         raise ValueError(f"{value} is not an amount")
@@ -51,7 +51,7 @@ def _as_decimal(value: Any) -> Decimal | None:
 
 
 class Instant(TypeDecorator[datetime]):
-    """A timezone-aware moment in UTC, to the microsecond. In SQLite it is ISO text of fixed width, which sorts."""
+    """A timezone-aware time in UTC, with microseconds. SQLite stores it as ISO text of fixed width, which sorts."""
 
     impl = DateTime
     cache_ok = True

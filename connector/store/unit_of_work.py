@@ -19,10 +19,10 @@ from connector.store.tables import outbox
 
 
 class Lane(IntEnum):
-    """The order of sending: an urgent order, an order that changed, new ones, customers and products, a backfill.
+    """The priority of a change: urgent orders, changed orders, new orders, customers and products, a backfill.
 
-    Changes that were refused for a reason that may be the org's come last, least often tried first: from `DOUBTED` on,
-    each such refusal adds one. A change that is captured again returns to its usual lane.
+    Suspect changes (refused for a reason that may be the org's) come last. Each such refusal adds one to `SUSPECT`, so
+    the least often tried are sent first. A change that is captured again returns to its usual lane.
     """
 
     URGENT = -1
@@ -30,7 +30,7 @@ class Lane(IntEnum):
     NEW = 1
     PROFILE = 2
     BACKFILL = 3
-    DOUBTED = 4
+    SUSPECT = 4
 
 
 class UnitOfWork:
@@ -44,15 +44,15 @@ class UnitOfWork:
     def changed(
         self, entity: EntityKind, key: str, slot: int, lane: Lane = Lane.PROFILE, *, unconfirmed: bool = False
     ) -> None:
-        """Remember that `key` must reach the org; of several calls, the last slot and the most urgent lane count.
+        """Remember that `key` must be sent to the org. Of several calls, the last slot and the most urgent lane count.
 
-        `unconfirmed`: it is not known what the org holds of it, so it must be read back first.
+        `unconfirmed`: the state in the org is not known, so it must be read back first.
         """
-        _, earlier, doubted = self._changed.get((entity, key), (slot, lane, False))
-        self._changed[entity, key] = (slot, min(earlier, lane), doubted or unconfirmed)
+        _, earlier, earlier_unconfirmed = self._changed.get((entity, key), (slot, lane, False))
+        self._changed[entity, key] = (slot, min(earlier, lane), earlier_unconfirmed or unconfirmed)
 
     async def capture(self) -> None:
-        """Write what was remembered. Only `Store.transaction` calls this."""
+        """Write the remembered changes to the outbox. Only the store calls this, before the commit."""
         if not self._changed:
             return
         # In key order, so that two transactions with the same entities wait for each other instead of deadlocking.

@@ -32,5 +32,5 @@ async def authenticate(store: Store, request: web.Request, needed: Role) -> Toke
         )
     if token.used_at is None or now - token.used_at > NOTED_EVERY:
         name = token.name
-        await store.transact(lambda uow: tokens.used(uow, name))
+        await store.transact(lambda uow: tokens.record_use(uow, name))
     return token

@@ -21,7 +21,7 @@ async def check_books(world: World, numbers: Sequence[str], arrived: Mapping[str
     async with world.service.store.reader() as connection:
         stored = await orders.load(connection, numbers)
         levels = await stocks.levels(connection, arrived)
-        held = await stocks.reserved_for(connection, numbers)
+        held = await stocks.load_reservations(connection, numbers)
         histories = {number: await order_history.read(connection, number) for number in numbers}
     out = dict.fromkeys(arrived, ZERO)
     promised = dict.fromkeys(arrived, ZERO)
@@ -91,7 +91,7 @@ def _check_money(order: Order) -> None:
 
 
 def _check_replay(order: Order, entries: Sequence[order_history.StoredEvent]) -> None:
-    state = entries[0].begun
+    state = entries[0].initial_state
     assert state is not None
     for entry in entries[1:]:
         assert entry.before == state.stage

@@ -142,7 +142,7 @@ async def test_counts_and_commands_at_once_neither_oversell_nor_lock_each_other_
     assert {said.status for said in answers} == {200}
     async with api.store.reader() as connection:
         found = await orders.load(connection, list(numbers))
-        held = await stock.reserved_for(connection, list(numbers))
+        held = await stock.load_reservations(connection, list(numbers))
         level = (await stock.levels(connection, ["CHAI"]))["CHAI", "EAST"]
     allocated = sum(line.state.allocated for order in found for line in order.lines)
     assert allocated == sum(reserved.quantity for reserved in held.values()) == level.reserved <= level.on_hand

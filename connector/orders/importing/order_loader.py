@@ -51,7 +51,7 @@ async def save_orders(uow: UnitOfWork, spool: Spool, batch: Sequence[OrderRows],
         else:
             wanted.append(order)
     unchanged_fields: dict[str, list[str]] = {}
-    outcome.saved = await orders.save(uow, wanted, kept=unchanged_fields)
+    outcome.saved = await orders.save(uow, wanted, conflicts=unchanged_fields)
     outcome.lines = sum(len(order.lines) for order in wanted)
     by_key = {rows.key: rows for rows in good}
     for number, differs in sorted(unchanged_fields.items()):

@@ -151,7 +151,7 @@ async def _lock_orders_and_stock(
     ]
     holders = {row.order_number for place in overreserved for row in await list_reservations(connection, place)}
     loaded = await transaction.load(sorted({*waiting, *holders}))
-    await stock.begin(transaction.uow, counted)
+    await stock.create_missing_rows(transaction.uow, counted)
     order_skus = {line.product.sku for order, _ in loaded.values() for line in order.lines}
     levels = await stock.levels(connection, order_skus | set(skus), lock=True)
     return {number: loaded[number][0].state.sum("allocated") for number in waiting}, levels

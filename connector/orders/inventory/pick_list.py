@@ -37,7 +37,7 @@ async def load_picks(connection: Connection, warehouse: str | None = None) -> li
     """Return what to pick in `warehouse`, or in all warehouses. Orders on hold are left out."""
     numbers = await list_orders_to_pick(connection, warehouse, limit=MAX_ORDERS)
     unpicked: dict[tuple[str, int], list[tuple[str, Reservation]]] = {}
-    for (number, index, place), reserved in sorted((await stock.reserved_for(connection, numbers)).items()):
+    for (number, index, place), reserved in sorted((await stock.load_reservations(connection, numbers)).items()):
         if reserved.unpicked > 0 and warehouse in {None, place}:
             unpicked.setdefault((number, index), []).append((place, reserved))
     picks: list[Pick] = []

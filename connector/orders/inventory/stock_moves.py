@@ -96,7 +96,7 @@ async def apply_moves(uow: UnitOfWork, moves: Sequence[StockMove], routing: Rout
     if not moves:
         return
     levels = await stock.levels(uow.connection, {sku for item in moves for sku in item.skus.values()}, lock=True)
-    reservations = await stock.reserved_for(uow.connection, [item.order for item in moves])
+    reservations = await stock.load_reservations(uow.connection, [item.order for item in moves])
     old_levels, old_reservations = dict(levels), dict(reservations)
     shelves = _StockState(levels=levels, reservations=reservations, places=index_places(levels))
     for key in sorted(reservations):
@@ -104,8 +104,8 @@ async def apply_moves(uow: UnitOfWork, moves: Sequence[StockMove], routing: Rout
     for item in moves:
         for step in item.steps:
             _apply_step(uow, item, step, shelves, routing)
-    await stock.put(uow, {place: level for place, level in levels.items() if old_levels.get(place) != level})
-    await stock.keep(
+    await stock.save_levels(uow, {place: level for place, level in levels.items() if old_levels.get(place) != level})
+    await stock.save_reservations(
         uow, {key: reservation for key, reservation in reservations.items() if old_reservations.get(key) != reservation}
     )
 
@@ -122,7 +122,7 @@ async def with_lines_in_warehouse(connection: Connection, order: Order, state: O
     waiting = any(item.status in IN_HOUSE for item in state.shipments.values())
     if isinstance(event, Ship) and (waiting or event.shipment is not None):
         return event
-    reservations = await stock.reserved_for(connection, [order.number])
+    reservations = await stock.load_reservations(connection, [order.number])
     lines: dict[int, Decimal] = {}
     for (_, line, place), reserved in sorted(reservations.items(), key=itemgetter(0)):
         if place == event.warehouse and isinstance(event, Unpicked) and reserved.unpicked > 0:
@@ -157,7 +157,7 @@ async def _group_by_warehouse(connection: Connection, state: OrderState, event: 
     """Return the lines of `event` by the warehouse in which they are picked; empty if they are not all picked."""
     if not all(quantity > 0 for quantity in event.lines.values()):
         return {}
-    reservations = await stock.reserved_for(connection, [state.number])
+    reservations = await stock.load_reservations(connection, [state.number])
     loose: dict[str, dict[int, Decimal]] = {}
     for line in event.lines:
         mine = {
@@ -294,7 +294,7 @@ def _restock(uow: UnitOfWork, item: StockMove, step: Step, shelves: _StockState)
         place = (item.skus[number], step.warehouse or "")
         level = shelves.levels.get(place)
         on_hand = (level.on_hand if level else ZERO) + quantity
-        shelves.levels[place] = stock.arrived(level, on_hand, uow.now.date())
+        shelves.levels[place] = stock.counted_level(level, on_hand, uow.now.date())
 
 
 def _shipped_parcel(step: Step) -> Shipment:

@@ -14,7 +14,7 @@ from connector.orders.command import OrderCommand, attribute_to
 from connector.orders.policy.order_facts import facts_of
 from connector.orders.policy.rules import Failure
 from connector.orders.transaction import OrderTransaction
-from connector.store.queries.customer_history import standings
+from connector.store.queries.customer_history import load_customer_histories
 from connector.store.queries.order_events import list_events
 
 
@@ -52,7 +52,7 @@ async def recheck(transaction: OrderTransaction, number: str, among: frozenset[H
 
 async def _failed_checks(transaction: OrderTransaction, some: Sequence[Order]) -> dict[str, dict[Hold, Failure]]:
     """Return the failed rules of each order, without hold reasons that a person has released."""
-    histories = await standings(transaction.uow.connection, some)
+    histories = await load_customer_histories(transaction.uow.connection, some)
     excused = await _released_holds(transaction, [order.number for order in some])
     return {
         order.number: transaction.rules.failed_checks(

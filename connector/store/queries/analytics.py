@@ -1,7 +1,7 @@
-"""What analytics read of the orders placed in a period.
+"""The queries of analytics, over the orders placed in a period.
 
-The database counts where counting is enough. Where exact sums are needed, rows come as a stream, because SQLite adds
-exact numbers as floats; a stream never holds all rows in memory.
+Counts are made by the database. Exact sums are not, because SQLite adds exact numbers as floats; for those the rows are
+streamed, so they are never all in memory.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ T = TypeVar("T")
 _GONE = (Stage.SHIPPED.value, Stage.DELIVERED.value, Stage.COMPLETED.value)
 _ARRIVED = (Stage.DELIVERED.value, Stage.COMPLETED.value)
 _IMPORTED = orders.c.events == 0
-"""Never acted on here: what it has come to is implied by its stage (`model.imported_state`), and not stored."""
+"""Imported orders without a history: their state is not stored, it follows from the stage (`model.imported_state`)."""
 _PART = 2000
 
 
 class StageCount(NamedTuple):
-    """Orders in one stage; `late` ones are past their promise and not delivered."""
+    """The number of orders in one stage; `late` counts those past their promised day and not delivered."""
 
     stage: Stage
     orders: int
@@ -55,12 +55,12 @@ class StageCount(NamedTuple):
 
 
 async def count_stages(connection: AsyncConnection, period: Period) -> list[StageCount]:
-    """Orders by stage; stages without an order are left out."""
+    """Count the orders by stage; stages without orders are left out."""
     on_hold = exists().where(holds.c.order_number == orders.c.number)
     under_way = orders.c.stage.not_in([*_ARRIVED, Stage.CANCELED.value])
-    # Of an imported order nobody says whether it arrived; once shipped, it is not missed.
-    known = not_(and_(_IMPORTED, orders.c.stage == Stage.SHIPPED.value))
-    late = and_(under_way, known, orders.c.promised_on < period.now.date())
+    # An imported order is never reported as delivered, so once it has shipped it does not count as late.
+    can_be_late = not_(and_(_IMPORTED, orders.c.stage == Stage.SHIPPED.value))
+    late = and_(under_way, can_be_late, orders.c.promised_on < period.now.date())
     statement = (
         select(orders.c.stage, func.count(), func.min(orders.c.placed_at))
         .add_columns(*(func.sum(case((what, 1), else_=0)) for what in (on_hold, late)))
@@ -74,7 +74,7 @@ async def count_stages(connection: AsyncConnection, period: Period) -> list[Stag
 
 
 class StageChange(NamedTuple):
-    """An event that took an order into another stage; `stage_before` is None for the first."""
+    """An event that changed the stage of an order; `stage_before` is None for the first event."""
 
     order_number: str
     at: datetime
@@ -82,7 +82,7 @@ class StageChange(NamedTuple):
 
 
 def stream_stage_changes(connection: AsyncConnection, period: Period) -> AsyncIterator[StageChange]:
-    """By order, oldest first."""
+    """Stream the stage changes, by order and oldest first."""
     event = order_events.c
     statement = (
         select(event.order_number, event.at, event.stage_before)
@@ -94,7 +94,7 @@ def stream_stage_changes(connection: AsyncConnection, period: Period) -> AsyncIt
 
 
 class Arrival(NamedTuple):
-    """When an order was placed, and on which day all of it had shipped or was delivered."""
+    """When an order was placed, and the day on which all of it had shipped or was delivered."""
 
     channel: str | None
     placed_at: datetime
@@ -102,7 +102,7 @@ class Arrival(NamedTuple):
 
 
 def stream_shipped_orders(connection: AsyncConnection, period: Period) -> AsyncIterator[Arrival]:
-    """Orders of which all has shipped."""
+    """Stream the orders that have shipped completely."""
     order = orders.c
     statement = select(order.channel, order.placed_at, order.shipped_on).where(
         _placed_in(period), order.stage.in_(_GONE), order.shipped_on.is_not(None)
@@ -111,7 +111,7 @@ def stream_shipped_orders(connection: AsyncConnection, period: Period) -> AsyncI
 
 
 def stream_delivered_orders(connection: AsyncConnection, period: Period) -> AsyncIterator[Arrival]:
-    """Orders of which all was delivered, with the day of the last shipment."""
+    """Stream the orders that were delivered completely, with the day of the last delivery."""
     order = orders.c
     last = func.max(shipments.c.delivered_on)
     statement = (
@@ -134,7 +134,7 @@ class HoldEvent(NamedTuple):
 
 
 def stream_hold_events(connection: AsyncConnection, period: Period) -> AsyncIterator[HoldEvent]:
-    """By order, oldest first."""
+    """Stream the hold events, by order and oldest first."""
     row = order_events.c
     statement = (
         select(row.order_number, row.at, row.event, row.detail)
@@ -143,14 +143,15 @@ def stream_hold_events(connection: AsyncConnection, period: Period) -> AsyncIter
         .order_by(row.order_number, row.sequence)
     )
 
-    def made(number: str, at: datetime, kind: str, detail: str) -> HoldEvent:
+    def build(number: str, at: datetime, kind: str, detail: str) -> HoldEvent:
         return HoldEvent(number, at, kind == EventKind.HELD.value, orjson.loads(detail)["hold"])
 
-    return _stream(connection, statement, made)
+    return _stream(connection, statement, build)
 
 
 class PromiseCount(NamedTuple):
-    """Orders of one channel (empty: none stated) that were promised for a day and have come; `in_time` by that day."""
+    """The delivered orders of one channel that had a promised day; `in_time` counts those delivered by that day. The
+    channel is empty for orders without one."""
 
     channel: str
     orders: int
@@ -158,7 +159,7 @@ class PromiseCount(NamedTuple):
 
 
 async def count_kept_promises(connection: AsyncConnection, period: Period) -> list[PromiseCount]:
-    """By channel. An imported order counts by the day it shipped."""
+    """Count kept promises by channel. For an imported order the day of shipment counts as its delivery."""
     order = orders.c
     promised = and_(_placed_in(period), order.promised_on.is_not(None))
     here = (
@@ -171,15 +172,15 @@ async def count_kept_promises(connection: AsyncConnection, period: Period) -> li
     imported = select(order.channel, order.promised_on, order.shipped_on.label("came")).where(
         promised, _IMPORTED, order.stage.in_(_GONE), order.shipped_on.is_not(None)
     )
-    every = union_all(here, imported).subquery().c
-    channel = func.coalesce(every.channel, "")
-    in_time = func.sum(case((every.came <= every.promised_on, 1), else_=0))
+    arrivals = union_all(here, imported).subquery().c
+    channel = func.coalesce(arrivals.channel, "")
+    in_time = func.sum(case((arrivals.came <= arrivals.promised_on, 1), else_=0))
     statement = select(channel, func.count(), in_time).group_by(channel)
     return [PromiseCount(name, number, int(good)) for name, number, good in await connection.execute(statement)]
 
 
 class LineGroup(NamedTuple):
-    """`lines` lines that are equal in all these columns."""
+    """A number (`lines`) of order lines that are equal in all other columns."""
 
     sku: str
     quantity: Decimal
@@ -190,8 +191,8 @@ class LineGroup(NamedTuple):
 
 
 def stream_line_groups(connection: AsyncConnection, period: Period) -> AsyncIterator[LineGroup]:
-    """Lines that were given stock or should have been: of orders past verification, and imported ones that shipped.
-    The database counts equal lines; SQLite could not add up their quantities exactly."""
+    """Stream the lines that were allocated stock or should have been: lines of orders past verification, and of
+    imported orders that have shipped. Equal lines are counted, because SQLite cannot add quantities exactly."""
     line, order = order_lines.c, orders.c
     here = and_(order.events > 0, order.stage.not_in([Stage.PLACED.value, Stage.CANCELED.value]))
     imported = and_(_IMPORTED, order.stage.in_(_GONE))
@@ -206,7 +207,7 @@ def stream_line_groups(connection: AsyncConnection, period: Period) -> AsyncIter
 
 
 class ChannelCount(NamedTuple):
-    """Orders of one channel in one currency."""
+    """The number of orders of one channel in one currency."""
 
     channel: str | None
     currency: str
@@ -214,7 +215,7 @@ class ChannelCount(NamedTuple):
 
 
 async def count_orders_by_channel(connection: AsyncConnection, period: Period) -> list[ChannelCount]:
-    """All orders of the period."""
+    """Count all orders of the period, by channel and currency."""
     order = orders.c
     statement = (
         select(order.channel, order.currency, func.count())
@@ -225,7 +226,7 @@ async def count_orders_by_channel(connection: AsyncConnection, period: Period) -
 
 
 class OrderPayments(NamedTuple):
-    """What was captured and refunded of one order."""
+    """The captured and refunded amounts of one order."""
 
     channel: str | None
     currency: str
@@ -234,7 +235,7 @@ class OrderPayments(NamedTuple):
 
 
 def stream_payments(connection: AsyncConnection, period: Period) -> AsyncIterator[OrderPayments]:
-    """Of every order that was acted on here."""
+    """Stream the payments of every order that has a history."""
     order = orders.c
     statement = select(order.channel, order.currency, order.captured, order.refunded).where(
         _placed_in(period), order.events > 0
@@ -243,7 +244,7 @@ def stream_payments(connection: AsyncConnection, period: Period) -> AsyncIterato
 
 
 class ImportedLine(NamedTuple):
-    """A line of an imported order, with its order; the last three are None for an order without lines."""
+    """A line of an imported order, with fields of the order; the last three are None for an order without lines."""
 
     order_number: str
     channel: str | None
@@ -256,7 +257,7 @@ class ImportedLine(NamedTuple):
 
 
 def stream_imported_lines(connection: AsyncConnection, period: Period) -> AsyncIterator[ImportedLine]:
-    """Of imported orders that have shipped, by order."""
+    """Stream the lines of imported orders that have shipped, by order."""
     order, line = orders.c, order_lines.c
     statement = (
         select(order.number, order.channel, order.currency, order.freight, order.tax_rate)
@@ -269,14 +270,14 @@ def stream_imported_lines(connection: AsyncConnection, period: Period) -> AsyncI
 
 
 class ReasonCount(NamedTuple):
-    """Orders with a return for one reason."""
+    """The number of orders with a return for one reason."""
 
     reason: str
     orders: int
 
 
 async def count_returned_orders(connection: AsyncConnection, period: Period) -> tuple[int, list[ReasonCount]]:
-    """How many orders were delivered, even in part; by reason, of how many of them something was to come back."""
+    """Return the number of orders of which something was delivered, and how many of them have a return, by reason."""
     line = order_lines.c
     # SQLite keeps exact numbers as text, which would compare as text.
     some = exists().where(line.order_number == orders.c.number, cast(line.delivered, Numeric) > 0)
@@ -305,7 +306,8 @@ class ReturnedLine(NamedTuple):
 
 
 def stream_returned_lines(connection: AsyncConnection, period: Period) -> AsyncIterator[ReturnedLine]:
-    """Every line of every order with a return that was not rejected, once for each return, by order and return."""
+    """Stream every line of every order with a return that was not rejected, once for each return, by order and
+    return."""
     line = order_lines.c
     statement = (
         select(returns.c.reason, orders.c.currency, returns.c.order_number, returns.c.lines, returns.c.status)
@@ -316,7 +318,7 @@ def stream_returned_lines(connection: AsyncConnection, period: Period) -> AsyncI
         .order_by(returns.c.order_number, returns.c.number)
     )
 
-    def made(
+    def build(
         reason: str,
         currency: str,
         order: str,
@@ -332,7 +334,7 @@ def stream_returned_lines(connection: AsyncConnection, period: Period) -> AsyncI
         closed = status == ReturnStatus.CLOSED.value
         return ReturnedLine(reason, currency, order, closed, requested, received, price, discount)
 
-    return _stream(connection, statement, made)
+    return _stream(connection, statement, build)
 
 
 def _placed_in(period: Period) -> ColumnElement[bool]:
@@ -340,7 +342,7 @@ def _placed_in(period: Period) -> ColumnElement[bool]:
 
 
 async def _stream(connection: AsyncConnection, statement: Select[Any], make: Callable[..., T]) -> AsyncIterator[T]:
-    """The rows one by one, however many there are; never all in memory."""
+    """Stream the rows of `statement` one by one; they are never all in memory."""
     async with connection.stream(statement) as rows:
         async for part in rows.partitions(_PART):
             for row in part:

@@ -1,7 +1,7 @@
-"""Back-orders: what is wanted of a product and not there, and who waits for it, the most urgent first.
+"""Back-orders: the products that are short, and the order lines that wait for them, most urgent first.
 
-A line of an order that is verified, confirmed or fulfilling waits for what is neither canceled nor allocated. Imported
-orders that nobody has acted on wait for nothing here: their stock is somebody else's.
+A line of an order that is verified, confirmed or fulfilling waits for the quantity that is neither canceled nor
+allocated. Imported orders without a history do not wait: their stock is not managed here.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from connector.store.tables import holds, order_lines, orders
 from connector.store.tables import stock as stock_table
 
 _ALL: ColumnElement[Decimal] = literal_column("0.99999999999999", Numeric)
-"""SQLite adds exact numbers as floats: it finds 0.1 and 0.7 to be a little less than 0.8. So much of a quantity is all
-of it, on both databases: of a thousand pieces, all but 0.00000000001."""
+"""The share of a quantity that counts as all of it, on both databases. SQLite adds exact numbers as floats, so
+0.1 + 0.7 is a little less than 0.8 there. Of a thousand pieces, a difference of 0.00000000001 is ignored."""
 
 MOST_LISTED = 100
-"""Waiting lines of one product that are listed; all are counted."""
+"""The maximal number of waiting lines listed for one product; all of them are counted."""
 
 URGENCY = (
     orders.c.priority.desc(),
@@ -35,12 +35,12 @@ URGENCY = (
     orders.c.placed_at,
     orders.c.number,
 )
-"""The most urgent order first, as `by_priority` of `orders.inventory.allocation` has it."""
+"""Sorts the most urgent order first, like `by_priority` of `orders.inventory.allocation`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackorderLine:
-    """One line that waits for `quantity` more."""
+    """One order line that waits for `quantity` pieces."""
 
     sku: str
     number: str
@@ -54,8 +54,8 @@ class BackorderLine:
 
 @dataclass(kw_only=True, slots=True)
 class Backorder:
-    """One product: how much of it is short, for how many lines, promised for which day at the earliest; what is on hand
-    and free in all warehouses together; the most urgent of those that wait."""
+    """One product that is short. `quantity` is missing for `lines` order lines, with `oldest_promise` as the earliest
+    promised day; `on_hand` and `available` are sums over all warehouses; `waiting` holds the most urgent lines."""
 
     sku: str
     on_hand: Decimal = ZERO
@@ -75,14 +75,14 @@ class Backorder:
 
 
 def _waits_for_stock() -> ColumnElement[bool]:
-    """Whether a line, joined with its order, waits for stock."""
+    """The condition that a line, joined with its order, waits for stock."""
     line = order_lines.c
     open_ones = orders.c.stage.in_([stage.value for stage in OPEN]) & (orders.c.events > 0)
     return open_ones & (_number(line.allocated) + _number(line.canceled) < _number(line.quantity) * _ALL)
 
 
 def _in_stock() -> Select[tuple[str]]:
-    """The products of which something is available somewhere."""
+    """Select the products of which something is available in any warehouse."""
     level = stock_table.c
     return select(level.sku).where(_number(level.reserved) < _number(level.on_hand))
 
@@ -90,7 +90,8 @@ def _in_stock() -> Select[tuple[str]]:
 async def list_short_skus(
     connection: AsyncConnection, *, after: str | None, limit: int, only: Sequence[str] = ()
 ) -> list[str]:
-    """Up to `limit` products that are short, behind `after`, by SKU; of `only` these, if any are named."""
+    """Return up to `limit` SKUs of products that are short and follow `after`, sorted; if `only` is given, only of
+    these."""
     statement = select(order_lines.c.sku).distinct().join(orders).where(_waits_for_stock())
     if only:
         statement = statement.where(order_lines.c.sku.in_(only))
@@ -100,8 +101,11 @@ async def list_short_skus(
 async def list_orders_waiting_for_stock(
     connection: AsyncConnection, skus: Sequence[str] | None = None, limit: int = 500
 ) -> list[str]:
-    """Orders that wait for stock and are not on hold, the most urgent first: for these products, of which something is
-    about to come; without `skus` those that can be served now, so that one that waits for what is out holds up none."""
+    """Return the orders that wait for one of `skus` and are not on hold, most urgent first.
+
+    Without `skus`, only orders that wait for a product in stock are returned, so that orders which cannot be served do
+    not use up the limit.
+    """
     line = order_lines.c
     waits = exists().where(line.order_number == orders.c.number, _waits_for_stock())
     waits = waits.where(line.sku.in_(_in_stock() if skus is None else skus))
@@ -116,7 +120,7 @@ async def list_orders_waiting_for_stock(
 async def stream_backorder_lines(
     connection: AsyncConnection, only: Sequence[str] | None = None
 ) -> AsyncGenerator[BackorderLine, None]:
-    """Every line that waits, by product and urgency; `only` of these products."""
+    """Stream the waiting lines by product and urgency; if `only` is given, only of these products."""
     line, order = order_lines.c, orders.c
     on_hold = exists().where(holds.c.order_number == order.number)
     statement = (
@@ -143,14 +147,14 @@ async def stream_backorder_lines(
 
 
 async def load_backorders(connection: AsyncConnection, only: Sequence[str]) -> list[Backorder]:
-    """These products, in this order, as far as they are short."""
-    found: dict[str, Backorder] = {}
+    """Return the back-orders of these products, in the same sequence; products that are not short are left out."""
+    backorders: dict[str, Backorder] = {}
     async for item in stream_backorder_lines(connection, only):
-        found.setdefault(item.sku, Backorder(sku=item.sku)).add(item)
-    for (sku, _), level in (await stock.levels(connection, found)).items():
-        found[sku].on_hand += level.on_hand
-        found[sku].available += level.available
-    return [found[sku] for sku in only if sku in found]
+        backorders.setdefault(item.sku, Backorder(sku=item.sku)).add(item)
+    for (sku, _), level in (await stock.levels(connection, backorders)).items():
+        backorders[sku].on_hand += level.on_hand
+        backorders[sku].available += level.available
+    return [backorders[sku] for sku in only if sku in backorders]
 
 
 def _number(column: ColumnElement[Decimal]) -> ColumnElement[Decimal]:

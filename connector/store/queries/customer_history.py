@@ -1,4 +1,4 @@
-"""What is known of a customer beside one order: what else was ordered, what else is owed."""
+"""Loads the customer histories that verification rules need: other orders and open balances."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _OPEN_NAMES = ("number", "customer", "placed_at", "currency", "stage", "freight"
 _OPEN = tuple(orders.c[name] for name in _OPEN_NAMES)
 
 
-async def standings(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, CustomerHistory]:
-    """By order number."""
+async def load_customer_histories(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, CustomerHistory]:
+    """Return the history of the customer of each order, by order number; the order itself is not counted."""
     if not some:
         return {}
-    before = await _before(connection, some)
-    days = await _days(connection, some)
-    owed = await _open_balances(connection, some)
+    before = await _count_earlier_orders(connection, some)
+    days = await _recent_orders(connection, some)
+    balances = await _open_balances(connection, some)
     return {
         order.number: CustomerHistory(
-            open_balance=owed.get(order.number, ZERO),
+            open_balance=balances.get(order.number, ZERO),
             orders_of_the_day=sum(
                 order.header.placed_at - DAY < moment <= order.header.placed_at
                 for number, moment in days.get(order.customer.number, ())
@@ -47,8 +47,8 @@ async def standings(connection: AsyncConnection, some: Sequence[Order]) -> dict[
     }
 
 
-async def _before(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, int]:
-    """How many orders of the same customer came before each of these."""
+async def _count_earlier_orders(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, int]:
+    """Return the number of earlier orders of the same customer, by order number."""
     earlier = orders.alias("earlier")
     same = (earlier.c.customer == orders.c.customer) & (earlier.c.number != orders.c.number)
     statement = (
@@ -60,24 +60,26 @@ async def _before(connection: AsyncConnection, some: Sequence[Order]) -> dict[st
     return dict(rows)
 
 
-async def _days(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, list[tuple[str, datetime]]]:
-    """(number, moment) of what these customers ordered about then, by customer."""
+async def _recent_orders(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, list[tuple[str, datetime]]]:
+    """Return (number, time) of the orders that these customers placed around the same time, by customer."""
     moments = [order.header.placed_at for order in some]
     statement = select(orders.c.customer, orders.c.number, orders.c.placed_at).where(
         orders.c.placed_at > min(moments) - DAY, orders.c.placed_at <= max(moments)
     )
     customers = sorted({order.customer.number for order in some})
-    found: dict[str, list[tuple[str, datetime]]] = {}
+    recent: dict[str, list[tuple[str, datetime]]] = {}
     for customer, number, moment in await select_in(connection, statement, orders.c.customer, customers):
-        found.setdefault(customer, []).append((number, moment))
-    return found
+        recent.setdefault(customer, []).append((number, moment))
+    return recent
 
 
 async def _open_balances(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, Decimal]:
-    """What is owed on other open orders of the same customer in the same currency, by order number; read once for each
-    customer, and never more than one order of it held."""
+    """Return what is owed on other open orders of the same customer in the same currency, by order number.
+
+    The orders of each customer are read once, as a stream: never more than one of them is in memory.
+    """
     limited = [order for order in some if order.customer.credit_limit is not None]
-    owed: dict[tuple[str, str], Decimal] = {}
+    balances: dict[tuple[str, str], Decimal] = {}
     own: dict[str, Decimal] = dict.fromkeys((order.number for order in limited), ZERO)
     line = order_lines.c
     statement = (
@@ -89,33 +91,33 @@ async def _open_balances(connection: AsyncConnection, some: Sequence[Order]) -> 
     )
     for chunk in chunks(sorted({order.customer.number for order in limited})):
         async with connection.stream(statement.where(orders.c.customer.in_(chunk))) as rows:
-            async for found in _by_order(rows):
-                first, due = found[0], _due(found)
+            async for order_rows in _group_by_order(rows):
+                first, due = order_rows[0], _due(order_rows)
                 account = (first.customer, first.currency)
-                owed[account] = EXACT.add(owed.get(account, ZERO), due)
+                balances[account] = EXACT.add(balances.get(account, ZERO), due)
                 if first.number in own:
                     own[first.number] = due
     return {
-        order.number: EXACT.subtract(owed.get((order.customer.number, order.currency), ZERO), own[order.number])
+        order.number: EXACT.subtract(balances.get((order.customer.number, order.currency), ZERO), own[order.number])
         for order in limited
     }
 
 
-async def _by_order(rows: AsyncIterator[Any]) -> AsyncIterator[list[Any]]:
-    """The rows of one order at a time; they come by order."""
-    found: list[Any] = []
+async def _group_by_order(rows: AsyncIterator[Any]) -> AsyncIterator[list[Any]]:
+    """Yield the rows of one order at a time; `rows` are sorted by order."""
+    order_rows: list[Any] = []
     async for row in rows:
-        if found and row.number != found[0].number:
-            yield found
-            found = []
-        found.append(row)
-    if found:
-        yield found
+        if order_rows and row.number != order_rows[0].number:
+            yield order_rows
+            order_rows = []
+        order_rows.append(row)
+    if order_rows:
+        yield order_rows
 
 
 def _due(rows: Sequence[Any]) -> Decimal:
-    """What is still to be paid for an open order, as `Order.amount_due` has it: what an import implies of such a stage
-    moves no money."""
+    """Return the amount due of an open order, like `Order.amount_due`. For an open stage, an import implies no
+    payments."""
     order = rows[0]
     lines = {
         row.line: LineState(

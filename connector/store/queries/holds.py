@@ -1,4 +1,4 @@
-"""Holds across orders: all of them, those of some orders, those older than a limit."""
+"""Queries for holds across orders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from connector.store.tables import holds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderHold:
-    """Why an order waits for a person, and since when; `rules` are those of verification that placed it, if it did."""
+    """A hold of an order; `rules` names the verification rules that placed it, if they did."""
 
     order_number: str
     reason: Hold
@@ -29,16 +29,16 @@ class OrderHold:
 
 
 async def list_holds(connection: AsyncConnection) -> list[OrderHold]:
-    """All holds, the oldest first."""
+    """Return all holds, oldest first."""
     statement = select(holds).order_by(holds.c.since, holds.c.order_number)
     return [_hold_of(row) for row in await connection.execute(statement)]
 
 
 async def load_holds(connection: AsyncConnection, numbers: Sequence[str]) -> dict[tuple[str, Hold], OrderHold]:
-    """The holds of these orders, by order number and reason."""
+    """Return the holds of these orders, by order number and reason."""
     rows = await select_in(connection, select(holds), holds.c.order_number, numbers)
-    found = [_hold_of(row) for row in rows]
-    return {(hold.order_number, hold.reason): hold for hold in found}
+    items = [_hold_of(row) for row in rows]
+    return {(hold.order_number, hold.reason): hold for hold in items}
 
 
 async def list_orders_to_escalate(
@@ -49,8 +49,8 @@ async def list_orders_to_escalate(
     numbers: Sequence[str] | None = None,
     limit: int | None = None,
 ) -> list[str]:
-    """Orders that are on hold for `reason` since `placed_before` or longer and were not escalated, the longest first;
-    of `numbers` only, if they are given."""
+    """Return the orders that have been on hold for `reason` since `placed_before` or longer and were not escalated,
+    oldest hold first; if `numbers` is given, only of these."""
     statement = (
         select(holds.c.order_number)
         .where(holds.c.reason == reason.value, holds.c.escalated_at.is_(None))

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.actions import EventKind
 from connector.model.events import Event
-from connector.store.order_history import event_of
+from connector.store.order_history import read_event
 from connector.store.sql import select_in
 from connector.store.tables import order_events
 
@@ -27,7 +27,7 @@ async def list_events(
         .order_by(row.order_number, row.sequence)
     )
     rows = await select_in(connection, statement, row.order_number, numbers)
-    return [(number, event_of(EventKind(kind).action, orjson.loads(detail))) for number, kind, detail in rows]
+    return [(number, read_event(EventKind(kind).action, orjson.loads(detail))) for number, kind, detail in rows]
 
 
 async def list_orders_with_event(connection: AsyncConnection, kind: EventKind, since: datetime) -> set[str]:

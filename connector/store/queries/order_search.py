@@ -1,4 +1,4 @@
-"""Which orders: by what a list asks for, by the customer's link, by what is to be done with them next."""
+"""Finds orders: by filters of a list, by tracking key, by prefix, and those to verify next."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def list_order_numbers(
     customer: str | None = None,
     channel: str | None = None,
 ) -> list[str]:
-    """Up to `limit` order numbers behind `after`, in byte order; those that meet every condition that is given."""
+    """Return up to `limit` numbers of orders that follow `after` and satisfy all given filters, in byte order."""
     statement = select(orders.c.number)
     if stage is not None:
         statement = statement.where(orders.c.stage == stage.value)
@@ -36,7 +36,7 @@ async def list_order_numbers(
 
 
 async def find_by_tracking_key(connection: AsyncConnection, key: str) -> str | None:
-    """The number of the order whose customer's link has this key."""
+    """Return the number of the order with this tracking key."""
     number: str | None = (
         await connection.execute(select(orders.c.number).where(orders.c.tracking_key == key))
     ).scalar()
@@ -44,14 +44,14 @@ async def find_by_tracking_key(connection: AsyncConnection, key: str) -> str | N
 
 
 async def list_numbers_with_prefix(connection: AsyncConnection, prefix: str) -> set[str]:
-    """Order numbers that begin with `prefix`."""
+    """Return the order numbers that begin with `prefix`."""
     statement = select(orders.c.number).where(orders.c.number.startswith(prefix, autoescape=True))
     return set((await connection.execute(statement)).scalars())
 
 
 async def list_orders_to_verify(connection: AsyncConnection, limit: int) -> list[str]:
-    """Placed orders that are not on hold, by priority, then by age. Imported orders that nobody acted on here are left
-    out: they move by their import."""
+    """Return placed orders that are not on hold, highest priority first, then oldest first. Imported orders without a
+    history are left out: only their import changes them."""
     on_hold = select(holds.c.order_number)
     statement = (
         select(orders.c.number)

@@ -1,4 +1,4 @@
-"""Reservations with the orders they belong to: who holds what at one place, which orders are to be picked."""
+"""Queries for reservations: those of one product in one warehouse, and the orders to pick."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from connector.store.tables import holds, order_lines, orders, reservations
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineReservation(Reservation):
-    """A reservation with the order and the line that hold it."""
+    """A reservation with its order and line."""
 
     order_number: str
     line: int
 
 
 async def list_reservations(connection: AsyncConnection, place: StockKey) -> list[LineReservation]:
-    """What is reserved of one product in one warehouse."""
+    """Return the reservations of one product in one warehouse."""
     sku, warehouse = place
     held, line = reservations.c, order_lines.c
     statement = (
@@ -34,7 +34,7 @@ async def list_reservations(connection: AsyncConnection, place: StockKey) -> lis
 
 
 async def list_orders_to_pick(connection: AsyncConnection, warehouse: str | None, limit: int) -> list[str]:
-    """Orders of which something is reserved and not picked, in `warehouse` or in any, and that are not on hold; the
+    """Return the orders with reserved goods that are not picked, in `warehouse` or in any, and that are not on hold;
     most urgent first."""
     held = reservations.c
     # SQLite keeps exact numbers as text, which would compare as text.

@@ -22,7 +22,7 @@ from connector.model.events import EVENT_TYPES, ChangeOrder, LineEdit, Ship
 from connector.model.holds import Hold
 from connector.model.shipments import Resolution, ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
-from connector.store.order_history import event_of
+from connector.store.order_history import read_event
 from connector.validation import field_errors
 
 VALUES: dict[str, Any] = {
@@ -105,13 +105,13 @@ def test_history_of_an_earlier_version_loads_without_fields_of_other_actions(act
     required = ACTION_FIELDS[action].required
     stored = {name: {"to": "confirmed", **SENT}[name] for name in (*FOREIGN[action], *required)}
     plain = make_event(action, **{name: VALUES[name] for name in required})
-    assert event_of(action, stored) == plain
-    noted = event_of(action, {"personal": ["notes"], **{name: SENT[name] for name in required}})
+    assert read_event(action, stored) == plain
+    noted = read_event(action, {"personal": ["notes"], **{name: SENT[name] for name in required}})
     assert noted == (ChangeOrder(details={"notes": None}) if action is Action.CHANGE else plain)
 
 
 def test_history_of_a_shipment_that_named_lines_too_loads_as_what_it_did() -> None:
-    both = event_of(Action.SHIP, {"lines": {"1": "2"}, "shipment": 1, "on": "2026-01-31"})
+    both = read_event(Action.SHIP, {"lines": {"1": "2"}, "shipment": 1, "on": "2026-01-31"})
     assert both == Ship(lines={1: Decimal(2)}, on=date(2026, 1, 31))
 
 

@@ -29,7 +29,7 @@ async def overtaken(postgres_store: Store, monkeypatch: pytest.MonkeyPatch) -> S
     await opened(store, "1", "2", on_hand="4")
     await act(store, Action.VERIFY)
     await act(store, Action.ALLOCATE, lines={1: 2})
-    real, late = stocks.begin, ["2"]
+    real, late = stocks.create_missing_rows, ["2"]
 
     async def begin(uow: UnitOfWork, places: Mapping[StockKey, Decimal]) -> None:
         while late:

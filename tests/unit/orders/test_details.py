@@ -58,8 +58,8 @@ async def read(store: Store, number: str = "1") -> Order:
 async def replayed(store: Store, number: str = "1") -> OrderState:
     async with store.reader() as connection:
         first, *more = await order_history.read(connection, number)
-    assert first.begun is not None
-    state = first.begun
+    assert first.initial_state is not None
+    state = first.initial_state
     for entry in more:
         state = apply(state, entry.event)
     return as_history_keeps(state)

@@ -28,7 +28,7 @@ from connector.orders.service import execute_in
 from connector.orders.transaction import OrderTransaction
 from connector.store import customers, order_history, orders
 from connector.store.engine import Store
-from connector.store.queries.customer_history import standings
+from connector.store.queries.customer_history import load_customer_histories
 from connector.store.tables import holds
 from tests.unit.store import samples
 from tests.unit.store.samples import placements
@@ -118,7 +118,7 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
         await orders.save(uow, [samples.order("imported", stage=Stage.SHIPPED)])
         every = await orders.load(uow.connection, ["1", "2", "3", "4", "5", "imported"])
         asked = watch(uow.connection)
-        found = await standings(uow.connection, every)
+        found = await load_customer_histories(uow.connection, every)
         assert len(asked) == 3  # earlier orders, those of the day, what is owed
     due = {order.number: order.amount_due for order in every if order.currency == "USD"}
     assert due["2"] == Decimal("41.19")  # (2 x 1.115 + 32.38) x 1.19

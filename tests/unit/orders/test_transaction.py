@@ -88,7 +88,7 @@ async def test_an_order_passes_every_stage(store: Store) -> None:
         entries = await order_history.read(connection, "1")
         [order] = await orders.load(connection, ["1"])
         levels = await stocks.levels(connection, ["CHAI", "TOFU"])
-        held = await stocks.reserved_for(connection, ["1"])
+        held = await stocks.load_reservations(connection, ["1"])
     assert [entry.event.action for entry in entries][:5] == ["begin", "verify", "confirm", "allocate", "pick"]
     assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
     assert {entry.actor for entry in entries} == {"shop", "anna", "job"}
@@ -199,7 +199,7 @@ async def test_an_imported_order_is_as_its_stage_says_and_goes_on_from_there(sto
     assert (await act(store, Action.DELIVER)).stage is Stage.DELIVERED
     async with store.reader() as connection:
         first, *_ = await order_history.read(connection, "1")
-    assert first.begun == as_history_keeps(shipped.state)
+    assert first.initial_state == as_history_keeps(shipped.state)
 
 
 async def test_fifty_writers_cannot_oversell_the_last_units(store: Store) -> None:
@@ -212,7 +212,7 @@ async def test_fifty_writers_cannot_oversell_the_last_units(store: Store) -> Non
     outcomes = await asyncio.gather(*tries, return_exceptions=True)
     async with store.reader() as connection:
         level = (await stocks.levels(connection, ["CHAI"]))["CHAI", "EAST"]
-        held = await stocks.reserved_for(connection, numbers)
+        held = await stocks.load_reservations(connection, numbers)
     refused = [outcome for outcome in outcomes if not isinstance(outcome, OrderState)]
     assert [getattr(outcome, "rule", outcome) for outcome in refused] == ["stock"] * 47
     assert (level.on_hand, level.reserved) == (7, 6)
@@ -228,7 +228,7 @@ async def test_fewest_shipments_and_back_orders(store: Store) -> None:
     await act(store, Action.VERIFY)
     [state] = await allocate(store)
     async with store.reader() as connection:
-        held = await stocks.reserved_for(connection, ["1"])
+        held = await stocks.load_reservations(connection, ["1"])
     assert held == {("1", 1, "WEST"): Reservation(quantity=Decimal(2))}
     assert state.fulfillment_status is FulfillmentStatus.PARTIALLY_ALLOCATED
     with pytest.raises(CommandError, match="2 is reserved"):

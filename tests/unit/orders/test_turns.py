@@ -127,7 +127,7 @@ async def test_lost_stock_is_taken_elsewhere_or_waited_for(store: Store) -> None
     assert (done.orders_reduced, done.orders_short) == (("2",), ("2",))
     assert again == ["2"]
     async with store.reader() as connection:
-        held = await stocks.reserved_for(connection, ["1", "2"])
+        held = await stocks.load_reservations(connection, ["1", "2"])
     assert {key: reserved.quantity for key, reserved in held.items() if key[1] == 1} == {
         ("1", 1, "EAST"): Decimal(2),
         ("2", 1, "WEST"): Decimal(1),

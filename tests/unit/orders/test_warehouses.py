@@ -46,7 +46,7 @@ async def on_hand(store: Store) -> dict[str, Decimal]:
 
 async def held(store: Store) -> dict[tuple[int, str], Reservation]:
     async with store.reader() as connection:
-        return {key[1:]: found for key, found in (await stocks.reserved_for(connection, ["1"])).items()}
+        return {key[1:]: found for key, found in (await stocks.load_reservations(connection, ["1"])).items()}
 
 
 async def picks(store: Store, warehouse: str | None = None) -> list[tuple[int, str, Decimal]]:

@@ -245,5 +245,5 @@ def test_not_loopback(host: str) -> None:
 
 
 def test_an_origin_keeps_port_and_brackets() -> None:
-    assert checked_origin("http://[::1]:8080/", named="X") == "http://[::1]:8080"
-    assert checked_origin("HTTPS://Acme.my.salesforce.com", named="X") == "https://acme.my.salesforce.com"
+    assert checked_origin("http://[::1]:8080/", label="X") == "http://[::1]:8080"
+    assert checked_origin("HTTPS://Acme.my.salesforce.com", label="X") == "https://acme.my.salesforce.com"

@@ -328,10 +328,10 @@ async def test_what_is_in_doubt_goes_behind_all_others_and_what_was_tried_behind
         await retry_schedule.deprioritize(uow, [one], was_sent=True)
         await retry_schedule.deprioritize(uow, [two], was_sent=False)
         await retry_schedule.make_all_due(uow)
-    assert [(change.key, change.doubted) for change in await pending(store)] == [("3", False), ("2", True), ("1", True)]
+    assert [(change.key, change.suspect) for change in await pending(store)] == [("3", False), ("2", True), ("1", True)]
     async with store.transaction() as uow:
         await retry_schedule.deprioritize(uow, [two], was_sent=True)
         await retry_schedule.deprioritize(uow, [two], was_sent=True)
     assert [change.key for change in await pending(store)] == ["3", "1", "2"]
     await place(store, order("2", stage=Stage.VERIFIED))
-    assert [change.doubted for change in await pending(store) if change.key == "2"] == [False]
+    assert [change.suspect for change in await pending(store) if change.key == "2"] == [False]

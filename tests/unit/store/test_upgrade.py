@@ -104,8 +104,8 @@ async def test_orders_under_way_are_brought_along_and_go_on(older: Store) -> Non
     async with older.reader() as connection:
         [order] = await orders.load(connection, ["O-1"])
         first, *more = await order_history.read(connection, "O-1")
-        held = await stock.reserved_for(connection, ["O-1"])
-    state = first.begun
+        held = await stock.load_reservations(connection, ["O-1"])
+    state = first.initial_state
     assert state is not None
     for entry in more:
         state = apply(state, entry.event)

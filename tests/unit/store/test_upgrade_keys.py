@@ -280,8 +280,8 @@ async def test_histories_lead_to_the_state_that_is_stored_after_the_upgrade(data
         [order] = await orders.load(connection, ["P-1"])
         first, *more = await order_history.read(connection, "P-1")
         made = (await connection.execute(text("SELECT detail FROM order_events WHERE order_number = 'N 1'"))).scalar()
-        held = await stock.reserved_for(connection, ["P-1"])
-    state = first.begun
+        held = await stock.load_reservations(connection, ["P-1"])
+    state = first.initial_state
     assert state is not None
     for entry in more:
         state = apply(state, entry.event)
@@ -325,7 +325,7 @@ async def test_request_that_was_carried_out_before_the_upgrade_is_not_carried_ou
         # What had its key in the one spelling keeps it, and is compared as ever.
         with pytest.raises(CommandError, match="Something else was asked"):
             await transaction.is_replay(OrderCommand(number="P-1", event=Capture(amount=Decimal(7)), request="c d"))
-        found = await order_history.requests(uow.connection, {"P-1": ["c d~2"]})
+        found = await order_history.load_requests(uow.connection, {"P-1": ["c d~2"]})
     assert found == {("P-1", "c d~2"): Request(key="c d~2", digest=None)}
     await store.close()
 
