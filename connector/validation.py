@@ -204,7 +204,7 @@ def _unknown(name: str, kind: Any) -> str:
 
 def _no_action(said: str, choices: list[str]) -> str:
     if said in set(Action) - set(REQUESTABLE):
-        return "comes by itself and cannot be asked for"
+        return f"{said} is automatic and cannot be requested"
     return _none_of(said, choices)
 
 

@@ -1,7 +1,7 @@
 """The command line: one file per group of commands, heavy imports inside the commands.
 
-Exit status: 0 done, 1 something is not in sync or failed, 2 wrong usage. An error is one line that says what to do;
-mapping files and profiles, which are refused whole, give one line per error.
+Exit status: 0 done, 1 something is not in sync or failed, 2 wrong usage. An error is one line that says what to do.
+Mapping files, profiles and rules report all their errors at once, one per line.
 """
 
 from __future__ import annotations
@@ -42,10 +42,18 @@ GROUPS = (
 
 INTERRUPTED = 130
 
+_PLAIN_TEXTS = {
+    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
+    "Input should be a valid number, unable to parse string as a number": "must be a number",
+    "Input should be greater than or equal to": "must be at least",
+    "Input should be less than or equal to": "must be at most",
+}
+"""What pydantic says of a value, in plain words."""
+
 app = typer.Typer(
     name="connector",
     help="Syncs orders, customers and products from your SQL database to Salesforce Order, Account and Product2.",
-    epilog="New here? `connector demo --once` shows it at work and needs nothing else.",
+    epilog="New here? Run `connector demo --once`: it needs no account and no setup.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -63,7 +71,7 @@ def main() -> None:
 
 
 def _terminated(number: int, _frame: object) -> NoReturn:
-    """Ended before there was anything to end in order: `loop.run` has its own way, once the work has begun."""
+    """Handle SIGTERM before the command's work begins; from then on `runner.run` handles it."""
     sys.exit(128 + number)
 
 
@@ -82,13 +90,13 @@ def root(
 
 
 def _status() -> int:
-    """Run the command; its exit status, after saying what went wrong."""
+    """Run the command, print its error if it fails, and return the exit status."""
     try:
         status = app(standalone_mode=False)
     except StoppedError as stopped:
         _tell(str(stopped))
         sys.stdout.flush()
-        os._exit(stopped.exit_status)  # a sign-in under way has a thread of its own, which exit would wait for
+        os._exit(stopped.exit_status)  # a running sign-in has its own thread, for which a normal exit would wait
     except ListedError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -112,26 +120,28 @@ def _misused(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     hint = f" Try `{context.command_path} --help`." if context is not None else ""
     message = error.format_message()
+    for text, plain in _PLAIN_TEXTS.items():
+        message = message.replace(text, plain)
     _tell(message + ("" if message.endswith((".", "?", ")")) else ".") + hint)
     return error.exit_code
 
 
 def _our_fault(error: Exception) -> int:
-    """One line for what nobody foresaw. Its text stays out, for it could quote a secret."""
+    """Report an unexpected error in one line. The text of the error is left out, because it could quote a secret."""
     if os.environ.get("CONNECTOR_LOG_LEVEL", "").upper() == "DEBUG":
         traceback.print_exception(error)
         return 1
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = "/".join(Path(frame.filename).parts[-3:])
     _tell(
-        f"A fault of the connector itself ({type(error).__name__} in {place}:{frame.lineno}). "
-        "Please report it with what CONNECTOR_LOG_LEVEL=DEBUG prints."
+        f"Internal error ({type(error).__name__} in {place}:{frame.lineno}). "
+        "Please report it with the output of CONNECTOR_LOG_LEVEL=DEBUG."
     )
     return 1
 
 
 def _in_full(error: ConnectorError) -> str:
-    """`error` with the org's own words."""
+    """The text of `error`, with the org's own message."""
     words = error.detail if isinstance(error, SalesforceError) else ""
     return f"{error} The org's message: {words}" if words else str(error)
 

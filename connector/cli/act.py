@@ -1,4 +1,4 @@
-"""`connector act`: something asked of an order from the command line, with the same rules as over HTTP."""
+"""`connector act`: execute an action on an order, by the same rules as over HTTP."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from connector.model.events import Event
 
 Lines = Annotated[
-    list[str] | None, typer.Option("--line", metavar="N=QUANTITY", help="A line and how much of it; may be repeated.")
+    list[str] | None, typer.Option("--line", metavar="N=QUANTITY", help="Line number and quantity; may be repeated.")
 ]
 
 
-@app.command(cls=ActCommand, short_help="Ask something of an order: verify, ship, cancel, …")
+@app.command(cls=ActCommand, short_help="Execute an action on an order: verify, ship, cancel, …")
 def act(
-    number: Annotated[str, typer.Argument(help="The order.", parser=key)],
-    action: Annotated[str, typer.Argument(help="What to do: one of the actions below.")],
+    number: Annotated[str, typer.Argument(help="Order number.", parser=key)],
+    action: Annotated[str, typer.Argument(help="One of the actions below.")],
     line: Lines = None,
     written_off: Annotated[
         list[str] | None,
-        typer.Option("--written-off", metavar="N=QUANTITY", help="A line of which so much goes on no shelf."),
+        typer.Option("--written-off", metavar="N=QUANTITY", help="Line number and the quantity that is not restocked."),
     ] = None,
     line_edit: Annotated[
         list[str] | None,
         typer.Option(
             "--line-edit",
             metavar="N=SKU,QUANTITY[,PRICE[,DISCOUNT]]",
-            help="A line as it is to be; quantity 0 takes it out.",
+            help="New content of a line; quantity 0 removes it.",
         ),
     ] = None,
     detail: Annotated[
@@ -44,31 +44,31 @@ def act(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="A detail as it is to be, as --set promised_on=2026-01-31; --set NAME= takes it out.",
+            help="Set a detail, as --set promised_on=2026-01-31; --set NAME= clears it.",
         ),
     ] = None,
-    amount: Annotated[str | None, typer.Option(help="In the order's currency.")] = None,
-    hold: Annotated[str | None, typer.Option(help="Why it is held, or released.")] = None,
-    shipment: Annotated[int | None, typer.Option(help="Optional if only one is possible.")] = None,
-    status: Annotated[str | None, typer.Option(help="What the carrier says.")] = None,
-    carrier: Annotated[str | None, typer.Option(help="Who takes the shipment.", parser=key)] = None,
-    tracking_number: Annotated[str | None, typer.Option(help="The carrier's number.", parser=key)] = None,
-    return_number: Annotated[int | None, typer.Option(help="Optional if only one is possible.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Why it comes back.")] = None,
-    resolution: Annotated[str | None, typer.Option(help="What the customer gets for it.")] = None,
-    warehouse: Annotated[str | None, typer.Option(help="The one that is concerned.", parser=key)] = None,
-    on: Annotated[str | None, typer.Option(help="The day it happened, as 2026-01-31; default: today.")] = None,
-    reference: Annotated[str | None, typer.Option(help="The payment's number elsewhere.", parser=key)] = None,
-    note: Annotated[str | None, typer.Option(help="For the history.")] = None,
+    amount: Annotated[str | None, typer.Option(help="Amount in the order's currency.")] = None,
+    hold: Annotated[str | None, typer.Option(help="Reason of the hold.")] = None,
+    shipment: Annotated[int | None, typer.Option(help="Number of the shipment, if several are possible.")] = None,
+    status: Annotated[str | None, typer.Option(help="Status reported by the carrier.")] = None,
+    carrier: Annotated[str | None, typer.Option(help="Carrier of the shipment.", parser=key)] = None,
+    tracking_number: Annotated[str | None, typer.Option(help="The carrier's tracking number.", parser=key)] = None,
+    return_number: Annotated[int | None, typer.Option(help="Number of the return, if several are possible.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why the goods come back.")] = None,
+    resolution: Annotated[str | None, typer.Option(help="What the customer gets for the return.")] = None,
+    warehouse: Annotated[str | None, typer.Option(help="Warehouse of the stock.", parser=key)] = None,
+    on: Annotated[str | None, typer.Option(help="Date of the action, as 2026-01-31; default: today.")] = None,
+    reference: Annotated[str | None, typer.Option(help="External reference of the payment.", parser=key)] = None,
+    note: Annotated[str | None, typer.Option(help="Note for the history.")] = None,
     request: Annotated[
-        str | None, typer.Option(help="Your idempotency key: the same again changes nothing.", parser=key)
+        str | None, typer.Option(help="Idempotency key: a repeated request changes nothing.", parser=key)
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The order afterwards, as one JSON document.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the resulting order as one JSON document.")] = False,
 ) -> None:
-    """Ask something of an order. What it does not allow is refused in one line, and nothing is changed.
+    """Execute an action on an order. If the order does not allow it, one line says why, and nothing is changed.
 
-    `act NUMBER verify` goes by the rules: the order may end on hold instead. Without --line an action concerns all that
-    is possible, without --amount all that is left.
+    `act NUMBER verify` applies the rules, which can put the order on hold instead. Without --line an action covers all
+    possible quantities; without --amount, the whole remaining amount.
     """
     fields = {
         "lines": _parse_quantities("--line", line), "written_off": _parse_quantities("--written-off", written_off),
@@ -84,7 +84,7 @@ def act(
         return
     holds = f", on hold ({', '.join(document['holds'])})" if document["holds"] else ""
     typer.echo(
-        f"{'Done before. ' if replayed else ''}Order {number} is {document['stage']}{holds}:"
+        f"{'Done already. ' if replayed else ''}Order {number} is {document['stage']}{holds}:"
         f" {_with_spaces(document['fulfillment_status'])},"
         f" {_with_spaces(document['payment_status'])}, {document['amount_due']} {document['currency']} due,"
         f" {plural(len(document['shipments']), 'shipment')}."
@@ -94,7 +94,7 @@ def act(
 async def _execute(
     number: str, action: str, fields: dict[str, Any], request: str | None
 ) -> tuple[dict[str, Any], bool]:
-    """The order afterwards, and whether this request was carried out before."""
+    """Return the resulting order, and whether this request was a replay."""
     from connector.api.serializers import serialize_order
     from connector.orders.command import OrderCommand
     from connector.service import local_services
@@ -110,7 +110,7 @@ async def _execute(
 
 
 def _build_event(action: str, fields: dict[str, Any]) -> Event:
-    """The event that the options ask for; UsageError that names every option that is missing, wrong, or too much."""
+    """Build the event from the options. Raises UsageError, which names every missing, invalid or foreign option."""
     from pydantic import ValidationError
 
     from connector.api.transitions import ActionBody, TransitionBody, body_of
@@ -136,16 +136,18 @@ def _parse_quantities(option: str, items: list[str] | None) -> dict[str, str]:
     for item in items or ():
         number, sign, quantity = item.partition("=")
         if not sign or not number.strip().isdecimal():
-            raise UsageError(f"{item!r} is no line.", hint=f"Write the line's number and a quantity, as {option} 1=2.")
+            raise UsageError(
+                f"{option}: invalid value {item!r}.", hint=f"Write the line number and a quantity, as {option} 1=2."
+            )
         _put_once(quantities, option, number, quantity.strip())
     return quantities
 
 
 def _put_once(target: dict[str, Any], option: str, name: str, value: Any) -> None:
-    """The last of two would count in silence."""
+    """Set `target[name]`. Raises UsageError for a repeated name, because the last value would win silently."""
     name = name.strip()
     if name in target:
-        raise UsageError(f"{option} names {name} twice.", hint="Name it once.")
+        raise UsageError(f"{option}: {name} is given twice.", hint="Give it once.")
     target[name] = value
 
 
@@ -155,8 +157,8 @@ def _parse_line_edits(items: list[str] | None) -> dict[str, dict[str, str]]:
         number, sign, rest = item.partition("=")
         parts = [part.strip() for part in rest.split(",")]
         if not sign or not number.strip().isdecimal() or not 2 <= len(parts) <= 4:
-            hint = "Write line, SKU and quantity, as --line-edit 2=TEA-EB-100,5; price and discount may follow."
-            raise UsageError(f"{item!r} is no line.", hint=hint)
+            hint = "Write line number, SKU and quantity, as --line-edit 2=TEA-EB-100,5; price and discount may follow."
+            raise UsageError(f"--line-edit: invalid value {item!r}.", hint=hint)
         _put_once(
             edits, "--line-edit", number, dict(zip(("sku", "quantity", "unit_price", "discount"), parts, strict=False))
         )
@@ -164,7 +166,7 @@ def _parse_line_edits(items: list[str] | None) -> dict[str, dict[str, str]]:
 
 
 def _parse_details(items: list[str] | None) -> dict[str, str | bool | None]:
-    """An empty value takes a detail out."""
+    """Parse NAME=VALUE; an empty value clears the detail."""
     from connector.model.order_header import CHANGEABLE, FieldKind
 
     flag_values = {"yes": True, "true": True, "no": False, "false": False}
@@ -173,7 +175,9 @@ def _parse_details(items: list[str] | None) -> dict[str, str | bool | None]:
     for item in items or ():
         name, sign, value = item.partition("=")
         if not sign:
-            raise UsageError(f"{item!r} is no detail.", hint="Write it as --set promised_on=2026-01-31.")
+            raise UsageError(
+                f"--set: invalid value {item!r}.", hint="Write NAME=VALUE, as --set promised_on=2026-01-31."
+            )
         flag = flag_values.get(value.lower()) if name.strip() in flags else None
         _put_once(details, "--set", name, value or None if flag is None else flag)
     return details

@@ -1,4 +1,4 @@
-"""`connector analytics`: figures over the orders of a period."""
+"""`connector analytics`: metrics over the orders of a period."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from connector.orders.analytics import Metric
 
 
-@app.command(short_help="A figure of a period: revenue, on-time, returns, …")
+@app.command(short_help="Report a metric of a period: revenue, on-time, returns, …")
 def analytics(
-    name: Annotated[str, typer.Argument(metavar="FIGURE", help="As docs/lifecycle.md lists them.")],
-    since: Annotated[str | None, typer.Option(metavar="DAY", help="First day; 90 days ago if absent.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="DAY", help="The day after the last; now if absent.")] = None,
+    name: Annotated[str, typer.Argument(metavar="METRIC", help="One of those in docs/lifecycle.md.")],
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="First day; default: 90 days ago.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Day after the last one; default: now.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV for a spreadsheet instead of a table.")] = False,
 ) -> None:
-    """Show a figure over the orders that were placed in a period, as over HTTP. Asks the database only."""
+    """Report a metric over the orders that were placed in a period. Reads only the database."""
     from connector.orders.analytics import METRICS
     from connector.web.csv_response import csv_response
 
     if name not in METRICS:
-        raise UsageError(f"{name!r} is no figure.", hint=f"There are {', '.join(METRICS)}.")
+        raise UsageError(f"invalid metric {name!r}.", hint=f"Use one of {', '.join(METRICS)}.")
     if json and as_csv:
-        raise UsageError("--json and --csv exclude each other.", hint="Choose one.")
+        raise UsageError("--json, --csv: only one of them is allowed.", hint="Leave one out.")
     metric = run(_load_metric(name, _day("--since", since), _day("--until", until)))
     if json:
         as_json(metric.as_dict)
@@ -60,9 +60,9 @@ def _day(option: str, text: str | None) -> datetime | None:
     try:
         return None if text is None else parse_day(text)
     except ValueError:
-        raise UsageError(f"{option} {text!r} is no day.", hint="Write it as 2026-01-31.") from None
+        raise UsageError(f"{option}: invalid date {text!r}.", hint="Write it as 2026-01-31.") from None
 
 
 def _with_placeholders(row: tuple[object, ...]) -> list[object]:
-    """What has no name is shown as such: a channel that no order states."""
+    """Show an empty name, such as the channel of orders without one, as `(none)`."""
     return ["(none)" if value == "" else value for value in row]

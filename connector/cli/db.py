@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from connector.store.engine import Connection, Store
     from connector.store.orgs import KnownOrg
 
-db = typer.Typer(help="The connector's own database.", short_help="Set up the connector's own database.")
+db = typer.Typer(help="The connector's own database.", short_help="Create or upgrade the connector's own database.")
 app.add_typer(db, name="db")
 
 MOST_LISTED = 20
-"""Renamed keys that a terminal is told of one by one."""
+"""Renamed keys that are listed one by one."""
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
-@db.command(short_help="Create the database, or bring it up to date.")
+@db.command(short_help="Create the database, or upgrade it.")
 def upgrade(json: Json = False) -> None:
-    """Create the database, or bring it to this version of the program. Run it again whenever you like.
+    """Create the database, or upgrade it to this version of the program. It is safe to run it again.
 
-    Which database: CONNECTOR_DATABASE_URL, by default the SQLite file connector.db in the current folder.
+    CONNECTOR_DATABASE_URL names the database; the default is the SQLite file connector.db in the current folder.
     """
     from connector.settings import load_settings
     from connector.store import schema
@@ -61,13 +61,13 @@ def upgrade(json: Json = False) -> None:
         typer.echo(f"{address} is up to date.")
     else:
         typer.echo(
-            f"{address} was brought from revision {before} to {after}. Restart `connector serve` and"
-            " `python -m scheduler` now: those of an earlier release must not go on."
+            f"{address} was upgraded from revision {before} to {after}. Restart `connector serve` and"
+            " `python -m scheduler` now: those of an earlier release must not continue."
         )
         for text in renamed[:MOST_LISTED]:
             typer.echo(text)
         if len(renamed) > MOST_LISTED:
-            typer.echo(f"And {len(renamed) - MOST_LISTED:,} more: `connector show` says of each what it was called.")
+            typer.echo(f"And {len(renamed) - MOST_LISTED:,} more: `connector show` shows the former key of each.")
 
 
 async def _find_last_journal_id(store: Store) -> int:
@@ -79,8 +79,8 @@ async def _find_last_journal_id(store: Store) -> int:
 
 
 async def _list_renamed_keys(store: Store, after_id: int) -> list[str]:
-    """What was given another key since the journal had `known` entries, because its own had several spellings: one
-    line each."""
+    """Return a line for each entity that got another key after this journal entry, because its key had several
+    spellings."""
     from connector.store import journal
 
     async with store.reader() as connection:
@@ -90,12 +90,12 @@ async def _list_renamed_keys(store: Store, after_id: int) -> list[str]:
     ]
 
 
-@app.command(short_help="What is here, in the org, due and refused.")
+@app.command(short_help="Count what is here, in the org, due and refused.")
 def status(
     json: Json = False,
     health: Annotated[bool, typer.Option("--health", help="Only check that the database can be used.")] = False,
 ) -> None:
-    """What is in the database, what the org has of it, what is due and what was refused. Asks the database only.
+    """Count the entities that are stored here, are in the org, are due, and were refused. Reads only the database.
 
     Exit status 1 if something is not in sync; with --health only if the database cannot be used.
     """
@@ -118,7 +118,10 @@ def status(
             typer.echo(text)
     if document["readable_by_others"] and not json:
         file = document["database"].removeprefix("sqlite:///")
-        typer.echo(f"Other users of this machine can read {file}, with customers in it: `chmod 600 {file}*`.", err=True)
+        typer.echo(
+            f"Other users of this machine can read {file}, which holds customer data: run `chmod 600 {file}*`.",
+            err=True,
+        )
     if not health and not document["in_sync"]:
         raise typer.Exit(1)
 
@@ -191,8 +194,8 @@ async def _load_status() -> dict[str, Any]:
 
 
 async def _find_other_org(connection: Connection, org: KnownOrg | None, settings: Settings) -> dict[str, Any] | None:
-    """What the settings lead to, if that is not known to be the org of this database; `org` is None where nobody has
-    asked yet."""
+    """Return the org of the settings if it is not the one of this database, as far as is known; `org` is None before
+    the first sign-in to it."""
     from connector.jobs.org_identity import login_url
     from connector.store import orgs
 
@@ -216,48 +219,50 @@ def _sync_remarks(document: dict[str, Any]) -> list[str]:
     remarks = []
     if due := sum(numbers["due"] for numbers in entities):
         since = moment(document["oldest_unsent"])
-        remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}: `connector push` does it.")
+        remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}: `connector push` sends them.")
     remarks += [
-        f"{plural(item['changes'], 'change')} put off by the org: {item['error']}" for item in document["put_off"]
+        f"{plural(item['changes'], 'change')} postponed by the org: {item['error']}" for item in document["put_off"]
     ]
     if dead := sum(numbers["dead"] for numbers in entities):
         remarks.append(f"{plural(dead, 'dead letter')}: `connector dead-letters list` says why and what to do.")
     if any(numbers["blocked"] for numbers in entities):
-        remarks.append("A customer is blocked while the org refuses its account; the dead letters are its orders.")
+        remarks.append("A customer is blocked while the org refuses its account; its orders are the dead letters.")
     return remarks
 
 
 def _other_org_remark(document: dict[str, Any], other: dict[str, Any]) -> str:
     setting, ours = "CONNECTOR_SALESFORCE__LOGIN_URL", f"org {document['org']} ({document['org_address']})"
     if other["org"] is None:
-        return f"{setting} has changed to {other['address']}: `connector push --dry-run` says whether {ours} is there."
+        return (
+            f"{setting} has changed to {other['address']}: `connector push --dry-run` shows whether it is still {ours}."
+        )
     return (
         f"{setting} leads to org {other['org']} ({other['address']}), but this database works with {ours}: nothing is"
-        f" sent. If the change is meant, `connector org use {other['org']}`; else correct {setting}."
+        f" sent. If you want to switch, run `connector org use {other['org']}`; else correct {setting}."
     )
 
 
 def _mapping_remarks(mappings: dict[str, Any]) -> list[str]:
-    """Of mapping files that a running service cannot use."""
+    """Remarks about mapping files that a running service cannot use."""
     return [
-        f"The service does not follow its mapping files ({item['source']}): {item['problem']}"
+        f"The service cannot use the edited mapping files ({item['source']}): {item['problem']}"
         for item in mappings["problems"]
     ]
 
 
 def _outage_remarks(outage: dict[str, Any] | None) -> list[str]:
-    """What keeps the org from taking anything."""
+    """Remarks about an outage of the org."""
     if outage is None:
         return []
     since, next_attempt = moment(outage["since"]), moment(outage["next_attempt_at"])
-    text = f"The org has taken nothing since {since}: {outage['message']} {outage['fix']}".strip()
+    text = f"The org has accepted nothing since {since}: {outage['message']} {outage['fix']}".strip()
     if outage["detail"]:
         text += f" The org's message: {outage['detail']}"
-    return [f"{text} Everything stays due; a running service asks again at {next_attempt}, `connector push` at once."]
+    return [f"{text} All changes stay due; a running service tries again at {next_attempt}, `connector push` at once."]
 
 
 def _message_remarks(notifications: dict[str, int]) -> list[str]:
-    """Of what customers are sent; the org has nothing to do with it."""
+    """Remarks about messages to customers, which do not depend on the org."""
     remarks = [f"{plural(notifications['due'], 'message')} to customers to be sent."] if notifications["due"] else []
     if notifications["failed"]:
         failed = plural(notifications["failed"], "message")

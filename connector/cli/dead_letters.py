@@ -1,4 +1,4 @@
-"""`connector dead-letters`: lists what the org refused and why, and sends it again once it is fixed."""
+"""`connector dead-letters`: list, show, replay and discard changes that the org refused."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from connector.model.change import DeadLetter, EntityKind
 
 dead_letters_app = typer.Typer(
-    help="Orders, customers and products that were refused, and wait for a person.",
-    short_help="What was refused and why; send it again.",
+    help="Changes that the org refused. Someone must fix the cause before they are sent again.",
+    short_help="List refused changes and why; send them again.",
 )
 app.add_typer(dead_letters_app, name="dead-letters")
 
@@ -29,7 +29,7 @@ AnyEntity = Annotated[
     typer.Argument(help="customer, product, order or return; with a key, only that one.", show_default=False),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
-LIST_HINT = "`connector dead-letters list` names all."
+LIST_HINT = "`connector dead-letters list` shows all."
 Key = Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.", parser=parse_key)]
 AnyKey = Annotated[
     str | None,
@@ -39,9 +39,9 @@ AnyKey = Annotated[
 ]
 
 
-@dead_letters_app.command("list", short_help="Every dead letter, why, and what to do.")
+@dead_letters_app.command("list", short_help="List dead letters: why, and what to do.")
 def list_dead_letters(json: Json = False) -> None:
-    """Every dead letter, why it is one, and what to do; the oldest first. Exit status 0 also if there are some."""
+    """List dead letters, oldest first: what was refused, why, and what to do. Exit status 0 even if there are some."""
     dead_letters = _load(None, None)
     if json:
         as_json([dead_letter_document(dead_letter) for dead_letter in dead_letters])
@@ -67,9 +67,9 @@ def print_dead_letter(dead_letter: DeadLetter) -> None:
     typer.echo(f"  What to do: {refusal.fix}\n")
 
 
-@dead_letters_app.command(short_help="One dead letter in full.")
+@dead_letters_app.command(short_help="Show one dead letter in full.")
 def show(entity: Entity, key: Key, json: Json = False) -> None:
-    """One dead letter: what the org said, which record and mapping line it came from, what to do."""
+    """Show one dead letter: the org's message, the record and mapping line it concerns, and what to do."""
     found_letters = _load(_parse_kind(entity), [key])
     if not found_letters:
         raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=LIST_HINT)
@@ -94,12 +94,12 @@ def show(entity: Entity, key: Key, json: Json = False) -> None:
 
 @dead_letters_app.command(short_help="Make dead letters due again.")
 def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
-    """Make dead letters due again; the next push sends them. Exit status 1 if the one named is none."""
+    """Make dead letters due again; the next push sends them. Exit status 1 if the named one does not exist."""
     count = _replay_or_discard_named("replayed", entity, key, all_=all_)
     if json:
         as_json({"replayed": count})
     elif not count and key is not None:
-        typer.echo(f"{entity} {key} is no longer a dead letter, and due: `connector push` sends it.")
+        typer.echo(f"{entity} {key} is no longer a dead letter; it is due, and `connector push` sends it.")
     elif count:
         typer.echo(
             f"{plural(count, 'dead letter')} due again: `connector push` sends {'it' if count == 1 else 'them'}."
@@ -108,23 +108,23 @@ def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json
         typer.echo("No dead letters.")
 
 
-@dead_letters_app.command(short_help="Forget dead letters.")
+@dead_letters_app.command(short_help="Discard dead letters.")
 def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
-    """Forget dead letters: the org keeps what it has, until the next change here. Exit status 1 if the one named is
-    none.
+    """Discard dead letters: the org keeps its values until the entity changes again. Exit status 1 if the named one
+    does not exist.
     """
     count = _replay_or_discard_named("discarded", entity, key, all_=all_)
     if json:
         as_json({"discarded": count})
     else:
-        typer.echo(f"{plural(count, 'dead letter')} forgotten." if count else "No dead letters.")
+        typer.echo(f"{plural(count, 'dead letter')} discarded." if count else "No dead letters.")
 
 
 def _replay_or_discard_named(action: str, entity: str | None, key: str | None, *, all_: bool) -> int:
-    """The number of dead letters that were replayed or discarded."""
+    """Replay or discard the named dead letters, and return their number."""
     if (entity is None) != all_:
         raise UsageError(
-            "dead-letters: ENTITY or --all is required.", hint="Name an entity and a key, an entity alone, or --all."
+            "dead-letters: either ENTITY or --all is required.", hint="Give an entity with or without a key, or --all."
         )
     kind = None if entity is None else _parse_kind(entity)
     count, due = run(_replay_or_discard(action, kind, None if key is None else [key]))
@@ -134,7 +134,7 @@ def _replay_or_discard_named(action: str, entity: str | None, key: str | None, *
 
 
 async def _replay_or_discard(action: str, entity: EntityKind | None, keys: list[str] | None) -> tuple[int, bool]:
-    """How many dead letters there were, and whether the named one is due already, because it was fixed and imported."""
+    """Return the number of dead letters, and whether the named entity is due already, because it was corrected."""
     from connector.model.change import ChangeState
     from connector.settings import load_settings
     from connector.store import dead_letters, journal, outbox
@@ -143,7 +143,7 @@ async def _replay_or_discard(action: str, entity: EntityKind | None, keys: list[
     async with open_store(load_settings()) as store, store.transaction() as uow:
         dead = await dead_letters.list_dead_letters(uow.connection, entity=entity, keys=keys)
         done = dead_letters.replay if action == "replayed" else dead_letters.discard
-        # A customer that was merely blocked goes with the orders it was reported on, and is not counted.
+        # A blocked customer goes with the orders that reported it, and is not counted.
         count = await done(uow, entity, keys)
         detail = {"by": "command line"}
         entries = [

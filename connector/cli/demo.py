@@ -1,4 +1,4 @@
-"""`connector demo`: a local org, a database and the service in one process, with orders moving through."""
+"""`connector demo`: a local org, a database and the service in one process, with sample orders."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ REPORT_SECONDS = 5.0
 """Seconds between two progress lines."""
 
 
-@app.command(short_help="See it at work: local org, database and orders in one.")
+@app.command(short_help="Run a demo: local org, database and orders in one.")
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="Take the orders through, print the summary, exit.")] = False,
-    orders: Annotated[int, typer.Option(min=1, max=100_000, help="How many orders to begin with.")] = 40,
+    once: Annotated[bool, typer.Option("--once", help="Complete the orders, print the summary, and exit.")] = False,
+    orders: Annotated[int, typer.Option(min=1, max=100_000, help="Orders to start with.")] = 40,
     rate: Annotated[float, typer.Option(min=MIN_RATE, max=200, help="New orders a second (without --once).")] = 1.0,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the local org; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the local org; 0 takes a free one.")] = 0,
     data: Annotated[
-        Path | None, typer.Option(help="Keep database and org in this folder; else they are gone afterwards.")
+        Path | None, typer.Option(help="Keep database and org in this folder; without it, they are deleted at the end.")
     ] = None,
 ) -> None:
-    """Show the connector at work on a local Salesforce org: no account, no network, nothing to set up.
+    """Run the connector against a local Salesforce org: no account, no network, no setup.
 
-    Orders are placed in a database here and taken through their life; after each step the connector sends what changed.
-    In the end both sides are compared. Settings of yours (CONNECTOR_…, .env) are left alone and not used.
+    Orders are placed in a local database and move through their life; after each step the connector sends what changed.
+    At the end both sides are compared. Your own settings (CONNECTOR_…, .env) are not used.
     """
     require_localorg("demo")
     if data is not None and data.exists() and not data.is_dir():
-        raise UsageError(f"{data} is a file.", hint="Name a folder with --data.")
+        raise UsageError(f"--data: {data} is a file.", hint="Name a folder.")
     if not run(_demo(once=once, count=orders, rate=rate, port=port, data=data)):
         raise typer.Exit(1)
 
@@ -105,19 +105,21 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         typer.echo(f"What customers are sent:      {mail.catcher.url}")
         typer.echo(
             f"A shop with {plural(len(shop.customers), 'customer')} and {plural(len(shop.products), 'product')} "
-            f"takes {plural(count, 'order')}.\nAfter each step of their life the connector sends what changed:\n"
+            f"takes {plural(count, 'order')}.\nAfter each step the connector sends what changed:\n"
         )
         calls = org.org.usage.calls
         records = await _run_lifecycle(shop, org, count)
         in_sync = await _compare(service)
         calls = org.org.usage.calls - calls
-        typer.echo(f"{plural(calls, 'API call')} with reading back; one call a record would have been {records:,}.")
+        typer.echo(
+            f"{plural(calls, 'API call')}, including the read-back; one call per record would have been {records:,}."
+        )
         in_sync = await mail.compare() and in_sync
         typer.echo("")
         if not once:
             await _run_until_stopped(shop, org, rate)
         elif data is None:
-            typer.echo(f"Next: `{program()} localorg` starts an org to try files of your own on.")
+            typer.echo(f"Next: `{program()} localorg` starts an org where you can try your own files.")
         if data is not None:
             typer.echo(f"Kept: CONNECTOR_DATABASE_URL={settings.database_url} {program()} status")
         return in_sync
@@ -298,8 +300,8 @@ async def _compare(service: Services) -> bool:
             for order in await orders.load(connection, keys[start : start + BATCH]):
                 equal_count += org_values.get(order.number) == _local_values(order)
     typer.echo(
-        "\nRead back from the org, as they are here in stage, statuses, hold, amount due, total and quantities:"
-        f" {equal_count:,} of {len(keys):,} orders."
+        f"\nRead back from the org: {equal_count:,} of {len(keys):,} orders are equal in stage, statuses, hold,"
+        " amount due, total and quantities."
     )
     return equal_count == len(keys)
 

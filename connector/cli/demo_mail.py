@@ -97,7 +97,7 @@ class DemoMail:
                     service.store, service.composer, self._transport, service.settings.messages, clock=service.clock
                 )
                 if report.stopped or report.failed:
-                    raise ConnectorError(f"The demo's mails do not go out: {report.stopped or 'some were refused'}")
+                    raise ConnectorError(f"The demo's mails cannot be sent: {report.stopped or 'some were refused'}")
                 if not report.sent:
                     break
         self.progress = None
@@ -138,7 +138,7 @@ class DemoMail:
             and self.with_pdf >= set(documents)
         )
         listed = ", ".join(plural(kinds[kind], kind.words) for kind in MessageKind if kinds[kind])
-        what = "each of them once, every invoice with its PDF" if complete else "NOT as it should be"
+        what = "each exactly once, every invoice with its PDF" if complete else "NOT COMPLETE"
         typer.echo(f"Customers were sent {listed}: {what}.")
         return complete
 

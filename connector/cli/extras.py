@@ -1,4 +1,4 @@
-"""The extra `localorg`: whether what the local org and the mail catcher need is installed."""
+"""Check that the packages of the extra `localorg` are installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PACKAGES = ("aiosmtpd", "cryptography", "fastavro", "google.protobuf", "grpc")
 
 
 def require_localorg(command: str) -> None:
-    """UsageError if a package that `connector COMMAND` needs is not installed."""
+    """Raise UsageError if a package that `connector COMMAND` needs is not installed."""
     missing = [package for package in PACKAGES if not _installed(package)]
     if missing:
         raise UsageError(
@@ -22,5 +22,5 @@ def require_localorg(command: str) -> None:
 def _installed(package: str) -> bool:
     try:
         return find_spec(package) is not None
-    except ModuleNotFoundError:  # not even the package that it is in
+    except ModuleNotFoundError:  # the parent package is missing, too
         return False

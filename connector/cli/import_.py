@@ -27,15 +27,14 @@ RERUN_HINT = "Run it again for the rest."
 @app.command("import")
 def import_(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="A folder, or files.")],
-    profile: Annotated[Path | None, typer.Option(help="A profile (YAML) for files that are not in our form.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count, store nothing.")] = False,
+    profile: Annotated[Path | None, typer.Option(help="A YAML profile that describes files in another format.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; store nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document with every problem.")] = False,
 ) -> None:
     """Import customers, products and orders. Importing the same files twice changes nothing.
 
-    Bad rows are reported with file, line and column; the good ones still go in. An order with a bad line is left
-    out whole.
-    Rows of a customer or product that differ are data: the last one stands, and that is noted.
+    Bad rows are reported with file, line and column; the good ones are imported. An order with a bad row is left out
+    completely. If rows of the same customer or product differ, the last one wins, and a notice says so.
 
     Exit status 1 if rows were bad, 2 if the files cannot be used at all.
     """
@@ -82,7 +81,7 @@ def _stopped(report: ImportReport, *, dry_run: bool) -> str:
 def _so_far(report: ImportReport) -> str:
     parts = [f"{report.done(kind):,} of {total:,} {kind}" for kind, total in report.expected.items() if total]
     counts = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
-    return f"{counts} are in."
+    return f"{counts} are stored."
 
 
 def _document(report: ImportReport, *, dry_run: bool) -> dict[str, object]:
@@ -110,15 +109,17 @@ def _show(report: ImportReport, *, dry_run: bool) -> None:
         saved = report.saved.get(kind, Saved())
         rows.append((kind, saved.created, saved.updated, saved.unchanged, report.bad[kind]))
     if not rows:
-        typer.echo("There is no row in these files.")
+        typer.echo("These files have no rows.")
         return
     table(("", "created", "updated", "unchanged", "bad rows"), rows)
     if "orders" in report.saved:
         typer.echo(f"{plural(report.lines, 'order line')} in these orders.")
     if not report.faults.total and not any(saved.created or saved.updated for saved in report.saved.values()):
-        typer.echo("Nothing changed: all of it was stored already.")
+        typer.echo("Nothing changed: everything was stored already.")
     if report.changes.total:
-        typer.echo(f"{plural(report.changes.total, 'row')} changed what a row above said of a customer or product:")
+        typer.echo(
+            f"{plural(report.changes.total, 'row')} replaced values of an earlier row of the same customer or product:"
+        )
         _list(report.changes, err=False)
     _list(report.faults, err=True)
     if report.left_out_count:
@@ -141,4 +142,5 @@ def _left_out_sentence(report: ImportReport) -> str:
     more = report.left_out_count - MAX_SHOWN
     count = plural(report.left_out_count, "order")
     verb = "was" if report.left_out_count == 1 else "were"
-    return f"{count} {verb} left out whole, because a row is bad: {numbers}{f' and {more:,} more' if more > 0 else ''}."
+    others = f" and {more:,} more" if more > 0 else ""
+    return f"{count} {verb} left out completely, because a row is bad: {numbers}{others}."

@@ -1,4 +1,4 @@
-"""Files that are named on the command line."""
+"""Checks of files that are named on the command line."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ def check_input(path: Path) -> None:
     try:
         check_plain(path)
     except UnusableFileError as error:
-        raise UsageError(f"{path} {error.problem}.", hint="Name a file.") from None
+        raise UsageError(f"{path} {error.problem}.", hint="Name a plain file.") from None

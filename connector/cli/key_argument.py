@@ -1,4 +1,4 @@
-"""Keys on the command line: the parser of every argument and option that names an entity."""
+"""The parser of arguments and options that are keys of entities."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typer
 
 
 def key(text: str) -> str:
-    """The key in its one spelling; typer names the argument or option in front of what is wrong with it."""
+    """Return the normalized key. Typer puts the name of the argument or option before the error."""
     from connector.model.keys import normalize_key
 
     try:

@@ -1,4 +1,4 @@
-"""`connector link` and `connector unlink`: name the record that belongs to an entity, if a person must decide."""
+"""`connector link` and `connector unlink`: set by hand which record of the org belongs to an entity."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Key = Annotated[str, typer.Argument(help="The number of a customer or order, the
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
-@app.command(short_help="Name the record of the org that is an entity's own.")
+@app.command(short_help="Link an entity to an existing record of the org.")
 def link(
     entity: Entity,
     key: Key,
-    record_id: Annotated[str, typer.Argument(metavar="RECORD-ID", help="As it stands in the record's address.")],
-    force: Annotated[bool, typer.Option("--force", help="Overwrite another key that the record has.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would differ, and change nothing.")] = False,
+    record_id: Annotated[str, typer.Argument(metavar="RECORD-ID", help="ID of the record, as in its URL.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a different key on the record.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the differences; change nothing.")] = False,
     json: Json = False,
 ) -> None:
-    """Link an entity to a record that the org has already: our key is put on the record, dead letters that waited for
-    it are due again, and the next push sends what differs.
+    """Link an entity to a record that exists in the org. The connector writes its key to the record and makes dead
+    letters that waited for the link due again. The next push sends the differences.
 
-    The record must be there, of the right object, and not another entity's.
+    The record must exist, be of the right object, and not belong to another entity.
     """
     kind = _parse_kind(entity)
     result = run(_run_linker(lambda linker: linker.link(kind, key.strip(), record_id, force=force, dry_run=dry_run)))
@@ -54,10 +54,11 @@ def link(
     typer.echo(f"{released}`connector push` sends what differs.")
 
 
-@app.command(short_help="Undo a link: take our key off the record.")
+@app.command(short_help="Remove a link, and our key from the record.")
 def unlink(entity: Entity, key: Key, json: Json = False) -> None:
-    """Take our key off the record of an entity and forget the link. The record stays as it is, also with another key
-    that it has by now; the next change of the entity makes a new one, unless it is linked to another before.
+    """Remove our key from the record of an entity, and delete the link. The record stays, and so does a different key
+    that was written to it since. The next change of the entity creates a new record, unless the entity is linked to
+    another one first.
     """
     kind = _parse_kind(entity)
     result = run(_run_linker(lambda linker: linker.unlink(kind, key.strip())))
@@ -67,10 +68,10 @@ def unlink(entity: Entity, key: Key, json: Json = False) -> None:
         as_json({**document, "other_keys": dict(result.others)})
         return
     for record, other in result.others.items():
-        typer.echo(f"{record} has the key {other} in {result.key_field}, which is not ours: it stays.")
-    typer.echo(f"{entity} {key} is not linked to {before.sobject} {before.salesforce_id} any more.")
+        typer.echo(f"{record} has the key {other} in {result.key_field}, which is not ours: the key stays.")
+    typer.echo(f"{entity} {key} is no longer linked to {before.sobject} {before.salesforce_id}.")
     typer.echo(
-        f"Its next change makes a new record; `connector link {entity} {key} RECORD-ID` links it to another before."
+        f"Its next change creates a new record, unless `connector link {entity} {key} RECORD-ID` links it first."
     )
 
 

@@ -1,4 +1,4 @@
-"""`connector localorg`: a Salesforce org of one's own, on loopback."""
+"""`connector localorg`: runs a local Salesforce org."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def our_metadata(*, return_orders: bool = False) -> Path:
 
 @app.command(short_help="Run a strict local Salesforce org to try things on.")
 def localorg(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8180,
-    tls_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the same org by TLS; 0 takes a free one.")] = 0,
-    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Of its Pub/Sub API; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port for HTTP; 0 takes a free one.")] = 8180,
+    tls_port: Annotated[int, typer.Option(min=0, max=65535, help="Port for TLS; 0 takes a free one.")] = 0,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Pub/Sub API; 0 takes a free one.")] = 0,
     data: Annotated[
-        Path | None, typer.Option(help="Keep the org in this SQLite file; without it, it is gone when stopped.")
+        Path | None, typer.Option(help="Store the org in this SQLite file; without it, the org is deleted at the end.")
     ] = None,
     seed: Annotated[
         Path | None,
-        typer.Option(help="What the org is to be like: a YAML file of order settings, statuses, rules, records."),
+        typer.Option(help="A YAML file with the org's order settings, statuses, rules and records."),
     ] = None,
-    latency_ms: Annotated[int, typer.Option(min=0, max=60_000, help="Added to every call.")] = 0,
+    latency_ms: Annotated[int, typer.Option(min=0, max=60_000, help="Milliseconds added to every call.")] = 0,
     bare: Annotated[
-        bool, typer.Option("--bare", help="Without our fields: an org as Salesforce hands it over.")
+        bool, typer.Option("--bare", help="Without our custom fields: an org as Salesforce delivers it.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="First line: address and credentials as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print address and credentials as one line of JSON.")] = False,
 ) -> None:
     """Run a strict local Salesforce org until it is stopped (Ctrl-C or SIGTERM).
 
@@ -66,7 +66,7 @@ def localorg(
 
 
 class Ports(NamedTuple):
-    """0 takes a free one, None leaves the face out."""
+    """0 takes a free port, None turns the protocol off."""
 
     http: int
     tls: int | None = None
@@ -77,7 +77,8 @@ class Ports(NamedTuple):
 async def running_org(
     ports: Ports, *, data: Path | None, bare: bool = False, seed: Path | None = None, latency_ms: int = 0
 ) -> AsyncIterator[LocalOrg]:
-    """A running local org; ConnectorError if its port or file cannot be had, SeedFileError for a wrong seed file."""
+    """A running local org. Raises ConnectorError if a port or the file cannot be used, SeedFileError for an invalid
+    seed file."""
     from connector.localorg.seed_file import InvalidSeedFileError, read_seed_file
     from connector.localorg.server import LocalOrg
     from connector.localorg.settings import SeedError
@@ -104,7 +105,7 @@ async def running_org(
         raise SeedFileError(declared.problem_lines(error)) from None
     except sqlite3.Error as error:
         raise ConnectorError(
-            f"The org cannot be kept in {data}: {error}.", hint="Name another file with --data, or remove that one."
+            f"--data: the org cannot be stored in {data}: {error}.", hint="Name another file, or delete this one."
         ) from None
     try:
         await org.start()
@@ -121,7 +122,7 @@ async def running_org(
 
 
 def environment(banner: Mapping[str, object]) -> dict[str, str]:
-    """The settings that point the connector at an org with this banner."""
+    """The settings that connect to the org with this banner."""
     return {
         "CONNECTOR_SALESFORCE__LOGIN_URL": str(banner["instance_url"]),
         "CONNECTOR_SALESFORCE__CLIENT_ID": str(banner["client_id"]),
@@ -141,6 +142,6 @@ def _print_banner(banner: Mapping[str, object], page: str) -> None:
 
 
 def _port_in_error(error: OSError, port: int) -> str:
-    """The port the error is about, of the two there are."""
+    """The port in the error's text; `port` if it has none."""
     match = re.search(r"', (\d+)\)", str(error))
     return match[1] if match else str(port)

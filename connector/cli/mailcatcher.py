@@ -1,4 +1,4 @@
-"""`connector mailcatcher`: a mail server on this machine that delivers nothing, and a page that shows what it got."""
+"""`connector mailcatcher`: a local mail server that delivers nothing, and a page that shows what it received."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from connector.localmail.mailbox import Mail
 
 
-@app.command(short_help="Run a mail server that only shows what it gets.")
+@app.command(short_help="Run a local mail server that only shows mails.")
 def mailcatcher(
-    smtp_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the mail server; 0 takes a free one.")] = 1025,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0 takes a free one.")] = 8025,
+    smtp_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the mail server; 0 takes a free one.")
+    ] = 1025,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8025,
 ) -> None:
     """Run a mail server until it is stopped (Ctrl-C or SIGTERM). It delivers nothing; its page shows the newest 1,000
     mails. It listens on this machine only and keeps everything in memory.
@@ -32,7 +34,7 @@ def mailcatcher(
     async def work() -> None:
         async with running_catcher(smtp_port, port) as catcher:
             typer.echo(f"Mails are shown at {catcher.url}")
-            typer.echo("\nTo have the connector send them there, paste this into another terminal:\n")
+            typer.echo("\nTo send the connector's messages there, paste this into another terminal:\n")
             for name, value in environment(catcher).items():
                 typer.echo(f"export {name}={value}")
             typer.echo("\nCtrl-C here stops it.")
@@ -45,7 +47,7 @@ def mailcatcher(
 async def running_catcher(
     smtp_port: int = 0, port: int = 0, *, on_mail: Callable[[Mail], None] | None = None
 ) -> AsyncIterator[MailCatcher]:
-    """A running mail catcher, which tells `seen` of every mail; ConnectorError if a port cannot be had."""
+    """A running mail catcher, which calls `on_mail` for every mail. Raises ConnectorError if a port cannot be used."""
     from connector.localmail.catcher import MailCatcher
 
     catcher = MailCatcher(smtp_port=smtp_port, port=port, on_mail=on_mail)
@@ -63,7 +65,7 @@ async def running_catcher(
 
 
 def environment(catcher: MailCatcher) -> Mapping[str, str]:
-    """The settings that have messages sent there."""
+    """The settings that send messages to this catcher."""
     return {
         "CONNECTOR_MESSAGES__VIA": "smtp",
         "CONNECTOR_MESSAGES__SENDER": "orders@shop.example",

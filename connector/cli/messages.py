@@ -21,26 +21,27 @@ if TYPE_CHECKING:
     from connector.notifications.renderer import RenderedText
 
 messages = typer.Typer(
-    help="What customers are sent: confirmations, invoices, and the other messages of an order's life.",
-    short_help="What customers are sent; send it after all.",
+    help="Messages to customers: confirmations, invoices, and the other notifications of an order.",
+    short_help="List, preview and resend messages to customers.",
 )
 app.add_typer(messages, name="messages")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="As `connector messages list` names them.")]
+Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="As `connector messages list` shows them.")]
 MAX_LISTED = 1000
-LIST_HINT = "`connector messages list` names them."
+LIST_HINT = "`connector messages list` shows all messages."
 
 
-@messages.command("list", short_help="Messages and what became of them.")
+@messages.command("list", short_help="List messages and their state.")
 def list_messages(
     state: Annotated[
-        str | None, typer.Option(help="due, sent, failed, expired, skipped or discarded.", show_default=False)
+        str | None,
+        typer.Option(help="Only this state: due, sent, failed, expired, skipped or discarded.", show_default=False),
     ] = None,
-    order: Annotated[str | None, typer.Option(help="Only of this order.", show_default=False, parser=key)] = None,
+    order: Annotated[str | None, typer.Option(help="Only this order.", show_default=False, parser=key)] = None,
     json: Json = False,
 ) -> None:
-    """List messages and their state, the oldest first. The recipient is shown on the order only."""
+    """List messages and their state, oldest first. The recipient is shown only on the order."""
     listed = run(_load_page(state, order))
     if json:
         as_json([_document(item) for item in listed])
@@ -61,15 +62,15 @@ def list_messages(
     ]
     table(("id", "order", "message", "state", "sent or due", "why"), rows)
     if len(listed) == MAX_LISTED:
-        typer.echo(f"These are the first {MAX_LISTED:,}: name an order or a state.")
+        typer.echo(f"Only the first {MAX_LISTED:,} are listed: use --order or --state.")
 
 
-@messages.command(short_help="One message: how it stands, and why.")
+@messages.command(short_help="Show one message: its state, and why.")
 def show(
-    message: Annotated[int, typer.Argument(metavar="ID", help="As `connector messages list` names it.")],
+    message: Annotated[int, typer.Argument(metavar="ID", help="As `connector messages list` shows it.")],
     json: Json = False,
 ) -> None:
-    """Show the state of a message."""
+    """Show the state of a message, why, and what to do."""
     stored = run(_find([message]))
     if not stored:
         raise ConnectorError(f"There is no message {message}.", hint=LIST_HINT)
@@ -91,52 +92,55 @@ def show(
             typer.echo(f"  {name + ':':<10} {value}")
 
 
-@messages.command(short_help="A message as it would be sent.")
+@messages.command(short_help="Print a message as it would be sent.")
 def preview(
-    number: Annotated[str, typer.Argument(help="The order.", parser=key)],
+    number: Annotated[str, typer.Argument(help="Order number.", parser=key)],
     kind: Annotated[
         str, typer.Argument(help="confirmation, shipment, invoice, cancellation, return_label, refund or escalation.")
     ],
     reference: Annotated[
-        str | None, typer.Option(help="Of which shipment, invoice, …; else the latest.", show_default=False, parser=key)
+        str | None,
+        typer.Option(help="Which shipment, invoice, …; default: the latest.", show_default=False, parser=key),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the page here instead.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="Write the HTML page to this file instead.", show_default=False)
     ] = None,
 ) -> None:
     """Print a message as it would be sent now, with the templates in use; nothing is sent."""
     if html is not None and not html.parent.is_dir():
-        raise UsageError(f"There is no folder {html.parent}.", hint="Make it, or name another file with --html.")
+        raise UsageError(f"--html: the folder {html.parent} does not exist.", hint="Create it, or name another file.")
     rendered = run(_preview(number, kind, reference))
     if html is None:
         typer.echo(f"Subject: {rendered.subject}\n\n{rendered.text}", nl=False)
         return
     create_private(html)
     html.write_text(rendered.html, encoding="utf-8")
-    typer.echo(f"{html} shows it.")
+    typer.echo(f"Written to {html}.")
 
 
-@messages.command(short_help="Have messages sent after all.")
+@messages.command(short_help="Make messages due again.")
 def retry(
     ids: Annotated[
         list[int] | None,
-        typer.Argument(metavar="[ID...]", help="As `connector messages list` names them.", show_default=False),
+        typer.Argument(metavar="[ID...]", help="As `connector messages list` shows them.", show_default=False),
     ] = None,
     state: Annotated[
-        str | None, typer.Option(help="All that are failed, expired, skipped or discarded.", show_default=False)
+        str | None, typer.Option(help="All in this state: failed, expired, skipped or discarded.", show_default=False)
     ] = None,
     json: Json = False,
 ) -> None:
-    """Have messages sent that failed, expired, or were skipped or discarded. Exit status 1 if one is none of these."""
+    """Make messages due again that failed, expired, were skipped or discarded. Exit status 1 if one of the IDs is in
+    another state, or does not exist.
+    """
     if bool(ids) == bool(state):
-        raise UsageError("Which messages?", hint="Name their ids, or a --state.")
+        raise UsageError("messages retry: either ID or --state is required.", hint=LIST_HINT)
     chosen = ids or [item.id for item in run(_load_page(state, None))]
     _report("retried", chosen, run(_settle("retry", chosen)) if chosen else [], json=json)
 
 
-@messages.command(short_help="Give messages up.")
+@messages.command(short_help="Discard messages that were not sent.")
 def discard(ids: Ids, json: Json = False) -> None:
-    """Give up messages that were not sent. Exit status 1 if one was sent, or is none."""
+    """Discard messages that were not sent. Exit status 1 if one of the IDs was sent, or does not exist."""
     _report("discarded", ids, run(_settle("discard", ids)), json=json)
 
 
@@ -145,18 +149,20 @@ def _report(name: str, ids: Sequence[int], settled: Sequence[Notification], *, j
     if json:
         as_json({name: [item.id for item in settled], "left": others})
     elif settled:
-        then = "due again: the service sends them" if name == "retried" else "given up"
+        then = "due again: the service sends them" if name == "retried" else "discarded"
         typer.echo(f"{plural(len(settled), 'message')} {then}.")
     elif not others:
         typer.echo("No messages.")
     if others:
         numbers = ", ".join(map(str, others))
-        which = "were given up" if name == "retried" else "were not sent"
-        raise ConnectorError(f"Not {name}: {numbers}.", hint=f"Only messages that {which} can be. {LIST_HINT}")
+        allowed = (
+            "failed, expired, skipped and discarded messages" if name == "retried" else "messages that were not sent"
+        )
+        raise ConnectorError(f"Not {name}: {numbers}.", hint=f"Only {allowed} can be {name}. {LIST_HINT}")
 
 
 def _visible_reference(item: Notification) -> str:
-    """Its reference, if it is one that a person knows: the place of an event in the history is none."""
+    """The reference, if it means something to a person; the position of an event in the history does not."""
     return "" if item.kind in {"refund", "escalation"} else item.reference
 
 
@@ -167,7 +173,7 @@ async def _load_page(state: str | None, order: str | None) -> list[Notification]
     from connector.store.schema import open_store
 
     if state is not None and state not in set(MessageState):
-        raise UsageError(f"{state!r} is no state.", hint=f"It is one of {', '.join(MessageState)}.")
+        raise UsageError(f"--state: invalid state {state!r}.", hint=f"Use one of {', '.join(MessageState)}.")
     states = [MessageState(state)] if state else []
     async with open_store(load_settings()) as store, store.reader() as connection:
         return await store_messages.list_page(connection, order=order, states=states, limit=MAX_LISTED)
@@ -189,7 +195,7 @@ async def _preview(number: str, kind: str, reference: str | None) -> RenderedTex
     from connector.settings import load_settings
 
     if kind not in set(MessageKind):
-        raise UsageError(f"{kind!r} is no message.", hint=f"It is one of {', '.join(MessageKind)}.")
+        raise UsageError(f"invalid kind {kind!r}.", hint=f"Use one of {', '.join(MessageKind)}.")
     async with local_services(load_settings()) as services, services.store.reader() as connection:
         composer = services.composer
         item = await composer.latest_request(connection, number, MessageKind(kind))
@@ -199,7 +205,7 @@ async def _preview(number: str, kind: str, reference: str | None) -> RenderedTex
             item = NotificationRequest(order=number, kind=item.kind, reference=reference)
         [subject] = await composer.compose_all(connection, [item], services.clock.now())
     if not isinstance(subject, ComposedNotification):
-        raise ConnectorError(subject.why, hint="Ask for another kind, or another --reference.")
+        raise ConnectorError(subject.why, hint="Choose another kind, or another --reference.")
     return composer.renderer.render(subject.view)
 
 

@@ -1,4 +1,4 @@
-"""`connector org`: what the connector needs to have in the org."""
+"""`connector org`: switch to another org, and deploy the metadata that the connector needs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from connector.jobs.org_deploy import DeploySummary
 
 org = typer.Typer(
-    help="Which org the connector works with, and what it adds there: fields, events, a permission set.",
-    short_help="Put our fields into the org; change orgs.",
+    help="Switch to another org, and deploy our fields, events and permission set.",
+    short_help="Deploy our fields to the org; switch orgs.",
 )
 app.add_typer(org, name="org")
 
@@ -27,15 +27,17 @@ app.add_typer(org, name="org")
 def group() -> None: ...
 
 
-@org.command(short_help="Work with another org from now on.")
+@org.command(short_help="Switch to another org.")
 def use(
-    org_id: Annotated[str, typer.Argument(metavar="ORG-ID", help="Its ID, as `push` and `status` tell it: 00D….")],
+    org_id: Annotated[
+        str, typer.Argument(metavar="ORG-ID", help="ID of the org, as `push` and `status` show it: 00D….")
+    ],
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Work with the org of CONNECTOR_SALESFORCE__LOGIN_URL from now on, which must be ORG-ID.
+    """Switch to the org of CONNECTOR_SALESFORCE__LOGIN_URL, whose ID must be ORG-ID.
 
-    Everything becomes due for it; records it has already are found by their keys. The links to the org before are
-    kept: point the setting there again, and `use` that one again.
+    All entities become due for it; records that it already has are found by their keys. The links to the previous org
+    are kept: to switch back, change the setting back and run `connector org use` again.
     """
     count, address = run(_use(org_id.strip()))
     if json:
@@ -44,9 +46,7 @@ def use(
         typer.echo(f"The database works with org {org_id} ({address}) already.")
     else:
         typer.echo(f"The database works with org {org_id} ({address}) from now on.")
-        typer.echo(
-            f"{plural(count, 'entity', 'entities')} due: `connector push --dry-run` says what would be sent to it."
-        )
+        typer.echo(f"{plural(count, 'entity', 'entities')} due: `connector push --dry-run` shows what would be sent.")
 
 
 async def _use(org_id: str) -> tuple[int | None, str]:
@@ -62,22 +62,22 @@ async def _use(org_id: str) -> tuple[int | None, str]:
         return count, service.client.instance_url
 
 
-@org.command(short_help="Send our fields, events and permission set to the org.")
+@org.command(short_help="Deploy our fields, events and permission set.")
 def deploy(
-    check: Annotated[bool, typer.Option("--check", help="Have the org check everything, and change nothing.")] = False,
-    assign: Annotated[
-        bool, typer.Option(help="Give the permission set to the connector's own user, if it lacks it.")
-    ] = True,
+    check: Annotated[bool, typer.Option("--check", help="Let the org validate everything; change nothing.")] = False,
+    assign: Annotated[bool, typer.Option(help="Assign the permission set to the connector's user, if needed.")] = True,
     return_orders: Annotated[
         bool,
-        typer.Option("--return-orders", help="Only what CONNECTOR_SALESFORCE__RETURNS=return_order needs besides."),
+        typer.Option(
+            "--return-orders", help="Deploy only the extra metadata of CONNECTOR_SALESFORCE__RETURNS=return_order."
+        ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Deploy our fields, events and permission set to the org of CONNECTOR_SALESFORCE__LOGIN_URL, all or nothing.
 
-    Doing it again changes nothing that is there already. The user needs the permissions to customize the application
-    and to modify metadata; for the daily work the connector needs neither. Exit status 1 if the org refused something.
+    A repeated deployment changes nothing. The user needs the permissions to customize the application and to modify
+    metadata; the connector does not need them for its daily work. Exit status 1 if the org refused something.
     """
     summary = run(_deploy(check=check, assign=assign, return_orders=return_orders))
     if json:
@@ -144,14 +144,14 @@ def _print_summary(summary: DeploySummary) -> None:
         return
     table(("", "components"), [(name, len(items)) for name, items in sorted(summary.package.members.items())])
     if summary.check_only:
-        typer.echo("The org would take all of it. Nothing was changed.")
+        typer.echo("The org would accept everything. Nothing was changed.")
         return
-    typer.echo("All of it is in the org.")
+    typer.echo("Everything is deployed.")
     for name in summary.assigned:
-        typer.echo(f"The permission set {name} was given to the connector's own user.")
+        typer.echo(f"The permission set {name} was assigned to the connector's user.")
     for name, why in summary.unassigned:
         typer.echo(
-            f"The permission set {name} could not be given to the connector's own user: {why} Until somebody does it in"
-            " Setup, the connector does not see these fields.",
+            f"The permission set {name} could not be assigned to the connector's user: {why} Assign it in Setup; until"
+            " then, the connector does not see these fields.",
             err=True,
         )

@@ -17,18 +17,18 @@ import typer
 
 
 def as_json(value: Any) -> None:
-    """One JSON document on stdout: Decimals as text with all digits, times as ISO 8601."""
+    """Print one JSON document: Decimals as text with all digits, times as ISO 8601."""
     typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
 
 
 def as_json_line(value: Any) -> None:
-    """The same on a single line, sent at once: for programs that wait for it."""
+    """Print one JSON document on a single line and flush it, for programs that wait for it."""
     typer.echo(json.dumps(value, default=_plain, ensure_ascii=False))
     sys.stdout.flush()
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Columns as wide as their longest cell; numbers to the right."""
+    """Print a table; columns of numbers are aligned to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(heading), *(len(row[i]) for row in cells)]) for i, heading in enumerate(headings)]
     numeric = [
@@ -50,7 +50,7 @@ def plural(count: int, noun: str, many: str = "") -> str:
 
 
 def program() -> str:
-    """What to type to call this program: its name if that is on the PATH, else its path from here."""
+    """How to call this program: its name if that is on the PATH, else its relative path."""
     path = Path(sys.argv[0])
     if path.name != "connector" or shutil.which("connector"):
         return "connector"
@@ -58,13 +58,13 @@ def program() -> str:
 
 
 class NumberText(str):
-    """A number as it is written."""
+    """A formatted number; tables align it to the right."""
 
     __slots__ = ()
 
 
 def amount(value: Decimal | bool | None) -> str:
-    """Without needless zeros, but with cents: `12.50`, `116.7075`; yes or no."""
+    """Format an amount without trailing zeros, but with cents: `12.50`, `116.7075`. A bool becomes yes or no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:

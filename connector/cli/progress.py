@@ -12,7 +12,7 @@ FIRST_LINE_AFTER_SECONDS = 1.0
 
 
 class Progress:
-    """`advance()` as work is done; `total` may grow while it runs. The bar goes when the work is done."""
+    """Call `advance()` as work is done; `total` may grow meanwhile. The bar disappears when the work is done."""
 
     def __init__(self, label: str, total: int | None = None) -> None:
         self._label = label
@@ -56,7 +56,7 @@ class Progress:
             self._bar.update(self._task, description=label, total=100 if percent else total, completed=0)
 
     def expect(self, total: int) -> None:
-        """`total` more are to be done beyond what is done already."""
+        """Set the total to what is done already plus `total`."""
         self._total = self._done + total
         if self._bar is not None:
             self._bar.update(self._task, total=self._total)

@@ -1,4 +1,4 @@
-"""`connector push` and `connector resync`: send what is due, wait for the answers, and print a summary."""
+"""`connector push` and `connector resync`: send due changes, wait for the results, and print a summary."""
 
 from __future__ import annotations
 
@@ -29,53 +29,52 @@ MAX_SHOWN = 10
 SOBJECTS = ("Account", "Product2", "PricebookEntry", "Order", "OrderItem")
 
 
-@app.command(short_help="Send every change that is due to the org.")
+@app.command(short_help="Send all due changes to the org.")
 def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and change nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Send every change that is due to the org, wait for the answers, and print a summary.
+    """Send all due changes to the org, wait for the results, and print a summary.
 
-    The org is that of CONNECTOR_SALESFORCE__LOGIN_URL. Exit status 1 if something was refused or is still waiting;
-    `connector dead-letters list` tells which. A push that was stopped or killed is finished by the next one.
+    CONNECTOR_SALESFORCE__LOGIN_URL names the org. Exit status 1 if something was refused or is still waiting;
+    `connector dead-letters list` shows what was refused. If a push was stopped or killed, the next one finishes it.
     """
     _push(dry_run=dry_run, json=json)
 
 
-@app.command(short_help="Send entities again, after a mapping or the org has changed.")
+@app.command(short_help="Send entities again after a change of mapping or org.")
 def resync(
     entity: Annotated[
         str | None, typer.Argument(help="customer, product, order or return.", show_default=False)
     ] = None,
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY…", help="Numbers or SKUs.", show_default=False, parser=key)
+        list[str] | None,
+        typer.Argument(metavar="KEY…", help="Numbers of customers or orders, or SKUs.", show_default=False, parser=key),
     ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="All entities.")] = False,
     recreate: Annotated[
-        bool, typer.Option("--recreate", help="Recreate records that were deleted in the org; only with keys.")
+        bool, typer.Option("--recreate", help="Create records again that were deleted in the org; only with KEY.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and change nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Make entities due as if they had changed, and push them alone: the named ones, all of a kind, or --all.
+    """Make entities due as if they had changed, and push only them: the named ones, all of a kind, or --all.
 
-    Only fields that differ are sent, so what has not changed costs no write call: from what the org has now for named
-    ones, else from what both sides last agreed on. Use it after editing a mapping, first with --dry-run. A record that
-    was deleted in the org is reported, and recreated only with --recreate.
+    Only fields that differ are sent, so an unchanged entity costs no write call. Named entities are compared with the
+    org's current values, all others with the values that both sides last agreed on. Use it after editing a mapping,
+    first with --dry-run. A record that was deleted in the org is reported; --recreate creates it again.
     """
     from connector.model.change import EntityKind
 
     if (entity is None) != all_:
         raise UsageError(
-            "resync: ENTITY or --all is required.", hint="Name an entity and keys, an entity alone, or --all."
+            "resync: either ENTITY or --all is required.", hint="Give an entity with or without keys, or --all."
         )
     if entity is not None and entity not in set(EntityKind):
         raise UsageError(f"invalid entity {entity!r}.", hint="Use one of customer, product, order, return.")
     kind = None if entity is None else EntityKind(entity)
     if recreate and not keys:
-        raise UsageError(
-            "--recreate: KEY is required.", hint="Name the entity and its keys; only named records are recreated."
-        )
+        raise UsageError("--recreate: KEY is required.", hint="Give the entity and its keys.")
     unique_keys = list(dict.fromkeys(keys or ()))
     _push(dry_run=dry_run, json=json, prepare=lambda service: _resync(service, kind, unique_keys, recreate=recreate))
 
@@ -83,7 +82,7 @@ def resync(
 def _resync(
     service: Services, kind: EntityKind | None, keys: list[str], *, recreate: bool
 ) -> Callable[[Store], Awaitable[Selection | None]]:
-    """What is done before the push."""
+    """The work before the push."""
     from connector.jobs.resync import resync as make_ready
 
     return lambda store: make_ready(store, service.client, service.settings, kind, keys, recreate=recreate)
@@ -167,9 +166,9 @@ def print_summary(summary: PushSummary) -> None:
         _print_dry_run(summary)
         return
     if summary.stopped:
-        typer.echo(f"The org takes nothing now, and all of it stays due: {summary.stopped}")
+        typer.echo(f"The org accepts nothing now, and all changes stay due: {summary.stopped}")
     elif summary.held:
-        typer.echo(f"The org does not take some of it, which stays due: {summary.held}")
+        typer.echo(f"The org does not accept some changes, which stay due: {summary.held}")
     if summary.dead_letters:
         dead_letters = plural(summary.dead_letters, "dead letter")
         typer.echo(f"{dead_letters}: `connector dead-letters list` says why and what to do.")
@@ -187,7 +186,7 @@ def print_summary(summary: PushSummary) -> None:
     if summary.others_due:
         typer.echo(f"{plural(summary.others_due, 'other change')} due: `connector push` sends them.")
     if summary.in_sync:
-        typer.echo("What was asked for is in sync." if summary.others_due else "In sync.")
+        typer.echo("The requested entities are in sync." if summary.others_due else "In sync.")
 
 
 def _print_records(summary: PushSummary) -> None:
@@ -217,7 +216,7 @@ def _print_dry_run(summary: PushSummary) -> None:
         if len(summary.refusals) > MAX_SHOWN:
             typer.echo(f"… and {len(summary.refusals) - MAX_SHOWN:,} more: --json lists all.")
     if others := summary.dead_letters - len(summary.refusals):
-        typer.echo(f"{plural(others, 'dead letter')} from before: `connector dead-letters list` says why.")
+        typer.echo(f"{plural(others, 'dead letter')} from earlier pushes: `connector dead-letters list` says why.")
     if summary.lookup_forecast is not None and summary.lookup_forecast.looked_at:
         _print_forecast(summary.lookup_forecast)
     typer.echo("Dry run: nothing was sent, nothing was stored.")
@@ -229,9 +228,9 @@ def _print_forecast(forecast: LookupForecast) -> None:
     if forecast.found_by_key:
         there = ", ".join(forecast.found_by_key[:MAX_SHOWN])
         more = f" and {len(forecast.found_by_key) - MAX_SHOWN:,} more" if len(forecast.found_by_key) > MAX_SHOWN else ""
-        typer.echo(f"In the org already, by the key, and so not created: {there}{more}.")
+        typer.echo(f"Found in the org by their key, so not created: {there}{more}.")
     of_all = f" of {forecast.looked_at + forecast.not_looked_at:,}" if forecast.not_looked_at else ""
     typer.echo(
-        f"Looked for {plural(forecast.looked_at, 'entity', 'entities')}{of_all} in the org, by"
-        f" {plural(forecast.reads, 'read call')} of the dry run's own. Not checked: the org's {ONLY_IN_THE_ORG}."
+        f"The dry run looked for {plural(forecast.looked_at, 'entity', 'entities')}{of_all} in the org, with"
+        f" {plural(forecast.reads, 'read call')} of its own. Not checked: the org's {ONLY_IN_THE_ORG}."
     )

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from connector.errors import ConnectorError
 
-STOPPED = "Stopped before the end. What was done is stored; run it again for the rest."
+STOPPED = "Stopped before the end. Finished work is stored; run the command again for the rest."
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ def run(work: Coroutine[Any, Any, T], *, stopped: Callable[[], str] = lambda: ST
     """The result of `work`. The first signal cancels it, so that it releases its leases; a second one kills the
     process.
 
-    Raises StoppedError, whatever `work` does when it is canceled; `stopped` says how far it came.
+    Raises StoppedError, whatever `work` does when it is canceled; `stopped` returns the text of the error.
     """
     import asyncio
 
@@ -37,7 +37,7 @@ def run(work: Coroutine[Any, Any, T], *, stopped: Callable[[], str] = lambda: ST
 
 
 async def until_stopped() -> None:
-    """Return when a signal comes: for commands that run until then."""
+    """Wait for SIGINT or SIGTERM."""
     import asyncio
 
     stop = asyncio.Event()

@@ -1,4 +1,4 @@
-"""`connector serve`: the HTTP API, until it is stopped."""
+"""`connector serve`: runs the HTTP API until it is stopped."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ ROLES = ("api",)
 
 @app.command(short_help="Serve the HTTP API.")
 def serve(
-    roles: Annotated[str, typer.Option(help="What to run; `python -m scheduler` sends to the org.")] = "api",
+    roles: Annotated[str, typer.Option(help="What to run: api. `python -m scheduler` sends to the org.")] = "api",
 ) -> None:
     """Serve the HTTP API at CONNECTOR_HTTP__HOST and CONNECTOR_HTTP__PORT, until Ctrl-C or SIGTERM.
 
-    Every route but /healthz, /readyz and /openapi.json needs a token: `connector tokens create` makes one.
+    Every route needs a token, which `connector tokens create` creates; /healthz, /readyz, /openapi.json and the
+    customers' tracking pages do not.
     """
     unknown = [role for role in roles.split(",") if role not in ROLES]
     if unknown:
-        hint = "It is api; the clock that sends to the org runs as `python -m scheduler`."
-        raise UsageError(f"{unknown[0]!r} is no role that can be served here.", hint=hint)
+        hint = "Use api; `python -m scheduler` runs the jobs that send to the org."
+        raise UsageError(f"--roles: invalid role {unknown[0]!r}.", hint=hint)
     run(_serve())
 
 
@@ -51,8 +52,8 @@ async def _serve() -> None:
             except OSError as error:
                 where = f"{settings.http.host}:{settings.http.port}"
                 raise ConnectorError(
-                    f"Nothing can be served at {where}: {os.strerror(error.errno or 0).lower()}.",
-                    hint="Choose another place with CONNECTOR_HTTP__HOST and CONNECTOR_HTTP__PORT.",
+                    f"The API cannot listen at {where}: {os.strerror(error.errno or 0).lower()}.",
+                    hint="Change CONNECTOR_HTTP__HOST or CONNECTOR_HTTP__PORT.",
                 ) from None
             typer.echo(f"Listening at {site.name}; Ctrl-C stops.")
             log.info("started", at=site.name)

@@ -1,4 +1,4 @@
-"""`connector show`: one entity as it is here, as the org has it, and what is still due."""
+"""`connector show`: one entity as it is stored here and in the org, and what is still due."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 ENTITIES = ("customer", "product", "order", "return")
 HIDDEN = {"version", "holds", "declined"}
-"""Of no meaning outside, or said in other words; --json has it."""
+"""Internal fields, or fields that are shown in another way; --json has them."""
 
 LATEST = 10
 """Journal entries shown."""
 NAMES = 22
-"""Room for the names of values, at least."""
+"""Minimum width of the column of names."""
 
 
-@app.command(short_help="One customer, product, order or return: here, in the org, due.")
+@app.command(short_help="Show one customer, product, order or return.")
 def show(
     entity: Annotated[str, typer.Argument(help="customer, product, order or return.")],
     key: Annotated[
@@ -43,13 +43,13 @@ def show(
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Show one entity: as it is here, its records in the org with the values both sides last agreed on, what is still
-    due, and what happened to it last. Asks the database only.
+    """Show one entity: its values here, its records in the org with the values that both sides last agreed on, what is
+    due, and its history. Reads only the database.
     """
     from connector.model.change import EntityKind
 
     if entity not in ENTITIES:
-        raise UsageError(f"{entity!r} is no entity.", hint="It is customer, product, order or return.")
+        raise UsageError(f"invalid entity {entity!r}.", hint="Use one of customer, product, order, return.")
     document = run(_load(EntityKind(entity), key))
     if json:
         as_json(document)
@@ -82,7 +82,9 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
     async with open_store(load_settings()) as store, store.reader() as connection:
         entities = await modules[kind].load(connection, [key])
         if not entities:
-            raise ConnectorError(f"There is no {kind} {key} here.", hint="`connector import PATH` brings it in.")
+            raise ConnectorError(
+                f"There is no {kind} {key} in the database.", hint="`connector import PATH` imports it."
+            )
         org = await orgs.get_active(connection)
         org_id = org.org_id if org else ""
         linked = list((await links.get(connection, org_id, kind.value, [key])).values())
@@ -139,7 +141,7 @@ def _flat_fields(item: Order | Line) -> dict[str, Any]:
 
 
 def _return_document(item: OrderReturn) -> dict[str, Any]:
-    """A return by itself: its order is named, not told a second time."""
+    """A return alone: of its order only the number."""
     names = ("number", "status", "reason", "resolution", "carrier", "tracking_number", "requested_on")
     quantities = ("requested", "received", "restocked", "written_off", "exact_total")
     return {
@@ -176,7 +178,7 @@ def _print(document: dict[str, Any]) -> None:
         typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as both sides last agreed:")
         _print_values(link["snapshot"].items())
     if document.get("history"):
-        typer.echo("\nWhat was done with it, oldest first:")
+        typer.echo("\nHistory, oldest first:")
         for event in document["history"]:
             typer.echo(
                 f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {_event_text(event)}".rstrip()
@@ -184,7 +186,7 @@ def _print(document: dict[str, Any]) -> None:
     typer.echo("")
     _print_due(document)
     if document["journal"]:
-        typer.echo("\nWhat happened, newest first:")
+        typer.echo("\nJournal, newest first:")
         for entry in document["journal"]:
             detail = " ".join(str(value) for name, value in entry.items() if name not in {"at", "action"} and value)
             typer.echo(f"  {moment(entry['at'])}  {entry['action']:<10} {detail}")
@@ -237,13 +239,15 @@ def _print_due(document: dict[str, Any]) -> None:
     missing = [price["currency"] for price in document["here"].get("prices", ()) if document["in_org"]
                and f"{document['key']}|{price['currency']}" not in listed]  # fmt: skip
     if unsent is None and missing:
-        typer.echo(f"Nothing is due. The org has no {', '.join(missing)}, so that price is not there.")
+        typer.echo(f"Nothing is due. The org has no {', '.join(missing)}, so that price is not in the org.")
     elif unsent is None:
         if document["in_org"]:
             typer.echo("Nothing is due: the org has it as it is here.")
         elif document["journal"] and document["journal"][0]["action"] == "unlinked":
-            typer.echo("Nothing is due, and it is linked to no record: `connector link` names one, its next change or")
-            typer.echo("`connector resync` finds one by its key or makes one.")
+            typer.echo(
+                "Nothing is due, and it is linked to no record: `connector link` links it to one; its next change or"
+            )
+            typer.echo("`connector resync` finds one by its key, or creates one.")
         else:
             typer.echo("Nothing is due, and it is not in the org: the mapping leaves it out (`when:`).")
     elif unsent["refusal"]:
@@ -258,7 +262,7 @@ def _print_due(document: dict[str, Any]) -> None:
 
 
 def _replay_target(document: dict[str, Any]) -> str:
-    """A blocked customer has no dead letter of its own: its orders have."""
+    """What to replay. A blocked customer has no dead letter of its own; its orders have one."""
     return "--all" if document["unsent"]["state"] == "blocked" else f"{document['entity']} {document['key']}"
 
 

@@ -18,26 +18,26 @@ from connector.cli.runner import run
 from connector.errors import UsageError
 from connector.files import UnusableFileError, bounded_lines
 
-stock = typer.Typer(help="Stock by warehouse.", short_help="See what there is, by warehouse; say what was counted.")
+stock = typer.Typer(help="Stock by warehouse.", short_help="List stock by warehouse; enter counts.")
 app.add_typer(stock, name="stock")
 
 COLUMNS = ("sku", "warehouse", "on_hand")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
-@stock.command("list", short_help="What there is of products.")
+@stock.command("list", short_help="List stock by product and warehouse.")
 def list_stock(
     skus: Annotated[
         list[str] | None, typer.Argument(metavar="[SKU]...", help="Only these products.", parser=key)
     ] = None,
     json: Json = False,
 ) -> None:
-    """On hand, reserved for orders, and available, by product and warehouse."""
+    """List the quantities on hand, reserved for orders, and available, by product and warehouse."""
     rows = run(_load_levels(skus or []))
     if json:
         as_json(rows)
     elif not rows:
-        typer.echo("Nothing is in stock: `connector stock count` says what was counted.")
+        typer.echo("There is no stock: `connector stock count` enters counts.")
     else:
         names = ("on_hand", "reserved", "available")
         lines = [
@@ -46,28 +46,33 @@ def list_stock(
         table(("product", "warehouse", "on hand", "reserved", "available", "since"), lines)
 
 
-@stock.command(short_help="Say what was counted.")
+@stock.command(short_help="Enter counted quantities.")
 def count(
-    warehouse: Annotated[str | None, typer.Argument(help="Where it was counted.", parser=key)] = None,
-    counts: Annotated[list[str] | None, typer.Argument(metavar="[SKU=N]...", help="What was counted there.")] = None,
-    file: Annotated[
-        Path | None, typer.Option(help=f"A CSV file with the columns {', '.join(COLUMNS)}, instead.")
+    warehouse: Annotated[str | None, typer.Argument(help="Warehouse that was counted.", parser=key)] = None,
+    counts: Annotated[
+        list[str] | None, typer.Argument(metavar="[SKU=N]...", help="Product and counted quantity.")
     ] = None,
-    new: Annotated[bool, typer.Option("--new", help="It is a warehouse in which nothing was counted before.")] = False,
+    file: Annotated[
+        Path | None, typer.Option(help=f"A CSV file with the columns {', '.join(COLUMNS)}, instead of arguments.")
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="Allow a warehouse that has no counts yet.")] = False,
     json: Json = False,
 ) -> None:
-    """Set what is on hand. Where less is there than is reserved, the least urgent orders lose their allocation, and get
-    it back from another warehouse if there is enough.
+    """Set the quantities on hand. If less is there than is reserved, the least urgent orders lose their allocation, and
+    are allocated from another warehouse if it has enough.
     """
     if (file is None) == (not counts):
-        raise UsageError("What was counted?", hint="Name a warehouse and SKU=N, or a file with --file.")
+        raise UsageError(
+            "stock count: either WAREHOUSE and SKU=N, or --file is required.",
+            hint="Write, for example, MAIN TEA-EB-100=5.",
+        )
     counted = _read_counts(file) if file is not None else _parse_counts(warehouse or "", counts or [])
     report = run(_store_counts(counted, new=new))
     if json:
         as_json(report)
         return
     typer.echo(f"Counted {plural(len(counted), 'product', 'products')}.")
-    for name, words in (("taken", "lost an allocation"), ("short", "did not get it back, and wait")):
+    for name, words in (("taken", "lost an allocation"), ("short", "could not be allocated again, and wait for stock")):
         if report[name]:
             typer.echo(f"{plural(len(report[name]), 'order')} {words}: {', '.join(report[name])}.")
 
@@ -77,10 +82,10 @@ def _parse_counts(warehouse: str, items: list[str]) -> dict[tuple[str, str], Dec
     for item in items:
         sku, sign, text = item.rpartition("=")
         if not sign or not sku:
-            raise UsageError(f"{item!r} is no count.", hint="Write it as SKU=N, after the warehouse.")
+            raise UsageError(f"invalid count {item!r}.", hint="Write SKU=N, as TEA-EB-100=5, after the warehouse.")
         place = (_parse_key(sku, item), warehouse)
         if place in counted:
-            raise UsageError(f"{item}: {place[0]} was counted already.", hint="Name each product once.")
+            raise UsageError(f"{item}: product {place[0]} is given twice.", hint="Give each product once.")
         counted[place] = _parse_quantity(text, item)
     return counted
 
@@ -101,22 +106,27 @@ def _read_counts(file: Path) -> dict[tuple[str, str], Decimal]:
             reader = csv.DictReader(bounded_lines(lines))
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
-                raise UsageError(f"{file}:1: has no column {missing[0]}.", hint=f"It needs {', '.join(COLUMNS)}.")
+                raise UsageError(
+                    f"{file}:1: column {missing[0]} is missing.", hint=f"The columns are {', '.join(COLUMNS)}."
+                )
             counted = {}
             for row in reader:
                 place = f"{file}:{reader.line_num}"
                 sku, warehouse = ((row[name] or "").strip() for name in COLUMNS[:2])
                 if not sku or not warehouse:
-                    raise UsageError(f"{place}: names no {'warehouse' if sku else 'sku'}.")
+                    raise UsageError(f"{place}: {'warehouse' if sku else 'sku'} is empty.", hint="Fill it in.")
                 sku, warehouse = _parse_key(sku, place), _parse_key(warehouse, place)
                 if (sku, warehouse) in counted:
-                    raise UsageError(f"{place}: {sku} in {warehouse} was counted above already.")
+                    raise UsageError(
+                        f"{place}: product {sku} in warehouse {warehouse} is listed twice.",
+                        hint="Keep one of the rows.",
+                    )
                 counted[sku, warehouse] = _parse_quantity((row["on_hand"] or "").strip(), place)
             return counted
     except UnusableFileError as error:
         raise UsageError(f"{file} {error.problem}.") from None
     except (UnicodeDecodeError, csv.Error):
-        raise UsageError(f"{file} is no CSV file in UTF-8.") from None
+        raise UsageError(f"{file} is not a CSV file in UTF-8.", hint="Save it as CSV in UTF-8.") from None
 
 
 def _parse_quantity(text: str, place: str) -> Decimal:
@@ -126,19 +136,19 @@ def _parse_quantity(text: str, place: str) -> Decimal:
         number = parse_decimal(text)
     except ValueError as error:
         if "digits" in str(error):
-            raise UsageError(f"{place}: a quantity {error}.", hint="Correct it.") from None
+            raise UsageError(f"{place}: a quantity {error}.", hint="Write fewer digits.") from None
         number = Decimal(-1)
     if number < 0:
-        raise UsageError(f"{place}: {text!r} is no quantity.", hint="Write a number, 0 or more.")
+        raise UsageError(f"{place}: invalid quantity {text!r}.", hint="Write a number, 0 or more.")
     return number
 
 
 def _check_warehouses(warehouses: set[str], counted: set[str]) -> None:
-    """Raise UsageError for an unknown warehouse, as a mistyped name would create one. The first one is always new."""
+    """Raise UsageError for an unknown warehouse, because a mistyped name would create one. If there is none yet, any is
+    allowed."""
     for name in sorted(counted - warehouses) if warehouses else ():
-        there = f"There are {', '.join(sorted(warehouses))}" if len(warehouses) > 1 else f"There is {min(warehouses)}"
         raise UsageError(
-            f"Nothing was counted in a warehouse {name} before.", hint=f"{there}; --new makes it another one."
+            f"There is no warehouse {name}.", hint=f"Use {' or '.join(sorted(warehouses))}, or --new to add {name}."
         )
 
 
@@ -153,7 +163,7 @@ async def _load_levels(skus: list[str]) -> list[dict[str, Any]]:
         known_products = await products.find(connection, set(skus))
         for sku in skus:
             if sku not in known_products:
-                raise UsageError(f"There is no product {sku}.", hint="Correct the SKU.")
+                raise UsageError(f"There is no product {sku}.", hint="Correct the SKU, or import the product.")
         names = skus or [key async for key in products.keys(connection)]
         levels = await stocks.levels(connection, names)
     return serialize_stock(levels)

@@ -13,26 +13,28 @@ from connector.cli.output import as_json, moment, table
 from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
 
-tokens = typer.Typer(help="Tokens for the HTTP API.", short_help="Say who may use the HTTP API.")
+tokens = typer.Typer(help="Tokens for the HTTP API.", short_help="Create and revoke tokens for the HTTP API.")
 app.add_typer(tokens, name="tokens")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
-@tokens.command(short_help="Make a token; it is shown this once.")
+@tokens.command(short_help="Create a token; it is shown only once.")
 def create(
-    role: Annotated[str, typer.Option(help="viewer (reads), ops (acts on orders), admin (changes how it works).")],
-    name: Annotated[str, typer.Option(help="Whose it is; stands in the history of what was done with it.", parser=key)],
-    days: Annotated[
-        int | None, typer.Option(min=1, max=3650, help="How long it is good for; else until revoked.")
-    ] = None,
+    role: Annotated[
+        str, typer.Option(help="viewer (reads), ops (acts on orders) or admin (changes the configuration).")
+    ],
+    name: Annotated[
+        str, typer.Option(help="User or program of the token; shown in the history of orders.", parser=key)
+    ],
+    days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days until it expires; default: never.")] = None,
     json: Json = False,
 ) -> None:
-    """Make a token and print it, this once: only a digest of it is kept."""
+    """Create a token and print it. It is shown only once, because only its digest is stored."""
     from connector.model.role import Role
 
     if role not in set(Role):
-        raise UsageError(f"invalid role: {role!r}.", hint="Use one of viewer, ops, admin.")
+        raise UsageError(f"--role: invalid role {role!r}.", hint="Use one of viewer, ops, admin.")
     secret = run(_create(name, Role(role), days))
     if json:
         as_json({"name": name, "role": role, "token": secret})
@@ -40,14 +42,14 @@ def create(
         typer.echo(secret)
 
 
-@tokens.command("list", short_help="Every token, without what it is.")
+@tokens.command("list", short_help="List tokens, without their secrets.")
 def list_tokens(json: Json = False) -> None:
-    """Names, roles, and when each was last used."""
+    """List tokens: name, role, and when each was last used."""
     tokens = run(_list_tokens())
     if json:
         as_json(tokens)
     elif not tokens:
-        typer.echo("There are no tokens: `connector tokens create` makes one.")
+        typer.echo("There are no tokens: `connector tokens create` creates one.")
     else:
         names = ("created_at", "expires_at", "revoked_at", "used_at")
         rows = [
@@ -57,11 +59,11 @@ def list_tokens(json: Json = False) -> None:
         table(("name", "role", "created", "expires", "revoked", "last used"), rows)
 
 
-@tokens.command(short_help="End a token at once.")
-def revoke(name: Annotated[str, typer.Argument(help="As `connector tokens list` names it.", parser=key)]) -> None:
-    """End a token at once; there is no way back."""
+@tokens.command(short_help="Revoke a token at once.")
+def revoke(name: Annotated[str, typer.Argument(help="As `connector tokens list` shows it.", parser=key)]) -> None:
+    """Revoke a token at once. This cannot be undone."""
     if not run(_revoke(name)):
-        raise ConnectorError(f"There is no token {name} in force.", hint="`connector tokens list` names them.")
+        raise ConnectorError(f"There is no valid token {name}.", hint="`connector tokens list` shows all tokens.")
     typer.echo(f"The token {name} is revoked.")
 
 

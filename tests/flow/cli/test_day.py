@@ -81,9 +81,9 @@ def test_a_refused_order_from_letter_to_replay(shell: Shell, tmp_path: Path) -> 
         "1 dead letter due again: `connector push` sends it.\n"
     )
     assert shell("push").status == 1
-    assert shell("dead-letters", "discard", "--all").out == "1 dead letter forgotten.\n"
+    assert shell("dead-letters", "discard", "--all").out == "1 dead letter discarded.\n"
     assert shell("dead-letters", "replay", "order", "R-2").err == (
-        "connector: There is no dead letter of order R-2. `connector dead-letters list` names all.\n"
+        "connector: There is no dead letter of order R-2. `connector dead-letters list` shows all.\n"
     )
 
 
@@ -106,7 +106,7 @@ def test_a_changed_mapping_reaches_what_is_in_the_org(shell: Shell, tmp_path: Pa
     )
     assert (
         shell("resync").err
-        == "connector: resync: ENTITY or --all is required. Name an entity and keys, an entity alone, or --all.\n"
+        == "connector: resync: either ENTITY or --all is required. Give an entity with or without keys, or --all.\n"
     )
     assert shell("resync", "customer", "C-1001", "--json").document["updated"] == {"Account": 1}
 
@@ -159,7 +159,7 @@ def test_what_is_mended_in_another_entity_is_due_by_itself(shell: Shell) -> None
     (shell.folder / "products.csv").write_text("sku,name,unit_price,currency\nM-TEA,Tea,4.50,USD\n")
     shell("import", "products.csv")
     assert shell("dead-letters", "replay", "order", "M-1").out == (
-        "order M-1 is no longer a dead letter, and due: `connector push` sends it.\n"
+        "order M-1 is no longer a dead letter; it is due, and `connector push` sends it.\n"
     )
     assert shell("push").status == 0
 

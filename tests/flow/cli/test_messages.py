@@ -89,15 +89,17 @@ def test_messages_are_listed_shown_given_up_and_sent_after_all(caught: tuple[She
     assert re.search(r"^1 +O-1 +confirmation +due ", table, re.M)
     assert "Confirmation of order O-1: due" in shell("messages", "show", "1").out
     given_up = shell("messages", "discard", "1")
-    assert (given_up.status, given_up.out) == (0, "1 message given up.\n")
+    assert (given_up.status, given_up.out) == (0, "1 message discarded.\n")
     assert "Then:      `connector messages retry 1`" in shell("messages", "show", "1").out
     again = shell("messages", "retry", "1", "7")
     assert (again.status, again.out) == (1, "1 message due again: the service sends them.\n")
-    assert again.err.startswith("connector: Not retried: 7. Only messages that were given up can be.")
+    assert again.err.startswith(
+        "connector: Not retried: 7. Only failed, expired, skipped and discarded messages can be retried."
+    )
     shell("messages", "discard", "1")
     assert shell("messages", "retry", "--state", "discarded").out == "1 message due again: the service sends them.\n"
     assert shell("messages", "retry", "--state", "discarded").out == "No messages.\n"
-    assert shell("messages", "retry").err == "connector: Which messages? Name their ids, or a --state.\n"
+    assert shell("messages", "retry").err.startswith("connector: messages retry: either ID or --state is required.")
     assert shell("messages", "retry", "1", "--json").document == {"retried": [], "left": [1]}
     assert "message retried" in shell("show", "order", "O-1").out
     for action in ("capture", "refund"):
@@ -109,12 +111,16 @@ def test_messages_are_listed_shown_given_up_and_sent_after_all(caught: tuple[She
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
-        (("list", "--state", "lost"), 2, "'lost' is no state. It is one of due, sent,"),
+        (("list", "--state", "lost"), 2, "--state: invalid state 'lost'. Use one of due, sent,"),
         (("show", "9"), 1, "There is no message 9."),
-        (("preview", "O-1", "advert"), 2, "'advert' is no message. It is one of confirmation,"),
+        (("preview", "O-1", "advert"), 2, "invalid kind 'advert'. Use one of confirmation,"),
         (("preview", "O-9", "confirmation"), 1, "There is no order O-9."),
         (("preview", "O-1", "shipment"), 1, "Order O-1 has no shipment that left us."),
-        (("preview", "O-1", "confirmation", "--html", "nowhere/x.html"), 2, "There is no folder nowhere. Make it,"),
+        (
+            ("preview", "O-1", "confirmation", "--html", "nowhere/x.html"),
+            2,
+            "--html: the folder nowhere does not exist.",
+        ),
     ],
 )
 def test_what_there_is_not_is_said_in_one_line(
@@ -132,7 +138,7 @@ def test_a_preview_is_the_message_as_it_would_be_sent(caught: tuple[Shell, str],
     assert text.startswith("Subject: Your order O-1 is confirmed\n\nYour order O-1 is confirmed\n")
     assert "2 x Tea (TEA)" in text
     file = tmp_path / "mail.html"
-    assert shell("messages", "preview", "O-1", "confirmation", "--html", file).out == f"{file} shows it.\n"
+    assert shell("messages", "preview", "O-1", "confirmation", "--html", file).out == f"Written to {file}.\n"
     assert "<h1" in file.read_text()
     own = tmp_path / "own"
     own.mkdir()

@@ -27,7 +27,7 @@ def test_another_org_is_announced_by_push_and_status_until_it_is_used(shell: She
         assert f"connector org use {second}" in shell("status", **elsewhere).out
         used = shell("org", "use", second, **elsewhere)
         assert (used.status, used.out.splitlines()[1]) == (
-            0, "26 entities due: `connector push --dry-run` says what would be sent to it.",
+            0, "26 entities due: `connector push --dry-run` shows what would be sent.",
         )  # fmt: skip
         assert shell("push", **elsewhere).status == 0
         assert shell("status", **elsewhere).out.endswith(f"In sync with org {second}.\n")
@@ -44,8 +44,8 @@ def test_link_unlink_and_resync_say_what_they_need(shell: Shell) -> None:
     customer = "C-1001"
     account = shell("show", "customer", customer, "--json").document["in_org"][0]["salesforce_id"]
     unlinked = shell("unlink", "customer", customer).out
-    assert unlinked.startswith(f"customer {customer} is not linked to Account {account} any more.\n")
-    assert f"`connector link customer {customer} RECORD-ID` links it to another" in unlinked
+    assert unlinked.startswith(f"customer {customer} is no longer linked to Account {account}.\n")
+    assert f"`connector link customer {customer} RECORD-ID` links it first" in unlinked
     assert "linked to no record" in shell("show", "customer", customer).out
     assert shell("link", "customer", customer, account, "--dry-run").out.endswith("nothing was changed.\n")
     linked = shell("link", "customer", customer, account, "--json").document

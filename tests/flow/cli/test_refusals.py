@@ -18,16 +18,16 @@ REFUSALS: list[tuple[list[str], int, str]] = [
     (["status"], 1, NO_DATABASE),
     (["push"], 1, NO_DATABASE),
     (["show", "order", "1"], 1, NO_DATABASE),
-    (["show", "invoice", "1"], 2, "connector: 'invoice' is no entity. It is customer, product, order or return.\n"),
+    (["show", "invoice", "1"], 2, "connector: invalid entity 'invoice'. Use one of customer, product, order, return.\n"),
     (["dead-letters", "replay"], 2,
-     "connector: dead-letters: ENTITY or --all is required. Name an entity and a key, an entity alone, or --all.\n"),
+     "connector: dead-letters: either ENTITY or --all is required. Give an entity with or without a key, or --all.\n"),
     (["dead-letters", "show", "invoice", "1"], 2,
      "connector: invalid entity 'invoice'. Use one of customer, product, order, return.\n"),
     (["demo", "--orders", "0"], 2,
-     "connector: Invalid value for '--orders': Input should be greater than or equal to 1."
+     "connector: Invalid value for '--orders': must be at least 1."
      " Try `connector demo --help`.\n"),
     (["localorg", "--port", "99999"], 2,
-     "connector: Invalid value for '--port': Input should be less than or equal to 65535."
+     "connector: Invalid value for '--port': must be at most 65535."
      " Try `connector localorg --help`.\n"),
 ]  # fmt: skip
 
@@ -160,5 +160,6 @@ def test_status_says_that_others_can_read_the_database(shell: Shell) -> None:
     (shell.folder / "connector.db").chmod(0o644)
     answer = shell("status", "--health")
     assert (answer.status, answer.err) == (
-        0, "Other users of this machine can read connector.db, with customers in it: `chmod 600 connector.db*`.\n",
+        0, "Other users of this machine can read connector.db, which holds customer data:"
+           " run `chmod 600 connector.db*`.\n",
     )  # fmt: skip

@@ -29,7 +29,7 @@ def said(model: Any, body: Any) -> list[str]:
         (TransitionBody, {"action": "change", "details": {"promised_on": "null"}},
          ["details.promised_on: must be a day, as 2026-01-31."]),
         (TransitionBody, {"action": "shp"}, ["action: is unknown. Did you mean `ship`?"]),
-        (TransitionBody, {"action": "begin"}, ["action: comes by itself and cannot be asked for."]),
+        (TransitionBody, {"action": "begin"}, ["action: begin is automatic and cannot be requested."]),
         (TransitionBody, {"action": "hold", "hold": "why"},
          ["hold: is none of payment, address, stock, fraud, credit, manual."]),
         (TransitionBody, {"action": "ship", "lines": {"one": 1}}, ["lines.one: must be a whole number."]),
