@@ -50,11 +50,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 WORKERS = 4
 """Of `make test`; each begins with an equal share of the tests, in this order."""
 LONG_TESTS = (
-    "test_random_lives",
-    "test_claims_hold",
+    "test_random_order_lives",
+    "test_claims_of_the_acceptance_run",
     "test_push_after_kill_9",
-    "test_a_contestant_does",
-    "test_whatever_is_sent",
+    "test_each_contestant",
+    "test_random_requests",
 )
 
 

@@ -11,6 +11,6 @@ from tests.bench.comparison import CONTESTANTS, run
 
 
 @pytest.mark.parametrize("name", CONTESTANTS)
-def test_a_contestant_does_the_whole_load(name: str, tmp_path: Path) -> None:
+def test_each_contestant_completes_the_whole_load(name: str, tmp_path: Path) -> None:
     export = made_up(tmp_path / "export", customers=3, products=4, orders=5)
     assert run(name, export, tmp_path / "work", latency_ms=0).calls > 0

@@ -36,7 +36,7 @@ async def states(store: Store) -> list[MessageState]:
     return [item.state for item in await outbox(store)]
 
 
-async def test_the_customer_gets_a_confirmation_with_everything_in_it(store: Store) -> None:
+async def test_confirmation_reaches_the_customer_with_order_and_tracking_link(store: Store) -> None:
     await confirmed(store)
     async with odd_server() as server:
         assert await send(store, server.settings) == DeliveryReport(sent=1)
@@ -68,7 +68,7 @@ async def test_the_customer_gets_a_confirmation_with_everything_in_it(store: Sto
     assert (sent.state, sent.attempts, sent.sent_at) == (S.SENT, 1, store.clock.now())
 
 
-async def test_an_invoice_carries_its_pdf(store: Store) -> None:
+async def test_invoice_message_has_its_pdf_attached(store: Store) -> None:
     await confirmed(store)
     await act(store, Action.INVOICE, amount="50")
     async with odd_server() as server:
@@ -81,7 +81,7 @@ async def test_an_invoice_carries_its_pdf(store: Store) -> None:
     assert "50.00 USD" in (mail.text or "")
 
 
-async def test_the_messages_of_an_order_go_out_in_the_order_of_its_events_over_one_connection(store: Store) -> None:
+async def test_messages_of_an_order_are_sent_in_event_order_over_one_connection(store: Store) -> None:
     await confirmed(store, "1", "2")
     await act(store, Action.INVOICE, "2", amount="1")
     await act(store, Action.INVOICE, "1", amount="1")
@@ -94,7 +94,7 @@ async def test_the_messages_of_an_order_go_out_in_the_order_of_its_events_over_o
     assert server.connections == 1
 
 
-async def test_a_transient_refusal_is_tried_again_later_and_what_follows_waits_for_it(store: Store, clock: Any) -> None:
+async def test_transient_refusal_is_retried_and_later_messages_of_the_order_wait(store: Store, clock: Any) -> None:
     await confirmed(store, "1", "2")
     await act(store, Action.INVOICE, "1", amount="1")
     async with odd_server() as server:
@@ -112,7 +112,7 @@ async def test_a_transient_refusal_is_tried_again_later_and_what_follows_waits_f
     ]  # fmt: skip
 
 
-async def test_waits_grow_and_attempts_end(store: Store, clock: Any) -> None:
+async def test_retry_delays_grow_and_attempts_are_limited(store: Store, clock: Any) -> None:
     await confirmed(store)
     waits = []
     async with odd_server() as server:
@@ -130,7 +130,7 @@ async def test_waits_grow_and_attempts_end(store: Store, clock: Any) -> None:
     )
 
 
-async def test_a_refusal_for_good_fails_at_once_in_words_that_name_nobody(store: Store) -> None:
+async def test_permanent_refusal_fails_at_once_without_personal_data(store: Store) -> None:
     await confirmed(store, "1", "2", "3")
     async with odd_server() as server:
         server.will("RCPT", "550 5.1.1 <info@bonapp.example> unknown", "554 no <info@bonapp.example>")
@@ -149,7 +149,7 @@ async def test_a_refusal_for_good_fails_at_once_in_words_that_name_nobody(store:
     assert "bonapp" not in str(logs) + str(await outbox(store))
 
 
-async def test_a_repeat_after_a_lost_answer_has_the_same_message_id(store: Store, clock: Any) -> None:
+async def test_repeat_after_a_lost_response_has_the_same_message_id(store: Store, clock: Any) -> None:
     await confirmed(store)
     async with odd_server() as server:
         server.will("DATA", "gone")
@@ -161,7 +161,7 @@ async def test_a_repeat_after_a_lost_answer_has_the_same_message_id(store: Store
     assert str(first["Message-ID"]).endswith("@shop.example>")
 
 
-async def test_a_crash_between_acceptance_and_its_record_repeats_under_the_same_message_id(
+async def test_repeat_after_a_crash_before_the_record_has_the_same_message_id(
     store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await confirmed(store)
@@ -183,7 +183,7 @@ async def test_a_crash_between_acceptance_and_its_record_repeats_under_the_same_
     assert first["Message-ID"] == again["Message-ID"]
 
 
-async def test_whoever_was_taken_over_from_records_nothing(store: Store, clock: Any) -> None:
+async def test_sender_that_lost_its_claim_records_nothing(store: Store, clock: Any) -> None:
     await confirmed(store)
     async with store.transaction() as uow:
         old = await notifications.claim(uow, limit=10, seconds=10)
@@ -195,7 +195,7 @@ async def test_whoever_was_taken_over_from_records_nothing(store: Store, clock: 
     assert await states(store) == [S.SENT]
 
 
-async def test_two_loops_at_once_send_each_message_once(store: Store) -> None:
+async def test_two_concurrent_senders_send_each_message_once(store: Store) -> None:
     numbers = [str(number) for number in range(60)]
     await confirmed(store, *numbers)
     async with odd_server() as server:
@@ -204,7 +204,7 @@ async def test_two_loops_at_once_send_each_message_once(store: Store) -> None:
     assert len({str(message["Message-ID"]) for message in server.messages}) == len(server.messages) == 60
 
 
-async def test_what_nobody_could_send_in_time_is_not_sent_late(store: Store, clock: Any) -> None:
+async def test_message_past_its_expiry_is_not_sent(store: Store, clock: Any) -> None:
     await confirmed(store)
     async with odd_server() as server:
         server.will("RCPT", "451 4.7.1 later")
@@ -219,7 +219,7 @@ async def test_what_nobody_could_send_in_time_is_not_sent_late(store: Store, clo
         assert await send(store, server.settings) == DeliveryReport(sent=1)
 
 
-async def test_a_customer_without_an_address_is_skipped_and_it_shows(store: Store) -> None:
+async def test_message_to_a_customer_without_address_is_skipped_and_shown(store: Store) -> None:
     await confirmed(store, "1", customer="ALFKI")
     async with odd_server() as server:
         assert await send(store, server.settings) == DeliveryReport(skipped=1)
@@ -235,7 +235,7 @@ async def test_a_customer_without_an_address_is_skipped_and_it_shows(store: Stor
     assert server.mails == []
 
 
-async def test_an_order_that_was_canceled_meanwhile_is_not_confirmed(store: Store) -> None:
+async def test_confirmation_of_an_order_canceled_meanwhile_is_skipped(store: Store) -> None:
     await confirmed(store)
     await act(store, Action.CANCEL, lines={1: 2, 2: "1.5"})
     async with odd_server() as server:
@@ -243,7 +243,7 @@ async def test_an_order_that_was_canceled_meanwhile_is_not_confirmed(store: Stor
     assert [message["Subject"] for message in server.messages] == ["Your order 1 was canceled"]
 
 
-async def test_an_escalation_goes_to_our_own_people_unless_the_hold_is_gone(store: Store) -> None:
+async def test_escalation_goes_to_the_ops_address_unless_the_hold_was_released(store: Store) -> None:
     await opened(store, "1", "2")
     for number in ("1", "2"):
         await act(store, Action.HOLD, number, hold=Hold.FRAUD, note="odd address")
@@ -256,7 +256,7 @@ async def test_an_escalation_goes_to_our_own_people_unless_the_hold_is_gone(stor
     assert "odd address" in (mail.text or "")
 
 
-async def test_a_slow_batch_stops_before_its_claim_runs_out_and_the_rest_is_claimed_anew(
+async def test_slow_batch_stops_before_its_claim_expires_and_the_rest_is_claimed_again(
     store: Store, clock: Any
 ) -> None:
     await confirmed(store, "1", "2", "3")

@@ -33,7 +33,7 @@ async def states(store: Store) -> list[MessageState]:
 
 
 @pytest.mark.parametrize("address", [".ann@bonapp.example", "ann.@bonapp.example", "=?utf-8?q?x?=@bonapp.example"])
-async def test_an_address_that_no_header_takes_stops_nobody_elses_message(store: Store, address: str) -> None:
+async def test_invalid_address_does_not_stop_other_messages(store: Store, address: str) -> None:
     await confirmed(store, "1", customer="ALFKI")
     await confirmed(store, "2")
     async with store.transaction() as uow:
@@ -43,7 +43,7 @@ async def test_an_address_that_no_header_takes_stops_nobody_elses_message(store:
     assert await states(store) == [S.SKIPPED, S.SENT]
 
 
-async def test_a_mail_that_cannot_be_made_fails_and_the_rest_goes_out(
+async def test_mail_that_cannot_be_built_fails_and_the_others_are_sent(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await confirmed(store, "1", "2", "3")
@@ -66,9 +66,7 @@ async def test_a_mail_that_cannot_be_made_fails_and_the_rest_goes_out(
     assert "bonapp" not in str(logs)
 
 
-async def test_an_invoice_that_cannot_be_read_or_drawn_fails_alone(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unreadable_invoice_fails_only_its_own_message(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     await confirmed(store, "1", "2", "3")
     for number in ("1", "2", "3"):
         await act(store, Action.INVOICE, number, amount="1")
@@ -89,7 +87,7 @@ async def test_an_invoice_that_cannot_be_read_or_drawn_fails_alone(
     ]  # fmt: skip
 
 
-async def test_what_is_discarded_while_it_is_being_claimed_is_not_sent(store: Store) -> None:
+async def test_message_discarded_during_the_claim_is_not_sent(store: Store) -> None:
     await confirmed(store, "1", "2")
     first, second = await outbox(store)
 
@@ -108,9 +106,7 @@ async def test_what_is_discarded_while_it_is_being_claimed_is_not_sent(store: St
     assert await states(store) == [S.DISCARDED, S.DUE]
 
 
-async def test_a_message_that_takes_too_long_is_broken_off_before_anybody_else_may_send_it(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slow_send_is_aborted_before_its_claim_expires(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over real time: the longest attempt is made short."""
     await confirmed(store, "1", "2")
     monkeypatch.setattr(job, "max_attempt_seconds", lambda _: 1.5)
@@ -136,9 +132,7 @@ async def test_a_message_that_takes_too_long_is_broken_off_before_anybody_else_m
     assert (first.state, first.error) == (S.DUE, "It was not made and taken within 1.5 seconds.")
 
 
-async def test_the_time_that_is_left_of_a_claim_is_enough_for_making_connecting_and_sending(
-    store: Store, clock: Any
-) -> None:
+async def test_remaining_claim_time_covers_building_connecting_and_sending(store: Store, clock: Any) -> None:
     settings = smtp_settings(1, timeout_seconds=30)
     assert job.max_attempt_seconds(settings) >= job.COMPOSE_SECONDS + 2 * settings.timeout_seconds
     await confirmed(store, *map(str, range(20)))
@@ -169,7 +163,7 @@ async def _left(store: Store, message: Notification) -> float:
     return float((until - store.clock.now()).total_seconds())
 
 
-async def test_a_message_that_was_broken_off_leaves_nothing_on_the_connection(store: Store) -> None:
+async def test_aborted_message_leaves_no_data_on_the_connection(store: Store) -> None:
     """In the middle of a message, what is said next would be taken for its text."""
     await confirmed(store, "1")
     async with odd_server() as server:
@@ -191,7 +185,7 @@ async def test_a_message_that_was_broken_off_leaves_nothing_on_the_connection(st
     assert [str(message["Message-ID"]) for message in server.messages][-1] == "<k2@shop.example>"
 
 
-async def test_what_is_too_old_is_looked_for_once_in_a_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_expired_messages_are_queried_once_per_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     await confirmed(store, *map(str, range(job.BATCH + 1)))
     expire, asked = notifications.expire, 0
 

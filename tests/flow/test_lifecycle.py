@@ -176,7 +176,7 @@ async def opened(stack: AsyncExitStack, url: str) -> World:
 
 
 @pytest.mark.timeout(0)
-def test_random_lives_balance_replay_and_reach_the_org(databases: Databases) -> None:
+def test_random_order_lives_balance_replay_and_reach_the_org(databases: Databases) -> None:
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         Lives.runner, Lives.outcomes = runner, Counter()

@@ -31,7 +31,7 @@ async def states(store: Store) -> list[MessageState]:
     return [item.state for item in await outbox(store)]
 
 
-async def test_nobody_there_holds_nothing_against_the_messages(store: Store, clock: Any) -> None:
+async def test_unreachable_server_is_not_counted_against_the_messages(store: Store, clock: Any) -> None:
     await confirmed(store, "1", "2")
     async with odd_server() as server:
         settings = server.settings
@@ -54,7 +54,9 @@ async def test_nobody_there_holds_nothing_against_the_messages(store: Store, clo
         ({"smtp_username": "u", "smtp_password": "hunter2"}, "lets nobody sign in here."),
     ],
 )
-async def test_a_server_that_does_not_do_as_set_stops_the_run(store: Store, more: dict[str, Any], says: str) -> None:
+async def test_server_that_does_not_support_the_settings_stops_the_run(
+    store: Store, more: dict[str, Any], says: str
+) -> None:
     await confirmed(store, "1", "2")
     async with odd_server() as server:
         settings = server.settings.model_validate(server.settings.model_dump() | more)
@@ -65,7 +67,7 @@ async def test_a_server_that_does_not_do_as_set_stops_the_run(store: Store, more
     assert server.mails == []
 
 
-async def test_a_wrong_password_stops_the_run_and_is_not_told(store: Store) -> None:
+async def test_wrong_password_stops_the_run_and_is_not_printed(store: Store) -> None:
     await confirmed(store)
 
     def nobody(*_: object) -> AuthResult:
@@ -78,7 +80,7 @@ async def test_a_wrong_password_stops_the_run_and_is_not_told(store: Store) -> N
     assert "hunter2" not in str(done) + str(await outbox(store))
 
 
-async def test_starttls_with_a_certificate_that_nobody_vouches_for(store: Store, tmp_path: Path) -> None:
+async def test_starttls_with_an_untrusted_certificate_stops_the_run(store: Store, tmp_path: Path) -> None:
     await confirmed(store)
     ours = load_or_create(tmp_path)
     async with odd_server(tls_context=ours.ssl_context()) as server:
@@ -87,7 +89,7 @@ async def test_starttls_with_a_certificate_that_nobody_vouches_for(store: Store,
         assert server.mails == []
 
 
-async def test_starttls_with_a_certificate_that_is_vouched_for(
+async def test_starttls_with_a_trusted_certificate_sends(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await confirmed(store)
@@ -99,7 +101,7 @@ async def test_starttls_with_a_certificate_that_is_vouched_for(
     assert len(server.mails) == 1
 
 
-async def test_a_sender_that_the_server_does_not_take_concerns_every_message(store: Store) -> None:
+async def test_rejected_sender_stops_the_run_for_every_message(store: Store) -> None:
     await confirmed(store, "1", "2")
     async with odd_server() as server:
         server.will("MAIL", "550 5.7.1 not yours")
@@ -108,7 +110,7 @@ async def test_a_sender_that_the_server_does_not_take_concerns_every_message(sto
     assert (done.postponed, done.failed, await states(store)) == (1, 0, [S.DUE, S.DUE])
 
 
-async def test_a_connection_that_breaks_is_opened_anew_for_the_next_message(store: Store) -> None:
+async def test_broken_connection_is_reopened_for_the_next_message(store: Store) -> None:
     await confirmed(store, "1", "2")
     async with odd_server() as server:
         server.will("RCPT", "gone")
@@ -116,7 +118,7 @@ async def test_a_connection_that_breaks_is_opened_anew_for_the_next_message(stor
         assert server.connections == 2
 
 
-async def test_a_server_that_breaks_every_time_ends_the_run_and_costs_no_other_message(store: Store) -> None:
+async def test_server_that_always_breaks_ends_the_run_and_fails_no_message(store: Store) -> None:
     await confirmed(store, *(str(number) for number in range(6)))
     async with odd_server() as server:
         server.will("RCPT", *["gone"] * 10)
@@ -126,7 +128,7 @@ async def test_a_server_that_breaks_every_time_ends_the_run_and_costs_no_other_m
     assert [item.attempts for item in await outbox(store)] == [1, 1, 1, 0, 0, 0]
 
 
-async def test_a_webhook_is_signed_so_that_the_receiver_can_tell(store: Store) -> None:
+async def test_webhook_request_has_a_verifiable_signature(store: Store) -> None:
     await confirmed(store)
     await act(store, Action.INVOICE, amount="50")
     async with hook() as receiver:
@@ -144,7 +146,7 @@ async def test_a_webhook_is_signed_so_that_the_receiver_can_tell(store: Store) -
     assert b64decode(attached["content"]).startswith(b"%PDF-")
 
 
-async def test_a_webhook_that_asks_us_to_wait_is_obeyed_and_told_the_same_id_again(store: Store, clock: Any) -> None:
+async def test_retry_after_of_a_webhook_is_respected_and_the_id_stays_the_same(store: Store, clock: Any) -> None:
     await confirmed(store, "1", "2")
     async with hook() as receiver:
         receiver.answers.append((429, {"Retry-After": "600"}))
@@ -171,7 +173,9 @@ async def test_a_webhook_that_asks_us_to_wait_is_obeyed_and_told_the_same_id_aga
         (429, S.DUE, "The webhook does not take the message just now (HTTP 429)."),
     ],
 )
-async def test_what_a_webhook_answers_decides(store: Store, status: int, state: MessageState, says: str) -> None:
+async def test_webhook_status_decides_between_sent_retry_and_failure(
+    store: Store, status: int, state: MessageState, says: str
+) -> None:
     await confirmed(store)
     async with hook() as receiver:
         receiver.answers.append((status, {"Location": f"{receiver.url}?elsewhere"} if status == 302 else {}))
@@ -182,7 +186,7 @@ async def test_what_a_webhook_answers_decides(store: Store, status: int, state: 
     assert len(receiver.posted) == 1
 
 
-async def test_a_webhook_that_is_not_there(store: Store) -> None:
+async def test_unreachable_webhook_is_retried(store: Store) -> None:
     await confirmed(store)
     async with hook() as receiver:
         settings = receiver.settings
@@ -190,11 +194,11 @@ async def test_a_webhook_that_is_not_there(store: Store) -> None:
     assert (done.stopped, done.failed) == ("The webhook cannot be reached. It is tried again.", 0)
 
 
-async def test_no_way_is_no_post(store: Store) -> None:
+async def test_no_transport_is_made_without_settings(store: Store) -> None:
     assert make_transport(MessageSettings(), store.clock) is None
 
 
-async def test_the_contract_says_why_in_either_way(store: Store) -> None:
+async def test_smtp_and_webhook_report_refusals_alike(store: Store) -> None:
     """Both ways of sending raise MailTransportError, and nothing else, for what is not taken."""
     mail = Email(key="k", kind="invoice", about="1", recipient="a@b.example", name="A", subject="S", text="t", html="h")
     async with odd_server() as server, hook() as receiver:

@@ -43,7 +43,7 @@ async def rows(api: Api, figure: str) -> list[dict[str, Any]]:
     return list(said.body["rows"])
 
 
-async def test_figures_say_what_happened(api: Api) -> None:
+async def test_metrics_match_the_lives_of_the_orders(api: Api) -> None:
     await lived(api)
     dwell = {row["stage"]: row["hours"] for row in await rows(api, "dwell")}
     assert (dwell["placed"], dwell["verified"], dwell["shipped"]) == ("2.5", "1", "48")
@@ -80,7 +80,7 @@ async def imported(api: Api) -> None:
     )
 
 
-async def test_imported_orders_count_by_what_their_stage_says(api: Api) -> None:
+async def test_imported_orders_count_by_their_stage(api: Api) -> None:
     await imported(api)
     assert await rows(api, "revenue") == [
         {"channel": "", "currency": "EUR", "orders": 1, "revenue": "65.64"},
@@ -105,7 +105,7 @@ async def test_imported_orders_count_by_what_their_stage_says(api: Api) -> None:
     assert (await rows(api, "revenue"))[1]["revenue"] == "140.4"
 
 
-async def test_what_is_late_is_said_by_stage(api: Api) -> None:
+async def test_late_orders_are_counted_by_stage(api: Api) -> None:
     clock: Any = api.store.clock
     await imported(api)
     await api("POST", "/orders", ORDER | {"promised_on": "2026-03-05"})
@@ -116,7 +116,7 @@ async def test_what_is_late_is_said_by_stage(api: Api) -> None:
     assert {stage: row["late"] for stage, row in found.items() if row["late"]} == {"placed": 1, "confirmed": 1}
 
 
-async def test_every_figure_comes_as_csv_and_as_a_chart(api: Api) -> None:
+async def test_every_metric_is_available_as_csv_and_chart(api: Api) -> None:
     await lived(api)
     token = {"Authorization": next(f"Bearer {secret}" for secret in api.secrets.values())}
     for figure in METRICS:
@@ -130,7 +130,7 @@ async def test_every_figure_comes_as_csv_and_as_a_chart(api: Api) -> None:
         assert text.count('class="bar"') == len(lines)
 
 
-async def test_a_period_without_orders_and_one_that_is_no_period(api: Api) -> None:
+async def test_period_without_orders_is_empty_and_invalid_period_is_rejected(api: Api) -> None:
     said = await api("GET", "/analytics/dwell", params={"since": "2020-01-01", "until": "2020-02-01"})
     assert said.body["rows"] == []
     said = await api("GET", "/analytics/dwell", params={"since": "soon"})
@@ -138,6 +138,6 @@ async def test_a_period_without_orders_and_one_that_is_no_period(api: Api) -> No
     assert (await api("GET", "/analytics/mood")).status == 404
 
 
-async def test_a_period_that_ends_before_it_begins_is_refused(api: Api) -> None:
+async def test_period_that_ends_before_it_begins_is_rejected(api: Api) -> None:
     said = await api("GET", "/analytics/revenue?since=2027-01-01&until=2026-01-01")
     assert (said.status, said.body["field"]) == (400, "since")

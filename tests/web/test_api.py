@@ -26,7 +26,7 @@ async def placed(api: Api, **changes: Any) -> None:
     assert said.status == 201, said.body
 
 
-async def test_an_order_lives_its_life_over_http(api: Api) -> None:
+async def test_order_runs_from_placement_to_completion_over_http(api: Api) -> None:
     await placed(api)
     assert (await api.move(action="verify")).body["stage"] == "verified"
     assert (await api.move(action="confirm")).body["stage"] == "confirmed"
@@ -54,7 +54,7 @@ async def test_an_order_lives_its_life_over_http(api: Api) -> None:
     assert {event["actor"] for event in story} == {"ops of tests"}
 
 
-async def test_a_return_comes_back_over_http(api: Api) -> None:
+async def test_return_runs_from_request_to_refund_over_http(api: Api) -> None:
     await placed(api)
     for action in ("verify", "confirm"):
         await api.move(action=action)
@@ -80,7 +80,7 @@ async def test_a_return_comes_back_over_http(api: Api) -> None:
     assert (await api("GET", "/returns/W-1-RMA9")).status == 404
 
 
-async def test_placing_again_changes_nothing_and_another_order_is_refused(api: Api) -> None:
+async def test_repeated_placement_changes_nothing_and_a_different_order_is_rejected(api: Api) -> None:
     await placed(api)
     assert (await api("POST", "/orders", ORDER)).status == 200
     again = await api("POST", "/orders", ORDER | {"currency": "EUR"})
@@ -89,7 +89,7 @@ async def test_placing_again_changes_nothing_and_another_order_is_refused(api: A
         assert (await connection.execute(select(func.count()).select_from(orders))).scalar() == 1
 
 
-async def test_a_new_customer_may_come_with_the_order(api: Api) -> None:
+async def test_order_can_create_its_customer(api: Api) -> None:
     person = {"number": "P-7", "first_name": "Ada", "last_name": "Byron", "city": "London"}
     await placed(api, number="W-2", customer=person)
     assert (await api("GET", "/orders/W-2")).body["customer"] == "P-7"
@@ -104,7 +104,7 @@ async def test_a_new_customer_may_come_with_the_order(api: Api) -> None:
         ({"name": " Byron Ltd "}, "Byron Ltd", False),
     ],
 )
-async def test_a_customer_need_not_tell_a_name(api: Api, given: dict[str, Any], name: str, is_person: bool) -> None:
+async def test_customer_without_a_name_is_accepted(api: Api, given: dict[str, Any], name: str, is_person: bool) -> None:
     await placed(api, number="W-2", customer={"number": "P-7", **given})
     async with api.store.reader() as connection:
         [customer] = await customers.load(connection, ["P-7"])
@@ -126,7 +126,7 @@ async def test_a_customer_need_not_tell_a_name(api: Api, given: dict[str, Any], 
         ({"freight": "1e99"}, "freight"),
     ],
 )
-async def test_a_bad_body_is_refused_with_its_field(api: Api, change: dict[str, Any], field: str) -> None:
+async def test_invalid_body_is_rejected_naming_the_field(api: Api, change: dict[str, Any], field: str) -> None:
     said = await api("POST", "/orders", ORDER | change)
     assert (said.status, said.body["rule"]) == (422, "input")
     assert field in {item["field"] for item in said.body["errors"]}
@@ -153,7 +153,7 @@ async def test_a_bad_body_is_refused_with_its_field(api: Api, change: dict[str, 
         ({"action": "cancel", "lines": {"1": True}}, 422, "lines.1", "input"),
     ],
 )
-async def test_what_an_order_does_not_allow_is_refused_and_leaves_nothing(
+async def test_transition_that_the_order_does_not_allow_is_rejected_without_effect(
     api: Api, body: dict[str, Any], status: int, field: str, rule: str
 ) -> None:
     await placed(api)
@@ -164,9 +164,7 @@ async def test_what_an_order_does_not_allow_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("action", REQUESTABLE)
-async def test_each_field_that_an_action_does_not_have_is_refused_by_name_and_changes_nothing(
-    api: Api, action: Action
-) -> None:
+async def test_field_that_an_action_does_not_have_is_rejected_by_name_without_effect(api: Api, action: Action) -> None:
     await placed(api)
     foreign = {name: SENT[name] for name in SENT if name not in ACTION_FIELDS[action].requestable}
     own = {name: SENT[name] for name in ACTION_FIELDS[action].requestable}
@@ -178,7 +176,7 @@ async def test_each_field_that_an_action_does_not_have_is_refused_by_name_and_ch
         assert (await connection.execute(select(func.count()).select_from(order_events))).scalar() == 1
 
 
-async def test_of_two_who_saw_the_same_order_one_wins(api: Api) -> None:
+async def test_second_change_to_the_same_version_is_rejected(api: Api) -> None:
     await placed(api)
     etag = (await api("GET", "/orders/W-1")).headers["ETag"]
     path, headers = "/orders/W-1/transitions", {"If-Match": etag}
@@ -186,7 +184,7 @@ async def test_of_two_who_saw_the_same_order_one_wins(api: Api) -> None:
     assert sorted(said.status for said in await asyncio.gather(*tries)) == [200, 412]
 
 
-async def test_an_order_that_breaks_a_rule_is_held_not_lost(api: Api) -> None:
+async def test_order_that_breaks_a_rule_is_put_on_hold(api: Api) -> None:
     await placed(api, ship_to_street=None)
     said = await api.move(action="verify")
     assert (said.status, said.body["stage"], said.body["holds"]) == (200, "placed", ["address"])
@@ -196,7 +194,7 @@ async def test_an_order_that_breaks_a_rule_is_held_not_lost(api: Api) -> None:
     assert (await api.move(action="verify")).body["stage"] == "verified"
 
 
-async def test_a_page_at_a_time(api: Api) -> None:
+async def test_orders_are_listed_page_by_page(api: Api) -> None:
     for index in range(5):
         await placed(api, number=f"W-{index}")
     first = (await api("GET", "/orders", params={"limit": "3", "stage": "placed"})).body
@@ -207,7 +205,7 @@ async def test_a_page_at_a_time(api: Api) -> None:
     assert (await api("GET", "/orders", params={"sort": "x"})).body["field"] == "sort"
 
 
-async def test_lost_stock_is_taken_from_the_least_urgent(api: Api) -> None:
+async def test_lost_stock_is_taken_from_the_least_urgent_order(api: Api) -> None:
     await placed(api, number="W-1")
     await placed(api, number="W-2", service_level="same_day")
     for number in ("W-1", "W-2"):
@@ -219,7 +217,7 @@ async def test_lost_stock_is_taken_from_the_least_urgent(api: Api) -> None:
     assert (level["on_hand"], level["reserved"]) == ("3", "3")
 
 
-async def test_every_route_wants_a_token_with_its_role(api: Api) -> None:
+async def test_every_route_requires_a_token_of_its_role(api: Api) -> None:
     for route in ROUTES:
         path = route.path.format(number="W-1", key="W-1-RMA1", figure="dwell", sku="CHAI", kind="confirmation")
         assert (await api(route.method, path, role=None)).status == 401, path
@@ -230,7 +228,7 @@ async def test_every_route_wants_a_token_with_its_role(api: Api) -> None:
             assert (said.status, said.body["rule"]) == (403, "role"), path
 
 
-async def test_a_token_ends_when_it_is_revoked_or_expires(api: Api) -> None:
+async def test_revoked_or_expired_token_is_rejected(api: Api) -> None:
     async with api.store.transaction() as uow:
         late = await tokens.create(uow, "late", Role.VIEWER, expires_at=uow.now - timedelta(seconds=1))
         await tokens.revoke(uow, "viewer of tests")
@@ -239,7 +237,7 @@ async def test_a_token_ends_when_it_is_revoked_or_expires(api: Api) -> None:
     assert (await api("GET", "/status", role=Role.ADMIN)).status == 200
 
 
-async def test_what_is_no_request_of_ours_is_a_problem_too(api: Api) -> None:
+async def test_unknown_path_method_or_parameter_is_a_problem_document(api: Api) -> None:
     ops = {"Authorization": f"Bearer {api.secrets[Role.OPS]}"}
     for method, path, more, status in (
         ("GET", "/api/v1/nothing", {}, 404),
@@ -260,7 +258,7 @@ async def test_what_is_no_request_of_ours_is_a_problem_too(api: Api) -> None:
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z"])
-async def test_a_time_that_no_zone_can_hold_is_refused(api: Api, moment: str) -> None:
+async def test_time_out_of_range_is_rejected(api: Api, moment: str) -> None:
     said = await api("POST", "/orders", ORDER | {"placed_at": moment})
     assert (said.status, said.body["field"]) == (422, "placed_at")
 
@@ -273,25 +271,25 @@ async def test_a_time_that_no_zone_can_hold_is_refused(api: Api, moment: str) ->
         ({"promised_on": "0001-01-01"}, "promised_on"),
     ],
 )
-async def test_a_day_is_written_out(api: Api, change: dict[str, Any], field: str) -> None:
+async def test_day_must_be_an_iso_date(api: Api, change: dict[str, Any], field: str) -> None:
     said = await api("POST", "/orders", ORDER | change)
     assert (said.status, said.body["field"]) == (422, field)
 
 
-async def test_a_charset_that_there_is_not_is_no_fault_of_ours(api: Api) -> None:
+async def test_unknown_charset_is_a_bad_request(api: Api) -> None:
     headers = {"Authorization": f"Bearer {api.secrets[Role.OPS]}", "Content-Type": "application/json; charset=odd"}
     async with api.client.post(f"{PREFIX}/orders", data=b"{}", headers=headers) as answer:
         assert (answer.status, (await answer.json(content_type=None))["rule"]) == (400, "json")
 
 
 @pytest.mark.parametrize("path", ["/orders/%00", "/orders?after=%00", "/stock?sku=a%00b", "/picks?warehouse=%00"])
-async def test_both_databases_are_spared_what_one_cannot_hold(api: Api, path: str) -> None:
+async def test_values_that_a_database_cannot_store_are_rejected(api: Api, path: str) -> None:
     headers = {"Authorization": f"Bearer {api.secrets[Role.OPS]}"}
     async with api.client.get(URL(PREFIX + path, encoded=True), headers=headers) as answer:
         assert (answer.status, (await answer.json(content_type=None))["rule"]) == (400, "input")
 
 
-async def test_it_says_that_it_is_up_and_what_it_can(api: Api) -> None:
+async def test_health_readiness_and_openapi_are_served_without_a_token(api: Api) -> None:
     assert (await api("GET", "/healthz", role=None)).status == 200
     assert (await api("GET", "/readyz", role=None)).body == {"status": "ready"}
     document = (await api("GET", "/openapi.json", role=None)).body

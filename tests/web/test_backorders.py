@@ -32,7 +32,7 @@ async def short(api: Api, number: str) -> str:
     return f"{line['allocated']} of {line['quantity']}, {line['backordered']} to come"
 
 
-async def test_what_arrives_goes_to_the_most_urgent(api: Api) -> None:
+async def test_arriving_stock_goes_to_the_most_urgent_order(api: Api) -> None:
     await waiting(api)
     assert [await short(api, number) for number in URGENCY] == ["0 of 4, 4 to come"] * 3
     said = await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": 7}})
@@ -54,7 +54,7 @@ async def test_what_arrives_goes_to_the_most_urgent(api: Api) -> None:
     assert [levels["CHAI", place].reserved for place in ("EAST", "WEST")] == [7, 5]
 
 
-async def test_an_order_on_hold_waits_but_is_not_served(api: Api) -> None:
+async def test_order_on_hold_stays_backordered(api: Api) -> None:
     await waiting(api)
     await api.move("W-2", action="hold", hold="fraud")
     assert (await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": 5}})).body["served"] == ["W-1", "W-3"]
@@ -62,7 +62,7 @@ async def test_an_order_on_hold_waits_but_is_not_served(api: Api) -> None:
     assert [(line["number"], line["on_hold"]) for line in item["waiting"]] == [("W-2", True), ("W-1", False)]
 
 
-async def test_only_what_waits_here_is_a_back_order(api: Api) -> None:
+async def test_only_waiting_lines_are_backorders(api: Api) -> None:
     """Neither what is merely placed, nor what is canceled, nor what was imported and never acted on."""
     await waiting(api, numbers={"W-1": "standard", "W-2": "standard"})
     await api("POST", "/orders", ORDER | {"number": "W-3"})
@@ -77,7 +77,7 @@ async def test_only_what_waits_here_is_a_back_order(api: Api) -> None:
     assert {line.backordered for order in found for line in order.lines} == {Decimal(0)}
 
 
-async def test_a_line_of_which_all_is_allocated_or_canceled_waits_for_nothing(api: Api) -> None:
+async def test_line_fully_allocated_or_canceled_is_no_backorder(api: Api) -> None:
     """0.1 and 0.7 make 0.8, though not as floats."""
     await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": "0.1"}})
     lines = [{"line": 1, "sku": "CHAI", "quantity": "0.8", "unit_price": 18}]
@@ -90,7 +90,7 @@ async def test_a_line_of_which_all_is_allocated_or_canceled_waits_for_nothing(ap
         assert await list_orders_waiting_for_stock(uow.connection, ["CHAI"]) == []
 
 
-async def test_back_orders_by_product_a_page_at_a_time_and_as_csv(api: Api) -> None:
+async def test_backorders_are_listed_by_product_in_pages_and_as_csv(api: Api) -> None:
     await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": 0}})
     await api("PUT", "/stock", {"warehouse": "WEST", "counts": {"TOFU": 0}})
     for number, promised in (("W-1", "2026-03-09"), ("=W-2", "2026-03-05")):
@@ -116,7 +116,7 @@ async def test_back_orders_by_product_a_page_at_a_time_and_as_csv(api: Api) -> N
     ]
 
 
-async def test_of_two_counters_who_saw_the_same_one_wins(api: Api) -> None:
+async def test_second_count_of_the_same_stock_level_is_rejected(api: Api) -> None:
     for place, seen in (("EAST", 50), ("NORTH", 0)):  # a place that is known, and one where nothing was ever counted
         tries: list[Any] = [
             api("PUT", "/stock", {"warehouse": place, "counts": {"CHAI": 60 + n}, "expected": {"CHAI": seen}})
@@ -132,7 +132,7 @@ async def test_of_two_counters_who_saw_the_same_one_wins(api: Api) -> None:
     assert (said.status, said.body["detail"]) == (422, "Product NONE in EAST is not known.")
 
 
-async def test_counts_and_commands_at_once_neither_oversell_nor_lock_each_other_out(api: Api) -> None:
+async def test_concurrent_counts_and_commands_neither_oversell_nor_deadlock(api: Api) -> None:
     numbers = {f"W-{index}": ("same_day", "standard")[index % 2] for index in range(12)}
     await waiting(api, quantity=2, numbers=numbers)
     counts = [api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": 9 + n}}) for n in range(6)]
@@ -148,7 +148,7 @@ async def test_counts_and_commands_at_once_neither_oversell_nor_lock_each_other_
     assert allocated == sum(reserved.quantity for reserved in held.values()) == level.reserved <= level.on_hand
 
 
-async def test_what_waits_is_captured_for_the_org(api: Api) -> None:
+async def test_backordered_quantity_is_captured_for_the_org(api: Api) -> None:
     await waiting(api)
     await samples.settle_everything(api.store)
     await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": 4}})

@@ -31,7 +31,7 @@ def drawn(chart: Metric) -> tuple[list[tuple[str, float, float]], str]:
     return found, "\n".join(item.text or "" for item in root.iter() if item.tag in {f"{SVG}text", f"{SVG}title"})
 
 
-def test_bars_are_as_long_as_their_values_each_currency_by_itself() -> None:
+def test_bars_are_scaled_per_currency() -> None:
     rows = [("", "EUR", 1, Decimal(50)), ("web", "EUR", 1, Decimal(100)), ("web", "JPY", 1, Decimal(10**6))]
     found, said = drawn(figure("revenue", rows))
     widths = [width for _, _, width in found]
@@ -42,19 +42,19 @@ def test_bars_are_as_long_as_their_values_each_currency_by_itself() -> None:
     assert "scale of its own" not in drawn(figure("revenue", rows[:2]))[1]
 
 
-def test_what_is_less_than_nothing_goes_to_the_other_side() -> None:
+def test_negative_value_extends_to_the_left() -> None:
     rows = [("a", "EUR", 1, Decimal(30)), ("b", "EUR", 1, Decimal(-10)), ("c", "EUR", 1, Decimal(0))]
     [(_, zero, _), (kind, place, width), (_, _, nothing)] = drawn(figure("revenue", rows))[0]
     assert (kind, place + width, nothing) == ("less", pytest.approx(zero, abs=0.2), 0)
 
 
 @pytest.mark.parametrize("value", [Decimal(-5), Decimal(0), Decimal("123456789012345.67")])
-def test_one_row_stays_within_the_picture(value: Decimal) -> None:
+def test_single_row_stays_within_the_chart(value: Decimal) -> None:
     [(_, place, width)] = drawn(figure("revenue", [("<b>&" * 30, "USD", 1, value)]))[0]
     assert 0 <= place <= place + width <= WIDTH
 
 
-def test_of_very_many_rows_the_worst_are_drawn_and_it_says_so() -> None:
+def test_chart_of_many_rows_shows_the_worst_with_a_note() -> None:
     rows = [(f"SKU-{n}", Decimal(100), Decimal(n % 100), Decimal(n % 100)) for n in range(2000)]
     found, said = drawn(figure("fill-rate", rows, low_is_bad=True))
     assert (len(found), "1,960 more are in the CSV" in said) == (MAX_BARS, True)
@@ -66,6 +66,6 @@ def test_of_very_many_rows_the_worst_are_drawn_and_it_says_so() -> None:
     assert "reason-0:" not in said
 
 
-def test_nothing_is_said_to_be_nothing() -> None:
+def test_empty_chart_has_a_note() -> None:
     found, said = drawn(figure("dwell", []))
     assert (found, "Nothing in this period." in said) == ([], True)

@@ -54,7 +54,7 @@ amounts = st.tuples(
 
 
 @given(st.lists(amounts, min_size=1, max_size=12))
-def test_what_an_invoice_shows_adds_up_and_is_kept_as_it_is(lines: list[tuple[str, str, str]]) -> None:
+def test_invoice_adds_up_and_does_not_change(lines: list[tuple[str, str, str]]) -> None:
     order = an_order(*lines)
     view = build_invoice("INV-1", order, order.state, order.state.due, NOW, BILLING)
     assert view.goods + view.freight + view.rounding == view.total == order.state.due
@@ -63,7 +63,7 @@ def test_what_an_invoice_shows_adds_up_and_is_kept_as_it_is(lines: list[tuple[st
     assert 0 <= view.tax <= view.amount
 
 
-def test_names_are_escaped() -> None:
+def test_names_are_escaped_in_documents() -> None:
     order = an_order(("1", "2", "0"), name="<script>alert(1)</script>")
     view = build_invoice("INV-1", order, order.state, Decimal(1), NOW, BILLING)
     for page in (invoice_page(view), tracking_page(order, "<b>us</b>")):
@@ -71,7 +71,7 @@ def test_names_are_escaped() -> None:
         assert "<b>us" not in page
 
 
-def test_a_customer_counts_the_parcels_that_come() -> None:
+def test_parcels_are_numbered_as_the_customer_receives_them() -> None:
     """Shipment 2 was unpacked again: for the customer there are parcels 1 and 2, on the page and in mails."""
     order = changed(an_order(("1200", "2", "0")), promised_on=date(2026, 3, 9))
     shipments = {
@@ -88,7 +88,7 @@ def test_a_customer_counts_the_parcels_that_come() -> None:
     assert "1,200" in page
 
 
-def test_a_long_invoice_is_a_pdf_of_several_pages_in_any_european_script() -> None:
+def test_long_invoice_is_a_pdf_of_several_pages_in_any_european_script() -> None:
     order = an_order(*[("2", "9.99", "0.1")] * 60)
     content = invoice_pdf(build_invoice("INV-1", order, order.state, order.state.due, NOW, BILLING))
     assert content.startswith(b"%PDF-")
@@ -105,7 +105,7 @@ async def invoiced(api: Api, number: str = "W-1") -> str:
     return str(said.body["invoice_number"])
 
 
-async def test_an_invoice_is_data_page_and_pdf(api: Api) -> None:
+async def test_invoice_is_served_as_json_page_and_pdf(api: Api) -> None:
     assert await invoiced(api) == "INV-000001"
     listed = (await api("GET", "/orders/W-1/invoices", role=Role.VIEWER)).body["invoices"]
     assert [(item["number"], item["amount"]) for item in listed] == [("INV-000001", "10")]
@@ -121,7 +121,7 @@ async def test_an_invoice_is_data_page_and_pdf(api: Api) -> None:
     assert (await api("GET", "/invoices/INV-000009")).status == 404
 
 
-async def test_invoice_numbers_have_no_gap_whatever_is_refused(api: Api) -> None:
+async def test_rejected_invoices_leave_no_gap_in_the_numbers(api: Api) -> None:
     numbers = [f"W-{index}" for index in range(8)]
     await asyncio.gather(*(invoiced(api, number) for number in numbers))
     assert (await api.move("W-0", action="invoice", amount="1000")).status == 422
@@ -129,7 +129,7 @@ async def test_invoice_numbers_have_no_gap_whatever_is_refused(api: Api) -> None
     assert said.body["invoice_number"] == "INV-000009"
 
 
-async def test_the_customers_page_is_for_whoever_has_the_link(api: Api) -> None:
+async def test_tracking_page_is_open_to_anyone_with_the_link(api: Api) -> None:
     await api("POST", "/orders", ORDER)
     path = (await api("GET", "/orders/W-1")).body["tracking_path"]
     assert len(path) > len("/track/") + 20

@@ -28,7 +28,7 @@ BOTH = pytest.mark.parametrize(
 
 
 @BOTH
-async def test_what_is_put_is_there_and_goes_to_the_org(
+async def test_put_entity_is_stored_and_captured_for_the_org(
     api: Api, path: str, body: dict[str, Any], change: dict[str, Any], kind: EntityKind
 ) -> None:
     assert (await api("GET", path)).status == 404
@@ -44,7 +44,7 @@ async def test_what_is_put_is_there_and_goes_to_the_org(
 
 
 @BOTH
-async def test_the_same_again_changes_nothing_and_captures_nothing(
+async def test_identical_put_changes_and_captures_nothing(
     api: Api, path: str, body: dict[str, Any], change: dict[str, Any], kind: EntityKind
 ) -> None:
     await api("PUT", path, body)
@@ -56,7 +56,7 @@ async def test_the_same_again_changes_nothing_and_captures_nothing(
 
 
 @BOTH
-async def test_of_those_who_saw_the_same_one_wins(
+async def test_second_put_of_the_same_version_is_rejected(
     api: Api, path: str, body: dict[str, Any], change: dict[str, Any], kind: EntityKind
 ) -> None:
     new = [api("PUT", path, body | {"name": f"Name {n}"}, headers={"If-None-Match": "*"}) for n in range(6)]
@@ -72,7 +72,7 @@ async def test_of_those_who_saw_the_same_one_wins(
 
 
 @BOTH
-async def test_conditions_that_cannot_hold(
+async def test_put_with_unmet_or_invalid_precondition_is_rejected(
     api: Api, path: str, body: dict[str, Any], change: dict[str, Any], kind: EntityKind
 ) -> None:
     for header in ('"1"', "*"):
@@ -107,15 +107,13 @@ async def test_conditions_that_cannot_hold(
         ("/products/TEA", TEA | {"prices": [{"currency": "usd", "unit_price": 1}]}, "prices.0.currency"),
     ],
 )
-async def test_what_is_no_customer_and_no_product_is_refused(
-    api: Api, path: str, body: dict[str, Any], field: str
-) -> None:
+async def test_invalid_customer_or_product_is_rejected(api: Api, path: str, body: dict[str, Any], field: str) -> None:
     said = await api("PUT", path, body)
     assert (said.status, said.body["field"]) == (422, field)
     assert (await api("GET", path)).status == 404
 
 
-async def test_customers_and_products_come_a_page_at_a_time(api: Api) -> None:
+async def test_customers_and_products_are_listed_page_by_page(api: Api) -> None:
     for number in range(3):
         await api("PUT", f"/customers/A-{number}", ADA)
         await api("PUT", f"/products/A-{number}", TEA)
@@ -128,7 +126,7 @@ async def test_customers_and_products_come_a_page_at_a_time(api: Api) -> None:
         assert (await api("GET", path, params={"limit": "9" * 5000})).status == 400
 
 
-async def test_an_order_adds_to_what_is_known_of_its_customer_and_its_repeat_does_not(api: Api) -> None:
+async def test_order_updates_its_customer_and_its_repeat_does_not(api: Api) -> None:
     known = {"name": "Alfreds", "tier": "gold", "credit_limit": 10, "email": "a@alfreds.example"}
     await api("PUT", "/customers/ALFKI", known)
     order = ORDER | {"customer": {"number": "ALFKI", "phone": "030-1", "tier": "none", "credit_limit": 10**6}}

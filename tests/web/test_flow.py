@@ -50,7 +50,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, many: int, error: Exception | None = 
     return seen
 
 
-async def test_a_sheet_in_pieces_is_the_sheet(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_streamed_csv_equals_the_whole_csv(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     await waiting(api)
     async with asked(api) as answer:
         whole = await answer.text()
@@ -63,7 +63,7 @@ async def test_a_sheet_in_pieces_is_the_sheet(api: Api, monkeypatch: pytest.Monk
         assert await answer.text() == whole
 
 
-async def test_it_begins_before_all_of_it_is_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stream_starts_before_all_rows_are_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = lines(monkeypatch, 1_000_000)
     async with asked(api) as answer:
         first = await answer.content.readany()
@@ -73,13 +73,13 @@ async def test_it_begins_before_all_of_it_is_read(api: Api, monkeypatch: pytest.
         answer.close()
 
 
-async def test_what_fails_before_the_first_piece_is_a_problem(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_before_the_first_piece_is_a_problem_document(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     lines(monkeypatch, 5, StoreError("gone"))
     async with asked(api) as answer:
         assert (answer.status, answer.content_type) == (503, "application/problem+json")
 
 
-async def test_what_fails_later_cuts_the_connection(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_after_the_first_piece_aborts_the_connection(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = lines(monkeypatch, 20_000, StoreError("gone"))
     async with asked(api) as answer:
         assert answer.status == 200

@@ -124,7 +124,7 @@ def _header(text: str) -> str:
     return "".join(letter for letter in text if 32 <= ord(letter) < 127)[:1000]
 
 
-async def test_whatever_is_sent_the_answer_is_no_fault(api: Api) -> None:
+async def test_random_requests_cause_no_server_error(api: Api) -> None:
     for number in ("W-1", "W-2", "W-3"):
         await api("POST", "/orders", ORDER | {"number": number})
     for action in ("verify", "confirm"):
@@ -154,7 +154,7 @@ async def test_whatever_is_sent_the_answer_is_no_fault(api: Api) -> None:
                 assert answer.content_type == route.kind
 
 
-async def test_an_address_is_refused_as_a_problem_until_it_is_too_long_to_be_read(api: Api) -> None:
+async def test_invalid_address_is_a_problem_document_unless_too_long(api: Api) -> None:
     """The one answer that is no problem document: there is no request yet that it could be about."""
     token = {"Authorization": f"Bearer {api.secrets[Role.ADMIN]}"}
     path = f"{PREFIX}/orders?nothing="

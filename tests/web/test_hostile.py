@@ -155,7 +155,7 @@ async def test_malformed_header_or_framing_is_a_bad_request(
         (b"http://[::1", 400),
     ],
 )
-async def test_address_that_is_no_text_is_a_bad_request(wire: Wire, path: bytes, status: int) -> None:
+async def test_address_that_is_not_utf8_is_a_bad_request(wire: Wire, path: bytes, status: int) -> None:
     assert (await wire.request(method=b"GET", path=path, kind=b""))[0] == status
 
 
@@ -193,7 +193,7 @@ def order(**changes: Any) -> bytes:
     ],
     ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else None,
 )  # fmt: skip
-async def test_malformed_body_is_refused_with_a_reason(wire: Wire, body: bytes, status: int, word: str) -> None:
+async def test_malformed_body_is_rejected_with_a_reason(wire: Wire, body: bytes, status: int, word: str) -> None:
     found, problem = await wire.request(body)
     assert (found, word in problem["detail"]) == (status, True), problem
 
@@ -214,7 +214,7 @@ async def test_malformed_body_is_refused_with_a_reason(wire: Wire, body: bytes, 
         (b"\xef\xbb\xbf" + order(), b"X: 1", b"application/json", 201),
     ],
 )  # fmt: skip
-async def test_body_that_is_packed_or_written_otherwise(
+async def test_compressed_and_differently_encoded_bodies_are_read_or_rejected(
     wire: Wire, body: bytes, header: bytes, kind: bytes, status: int
 ) -> None:
     assert (await wire.request(body, header, kind=kind))[0] == status
@@ -230,12 +230,14 @@ async def test_body_that_is_packed_or_written_otherwise(
     ],
     ids=["nothing", "half a line", "a header at a time", "idle after an answer"],
 )
-async def test_client_that_sends_no_whole_head_is_cut(wire: Wire, parts: tuple[bytes, ...], answers: int) -> None:
+async def test_client_that_sends_no_complete_head_is_disconnected(
+    wire: Wire, parts: tuple[bytes, ...], answers: int
+) -> None:
     answer = await wire.send(*parts, pause=0.05)  # raises TimeoutError if the server does not close
     assert answer.count(b"HTTP/1.1 ") == answers
 
 
-async def test_slow_body_is_answered_as_a_timeout_and_cut(wire: Wire) -> None:
+async def test_slow_body_is_a_timeout_and_the_client_is_disconnected(wire: Wire) -> None:
     head = (
         b"POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"
         b"Authorization: Bearer " + wire.token.encode() + b"\r\n\r\n"
@@ -244,7 +246,7 @@ async def test_slow_body_is_answered_as_a_timeout_and_cut(wire: Wire) -> None:
     assert (status, problem["rule"]) == (408, "timeout")
 
 
-async def test_more_connections_than_allowed_are_refused_and_the_others_served(wire: Wire) -> None:
+async def test_excess_connections_are_refused_and_the_others_served(wire: Wire) -> None:
     held = [await asyncio.open_connection("127.0.0.1", wire.port) for _ in range(40)]
     assert await wire.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") == b""
     for _, writer in held:
@@ -262,7 +264,7 @@ NOISE = (
 )  # fmt: skip
 
 
-async def test_random_bytes_over_every_route_are_no_fault(wire: Wire) -> None:
+async def test_random_bytes_to_every_route_cause_no_server_error(wire: Wire) -> None:
     chance = random.Random(7)
     for route in ROUTES:
         path = (PREFIX + route.path).replace("{", "").replace("}", "").encode()
@@ -282,7 +284,7 @@ async def test_random_bytes_over_every_route_are_no_fault(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["whole body", "half a body"])
-async def test_client_that_hangs_up_is_no_fault_and_its_request_is_logged(
+async def test_disconnected_client_is_logged_without_an_error(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, cut: bool
 ) -> None:
     began, gone = asyncio.Event(), asyncio.Event()

@@ -18,7 +18,7 @@ async def get(api: Api, path: str, **more: Any) -> Said:
 
 
 @pytest.mark.parametrize("number", SPELLINGS)
-async def test_another_order_under_a_number_that_looks_the_same_is_refused(api: Api, number: str) -> None:
+async def test_order_under_a_number_that_looks_the_same_is_rejected(api: Api, number: str) -> None:
     assert (await api("POST", "/orders", ORDER | {"number": "M-1"})).status == 201
     other = await api("POST", "/orders", ORDER | {"number": number, "customer": "BLONP"})
     assert (other.status, other.body["field"]) == (409, "number")
@@ -33,7 +33,7 @@ async def test_another_order_under_a_number_that_looks_the_same_is_refused(api: 
         assert (await get(api, f"{path}/{part}")).status == 200
 
 
-async def test_product_warehouse_and_customer_have_one_spelling(api: Api) -> None:
+async def test_keys_of_product_warehouse_and_customer_are_normalized(api: Api) -> None:
     assert (await api("PUT", "/products/CHAI%20", {"name": "Chai", "sku": "CHAI"})).status == 200
     assert (await api("PUT", "/customers/%C2%A0ALFKI", {"name": "Alfreds", "number": "ALFKI\u3000"})).status == 200
     counted = await api("PUT", "/stock", {"warehouse": " EAST", "counts": {"CHAI ": 5}, "expected": {"CHAI": 50}})
@@ -50,7 +50,7 @@ async def test_composed_and_decomposed_letters_are_one_key(api: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["a/b", "50%", 'it\'s "it"', "a\\b", "\u65e5\u672c", "a+b c", "?x=1&y#z", "..."])
-async def test_key_of_odd_letters_is_found_under_its_address(api: Api, key: str) -> None:
+async def test_key_with_special_characters_is_found_under_its_address(api: Api, key: str) -> None:
     made = await api("POST", "/orders", ORDER | {"number": key})
     assert made.status == 201
     url = URL(made.headers["Location"], encoded=True)
@@ -60,12 +60,12 @@ async def test_key_of_odd_letters_is_found_under_its_address(api: Api, key: str)
 
 
 @pytest.mark.parametrize("number", ["", " \u200b", "a\u202eb", "a\x00b", "x" * 61])
-async def test_number_that_is_empty_unseen_or_leaves_no_room_for_its_lines_is_refused(api: Api, number: str) -> None:
+async def test_empty_invisible_or_too_long_order_number_is_rejected(api: Api, number: str) -> None:
     said = await api("POST", "/orders", ORDER | {"number": number})
     assert (said.status, said.body["field"]) == (422, "number")
 
 
-async def test_repeat_under_another_spelling_of_the_idempotency_key_does_nothing(api: Api) -> None:
+async def test_repeat_with_another_spelling_of_the_idempotency_key_changes_nothing(api: Api) -> None:
     await api("POST", "/orders", ORDER)
     for key, replayed in (("k 1", None), (" k  1 ", "true"), ('"k 1"', "true")):
         said = await api("POST", "/orders/W-1/transitions", {"action": "capture", "amount": 10},
@@ -73,7 +73,7 @@ async def test_repeat_under_another_spelling_of_the_idempotency_key_does_nothing
         assert (said.body["captured"], said.headers.get("Idempotency-Replayed")) == ("10", replayed)
 
 
-async def test_number_of_a_line_written_in_two_ways_is_refused(api: Api) -> None:
+async def test_line_number_given_in_two_spellings_is_rejected(api: Api) -> None:
     await api("POST", "/orders", ORDER)
     said = await api.move(action="cancel", lines={"1": 1, "01": 2})
     assert (said.status, said.body["field"]) == (422, "lines")

@@ -40,7 +40,7 @@ async def confirmed(api: Api, **changes: object) -> None:
         assert (await api.move(action=action)).status == 200
 
 
-async def test_the_messages_of_an_order_stand_with_their_states_and_without_addresses(api: Api) -> None:
+async def test_messages_of_an_order_are_listed_with_state_and_without_address(api: Api) -> None:
     await confirmed(api)
     await api.move(action="invoice", amount="10")
     said = (await api("GET", "/orders/W-1/messages", role=Role.VIEWER)).body["messages"]
@@ -55,7 +55,7 @@ async def test_the_messages_of_an_order_stand_with_their_states_and_without_addr
     assert (await api("GET", "/status", role=Role.VIEWER)).body["messages"]["due"] == 2
 
 
-async def test_a_message_can_be_looked_at_before_it_is_sent(api: Api) -> None:
+async def test_message_can_be_previewed(api: Api) -> None:
     await confirmed(api, customer="EVIL", ship_to_name=EVIL)
     token = {"Authorization": f"Bearer {api.secrets[Role.VIEWER]}"}
     async with api.client.get("/api/v1/orders/W-1/messages/confirmation/preview", headers=token) as answer:
@@ -82,13 +82,13 @@ async def test_a_message_can_be_looked_at_before_it_is_sent(api: Api) -> None:
         ("/orders/W-1/messages/escalation/preview", "Order W-1 has no hold that was escalated."),
     ],
 )
-async def test_there_is_no_message_about_what_did_not_happen(api: Api, path: str, detail: str) -> None:
+async def test_preview_without_its_event_is_not_found(api: Api, path: str, detail: str) -> None:
     await confirmed(api)
     said = await api("GET", path, role=Role.VIEWER)
     assert (said.status, said.body["detail"].startswith(detail)) == (404, True)
 
 
-async def test_an_invoice_of_another_order_is_not_shown_with_this_one(api: Api) -> None:
+async def test_preview_does_not_show_an_invoice_of_another_order(api: Api) -> None:
     await confirmed(api)
     await api.move(action="invoice", amount="10")
     await api("POST", "/orders", ORDER | {"number": "W-2"})
@@ -96,7 +96,7 @@ async def test_an_invoice_of_another_order_is_not_shown_with_this_one(api: Api) 
     assert said.status == 404
 
 
-async def test_ops_give_messages_up_and_have_them_sent_after_all(api: Api) -> None:
+async def test_ops_can_discard_and_retry_messages(api: Api) -> None:
     await confirmed(api)
     [message] = (await api("GET", "/messages")).body["messages"]
     body = {"ids": [message["id"], 99]}
@@ -109,10 +109,10 @@ async def test_ops_give_messages_up_and_have_them_sent_after_all(api: Api) -> No
 
 
 @pytest.mark.parametrize("body", [{}, {"ids": []}, {"ids": [True]}, {"ids": ["x"]}, {"ids": [0]}, {"ids": [2**70]}])
-async def test_ids_are_whole_numbers(api: Api, body: dict[str, object]) -> None:
+async def test_message_ids_must_be_whole_numbers(api: Api, body: dict[str, object]) -> None:
     assert (await api("POST", "/messages/retry", body)).status == 422
 
 
 @pytest.mark.parametrize("query", ["state=lost", "after=x", "after=-1", "page=2"])
-async def test_odd_questions_are_refused(api: Api, query: str) -> None:
+async def test_invalid_message_query_is_rejected(api: Api, query: str) -> None:
     assert (await api("GET", f"/messages?{query}")).status == 400

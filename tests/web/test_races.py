@@ -15,14 +15,14 @@ NEW: dict[str, Any] = {key: value for key, value in ORDER.items() if key != "pla
 
 
 @pytest.mark.parametrize("customer", ["ALFKI", {"number": "NEW-1", "name": "New"}], ids=["known", "new"])
-async def test_identical_orders_at_once_are_created_once(api: Api, customer: Any) -> None:
+async def test_concurrent_identical_orders_are_created_once(api: Api, customer: Any) -> None:
     body = NEW | {"customer": customer}
     said = await asyncio.gather(*(api("POST", "/orders", body) for _ in range(MANY)))
     assert sorted(answer.status for answer in said) == [200] * (MANY - 1) + [201]
     assert len({answer.body["version"] for answer in said}) == 1
 
 
-async def test_different_orders_under_one_number_at_once_leave_one(api: Api) -> None:
+async def test_concurrent_different_orders_under_one_number_create_one(api: Api) -> None:
     spellings = ("W-1", "W-1 ", "\u00a0W-1", "W-1\u200b")
     bodies = [NEW | {"number": spellings[index % 4], "freight": str(index)} for index in range(12)]
     said = await asyncio.gather(*(api("POST", "/orders", body) for body in bodies))
@@ -31,13 +31,13 @@ async def test_different_orders_under_one_number_at_once_leave_one(api: Api) -> 
 
 
 @pytest.mark.parametrize(("path", "body"), [("/customers/C-7", ADA), ("/products/TEA", TEA)])
-async def test_identical_entities_put_at_once_are_created_once(api: Api, path: str, body: Any) -> None:
+async def test_concurrent_identical_puts_create_one_entity(api: Api, path: str, body: Any) -> None:
     said = await asyncio.gather(*(api("PUT", path, body) for _ in range(MANY)))
     assert sorted(answer.status for answer in said) == [200] * (MANY - 1) + [201]
     assert {answer.headers["ETag"] for answer in said} == {'"1"'}
 
 
-async def test_identical_counts_at_once_are_all_done(api: Api) -> None:
+async def test_concurrent_identical_counts_all_succeed(api: Api) -> None:
     body = {"warehouse": "NORTH", "counts": {"CHAI": 5, "TOFU": 7}}
     said = await asyncio.gather(*(api("PUT", "/stock", body) for _ in range(MANY)))
     assert [answer.status for answer in said] == [200] * MANY

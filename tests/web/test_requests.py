@@ -33,7 +33,7 @@ async def events(api: Api, action: str) -> int:
         return int((await connection.execute(statement)).scalar_one())
 
 
-async def test_a_payment_is_captured_once_however_often_it_is_asked_for(api: Api) -> None:
+async def test_repeated_capture_with_one_key_captures_once(api: Api) -> None:
     await api("POST", "/orders", ORDER)
     first = await ask(api, {"action": "capture", "amount": 10})
     assert (first.body["captured"], first.headers.get("Idempotency-Replayed")) == ("10", None)
@@ -45,7 +45,7 @@ async def test_a_payment_is_captured_once_however_often_it_is_asked_for(api: Api
     assert (other.body["captured"], await events(api, "capture")) == ("20", 2)
 
 
-async def test_a_repeat_is_no_conflict_though_the_order_has_moved_on(api: Api) -> None:
+async def test_repeat_is_replayed_after_the_order_has_changed(api: Api) -> None:
     await api("POST", "/orders", ORDER)
     seen = (await api("GET", "/orders/W-1")).headers["ETag"]
     headers = KEY | {"If-Match": seen}
@@ -58,7 +58,7 @@ async def test_a_repeat_is_no_conflict_though_the_order_has_moved_on(api: Api) -
 
 
 @pytest.mark.parametrize("body", [{"action": "capture", "amount": 11}, {"action": "authorize", "amount": 10}])
-async def test_something_else_under_the_same_key_is_refused(api: Api, body: dict[str, Any]) -> None:
+async def test_different_request_under_the_same_key_is_rejected(api: Api, body: dict[str, Any]) -> None:
     await api("POST", "/orders", ORDER)
     await ask(api, {"action": "capture", "amount": 10})
     said = await ask(api, body)
@@ -69,7 +69,7 @@ async def test_something_else_under_the_same_key_is_refused(api: Api, body: dict
     assert (await ask(api, body, path="/orders/W-2/transitions")).status == 200
 
 
-async def test_ten_at_once_are_one(api: Api) -> None:
+async def test_ten_concurrent_repeats_execute_once(api: Api) -> None:
     await api("POST", "/orders", ORDER)
     said = await asyncio.gather(*(ask(api, {"action": "capture", "amount": 10}) for _ in range(10)))
     assert {(answer.status, answer.body["captured"]) for answer in said} == {(200, "10")}
@@ -77,14 +77,14 @@ async def test_ten_at_once_are_one(api: Api) -> None:
     assert await events(api, "capture") == 1
 
 
-async def test_a_request_that_was_refused_may_be_tried_again(api: Api) -> None:
+async def test_rejected_request_can_be_repeated_under_its_key(api: Api) -> None:
     await api("POST", "/orders", ORDER)
     assert (await ask(api, {"action": "refund", "amount": 3})).status == 422
     await api.move(action="capture", amount=10)
     assert (await ask(api, {"action": "refund", "amount": 3})).body["refunded"] == "3"
 
 
-async def test_what_the_rules_make_of_a_request_is_known_by_it_too(api: Api) -> None:
+async def test_replayed_verification_does_not_verify_again(api: Api) -> None:
     await api("POST", "/orders", ORDER | {"ship_to_street": None})
     seen = (await api("GET", "/orders/W-1")).headers["ETag"]
     assert (await ask(api, {"action": "verify"}, KEY | {"If-Match": seen})).body["holds"] == ["address"]
@@ -95,7 +95,7 @@ async def test_what_the_rules_make_of_a_request_is_known_by_it_too(api: Api) -> 
     assert (await ask(api, {"action": "verify"}, {"Idempotency-Key": "second"})).body["stage"] == "verified"
 
 
-async def test_a_return_is_asked_for_once(api: Api) -> None:
+async def test_repeated_return_request_creates_one_return(api: Api) -> None:
     await api("POST", "/orders", ORDER)
     for action in ("verify", "confirm"):
         await api.move(action=action)
@@ -117,20 +117,20 @@ async def test_a_return_is_asked_for_once(api: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", '""', "x" * 81, "a\tb"])
-async def test_a_key_that_is_none_is_refused(api: Api, key: str) -> None:
+async def test_invalid_idempotency_key_is_rejected(api: Api, key: str) -> None:
     await api("POST", "/orders", ORDER)
     said = await ask(api, {"action": "capture", "amount": 10}, {"Idempotency-Key": key})
     assert (said.status, said.body["field"]) == (400, "Idempotency-Key")
 
 
-async def test_the_history_names_the_request(api: Api) -> None:
+async def test_history_shows_the_idempotency_key(api: Api) -> None:
     await api("POST", "/orders", ORDER)
     await ask(api, {"action": "capture", "amount": 10})
     story = (await api("GET", "/orders/W-1/history", role=Role.VIEWER)).body["history"]
     assert [event.get("request") for event in story] == [None, "3f0c"]
 
 
-async def test_what_is_kept_of_an_address_can_be_compared_with_no_other_order(api: Api) -> None:
+async def test_stored_digest_of_an_address_differs_between_orders(api: Api) -> None:
     body = {"action": "change", "details": {"ship_to_street": "Rue 1"}}
     for number in ("W-1", "W-2"):
         await api("POST", "/orders", ORDER | {"number": number})
@@ -157,7 +157,7 @@ UNREACHABLE = StoreError("Not there.", retry_class=RetryClass.TRANSIENT)
         (UNREACHABLE, 1, 503, 1),
     ],
 )
-async def test_what_the_database_gave_up_is_done_again_before_anybody_is_told(
+async def test_aborted_transaction_is_retried_before_the_response(
     api: Api, monkeypatch: pytest.MonkeyPatch, error: StoreError, failures: int, status: int, tries: int
 ) -> None:
     await api("POST", "/orders", ORDER)

@@ -40,7 +40,9 @@ async def tracked(api: Api, number: str = "W-1") -> list[str]:
         (["out_for_delivery", "exception", "out_for_delivery"], ["out_for_delivery", "exception", "out_for_delivery"]),
     ],
 )
-async def test_only_what_leads_further_is_heard(api: Api, said: list[str], heard: list[str]) -> None:
+async def test_carrier_update_that_does_not_advance_changes_nothing(
+    api: Api, said: list[str], heard: list[str]
+) -> None:
     await on_its_way(api)
     for status in said:
         answer = await say(api, status)
@@ -50,7 +52,7 @@ async def test_only_what_leads_further_is_heard(api: Api, said: list[str], heard
     assert await samples.due_keys(api.store, EntityKind.ORDER) == (["W-1"] if heard else [])
 
 
-async def test_two_carriers_with_one_number_do_not_move_each_others_parcels(api: Api) -> None:
+async def test_same_tracking_number_of_two_carriers_is_kept_apart(api: Api) -> None:
     await on_its_way(api, "W-1")
     await on_its_way(api, "W-2", carrier="Northern Parcel")
     refused = await say(api, "delivered")
@@ -66,21 +68,21 @@ async def test_two_carriers_with_one_number_do_not_move_each_others_parcels(api:
     assert await tracked(api, "W-1") == []
 
 
-async def test_a_number_that_is_given_again_is_the_parcel_on_its_way(api: Api) -> None:
+async def test_reused_tracking_number_means_the_shipment_in_transit(api: Api) -> None:
     await on_its_way(api, "W-1")
     await say(api, "delivered")
     await on_its_way(api, "W-2")
     assert [order["number"] for order in (await say(api, "delivered")).body["orders"]] == ["W-2"]
 
 
-async def test_what_no_carrier_says_is_refused(api: Api) -> None:
+async def test_invalid_carrier_update_is_rejected(api: Api) -> None:
     await on_its_way(api)
     assert (await say(api, "packed")).body["field"] == "status"
     assert (await api("POST", "/tracking", {"tracking_number": "T-2", "status": "delivered"})).status == 404
 
 
 @pytest.mark.parametrize("field", ["tracking_number", "carrier"])
-async def test_a_label_has_room_for_what_the_org_holds(api: Api, field: str) -> None:
+async def test_label_longer_than_the_org_field_is_rejected(api: Api, field: str) -> None:
     await api("POST", "/orders", ORDER)
     said = await api.move(action="label", **{"carrier": "c", "tracking_number": "t"} | {field: "x" * 81})
     assert (said.status, said.body["field"]) == (422, field)

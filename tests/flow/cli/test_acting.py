@@ -27,7 +27,7 @@ def shop(shell: Shell) -> Shell:
     return shell
 
 
-def test_an_order_is_acted_on_by_commands(shop: Shell) -> None:
+def test_act_takes_an_order_from_hold_to_payment_and_cancellation(shop: Shell) -> None:
     held = shop("act", "O-1", "verify")
     assert (held.status, held.out) == (
         0,
@@ -62,7 +62,7 @@ def test_an_order_is_acted_on_by_commands(shop: Shell) -> None:
     assert "changed their mind" in shop("show", "order", "O-1").out
 
 
-def test_a_token_is_shown_once_and_ends_when_it_is_revoked(shop: Shell) -> None:
+def test_token_is_shown_once_and_rejected_after_revocation(shop: Shell) -> None:
     secret = shop("tokens", "create", "--role", "ops", "--name", "desk").out.strip()
     assert secret.startswith("crm_")
     assert shop("tokens", "create", "--role", "ops", "--name", "desk").status == 1
@@ -73,7 +73,7 @@ def test_a_token_is_shown_once_and_ends_when_it_is_revoked(shop: Shell) -> None:
     assert shop("tokens", "revoke", "desk").status == 1
 
 
-def test_figures_as_a_table_as_json_and_as_csv(shop: Shell) -> None:
+def test_metrics_are_printed_as_table_json_and_csv(shop: Shell) -> None:
     for action in (("hold", "--hold", "credit"), ("release", "--hold", "credit"), ("capture", "--amount", "5")):
         assert shop("act", "O-1", *action).status == 0
     period = ("--since", "2026-01-01", "--until", "2027-01-01")
@@ -89,7 +89,7 @@ def test_figures_as_a_table_as_json_and_as_csv(shop: Shell) -> None:
     assert shop("analytics", "revenue", "--since", "0001-01-01").status == 2
 
 
-def test_a_return_is_shown_like_everything_else(shop: Shell) -> None:
+def test_show_prints_a_return_and_the_history_of_its_order(shop: Shell) -> None:
     assert shop("stock", "count", "WEST", "TEA=9").status == 0
     for action in ("hold --hold manual", "release --hold manual", "verify", "release --hold address", "verify",
                    "confirm", "allocate", "pick", "pack", "ship --carrier DHL --tracking-number T1", "deliver",
@@ -111,7 +111,7 @@ def test_a_return_is_shown_like_everything_else(shop: Shell) -> None:
     assert " advanced" not in history
 
 
-def test_a_count_is_refused_where_it_is_probably_a_slip(shop: Shell) -> None:
+def test_count_of_an_unknown_warehouse_or_implausible_quantity_is_rejected(shop: Shell) -> None:
     assert shop("stock", "count", "WEST", "TEA=12").status == 0
     for words, line in (
         (("WSET", "TEA=1"),
@@ -133,13 +133,13 @@ def test_a_count_is_refused_where_it_is_probably_a_slip(shop: Shell) -> None:
     )
 
 
-def test_a_period_that_ends_before_it_begins_is_refused(shop: Shell) -> None:
+def test_period_that_ends_before_it_begins_is_rejected(shop: Shell) -> None:
     refused = shop("analytics", "revenue", "--since", "2027-01-01", "--until", "2026-01-01")
     assert refused.status == 2
     assert "The period from 2027-01-01 to 2026-01-01 has no day in it." in refused.err
 
 
-def test_option_that_is_wrong_missing_or_not_of_the_action_is_named_as_it_was_typed(shop: Shell) -> None:
+def test_invalid_missing_or_foreign_option_is_named_as_it_was_typed(shop: Shell) -> None:
     holds = "payment, address, stock, fraud, credit, manual"
     for words, said in (
         ("shp", "action: is unknown. Did you mean `ship`?"),
@@ -170,7 +170,7 @@ def test_option_that_is_wrong_missing_or_not_of_the_action_is_named_as_it_was_ty
     assert (twice.status, twice.err) == (2, "connector: --line: 1 is given twice. Give it once.\n")
 
 
-def test_option_that_the_order_leaves_open_is_named_as_it_is_typed(shop: Shell) -> None:
+def test_option_required_by_the_state_of_the_order_is_named_as_it_is_typed(shop: Shell) -> None:
     address = "--set ship_to_street=Kai --set ship_to_city=Oslo --set ship_to_country=Norway"
     for words in ("stock count WEST TEA=9", f"act O-1 change {address}",
                   "act O-1 verify", "act O-1 confirm", "act O-1 allocate", "act O-1 pick",
@@ -206,7 +206,7 @@ def test_help_of_act_lists_every_action_and_value_in_eighty_columns(shop: Shell)
             assert words >= set(choices)
 
 
-def test_a_command_loads_only_what_it_needs(shop: Shell) -> None:
+def test_act_does_not_load_server_and_drawing_libraries(shop: Shell) -> None:
     """The libraries that serve, send and draw take longer to load than an action takes."""
     done = shop.start("-X", "importtime", "-m", "connector", "act", "O-1", "verify", program=(sys.executable,))
     told = done.communicate(timeout=60)[1]

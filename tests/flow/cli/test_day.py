@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.flow.cli_runner import ROOT, SHOP, Shell
 
 
-def test_from_nothing_to_in_sync(shell: Shell) -> None:
+def test_import_and_push_take_an_empty_database_to_in_sync(shell: Shell) -> None:
     assert shell("db", "upgrade").out == (
         "sqlite:///connector.db is ready. Next: `connector import PATH` brings orders in.\n"
     )
@@ -48,7 +48,7 @@ def test_from_nothing_to_in_sync(shell: Shell) -> None:
     assert shell("show", "order", "SO-1001", "--json").document["here"]["exact_total"] == "387.00"
 
 
-def test_a_refused_order_from_letter_to_replay(shell: Shell, tmp_path: Path) -> None:
+def test_refused_order_is_listed_fixed_replayed_and_discarded(shell: Shell, tmp_path: Path) -> None:
     shell("db", "upgrade")
     (tmp_path / "customers.csv").write_text("number,name\nR-1,Refused Ltd\n")
     (tmp_path / "products.csv").write_text("sku,name,unit_price,currency\nR-TEA,Tea,4.50,USD\n")
@@ -87,7 +87,7 @@ def test_a_refused_order_from_letter_to_replay(shell: Shell, tmp_path: Path) -> 
     )
 
 
-def test_a_changed_mapping_reaches_what_is_in_the_org(shell: Shell, tmp_path: Path) -> None:
+def test_resync_applies_a_changed_mapping_to_existing_records(shell: Shell, tmp_path: Path) -> None:
     shell("db", "upgrade")
     shell("import", SHOP)
     assert shell("push").status == 0
@@ -111,7 +111,7 @@ def test_a_changed_mapping_reaches_what_is_in_the_org(shell: Shell, tmp_path: Pa
     assert shell("resync", "customer", "C-1001", "--json").document["updated"] == {"Account": 1}
 
 
-def test_a_refused_mapping_changes_nothing(shell: Shell, tmp_path: Path) -> None:
+def test_mapping_that_does_not_fit_the_org_changes_nothing(shell: Shell, tmp_path: Path) -> None:
     shell("db", "upgrade")
     shell("import", SHOP)
     assert shell("push").status == 0
@@ -127,7 +127,7 @@ def test_a_refused_mapping_changes_nothing(shell: Shell, tmp_path: Path) -> None
     assert shell("status", "--json").document == before
 
 
-def test_a_wrong_api_version_kills_no_queue(shell: Shell) -> None:
+def test_wrong_api_version_makes_no_dead_letters(shell: Shell) -> None:
     shell("db", "upgrade")
     shell("import", SHOP)
     assert shell("push").status == 0
@@ -138,7 +138,7 @@ def test_a_wrong_api_version_kills_no_queue(shell: Shell) -> None:
     assert shell("push").status == 0
 
 
-def test_what_is_mended_in_another_entity_is_due_by_itself(shell: Shell) -> None:
+def test_order_fixed_through_its_product_is_due_again(shell: Shell) -> None:
     shell("db", "upgrade")
     files = {
         "customers.csv": f"number,name\nM-1,{'x' * 300}\n",
@@ -164,7 +164,7 @@ def test_what_is_mended_in_another_entity_is_due_by_itself(shell: Shell) -> None
     assert shell("push").status == 0
 
 
-def test_bad_rows_are_told_and_the_rest_is_in(shell: Shell, tmp_path: Path) -> None:
+def test_bad_rows_are_reported_and_good_rows_are_imported(shell: Shell, tmp_path: Path) -> None:
     shell("db", "upgrade")
     rows = "".join(f"B-{number},,\n" for number in range(30))
     (tmp_path / "products.csv").write_text("sku,name,description\nB-G,Good,Tea\n" + rows)

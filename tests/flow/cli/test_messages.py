@@ -52,7 +52,7 @@ def listed(shell: Shell, *words: str) -> list[dict[str, object]]:
     return found
 
 
-def test_the_service_sends_what_orders_owe_and_says_what_it_could_not(caught: tuple[Shell, str]) -> None:
+def test_service_sends_due_messages_and_skips_customers_without_address(caught: tuple[Shell, str]) -> None:
     shell, page = caught
     confirm(shell, "O-1")
     confirm(shell, "O-2")
@@ -78,7 +78,7 @@ def test_the_service_sends_what_orders_owe_and_says_what_it_could_not(caught: tu
     assert "Follow" not in mail  # there is no public address to lead to
 
 
-def test_messages_are_listed_shown_given_up_and_sent_after_all(caught: tuple[Shell, str]) -> None:
+def test_messages_are_listed_shown_discarded_and_retried(caught: tuple[Shell, str]) -> None:
     shell, _ = caught
     assert shell("messages", "list").out == "No messages.\n"
     confirm(shell, "O-1")
@@ -123,7 +123,7 @@ def test_messages_are_listed_shown_given_up_and_sent_after_all(caught: tuple[She
         ),
     ],
 )
-def test_what_there_is_not_is_said_in_one_line(
+def test_unknown_message_kind_state_or_order_is_reported_in_one_line(
     caught: tuple[Shell, str], words: tuple[str, ...], status: int, says: str
 ) -> None:
     shell, _ = caught
@@ -132,7 +132,7 @@ def test_what_there_is_not_is_said_in_one_line(
     assert answer.err.startswith(f"connector: {says}")
 
 
-def test_a_preview_is_the_message_as_it_would_be_sent(caught: tuple[Shell, str], tmp_path: Path) -> None:
+def test_preview_prints_the_message_as_it_would_be_sent(caught: tuple[Shell, str], tmp_path: Path) -> None:
     shell, _ = caught
     text = shell("messages", "preview", "O-1", "confirmation", CONNECTOR_HTTP__PUBLIC_URL="https://shop.example").out
     assert text.startswith("Subject: Your order O-1 is confirmed\n\nYour order O-1 is confirmed\n")
@@ -148,14 +148,14 @@ def test_a_preview_is_the_message_as_it_would_be_sent(caught: tuple[Shell, str],
     assert "CONNECTOR_MESSAGES__TEMPLATES_DIR: confirmation.txt.j2:1: " in wrong.err
 
 
-def test_a_port_of_the_catcher_that_is_taken(caught: tuple[Shell, str]) -> None:
+def test_mailcatcher_reports_a_port_in_use(caught: tuple[Shell, str]) -> None:
     shell, page = caught
     answer = shell("mailcatcher", "--smtp-port", "0", "--port", page.rpartition(":")[2])
     assert (answer.status, answer.out) == (1, "")
     assert "cannot be used: address already in use." in answer.err
 
 
-def test_the_service_refuses_settings_that_cannot_work(shell: Shell) -> None:
+def test_service_rejects_incomplete_mail_settings(shell: Shell) -> None:
     shell("db", "upgrade")
     there = Shell(shell.folder, {**shell.settings, "CONNECTOR_MESSAGES__VIA": "smtp"})
     done = subprocess.run(

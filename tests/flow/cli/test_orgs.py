@@ -7,7 +7,7 @@ from tests.acceptance.sides import Org, an_org
 from tests.flow.cli_runner import SHOP, Shell
 
 
-def test_another_org_is_announced_by_push_and_status_until_it_is_used(shell: Shell, beside: Org) -> None:
+def test_push_and_status_report_another_org_until_org_use_confirms_it(shell: Shell, beside: Org) -> None:
     shell("db", "upgrade")
     shell("import", SHOP)
     assert shell("push").status == 0
@@ -37,7 +37,7 @@ def test_another_org_is_announced_by_push_and_status_until_it_is_used(shell: She
     assert shell("org", "use", "00D000000000001").status == 1
 
 
-def test_link_unlink_and_resync_say_what_they_need(shell: Shell) -> None:
+def test_link_unlink_and_resync_report_missing_entities_and_records(shell: Shell) -> None:
     shell("db", "upgrade")
     shell("import", SHOP)
     shell("push")

@@ -24,7 +24,7 @@ def shell(tmp_path: Path, beside: Org) -> Shell:
     return Shell(tmp_path, environment(beside.banner))
 
 
-def test_a_person_from_file_to_org(shell: Shell, tmp_path: Path) -> None:
+def test_imported_person_becomes_a_person_account(shell: Shell, tmp_path: Path) -> None:
     shell("db", "upgrade")
     (tmp_path / "customers.csv").write_text(
         "number,name,email,first_name,last_name\nP-1,,ana@example.com,Ana,Trujillo\nP-2,Alder & Finch,,,\nP-3,,,,\n"
@@ -54,7 +54,7 @@ def test_a_person_from_file_to_org(shell: Shell, tmp_path: Path) -> None:
     assert shell("resync", "--all", "--json").document["api_calls"]["writes"] == 0
 
 
-def test_who_becomes_a_person_is_told_what_to_do(shell: Shell, tmp_path: Path) -> None:
+def test_customer_that_becomes_a_person_is_refused_with_instructions(shell: Shell, tmp_path: Path) -> None:
     shell("db", "upgrade")
     (tmp_path / "customers.csv").write_text("number,name\nQ-1,Berg Ltd\n")
     shell("import", ".")
@@ -67,7 +67,7 @@ def test_who_becomes_a_person_is_told_what_to_do(shell: Shell, tmp_path: Path) -
     assert "Give a person a customer number of its own, or take its last name out." in told
 
 
-def test_a_mapping_of_persons_is_held_against_the_org(shell: Shell, tmp_path: Path) -> None:
+def test_person_mapping_is_checked_against_the_org(shell: Shell, tmp_path: Path) -> None:
     shell("db", "upgrade")
     shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
     file = tmp_path / "mappings" / "person.yaml"

@@ -18,7 +18,8 @@ REFUSALS: list[tuple[list[str], int, str]] = [
     (["status"], 1, NO_DATABASE),
     (["push"], 1, NO_DATABASE),
     (["show", "order", "1"], 1, NO_DATABASE),
-    (["show", "invoice", "1"], 2, "connector: invalid entity 'invoice'. Use one of customer, product, order, return.\n"),
+    (["show", "invoice", "1"], 2,
+     "connector: invalid entity 'invoice'. Use one of customer, product, order, return.\n"),
     (["dead-letters", "replay"], 2,
      "connector: dead-letters: either ENTITY or --all is required. Give an entity with or without a key, or --all.\n"),
     (["dead-letters", "show", "invoice", "1"], 2,
@@ -33,7 +34,9 @@ REFUSALS: list[tuple[list[str], int, str]] = [
 
 
 @pytest.mark.parametrize(("words", "status", "line"), REFUSALS, ids=[" ".join(words) for words, *_ in REFUSALS])
-def test_a_refusal_is_one_line_that_says_what_to_do(shell: Shell, words: list[str], status: int, line: str) -> None:
+def test_invalid_call_is_rejected_in_one_line_that_says_what_to_do(
+    shell: Shell, words: list[str], status: int, line: str
+) -> None:
     answer = shell(*words)
     assert (answer.status, answer.err, answer.out) == (status, line, "")
     assert not (shell.folder / "connector.db").exists()
@@ -53,7 +56,7 @@ SETTINGS: list[tuple[dict[str, str], str]] = [
 
 
 @pytest.mark.parametrize(("wrong", "named"), SETTINGS, ids=[f"{name}={value}" for item, _ in SETTINGS for name, value in item.items()])  # fmt: skip  # noqa: E501
-def test_a_wrong_setting_is_named_and_its_value_is_not(shell: Shell, wrong: dict[str, str], named: str) -> None:
+def test_invalid_setting_is_named_without_its_value(shell: Shell, wrong: dict[str, str], named: str) -> None:
     shell("db", "upgrade")
     answer = shell("push", **wrong)
     assert (answer.status, answer.out) == (2, "")
@@ -62,7 +65,7 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(shell: Shell, wrong: dict
     assert "hunter2" not in answer.err.replace(str(shell.folder), "") or "MAPPINGS_DIR" in next(iter(wrong))
 
 
-def test_a_wrong_secret_is_refused_in_words_without_it(shell: Shell) -> None:
+def test_rejected_client_secret_is_not_printed(shell: Shell) -> None:
     shell("db", "upgrade")
     shell("import", SHOP)
     answer = shell("push", CONNECTOR_SALESFORCE__CLIENT_SECRET="hunter2", CONNECTOR_LOG_LEVEL="DEBUG")
@@ -71,7 +74,7 @@ def test_a_wrong_secret_is_refused_in_words_without_it(shell: Shell) -> None:
     assert "invalid_client" in answer.err
 
 
-def test_no_secret_and_nothing_personal_in_the_most_talkative_log(shell: Shell, beside: Org) -> None:
+def test_debug_log_contains_no_secret_and_no_personal_data(shell: Shell, beside: Org) -> None:
     shell("db", "upgrade")
     shell("import", SHOP)
     answer = shell("push", CONNECTOR_LOG_LEVEL="DEBUG")
@@ -80,7 +83,7 @@ def test_no_secret_and_nothing_personal_in_the_most_talkative_log(shell: Shell, 
         assert hidden not in answer.err + answer.out
 
 
-def test_wrong_mappings_are_told_whole(shell: Shell, tmp_path: Path) -> None:
+def test_all_errors_of_mapping_files_are_reported(shell: Shell, tmp_path: Path) -> None:
     folder = tmp_path / "mappings"
     folder.mkdir()
     (folder / "customer.yaml").write_text("entity: customer\nsobject: Account\nfields: 7\nfilds: {}\n")
@@ -91,7 +94,7 @@ def test_wrong_mappings_are_told_whole(shell: Shell, tmp_path: Path) -> None:
     assert all(line.split(":")[0].endswith(".yaml") for line in answer.err.splitlines())
 
 
-def test_an_org_that_cannot_be_reached(shell: Shell) -> None:
+def test_unreachable_org_is_named_and_the_next_push_succeeds(shell: Shell) -> None:
     shell("db", "upgrade")
     shell("import", SHOP)
     answer = shell("push", CONNECTOR_SALESFORCE__LOGIN_URL="http://127.0.0.1:9")
@@ -100,7 +103,7 @@ def test_an_org_that_cannot_be_reached(shell: Shell) -> None:
     assert shell("push").status == 0
 
 
-def test_help_and_version(shell: Shell) -> None:
+def test_help_and_version_are_printed(shell: Shell) -> None:
     assert shell("--version").out.startswith("connector 0.")
     listed = shell("--help").out
     for command in ("localorg", "demo", "import", "push", "db", "status", "show", "dead-letters"):
@@ -119,13 +122,13 @@ def test_help_and_version(shell: Shell) -> None:
          "seed.yaml:1:21: records.Account.0: INVALID_FIELD: No such column 'Nome' on sobject of type Account\n"),
     ],
 )  # fmt: skip
-def test_a_wrong_seed_file_is_told_with_its_places(shell: Shell, seed: str, line: str) -> None:
+def test_invalid_seed_file_is_reported_with_line_and_column(shell: Shell, seed: str, line: str) -> None:
     (shell.folder / "seed.yaml").write_text(seed)
     answer = shell("localorg", "--port", "0", "--seed", "seed.yaml")
     assert (answer.status, answer.err, answer.out) == (2, line, "")
 
 
-def test_a_file_that_is_not_there_is_said_to_be_missing(shell: Shell) -> None:
+def test_missing_file_is_reported_as_missing(shell: Shell) -> None:
     seed = shell("localorg", "--port", "0", "--seed", "nix.yaml")
     assert (seed.status, seed.err) == (2, "nix.yaml: there is no such file\n")
     shell("db", "upgrade")
@@ -154,7 +157,7 @@ def test_hostile_file_is_refused_in_one_line(shell: Shell, words: list[str], set
     assert any(word in answer.err for word in ("aliases", "50 levels", "a pipe or a device"))
 
 
-def test_status_says_that_others_can_read_the_database(shell: Shell) -> None:
+def test_status_warns_that_others_can_read_the_database(shell: Shell) -> None:
     assert shell("db", "upgrade").status == 0
     assert (shell("status", "--health").err, shell("status", "--json").document["readable_by_others"]) == ("", False)
     (shell.folder / "connector.db").chmod(0o644)

@@ -18,7 +18,7 @@ from tests.acceptance.sides import Org
 from tests.flow.cli_runner import CONNECTOR, LONGEST, SERVICE, SHOP, Shell
 
 
-def test_the_local_org_says_where_it_is_keeps_its_data_and_stops_on_a_signal(shell: Shell, tmp_path: Path) -> None:
+def test_local_org_prints_its_address_keeps_its_data_and_stops_on_a_signal(shell: Shell, tmp_path: Path) -> None:
     kept = tmp_path / "org.db"
     for expected in (0, 8):
         process = shell.start("localorg", "--port", "0", "--json", "--data", str(kept))
@@ -36,7 +36,7 @@ def test_the_local_org_says_where_it_is_keeps_its_data_and_stops_on_a_signal(she
         assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_a_port_that_is_taken(shell: Shell, beside: Org) -> None:
+def test_localorg_reports_a_port_in_use(shell: Shell, beside: Org) -> None:
     port = beside.banner["instance_url"].rpartition(":")[2]
     answer = shell("localorg", "--port", port)
     assert (answer.status, answer.out) == (1, "")
@@ -46,7 +46,7 @@ def test_a_port_that_is_taken(shell: Shell, beside: Org) -> None:
     )
 
 
-def test_a_bare_org_lacks_our_fields_until_they_are_deployed(shell: Shell, tmp_path: Path) -> None:
+def test_bare_org_is_usable_once_our_fields_are_deployed(shell: Shell, tmp_path: Path) -> None:
     process = shell.start("localorg", "--port", "0", "--json", "--bare")
     assert process.stdout is not None
     here = Shell(tmp_path, _pointed(process.stdout.readline()))
@@ -74,7 +74,7 @@ def test_a_bare_org_lacks_our_fields_until_they_are_deployed(shell: Shell, tmp_p
     assert (after.status, after.out.splitlines()[-1]) == (0, "In sync.")
 
 
-def test_the_service_pushes_by_itself_and_stops_in_order(shell: Shell, tmp_path: Path) -> None:
+def test_service_pushes_automatically_and_stops_cleanly(shell: Shell, tmp_path: Path) -> None:
     shell("db", "upgrade")
     service = shell.start(program=SERVICE)
     try:
@@ -90,7 +90,7 @@ def test_the_service_pushes_by_itself_and_stops_in_order(shell: Shell, tmp_path:
     assert "stopped" in log.splitlines()[-1]
 
 
-def test_the_demo_prints_a_summary(shell: Shell) -> None:
+def test_demo_once_prints_a_summary(shell: Shell) -> None:
     answer = shell("demo", "--once", "--orders", "5")
     assert (answer.status, answer.err) == (0, "")
     assert "Read back from the org: 5 of 5 orders are equal in" in answer.out
@@ -101,7 +101,7 @@ def test_the_demo_prints_a_summary(shell: Shell) -> None:
     )
 
 
-def test_the_demo_goes_on_until_it_is_stopped(shell: Shell) -> None:
+def test_demo_continues_until_it_is_stopped(shell: Shell) -> None:
     process = shell.start("demo", "--orders", "3", "--rate", "20")
     assert process.stdout is not None
     said = ""
@@ -124,14 +124,14 @@ def test_the_demo_goes_on_until_it_is_stopped(shell: Shell) -> None:
     assert "How far it is" in page.text
 
 
-def test_a_demo_that_is_kept_can_be_run_again(shell: Shell) -> None:
+def test_demo_with_a_data_folder_can_be_run_again(shell: Shell) -> None:
     for _ in range(2):
         answer = shell("demo", "--once", "--orders", "2", "--data", "kept")
         assert (answer.status, answer.err) == (0, "")
         assert "Customers were sent 2 confirmations" in answer.out
 
 
-def test_a_terminal_sees_a_bar_and_a_pipe_does_not(shell: Shell) -> None:
+def test_progress_is_a_bar_on_a_terminal_and_lines_in_a_pipe(shell: Shell) -> None:
     shell("db", "upgrade")
     leader, follower = pty.openpty()
     process = subprocess.Popen(
@@ -164,7 +164,7 @@ def _orders(banner: str) -> int:
     return int(answer.json()["totalSize"])
 
 
-def test_the_api_says_when_it_starts_and_stops(shell: Shell) -> None:
+def test_serve_logs_its_start_and_stop(shell: Shell) -> None:
     shell("db", "upgrade")
     process = Shell(shell.folder, {**shell.settings, "CONNECTOR_HTTP__PORT": "0"}).start("serve")
     assert process.stdout is not None
