@@ -49,10 +49,14 @@ class RecordStore:
         """Update tables and plans. Call it when the schema has changed."""
         self.storage.sync_tables(self.schema)
         self.full_schema = Schema(replace(item, fields=item.all_fields) for item in self.schema)  # what rules see
-        self._plans = {s.name.lower(): WritePlan(self.schema, s, self.settings.currency) for s in self.schema}
+        self._plans = {}  # made when first asked for: an org has many more objects than a client uses
 
     def find_plan(self, name: str) -> WritePlan | None:
-        return self._plans.get(name.lower())
+        plan = self._plans.get(name.lower())
+        sobject = self.schema.get(name) if plan is None else None
+        if sobject is not None:
+            plan = self._plans[name.lower()] = WritePlan(self.schema, sobject, self.settings.currency)
+        return plan
 
     def plan(self, name: str) -> WritePlan:
         plan = self.find_plan(name)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from connector.localorg.auth import Identity
 from connector.localorg.dml import Dml
@@ -18,6 +19,9 @@ from connector.localorg.settings import OrgSettings, SeedError, SeedPath, contra
 from connector.localorg.soql.condition_evaluator import condition_problem
 from connector.localorg.storage import Storage, quote
 from connector.localorg.write_plan import Row
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SeedRecords = dict[str, list[dict[str, Any]]]
 """Initial records by object, as request bodies."""
@@ -52,17 +56,13 @@ def seed_org(dml: Dml) -> Identity:
 
 def resolve_settings(storage: Storage, settings: OrgSettings | None) -> tuple[OrgSettings, OrgSettings | None]:
     """Return the settings of this start and those of the last one. Without new settings the last ones apply."""
-    from pydantic import TypeAdapter  # slow to import
-
     stored = storage.get_meta(_SETTINGS)
-    before = TypeAdapter(OrgSettings).validate_json(stored) if stored else None
+    before = _settings_type().validate_json(stored) if stored else None
     return settings or before or OrgSettings(), before
 
 
 def save_settings(storage: Storage, settings: OrgSettings, schema: Schema, before: OrgSettings | None) -> None:
     """Store the settings. SeedError if they contradict themselves, the schema or the settings before."""
-    from pydantic import TypeAdapter
-
     problems = [*contradictions(settings, before), *unknown_names(settings, schema)]
     for index, rule in enumerate(settings.validation_rules):
         sobject = schema.get(rule.sobject)
@@ -71,7 +71,14 @@ def save_settings(storage: Storage, settings: OrgSettings, schema: Schema, befor
             problems.append((("validation_rules", index, "condition"), problem_text))
     if problems:
         raise SeedError(problems)
-    storage.set_meta(_SETTINGS, TypeAdapter(OrgSettings).dump_json(settings).decode())
+    storage.set_meta(_SETTINGS, _settings_type().dump_json(settings).decode())
+
+
+@cache
+def _settings_type() -> TypeAdapter[OrgSettings]:
+    from pydantic import TypeAdapter  # slow to import
+
+    return TypeAdapter(OrgSettings)
 
 
 def insert_seed_records(dml: Dml, records: SeedRecords) -> None:

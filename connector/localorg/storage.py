@@ -78,6 +78,7 @@ class Storage:
         self.connection.execute("CREATE TABLE IF NOT EXISTS _cascade (id TEXT PRIMARY KEY, root TEXT NOT NULL)")
         self._sequences: dict[str, int] = dict(self.connection.execute("SELECT name, value FROM _sequence"))
         self._dirty: set[str] = set()
+        self._synced: dict[str, tuple[Field, ...]] = {}  # the fields of the tables, by sObject
         self._depth = 0
         self.changes: list[Change] = []
         self.commit_listeners: list[Callable[[list[Change]], None]] = []
@@ -93,12 +94,13 @@ class Storage:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             for sobject in schema:
-                if not sobject.event:
+                if not sobject.event and self._synced.get(sobject.name) != tuple(sobject.stored_fields()):
                     self._sync_table(sobject)
             self.connection.execute("COMMIT")
         except BaseException:
             self.connection.execute("ROLLBACK")
             raise
+        self._synced = {sobject.name: tuple(sobject.stored_fields()) for sobject in schema}
 
     def _sync_table(self, sobject: SObject) -> None:
         table = quote(sobject.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -20,6 +21,9 @@ from connector.model.record import FieldValue
 
 MAX_BYTES = 1_000_000
 """The largest accepted file, in bytes."""
+
+_MOST_CACHED = 50_000
+"""The nodes of larger files, which are not usual, are not kept in memory."""
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -40,7 +44,14 @@ class BadYamlError(Exception):
 
 def compose_document(content: bytes) -> Node | None:
     """The root node of a file's only document; None for an empty file. Raises BadYamlError if it cannot be read, is too
-    large or nested too deeply."""
+    large or nested too deeply.
+
+    Nobody may change the nodes: the same content has the same ones, as one changed file makes a whole folder be read
+    again."""
+    return (_compose_once if len(content) <= _MOST_CACHED else _compose)(content)
+
+
+def _compose(content: bytes) -> Node | None:
     if len(content) > MAX_BYTES:
         raise BadYamlError(f"is larger than {MAX_BYTES:,} bytes: a few hundred lines are usual.")
     try:
@@ -73,6 +84,9 @@ def compose_document(content: bytes) -> Node | None:
         lines = str(error).splitlines()
         raise BadYamlError(f"is not YAML: {lines[0] if lines else type(error).__name__}; write it anew.") from None
     return node
+
+
+_compose_once = lru_cache(maxsize=64)(_compose)
 
 
 def _code(character: int | str) -> str:

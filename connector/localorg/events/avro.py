@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import fastavro
@@ -118,7 +119,7 @@ def platform_event_schema(sobject: SObject) -> EventSchema:
         for field in sobject.all_fields.values()
         if field.name not in {"ReplayId", "CreatedDate", "CreatedById", "EventUuid"}
     ]
-    return _build_schema(sobject.name, fields)
+    return _build_schema(sobject.name, json.dumps(fields))
 
 
 def change_event_schema(sobject: SObject) -> EventSchema:
@@ -136,7 +137,7 @@ def change_event_schema(sobject: SObject) -> EventSchema:
             address = "Address"  # after the first, by its name
         elif field.stored:
             fields.append(_nullable(field.name, _type(field), _doc(field)))
-    return _build_schema(change_event_name(sobject.name), fields)
+    return _build_schema(change_event_name(sobject.name), json.dumps(fields))
 
 
 def change_event_name(sobject: str) -> str:
@@ -162,10 +163,12 @@ def _nullable(name: str, kind: Any, doc: str) -> dict[str, Any]:
 def parse_schema(text: str) -> EventSchema:
     """Parse the JSON of a schema."""
     source = json.loads(text)
-    return _build_schema(source["name"], source["fields"])
+    return _build_schema(source["name"], json.dumps(source["fields"]))
 
 
-def _build_schema(name: str, fields: list[dict[str, Any]]) -> EventSchema:
+@lru_cache(maxsize=256)
+def _build_schema(name: str, fields_json: str) -> EventSchema:
+    fields: list[dict[str, Any]] = json.loads(fields_json)
     source = {"name": name, "namespace": NAMESPACE, "type": "record", "fields": fields}
     canonical = to_parsing_canonical_form(source)
     digest = hashlib.md5(canonical.encode(), usedforsecurity=False).digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from connector.localorg.metadata.component import DEPENDENCY_ORDER, Component, parse_file
@@ -21,7 +22,13 @@ def read_components(root: Path) -> Iterator[Component]:
         folders = [root / package["path"] for package in described["packageDirectories"]]
     for folder in folders:
         for file in sorted(item for item in folder.rglob("*-meta.xml") if item.is_file()):
-            yield from parse_file(file.relative_to(folder).as_posix(), file.read_bytes())
+            yield from _parse(file.relative_to(folder).as_posix(), file.read_bytes())
+
+
+@lru_cache(maxsize=512)
+def _parse(path: str, content: bytes) -> tuple[Component, ...]:
+    """Parse a file. A process that starts several orgs parses each file once."""
+    return tuple(parse_file(path, content))
 
 
 def load_project(deployed: DeployedMetadata, root: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from connector.localorg.schema import Field, Schema, SObject
 
 ENTITY, FIELD, PARTICLE = "EntityDefinition", "FieldDefinition", "EntityParticle"
@@ -95,8 +97,9 @@ _MORE_FIELDS = {
 }
 
 
+@cache
 def schema() -> Schema:
-    """Return a new schema of the Tooling objects."""
+    """Return the schema of the Tooling objects, which never changes."""
     return Schema(
         [_object(name, text, _PREFIX[name]) for name, text in _FIELDS.items()]
         + [

@@ -7,7 +7,7 @@ from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
@@ -246,6 +246,7 @@ def shipped() -> str:
     return (files("connector.orders.policy") / "rules.yaml").read_text(encoding="utf-8")
 
 
+@lru_cache(maxsize=8)
 def _read(name: str, content: bytes) -> _RulesFile:
     """Parse a rules file. A file without `verification` is an error, as every order would pass."""
     problems = Problems()
