@@ -20,7 +20,7 @@ from connector.model.order_header import HEADER_FIELDS, FieldKind, names_of
 from connector.model.stage import Stage
 
 _IN_PARENTHESES = re.compile(r"\((.+)\)\Z")
-_IMPLAUSIBLE = "is not a plausible date; is its year right?"
+_IMPLAUSIBLE = "is not a plausible date: check its year"
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
 _NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
 """Characters that a database cannot store: NUL, and a lone surrogate."""
@@ -57,7 +57,7 @@ def key(text: str, form: NumberAndDateFormat) -> str:
     try:
         return normalize_key(text)
     except ValueError as error:
-        raise BadValueError(str(error), kind="is no key") from None
+        raise BadValueError(str(error), kind="is not a valid key") from None
 
 
 def text(value: str, form: NumberAndDateFormat) -> str:
@@ -67,7 +67,7 @@ def text(value: str, form: NumberAndDateFormat) -> str:
 def _check_storable(value: str) -> str:
     if match := _NOT_STORABLE.search(value):
         problem = "a NUL character" if match[0] == "\x00" else "half of a character (a lone surrogate)"
-        raise BadValueError(f"has {problem}; take it out")
+        raise BadValueError(f"has {problem}; remove it")
     return value
 
 
@@ -110,7 +110,7 @@ def _number_problem(value: str, form: NumberAndDateFormat) -> str:
         return f"has a currency sign; the profile names {allowed} (`currency_sign`)"
     if "%" in value:
         return "is a percentage; write a fraction (0.15), or translate it with `values` in a profile"
-    return f"is no number written with {form.decimal!r} as decimal mark"
+    return f"is not a number: expected {form.decimal!r} as the decimal mark"
 
 
 def amount(value: str, form: NumberAndDateFormat) -> Decimal:
@@ -133,40 +133,40 @@ def amount(value: str, form: NumberAndDateFormat) -> Decimal:
 def price(value: str, form: NumberAndDateFormat) -> Decimal:
     parsed = amount(value, form)
     if parsed < 0:
-        raise BadValueError("is negative; a price is 0 or more", value=value)
+        raise BadValueError("is not a price: expected 0 or more", value=value)
     return parsed
 
 
 def quantity(value: str, form: NumberAndDateFormat) -> Decimal:
     parsed = number(value, form)
     if parsed <= 0:
-        raise BadValueError("is not a quantity; it must be more than 0", value=value)
+        raise BadValueError("is not a quantity: expected more than 0", value=value)
     return parsed
 
 
 def discount(value: str, form: NumberAndDateFormat) -> Decimal:
     parsed = number(value, form)
     if not 0 <= parsed <= 1:
-        raise BadValueError("is no discount; write a fraction from 0 to 1 (0.15 for 15 %)", value=value)
+        raise BadValueError("is not a discount: expected a fraction from 0 to 1 (0.15 for 15 %)", value=value)
     return parsed
 
 
 def tax_rate(value: str, form: NumberAndDateFormat) -> Decimal:
     parsed = number(value, form)
     if not 0 <= parsed < 1:
-        raise BadValueError("is no tax rate; write a fraction below 1 (0.19 for 19 %)", value=value)
+        raise BadValueError("is not a tax rate: expected a fraction from 0 to below 1 (0.19 for 19 %)", value=value)
     return parsed
 
 
 def line_number(value: str, form: NumberAndDateFormat) -> int:
     if not value.isascii() or not value.isdigit() or len(value) > 6 or int(value) < 1:
-        raise BadValueError("is no line number; write 1, 2, 3, …", value=value)
+        raise BadValueError("is not a line number: expected 1, 2, 3, …", value=value)
     return int(value)
 
 
 def currency(value: str, form: NumberAndDateFormat) -> str:
     if not _CURRENCY.match(value):
-        raise BadValueError("is no currency; write its three capital letters (USD)", value=value)
+        raise BadValueError("is not a currency: expected three capital letters (USD)", value=value)
     return value
 
 
@@ -174,12 +174,12 @@ def stage(value: str, form: NumberAndDateFormat) -> str:
     try:
         return Stage(value).value
     except ValueError:
-        raise BadValueError(f"is no stage; it is one of {', '.join(Stage)}", value=value) from None
+        raise BadValueError(f"is not a stage: expected one of {', '.join(Stage)}", value=value) from None
 
 
 def yes_no(value: str, form: NumberAndDateFormat) -> bool:
     if value.lower() not in YES_NO:
-        raise BadValueError("is neither yes nor no; write true or false", value=value)
+        raise BadValueError("is not a yes/no value: expected true or false", value=value)
     return YES_NO[value.lower()]
 
 
@@ -202,7 +202,7 @@ def _parse_date_time(value: str, form: NumberAndDateFormat) -> datetime:
             return parse_moment(value, form.zone)
         except ValueError as error:
             what = (
-                _IMPLAUSIBLE if "year" in str(error) else "is no date; write it as 2026-01-31 or 2026-01-31T10:00:00Z"
+                _IMPLAUSIBLE if "year" in str(error) else "is not a date: expected 2026-01-31 or 2026-01-31T10:00:00Z"
             )
             raise BadValueError(what, value=value) from None
     parsed = _parse_by_formats(value, form)
@@ -210,7 +210,7 @@ def _parse_date_time(value: str, form: NumberAndDateFormat) -> datetime:
         parsed = _parse_by_formats(plain[1], form)
         parsed = parsed.replace(tzinfo=UTC) if parsed is not None and parsed.tzinfo is None else None
     if parsed is None:
-        raise BadValueError(f"is no date; write it as {' or '.join(form.dates)}", value=value)
+        raise BadValueError(f"is not a date: expected {' or '.join(form.dates)}", value=value)
     if parsed.year not in YEARS:
         raise BadValueError(_IMPLAUSIBLE, value=value)
     return parsed
@@ -236,7 +236,7 @@ def time_zone(name: str) -> tzinfo:
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"{name!r} is no time zone; write one like Europe/Berlin") from None
+        raise ValueError(f"{name!r} is not a time zone: expected a name such as Europe/Berlin") from None
 
 
 NUMBERS = frozenset(

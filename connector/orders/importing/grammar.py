@@ -51,7 +51,7 @@ def load_profile(path: Path) -> Profile:
     try:
         content = read_file(path, MAX_BYTES)
     except UnusableFileError as error:
-        raise UsageError(f"The profile {path} {error.problem}.", hint="Correct --profile, or the file.") from None
+        raise UsageError(f"The profile {path} {error.problem}.", hint="Correct --profile or the file.") from None
     problems = Problems()
     node = compose(path.name, content, problems)
     profile = None if node is None else _Reader(path.name, problems).profile(node)
@@ -73,7 +73,7 @@ class _Reader:
         allowed = sorted({*settings.SETTINGS, *KINDS})
         for key, (position, _) in top.items():
             if key not in allowed:
-                what = "cannot be imported yet" if key == "returns" else "no section or setting of a profile"
+                what = "cannot be imported yet" if key == "returns" else "is not a section or setting of a profile"
                 self._add_problem(position, key, f"{what}; use one of {', '.join(allowed)}")
         start = Position(file=self._name)
         read = settings.Settings(self._name, self._problems, {key: top[key] for key in settings.SETTINGS & top.keys()})
@@ -84,7 +84,7 @@ class _Reader:
             self._add_problem(start, "file", f"name at least one section: {', '.join(KINDS)}")
         for name, position in read.file_positions.items():
             if name not in self._used and set(top) <= set(allowed):
-                self._add_problem(position, f"files.{name}", "no section and no join reads this file; take it out")
+                self._add_problem(position, f"files.{name}", "is read by no section and no join; remove it")
         return Profile(
             files=self._files,
             sections={kind: section for kind, section in sections.items() if section is not None},
@@ -97,7 +97,7 @@ class _Reader:
 
     def _section(self, kind: str, position: Position, node: Node) -> Section | None:
         if not isinstance(node, MappingNode):
-            self._add_problem(position, kind, "a mapping of fields to columns")
+            self._add_problem(position, kind, "must be a mapping of fields to columns")
             return None
         row_kind, file, place, fields = KINDS[kind], kind, position, {}
         entries = list(pairs(self._name, node, self._problems, kind))
@@ -107,7 +107,7 @@ class _Reader:
                 file, place = self._text(value, where, label) or kind, where
             elif name not in row_kind.fields:
                 allowed = ", ".join(("file", *row_kind.fields))
-                self._add_problem(where, label, f"no such field; use one of {allowed}")
+                self._add_problem(where, label, f"is not a field; use one of {allowed}")
             else:
                 fields[name] = self._value(row_kind, name, label, where, value)
         if file not in self._files:
@@ -115,7 +115,7 @@ class _Reader:
         self._used.add(file)
         for name in row_kind.keys:
             if name not in {entry[0] for entry in entries}:
-                self._add_problem(position, kind, f"{name} is missing: it names the {row_kind.name}")
+                self._add_problem(position, kind, f"{name} is missing: it identifies the {row_kind.name}")
         return Section(file=file, fields={name: value for name, value in fields.items() if value is not None})
 
     def _value(self, kind: RowKind, field: str, label: str, where: Position, node: Node) -> Value | None:
@@ -123,7 +123,7 @@ class _Reader:
             column = self._text(node, where, label)
             return None if column is None else Value(column=column)
         if not isinstance(node, MappingNode):
-            self._add_problem(where, label, "a column name, or a form such as {const: USD}")
+            self._add_problem(where, label, "must be a column name, or a form such as {const: USD}")
             return None
         return self._form_of(kind, field, label, where, node, within=False)
 
@@ -138,7 +138,7 @@ class _Reader:
             self._add_problem(where, label, f"needs one of {', '.join(sorted(possible))}")
         allowed = (*FORMS[form], *(("when",) if within else ())) if form else tuple(entries)
         for key in [key for key in entries if key not in allowed]:
-            what = f"means nothing in a form with `{form}`, which can have {', '.join(allowed)}"
+            what = f"is not allowed in a form with `{form}`, which can have {', '.join(allowed)}"
             self._add_problem(entries.pop(key)[0], f"{label}.{key}", what)
         if form is None:
             return None
@@ -159,7 +159,7 @@ class _Reader:
             )
         if sums and "values" in entries:
             self._add_problem(
-                entries["values"][0], f"{label}.values", "a sum is not translated; take out one of the two"
+                entries["values"][0], f"{label}.values", "a sum cannot be translated; remove one of the two"
             )
         values = (
             self._values(kind.fields[field], f"{label}.values", *entries["values"]) if "values" in entries else None
@@ -187,7 +187,7 @@ class _Reader:
     def _first(self, kind: RowKind, field: str, label: str, where: Position, node: Node) -> tuple[Value, ...]:
         label = f"{label}.first"
         if not isinstance(node, SequenceNode) or not 0 < len(node.value) <= MOST_FORMS:
-            self._add_problem(where, label, f"a list of forms, {MOST_FORMS} at most")
+            self._add_problem(where, label, f"must be a list of at most {MOST_FORMS} forms")
             return ()
         forms: list[Value] = []
         for index, item in enumerate(node.value):
@@ -206,7 +206,7 @@ class _Reader:
 
     def _values(self, read: FieldReader, label: str, where: Position, node: Node) -> dict[str, str]:
         if not isinstance(node, MappingNode) or not node.value:
-            self._add_problem(where, label, "a table of what a cell says to what that means ({open: placed})")
+            self._add_problem(where, label, "must be a table from cell texts to values ({open: placed})")
             return {}
         seen = {name: value for name, _, value in pairs(self._name, node, self._problems, label)}
         table: dict[str, str] = {}
@@ -218,7 +218,7 @@ class _Reader:
                 continue  # pairs() has reported it
             if key.tag == _NULL or not key.value.strip():
                 self._add_problem(
-                    place, label, "an empty cell is not translated: `default` is for it; or put the word in quotes"
+                    place, label, "an empty cell cannot be translated: use `default`, or put the word in quotes"
                 )
                 continue
             text = self._text(value, place, f"{label}.{key.value}")
@@ -240,7 +240,7 @@ class _Reader:
         position, node = entry
         if isinstance(node, ScalarNode) and node.tag == _BOOL and node.value.lower() == "true":
             return True
-        self._add_problem(position, label, "can only be true; take it out otherwise")
+        self._add_problem(position, label, "can only be true; remove it otherwise")
         return False
 
     def _text(self, node: Node, where: Position, label: str) -> str | None:

@@ -55,14 +55,14 @@ class Settings:
         try:
             "a".encode(name).decode(name)  # some codecs are not of text
         except (LookupError, ValueError):
-            self._add_problem("encoding", f"{name!r} is no encoding; write one like utf-8 or cp1252")
+            self._add_problem("encoding", f"{name!r} is not an encoding: expected a name such as utf-8 or cp1252")
             return "utf-8-sig"
         return "utf-8-sig" if name.lower().replace("_", "-") in {"utf-8", "utf8"} else name
 
     def _delimiter(self) -> str | None:
         delimiter = self._raw("delimiter")
         if delimiter is not None and (len(delimiter) != 1 or delimiter in "\r\n\0"):
-            self._add_problem("delimiter", 'one character; a tab is "\\t", in double quotes')
+            self._add_problem("delimiter", 'must be one character; a tab is "\\t", in double quotes')
             return None
         return delimiter
 
@@ -71,7 +71,7 @@ class Settings:
         if quote == "none":
             return None
         if quote is not None and (len(quote) != 1 or quote in "\r\n\0"):
-            self._add_problem("quote", "one character, or none if cells have no quotes")
+            self._add_problem("quote", "must be one character, or none if cells have no quotes")
             return '"'
         return '"' if quote is None else quote
 
@@ -80,23 +80,23 @@ class Settings:
         if count is None:
             return 0
         if not count.isascii() or not count.isdigit() or len(count) > 4 or int(count) > MOST_SKIPPED:
-            self._add_problem("skip_lines", f"how many lines stand above the header, 0 to {MOST_SKIPPED:,}")
+            self._add_problem("skip_lines", f"must be the number of lines above the header, 0 to {MOST_SKIPPED:,}")
             return 0
         return int(count)
 
     def _form(self) -> NumberAndDateFormat:
         decimal, thousands = self._raw("decimal"), self._raw("thousands") or ""
         if decimal is not None and (len(decimal) != 1 or decimal.isalnum() or decimal in "+-() "):
-            self._add_problem("decimal", "one character that is no digit, such as , or .")
+            self._add_problem("decimal", "must be one character other than a digit, such as , or .")
             decimal = None
         if len(thousands) > 1 or thousands.isalnum() or (thousands and thousands in "+-()"):
-            self._add_problem("thousands", "one character that is no digit, such as . or ,")
+            self._add_problem("thousands", "must be one character other than a digit, such as . or ,")
             thousands = ""
         if thousands == (decimal or "."):
             self._add_problem("thousands", "is the same as the decimal mark")
         sign = self._text("currency_sign") or ""
         if any(char.isdigit() or char in "+-()" for char in sign):
-            self._add_problem("currency_sign", "what stands beside an amount, such as $ or kr")
+            self._add_problem("currency_sign", "must be the sign beside an amount, such as $ or kr")
             sign = ""
         place = UTC
         try:
@@ -112,7 +112,7 @@ class Settings:
             return ()
         node = self._entries["dates"][1]
         if not isinstance(node, SequenceNode) or not node.value:
-            self._add_problem("dates", "a list of date formats ('%d.%m.%Y')")
+            self._add_problem("dates", "must be a list of date formats ('%d.%m.%Y')")
             return ()
         patterns = []
         for item in node.value:
@@ -146,9 +146,9 @@ class Settings:
 def text(problems: Problems, node: Node, where: Position, label: str) -> str | None:
     """Return a scalar as its author wrote it, trimmed; add a problem and return None if it is empty or no scalar."""
     if not isinstance(node, ScalarNode):
-        problems.add(where, label, "a text, not a list or mapping")
+        problems.add(where, label, "must be a text, not a list or a mapping")
     elif node.tag == _NULL or not node.value.strip():
-        problems.add(where, label, "is empty; give it a text, in quotes if it is a word like null, or take it out")
+        problems.add(where, label, "is empty; give it a text, in quotes if it is a word like null, or remove it")
     else:
         return str(node.value).strip()
     return None
@@ -162,9 +162,9 @@ def _format_problem(pattern: str) -> str | None:
     with suppress(ValueError):
         back = datetime.strptime(_PROBE.strftime(pattern), pattern)  # noqa: DTZ007
     if back is None:
-        return "is no date format; write one like %d.%m.%Y %H:%M"
+        return "is not a date format: expected one like %d.%m.%Y %H:%M"
     if back.date() != _PROBE.date():
-        return "does not give year, month and day; write one like %d.%m.%Y"
+        return "lacks year, month or day: expected one like %d.%m.%Y"
     if back.hour not in {0, _PROBE.hour}:
         return "has an hour of twelve (%I) without %p"
     return None

@@ -51,7 +51,7 @@ def _reject_unknown_columns(table: Table, kind: str) -> None:
     meant = f" (did you mean {close[0]}?)" if close else ""
     raise UsageError(
         f"{table.name} has an unknown column: {quote_value(unknown)}{meant}.",
-        hint="Correct its name, take it out, or describe the file in a profile.",
+        hint="Correct its name, remove it, or describe the file in a profile.",
     )
 
 
@@ -59,7 +59,7 @@ def _hint(table: Table) -> str:
     hint = f"Its header has: {', '.join(quote_value(name)[1:-1] for name in table.header if name)}."
     mark = next((mark for mark in ";\t|," if len(table.header) == 1 and mark in table.header[0]), None)
     if mark is not None:
-        return f"{hint} Is {mark!r} the delimiter? A profile can say so."
+        return f"{hint} Is {mark!r} the delimiter? Set it in a profile."
     if table.has_wider_rows():
         return (
             f"{hint} Does the header stand further below? `skip_lines` in a profile says how many lines are above it."

@@ -155,7 +155,7 @@ class Loader:
             amount, place = entity.values[UNIT_PRICE], entity.places[UNIT_PRICE]
             if currency is None and amount is not None:
                 where = self._spool.place_of("products", place, "currency")
-                outcome.fault("products", where, "is empty, but there is a price; say in which currency")
+                outcome.fault("products", where, "is empty, but there is a price; add its currency")
             elif currency is not None:
                 before = latest.get(currency, (-1, None))
                 if before[1] is not None and amount is not None and Decimal(before[1]) != Decimal(amount):

@@ -22,13 +22,13 @@ def unnest_order(order: dict[str, Any]) -> Iterator[tuple[str, dict[str, str] | 
         order["customer"] = customer
     for index, line in enumerate(lines if isinstance(lines, list) else [], start=1):
         if not isinstance(line, dict):
-            yield "lines", "a line is an object with sku and quantity"
+            yield "lines", "a line must be an object with sku and quantity"
         else:
             yield "lines", _as_texts({"line": str(index), **line, "order": number})
     if lines is not None and not isinstance(lines, list):
-        yield "orders", "lines is a list of objects"
+        yield "orders", "lines must be a list of objects"
     elif lines == []:
-        yield "orders", "lines is empty; leave it out to keep those there are, or cancel the order"
+        yield "orders", "lines is empty; leave it out to keep the existing lines, or cancel the order"
     else:
         yield "orders", _as_texts(order)
 
@@ -43,8 +43,6 @@ def _as_texts(values: dict[str, Any]) -> dict[str, str] | str:
         else:
             is_field = any(name in kind.fields for kind in KINDS.values())
             return (
-                f"{name} is not a text or a number"
-                if is_field
-                else f"unknown: {name}; take it out, or correct its name"
+                f"{name} is not a text or a number" if is_field else f"unknown: {name}; remove it, or correct its name"
             )
     return texts

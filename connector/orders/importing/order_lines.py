@@ -60,7 +60,7 @@ def _number_by_position(order: str, rows: Sequence[LineRow], place_of: PlaceOf) 
     for later in files[1:]:
         if len(later) != len(files[0]) or any(_differing_slots(a, b) for a, b in zip(files[0], later, strict=True)):
             where = place_of(files[0][0])
-            what = f"order {quote_value(order)} has other lines here than in {where}; keep one of the two files' lines"
+            what = f"order {quote_value(order)} has other lines here than in {where}; keep the lines of one file"
             raise LinesError(later[0], "order", what)
     first = files[0] if files else []
     return [LineRow(number, row.values, row.file, row.line) for number, row in enumerate(first, start=1)]

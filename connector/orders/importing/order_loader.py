@@ -21,7 +21,7 @@ from connector.store import customers, orders, products
 from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 
-UNKNOWN_REFERENCE = "names what is not there"
+UNKNOWN_REFERENCE = "names an unknown entity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,10 @@ async def save_orders(uow: UnitOfWork, spool: Spool, batch: Sequence[OrderRows],
     by_key = {rows.key: rows for rows in good}
     for number, differs in sorted(unchanged_fields.items()):
         what = (
-            f"order {quote_value(number)} was acted on here, and its {', '.join(differs)} stayed as it was; take that"
-            f" out of the file, or change the order by `connector act`"
+            f"order {quote_value(number)} was changed here by an action: {', '.join(differs)} not imported;"
+            f" remove that from the file, or change the order by `connector act`"
         )
-        outcome.fault("orders", by_key[number].place(spool), what, "was acted on here")
+        outcome.fault("orders", by_key[number].place(spool), what, "was changed here by an action")
 
 
 @dataclass(frozen=True, kw_only=True)

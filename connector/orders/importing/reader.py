@@ -174,7 +174,7 @@ class Table:
             return
         if self._profile.delimiter not in {None, match[1]}:
             raise UsageError(
-                f"{self.name}:1: says that its delimiter is {match[1]!r}, and the profile {self._profile.delimiter!r}.",
+                f"{self.name}:1: sets the delimiter {match[1]!r}, but the profile sets {self._profile.delimiter!r}.",
                 hint="Correct the profile.",
             )
         self._delimiter = match[1]
@@ -195,7 +195,7 @@ def check_bytes(path: Path, name: str, encoding: str) -> None:
         if begin.startswith(mark) and not encoding.lower().replace("_", "-").startswith(mark_encoding):
             expected = encoding.replace("utf-8-sig", "utf-8")
             raise UsageError(
-                f"{name} begins with the mark of {mark_encoding}, and is to be read as {expected}.",
+                f"{name} begins with the byte order mark of {mark_encoding}, but is read as {expected}.",
                 hint=f"Say `encoding: {mark_encoding}` in a profile.",
             )
 

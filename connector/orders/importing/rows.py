@@ -225,7 +225,7 @@ class RowProcessor:
             sub = str(entity.values[CURRENCY]) if entity is not None and has_currency else OF_ORDER + order
         if not sub and row.values[price] is not None:
             if all(kind != "orders" for kind, _ in self._faults):  # else its order was reported
-                what = "is empty, but there is a price; say in which currency"
+                what = "is empty, but there is a price; add its currency"
                 self._faults.append(("products", plan.fault("currency", what)))
             self._spoil("products", key)
             return False
@@ -327,4 +327,4 @@ def _read_fields(plan: SectionPlan, texts: Mapping[str, str]) -> ColumnValues:
 
 def _unknown_fields(kind: str, values: Mapping[str, str]) -> str | None:
     unknown = sorted(values.keys() - KINDS[kind].fields)
-    return f"unknown: {', '.join(unknown)}; take it out, or correct its name" if unknown else None
+    return f"unknown: {', '.join(unknown)}; remove it, or correct its name" if unknown else None

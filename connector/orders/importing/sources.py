@@ -44,7 +44,7 @@ def find_sources(paths: Sequence[Path], profile: Profile) -> Sources:
 
     for path in paths:
         if not path.exists():
-            raise UsageError(f"There is no {path}.")
+            raise UsageError(f"{path} does not exist.")
         files = _match_folder(path, profile) if path.is_dir() else _match_file(path, profile)
         for name, file in files:
             add(name, file)
@@ -60,8 +60,12 @@ def _match_folder(folder: Path, profile: Profile) -> list[tuple[str, Path]]:
     if profile.own:
         inside += [("", file) for file in sorted(folder.iterdir()) if file.suffix in OBJECTS and file.is_file()]
     if not inside:
-        hint = "Name a profile with --profile." if profile.own else "Name the files, or correct `files` in the profile."
-        raise UsageError(f"There is none of {', '.join(profile.files.values())} in {folder}.", hint=hint)
+        hint = (
+            "Rename the files, or describe them with --profile."
+            if profile.own
+            else "Name the files, or correct `files` in the profile."
+        )
+        raise UsageError(f"{folder} contains none of {', '.join(profile.files.values())}.", hint=hint)
     return inside
 
 
@@ -75,5 +79,9 @@ def _match_file(path: Path, profile: Profile) -> list[tuple[str, Path]]:
         raise UsageError(f"{path.name} is NDJSON, which --profile cannot read.", hint="Import it without --profile.")
     if not profile.own and len(set(profile.files.values())) == 1:
         return [(name, path) for name in profile.files]
-    hint = "Name a profile with --profile." if profile.own else "Give it that name, or correct `files` in the profile."
-    raise UsageError(f"{path.name} is none of {', '.join(profile.files.values())}.", hint=hint)
+    hint = (
+        "Rename the files, or describe them with --profile."
+        if profile.own
+        else "Give it that name, or correct `files` in the profile."
+    )
+    raise UsageError(f"{path.name} is not one of {', '.join(profile.files.values())}.", hint=hint)

@@ -94,7 +94,7 @@ def test_a_form_takes_its_own_keys_and_refuses_the_others_by_name(form: str, key
         else:
             load(profile)
         return
-    with pytest.raises(ProfileError, match=r"means nothing in a form with `\w+`, which can have"):
+    with pytest.raises(ProfileError, match=r"is not allowed in a form with `\w+`, which can have"):
         load(profile)
 
 
@@ -141,7 +141,9 @@ async def test_values_compare_with_cells_as_they_are_written(
 def test_an_empty_word_is_no_key_of_values(tmp_path: Path, key: str) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(FLAT.format(field=f"channel: {{column: V, values: {{{key}: web}}}}"))
-    with pytest.raises(ProfileError, match=r"p\.yaml:4:\d+: orders\.channel\.values: an empty cell is not translated"):
+    with pytest.raises(
+        ProfileError, match=r"p\.yaml:4:\d+: orders\.channel\.values: an empty cell cannot be translated"
+    ):
         load_profile(path)
 
 

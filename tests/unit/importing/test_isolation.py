@@ -38,8 +38,8 @@ async def test_an_order_that_was_acted_on_keeps_out_no_other(importer: Importer,
     shop["order_lines.csv"] = shop["order_lines.csv"].replace("1,1,TEA,10", "1,1,TEA,11") + "3,1,TEA,1,,\n"
     report = await importer.take(shop)
     assert report.problems == [
-        "orders.csv:2:2: number: order '1' was acted on here, and its lines stayed as it was; take that out of the"
-        " file, or change the order by `connector act`"
+        "orders.csv:2:2: number: order '1' was changed here by an action: lines not imported; remove that from"
+        " the file, or change the order by `connector act`"
     ]
     assert report.saved["orders"] == Saved(created=1, unchanged=2)
     order = await importer.order("1")

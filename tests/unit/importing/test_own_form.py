@@ -98,7 +98,7 @@ PROBLEMS: list[tuple[str, str, str, str]] = [
      "customers.csv:4:1: number: has 81 characters; a key has at most 80: shorten it", "customers"),
     ("customers.csv", "C\x07C,Bell,\n",
      "customers.csv:4:1: number: has a character that cannot be seen (U+0007); take it out", "customers"),
-    ("customers.csv", "C-3,Nul\x00,\n", "customers.csv:4:2: name: has a NUL character; take it out", "customers"),
+    ("customers.csv", "C-3,Nul\x00,\n", "customers.csv:4:2: name: has a NUL character; remove it", "customers"),
     ("customers.csv", "C-3,Too,many,cells\n",
      "customers.csv:4:1: has 4 cells where the header has 3; check the delimiter", "customers"),
     ("customers.csv", 'C-3,"Pipe 5" wide",\n',
@@ -106,23 +106,23 @@ PROBLEMS: list[tuple[str, str, str, str]] = [
     ("customers.csv", 'C-3,"never closed,\n',
      "customers.csv:4:1: cannot be read as a row (unexpected end of data); check its quotes", "customers"),
     ("products.csv", "GUM,Gum,-1,USD\n",
-     "products.csv:5:3: unit_price: '-1' is negative; a price is 0 or more", "products"),
+     "products.csv:5:3: unit_price: '-1' is not a price: expected 0 or more", "products"),
     ("products.csv", 'GUM,Gum,"1,20",USD\n',
-     "products.csv:5:3: unit_price: '1,20' is no number written with '.' as decimal mark", "products"),
+     "products.csv:5:3: unit_price: '1,20' is not a number: expected '.' as the decimal mark", "products"),
     ("products.csv", "GUM,Gum,NaN,USD\n",
-     "products.csv:5:3: unit_price: 'NaN' is no number written with '.' as decimal mark", "products"),
+     "products.csv:5:3: unit_price: 'NaN' is not a number: expected '.' as the decimal mark", "products"),
     ("products.csv", "GUM,Gum,1234567890123456789,USD\n",
      "products.csv:5:3: unit_price: '1234567890123456789' has more than 18 digits", "products"),
     ("products.csv", "GUM,Gum,1.20,usd\n",
-     "products.csv:5:4: currency: 'usd' is no currency; write its three capital letters (USD)", "products"),
+     "products.csv:5:4: currency: 'usd' is not a currency: expected three capital letters (USD)", "products"),
     ("products.csv", "GUM,Gum,1.20,\n",
-     "products.csv:5:4: currency: is empty, but there is a price; say in which currency", "products"),
+     "products.csv:5:4: currency: is empty, but there is a price; add its currency", "products"),
     ("orders.csv", "3,C-9,2026-03-01,USD,\n",
      "orders.csv:4:2: customer: there is no customer 'C-9'; import it, or correct the number", "orders"),
     ("orders.csv", "3,C-1,yesterday,USD,\n",
-     "orders.csv:4:3: placed_at: 'yesterday' is no date; write it as 2026-01-31 or 2026-01-31T10:00:00Z", "orders"),
+     "orders.csv:4:3: placed_at: 'yesterday' is not a date: expected 2026-01-31 or 2026-01-31T10:00:00Z", "orders"),
     ("orders.csv", "3,C-1,0026-03-01,USD,\n",
-     "orders.csv:4:3: placed_at: '0026-03-01' is not a plausible date; is its year right?", "orders"),
+     "orders.csv:4:3: placed_at: '0026-03-01' is not a plausible date: check its year", "orders"),
     ("orders.csv", "3,C-1,,USD,\n", "orders.csv:4:3: placed_at: is empty; it needs a value", "orders"),
     ("order_lines.csv", "9,1,TEA,1,,\n",
      "order_lines.csv:5:1: order: there is no order '9'; import it, or correct the number", "lines"),
@@ -150,11 +150,11 @@ async def test_a_tracking_number_is_one_that_a_label_can_have(importer: Importer
 
 LINE_PROBLEMS = [
     ("1,3,GIN,1,,\n", "order_lines.csv:5:3: sku: there is no product 'GIN'; import it, or correct the SKU"),
-    ("1,3,TEA,0,,\n", "order_lines.csv:5:4: quantity: '0' is not a quantity; it must be more than 0"),
+    ("1,3,TEA,0,,\n", "order_lines.csv:5:4: quantity: '0' is not a quantity: expected more than 0"),
     ("1,3,TEA,,,\n", "order_lines.csv:5:4: quantity: is empty; it needs a value"),
-    ("1,x,TEA,1,,\n", "order_lines.csv:5:2: line: 'x' is no line number; write 1, 2, 3, …"),
+    ("1,x,TEA,1,,\n", "order_lines.csv:5:2: line: 'x' is not a line number: expected 1, 2, 3, …"),
     ("1,3,TEA,1,1,15\n",
-     "order_lines.csv:5:6: discount: '15' is no discount; write a fraction from 0 to 1 (0.15 for 15 %)"),
+     "order_lines.csv:5:6: discount: '15' is not a discount: expected a fraction from 0 to 1 (0.15 for 15 %)"),
     ("1,2,TEA,1,,\n", "order_lines.csv:5:2: line: line 2 of order '1' has sku 'TEA' here and 'JAM' in"
      " order_lines.csv:3; keep one of the two"),
     ("1,3,TEA\n", "order_lines.csv:5:1: has 3 cells where the header has 6; check the delimiter"),
@@ -180,7 +180,7 @@ async def test_lines_of_an_order_with_a_bad_row_do_not_each_complain(importer: I
     shop["orders.csv"] = shop["orders.csv"].replace("1,C-1,2026-03-01", "1,C-1,never")
     report = await importer.take(shop)
     assert report.problems == [
-        "orders.csv:2:3: placed_at: 'never' is no date; write it as 2026-01-31 or 2026-01-31T10:00:00Z",
+        "orders.csv:2:3: placed_at: 'never' is not a date: expected 2026-01-31 or 2026-01-31T10:00:00Z",
     ]
     assert report.left_out == ["1"]
 
@@ -198,9 +198,9 @@ UNUSABLE = [
     ({"orders.csv": ""}, "orders.csv is empty; it needs a header line."),
     ({"orders.csv": "customer\nC-1\n"}, "orders.csv has no column number. Its header has: customer."),
     ({"orders.csv": "number;notes\n1;x\n"},
-     "orders.csv has no column number. Its header has: number;notes. Is ';' the delimiter? A profile can say so."),
+     "orders.csv has no column number. Its header has: number;notes. Is ';' the delimiter? Set it in a profile."),
     ({"customers.csv": "number,name,emial\nC-1,x,y\n"},
-     "customers.csv has an unknown column: 'emial' (did you mean email?). Correct its name, take it out,"
+     "customers.csv has an unknown column: 'emial' (did you mean email?). Correct its name, remove it,"
       " or describe the file in a profile."),
     ({"orders.csv": "number,number\n"},
      "orders.csv:1: the header has 'number' in columns 1 and 2. Rename all but the right one."),
@@ -210,7 +210,7 @@ UNUSABLE = [
      "orders.csv is not utf-8 (at or after line 1). Name its encoding in a profile."),
     ({"orders.ndjson": '{"number": "Süd"}'.encode("latin-1")},
      "orders.ndjson is not UTF-8 (at or after line 1). Save it as UTF-8."),
-    ({}, "There is none of customers.csv, products.csv, orders.csv, order_lines.csv in"),
+    ({}, " contains none of customers.csv, products.csv, orders.csv, order_lines.csv."),
 ]  # fmt: skip
 
 
@@ -222,7 +222,7 @@ async def test_files_that_cannot_be_used_are_refused_before_anything_is_stored(
         importer.put({"customers.csv": "number,name\nC-1,One\n"})
     with pytest.raises(UsageError) as refused:
         await importer.take(files)
-    assert str(refused.value).startswith(problem)
+    assert problem in str(refused.value)
     assert await importer.customer("C-1") is None
 
 
@@ -268,11 +268,11 @@ async def test_objects_bring_customer_and_lines_along(importer: Importer, shop: 
          "web.ndjson:2:1: is not JSON (Expecting property name enclosed in double quotes); write one object a line"),
         ("[1]", "web.ndjson:2:1: is not an object; write one order a line"),
         ("[" * 100_000, "web.ndjson:2:1: is not JSON"),
-        ({"number": "W-2", "color": "red"}, "web.ndjson:2:1: unknown: color; take it out, or correct its name"),
-        ({"number": "W-2", "lines": {}}, "web.ndjson:2:1: lines is a list of objects"),
+        ({"number": "W-2", "color": "red"}, "web.ndjson:2:1: unknown: color; remove it, or correct its name"),
+        ({"number": "W-2", "lines": {}}, "web.ndjson:2:1: lines must be a list of objects"),
         ({"number": "W-2", "lines": []},
-         "web.ndjson:2:1: lines is empty; leave it out to keep those there are, or cancel the order"),
-        ({"number": "W-2", "lines": ["TEA"]}, "web.ndjson:2:1: a line is an object with sku and quantity"),
+         "web.ndjson:2:1: lines is empty; leave it out to keep the existing lines, or cancel the order"),
+        ({"number": "W-2", "lines": ["TEA"]}, "web.ndjson:2:1: a line must be an object with sku and quantity"),
         ({"number": ["W-2"]}, "web.ndjson:2:1: number is not a text or a number"),
         ({**WEB, "number": "W-2", "freight": float("nan")},
          "web.ndjson:2:1: is not JSON (NaN is no number in JSON); write one object a line"),

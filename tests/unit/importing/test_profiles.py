@@ -94,7 +94,7 @@ async def test_any_way_to_write_a_number(importer: Importer, settings: str, text
 async def test_a_number_written_otherwise_is_refused(importer: Importer, text: str) -> None:
     profile = "files: {p: p.txt}\ndelimiter: ';'\nproducts: {file: p, sku: SKU, name: SKU, unit_price: Price}\n"
     report = await importer.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
-    assert report.problems == [f"p.txt:2:2: Price: {text!r} is no number written with '.' as decimal mark"]
+    assert report.problems == [f"p.txt:2:2: Price: {text!r} is not a number: expected '.' as the decimal mark"]
 
 
 @pytest.mark.parametrize(
@@ -195,24 +195,24 @@ WRONG: list[tuple[str, list[str]]] = [
     (
         "files: {c: c.csv}\ncolor: red\nreturns: {}\ncustomers: {file: d, number: N, nickname: X}\nlines: 7\n",
         [
-            f"2:1: color: no section or setting of a profile; use one of {KNOWN}",
+            f"2:1: color: is not a section or setting of a profile; use one of {KNOWN}",
             f"3:1: returns: cannot be imported yet; use one of {KNOWN}",
             "4:13: customers.file: 'd' is not among `files`: c",
-            "4:33: customers.nickname: no such field; use one of file, number, name, email, phone, street, city, state,"
-            " postal_code, country, first_name, last_name",
-            "5:1: lines: a mapping of fields to columns",
+            "4:33: customers.nickname: is not a field; use one of file, number, name, email, phone, street, city,"
+            " state, postal_code, country, first_name, last_name",
+            "5:1: lines: must be a mapping of fields to columns",
         ],
     ),
     (
         "files: {c: c.csv}\nencoding: klingon\ndelimiter: '::'\ndecimal: ','\nthousands: ','\ntime_zone: Mars/Base\n"
         "dates: '%d'\ncustomers: {file: c, name: N}\n",
         [
-            "2:1: encoding: 'klingon' is no encoding; write one like utf-8 or cp1252",
-            '3:1: delimiter: one character; a tab is "\\t", in double quotes',
+            "2:1: encoding: 'klingon' is not an encoding: expected a name such as utf-8 or cp1252",
+            '3:1: delimiter: must be one character; a tab is "\\t", in double quotes',
             "5:1: thousands: is the same as the decimal mark",
-            "6:1: time_zone: 'Mars/Base' is no time zone; write one like Europe/Berlin",
-            "7:1: dates: a list of date formats ('%d.%m.%Y')",
-            "8:1: customers: number is missing: it names the customer",
+            "6:1: time_zone: 'Mars/Base' is not a time zone: expected a name such as Europe/Berlin",
+            "7:1: dates: must be a list of date formats ('%d.%m.%Y')",
+            "8:1: customers: number is missing: it identifies the customer",
         ],
     ),
     (
@@ -220,19 +220,19 @@ WRONG: list[tuple[str, list[str]]] = [
         "currency_sign: 5\ndates: ['%d.%m.', '%I:%M %d.%m.%Y', '%Y-%m-%d %Z', '%Q', ' ']\ntime_zone:\n"
         "customers: {file: c, number: N}\n",
         [
-            "2:1: encoding: 'base64' is no encoding; write one like utf-8 or cp1252",
+            "2:1: encoding: 'base64' is not an encoding: expected a name such as utf-8 or cp1252",
             "3:1: quote: is the same as the delimiter",
-            "5:1: skip_lines: how many lines stand above the header, 0 to 1,000",
-            "6:1: decimal: one character that is no digit, such as , or .",
-            "7:1: thousands: one character that is no digit, such as . or ,",
-            "8:1: currency_sign: what stands beside an amount, such as $ or kr",
-            "9:9: dates: '%d.%m.' does not give year, month and day; write one like %d.%m.%Y",
+            "5:1: skip_lines: must be the number of lines above the header, 0 to 1,000",
+            "6:1: decimal: must be one character other than a digit, such as , or .",
+            "7:1: thousands: must be one character other than a digit, such as . or ,",
+            "8:1: currency_sign: must be the sign beside an amount, such as $ or kr",
+            "9:9: dates: '%d.%m.' lacks year, month or day: expected one like %d.%m.%Y",
             "9:19: dates: '%I:%M %d.%m.%Y' has an hour of twelve (%I) without %p",
             "9:37: dates: '%Y-%m-%d %Z' has %Z: leave it and the blank before it out; UTC or GMT at the end of a time"
             " is understood",
-            "9:52: dates: '%Q' is no date format; write one like %d.%m.%Y %H:%M",
-            "9:58: dates: is empty; give it a text, in quotes if it is a word like null, or take it out",
-            "10:1: time_zone: is empty; give it a text, in quotes if it is a word like null, or take it out",
+            "9:52: dates: '%Q' is not a date format: expected one like %d.%m.%Y %H:%M",
+            "9:58: dates: is empty; give it a text, in quotes if it is a word like null, or remove it",
+            "10:1: time_zone: is empty; give it a text, in quotes if it is a word like null, or remove it",
         ],
     ),
     (
@@ -244,9 +244,9 @@ WRONG: list[tuple[str, list[str]]] = [
             "6:3: customers.city: a join needs `key`",
             "6:3: customers.city: a join needs `column`",
             "6:10: customers.city.join: 'x' is not among `files`: c",
-            "7:11: customers.state.first: a list of forms, 50 at most",
-            "8:3: customers.phone: a column name, or a form such as {const: USD}",
-            "9:3: customers.email: is empty; give it a text, in quotes if it is a word like null, or take it out",
+            "7:11: customers.state.first: must be a list of at most 50 forms",
+            "8:3: customers.phone: must be a column name, or a form such as {const: USD}",
+            "9:3: customers.email: is empty; give it a text, in quotes if it is a word like null, or remove it",
         ],
     ),
     (
@@ -256,28 +256,27 @@ WRONG: list[tuple[str, list[str]]] = [
         "  po_number: {join: c, on: A, key: B, column: C, sum: true, values: {}}\n"
         "  tax_rate: {first: [{first: [A]}]}\n",
         [
-            "1:19: files.d: no section and no join reads this file; take it out",
-            "5:21: orders.notes.default: means nothing in a form with `const`, which can have const",
-            "6:24: orders.channel.when: means nothing in a form with `column`, which can have column, values, default",
-            "7:37: orders.stage.values.open: 'plced' is no stage; it is one of placed, verified, confirmed, fulfilling,"
-            " shipped, delivered, completed, canceled",
-            "7:45: orders.stage.values: an empty cell is not translated: `default` is for it; or put the word in"
-            " quotes",
-            "7:55: orders.stage.default: 'shippd' is no stage; it is one of placed, verified, confirmed, fulfilling,"
-            " shipped, delivered, completed, canceled",
+            "1:19: files.d: is read by no section and no join; remove it",
+            "5:21: orders.notes.default: is not allowed in a form with `const`, which can have const",
+            "6:24: orders.channel.when: is not allowed in a form with `column`, which can have column, values, default",
+            "7:37: orders.stage.values.open: 'plced' is not a stage: expected one of placed, verified, confirmed,"
+            " fulfilling, shipped, delivered, completed, canceled",
+            "7:45: orders.stage.values: an empty cell cannot be translated: use `default`, or put the word in quotes",
+            "7:55: orders.stage.default: 'shippd' is not a stage: expected one of placed, verified, confirmed,"
+            " fulfilling, shipped, delivered, completed, canceled",
             "8:21: orders.carrier.first: a `const` without `when` always applies, and hides the forms after it: put it"
             " last",
-            "9:48: orders.freight.sum: can only be true; take it out otherwise",
+            "9:48: orders.freight.sum: can only be true; remove it otherwise",
             "10:50: orders.po_number.sum: only numbers are added: discount, freight, quantity, stated_total, tax_rate,"
             " unit_price",
-            "10:61: orders.po_number.values: a sum is not translated; take out one of the two",
-            "10:61: orders.po_number.values: a table of what a cell says to what that means ({open: placed})",
+            "10:61: orders.po_number.values: a sum cannot be translated; remove one of the two",
+            "10:61: orders.po_number.values: must be a table from cell texts to values ({open: placed})",
             "11:22: orders.tax_rate.first: needs one of column, const, join",
         ],
     ),
     ("files: {c: c.csv}\n",
      ["1:1: file: name at least one section: customers, products, orders, lines",
-      "1:9: files.c: no section and no join reads this file; take it out"]),
+      "1:9: files.c: is read by no section and no join; remove it"]),
     ("customers: {number: N, name: N}\n",
      ["1:1: files: name at least one file (orders: orders.csv)",
       "1:1: customers.file: 'customers' is not among `files`"]),

@@ -153,7 +153,7 @@ async def test_all_folders_are_read_and_faults_name_theirs(importer: Importer) -
     bad = "2,a@x,,,,x,,2026-01-05,,,MUG,1,10"
     report = await several(importer, ("jan", [FIRST]), ("feb", [bad, FIRST.replace("1,a", "3,a", 1)]))
     assert report.problems == [
-        f"{importer.folder / 'feb' / 'f.csv'}:2:6: Ship: 'x' is no number written with '.' as decimal mark"
+        f"{importer.folder / 'feb' / 'f.csv'}:2:6: Ship: 'x' is not a number: expected '.' as the decimal mark"
     ]
     assert await importer.order("1") is not None
     assert await importer.order("3") is not None
