@@ -31,14 +31,14 @@ from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason
 from connector.validation import CURRENCY, NO_NUL, once_each
 
 
-def _decimal(value: Any) -> Any:
+def _decimal(value: object) -> Decimal:
     """A number or its text, with every digit; true is no 1."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise ValueError("must be a number, or text that is one")
     return parse_decimal(value) if isinstance(value, str) else check_digits(Decimal(value))
 
 
-def _no_flag(value: Any) -> Any:
+def _no_flag(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a whole number")
     return value
@@ -50,15 +50,15 @@ def _one_each(prices: list[PriceBody]) -> list[PriceBody]:
     return prices
 
 
-def _moment(value: Any) -> datetime:
+def _moment(value: object) -> datetime:
     return parse_moment(_text(value))
 
 
-def _day(value: Any) -> date:
+def _day(value: object) -> date:
     return parse_day(_text(value))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A number would be taken for seconds since 1970."""
     if not isinstance(value, str):
         raise ValueError("must be text, as 2026-01-31")
@@ -207,6 +207,13 @@ class OrderBody(Body):
     @property
     def customer_number(self) -> str:
         return self.customer if isinstance(self.customer, str) else self.customer.number
+
+    @property
+    def customer_values(self) -> dict[str, object] | None:
+        """What it says of its customer besides the number; None where it gives the number alone."""
+        if isinstance(self.customer, str):
+            return None
+        return self.customer.model_dump(exclude_unset=True, exclude={"number"})
 
     def content(self) -> bytes:
         """What it says, but for its customer, who is known by number."""

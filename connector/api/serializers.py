@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from operator import attrgetter
-from typing import Any
 
 from connector.model.copying import inlined
 from connector.model.customer import Customer
@@ -14,8 +13,14 @@ from connector.model.order import Line, Order
 from connector.model.order_return import OrderReturn
 from connector.model.product import Product
 from connector.model.stock import StockKey, StockLevel
+from connector.store.invoices import Invoice
 from connector.store.order_history import StoredEvent
+from connector.store.outages import Outage
+from connector.store.queries.backorders import Backorder
+from connector.store.queries.holds import OrderHold
 from connector.store.shipments import serialize_shipment
+
+JsonObject = dict[str, object]
 
 _ORDER_PATHS = inlined(Order)
 _ORDER_APART = {"customer", "lines", "shipments", "returns", "holds", "tracking_key"}
@@ -27,7 +32,7 @@ _LINE_NAMES = tuple(name for name in _LINE_PATHS if name not in _LINE_APART)
 _line_values = attrgetter(*(_LINE_PATHS[name] for name in _LINE_NAMES))
 
 
-def serialize_order(order: Order) -> dict[str, Any]:
+def serialize_order(order: Order) -> JsonObject:
     """The order by the names of an import, with its statuses; the customer by number."""
     state = order.state
     return dict(zip(_ORDER_NAMES, _order_values(order), strict=True)) | {
@@ -48,7 +53,7 @@ def serialize_order(order: Order) -> dict[str, Any]:
     }
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: Line) -> JsonObject:
     return {
         "line": line.number,
         "sku": line.product.sku,
@@ -58,23 +63,23 @@ def _line(line: Line) -> dict[str, Any]:
     }
 
 
-def serialize_customer(customer: Customer, version: int) -> dict[str, Any]:
+def serialize_customer(customer: Customer, version: int) -> JsonObject:
     return asdict(customer) | {"version": version}
 
 
-def serialize_product(product: Product, version: int) -> dict[str, Any]:
+def serialize_product(product: Product, version: int) -> JsonObject:
     """What can be put back as it is; whatever is put is no placeholder."""
     document = asdict(product) | {"version": version}
     del document["placeholder"]
     return document
 
 
-def serialize_event(entry: StoredEvent) -> dict[str, Any]:
+def serialize_event(entry: StoredEvent) -> JsonObject:
     document = {"sequence": entry.sequence, "at": entry.at, "actor": entry.actor, **entry.payload, "stage": entry.after}
     return document | ({"request": entry.request.key} if entry.request else {})
 
 
-def serialize_return(item: OrderReturn) -> dict[str, Any]:
+def serialize_return(item: OrderReturn) -> JsonObject:
     names = ("status", "reason", "resolution", "carrier", "tracking_number", "requested_on")
     return {
         "key": item.key,
@@ -92,12 +97,31 @@ def serialize_return(item: OrderReturn) -> dict[str, Any]:
     }
 
 
-def serialize_message(item: Notification) -> dict[str, Any]:
+def serialize_invoice(item: Invoice) -> JsonObject:
+    return {"number": item.number, "issued_at": item.issued_at, "currency": item.currency, "amount": item.amount}
+
+
+def serialize_backorder(item: Backorder) -> JsonObject:
+    document = asdict(item)
+    for line in document["waiting"]:
+        del line["sku"]
+    return document
+
+
+def serialize_hold(item: OrderHold) -> JsonObject:
+    return asdict(item)
+
+
+def serialize_outage(item: Outage) -> JsonObject:
+    return asdict(item)
+
+
+def serialize_message(item: Notification) -> JsonObject:
     """Nothing of whom it is for, or what it says."""
     return {field.name: getattr(item, field.name) for field in fields(item) if field.name != "key"}
 
 
-def serialize_stock(levels: Mapping[StockKey, StockLevel]) -> list[dict[str, Any]]:
+def serialize_stock(levels: Mapping[StockKey, StockLevel]) -> list[JsonObject]:
     """By product and warehouse."""
     names = ("on_hand", "reserved", "available", "since")
     return [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import getpass
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -16,6 +17,9 @@ from connector.errors import CommandError, UsageError
 
 if TYPE_CHECKING:
     from connector.model.events import Event
+    from connector.orders.service import Executed
+
+T = TypeVar("T")
 
 Lines = Annotated[
     list[str] | None, typer.Option("--line", metavar="N=QUANTITY", help="Line number and quantity; may be repeated.")
@@ -78,24 +82,24 @@ def act(
         "on": on, "reference": reference, "note": note,
     }  # fmt: skip
     given_fields = {name: value for name, value in fields.items() if value not in (None, {})}
-    document, replayed = run(_execute(number, action, given_fields, request))
+    executed = run(_execute(number, action, given_fields, request))
+    order = executed.order
     if json:
-        as_json(document)
+        from connector.api.serializers import serialize_order
+
+        as_json(serialize_order(order))
         return
-    holds = f", on hold ({', '.join(document['holds'])})" if document["holds"] else ""
+    holds = f", on hold ({', '.join(sorted(order.state.holds))})" if order.state.holds else ""
     typer.echo(
-        f"{'Done already. ' if replayed else ''}Order {number} is {document['stage']}{holds}:"
-        f" {_with_spaces(document['fulfillment_status'])},"
-        f" {_with_spaces(document['payment_status'])}, {document['amount_due']} {document['currency']} due,"
-        f" {plural(len(document['shipments']), 'shipment')}."
+        f"{'Done already. ' if executed.replayed else ''}Order {number} is {order.stage}{holds}:"
+        f" {_with_spaces(order.fulfillment_status)},"
+        f" {_with_spaces(order.payment_status)}, {order.amount_due} {order.currency} due,"
+        f" {plural(len(order.state.shipments), 'shipment')}."
     )
 
 
-async def _execute(
-    number: str, action: str, fields: dict[str, Any], request: str | None
-) -> tuple[dict[str, Any], bool]:
+async def _execute(number: str, action: str, fields: Mapping[str, object], request: str | None) -> Executed:
     """Return the resulting order, and whether this request was a replay."""
-    from connector.api.serializers import serialize_order
     from connector.orders.command import OrderCommand
     from connector.service import local_services
     from connector.settings import load_settings
@@ -103,13 +107,12 @@ async def _execute(
     command = OrderCommand(number=number, event=_build_event(action, fields), request=request)
     async with local_services(load_settings()) as services:
         try:
-            executed = await services.orders.execute(command, actor=getpass.getuser())
+            return await services.orders.execute(command, actor=getpass.getuser())
         except CommandError as error:
             raise naming_option(error, fields) from None
-    return serialize_order(executed.order), executed.replayed
 
 
-def _build_event(action: str, fields: dict[str, Any]) -> Event:
+def _build_event(action: str, fields: Mapping[str, object]) -> Event:
     """Build the event from the options. Raises UsageError, which names every missing, invalid or foreign option."""
     from pydantic import ValidationError
 
@@ -143,7 +146,7 @@ def _parse_quantities(option: str, items: list[str] | None) -> dict[str, str]:
     return quantities
 
 
-def _put_once(target: dict[str, Any], option: str, name: str, value: Any) -> None:
+def _put_once(target: dict[str, T], option: str, name: str, value: T) -> None:
     """Set `target[name]`. Raises UsageError for a repeated name, because the last value would win silently."""
     name = name.strip()
     if name in target:

@@ -113,7 +113,7 @@ def check_options(action: Action, given: Collection[str]) -> None:
         raise UsageError(f"{listed_fields(foreign)} {what} of {action}; {action} takes {takes}.", hint=HELP)
 
 
-def sentence(wrong: FieldError, action: Action, said: Mapping[str, Any]) -> str:
+def sentence(wrong: FieldError, action: Action, said: Mapping[str, object]) -> str:
     """`hold: --hold is required; one of payment, address, …`, as the option was typed."""
     from connector.model.action_fields import ACTION_FIELDS
 

@@ -33,7 +33,7 @@ class Placement:
     order: OrderInput
     content: bytes | None = None
     moment_given: bool = True
-    customer: Mapping[str, Any] | None = None
+    customer: Mapping[str, object] | None = None
 
 
 async def save_customer(uow: UnitOfWork, number: str, values: Mapping[str, Any]) -> None:

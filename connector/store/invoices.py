@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+import orjson
 from sqlalchemy import func, select
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,6 +29,10 @@ class Invoice:
     currency: str
     amount: Decimal
     body: str
+
+    @property
+    def document(self) -> object:
+        return orjson.loads(self.body)
 
 
 async def take_numbers(uow: UnitOfWork, count: int) -> list[str]:

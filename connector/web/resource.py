@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
+from connector.api.serializers import JsonObject
 from connector.store.engine import Connection
 from connector.store.sql import Saved
 from connector.store.unit_of_work import UnitOfWork
@@ -54,7 +55,7 @@ class KeyedResource(Generic[E, B]):
     key: str
     stored: ResourceStore[E]
     build: Callable[[B, str], E]
-    serialize: Callable[[E, int], dict[str, Any]]
+    serialize: Callable[[E, int], JsonObject]
 
     async def list_items(self, call: RequestContext) -> ApiResponse:
         async with call.store.reader() as connection:

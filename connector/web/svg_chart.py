@@ -10,7 +10,6 @@ import textwrap
 from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
-from typing import Any
 
 from connector.orders.analytics import Metric
 
@@ -69,7 +68,7 @@ def bar_chart(metric: Metric) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def _select_rows(metric: Metric) -> tuple[Sequence[tuple[Any, ...]], str]:
+def _select_rows(metric: Metric) -> tuple[Sequence[tuple[object, ...]], str]:
     """Return the rows to draw, and a note about the rows that are not drawn."""
     rows = metric.rows
     if not rows:
@@ -81,7 +80,7 @@ def _select_rows(metric: Metric) -> tuple[Sequence[tuple[Any, ...]], str]:
     return worst, f"The {MAX_BARS} {which}; {len(rows) - MAX_BARS:,} more are in the CSV and the JSON."
 
 
-def _scale(metric: Metric, rows: Sequence[tuple[Any, ...]], row: tuple[Any, ...]) -> tuple[Decimal, Decimal]:
+def _scale(metric: Metric, rows: Sequence[tuple[object, ...]], row: tuple[object, ...]) -> tuple[Decimal, Decimal]:
     """Return the least and the greatest value of the scale for `row`: that of all rows in its currency."""
     mine = _currencies(metric, [row])
     values = [_value(other) for other in rows if _currencies(metric, [other]) == mine]
@@ -90,16 +89,16 @@ def _scale(metric: Metric, rows: Sequence[tuple[Any, ...]], row: tuple[Any, ...]
     return least, most if most > least else least + 1
 
 
-def _currencies(metric: Metric, rows: Sequence[tuple[Any, ...]]) -> set[Any]:
+def _currencies(metric: Metric, rows: Sequence[tuple[object, ...]]) -> set[object]:
     at = metric.columns.index("currency") if "currency" in metric.columns else None
     return set() if at is None else {row[at] for row in rows}
 
 
-def _value(row: tuple[Any, ...]) -> Decimal:
+def _value(row: tuple[object, ...]) -> Decimal:
     return Decimal(row[-1]) if isinstance(row[-1], Decimal | int) else Decimal(0)
 
 
-def _name(row: tuple[Any, ...]) -> str:
+def _name(row: tuple[object, ...]) -> str:
     return " ".join(part or "(none)" for part in row[:-1] if isinstance(part, str)) or "(none)"
 
 

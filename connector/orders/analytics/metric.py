@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from connector.model.money import to_cents
 from connector.model.period import Period
@@ -25,16 +24,16 @@ class Metric:
     name: str
     about: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
+    rows: tuple[tuple[object, ...], ...]
     low_is_bad: bool = False
 
     @property
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
         return {"name": self.name, "about": self.about, "columns": self.columns, "rows": rows}
 
 
-MetricQuery = Callable[[Connection, Period], Awaitable[Iterable[tuple[Any, ...]]]]
+MetricQuery = Callable[[Connection, Period], Awaitable[Iterable[tuple[object, ...]]]]
 
 
 def parse_day(text: str) -> datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Any
 
 from connector.model.stock import Reservation
 from connector.orders.inventory.allocation import by_priority
@@ -29,7 +28,7 @@ class Pick:
     quantity: Decimal
 
     @property
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from connector.errors import UsageError
@@ -55,13 +55,15 @@ def _day_parameter(call: RequestContext, name: str) -> datetime | None:
         raise ProblemError(400, "query", f"{text!r} is no day.", field=name, hint=hint) from None
 
 
-def _route(ending: str, summary: str, handler: Callable[[RequestContext], object], kind: str = JSON) -> Route:
+def _route(
+    ending: str, summary: str, handler: Callable[[RequestContext], Awaitable[ApiResponse]], kind: str = JSON
+) -> Route:
     return Route(
         method="GET",
         path=f"/analytics/{{figure}}{ending}",
         role=Role.VIEWER,
         summary=summary,
-        handler=handler,  # type: ignore[arg-type]
+        handler=handler,
         queries=QUERIES,
         kind=kind,
     )

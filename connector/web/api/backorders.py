@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import asdict
-from decimal import Decimal
 from functools import partial
 
+from connector.api.serializers import serialize_backorder
 from connector.model.money import plain
 from connector.model.role import Role
 from connector.store.queries import backorders
-from connector.store.queries.backorders import Backorder
 from connector.web.csv_response import KIND, stream_csv
 from connector.web.pagination import QUERIES, load_page
 from connector.web.routing import ApiResponse, RequestContext, Route, StreamBody
@@ -27,7 +25,7 @@ async def list_backorders(call: RequestContext) -> ApiResponse:
         )
         page_backorders = await backorders.load_backorders(connection, skus)
     return ApiResponse(
-        value={"back_orders": [_serialize_backorder(short) for short in page_backorders], "after": following}
+        value={"back_orders": [serialize_backorder(short) for short in page_backorders], "after": following}
     )
 
 
@@ -43,18 +41,10 @@ async def _rows(call: RequestContext) -> AsyncGenerator[Sequence[object], None]:
         aclosing(backorders.stream_backorder_lines(connection, skus)) as lines,
     ):
         async for item in lines:
-            yield [_cell(getattr(item, name)) for name in COLUMNS]
-
-
-def _serialize_backorder(short: Backorder) -> dict[str, object]:
-    fields = asdict(short)
-    for item in fields["waiting"]:
-        del item["sku"]
-    return fields
-
-
-def _cell(value: object) -> object:
-    return plain(value) if isinstance(value, Decimal) else value
+            yield [
+                item.sku, item.number, item.line, plain(item.quantity),
+                item.priority, item.promised_on, item.placed_at, item.on_hold,
+            ]  # fmt: skip
 
 
 ONLY = {"sku": "only of this product; several may be named"}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import orjson
-
+from connector.api.serializers import serialize_invoice
 from connector.model.role import Role
 from connector.orders.documents.invoice import InvoiceView, load
 from connector.orders.documents.invoice_pdf import invoice_pdf
@@ -18,8 +17,7 @@ from connector.web.routing import ApiResponse, RequestContext, Route, TextBody
 async def list_order_invoices(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
         order_invoices = await invoices.of_order(connection, call.path_key("number"))
-    names = ("number", "issued_at", "currency", "amount")
-    return ApiResponse(value={"invoices": [{name: getattr(item, name) for name in names} for item in order_invoices]})
+    return ApiResponse(value={"invoices": [serialize_invoice(item) for item in order_invoices]})
 
 
 async def get_invoice(call: RequestContext) -> ApiResponse:
@@ -27,7 +25,7 @@ async def get_invoice(call: RequestContext) -> ApiResponse:
         invoice = await invoices.find(connection, call.path_key("number"))
     if invoice is None:
         raise _unknown_invoice(call)
-    return ApiResponse(value=orjson.loads(invoice.body))
+    return ApiResponse(value=invoice.document)
 
 
 async def get_invoice_page(call: RequestContext) -> ApiResponse:

@@ -35,14 +35,11 @@ async def place_order(call: RequestContext, body: OrderBody) -> ApiResponse:
 
 
 def _placement_of(body: OrderBody, now: datetime) -> Placement:
-    customer = None
-    if not isinstance(body.customer, str):
-        customer = body.customer.model_dump(exclude_unset=True, exclude={"number"})
     return Placement(
         order=body.order(now),
         content=body.content(),
         moment_given=body.names_moment,
-        customer=customer,
+        customer=body.customer_values,
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
+from connector.api.serializers import serialize_hold, serialize_outage
 from connector.model.role import Role
 from connector.store import notifications, orders, outages, outbox
 from connector.store.queries.holds import list_holds
@@ -20,7 +19,7 @@ async def get_status(call: RequestContext) -> ApiResponse:
         value={
             "orders": {stage.value: count for stage, count in stages.items()},
             "unsent": {kind.value: {state.value: n for state, n in states.items()} for kind, states in unsent.items()},
-            "outage": None if outage is None else asdict(outage),
+            "outage": None if outage is None else serialize_outage(outage),
             "messages": {state.value: count for state, count in message_counts.items()},
         }
     )
@@ -30,7 +29,7 @@ async def get_holds(call: RequestContext) -> ApiResponse:
     """List orders on hold, the oldest hold first."""
     async with call.store.reader() as connection:
         holds = await list_holds(connection)
-    return ApiResponse(value={"holds": [asdict(hold) for hold in holds]})
+    return ApiResponse(value={"holds": [serialize_hold(hold) for hold in holds]})
 
 
 ROUTES = (
