@@ -17,7 +17,7 @@ import typer
 from connector.cli import app
 from connector.cli.demo_mail import DemoMail, open_demo_mail
 from connector.cli.extras import require_localorg
-from connector.cli.localorg import Ports, running_org
+from connector.cli.localorg import running_org
 from connector.cli.output import plural, program, table
 from connector.cli.progress import Progress
 from connector.cli.runner import run, until_stopped
@@ -77,6 +77,7 @@ def demo_files() -> Path:
 
 
 async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | None) -> bool:
+    from connector.localorg.server import Ports
     from connector.log import configure
     from connector.orders.importing import import_files
     from connector.service import running_service
@@ -152,8 +153,8 @@ class _Shop:
     customers: Sequence[Customer]
     products: Sequence[Product]
     placed_count: int
-    completed_count: int = 0
-    open_numbers: list[str] = field(default_factory=list)
+    completed_count: int = field(default=0, init=False)
+    open_numbers: list[str] = field(default_factory=list, init=False)
 
     @classmethod
     async def open(cls, service: Services, mail: DemoMail) -> _Shop:

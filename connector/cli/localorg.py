@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +20,7 @@ from connector.cli.runner import run, until_stopped
 from connector.errors import ConnectorError, SeedFileError
 
 if TYPE_CHECKING:
-    from connector.localorg.server import LocalOrg
+    from connector.localorg.server import LocalOrg, Ports
 
 
 def our_metadata(*, return_orders: bool = False) -> Path:
@@ -54,6 +54,8 @@ def localorg(
     require_localorg("localorg")
 
     async def work() -> None:
+        from connector.localorg.server import Ports
+
         ports = Ports(port, tls_port, grpc_port)
         async with running_org(ports, data=data, bare=bare, seed=seed, latency_ms=latency_ms) as org:
             if json:
@@ -65,20 +67,13 @@ def localorg(
     run(work())
 
 
-class Ports(NamedTuple):
-    """0 takes a free port, None turns the protocol off."""
-
-    http: int
-    tls: int | None = None
-    grpc: int | None = None
-
-
 @asynccontextmanager
 async def running_org(
     ports: Ports, *, data: Path | None, bare: bool = False, seed: Path | None = None, latency_ms: int = 0
 ) -> AsyncIterator[LocalOrg]:
     """A running local org. Raises ConnectorError if a port or the file cannot be used, SeedFileError for an invalid
     seed file."""
+    from connector.localorg.org import OrgOptions
     from connector.localorg.seed_file import InvalidSeedFileError, read_seed_file
     from connector.localorg.server import LocalOrg
     from connector.localorg.settings import SeedError
@@ -88,17 +83,14 @@ async def running_org(
     except InvalidSeedFileError as error:
         raise SeedFileError(error.lines) from None
     try:
-        org = LocalOrg(
+        options = OrgOptions(
+            data=data,
+            metadata_root=None if bare else our_metadata(),
             settings=declared.settings if declared else None,
             records=declared.records if declared else None,
-            data=data,
-            bare=bare,
-            metadata_root=None if bare else our_metadata(),
             latency_ms=latency_ms,
-            port=ports.http,
-            tls_port=ports.tls,
-            grpc_port=ports.grpc,
         )
+        org = LocalOrg(options, ports)
     except SeedError as error:
         if declared is None:
             raise

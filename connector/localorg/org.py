@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,27 +36,34 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrgOptions:
+    """How an org starts.
+
+    `data`: the file that keeps it; without it the org is in memory. `metadata_root`: the SFDX project that is deployed
+    to it; without it the org is bare. `settings`: those of a new org, or those an existing one must have.
+    """
+
+    data: Path | None = None
+    metadata_root: Path | None = None
+    settings: OrgSettings | None = None
+    records: SeedRecords | None = None
+    jwt_public_key: str | None = None
+    latency_ms: int = 0
+    random_seed: int = 0
+    clock: Callable[[], datetime] = utc_now
+
+
 class Org:
-    def __init__(
-        self,
-        *,
-        data: Path | None = None,
-        metadata_root: Path | None = None,
-        settings: OrgSettings | None = None,
-        records: SeedRecords | None = None,
-        jwt_public_key: str | None = None,
-        latency_ms: int = 0,
-        random_seed: int = 0,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> None:
-        self.clock = clock
-        self.random = random.Random(random_seed)  # noqa: S311 - order of execution, nothing secret
-        self.storage = Storage(data)
-        self.settings, before = resolve_settings(self.storage, settings)
+    def __init__(self, options: OrgOptions) -> None:
+        self.clock = clock = options.clock
+        self.random = random.Random(options.random_seed)  # noqa: S311 - order of execution, nothing secret
+        self.storage = Storage(options.data)
+        self.settings, before = resolve_settings(self.storage, options.settings)
         self.schema: Schema = org_schema.schema_for(self.settings)
         self.deployed = DeployedMetadata(self.schema)
-        if metadata_root:
-            sfdx_source.load_project(self.deployed, metadata_root)
+        if options.metadata_root:
+            sfdx_source.load_project(self.deployed, options.metadata_root)
         from_source = tuple(self.deployed.grants)
         restore_deployed(self.storage, self.deployed)
         try:
@@ -63,20 +71,18 @@ class Org:
         except ValueError:
             self.storage.close()
             raise
-        self.faults = Faults(latency_ms=latency_ms)
+        self.faults = Faults(latency_ms=options.latency_ms)
         self.locks = RowLocks(self.faults)
         self.dml = Dml(self.storage, self.schema, self.settings, clock, user_id="", locks=self.locks)
         identity: Identity = seed_org(self.dml)
         self.dml.user_id = identity.user_id
         self.dml.faults = self.faults
-        self.auth = Auth(self.storage, self.settings, clock, identity, jwt_public_key=jwt_public_key)
+        self.auth = Auth(self.storage, self.settings, clock, identity, jwt_public_key=options.jwt_public_key)
         self.usage = Usage(self.storage, clock, self.settings.api_limit)
         self.cursors = QueryCursors(self.random)
         self.jobs = JobStore(self.storage, clock)
         self.bulk_v1 = BulkV1Jobs(self.dml, lambda: self.now)
-        self.hub = EventHub(
-            self.storage, self.schema, self.dml, clock, self.random, faults=self.faults, usage=self.usage
-        )
+        self.hub = EventHub(self.dml, self.random, faults=self.faults, usage=self.usage)
         self.managed_subscriptions = ManagedSubscriptions(self.storage, self.hub)
         self.deployments = Deployments(self.storage, self.deployed, clock, self.refresh)
         self.tooling = ToolingQueries(self.deployed, clock)
@@ -88,7 +94,7 @@ class Org:
         self.storage.commit_listeners.append(self._on_commit)
         self.refresh()
         try:
-            insert_seed_records(self.dml, records or {})
+            insert_seed_records(self.dml, options.records or {})
         except ValueError:
             self.storage.close()
             raise

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,54 +11,36 @@ from aiohttp import web
 
 from connector.localorg.certificates import Certificates, load_or_create
 from connector.localorg.http.app import App
-from connector.localorg.org import Org, utc_now
-from connector.localorg.seed import SeedRecords
-from connector.localorg.settings import OrgSettings
+from connector.localorg.org import Org, OrgOptions
 
 if TYPE_CHECKING:
     from connector.localorg.pubsub.port_multiplexer import PortMultiplexer
 
 
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports of an org's servers. 0 takes a free port; None leaves the server out."""
+
+    http: int = 0
+    tls: int | None = None
+    grpc: int | None = None
+
+
 class LocalOrg:
-    """A Salesforce org on loopback, plain and by TLS.
+    """A Salesforce org on loopback, plain and by TLS."""
 
-    `bare` leaves out the metadata. Port 0 takes a free port; None for `tls_port` or `grpc_port` leaves that server out.
-    """
-
-    def __init__(
-        self,
-        *,
-        data: Path | None = None,
-        bare: bool = False,
-        metadata_root: Path | None = None,
-        latency_ms: int = 0,
-        port: int = 0,
-        tls_port: int | None = None,
-        grpc_port: int | None = None,
-        host: str = "127.0.0.1",
-        seed: int = 0,
-        settings: OrgSettings | None = None,
-        records: SeedRecords | None = None,
-        jwt_public_key: str | None = None,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> None:
-        self.org = Org(
-            data=data,
-            metadata_root=None if bare else metadata_root,
-            settings=settings,
-            records=records,
-            jwt_public_key=jwt_public_key,
-            latency_ms=latency_ms,
-            random_seed=seed,
-            clock=clock,
-        )
+    def __init__(self, options: OrgOptions | None = None, ports: Ports | None = None) -> None:
+        options, ports = options or OrgOptions(), ports or Ports()
+        self.org = Org(options)
         self.app = App(self.org)
-        self._host = host
-        self._port = port
-        self._tls_port = tls_port
-        self._grpc_port = grpc_port
+        self._port = ports.http
+        self._tls_port = ports.tls
+        self._grpc_port = ports.grpc
         self._port_multiplexer: PortMultiplexer | None = None
-        self._data = data
+        self._data = options.data
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._certificates: Certificates | None = None
         self._runner: web.AppRunner | None = None
@@ -76,19 +57,19 @@ class LocalOrg:
             max_field_size=65_536,
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        await web.TCPSite(self._runner, HOST, self._port).start()
         self._port = self._runner.addresses[0][1]
         self.org.url = self.url
         if self._tls_port is not None:
             self._certificates = load_or_create(self._certificate_folder())
-            site = web.TCPSite(self._runner, self._host, self._tls_port, ssl_context=self._certificates.ssl_context())
+            site = web.TCPSite(self._runner, HOST, self._tls_port, ssl_context=self._certificates.ssl_context())
             await site.start()
             self._tls_port = self._runner.addresses[1][1]
         if self._grpc_port is not None:
             from connector.localorg.pubsub.port_multiplexer import PortMultiplexer  # slow to import
 
             self._port_multiplexer = PortMultiplexer(self.org, self._scratch_folder())
-            self._grpc_port = await self._port_multiplexer.start(self._host, self._grpc_port, self._certificates)
+            self._grpc_port = await self._port_multiplexer.start(HOST, self._grpc_port, self._certificates)
 
     def _certificate_folder(self) -> Path:
         """Return the folder beside the org's file, so that the authority lasts as long as the org."""
@@ -120,7 +101,7 @@ class LocalOrg:
 
     @property
     def url(self) -> str:
-        return f"http://{self._host}:{self._port}"
+        return f"http://{HOST}:{self._port}"
 
     @property
     def tls_url(self) -> str | None:

@@ -25,6 +25,7 @@ import psutil
 
 from connector.cli.localorg import our_metadata
 from connector.localorg import ids
+from connector.localorg.org import OrgOptions
 from connector.localorg.pubsub import grpc_codec
 from connector.localorg.server import LocalOrg
 from tests.acceptance.sides import CONNECTOR
@@ -37,7 +38,7 @@ LINES = 4
 
 def fill(data: Path, orders: int) -> None:
     """An org's file with so many activated orders of four lines."""
-    made = LocalOrg(data=data, metadata_root=our_metadata())
+    made = LocalOrg(OrgOptions(data=data, metadata_root=our_metadata()))
     dml, connection = made.org.dml, made.org.storage.connection
 
     def rows(name: str, many: Iterator[dict[str, Any]]) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from connector.cli.localorg import our_metadata
-from connector.localorg.server import LocalOrg
+from connector.localorg.org import OrgOptions
+from connector.localorg.server import LocalOrg, Ports
 from tests.conftest import require
 
 HERE = Path(__file__).parent
@@ -26,7 +27,7 @@ NODE = shutil.which("node")
 @pytest.fixture
 async def org() -> AsyncIterator[LocalOrg]:
     require(NODE is not None and shutil.which("npm") is not None, "Node.js with npm")
-    async with LocalOrg(metadata_root=our_metadata(), grpc_port=0, tls_port=0) as running:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata()), Ports(grpc=0, tls=0)) as running:
         yield running
 
 

@@ -22,7 +22,8 @@ from simple_salesforce import Salesforce, SalesforceLogin
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 
 from connector.cli.localorg import our_metadata
-from connector.localorg.server import LocalOrg
+from connector.localorg.org import OrgOptions
+from connector.localorg.server import LocalOrg, Ports
 from tests.org.packages import package, text_field, xml
 
 DOMAIN = "local.my"
@@ -51,7 +52,9 @@ async def org(key: rsa.RSAPrivateKey) -> AsyncIterator[LocalOrg]:
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )  # fmt: skip
-    async with LocalOrg(metadata_root=our_metadata(), tls_port=0, jwt_public_key=public.decode()) as running:
+    async with LocalOrg(
+        OrgOptions(metadata_root=our_metadata(), jwt_public_key=public.decode()), Ports(tls=0)
+    ) as running:
         yield running
 
 

@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from connector.cli.localorg import our_metadata
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import Caller
 
@@ -64,7 +65,7 @@ class Shop:
 
 @pytest.fixture
 async def shop() -> AsyncIterator[Shop]:
-    async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata())) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
         account = await caller.create("Account", Name=SCRIPT)
         product, entry = await caller.priced_product(name="Chai, ten boxes of twenty bags with a name that goes on")

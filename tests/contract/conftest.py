@@ -9,6 +9,7 @@ import pytest
 
 from connector.cli.localorg import our_metadata
 from connector.clock import SystemClock
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.salesforce.client import SalesforceClient
 from connector.settings import SalesforceSettings
@@ -16,7 +17,7 @@ from connector.settings import SalesforceSettings
 
 @pytest.fixture
 async def org() -> AsyncIterator[LocalOrg]:
-    async with LocalOrg(metadata_root=our_metadata()) as started:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata())) as started:
         yield started
 
 

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from connector.cli.localorg import our_metadata
 from connector.clock import SystemClock
 from connector.errors import AuthError, RefusedError, SettingsError
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.salesforce.client import SalesforceClient
 from connector.settings import AuthMethod, SalesforceSettings
@@ -56,7 +57,7 @@ def public_half(path: Path) -> str:
 
 
 async def test_a_signed_assertion(key_file: Path) -> None:
-    async with LocalOrg(metadata_root=our_metadata(), jwt_public_key=public_half(key_file)) as org:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata(), jwt_public_key=public_half(key_file))) as org:
         settings = SalesforceSettings(
             login_url=org.url, client_id=org.client_id, auth=AuthMethod.JWT, username=org.username,
             private_key_file=key_file,

@@ -13,6 +13,7 @@ import structlog
 from connector.cli.localorg import our_metadata
 from connector.jobs.push import PushSummary
 from connector.jobs.resync import resync
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.log import configure
 from connector.model.change import DeadLetter, EntityKind
@@ -138,7 +139,7 @@ def quiet_log() -> Iterator[None]:
 
 @pytest.fixture
 async def org() -> AsyncIterator[LocalOrg]:
-    async with LocalOrg(metadata_root=our_metadata()) as started:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata())) as started:
         yield started
 
 

@@ -14,6 +14,7 @@ from connector.cli.localorg import our_metadata
 from connector.errors import CommandError
 from connector.jobs.org_deploy import deploy_metadata
 from connector.jobs.resync import make_due
+from connector.localorg.org import OrgOptions
 from connector.localorg.seed_file import read_seed_file
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import Currency, OrgSettings
@@ -66,7 +67,7 @@ def tea(number: str, currency: str, price: str, *, customer: str = "C-1", **valu
 
 async def world_in(url: str, settings: OrgSettings, **more: Any) -> AsyncIterator[World]:
     returns = more.pop("returns", Returns.AUTO)
-    async with LocalOrg(metadata_root=our_metadata(), settings=settings, **more) as org:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata(), settings=settings, **more)) as org:
         ours = settings_for(org, url)
         chosen = ours.model_copy(update={"salesforce": ours.salesforce.model_copy(update={"returns": returns})})
         async with running_service(chosen) as service:

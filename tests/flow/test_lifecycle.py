@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from connector.cli.localorg import our_metadata
 from connector.errors import CommandError
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.model.holds import Hold
 from connector.orders.inventory.allocation import allocate, apply_stock_count
@@ -171,7 +172,7 @@ class Lives(RuleBasedStateMachine):
 
 
 async def opened(stack: AsyncExitStack, url: str) -> World:
-    org = await stack.enter_async_context(LocalOrg(metadata_root=our_metadata()))
+    org = await stack.enter_async_context(LocalOrg(OrgOptions(metadata_root=our_metadata())))
     return World(org, await stack.enter_async_context(running_service(settings_for(org, url))))
 
 

@@ -13,6 +13,7 @@ import pytest
 from connector.cli.localorg import our_metadata
 from connector.errors import ConnectorError, StoreError
 from connector.jobs.link import Linker, LinkResult, normalize_record_id
+from connector.localorg.org import OrgOptions
 from connector.localorg.seed import SeedRecords
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import DuplicateRule, OrgSettings
@@ -48,7 +49,7 @@ async def strict_world(
         message="Use one of these records?",
     )  # fmt: skip
     async with LocalOrg(
-        metadata_root=our_metadata(), settings=OrgSettings(duplicate_rules=[rule]), records=records
+        OrgOptions(metadata_root=our_metadata(), settings=OrgSettings(duplicate_rules=[rule]), records=records)
     ) as org:
         settings = settings_for(org, url)
         salesforce = settings.salesforce.model_copy(update={"duplicate_rules": rules})

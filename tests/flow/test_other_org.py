@@ -10,6 +10,7 @@ import pytest
 from connector.cli.localorg import our_metadata
 from connector.errors import ConnectorError, OtherOrgError
 from connector.jobs.use_org import use_org
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.model.change import EntityKind
 from connector.service import running_service
@@ -32,7 +33,7 @@ async def use(world: World, org_id: str) -> int | None:
 
 @pytest.fixture
 async def another() -> AsyncIterator[LocalOrg]:
-    async with LocalOrg(metadata_root=our_metadata()) as started:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata())) as started:
         yield started
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import delete
 from connector.cli.localorg import our_metadata
 from connector.demo.sample_orders import orders as sample_orders
 from connector.jobs.resync import make_due
+from connector.localorg.org import OrgOptions
 from connector.localorg.seed import SeedRecords
 from connector.localorg.seed_file import read_seed_file
 from connector.localorg.server import LocalOrg
@@ -45,7 +46,7 @@ ANA = Customer(
 @asynccontextmanager
 async def world_of(settings: OrgSettings, url: str, records: SeedRecords | None = None) -> AsyncIterator[World]:
     async with (
-        LocalOrg(metadata_root=our_metadata(), settings=settings, records=records) as org,
+        LocalOrg(OrgOptions(metadata_root=our_metadata(), settings=settings, records=records)) as org,
         running_service(settings_for(org, url)) as service,
     ):
         yield World(org, service)
@@ -318,7 +319,7 @@ async def test_persons_sent_before_the_org_had_person_accounts_stay_business_acc
 
 @asynccontextmanager
 async def org_kept_in(file: Path, settings: OrgSettings | None = None) -> AsyncIterator[LocalOrg]:
-    async with LocalOrg(metadata_root=our_metadata(), data=file, settings=settings) as org:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata(), data=file, settings=settings)) as org:
         yield org
 
 

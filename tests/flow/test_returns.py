@@ -14,6 +14,7 @@ from sqlalchemy import delete
 from connector.cli.localorg import our_metadata
 from connector.errors import SalesforceError
 from connector.jobs.org_deploy import deploy_metadata
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
 from connector.model.action_fields import make_event
@@ -38,7 +39,7 @@ BACK = {1: Decimal(2)}
 
 @asynccontextmanager
 async def world_of(settings: OrgSettings, url: str, returns: Returns) -> AsyncIterator[World]:
-    async with LocalOrg(metadata_root=our_metadata(), settings=settings) as org:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata(), settings=settings)) as org:
         ours = settings_for(org, url)
         chosen = ours.model_copy(update={"salesforce": ours.salesforce.model_copy(update={"returns": returns})})
         async with running_service(chosen) as service:

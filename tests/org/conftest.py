@@ -14,7 +14,8 @@ import pytest_asyncio
 from yarl import URL
 
 from connector.cli.localorg import our_metadata
-from connector.localorg.server import LocalOrg
+from connector.localorg.org import OrgOptions
+from connector.localorg.server import LocalOrg, Ports
 from tests.org.grpc_client import Client
 from tests.org.pages import Reader
 
@@ -113,20 +114,20 @@ class Caller:
 
 @pytest.fixture
 async def caller() -> AsyncIterator[Caller]:
-    async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata())) as org, aiohttp.ClientSession() as http:
         yield Caller(org, http)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared() -> AsyncIterator[Caller]:
     """One org for all tests of a file with `pytestmark = SHARED`. The tests use record names of their own."""
-    async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata())) as org, aiohttp.ClientSession() as http:
         yield Caller(org, http)
 
 
 @pytest.fixture
 async def org() -> AsyncIterator[LocalOrg]:
-    async with LocalOrg(metadata_root=our_metadata(), grpc_port=0) as running:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata()), Ports(grpc=0)) as running:
         yield running
 
 

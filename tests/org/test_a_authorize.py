@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 
 CALLBACK = "http://localhost:1717/OauthRedirect"
@@ -62,7 +63,7 @@ class Visitor:
 async def visitor() -> AsyncIterator[Visitor]:
     clock = Clock()
     async with (
-        LocalOrg(bare=True, clock=clock) as org,
+        LocalOrg(OrgOptions(clock=clock)) as org,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
     ):
         async with http.get(org.page_url) as answer:
@@ -207,7 +208,7 @@ async def test_jwt_assertion_of_the_command_line_is_accepted(change: dict[str, A
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     ).decode()  # fmt: skip
-    async with LocalOrg(bare=True, jwt_public_key=public) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(jwt_public_key=public)) as org, aiohttp.ClientSession() as http:
         audience = f"{org.url}/" if change.get("aud") else org.url
         exp = round(datetime.now(UTC).timestamp() + change.get("exp", 60.0))
         assertion = jwt.encode(

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from requests.adapters import HTTPAdapter
 
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import Caller
 
@@ -55,7 +56,7 @@ async def test_jwt_bearer_checks_the_signature_and_every_claim(change: dict[str,
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     ).decode()  # fmt: skip
-    async with LocalOrg(bare=True, jwt_public_key=public) as org:
+    async with LocalOrg(OrgOptions(jwt_public_key=public)) as org:
         claims: dict[str, Any] = {
             "iss": org.client_id, "sub": org.username, "aud": "https://login.salesforce.com",
             "exp": datetime.now(UTC) + timedelta(minutes=2),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import BASE, Caller
 
@@ -158,7 +159,7 @@ async def test_org_in_a_file_keeps_everything_after_a_restart(tmp_path: Any) -> 
         import aiohttp
 
         async with (
-            LocalOrg(metadata_root=our_metadata(), data=tmp_path / "org.db") as org,
+            LocalOrg(OrgOptions(metadata_root=our_metadata(), data=tmp_path / "org.db")) as org,
             aiohttp.ClientSession() as http,
         ):
             caller = Caller(org, http)
@@ -175,7 +176,7 @@ async def test_bare_org_has_no_connector_fields() -> None:
     """Ours."""
     import aiohttp
 
-    async with LocalOrg(bare=True) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg() as org, aiohttp.ClientSession() as http:
         status, body = await Caller(org, http).call("GET", "sobjects/Order/describe")
         assert status == 200
         assert not [field for field in body["fields"] if field["custom"]]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from connector.cli.localorg import our_metadata
 from connector.localorg.bulk.csv_format import BadContentError, CsvDialect, parse_header, row_to_body
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import BASE, Caller
 from tests.org.test_a_sign_in import Redirect
@@ -250,14 +251,14 @@ async def test_restarted_org_continues_its_jobs(tmp_path: Path) -> None:
     """Ours: jobs continue after a restart."""
     data = tmp_path / "org.db"
     rows = "".join(f"A{number}\n" for number in range(5_000))
-    async with LocalOrg(data=data, metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(data=data, metadata_root=our_metadata())) as org, aiohttp.ClientSession() as http:
         bulk = Bulk(Caller(org, http))
         job = await bulk.create(**ACCOUNTS)
         await bulk.send("PUT", f"/{job['contentUrl']}", f"Name\n{rows}".encode())
         await bulk.caller.call("PATCH", f"jobs/ingest/{job['id']}", {"state": "UploadComplete"})
         for _ in range(5):
             await bulk.caller.call("GET", "limits")
-    async with LocalOrg(data=data, metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(data=data, metadata_root=our_metadata())) as org, aiohttp.ClientSession() as http:
         bulk = Bulk(Caller(org, http))
         done = await bulk.over(job["id"])
         assert (done["state"], done["numberRecordsProcessed"]) == ("JobComplete", 5_000)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from connector.cli.localorg import our_metadata
-from connector.localorg.org import Org
+from connector.localorg.org import Org, OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
 from tests.org.conftest import SHARED, Caller
@@ -65,7 +65,7 @@ async def test_every_call_counts_also_a_rejected_one(
 
 async def test_call_beyond_the_daily_limit_is_403() -> None:
     """F1, B8: the limit header is still sent."""
-    async with LocalOrg(bare=True, settings=OrgSettings(api_limit=3)) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(settings=OrgSettings(api_limit=3))) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
         for left in (2, 1, 0):
             assert (await caller.call("GET", "limits"))[1]["DailyApiRequests"]["Remaining"] == left
@@ -83,7 +83,7 @@ def spent(org: Org) -> None:
 
 async def test_event_beyond_the_hourly_limit_is_rejected() -> None:
     """F4, G9: the row fails with LIMIT_EXCEEDED."""
-    async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata())) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
         event = {"Order_Number__c": "1", "Action__c": "hold"}
         assert (await caller.call("POST", "sobjects/Order_Action__e", event))[0] == 201

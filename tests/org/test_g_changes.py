@@ -10,9 +10,10 @@ import grpc
 import pytest
 
 from connector.cli.localorg import our_metadata
+from connector.localorg.org import OrgOptions
 from connector.localorg.pubsub import grpc_codec
 from connector.localorg.schema import Field
-from connector.localorg.server import LocalOrg
+from connector.localorg.server import LocalOrg, Ports
 from tests.org.conftest import Caller
 from tests.org.grpc_client import Client, Stream
 
@@ -58,7 +59,7 @@ def changed_names(bitmaps: list[str], fields: list[str]) -> set[str]:
 @pytest.fixture
 async def feed() -> AsyncIterator[Feed]:
     async with (
-        LocalOrg(metadata_root=our_metadata(), grpc_port=0) as org,
+        LocalOrg(OrgOptions(metadata_root=our_metadata()), Ports(grpc=0)) as org,
         aiohttp.ClientSession() as http,
         grpc.aio.insecure_channel(str(org.pubsub_endpoint)) as channel,
     ):

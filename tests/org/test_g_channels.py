@@ -11,7 +11,8 @@ import grpc
 import pytest
 
 from connector.cli.localorg import our_metadata
-from connector.localorg.server import LocalOrg
+from connector.localorg.org import OrgOptions
+from connector.localorg.server import LocalOrg, Ports
 from connector.localorg.settings import OrgSettings
 from tests.org.conftest import Caller
 from tests.org.grpc_client import Client
@@ -24,7 +25,9 @@ Pair = tuple[Caller, Client]
 async def pair() -> AsyncIterator[Pair]:
     """REST and Pub/Sub clients of one org with person accounts."""
     async with (
-        LocalOrg(metadata_root=our_metadata(), grpc_port=0, settings=OrgSettings(person_accounts=True)) as org,
+        LocalOrg(
+            OrgOptions(metadata_root=our_metadata(), settings=OrgSettings(person_accounts=True)), Ports(grpc=0)
+        ) as org,
         aiohttp.ClientSession() as http,
         grpc.aio.insecure_channel(str(org.pubsub_endpoint)) as channel,
     ):

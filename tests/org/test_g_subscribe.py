@@ -19,8 +19,9 @@ import pytest
 from fastavro.schema import to_parsing_canonical_form
 
 from connector.cli.localorg import our_metadata
+from connector.localorg.org import OrgOptions
 from connector.localorg.pubsub import grpc_codec
-from connector.localorg.server import LocalOrg
+from connector.localorg.server import LocalOrg, Ports
 from tests.org.conftest import Caller
 from tests.org.events import ACCOUNTS, ACTION, ALL, ORDERS, action, numbers, published
 from tests.org.grpc_client import Client, Stream, failure
@@ -57,7 +58,7 @@ async def test_ended_session_ends_the_stream(client: Client, org: LocalOrg) -> N
 
 async def test_same_port_accepts_tls() -> None:
     """G1."""
-    async with LocalOrg(metadata_root=our_metadata(), grpc_port=0, tls_port=0) as org:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata()), Ports(grpc=0, tls=0)) as org:
         assert org.ca_file is not None
         trusted = grpc.ssl_channel_credentials(org.ca_file.read_bytes())
         for channel in (
@@ -260,7 +261,7 @@ async def test_two_subscribers_get_the_same_events(client: Client) -> None:
 @asynccontextmanager
 async def kept(data: Path) -> AsyncIterator[Client]:
     async with (
-        LocalOrg(metadata_root=our_metadata(), grpc_port=0, data=data) as org,
+        LocalOrg(OrgOptions(metadata_root=our_metadata(), data=data), Ports(grpc=0)) as org,
         grpc.aio.insecure_channel(str(org.pubsub_endpoint)) as channel,
     ):
         yield Client(org, channel)

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
 from tests.org.conftest import Caller
@@ -16,7 +17,7 @@ from tests.org.conftest import Caller
 @pytest.fixture
 async def reducing() -> AsyncIterator[Caller]:
     settings = OrgSettings(reduction_orders=True)
-    async with LocalOrg(bare=True, settings=settings) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(settings=settings)) as org, aiohttp.ClientSession() as http:
         yield Caller(org, http)
 
 
@@ -110,7 +111,7 @@ async def test_reduced_line_cannot_be_changed(reducing: Caller) -> None:
 @pytest.fixture
 async def plain() -> AsyncIterator[Caller]:
     settings = OrgSettings(reduction_orders=False)
-    async with LocalOrg(bare=True, settings=settings) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(settings=settings)) as org, aiohttp.ClientSession() as http:
         yield Caller(org, http)
 
 
@@ -132,7 +133,7 @@ async def test_zero_and_negative_quantities_depend_on_settings(
     settings: dict[str, bool], quantity: float, status: int
 ) -> None:
     """H3, H5."""
-    async with LocalOrg(bare=True, settings=OrgSettings(**settings)) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(settings=OrgSettings(**settings))) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
         _, entry = await caller.priced_product()
         line = {"OrderId": await caller.draft(), "PricebookEntryId": entry, "Quantity": quantity, "UnitPrice": 1}
@@ -143,7 +144,7 @@ async def test_zero_and_negative_quantities_depend_on_settings(
 async def test_price_change_after_activation_depends_on_the_setting(strict: bool) -> None:
     """H3: Enhanced Commerce Orders fixes the prices."""
     settings = OrgSettings(enhanced_commerce_orders=strict)
-    async with LocalOrg(bare=True, settings=settings) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(settings=settings)) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
         _, line = await caller.active_order()
         assert (await caller.call("PATCH", f"sobjects/OrderItem/{line}", {"Description": "x"}))[0] == 204

@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from connector.cli.localorg import our_metadata
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import BASE, Caller
 from tests.org.packages import package, permission_set, text_field, xml
@@ -26,7 +27,7 @@ Failures = list[tuple[str, str, int]]
 
 @pytest.fixture
 async def bare() -> AsyncIterator[Caller]:
-    async with LocalOrg(bare=True) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg() as org, aiohttp.ClientSession() as http:
         yield Caller(org, http)
 
 
@@ -189,12 +190,12 @@ async def test_custom_object_and_event_can_be_deployed(deployer: Deployer) -> No
 
 async def test_deployed_metadata_is_kept_after_a_restart(tmp_path: Path) -> None:
     """Ours."""
-    async with LocalOrg(bare=True, data=tmp_path / "org.db") as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(data=tmp_path / "org.db")) as org, aiohttp.ClientSession() as http:
         deployer = Deployer(Caller(org, http))
         await deployer.deploy(field_and_set())
         await deployer.assign("Graders")
         await deployer.caller.create("Account", Name="A", Grade__c="x")
-    async with LocalOrg(bare=True, data=tmp_path / "org.db") as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(data=tmp_path / "org.db")) as org, aiohttp.ClientSession() as http:
         assert (await Caller(org, http).query("SELECT Grade__c FROM Account"))[0]["Grade__c"] == "x"
 
 
@@ -324,7 +325,7 @@ async def test_simple_salesforce_deploys_by_soap(bare: Caller) -> None:
 
 async def test_connector_metadata_is_visible_once_deployed() -> None:
     """Ours."""
-    async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata())) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
         assert await Deployer(caller).seen("Order", "External_Key__c") is not None
         rows = await caller.query("SELECT PermissionSet.Name, Assignee.Username FROM PermissionSetAssignment")

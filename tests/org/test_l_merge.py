@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from connector.cli.localorg import our_metadata
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Change
@@ -126,7 +127,10 @@ async def test_merge_with_an_invalid_winner_field_keeps_the_losers(caller: Calle
 async def test_merged_person_accounts_have_one_account_and_contact() -> None:
     """L: SOAP API Developer Guide, merge()."""
     settings = OrgSettings(person_accounts=True)
-    async with LocalOrg(metadata_root=our_metadata(), settings=settings) as org, aiohttp.ClientSession() as http:
+    async with (
+        LocalOrg(OrgOptions(metadata_root=our_metadata(), settings=settings)) as org,
+        aiohttp.ClientSession() as http,
+    ):
         caller = Caller(org, http)
         types = await caller.query("SELECT Id FROM RecordType WHERE IsPersonType = true")
         one, two = [

@@ -11,6 +11,7 @@ import pytest
 from yarl import URL
 
 from connector.cli.localorg import our_metadata
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
 from tests.org.conftest import Caller
@@ -188,7 +189,7 @@ async def test_column_that_repeats_another_is_left_out(reader: Reader) -> None:
 
 
 async def test_order_of_a_bare_org_is_shown_without_connector_fields() -> None:
-    async with LocalOrg(bare=True) as org, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+    async with LocalOrg() as org, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
         reader = Reader(Caller(org, http), http)
         async with http.get(org.page_url) as answer:
             assert "On hold" not in await answer.text()
@@ -202,7 +203,7 @@ async def test_order_of_a_bare_org_is_shown_without_connector_fields() -> None:
 async def test_reduction_orders_are_listed_under_their_order() -> None:
     settings = OrgSettings(reduction_orders=True)
     async with (
-        LocalOrg(metadata_root=our_metadata(), settings=settings) as org,
+        LocalOrg(OrgOptions(metadata_root=our_metadata(), settings=settings)) as org,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
     ):
         reader = Reader(Caller(org, http), http)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from connector.cli.localorg import our_metadata
+from connector.localorg.org import OrgOptions
 from connector.localorg.page import record_queries
 from connector.localorg.server import LocalOrg
 from tests.org.pages import Reader, following, heads, plain
@@ -225,9 +226,9 @@ async def test_indexes_follow_the_deployed_schema(tmp_path: Path) -> None:
         result = org.org.storage.connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'ix_page_%'")
         return {name for (name,) in result}
 
-    async with LocalOrg(bare=True, data=tmp_path / "org.db") as org:
+    async with LocalOrg(OrgOptions(data=tmp_path / "org.db")) as org:
         assert "ix_page_Order_held" not in names(org)
-    async with LocalOrg(metadata_root=our_metadata(), data=tmp_path / "org.db") as org:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata(), data=tmp_path / "org.db")) as org:
         assert {"ix_page_Order_held", "ix_page_Order_Lifecycle_Stage__c", "ix_page_Account_Name"} <= names(org)
 
 

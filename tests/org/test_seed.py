@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from connector.cli.localorg import our_metadata
+from connector.localorg.org import OrgOptions
 from connector.localorg.seed_file import InvalidSeedFileError, read_seed_file
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import (
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 @asynccontextmanager
 async def running(settings: OrgSettings | None, **more: Any) -> AsyncIterator[Caller]:
     async with (
-        LocalOrg(metadata_root=our_metadata(), settings=settings, **more) as org,
+        LocalOrg(OrgOptions(**{"metadata_root": our_metadata(), "settings": settings} | more)) as org,
         aiohttp.ClientSession() as http,
     ):
         yield Caller(org, http)
@@ -205,7 +206,7 @@ async def test_inactive_currency_is_rejected() -> None:
 async def test_disabled_object_does_not_exist(off: str) -> None:
     """B8, H3, H7: INVALID_TYPE in SOQL, NOT_FOUND as a resource."""
     name = "Order" if off == "orders" else "ReturnOrder"
-    async with running(OrgSettings(**{off: False}), bare=True) as caller:  # type: ignore[arg-type]
+    async with running(OrgSettings(**{off: False}), metadata_root=None) as caller:  # type: ignore[arg-type]
         assert (await caller.refusal("GET", f"query?q=SELECT+Id+FROM+{name}"))[:2] == (400, "INVALID_TYPE")
         assert (await caller.refusal("POST", f"sobjects/{name}", {}))[:2] == (404, "NOT_FOUND")
         _, described = await caller.call("GET", "sobjects/Account/describe")
@@ -235,14 +236,14 @@ async def test_org_in_a_file_keeps_its_settings(tmp_path: Path) -> None:
         async with running(given, data=file, records=records) as caller:
             assert len(await caller.query("SELECT Id, IsPersonAccount, CurrencyIsoCode FROM Account")) == 1
     with pytest.raises(SeedError, match="cannot be disabled"):
-        LocalOrg(data=file, settings=OrgSettings(currencies={"USD": Currency()}))
+        LocalOrg(OrgOptions(data=file, settings=OrgSettings(currencies={"USD": Currency()})))
 
 
 async def test_rejected_seed_records_leave_nothing_behind(tmp_path: Path) -> None:
     file = tmp_path / "org.db"
     records: Mapping[str, list[dict[str, Any]]] = {"Account": [{"Name": "Good"}, {"Nome": "Bad"}]}
     with pytest.raises(SeedError, match=r"records\.Account\.1: INVALID_FIELD"):
-        LocalOrg(data=file, metadata_root=our_metadata(), records=dict(records))
+        LocalOrg(OrgOptions(data=file, metadata_root=our_metadata(), records=dict(records)))
     async with running(None, data=file, records={"Account": [{"Name": "Good"}]}) as caller:
         assert len(await caller.query("SELECT Id FROM Account")) == 1
 
@@ -294,7 +295,7 @@ def test_rule_of_an_unknown_field_is_reported_with_its_position(tmp_path: Path) 
     result = read_seed_file(file)
     assert result.records == {"Account": [{"Name": "A", "Since": result.records["Account"][0]["Since"]}]}
     with pytest.raises(SeedError) as refused:
-        LocalOrg(settings=result.settings)
+        LocalOrg(OrgOptions(settings=result.settings))
     assert [line.removeprefix(str(file)).partition(" If you")[0] for line in result.problem_lines(refused.value)] == [
         ":5:14: currencies.USD: must have a rate above 0 and between 0 and 6 decimal places",
         ":2:67: validation_rules.0.field: Order has no field Nowhere",

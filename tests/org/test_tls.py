@@ -12,7 +12,8 @@ import requests
 
 from connector.cli.localorg import our_metadata
 from connector.localorg.certificates import load_or_create
-from connector.localorg.server import LocalOrg
+from connector.localorg.org import OrgOptions
+from connector.localorg.server import LocalOrg, Ports
 
 
 async def versions(url: str, ca: Path | None) -> int:
@@ -22,7 +23,7 @@ async def versions(url: str, ca: Path | None) -> int:
 
 
 async def test_only_clients_that_trust_the_authority_connect() -> None:
-    async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata()), Ports(tls=0)) as org:
         assert org.tls_url is not None
         assert await versions(org.tls_url, org.ca_file) == 200
         assert await versions(org.tls_url.replace("localhost", "127.0.0.1"), org.ca_file) == 200
@@ -33,7 +34,7 @@ async def test_only_clients_that_trust_the_authority_connect() -> None:
 async def test_authority_is_kept_with_the_orgs_file(tmp_path: Path) -> None:
     seen = set()
     for _ in range(2):
-        async with LocalOrg(data=tmp_path / "org.db", metadata_root=our_metadata(), tls_port=0) as org:
+        async with LocalOrg(OrgOptions(data=tmp_path / "org.db", metadata_root=our_metadata()), Ports(tls=0)) as org:
             assert org.ca_file is not None
             seen.add(org.ca_file.read_bytes())
     assert len(seen) == 1
@@ -41,7 +42,7 @@ async def test_authority_is_kept_with_the_orgs_file(tmp_path: Path) -> None:
 
 
 async def test_org_without_a_file_leaves_no_certificates() -> None:
-    async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata()), Ports(tls=0)) as org:
         ca_file = org.ca_file
         assert ca_file is not None
         assert ca_file.is_file()
@@ -58,7 +59,7 @@ def test_invalid_certificate_files_are_replaced(tmp_path: Path) -> None:
 async def test_simple_salesforce_connects_by_tls() -> None:
     from simple_salesforce import Salesforce
 
-    async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata()), Ports(tls=0)) as org:
         assert org.tls_url is not None
 
         def use() -> None:
@@ -74,7 +75,7 @@ async def test_simple_salesforce_connects_by_tls() -> None:
 
 
 async def test_token_requested_by_tls_names_the_tls_address() -> None:
-    async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org, aiohttp.ClientSession() as http:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata()), Ports(tls=0)) as org, aiohttp.ClientSession() as http:
         assert org.tls_url is not None
         context = ssl.create_default_context(cafile=str(org.ca_file))
         form = {"grant_type": "client_credentials", "client_id": org.client_id, "client_secret": org.client_secret}

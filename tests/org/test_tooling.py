@@ -9,6 +9,7 @@ from urllib.parse import quote
 import aiohttp
 
 from connector.cli.localorg import our_metadata
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import Caller
 
@@ -132,7 +133,10 @@ async def test_describes_have_tooling_addresses(caller: Caller) -> None:
 async def test_removed_component_stays_away_after_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "org.sqlite"
     for first in (True, False):
-        async with LocalOrg(metadata_root=our_metadata(), data=file) as org, aiohttp.ClientSession() as http:
+        async with (
+            LocalOrg(OrgOptions(metadata_root=our_metadata(), data=file)) as org,
+            aiohttp.ClientSession() as http,
+        ):
             caller = Caller(org, http)
             result = await tooling(caller, "SELECT Id FROM CustomField WHERE DeveloperName = 'Channel'")
             assert len(result) == first

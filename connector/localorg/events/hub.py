@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -18,9 +17,9 @@ from connector.localorg.events.bus import EventBus
 from connector.localorg.events.change_events import ChangeCapture
 from connector.localorg.events.channels import ChannelMember, Channels, member_topics, special_members
 from connector.localorg.faults import Faults
-from connector.localorg.schema import Schema, SObject
+from connector.localorg.schema import SObject
 from connector.localorg.soql.condition_evaluator import condition_holds
-from connector.localorg.storage import Change, Storage
+from connector.localorg.storage import Change
 from connector.localorg.usage import MAX_PUBLISHED_PER_HOUR, Usage
 from connector.localorg.write_plan import Row
 
@@ -41,18 +40,9 @@ DEFAULT_CAPTURED = ("Account", "Contact", "Order", "OrderItem", "Product2")
 class EventHub:
     """The org's events. Call `refresh()` after every change of the schema."""
 
-    def __init__(
-        self,
-        storage: Storage,
-        schema: Schema,
-        dml: Dml,
-        clock: Callable[[], datetime],
-        source: random.Random,
-        *,
-        faults: Faults,
-        usage: Usage,
-    ) -> None:
-        self.bus = EventBus(storage, clock, source, faults, retention=RETENTION_SECONDS)
+    def __init__(self, dml: Dml, source: random.Random, *, faults: Faults, usage: Usage) -> None:
+        storage = dml.storage
+        self.bus = EventBus(storage, dml.clock, source, faults, retention=RETENTION_SECONDS)
         self.capture = ChangeCapture(dml, faults)
         self.captured: set[str] = set(DEFAULT_CAPTURED)
         self.channels: Channels = {}
@@ -60,9 +50,9 @@ class EventHub:
         self.keepalive_seconds = KEEPALIVE_SECONDS  # a waiting subscriber gets an empty response this often
         self.fetch_seconds = FETCH_SECONDS  # a stream without a request for this long ends
         self._storage = storage
-        self._schema = schema
+        self._schema = dml.schema
         self._dml = dml
-        self._clock = clock
+        self._clock = dml.clock
         self._usage = usage
         storage.connection.execute("CREATE TABLE IF NOT EXISTS _event_schema (id TEXT PRIMARY KEY, json TEXT)")
         rows = storage.connection.execute("SELECT json FROM _event_schema").fetchall()

@@ -13,8 +13,9 @@ from typing import Any
 
 from connector.cli.localorg import our_metadata
 from connector.localorg.http import bulk_v1
+from connector.localorg.org import OrgOptions
 from connector.localorg.rest import metadata_api
-from connector.localorg.server import LocalOrg
+from connector.localorg.server import LocalOrg, Ports
 
 PATIENCE = 20.0
 BASE = "/services/data/v66.0"
@@ -71,7 +72,7 @@ class Target:
 
     async def _serve(self, started: Future[None]) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
-        async with LocalOrg(metadata_root=our_metadata(), grpc_port=0) as self.org:
+        async with LocalOrg(OrgOptions(metadata_root=our_metadata()), Ports(grpc=0)) as self.org:
             self.org.app.cometd.poll_seconds = 0.005
             started.set_result(None)
             await self._over.wait()
