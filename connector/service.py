@@ -23,13 +23,11 @@ from connector.store.schema import check, open_store
 if TYPE_CHECKING:  # importing what speaks to the org takes longer than a short command may
     from aiohttp import web
 
-    from connector.jobs.mapping_versions import MappingVersions
-    from connector.jobs.push import PushSummary
+    from connector.jobs.push import PushContext, PushSummary
     from connector.jobs.push_rounds import ProgressReporter
     from connector.mapping import MappingSet
     from connector.notifications.composer import NotificationComposer
     from connector.notifications.transport.transport import MailTransport
-    from connector.outbound.health import OrgHealth
     from connector.salesforce.client import SalesforceClient
     from connector.store.outbox import Selection
 
@@ -82,14 +80,16 @@ class LocalServices:
 class Services(LocalServices):
     """Everything, the org included."""
 
-    client: SalesforceClient
-    versions: MappingVersions
-    health: OrgHealth
+    push_context: PushContext
+
+    @property
+    def client(self) -> SalesforceClient:
+        return self.push_context.client
 
     @property
     def mappings(self) -> MappingSet:
         """Those of the files as they were last read."""
-        return self.versions.current
+        return self.push_context.mappings.current
 
     async def push(
         self,
@@ -101,19 +101,12 @@ class Services(LocalServices):
         verify: bool = True,
     ) -> PushSummary:
         """See `jobs.push`. A `scheduled` one is refused (StoreError) when a newer release has upgraded the database."""
-        from connector.jobs.push import PushContext, PushOptions, push
+        from connector.jobs.push import PushOptions, push
 
         if scheduled:
             await check(self.store)
-        context = PushContext(
-            store=self.store,
-            client=self.client,
-            mappings=self.versions,
-            settings=self.settings,
-            health=self.health,
-        )
         options = PushOptions(dry_run=dry_run, scheduled=scheduled, prepare=prepare, verify=verify)
-        return await push(context, reporter, options)
+        return await push(self.push_context, reporter, options)
 
 
 @asynccontextmanager
@@ -156,6 +149,7 @@ async def running_service(
 ) -> AsyncIterator[Services]:
     """All services on `settings`; see `local_services`. Also MappingError before anything is started."""
     from connector.jobs.mapping_versions import MappingFiles, MappingVersions
+    from connector.jobs.push import PushContext
     from connector.outbound.health import OrgHealth
     from connector.salesforce.client import SalesforceClient
 
@@ -171,7 +165,7 @@ async def running_service(
             store=local.store,
             orders=local.orders,
             current_composer=local.current_composer,
-            client=client,
-            versions=versions,
-            health=OrgHealth(),
+            push_context=PushContext(
+                store=local.store, client=client, mappings=versions, settings=settings, health=OrgHealth()
+            ),
         )

@@ -37,12 +37,12 @@ class DemoMail:
 
     catcher: MailCatcher
     listener: socket.socket
-    received: Counter[str] = field(default_factory=Counter)
-    with_pdf: set[str] = field(default_factory=set)
-    progress: Progress | None = None
-    service: Services | None = None
-    since: datetime = datetime(1970, 1, 1, tzinfo=UTC)
-    _transport: Any = field(default=None)
+    received: Counter[str] = field(default_factory=Counter, init=False)
+    with_pdf: set[str] = field(default_factory=set, init=False)
+    progress: Progress | None = field(default=None, init=False)
+    service: Services | None = field(default=None, init=False)
+    since: datetime = field(default=datetime(1970, 1, 1, tzinfo=UTC), init=False)
+    _transport: Any = field(default=None, init=False)
 
     @property
     def public_url(self) -> str:

@@ -279,8 +279,12 @@ class _PushRun:
                     return_strategy=org_mappings.return_strategy,
                 ),
                 mappings=org_mappings.mappings,
-                share=WorkShare(worker=worker, mapping_version=version, selection=self._selection),
-                partitions=self.settings.sync.partitions,
+                share=WorkShare(
+                    partitions=self.settings.sync.partitions,
+                    worker=worker,
+                    mapping_version=version,
+                    selection=self._selection,
+                ),
                 reporter=self.reporter,
                 monitor=PushMonitor(stats=summary.stats, advance=self.reporter.advance, health=self.health),
             )

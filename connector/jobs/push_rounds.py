@@ -51,8 +51,10 @@ class ProgressReporter(Protocol):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkShare:
     """The share of the due changes that one push sends: the partitions that `worker` has leased, only `selection`, and
-    only while `mapping_version` is active. Without a worker, everything is sent once (a dry run)."""
+    only while `mapping_version` is active. Without a worker, everything is sent once (a dry run). `partitions`: the
+    number of partitions, which is the same for all pushes of a database."""
 
+    partitions: int
     worker: LeaseKeeper | None = None
     mapping_version: ActiveMappingVersion | None = None
     selection: outbox.Selection | None = None
@@ -60,7 +62,7 @@ class WorkShare:
 
 @dataclass(kw_only=True)
 class PushRounds:
-    """The rounds of one push over `partitions`. `others_at_work`: other workers still held changes at the end.
+    """The rounds of one push. `others_at_work`: other workers still held changes at the end.
 
     `_last_progress` holds the due changes and the held leases when they were last seen to change, which shows whether
     other workers make progress.
@@ -70,7 +72,6 @@ class PushRounds:
     org: OrgAccess
     mappings: MappingSet
     share: WorkShare
-    partitions: int
     reporter: ProgressReporter
     monitor: PushMonitor
     others_at_work: bool = field(default=False, init=False)
@@ -147,7 +148,7 @@ class PushRounds:
         for number in range(streams):
             partitions = set(sorted(mine)[number::streams])
             names = [lease_name(partition) for partition in partitions]
-            drains.append(self._make_drain(partitions, self.partitions, names, work))
+            drains.append(self._make_drain(partitions, self.share.partitions, names, work))
         try:
             async with asyncio.TaskGroup() as group:
                 for drain in drains:
@@ -203,13 +204,13 @@ class PushRounds:
     async def _read_progress(self) -> tuple[DueCounts, dict[str, int]]:
         async with self.store.reader() as connection:
             now = self.store.clock.now()
-            due = await outbox.due_by_partition(connection, now, self.partitions, self.share.selection)
+            due = await outbox.due_by_partition(connection, now, self.share.partitions, self.share.selection)
             return due, await leases.list_held(connection, leases.PARTITION, now)
 
     async def _due_counts(self) -> DueCounts:
         async with self.store.reader() as connection:
             return await outbox.due_by_partition(
-                connection, self.store.clock.now(), self.partitions, self.share.selection
+                connection, self.store.clock.now(), self.share.partitions, self.share.selection
             )
 
 

@@ -26,7 +26,7 @@ TWO_LINES = (a_line(1, "P-1"), a_line(3, "P-2"))
 
 
 async def pushed_by_a_new_process(world: World) -> PushSummary:
-    world.service = replace(world.service, health=OrgHealth())
+    world.service = replace(world.service, push_context=replace(world.service.push_context, health=OrgHealth()))
     return await world.push()
 
 

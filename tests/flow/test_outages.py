@@ -79,7 +79,7 @@ async def test_service_retries_an_unavailable_org_at_growing_intervals_and_repor
 async def test_processes_share_one_retry_interval(world: World, ahead: Later) -> None:
     await world.save(NEW)
     world.org.org.faults.configure({"answer": {**ANSWERS["403 forbidden"], "count": 100_000}})
-    another = replace(world.service, health=OrgHealth())
+    another = replace(world.service, push_context=replace(world.service.push_context, health=OrgHealth()))
     await world.service.push(Silent(), scheduled=True)
     ahead.ahead += 5
     before = calls(world)

@@ -13,6 +13,7 @@ import pytest
 from connector.cli.localorg import our_metadata
 from connector.demo.sample_orders import orders as sample_orders
 from connector.errors import StoreError
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import Currency, OrgSettings
 from connector.model.change import EntityKind
@@ -246,7 +247,7 @@ async def test_several_currencies(database_url: str) -> None:
     both = [replace(item, prices=(*item.prices, Price(currency="EUR", unit_price=Decimal(7)))) for item in PRODUCTS]
     settings = OrgSettings(currencies={"USD": Currency(), "EUR": Currency(rate=0.9), "GBP": Currency(rate=0.8)})
     async with (
-        LocalOrg(metadata_root=our_metadata(), settings=settings) as org,
+        LocalOrg(OrgOptions(metadata_root=our_metadata(), settings=settings)) as org,
         running_service(settings_for(org, database_url)) as service,
     ):
         world = World(org, service)

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 400
+MOST_PARAMETERS = 6
 SOURCES = [
     ROOT / "scheduler.py",
     *(
@@ -76,6 +77,43 @@ def test_a_file_is_one_noun_and_stays_short() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
     assert len(lengths) > 100
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+
+
+def test_constructor_takes_six_parameters_at_most() -> None:
+    """Of a dataclass its fields count if it has an async method: then it works with others and is no plain data."""
+    counts = {}
+    for path in SOURCES:
+        if path.is_relative_to(ROOT / "connector"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+            for name, node in classes.items():
+                counts[f"{path.relative_to(ROOT)}: {name}"] = parameters_of(node, classes)
+    assert len(counts) > 500
+    assert {name: count for name, count in counts.items() if count > MOST_PARAMETERS} == {}
+
+
+def parameters_of(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> int:
+    """How many parameters the constructor of a class takes that it writes itself, or its decorator for it."""
+    for method in node.body:
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+            return len(method.args.posonlyargs + method.args.args + method.args.kwonlyargs) - 1
+    works = any(isinstance(item, ast.AsyncFunctionDef) for item in node.body)
+    return len(fields_of(node, classes)) if works else 0
+
+
+def fields_of(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> set[str]:
+    """The fields of a dataclass that its constructor takes, with those of its bases in the same module."""
+    if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        return set()
+    bases = [classes[ast.unparse(base)] for base in node.bases if ast.unparse(base) in classes]
+    inherited = set[str]().union(*(fields_of(base, classes) for base in bases))
+    return inherited | {
+        ast.unparse(item.target)
+        for item in node.body
+        if isinstance(item, ast.AnnAssign)
+        and not ast.unparse(item.annotation).startswith("ClassVar")
+        and "init=False" not in ast.unparse(item)
+    }
 
 
 def test_every_module_says_what_it_decides() -> None:
