@@ -196,8 +196,7 @@ class OrderTransaction:
         )
 
     async def execute_all(self, commands: Sequence[OrderCommand]) -> list[OrderState]:
-        """Carry out `commands` in sequence, all or none. Return the state of each order afterwards, in the sequence in
-        which the commands first name them.
+        """Carry out `commands` in sequence, all or none. Return the new states of their orders.
 
         Raises CommandError for the first command that is rejected. A command whose request was carried out before is
         skipped.

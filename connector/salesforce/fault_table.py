@@ -60,16 +60,9 @@ _ADMIN_STATUS = "If it lasts, look at the org's state on status.salesforce.com."
 
 
 def _soon(
-    sentence: str,
-    fix: str = _WAIT,
-    *,
-    cls: RetryClass = TRANSIENT,
-    outcome_known: bool = True,
-    scope: Scope = RECORD,
+    sentence: str, fix: str = _WAIT, *, cls: RetryClass = TRANSIENT, certain: bool = True, scope: Scope = RECORD
 ) -> Fault:
-    return Fault(
-        code="", retry_class=cls, sentence=sentence, fix=fix, soon=True, outcome_known=outcome_known, scope=scope
-    )
+    return Fault(code="", retry_class=cls, sentence=sentence, fix=fix, soon=True, outcome_known=certain, scope=scope)
 
 
 def _later(cls: RetryClass, sentence: str, fix: str, *, scope: Scope = RECORD) -> Fault:
@@ -170,12 +163,8 @@ TABLE: dict[str, Fault] = {
     "OPERATION_TOO_LARGE": _data("The call asks for too much at once.", "Narrow the filter, or split the job."),
     # --- the org is busy, in maintenance or broken
     "SERVER_UNAVAILABLE": _soon("The org is overloaded or in maintenance.", _ADMIN_STATUS, scope=ORG),
-    "INTERNAL_ERROR": _soon(
-        "The org failed inside; it may have saved all the same.", _ADMIN_STATUS, outcome_known=False
-    ),
-    "UNKNOWN_EXCEPTION": _soon(
-        "The org failed inside; it may have saved all the same.", _ADMIN_STATUS, outcome_known=False
-    ),
+    "INTERNAL_ERROR": _soon("The org failed inside; it may have saved all the same.", _ADMIN_STATUS, certain=False),
+    "UNKNOWN_EXCEPTION": _soon("The org failed inside; it may have saved all the same.", _ADMIN_STATUS, certain=False),
     "FUNCTIONALITY_TEMPORARILY_UNAVAILABLE": _soon("The org has paused this function.", _ADMIN_STATUS, scope=ORG),
     "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": _later(
         TRANSIENT, "The org is read-only during maintenance.", _ADMIN_STATUS, scope=ORG
@@ -339,14 +328,12 @@ TABLE: dict[str, Fault] = {
         outcome_known=False,
     ),
     NoResponse.TIMED_OUT: _soon(
-        "The org did not answer in time; it may have saved all the same.", outcome_known=False, scope=DOUBT
+        "The org did not answer in time; it may have saved all the same.", certain=False, scope=DOUBT
     ),
     NoResponse.CONNECTION_LOST: _soon(
-        "The answer was lost on its way; the org may have saved.", outcome_known=False, scope=DOUBT
+        "The answer was lost on its way; the org may have saved.", certain=False, scope=DOUBT
     ),
-    NoResponse.UNREADABLE: _soon(
-        "The answer could not be read; the org may have saved.", outcome_known=False, scope=DOUBT
-    ),
+    NoResponse.UNREADABLE: _soon("The answer could not be read; the org may have saved.", certain=False, scope=DOUBT),
 }
 
 STATUSES: dict[int, Fault] = {
@@ -373,7 +360,7 @@ STATUSES: dict[int, Fault] = {
 }
 REDIRECT = TABLE[NoResponse.REDIRECTED]
 UNKNOWN_5XX = _soon(
-    "The org, or something before it, failed; it may have saved all the same.", outcome_known=False, scope=ORG
+    "The org, or something before it, failed; it may have saved all the same.", certain=False, scope=ORG
 )
 UNKNOWN_4XX = Fault(
     code="",

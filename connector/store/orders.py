@@ -66,11 +66,10 @@ async def save(
 ) -> Saved:
     """Store `items` with their lines, replacing orders with the same number. The last of two with one number wins.
 
-    Without `lane`, new orders are captured in the lane `NEW` and changed ones in `STATUS`.
-
-    An order that has a history can only be changed by commands. If an item would change more of it than an import may,
-    StoreError is raised and nothing is saved. With `conflicts`, the stored order is kept instead, and the names of the
-    fields that differ are added to `conflicts` by order number; the stage of such an order is then ignored.
+    Without `lane`, new orders are captured in the lane `NEW` and changed ones in `STATUS`. If an item would change more
+    of an order with a history than an import may, StoreError is raised, and nothing is saved. With `conflicts`, the
+    stored order is kept instead, and the names of the differing fields are added to `conflicts` by order number; a
+    different stage is ignored then.
 
     Raises UnknownReferenceError for unknown customers or products, and StoreError if an order has a line number twice.
     """
@@ -126,8 +125,7 @@ def new_order(item: OrderInput, customer: Customer, catalog: Mapping[str, Produc
 async def insert_placed(
     uow: UnitOfWork, new_orders: Sequence[tuple[Order, str | None]], *, urgent_from: int
 ) -> set[str]:
-    """Store orders built by `new_order`, each with the digest of what the caller sent. Return the numbers of the orders
-    that were inserted.
+    """Store orders built by `new_order`, each with the digest of what the caller sent. Return the inserted numbers.
 
     An order whose number exists is not changed; if another transaction is inserting it, this one waits for it. Orders
     with a priority of at least `urgent_from` are sent first.
@@ -170,8 +168,7 @@ def _capture_new(uow: UnitOfWork, order: Order, urgent_from: int) -> None:
 
 
 async def load_placements(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, Placed]:
-    """Return how the orders were placed, by number; imported orders, and those placed before digests were stored, are
-    left out."""
+    """Return how the orders were placed, by number; orders without a stored digest are left out."""
     statement = select(orders.c.number, orders.c.tracking_key, orders.c.placed_digest)
     return {
         row.number: Placed(tracking_key=row.tracking_key, digest=row.placed_digest)
@@ -337,12 +334,9 @@ async def _keep_orders_with_history(
     wanted: dict[str, OrderInput],
     conflicts: dict[str, list[str]] | None,
 ) -> None:
-    """Protect orders that have a history: only commands may change them.
-
-    In `wanted`, an order that differs only in fields that an import may change keeps its shipment fields. If other
-    fields differ, the stored order takes its place, and the fields are added to `conflicts`; without `conflicts`,
-    StoreError is raised.
-    """
+    """Protect orders that have a history. In `wanted`, such an order gets its stored shipment fields. If it differs in
+    fields that only commands may change, the stored order takes its place, and the fields are added to `conflicts`;
+    without `conflicts`, StoreError is raised."""
     statement = select(orders.c.number).where(orders.c.events > 0)
     refused: dict[str, list[str]] = {}
     for row in await select_in(connection, statement, orders.c.number, changed):

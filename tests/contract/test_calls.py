@@ -21,7 +21,7 @@ def accounts(*names: str) -> list[dict[str, Any]]:
     return [{"External_Key__c": f"K-{name[:20]}", "Name": name} for name in names]
 
 
-async def test_upserted_rows_come_back_in_order_each_with_its_own_fate(client: SalesforceClient) -> None:
+async def test_upsert_returns_one_outcome_per_row_in_order(client: SalesforceClient) -> None:
     first = await client.collections_upsert("Account", "External_Key__c", accounts("a", "x" * 300, "b"))
     assert [outcome.success for outcome in first] == [True, False, True]
     assert (first[0].created, len(first[0].id or "")) == (True, 18)
@@ -32,7 +32,7 @@ async def test_upserted_rows_come_back_in_order_each_with_its_own_fate(client: S
     assert [(outcome.id, outcome.created) for outcome in second] == [(first[2].id, False), (first[0].id, False)]
 
 
-async def test_updates_of_mixed_types_keep_their_order(client: SalesforceClient) -> None:
+async def test_outcomes_of_an_update_of_mixed_types_keep_their_order(client: SalesforceClient) -> None:
     [one, two] = await client.collections_create("Account", [{"Name": "one"}, {"Name": "two"}])
     [tea] = await client.collections_create("Product2", [{"Name": "tea"}])
     assert one.id
@@ -52,14 +52,14 @@ async def test_updates_of_mixed_types_keep_their_order(client: SalesforceClient)
     assert [row["Name"] for row in rows] == ["two", "uno"]
 
 
-async def test_the_most_rows_and_one_more(client: SalesforceClient) -> None:
+async def test_collection_of_200_rows_is_sent_and_of_201_is_rejected(client: SalesforceClient) -> None:
     rows = accounts(*(str(number) for number in range(200)))
     assert all(outcome.success for outcome in await client.collections_upsert("Account", "External_Key__c", rows))
     with pytest.raises(ValueError, match="200 is the most"):
         await client.collections_upsert("Account", "External_Key__c", accounts(*map(str, range(201))))
 
 
-async def test_a_query_is_read_to_its_last_page_and_fractions_are_exact(client: SalesforceClient) -> None:
+async def test_query_reads_every_page_with_exact_fractions(client: SalesforceClient) -> None:
     for start in range(0, 2_100, 200):
         rows = [{"Name": f"P{number:05}"} for number in range(start, min(start + 200, 2_100))]
         await client.collections_create("Product2", rows)
@@ -69,13 +69,13 @@ async def test_a_query_is_read_to_its_last_page_and_fractions_are_exact(client: 
     assert [row["Name"] for row in found] == [f"P{number:05}" for number in range(2_100)]
 
 
-async def test_a_fraction_keeps_its_digits(client: SalesforceClient) -> None:
+async def test_fraction_keeps_every_digit(client: SalesforceClient) -> None:
     [account] = await client.collections_create("Account", [{"Name": "A", "BillingLatitude": Decimal("48.135125")}])
     [row] = await client.query(f"SELECT BillingLatitude FROM Account WHERE Id = '{account.id}'")
     assert row["BillingLatitude"] == Decimal("48.135125")
 
 
-async def test_a_query_too_long_for_a_url(org: LocalOrg, client: SalesforceClient) -> None:
+async def test_query_too_long_for_a_url_is_answered(org: LocalOrg, client: SalesforceClient) -> None:
     await client.collections_upsert("Account", "External_Key__c", accounts("a", "b"))
     keys = [f"K-{number:060}" for number in range(500)] + ["K-a", "K-b"]
     quoted = ",".join(f"'{key}'" for key in keys)
@@ -95,13 +95,13 @@ async def test_a_query_too_long_for_a_url(org: LocalOrg, client: SalesforceClien
         ("SELECT Id FORM Account", "MALFORMED_QUERY"),
     ],
 )
-async def test_a_refused_query_says_why(client: SalesforceClient, soql: str, code: str) -> None:
+async def test_refused_query_reports_the_reason(client: SalesforceClient, soql: str, code: str) -> None:
     with pytest.raises(RefusedError) as refused:
         await client.query(soql)
     assert (refused.value.code, refused.value.status) == (code, 400)
 
 
-async def test_describes_and_queries_share_one_call(org: LocalOrg, client: SalesforceClient) -> None:
+async def test_describes_and_queries_are_batched_in_one_call(org: LocalOrg, client: SalesforceClient) -> None:
     await client.connect()
     before = org.org.usage.calls
     describes, results = await client.describe_many(
@@ -133,7 +133,7 @@ def order_graph(graph_id: str, account: str, book: str, **order: Any) -> Graph:
     )  # fmt: skip
 
 
-async def test_each_graph_stands_or_falls_whole(client: SalesforceClient) -> None:
+async def test_graph_is_saved_completely_or_not_at_all(client: SalesforceClient) -> None:
     [book] = await client.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")
     good, bad, other = await client.graph(
         [
@@ -152,7 +152,7 @@ async def test_each_graph_stands_or_falls_whole(client: SalesforceClient) -> Non
     assert again[0].nodes["order"].created is False
 
 
-async def test_a_composite_that_fails_undoes_all_of_it(client: SalesforceClient) -> None:
+async def test_failed_composite_is_rolled_back_completely(client: SalesforceClient) -> None:
     make = SubRequest(reference="make", method="POST", path="sobjects/Account", body={"Name": "made"})
     fail = SubRequest(reference="fail", method="POST", path="sobjects/Account", body={})
     undone, failed = await client.composite([make, fail], all_or_none=True, collate=False)
@@ -170,7 +170,9 @@ CREATE: Call = lambda client: client.collections_create("Account", [{"Name": "a"
 
 
 @pytest.mark.parametrize("fault", ["status_count", "reset", "lost_response", "row_lock"])
-async def test_a_repeatable_call_outlives_a_passing_fault(org: LocalOrg, client: SalesforceClient, fault: str) -> None:
+async def test_idempotent_call_is_retried_after_a_temporary_fault(
+    org: LocalOrg, client: SalesforceClient, fault: str
+) -> None:
     await client.connect()
     setattr(org.org.faults, fault, 1)
     await UPSERT(client)
@@ -179,7 +181,7 @@ async def test_a_repeatable_call_outlives_a_passing_fault(org: LocalOrg, client:
     assert len(await client.query("SELECT Id FROM Account")) == 1
 
 
-async def test_a_create_is_not_repeated_when_its_fate_is_unknown(org: LocalOrg, client: SalesforceClient) -> None:
+async def test_create_with_unknown_outcome_is_not_repeated(org: LocalOrg, client: SalesforceClient) -> None:
     await client.connect()
     org.org.faults.lost_response = 1
     with pytest.raises(TransportError):
@@ -187,7 +189,7 @@ async def test_a_create_is_not_repeated_when_its_fate_is_unknown(org: LocalOrg, 
     assert len(await client.query("SELECT Id FROM Account")) == 1
 
 
-async def test_usage_is_what_the_org_counts(org: LocalOrg, client: SalesforceClient) -> None:
+async def test_api_usage_equals_the_count_of_the_org(org: LocalOrg, client: SalesforceClient) -> None:
     await UPSERT(client)
     await client.query("SELECT Id FROM Account")
     assert client.usage is not None

@@ -35,7 +35,7 @@ def project(folder: Path, **lengths: int) -> Path:
     return folder
 
 
-def test_the_package_names_each_component_and_joins_fields_to_their_object() -> None:
+def test_package_lists_each_component_and_groups_fields_by_object() -> None:
     package = build_package(our_metadata(), version="66.0")
     manifest = parsed(package.content, "package.xml")
     named = {
@@ -52,7 +52,7 @@ def test_the_package_names_each_component_and_joins_fields_to_their_object() -> 
     assert build_package(our_metadata(), version="66.0").content == package.content  # the same bytes each time
 
 
-def test_reports_and_dashboards_keep_their_folders(tmp_path: Path) -> None:
+def test_reports_and_dashboards_are_deployed_in_their_folders(tmp_path: Path) -> None:
     for path in (
         "reports/Ours.reportFolder", "reports/Ours/Late.report", "dashboards/Ours.dashboardFolder",
         "dashboards/Ours/Day.dashboard", "layouts/Order-Ours.layout",
@@ -76,7 +76,7 @@ async def deployed(client: SalesforceClient, root: Path) -> DeploySummary:
     )
 
 
-async def test_what_the_org_refuses_is_told_with_its_line_and_nothing_gets_in(
+async def test_refused_component_is_reported_with_its_line_and_nothing_is_deployed(
     org: LocalOrg, client: SalesforceClient, tmp_path: Path
 ) -> None:
     summary = await deployed(client, project(tmp_path, Good__c=10, Bad__c=999))
@@ -90,13 +90,13 @@ async def test_what_the_org_refuses_is_told_with_its_line_and_nothing_gets_in(
     assert "good__c" not in sobject.all_fields
 
 
-async def test_a_package_without_permission_sets_gives_none(client: SalesforceClient, tmp_path: Path) -> None:
+async def test_package_without_permission_sets_assigns_none(client: SalesforceClient, tmp_path: Path) -> None:
     summary = await deployed(client, project(tmp_path, Good__c=10))
     assert (summary.deployed.status, summary.assigned, summary.unassigned) == ("Succeeded", (), ())
 
 
 @pytest.mark.parametrize("fault", [{"status": 503, "count": 1}, {"expired_session": 1}])
-async def test_a_passing_fault_while_waiting(
+async def test_deployment_survives_a_temporary_fault_while_waiting(
     org: LocalOrg, client: SalesforceClient, tmp_path: Path, fault: dict[str, int]
 ) -> None:
     org.org.faults.configure(dict(fault))

@@ -20,19 +20,19 @@ from connector.settings import AuthMethod, SalesforceSettings
 from tests.contract.conftest import Connect
 
 
-async def test_client_credentials(org: LocalOrg, connect: Connect) -> None:
+async def test_sign_in_by_client_credentials_succeeds(org: LocalOrg, connect: Connect) -> None:
     client = connect()
     assert await client.connect() == org.org.auth.identity.organization_id
     assert client.instance_url == org.url
 
 
-async def test_user_and_password(org: LocalOrg, connect: Connect) -> None:
+async def test_sign_in_by_user_and_password_succeeds(org: LocalOrg, connect: Connect) -> None:
     password = SecretStr(org.password + org.security_token)
     client = connect(auth=AuthMethod.PASSWORD, username=org.username, password=password)
     assert await client.connect() == org.org.auth.identity.organization_id
 
 
-async def test_a_wrong_password_is_refused_in_words_without_it(org: LocalOrg, connect: Connect) -> None:
+async def test_wrong_password_is_rejected_without_being_quoted(org: LocalOrg, connect: Connect) -> None:
     client = connect(auth=AuthMethod.PASSWORD, username=org.username, password=SecretStr("hunter2"))
     with pytest.raises(AuthError, match="invalid_grant") as refused:
         await client.connect()
@@ -56,7 +56,7 @@ def public_half(path: Path) -> str:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-async def test_a_signed_assertion(key_file: Path) -> None:
+async def test_sign_in_by_signed_assertion_succeeds(key_file: Path) -> None:
     async with LocalOrg(OrgOptions(metadata_root=our_metadata(), jwt_public_key=public_half(key_file))) as org:
         settings = SalesforceSettings(
             login_url=org.url, client_id=org.client_id, auth=AuthMethod.JWT, username=org.username,
@@ -67,13 +67,13 @@ async def test_a_signed_assertion(key_file: Path) -> None:
             assert len(await client.query("SELECT Id FROM Organization")) == 1
 
 
-async def test_an_assertion_signed_by_another_key(key_file: Path, connect: Connect, org: LocalOrg) -> None:
+async def test_assertion_signed_by_another_key_is_rejected(key_file: Path, connect: Connect, org: LocalOrg) -> None:
     client = connect(auth=AuthMethod.JWT, username=org.username, private_key_file=key_file)
     with pytest.raises(AuthError, match="invalid_"):
         await client.connect()
 
 
-async def test_a_file_that_is_no_key(connect: Connect, org: LocalOrg, tmp_path: Path) -> None:
+async def test_invalid_private_key_file_is_rejected(connect: Connect, org: LocalOrg, tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     path.write_text("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n")
     client = connect(auth=AuthMethod.JWT, username=org.username, private_key_file=path)
@@ -82,7 +82,7 @@ async def test_a_file_that_is_no_key(connect: Connect, org: LocalOrg, tmp_path: 
     assert "hunter2" not in str(refused.value)
 
 
-async def test_a_session_that_ended_is_renewed_once_for_all_who_wait(org: LocalOrg, client: SalesforceClient) -> None:
+async def test_expired_session_is_renewed_once_for_all_waiting_calls(org: LocalOrg, client: SalesforceClient) -> None:
     await client.query("SELECT Id FROM Organization")
     before = org.org.usage.calls
     org.org.faults.expired_session = 1
@@ -91,16 +91,14 @@ async def test_a_session_that_ended_is_renewed_once_for_all_who_wait(org: LocalO
     assert org.org.usage.calls - before == 7
 
 
-async def test_a_session_that_ended_in_simple_salesforce_is_renewed_too(
-    org: LocalOrg, client: SalesforceClient
-) -> None:
+async def test_expired_session_of_simple_salesforce_is_renewed(org: LocalOrg, client: SalesforceClient) -> None:
     await client.connect()
     org.org.faults.expired_session = 1
     limits = await client.control.run(lambda simple: simple.limits())
     assert limits["DailyApiRequests"]["Max"] > 0
 
 
-async def test_a_wrong_object_by_simple_salesforce_is_our_error(client: SalesforceClient) -> None:
+async def test_unknown_object_in_simple_salesforce_raises_our_error(client: SalesforceClient) -> None:
     with pytest.raises(RefusedError) as refused:
         await client.control.run(lambda simple: simple.Nothing__c.describe())
     assert (refused.value.code, refused.value.status) == ("NOT_FOUND", 404)

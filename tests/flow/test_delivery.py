@@ -172,7 +172,7 @@ async def test_repeat_after_a_crash_before_the_record_has_the_same_message_id(
 
     async with odd_server() as server:
         monkeypatch.setattr(notifications, "settle", dies)
-        monkeypatch.setattr(notifications, "give_back", dies)
+        monkeypatch.setattr(notifications, "release", dies)
         with pytest.raises(KeyboardInterrupt):
             await send(store, server.settings)
         monkeypatch.setattr(notifications, "settle", settle)

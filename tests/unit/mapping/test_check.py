@@ -12,11 +12,11 @@ from tests.unit.mapping.conftest import Folder, Org, field, reference
 ORDER = "mappings/order.yaml"
 
 
-def test_the_shipped_mappings_suit_an_org_with_our_metadata(mappings: MappingSet, org: Org) -> None:
+def test_shipped_mappings_fit_an_org_with_our_metadata(mappings: MappingSet, org: Org) -> None:
     assert check(mappings, org.describes) == []
 
 
-def test_a_field_that_is_not_deployed_is_named_with_the_remedy(folder: Folder, org: Org) -> None:
+def test_field_that_is_not_deployed_is_reported_with_its_fix(folder: Folder, org: Org) -> None:
     org.hide("Order", "Carrier__c")
     assert check(folder.load(), org.describes) == [
         f"{ORDER}:27:3: Carrier__c: is no field of Order: not visible to this user or not deployed: "
@@ -24,27 +24,27 @@ def test_a_field_that_is_not_deployed_is_named_with_the_remedy(folder: Folder, o
     ]
 
 
-def test_a_misspelled_standard_field_gets_the_closest_name(folder: Folder, org: Org) -> None:
+def test_misspelled_standard_field_is_reported_with_the_closest_name(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "PoNumber:", "PoNumbr:")
     assert check(folder.load(), org.describes) == [
         f"{ORDER}:13:3: PoNumbr: is no field of Order that this user sees. Did you mean `PoNumber`?"
     ]
 
 
-def test_a_misspelled_custom_field_gets_both(folder: Folder, org: Org) -> None:
+def test_misspelled_custom_field_is_reported_with_fix_and_closest_name(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "Freight__c:", "Frieght__c:")
     (problem,) = check(folder.load(), org.describes)
     assert problem.endswith("run `connector org deploy`. Did you mean `Freight__c`?")
 
 
-def test_a_field_in_another_case_is_not_taken_for_granted(folder: Folder, org: Org) -> None:
+def test_field_name_in_another_case_is_reported(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "PoNumber:", "PONumber:")
     assert check(folder.load(), org.describes) == [
         f"{ORDER}:13:3: PONumber: is written `PoNumber` in the org: write it the same way."
     ]
 
 
-def test_an_unknown_object_is_named(folder: Folder, org: Org) -> None:
+def test_unknown_object_is_reported(folder: Folder, org: Org) -> None:
     del org.describes["Order"]
     problems = check(folder.load(), org.describes)
     assert problems == [
@@ -53,7 +53,7 @@ def test_an_unknown_object_is_named(folder: Folder, org: Org) -> None:
     ]
 
 
-def test_an_object_without_permission_is_named(folder: Folder, org: Org) -> None:
+def test_object_without_permission_is_reported(folder: Folder, org: Org) -> None:
     org.describes["Account"] = replace(org.describes["Account"], createable=False)
     assert check(folder.load(), org.describes) == [
         "mappings/customer.yaml:3:10: sobject: Account records cannot be created by this user: "
@@ -68,7 +68,7 @@ def test_an_object_without_permission_is_named(folder: Folder, org: Org) -> None
         ({"unique": False}, "`External_Key__c` of Account is not unique"),
     ],
 )
-def test_the_external_id_must_tell_records_apart(
+def test_external_id_that_is_not_unique_is_reported(
     folder: Folder, org: Org, changes: dict[str, bool], expected: str
 ) -> None:
     org.change("Account", "External_Key__c", **changes)
@@ -84,7 +84,7 @@ def test_the_external_id_must_tell_records_apart(
         (False, True, "cannot be set on creation"),
     ],
 )
-def test_a_field_that_cannot_be_written_is_named(
+def test_field_that_cannot_be_written_is_reported(
     folder: Folder, org: Org, createable: bool, updateable: bool, expected: str
 ) -> None:
     org.change("Order", "PoNumber", createable=createable, updateable=updateable)
@@ -92,13 +92,13 @@ def test_a_field_that_cannot_be_written_is_named(
     assert problem.startswith(f"{ORDER}:13:3: PoNumber: {expected}")
 
 
-def test_a_field_the_org_owns_may_be_read_only(folder: Folder, org: Org) -> None:
+def test_read_only_field_owned_by_the_org_is_accepted(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "owner: newest", "owner: salesforce")
     org.change("Order", "Description", createable=False, updateable=False)
     assert check(folder.load(), org.describes) == []
 
 
-def test_a_value_table_is_held_against_a_restricted_picklist(folder: Folder, org: Org) -> None:
+def test_value_table_is_checked_against_a_restricted_picklist(folder: Folder, org: Org) -> None:
     folder.edit("values/order_status.yaml", "completed: Activated", "completed: Completed")
     assert check(folder.load(), org.describes) == [
         "mappings/values/order_status.yaml:9:1: Status: cannot be `Completed`: the org's picklist has `Activated`, "
@@ -106,7 +106,7 @@ def test_a_value_table_is_held_against_a_restricted_picklist(folder: Folder, org
     ]
 
 
-def test_constants_defaults_and_stages_are_held_against_a_restricted_picklist(folder: Folder, org: Org) -> None:
+def test_constants_defaults_and_stages_are_checked_against_a_restricted_picklist(folder: Folder, org: Org) -> None:
     folder.edit(
         "order.yaml", "Channel__c: channel", "Channel__c: {path: channel, default: Fax}\n  Kind__c: {const: Small}"
     )
@@ -119,7 +119,7 @@ def test_constants_defaults_and_stages_are_held_against_a_restricted_picklist(fo
     assert sum("Lifecycle_Stage__c: cannot be" in problem for problem in problems) == 6
 
 
-def test_an_open_picklist_takes_any_value(folder: Folder, org: Org) -> None:
+def test_unrestricted_picklist_accepts_any_value(folder: Folder, org: Org) -> None:
     org.change("Order", "Lifecycle_Stage__c", picklist=("placed",), restricted_picklist=False)
     assert check(folder.load(), org.describes) == []
 
@@ -141,7 +141,7 @@ def test_an_open_picklist_takes_any_value(folder: Folder, org: Org) -> None:
         ("OwnerId: number", "is a reference to `User`: write `Owner: {lookup: …, path: …}`."),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_named(folder: Folder, org: Org, entry: str, expected: str) -> None:
+def test_value_of_the_wrong_type_is_reported(folder: Folder, org: Org, entry: str, expected: str) -> None:
     fields = {
         "Amount__c": "currency",
         "Day__c": "date",
@@ -167,39 +167,39 @@ def test_a_value_of_the_wrong_kind_is_named(folder: Folder, org: Org, entry: str
         "OwnerId: {const: 005000000000001AAA}",
     ],
 )
-def test_a_value_of_the_right_kind_passes(folder: Folder, org: Org, entry: str) -> None:
+def test_value_of_the_right_type_is_accepted(folder: Folder, org: Org, entry: str) -> None:
     fields = {"Amount__c": "currency", "Day__c": "date", "Count__c": "int", "Flag__c": "boolean"}
     org.put("Order", *(field(name, kind) for name, kind in fields.items()), reference("OwnerId", "User"))
     assert check(folder.add_field(entry).load(), org.describes) == []
 
 
-def test_an_unknown_relationship_is_named(folder: Folder, org: Org) -> None:
+def test_unknown_relationship_is_reported(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "  Account:", "  Acount:")
     problems = check(folder.load(), org.describes)
     assert f"{ORDER}:9:3: Acount: is no relationship of Order. Did you mean `Account`?" in problems
 
 
-def test_a_custom_relationship_that_is_not_deployed_is_named(folder: Folder, org: Org) -> None:
+def test_custom_relationship_that_is_not_deployed_is_reported(folder: Folder, org: Org) -> None:
     folder.add_field("Payer__r: {lookup: customer, path: customer.key}")
     (problem,) = check(folder.load(), org.describes)
     assert problem.startswith(f"{ORDER}:8:3: Payer__r: is no relationship of Order: not visible to this user or not")
 
 
-def test_a_relationship_to_another_object_is_named(folder: Folder, org: Org) -> None:
+def test_relationship_to_another_object_is_reported(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "{lookup: customer, path: customer.key}", "{lookup: product, path: customer.key}")
     assert check(folder.load(), org.describes) == [
         f"{ORDER}:9:3: Account: points to `Account`, but a product is a `Product2`: look up something else."
     ]
 
 
-def test_a_required_field_that_nothing_maps_is_named(folder: Folder, org: Org) -> None:
+def test_required_field_without_a_mapping_is_reported(folder: Folder, org: Org) -> None:
     org.put("Order", field("Region__c", nillable=False))
     assert check(folder.load(), org.describes) == [
         f"{ORDER}:2:1: Region__c: is required to create a Order, and nothing maps it: add `Region__c: …`."
     ]
 
 
-def test_what_the_org_enforces_though_describe_does_not_say_so_is_required_too(folder: Folder, org: Org) -> None:
+def test_field_that_the_org_requires_without_describe_is_reported(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "  Account: {lookup: customer, path: customer.key}\n", "")
     folder.edit("order.yaml", "      UnitPrice: net_unit_price\n", "")
     problems = check(folder.load(), org.describes)
@@ -207,7 +207,7 @@ def test_what_the_org_enforces_though_describe_does_not_say_so_is_required_too(f
     assert "add `Account: {lookup: …, path: …}`." in problems[0]
 
 
-def test_every_problem_of_every_file_comes_at_once(folder: Folder, org: Org) -> None:
+def test_all_problems_of_all_files_are_reported_at_once(folder: Folder, org: Org) -> None:
     org.hide("Account", "Contact_Email__c").hide("Product2", "ProductCode").hide("OrderItem", "Line_Number__c")
     org.change("Order", "PoNumber", createable=False, updateable=False)
     problems = check(folder.load(), org.describes)

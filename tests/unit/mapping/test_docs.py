@@ -35,19 +35,21 @@ def rows(heading: str) -> dict[str, str]:
     }
 
 
-def test_there_are_examples() -> None:
+def test_mapping_guide_has_examples() -> None:
     assert set(FILES) == {"product.yaml", "values/order_status.yaml"}
     assert len(FIELDS) == 10
     assert sum(value is not None for _, value in FIELDS) == 8
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_example_file_loads(folder: Folder, name: str) -> None:
+def test_example_file_of_the_guide_loads(folder: Folder, name: str) -> None:
     assert folder.write(name, FILES[name]).load().product.sobject == "Product2"
 
 
 @pytest.mark.parametrize(("entry", "expected"), FIELDS, ids=[entry.split(":")[0] for entry, _ in FIELDS])
-def test_an_example_field_gives_what_it_says(folder: Folder, entry: str, expected: str | None) -> None:
+def test_example_field_of_the_guide_gives_its_documented_value(
+    folder: Folder, entry: str, expected: str | None
+) -> None:
     folder.write("values/order_status.yaml", FILES["values/order_status.yaml"])
     record = folder.add_field(entry).load().order.map(ORDER)
     assert record is not None
@@ -60,12 +62,12 @@ def test_an_example_field_gives_what_it_says(folder: Folder, entry: str, expecte
         assert record.fields[name] == json.loads(expected)
 
 
-def test_the_example_problem_is_word_for_word(folder: Folder) -> None:
+def test_example_problem_of_the_guide_equals_the_real_message(folder: Folder) -> None:
     (shown,) = (body.strip() for kind, _, body in BLOCKS if kind == "text")
     assert folder.add_field("Terms__c: nubmer").problems() == (shown,)
 
 
-def test_every_transform_is_described() -> None:
+def test_every_transform_is_documented() -> None:
     described = rows("Transforms")
     assert described == {
         name: transform.about + ("; and back" if transform.backward is not None else "")
@@ -73,7 +75,7 @@ def test_every_transform_is_described() -> None:
     }
 
 
-def test_every_function_is_described() -> None:
+def test_every_function_is_documented() -> None:
     assert rows("Expressions") == {name: function.about for name, function in FUNCTIONS.items()}
 
 
@@ -86,7 +88,7 @@ def test_every_function_is_described() -> None:
         ("line", Line, {"product.…"}),
     ],
 )
-def test_every_path_is_listed(entity: str, model: type, further: set[str]) -> None:
+def test_every_path_is_documented(entity: str, model: type, further: set[str]) -> None:
     def ends(name: str) -> bool:
         try:
             return bool(resolve(model, name))

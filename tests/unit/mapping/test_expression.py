@@ -46,7 +46,7 @@ NO_CITY = changed(ORDER, ship_to_city=None, freight=None)
         ("10 < freight < 40", True),
     ],
 )
-def test_an_expression_yields(text: str, value: object) -> None:
+def test_expression_returns_its_value(text: str, value: object) -> None:
     result = Expression(text, Order).evaluate(ORDER)
     assert result == value
     assert not isinstance(result, float)
@@ -68,7 +68,7 @@ def test_an_expression_yields(text: str, value: object) -> None:
         ("coalesce(freight, 0)", 0),
     ],
 )
-def test_what_is_absent_stays_absent_and_compares_with_nothing(text: str, value: object) -> None:
+def test_expression_of_an_absent_value_is_absent_and_comparison_is_false(text: str, value: object) -> None:
     assert Expression(text, Order).evaluate(NO_CITY) == value
 
 
@@ -87,7 +87,7 @@ def test_what_is_absent_stays_absent_and_compares_with_nothing(text: str, value:
         ("none", Kind.ANY),
     ],
 )
-def test_the_kind_is_known_before_any_entity_is_seen(text: str, kind: Kind) -> None:
+def test_type_of_an_expression_is_inferred_at_load(text: str, kind: Kind) -> None:
     assert Expression(text, Order).kind is kind
 
 
@@ -129,12 +129,12 @@ def test_the_kind_is_known_before_any_entity_is_seen(text: str, kind: Kind) -> N
         "+".join("1" * 120),
     ],
 )
-def test_what_an_expression_cannot_do_is_refused_at_load(text: str) -> None:
+def test_invalid_expression_is_rejected_at_load(text: str) -> None:
     with pytest.raises(ExpressionError):
         Expression(text, Order)
 
 
-def test_text_cannot_be_blown_up() -> None:
+def test_expression_cannot_build_very_long_text() -> None:
     doubled = "join(notes, notes, notes, notes, notes, notes, notes, notes, notes, notes, notes, notes)"
     order = changed(ORDER, notes="x" * 32_000)
     with pytest.raises(ValueError, match="more than 131072 characters"):
@@ -143,12 +143,12 @@ def test_text_cannot_be_blown_up() -> None:
         Expression("coalesce(notes, none) * 1000000", Order).evaluate(order)
 
 
-def test_only_the_paths_it_names_are_read() -> None:
+def test_expression_reads_only_the_paths_it_names() -> None:
     expression = Expression("product.name if quantity > 1 else product.sku", Line)
     assert {path.text for path in expression.paths} == {"product.name", "quantity", "product.sku"}
 
 
-def test_functions_are_told_apart_from_paths() -> None:
+def test_function_name_without_a_call_is_rejected() -> None:
     with pytest.raises(ExpressionError, match="names the function `upper` without calling it"):
         Expression("upper", Order)
     assert Expression("date(placed_at) == promised_on", Order).evaluate(ORDER) is (

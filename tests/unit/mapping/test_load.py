@@ -20,13 +20,13 @@ from tests.unit.mapping.cases import ENTRIES, EXPRESSION, FILES, MARKS, WORDS
 from tests.unit.mapping.conftest import Folder
 
 
-def test_the_shipped_mappings_load(mappings: MappingSet) -> None:
+def test_shipped_mappings_load(mappings: MappingSet) -> None:
     assert mappings.customer.sobject == "Account"
     assert mappings.product.sobject == "Product2"
     assert mappings.order.sobjects == ("Order", "OrderItem")
 
 
-def test_mappings_inside_a_package_archive_load_too(tmp_path: Path) -> None:
+def test_mappings_inside_a_zipped_package_load(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "wheel.zip", "w") as archive:
         for file in Path(str(shipped_mappings())).rglob("*.yaml"):
             archive.write(file, f"connector/_data/mappings/{file.relative_to(str(shipped_mappings()))}")
@@ -36,7 +36,7 @@ def test_mappings_inside_a_package_archive_load_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("entry", "expected"), [case[1:] for case in ENTRIES], ids=[case[0] for case in ENTRIES])
-def test_a_bad_entry_is_refused_with_its_place(folder: Folder, entry: str, expected: str) -> None:
+def test_invalid_entry_is_rejected_with_its_position(folder: Folder, entry: str, expected: str) -> None:
     problems = folder.add_field(entry).problems()
     assert [problem for problem in problems if problem.startswith(f"mappings/order.yaml:{expected}")], problems
 
@@ -44,13 +44,15 @@ def test_a_bad_entry_is_refused_with_its_place(folder: Folder, entry: str, expec
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"), [case[1:] for case in FILES], ids=[case[0] for case in FILES]
 )
-def test_a_bad_file_is_refused_with_its_place(folder: Folder, file: str, old: str, new: str, expected: str) -> None:
+def test_invalid_file_is_rejected_with_its_position(
+    folder: Folder, file: str, old: str, new: str, expected: str
+) -> None:
     problems = folder.edit(file, old, new).problems()
     start = f"mappings{expected}" if expected.startswith("/") else f"mappings/{file}:{expected}"
     assert [problem for problem in problems if problem.startswith(start)], problems
 
 
-def test_all_errors_of_all_files_come_at_once(folder: Folder) -> None:
+def test_all_errors_of_all_files_are_reported_at_once(folder: Folder) -> None:
     folder.edit("customer.yaml", "Phone: phone", "Phone: fone")
     folder.edit("product.yaml", "IsActive: active", "IsActive: {path: active, owner: nobody}")
     folder.edit("order.yaml", "transform: date", "transform: day")
@@ -71,7 +73,7 @@ def test_all_errors_of_all_files_come_at_once(folder: Folder) -> None:
     ]
 
 
-def test_every_problem_says_where_what_and_what_to_do(folder: Folder) -> None:
+def test_every_problem_has_position_description_and_fix(folder: Folder) -> None:
     for number, (_, entry, _) in enumerate(ENTRIES[:20]):
         folder.add_field(entry.replace("X__c", f"X{number}__c"))
     for problem in folder.problems():
@@ -82,12 +84,12 @@ def test_every_problem_says_where_what_and_what_to_do(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("missing", ["customer.yaml", "product.yaml", "order.yaml"])
-def test_a_missing_file_is_named(folder: Folder, missing: str) -> None:
+def test_missing_file_is_reported(folder: Folder, missing: str) -> None:
     (folder.path / missing).unlink()
     assert folder.problems() == (f"mappings/{missing}:1:1: file: is missing: write it, or copy the one we ship.",)
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(MappingError, match=r"^nowhere:1:1: folder: does not exist"):
         load_mappings(tmp_path / "nowhere")
 
@@ -105,18 +107,18 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         (b"a: 1\n--- \nb: 1\n", "2:1: file: is not YAML"),
     ],
 )
-def test_a_file_that_is_no_mapping_is_refused(folder: Folder, content: bytes, expected: str) -> None:
+def test_file_that_is_no_mapping_is_rejected(folder: Folder, content: bytes, expected: str) -> None:
     (folder.path / "order.yaml").write_bytes(content)
     assert [problem for problem in folder.problems() if problem.startswith(f"mappings/order.yaml:{expected}")]
 
 
-def test_a_file_saved_with_a_byte_order_mark_loads(folder: Folder) -> None:
+def test_file_with_a_byte_order_mark_loads(folder: Folder) -> None:
     path = folder.path / "order.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert folder.load().order.sobject == "Order"
 
 
-def test_a_folder_of_another_name_is_named_in_problems(folder: Folder) -> None:
+def test_problem_names_the_folder_of_the_files(folder: Folder) -> None:
     moved = folder.path.rename(folder.path.with_name("ours"))
     problems = Folder(moved).edit("order.yaml", "Carrier__c: carrier", "Carrier__c: carier").problems()
     assert problems[0].startswith("ours/order.yaml:27:15: Carrier__c: ")
@@ -146,7 +148,7 @@ def _never_fails(content: bytes) -> None:
 @example(b"&a [*a]")
 @example(b"fields: &a {X__c: *a}")
 @example(b"? {a: b}\n: c\nfields: {? [x] : y}\nexternal_id: X")
-def test_any_text_loads_or_is_refused(content: bytes) -> None:
+def test_any_text_loads_or_is_rejected(content: bytes) -> None:
     _never_fails(content)
 
 
@@ -154,7 +156,7 @@ def test_any_text_loads_or_is_refused(content: bytes) -> None:
 @given(_trees | _yaml_like)
 @example("{expr: '(' }")
 @example("{path: number, values: {}, transform: [[a]]}")
-def test_any_entry_loads_or_is_refused(entry: str) -> None:
+def test_any_entry_loads_or_is_rejected(entry: str) -> None:
     _never_fails((_HEAD + entry).encode("utf-8", "replace"))
 
 
@@ -167,6 +169,6 @@ def test_any_entry_loads_or_is_refused(entry: str) -> None:
 @example("(" * 300)
 @example("stage == '\\d'")
 @example("1 is 1")
-def test_any_expression_loads_or_is_refused(text: str) -> None:
+def test_any_expression_loads_or_is_rejected(text: str) -> None:
     quoted = text.replace("'", "''").replace("\n", " ")
     _never_fails(f"{_HEAD}{{expr: '{quoted}'}}".encode("utf-8", "replace"))

@@ -28,7 +28,7 @@ def mapped(mappings: MappingSet, order: Order) -> MappedRecord:
     return record
 
 
-def test_an_order_becomes_an_order_with_its_own_number_as_key(mappings: MappingSet, order: Order) -> None:
+def test_order_is_mapped_with_its_number_as_external_id(mappings: MappingSet, order: Order) -> None:
     record = mapped(mappings, order)
     assert (record.entity, record.key, record.sobject, record.external_id) == (
         "order",
@@ -41,7 +41,7 @@ def test_an_order_becomes_an_order_with_its_own_number_as_key(mappings: MappingS
     assert record.fields["Freight__c"] == Decimal("32.38")
 
 
-def test_dates_and_moments_are_sent_as_the_org_writes_them(mappings: MappingSet, order: Order) -> None:
+def test_dates_and_times_are_sent_in_the_format_of_the_org(mappings: MappingSet, order: Order) -> None:
     fields = mapped(mappings, order).fields
     assert fields["EffectiveDate"] == "2026-01-31"
     assert fields["Promised_Date__c"] == "2026-02-28"
@@ -57,19 +57,19 @@ def test_dates_and_moments_are_sent_as_the_org_writes_them(mappings: MappingSet,
         datetime(2026, 2, 1, 4, 30),  # noqa: DTZ001 - a moment without a zone is the case
     ],
 )
-def test_a_moment_in_any_zone_is_sent_in_utc(mappings: MappingSet, make_order: Make, moment: datetime) -> None:
+def test_time_in_any_zone_is_sent_in_utc(mappings: MappingSet, make_order: Make, moment: datetime) -> None:
     fields = mapped(mappings, make_order(placed_at=moment)).fields
     assert fields["Placed_At__c"] == "2026-02-01T04:30:00.000+0000"
     assert fields["EffectiveDate"] == "2026-02-01"
 
 
-def test_the_stage_is_sent_as_plain_text(mappings: MappingSet, order: Order) -> None:
+def test_stage_is_sent_as_plain_text(mappings: MappingSet, order: Order) -> None:
     stage = mapped(mappings, order).fields["Lifecycle_Stage__c"]
     assert stage == "confirmed"
     assert type(stage) is str
 
 
-def test_lines_carry_exact_money(mappings: MappingSet, order: Order) -> None:
+def test_lines_are_sent_with_exact_amounts(mappings: MappingSet, order: Order) -> None:
     lines = mapped(mappings, order).children
     assert [item.key for item in lines] == ["10248-1", "10248-2", "10248-3"]
     assert {item.entity for item in lines} == {"line"}
@@ -84,7 +84,7 @@ def test_lines_carry_exact_money(mappings: MappingSet, order: Order) -> None:
     assert mapped(mappings, order).fields["Exact_Total__c"] == Decimal("406.10")
 
 
-def test_a_line_total_keeps_the_fraction_of_a_cent_that_the_unit_price_loses(
+def test_line_total_keeps_the_fraction_of_a_cent_that_the_unit_price_loses(
     mappings: MappingSet, make_order: Make
 ) -> None:
     record = mapped(mappings, make_order(lines=(line(1, "30", "7.45", "0.05"),)))
@@ -92,7 +92,7 @@ def test_a_line_total_keeps_the_fraction_of_a_cent_that_the_unit_price_loses(
     assert record.children[0].fields["Exact_Total__c"] == Decimal("212.325")
 
 
-def test_references_stand_apart_by_the_name_of_their_field(mappings: MappingSet, order: Order) -> None:
+def test_lookups_are_keyed_by_their_reference_field(mappings: MappingSet, order: Order) -> None:
     record = mapped(mappings, order)
     assert record.lookups == {
         "AccountId": Lookup(entity="customer", key="ALFKI"),
@@ -101,12 +101,12 @@ def test_references_stand_apart_by_the_name_of_their_field(mappings: MappingSet,
     assert record.children[0].lookups == {"PricebookEntryId": Lookup(entity="price", key="SKU-1|USD")}
 
 
-def test_a_custom_relationship_names_its_custom_field(folder: Folder, order: Order) -> None:
+def test_custom_relationship_is_sent_as_its_custom_field(folder: Folder, order: Order) -> None:
     folder.add_field("Payer__r: {lookup: customer, path: customer.key}")
     assert mapped(folder.load(), order).lookups["Payer__c"] == Lookup(entity="customer", key="ALFKI")
 
 
-def test_a_reference_without_a_key_is_left_out(folder: Folder, order: Order, make_order: Make) -> None:
+def test_lookup_without_a_key_is_left_out(folder: Folder, order: Order, make_order: Make) -> None:
     folder.add_field("Reseller__r: {lookup: customer, path: channel}")
     assert "Reseller__c" in mapped(folder.load(), order).lookups
     assert "Reseller__c" not in mapped(folder.load(), make_order(channel=None)).lookups
@@ -121,17 +121,17 @@ def test_a_reference_without_a_key_is_left_out(folder: Folder, order: Order, mak
         (Stage.COMPLETED, "Activated"),
     ],
 )
-def test_the_status_follows_the_stage(mappings: MappingSet, make_order: Make, stage: Stage, status: str) -> None:
+def test_status_is_mapped_from_the_stage(mappings: MappingSet, make_order: Make, stage: Stage, status: str) -> None:
     assert mapped(mappings, make_order(stage=stage)).fields["Status"] == status
 
 
-def test_a_null_in_a_value_table_leaves_the_orgs_value_alone(mappings: MappingSet, make_order: Make) -> None:
+def test_null_in_a_value_table_leaves_the_field_out(mappings: MappingSet, make_order: Make) -> None:
     fields = mapped(mappings, make_order(stage=Stage.CANCELED)).fields
     assert "Status" not in fields
     assert fields["Lifecycle_Stage__c"] == "canceled"
 
 
-def test_other_values_take_the_row_for_all_others(folder: Folder, make_order: Make) -> None:
+def test_value_without_a_row_uses_the_row_for_other_values(folder: Folder, make_order: Make) -> None:
     folder.write("values/channel.yaml", 'web: Online\n"*": Other\n')
     folder.edit(
         "order.yaml", "Channel__c: channel", "Channel__c: {path: channel, values: channel, default: None known}"
@@ -141,7 +141,7 @@ def test_other_values_take_the_row_for_all_others(folder: Folder, make_order: Ma
     assert sent == ["Online", "Other", "None known", "Other"]
 
 
-def test_a_flag_can_become_text_by_a_value_table(folder: Folder) -> None:
+def test_value_table_maps_a_flag_to_text(folder: Folder) -> None:
     folder.write("values/active.yaml", "true: In sale\nfalse: Retired\n")
     folder.add_field("State__c: {path: active, values: active}", "product.yaml")
     record = folder.load().product.map(Product(sku="A", name="A", active=False))
@@ -149,20 +149,20 @@ def test_a_flag_can_become_text_by_a_value_table(folder: Folder) -> None:
     assert record.fields["State__c"] == "Retired"
 
 
-def test_transforms_follow_each_other(folder: Folder, make_order: Make) -> None:
+def test_several_transforms_are_applied_in_order(folder: Folder, make_order: Make) -> None:
     folder.add_field("Short__c: {path: notes, transform: [one_line, upper, cut80]}")
     record = mapped(folder.load(), make_order(notes=" two \n lines " + "x" * 100))
     assert record.fields["Short__c"] == "TWO LINES " + "X" * 70
 
 
-def test_a_constant_and_an_expression_need_no_path(folder: Folder, order: Order) -> None:
+def test_constant_and_expression_need_no_path(folder: Folder, order: Order) -> None:
     folder.add_field("Source__c: {const: connector}\n  Big__c: {expr: 'exact_total > 400.5 and customer.name != none'}")
     fields = mapped(folder.load(), order).fields
     assert fields["Source__c"] == "connector"
     assert fields["Big__c"] is True
 
 
-def test_when_leaves_an_entity_out(folder: Folder, make_order: Make) -> None:
+def test_entity_whose_when_is_false_is_left_out(folder: Folder, make_order: Make) -> None:
     folder.edit("order.yaml", "entity: order", 'entity: order\nwhen: stage != "placed" or channel != "import"')
     mappings = folder.load()
     assert mappings.order.map(make_order(stage=Stage.PLACED, channel="import")) is None
@@ -170,21 +170,21 @@ def test_when_leaves_an_entity_out(folder: Folder, make_order: Make) -> None:
     assert mappings.order.map(make_order(stage=Stage.SHIPPED, channel="import")) is not None
 
 
-def test_fields_the_org_owns_are_never_sent(folder: Folder, make_order: Make) -> None:
+def test_field_owned_by_the_org_is_never_sent(folder: Folder, make_order: Make) -> None:
     folder.edit("order.yaml", "owner: newest", "owner: salesforce")
     mappings = folder.load()
     assert "Description" not in mapped(mappings, make_order(notes="ours")).fields
     assert "Description" in mappings.order.fields_of("Order")
 
 
-def test_owners_are_known_by_field_and_what_is_not_mapped_is_the_orgs(mappings: MappingSet) -> None:
+def test_owner_of_a_field_is_salesforce_unless_it_is_mapped(mappings: MappingSet) -> None:
     assert mappings.order.owner("Description") is Owner.NEWEST
     assert mappings.order.owner("AccountId") is Owner.LOCAL
     assert mappings.order.owner("UnitPrice", "OrderItem") is Owner.LOCAL
     assert mappings.order.owner("Rep_Comment__c") is Owner.SALESFORCE
 
 
-def test_every_field_names_its_line(folder: Folder) -> None:
+def test_every_field_has_the_position_of_its_line(folder: Folder) -> None:
     mappings = folder.load()
     text = (folder.path / "order.yaml").read_text().splitlines()
     for name, start in (("Status", "  Status:"), ("AccountId", "  Account:")):
@@ -196,7 +196,7 @@ def test_every_field_names_its_line(folder: Folder) -> None:
     assert mappings.source("Order", "Nothing__c") is None
 
 
-def test_a_value_that_does_not_suit_names_the_line_and_the_order(folder: Folder, make_order: Make) -> None:
+def test_value_that_cannot_be_mapped_is_reported_with_line_and_order(folder: Folder, make_order: Make) -> None:
     folder.add_field("Po__c: {path: po_number, transform: integer}")
     mappings = folder.load()
     assert mapped(mappings, make_order(po_number="7.5")).fields["Po__c"] == 8
@@ -208,13 +208,13 @@ def test_a_value_that_does_not_suit_names_the_line_and_the_order(folder: Folder,
     )
 
 
-def test_a_when_that_fails_names_the_order(folder: Folder, order: Order) -> None:
+def test_when_that_fails_is_reported_with_the_order(folder: Folder, order: Order) -> None:
     folder.edit("order.yaml", "entity: order", "entity: order\nwhen: freight / (freight - freight) > 1")
     with pytest.raises(MappingError, match=r"mappings/order.yaml:3:1: when: cannot be computed for order 10248: "):
         folder.load().order.map(order)
 
 
-def test_customers_and_products_become_accounts_and_products(mappings: MappingSet) -> None:
+def test_customers_and_products_are_mapped_to_accounts_and_products(mappings: MappingSet) -> None:
     account = mappings.customer.map(CUSTOMER)
     product = mappings.product.map(Product(sku="CHAI", name="Chai", description="Tea"))
     assert account is not None
@@ -231,7 +231,7 @@ def test_customers_and_products_become_accounts_and_products(mappings: MappingSe
     }
 
 
-def test_a_set_holds_one_mapping_per_kind_of_entity(mappings: MappingSet) -> None:
+def test_mapping_set_has_one_mapping_per_entity_kind(mappings: MappingSet) -> None:
     assert [mapping.kind for mapping in mappings] == list(EntityKind)
     assert mappings.of(EntityKind.ORDER) is mappings.order
     assert mappings.order.sobjects == ("Order", "OrderItem")

@@ -64,11 +64,11 @@ def link(**snapshot: FieldValue) -> Link:
     return Link(entity="customer", key="C-2", sobject="Account", salesforce_id="001", snapshot=snapshot)
 
 
-def test_both_suit_an_org_with_person_accounts(persons: Folder, org: Org) -> None:
+def test_company_and_person_mappings_fit_an_org_with_person_accounts(persons: Folder, org: Org) -> None:
     assert problems(persons, org) == []
 
 
-def test_that_of_persons_is_not_held_against_an_org_without_them(persons: Folder, org: Org) -> None:
+def test_person_mapping_is_not_checked_in_an_org_without_person_accounts(persons: Folder, org: Org) -> None:
     for name in ("FirstName", "LastName", "PersonEmail", "RecordTypeId"):
         org.hide("Account", name)
     assert check(persons.load().with_persons(False), org.describes) == []
@@ -86,7 +86,7 @@ def test_that_of_persons_is_not_held_against_an_org_without_them(persons: Folder
         ("const: person", "const: Company", ":6:3: RecordType: `Company` is for companies: name one for persons."),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_that_of_persons_is_told_with_its_place(
+def test_problem_of_the_person_mapping_is_reported_with_its_position(
     persons: Folder, org: Org, old: str, new: str, expected: str
 ) -> None:
     persons.edit("person.yaml", old, new)
@@ -103,20 +103,18 @@ def test_what_is_wrong_with_that_of_persons_is_told_with_its_place(
         ("RecordType: {lookup: record_type, const: Consumer}", ":6:3: RecordType: `Consumer` is for persons: name one"),
     ],
 )
-def test_what_belongs_to_persons_is_refused_in_that_of_companies(
-    persons: Folder, org: Org, line: str, expected: str
-) -> None:
+def test_person_field_in_the_company_mapping_is_rejected(persons: Folder, org: Org, line: str, expected: str) -> None:
     persons.add_field(line, "customer.yaml")
     found = problems(persons, org)
     assert [problem for problem in found if problem.startswith(f"mappings/customer.yaml{expected}")], found
 
 
-def test_both_write_the_same_object_by_the_same_key(persons: Folder) -> None:
+def test_person_mapping_with_another_object_or_key_is_rejected(persons: Folder) -> None:
     persons.edit("person.yaml", "sobject: Account", "sobject: Contact")
     assert persons.problems() == (f"{PERSON}:2:10: sobject: is not `Account`, as in customer.yaml: write the same.",)
 
 
-def test_a_bad_path_is_refused_at_load(persons: Folder) -> None:
+def test_invalid_path_in_the_person_mapping_is_rejected_at_load(persons: Folder) -> None:
     [problem] = persons.edit("person.yaml", "last_name", "surname").problems()
     assert problem.startswith(f"{PERSON}:8:13: LastName: has the wrong path `surname`")
 
@@ -134,7 +132,7 @@ def test_a_bad_path_is_refused_at_load(persons: Folder) -> None:
         (ANA, link(Name="Ana Trujillo"), True, None),  # from before the org had person accounts
     ],
 )
-def test_an_account_is_mapped_as_what_it_is(
+def test_customer_is_mapped_by_the_mapping_of_its_account_type(
     persons: Folder, customer: Customer, made: Link | None, has: bool, person: bool | None
 ) -> None:
     record = persons.load().with_persons(has).map_customer(customer, made)
@@ -143,13 +141,13 @@ def test_an_account_is_mapped_as_what_it_is(
     assert ("LastName" in record.fields, "Name" in record.fields) == (bool(person), not person)
 
 
-def test_without_a_mapping_of_persons_they_go_out_like_companies(folder: Folder) -> None:
+def test_person_without_a_person_mapping_is_mapped_like_a_company(folder: Folder) -> None:
     record = folder.load().with_persons(True).map_customer(ANA, None)
     assert record is not None
     assert (record.fields["Name"], record.person) == ("Ana Trujillo", None)
 
 
-def test_a_line_is_found_in_the_file_it_comes_from() -> None:
+def test_field_position_names_the_file_it_comes_from() -> None:
     shipped = load_mappings(Path(__file__).parents[3] / "mappings").with_persons(True)
     assert (shipped.source("Account", "Phone") or "").startswith("mappings/customer.yaml:")
     assert (shipped.source("Account", "Phone", person=True) or "").startswith(f"{PERSON}:")

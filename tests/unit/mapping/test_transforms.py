@@ -43,7 +43,7 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize(("name", "before", "after"), EXAMPLES)
-def test_a_transform_by_example(name: str, before: object, after: object) -> None:
+def test_transform_gives_the_value_of_its_example(name: str, before: object, after: object) -> None:
     assert TRANSFORMS[name].forward(before) == after
 
 
@@ -52,7 +52,7 @@ def test_every_transform_has_an_example() -> None:
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**9), max_value=10**9))
-def test_numbers_come_back(number: Decimal) -> None:
+def test_number_transform_is_reversed_exactly(number: Decimal) -> None:
     for name in ("percent", "fraction", "negate"):
         transform = TRANSFORMS[name]
         assert transform.backward is not None
@@ -60,14 +60,14 @@ def test_numbers_come_back(number: Decimal) -> None:
 
 
 @given(st.booleans())
-def test_flags_come_back(flag: bool) -> None:
+def test_flag_transform_is_reversed_exactly(flag: bool) -> None:
     for name in ("not", "yes_no"):
         transform = TRANSFORMS[name]
         assert transform.backward is not None
         assert transform.backward(transform.forward(flag)) is flag
 
 
-def test_a_text_that_is_no_number_or_answer_is_refused() -> None:
+def test_invalid_text_is_rejected_by_the_transform() -> None:
     for bad in ("seven", "NaN", "Infinity", ""):
         with pytest.raises(ValueError, match="is not a number"):
             TRANSFORMS["decimal"].forward(bad)
@@ -77,7 +77,7 @@ def test_a_text_that_is_no_number_or_answer_is_refused() -> None:
         backward("maybe")
 
 
-def test_only_what_a_field_can_hold_goes_on_the_wire() -> None:
+def test_value_that_no_field_can_hold_is_rejected() -> None:
     assert to_wire(date(2026, 1, 31)) == "2026-01-31"
     with pytest.raises(TypeError, match="cannot stand in a field"):
         to_wire(1.5)
@@ -93,12 +93,12 @@ def test_only_what_a_field_can_hold_goes_on_the_wire() -> None:
         ("date in Europe/Berlin", "2026-09-30T22:30:00Z", date(2026, 10, 1)),
     ],
 )
-def test_the_day_in_a_time_zone(name: str, before: object, after: date) -> None:
+def test_date_transform_uses_its_time_zone(name: str, before: object, after: date) -> None:
     found = find_transform(name)
     assert found is not None
     assert found.forward(before) == after
 
 
 @pytest.mark.parametrize("name", ["date in ", "date in Mars/Base", "date in ../etc/passwd", "dates"])
-def test_a_time_zone_that_is_none(name: str) -> None:
+def test_unknown_time_zone_is_rejected(name: str) -> None:
     assert find_transform(name) is None

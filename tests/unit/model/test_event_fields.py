@@ -79,7 +79,7 @@ def test_command_line_has_one_option_for_each_field_that_can_be_asked_for() -> N
 
 
 @EVERY
-def test_event_with_a_field_of_other_actions_cannot_be_made(action: Action) -> None:
+def test_event_with_a_field_of_another_action_is_rejected(action: Action) -> None:
     for name in FOREIGN[action]:
         with pytest.raises(CommandError, match=f"^{name} is not a field of {action}; {action} takes ") as refused:
             make_event(action, **{name: VALUES[name]})
@@ -92,7 +92,7 @@ def test_event_with_a_field_of_other_actions_cannot_be_made(action: Action) -> N
 
 
 @EVERY
-def test_event_without_a_field_that_its_action_needs_cannot_be_made(action: Action) -> None:
+def test_event_without_a_required_field_is_rejected(action: Action) -> None:
     for name in ACTION_FIELDS[action].required:
         needed = {other: VALUES[other] for other in ACTION_FIELDS[action].required if other != name}
         with pytest.raises(CommandError, match=f"^{action} needs {name}") as refused:
@@ -101,7 +101,7 @@ def test_event_without_a_field_that_its_action_needs_cannot_be_made(action: Acti
 
 
 @EVERY
-def test_history_of_an_earlier_version_loads_without_fields_of_other_actions(action: Action) -> None:
+def test_stored_fields_of_other_actions_are_ignored_when_a_history_is_read(action: Action) -> None:
     required = ACTION_FIELDS[action].required
     stored = {name: {"to": "confirmed", **SENT}[name] for name in (*FOREIGN[action], *required)}
     plain = make_event(action, **{name: VALUES[name] for name in required})
@@ -110,7 +110,7 @@ def test_history_of_an_earlier_version_loads_without_fields_of_other_actions(act
     assert noted == (ChangeOrder(details={"notes": None}) if action is Action.CHANGE else plain)
 
 
-def test_history_of_a_shipment_that_named_lines_too_loads_as_what_it_did() -> None:
+def test_stored_shipment_with_lines_and_number_is_read_as_its_lines() -> None:
     both = read_event(Action.SHIP, {"lines": {"1": "2"}, "shipment": 1, "on": "2026-01-31"})
     assert both == Ship(lines={1: Decimal(2)}, on=date(2026, 1, 31))
 
@@ -125,7 +125,7 @@ def test_body_of_an_action_has_the_fields_of_the_table(action: Action) -> None:
 
 
 @ALL
-def test_body_with_fields_of_other_actions_is_refused_for_each_of_them(action: Action) -> None:
+def test_body_with_fields_of_other_actions_is_rejected_for_each_of_them(action: Action) -> None:
     foreign = {name: SENT[name] for name in SENT if name not in ACTION_FIELDS[action].requestable}
     with pytest.raises(ValidationError) as refused:
         TransitionBody.model_validate({"action": action.value, **own(action, SENT), **foreign})
@@ -135,7 +135,7 @@ def test_body_with_fields_of_other_actions_is_refused_for_each_of_them(action: A
 
 
 @ALL
-def test_body_with_fields_of_other_actions_that_are_null_or_empty_is_taken_without_them(action: Action) -> None:
+def test_null_or_empty_fields_of_other_actions_in_a_body_are_ignored(action: Action) -> None:
     body = {"action": action.value, **own(action, SENT)}
     foreign = SENT.keys() - set(ACTION_FIELDS[action].requestable)
     blank = {"lines": {}, "written_off": {}, "line_edits": {}, "details": {}}
@@ -151,7 +151,7 @@ def test_body_with_fields_of_other_actions_that_are_null_or_empty_is_taken_witho
 
 
 @ALL
-def test_options_of_other_actions_are_refused_as_they_were_typed(action: Action) -> None:
+def test_options_of_other_actions_are_rejected_as_they_were_typed(action: Action) -> None:
     assert _build_event(action.value, own(action, SENT)) == make_event(action, **own(action, VALUES))
     for name in SENT.keys() - set(ACTION_FIELDS[action].requestable):
         with pytest.raises(UsageError, match=f"^{option_of(name)} is not an option of {action}; {action} takes --"):
@@ -159,7 +159,7 @@ def test_options_of_other_actions_are_refused_as_they_were_typed(action: Action)
 
 
 @ALL
-def test_what_an_action_requires_is_named_as_field_and_as_option(action: Action) -> None:
+def test_missing_required_field_is_named_as_field_and_as_option(action: Action) -> None:
     has = ACTION_FIELDS[action]
     for name in has.required:
         rest = {other: value for other, value in own(action, SENT).items() if other != name}
@@ -178,7 +178,7 @@ def test_what_an_action_requires_is_named_as_field_and_as_option(action: Action)
             _build_event(action.value, {})
 
 
-def test_goods_for_the_shelf_require_its_warehouse() -> None:
+def test_restocked_lines_require_a_warehouse() -> None:
     body = {"action": "inspect_return", "lines": {"1": 1}}
     with pytest.raises(ValidationError) as refused:
         TransitionBody.model_validate(body)
@@ -187,7 +187,7 @@ def test_goods_for_the_shelf_require_its_warehouse() -> None:
         _build_event("inspect_return", {"lines": {"1": "1"}})
 
 
-def test_body_of_a_return_takes_the_actions_of_returns_alone() -> None:
+def test_body_of_a_return_accepts_actions_of_returns_only() -> None:
     assert [action for action in REQUESTABLE if action.endswith("_return")] == [Action.REQUEST_RETURN, *OF_RETURNS]
     with pytest.raises(ValidationError) as refused:
         ReturnTransitionBody.model_validate({"action": "ship"})

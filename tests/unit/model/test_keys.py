@@ -31,7 +31,7 @@ from connector.model.keys import LONGEST, is_normal, normalize_key, visible_key
         ("e\u0301" * 80, "\u00e9" * 80),
     ],
 )  # fmt: skip
-def test_spellings_of_a_key_that_look_the_same_are_one_key(text: str, key: str) -> None:
+def test_spellings_that_look_the_same_are_normalized_to_one_key(text: str, key: str) -> None:
     assert normalize_key(text) == key
     assert is_normal(key)
 
@@ -58,7 +58,7 @@ def test_spellings_of_a_key_that_look_the_same_are_one_key(text: str, key: str) 
         ("x" * 2_000_000, "has 2,000,000 characters"),
     ],
 )
-def test_key_that_is_empty_too_long_or_has_what_cannot_be_seen_is_refused(text: str, why: str) -> None:
+def test_key_that_is_empty_too_long_or_has_invisible_characters_is_rejected(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=r"(is empty|cannot be seen|at most)") as caught:
         normalize_key(text)
     assert why in str(caught.value)
@@ -72,7 +72,7 @@ ODD = some.text(
 
 
 @given(ODD)
-def test_normalizing_twice_changes_nothing_more_and_leaves_nothing_to_trim(text: str) -> None:
+def test_normalized_key_is_stable_and_has_nothing_to_trim(text: str) -> None:
     try:
         key = normalize_key(text)
     except ValueError:
@@ -83,6 +83,6 @@ def test_normalizing_twice_changes_nothing_more_and_leaves_nothing_to_trim(text:
 
 
 @given(ODD)
-def test_what_is_visible_of_a_text_is_a_key_or_nothing(text: str) -> None:
+def test_visible_key_of_any_text_is_a_key_or_empty(text: str) -> None:
     seen = visible_key(text)
     assert not seen or is_normal(seen)

@@ -16,7 +16,7 @@ from connector.web.api.lifecycle import draw_svg
 GUIDE = Path(__file__).parents[3] / "docs" / "lifecycle.md"
 
 
-def test_chart_in_the_guide_is_drawn_from_the_transition_table() -> None:
+def test_chart_in_the_guide_equals_the_transition_table() -> None:
     assert f"```text\n{draw_text()}\n```" in GUIDE.read_text(encoding="utf-8")
 
 
@@ -27,7 +27,7 @@ def test_svg_shows_the_same_chart() -> None:
 
 
 @pytest.mark.parametrize("way", TRANSITIONS, ids=str)
-def test_chart_without_one_way_is_another_chart(way: tuple[Stage, Stage]) -> None:
+def test_chart_changes_with_every_removed_transition(way: tuple[Stage, Stage]) -> None:
     others = [other for other in TRANSITIONS if other != way]
     try:
         assert draw_text(others) != draw_text()
@@ -36,6 +36,6 @@ def test_chart_without_one_way_is_another_chart(way: tuple[Stage, Stage]) -> Non
         assert way[1] in main_line()
 
 
-def test_way_back_from_a_stage_beside_the_line_is_rejected() -> None:
+def test_transition_from_a_stage_outside_the_main_line_is_rejected() -> None:
     with pytest.raises(ValueError, match="cannot be drawn"):
         draw_text([*TRANSITIONS, (Stage.CANCELED, Stage.PLACED)])

@@ -19,7 +19,7 @@ from tests.unit.outbound.conftest import an_order, line
 
 
 @pytest.mark.parametrize(("currency", "places"), [("USD", 2), ("EUR", 2), ("JPY", 0), ("KWD", 3), ("XAU", 2)])
-def test_currencies_have_the_decimals_of_iso_4217(currency: str, places: int) -> None:
+def test_currency_has_the_decimals_of_iso_4217(currency: str, places: int) -> None:
     assert places_of(currency) == places
 
 
@@ -27,7 +27,7 @@ def test_currencies_have_the_decimals_of_iso_4217(currency: str, places: int) ->
     ("amount", "places", "rounded"),
     [("5097.45", 0, "5097"), ("5097.5", 0, "5098"), ("-0.5", 0, "-1"), ("1.2345", 3, "1.235"), ("1.005", 2, "1.01")],
 )
-def test_amounts_are_rounded_half_up_to_the_smallest_coin(amount: str, places: int, rounded: str) -> None:
+def test_amount_is_rounded_half_up_to_the_smallest_unit(amount: str, places: int, rounded: str) -> None:
     assert str(to_cents(Decimal(amount), places)) == rounded
 
 
@@ -35,7 +35,7 @@ def test_amounts_are_rounded_half_up_to_the_smallest_coin(amount: str, places: i
     ("currency", "due", "unit"),
     [("JPY", "3259", "1086"), ("USD", "3259.24", "1086.41"), ("KWD", "3259.237", "1086.41")],
 )
-def test_what_is_due_and_a_price_in_the_org(currency: str, due: str, unit: str) -> None:
+def test_amount_due_and_net_unit_price_are_rounded_by_currency(currency: str, due: str, unit: str) -> None:
     """3 pieces at 1,278.132 less 15 %, which is 1,086.4122 a piece."""
     some = line(1, currency=currency, quantity=Decimal(3), unit_price=Decimal("1278.132"), discount=Decimal("0.15"))
     order = an_order(some, currency=currency)
@@ -44,7 +44,7 @@ def test_what_is_due_and_a_price_in_the_org(currency: str, due: str, unit: str) 
     assert str(some.net_unit_price) == unit
 
 
-def test_an_invoice_in_yen_adds_up_in_whole_yen() -> None:
+def test_invoice_in_yen_adds_up_in_whole_yen() -> None:
     two = [
         line(1, currency="JPY", quantity=Decimal(3), unit_price=Decimal("99.5")),
         line(2, currency="JPY", quantity=Decimal(1), unit_price=Decimal("100.5")),
@@ -60,7 +60,7 @@ def test_an_invoice_in_yen_adds_up_in_whole_yen() -> None:
     assert view.figure(Decimal(1204)) == "1,204"
 
 
-def test_nobody_pays_half_a_yen() -> None:
+def test_payment_of_half_a_yen_is_rejected() -> None:
     state = replace(an_order(line(1, currency="JPY"), currency="JPY").state, stage=Stage.CONFIRMED)
     with pytest.raises(CommandError, match="whole units of the currency"):
         apply(state, Capture(amount=Decimal("0.5")))

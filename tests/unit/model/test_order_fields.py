@@ -190,7 +190,7 @@ def test_field_of_a_placed_order_is_stored_and_loaded(journey: Journey, name: st
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_changeable_field_is_changed_by_the_command_line_and_others_stay(journey: Journey, name: str) -> None:
+def test_command_line_changes_changeable_fields_only(journey: Journey, name: str) -> None:
     changed = getattr(journey.changed, name)
     assert changed == (value_of(name, 2) if name in CHANGEABLE else getattr(journey.placed, name))
     assert plain(journey.shown[name]) == plain(str(changed) if isinstance(changed, Decimal) else changed)
@@ -215,7 +215,7 @@ def test_field_is_imported_by_its_name(journey: Journey, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_field_that_is_posted_over_http_is_got_back(journey: Journey, name: str) -> None:
+def test_field_posted_over_http_is_returned_by_get(journey: Journey, name: str) -> None:
     if name in OF_SHIPMENT:
         assert name not in journey.posted
         assert journey.got[name] is None
@@ -225,5 +225,5 @@ def test_field_that_is_posted_over_http_is_got_back(journey: Journey, name: str)
         assert journey.got[name] == journey.posted[name]
 
 
-def test_every_field_is_served() -> None:
+def test_every_header_field_is_in_the_http_response() -> None:
     assert set(FIELDS) <= set(serialize_order.__globals__["_ORDER_NAMES"])

@@ -31,11 +31,11 @@ def test_numbers_keep_every_digit() -> None:
     ],
     ids=range(11),
 )
-def test_json_that_is_ambiguous_or_broken_is_refused(text: str, why: str) -> None:
+def test_ambiguous_or_invalid_json_is_rejected(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=r"^(it|NaN|the number)") as caught:
         parse_json(text)
     assert why in str(caught.value)
 
 
-def test_whole_surrogate_pair_is_a_character() -> None:
+def test_complete_surrogate_pair_is_read_as_one_character() -> None:
     assert parse_json('"\\ud83d\\udc22"') == "\U0001f422"

@@ -12,12 +12,12 @@ def _nested(levels: int) -> bytes:
     return b"Subject: x\r\n" + b"".join(parts) + b"\r\nhello\r\n"
 
 
-def test_mail_of_a_few_levels_is_read_whole() -> None:
+def test_mail_with_a_few_nested_parts_is_read_completely() -> None:
     mail = Mailbox().add("a@shop.example", ("b@shop.example",), _nested(3))
     assert (mail.header("subject"), (mail.text or "").strip()) == ("x", "hello")
 
 
-def test_mail_of_parts_in_parts_without_end_shows_its_head_only() -> None:
+def test_mail_with_deeply_nested_parts_shows_its_headers_only() -> None:
     for levels in (MAX_BOUNDARIES + 1, 20_000):
         mail = Mailbox().add("a@shop.example", ("b@shop.example",), _nested(levels))
         assert (mail.header("subject"), mail.text, mail.html, mail.attachments) == ("x", None, None, [])

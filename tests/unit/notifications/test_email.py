@@ -30,7 +30,7 @@ def a_mail(**changes: str) -> Email:
 
 @pytest.mark.parametrize("breaks", ["\r\n", "\n", "\r", "\x00", "\x0b", "\x85", "\u2028", "\u2029"])
 @pytest.mark.parametrize("where", ["name", "subject"])
-def test_a_line_break_is_no_way_to_a_header(where: str, breaks: str) -> None:
+def test_line_break_in_a_value_cannot_add_a_header(where: str, breaks: str) -> None:
     sent = _as_ascii(build_message(a_mail(**{where: f"x{breaks}Bcc: spy@evil.example"}), SENDER, NOW))
     read = message_from_bytes(sent, policy=policy.default)
     assert set(read.keys()) == HEADERS
@@ -39,7 +39,7 @@ def test_a_line_break_is_no_way_to_a_header(where: str, breaks: str) -> None:
 
 
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=300))
-def test_whatever_is_in_it_the_mail_has_our_headers_and_is_ascii(name: str, subject: str, text: str) -> None:
+def test_mail_with_any_content_has_our_headers_and_is_ascii(name: str, subject: str, text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
     name, subject = (part.encode("utf-8", "replace").decode() for part in (name, subject))
     sent = _as_ascii(build_message(a_mail(name=name, subject=subject, text=text), SENDER, NOW))
@@ -51,7 +51,7 @@ def test_whatever_is_in_it_the_mail_has_our_headers_and_is_ascii(name: str, subj
     assert max(len(line) for line in sent.splitlines()) <= 998
 
 
-def test_the_message_id_is_that_of_the_message() -> None:
+def test_message_id_is_made_from_the_notification_key() -> None:
     first, again = (build_message(a_mail(), SENDER, NOW)["Message-ID"] for _ in range(2))
     assert first == again == "<k@shop.example>"
     assert build_message(a_mail(), "orders@shop.example", NOW)["From"] == "orders@shop.example"
@@ -84,7 +84,7 @@ def test_the_message_id_is_that_of_the_message() -> None:
         ("=?utf-8?q?x?=@shop.example", None),
     ],
 )
-def test_an_address_is_one_that_every_server_takes_or_none(said: str | None, found: str | None) -> None:
+def test_address_is_accepted_by_every_server_or_rejected(said: str | None, found: str | None) -> None:
     assert normalize_address(said) == found
 
 
@@ -93,7 +93,7 @@ DOMAIN = st.text(st.sampled_from("shop..--xn8üß"), max_size=20)
 
 
 @given(st.text(max_size=80) | st.builds("{}@{}".format, LOCAL, DOMAIN))
-def test_a_usable_address_is_ascii_without_spaces_or_brackets_and_stands_in_the_mail(text: str) -> None:
+def test_accepted_address_is_plain_ascii_and_is_in_the_mail(text: str) -> None:
     found = normalize_address(text)
     if found is None:
         return
@@ -108,11 +108,11 @@ def test_a_usable_address_is_ascii_without_spaces_or_brackets_and_stands_in_the_
 @pytest.mark.parametrize(
     "address", [".ann@shop.example", "ann.@shop.example", "a..n@shop.example", "=?x?q?x?=@shop.example"]
 )
-def test_a_sender_that_no_header_takes_is_no_setting(address: str) -> None:
+def test_sender_that_no_header_can_hold_is_rejected_as_a_setting(address: str) -> None:
     for sender in (address, f"Shop <{address}>"):
         with pytest.raises(ValidationError, match="must look like"):
             MessageSettings(sender=sender)
 
 
-def test_a_long_subject_is_cut() -> None:
+def test_long_subject_is_shortened() -> None:
     assert one_line("x" * 300, 10) == "x" * 9 + "…"

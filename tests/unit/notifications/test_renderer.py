@@ -19,7 +19,7 @@ EVIL = '<script src="https://evil.example/x.js"></script><img src=x onerror=aler
 
 
 @pytest.mark.parametrize("view", list(sample_views()), ids=lambda view: f"{view.kind}-{bool(view.tracking_url)}")
-def test_every_message_is_whole_in_both_forms_and_loads_nothing(view: object) -> None:
+def test_every_notification_is_complete_as_html_and_text_and_loads_nothing(view: object) -> None:
     written = TemplateRenderer().render(view)  # type: ignore[arg-type]
     assert written.subject
     assert "O-1" in written.text + written.subject
@@ -32,7 +32,7 @@ def test_every_message_is_whole_in_both_forms_and_loads_nothing(view: object) ->
 
 
 @pytest.mark.parametrize("kind", list(MessageKind))
-def test_what_others_wrote_is_escaped_in_the_page_and_plain_in_the_text(kind: MessageKind) -> None:
+def test_foreign_text_is_escaped_in_html_and_plain_in_text(kind: MessageKind) -> None:
     view = [view for view in sample_views() if view.kind is kind][1]
     items = (Item(name=EVIL, sku=EVIL, quantity=view.amount),)
     view = replace(
@@ -58,7 +58,7 @@ def test_what_others_wrote_is_escaped_in_the_page_and_plain_in_the_text(kind: Me
     assert "&lt;" not in written.text + written.subject
 
 
-def test_a_shipment_says_what_is_in_it_and_what_is_still_to_come() -> None:
+def test_shipment_notification_lists_its_goods_and_the_remaining_ones() -> None:
     view = [view for view in sample_views() if view.kind is MessageKind.SHIPMENT][1]
     later = Item(name="Later", sku="L-1", quantity=view.to_come[0].quantity)
     written = TemplateRenderer().render(replace(view, to_come=(later,)))
@@ -67,7 +67,7 @@ def test_a_shipment_says_what_is_in_it_and_what_is_still_to_come() -> None:
     assert "Still to come" not in TemplateRenderer().render(replace(view, to_come=())).html
 
 
-def test_a_template_of_ones_own_stands_in_for_ours_by_name(tmp_path: Path) -> None:
+def test_custom_template_replaces_ours_by_name(tmp_path: Path) -> None:
     (tmp_path / "confirmation.txt.j2").write_text("{% set subject %}Hurra, {{ it.order }}{% endset %}Danke!")
     layout = "<html><body><b>{{ it.company }}</b>{% block body %}{% endblock %}</body></html>"
     (tmp_path / "layout.html.j2").write_text(layout)
@@ -89,7 +89,7 @@ def test_a_template_of_ones_own_stands_in_for_ours_by_name(tmp_path: Path) -> No
         ("greeting.html.j2", "hello", "greeting.html.j2 is no template. There are cancellation.html.j2"),
     ],
 )
-def test_a_wrong_template_is_named_with_its_line_at_the_start(tmp_path: Path, name: str, text: str, says: str) -> None:
+def test_invalid_template_is_reported_with_its_line_at_start(tmp_path: Path, name: str, text: str, says: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(SettingsError) as refused:
         TemplateRenderer(tmp_path)
@@ -97,16 +97,16 @@ def test_a_wrong_template_is_named_with_its_line_at_the_start(tmp_path: Path, na
     assert "\n" not in str(refused.value)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_template_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="is not a folder"):
         TemplateRenderer(tmp_path / "absent")
 
 
-def test_every_kind_has_its_templates() -> None:
+def test_every_notification_kind_has_its_templates() -> None:
     assert {f"{kind}.{form}.j2" for kind in MessageKind for form in ("html", "txt")} <= set(NAMES)
 
 
-def test_days_are_said_in_words() -> None:
+def test_days_are_rendered_in_words() -> None:
     view = next(sample_views())
     assert (
         "5 March 2026"

@@ -33,7 +33,7 @@ from connector.notifications.template_check import sample_views
         '{% include "confirmation.txt.j2" %}',
     ],
 )
-def test_template_that_makes_much_of_little_is_refused_at_start(tmp_path: Path, text: str) -> None:
+def test_template_with_excessive_output_is_rejected_at_start(tmp_path: Path, text: str) -> None:
     (tmp_path / "confirmation.txt.j2").write_text(text)
     with pytest.raises(SettingsError) as refused:
         TemplateRenderer(tmp_path)
@@ -55,7 +55,7 @@ def test_template_includes_files_of_folders_in_its_folder(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "name", ["../secret", "parts/../../secret", "parts/.hidden", "..\\\\secret", "parts/absent", "parts", ""]
 )
-def test_template_includes_nothing_that_is_outside_hidden_or_absent(tmp_path: Path, name: str) -> None:
+def test_template_cannot_include_files_that_are_outside_hidden_or_missing(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "templates"
     (folder / "parts").mkdir(parents=True)
     for file in (tmp_path / "secret", folder / "parts" / ".hidden"):
@@ -66,7 +66,7 @@ def test_template_includes_nothing_that_is_outside_hidden_or_absent(tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", ["pipe", "large", "latin", "folder"])
-def test_template_that_is_no_text_file_is_refused_at_start(tmp_path: Path, kind: str) -> None:
+def test_template_that_is_no_text_file_is_rejected_at_start(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "confirmation.txt.j2"
     if kind == "pipe":
         os.mkfifo(file)

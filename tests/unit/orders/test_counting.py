@@ -31,14 +31,14 @@ async def overtaken(postgres_store: Store, monkeypatch: pytest.MonkeyPatch) -> S
     await act(store, Action.ALLOCATE, lines={1: 2})
     real, late = stocks.create_missing_rows, ["2"]
 
-    async def begin(uow: UnitOfWork, places: Mapping[StockKey, Decimal]) -> None:
+    async def create_missing_rows(uow: UnitOfWork, places: Mapping[StockKey, Decimal]) -> None:
         while late:
             number = late.pop()
             await act(store, Action.VERIFY, number)
             await act(store, Action.ALLOCATE, number, lines={1: 2})
         await real(uow, places)
 
-    monkeypatch.setattr(stocks, "begin", begin)
+    monkeypatch.setattr(stocks, "create_missing_rows", create_missing_rows)
     return store
 
 
@@ -47,7 +47,7 @@ async def count(store: Store) -> StockCountReport:
         return await apply_stock_count(OrderTransaction(uow, actor="count"), COUNTED)
 
 
-async def test_an_order_that_came_by_the_stock_meanwhile_is_not_locked_behind_it(overtaken: Store) -> None:
+async def test_count_is_aborted_if_another_order_gets_the_stock_meanwhile(overtaken: Store) -> None:
     with pytest.raises(AbortedError, match="CHAI in EAST was given to another order while it was counted"):
         await count(overtaken)
     async with overtaken.reader() as connection:
@@ -57,7 +57,7 @@ async def test_an_order_that_came_by_the_stock_meanwhile_is_not_locked_behind_it
     assert (levels["CHAI", "EAST"].on_hand, levels["CHAI", "EAST"].reserved) == (4, 4)
 
 
-async def test_the_same_count_again_takes_from_whoever_has_it_by_then(overtaken: Store) -> None:
+async def test_repeated_count_reduces_the_orders_that_have_the_stock_now(overtaken: Store) -> None:
     done = await retry_on_abort(overtaken.clock, lambda: count(overtaken))
     assert (done.orders_reduced, done.orders_short) == (("1", "2"), ("1", "2"))
     async with overtaken.reader() as connection:

@@ -74,7 +74,7 @@ async def packed(store: Store) -> None:
     await act(store, Action.PACK, lines={1: 2})
 
 
-async def test_a_new_address_leads_back_to_verification_and_to_the_org(store: Store) -> None:
+async def test_new_address_requires_verification_and_is_sent_to_the_org(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     await samples.settle_everything(store)
@@ -85,7 +85,7 @@ async def test_a_new_address_leads_back_to_verification_and_to_the_org(store: St
     assert await replayed(store) == as_history_keeps((await read(store)).state)
 
 
-async def test_a_history_keeps_no_personal_detail(store: Store) -> None:
+async def test_history_keeps_no_personal_value(store: Store) -> None:
     await opened(store)
     await change(store, ship_to_name="Marie Dupont", notes="ring at Dupont's", freight=Decimal("9.90"))
     async with store.reader() as connection:
@@ -101,7 +101,7 @@ async def test_a_history_keeps_no_personal_detail(store: Store) -> None:
     )
 
 
-async def test_every_detail_can_be_changed_and_taken_out(store: Store) -> None:
+async def test_every_changeable_field_can_be_set_and_cleared(store: Store) -> None:
     await opened(store)
     values: dict[type, Any] = {str: "other", date: date(2026, 5, 1), bool: True, Decimal: Decimal("0.5")}
     await change(store, **{name: values[info.kind.python_type] for name, info in CHANGEABLE.items()})
@@ -116,7 +116,7 @@ async def test_every_detail_can_be_changed_and_taken_out(store: Store) -> None:
     assert set(DetailsBody.model_fields) == set(CHANGEABLE)
 
 
-async def test_after_it_has_shipped_only_notes_change(store: Store) -> None:
+async def test_shipped_order_accepts_changes_of_notes_only(store: Store) -> None:
     await packed(store)
     await act(store, Action.PACK, lines={2: "1.5"})
     for parcel in (1, 2):
@@ -131,7 +131,7 @@ async def test_after_it_has_shipped_only_notes_change(store: Store) -> None:
     assert (await read(store)).header.po_number == "PO-7"
 
 
-async def test_a_labeled_parcel_has_the_old_address(store: Store) -> None:
+async def test_address_change_with_a_labeled_parcel_is_rejected(store: Store) -> None:
     await packed(store)
     await change(store, ship_to_street="Rue 2")
     await act(store, Action.LABEL, carrier="Swift Post", tracking_number="T1")
@@ -157,7 +157,7 @@ async def test_a_labeled_parcel_has_the_old_address(store: Store) -> None:
         ({}, "line_edits", "names nothing"),
     ],
 )
-async def test_details_that_cannot_be_are_refused(store: Store, details: dict[str, Any], field: str, says: str) -> None:
+async def test_invalid_detail_is_rejected(store: Store, details: dict[str, Any], field: str, says: str) -> None:
     await opened(store)
     before = await read(store)
     with pytest.raises(CommandError) as refused:
@@ -167,7 +167,7 @@ async def test_details_that_cannot_be_are_refused(store: Store, details: dict[st
     assert await read(store) == before
 
 
-async def test_money_that_was_taken_must_still_be_owed(store: Store) -> None:
+async def test_change_below_the_captured_amount_is_rejected(store: Store) -> None:
     await opened(store)
     await act(store, Action.CAPTURE, amount="98.02")
     with pytest.raises(CommandError, match=r"has 98\.02 paid, and would come to 66\.64"):
@@ -175,7 +175,7 @@ async def test_money_that_was_taken_must_still_be_owed(store: Store) -> None:
     assert (await change(store, freight=Decimal("40"))).payment_status == "partially_paid"
 
 
-async def test_an_order_that_ships_complete_waits_for_its_last_line(store: Store) -> None:
+async def test_ship_complete_order_waits_until_all_lines_are_packed(store: Store) -> None:
     await packed(store)
     await change(store, ship_complete=True)
     with pytest.raises(CommandError, match=r"it is to leave complete, and 1\.5 of line 2 is not packed") as refused:
@@ -187,7 +187,7 @@ async def test_an_order_that_ships_complete_waits_for_its_last_line(store: Store
     assert await replayed(store) == as_history_keeps((await read(store)).state)
 
 
-async def test_what_is_canceled_need_not_be_waited_for(store: Store) -> None:
+async def test_ship_complete_order_does_not_wait_for_canceled_lines(store: Store) -> None:
     await packed(store)
     await change(store, ship_complete=True)
     await act(store, Action.CANCEL, lines={2: "1.5"})
@@ -201,7 +201,7 @@ async def placed(store: Store, rules: Rules, **fields: Any) -> Order:
     return await read(store)
 
 
-async def test_tax_comes_on_top_of_net_prices(store: Store) -> None:
+async def test_tax_is_added_to_net_prices(store: Store) -> None:
     order = await placed(store, NET)
     # 98.02375 x 1.0825 = 106.1107...
     assert (order.header.tax_rate, order.state.due, order.tax) == (
@@ -225,7 +225,7 @@ async def test_tax_comes_on_top_of_net_prices(store: Store) -> None:
     assert await replayed(store) == as_history_keeps((await read(store)).state)
 
 
-async def test_tax_falls_with_what_is_canceled(store: Store) -> None:
+async def test_tax_is_reduced_by_a_cancellation(store: Store) -> None:
     await placed(store, NET)
     state = await act(store, Action.CANCEL, lines={2: "1.5"})
     # (36 + 32.38) x 1.0825
@@ -233,7 +233,7 @@ async def test_tax_falls_with_what_is_canceled(store: Store) -> None:
     assert (await act(store, Action.CANCEL, lines={1: 2})).due == 0
 
 
-async def test_the_rate_an_order_brings_stands(store: Store, tmp_path: Path) -> None:
+async def test_tax_rate_of_the_order_is_kept(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(
         "verification: []\n"
@@ -261,7 +261,7 @@ async def held(store: Store) -> dict[Hold, tuple[str, str]]:
 WHOLE = {"ship_to_street": "Rue 1", "ship_to_country": "France"}
 
 
-async def test_a_total_that_does_not_add_up_is_a_named_exception(store: Store) -> None:
+async def test_stated_total_that_differs_holds_the_order_with_its_rule(store: Store) -> None:
     await placed(store, standard(), **WHOLE, stated_total=Decimal("98.00"))
     assert await held(store) == {Hold.MANUAL: ("total does not add up", "The order says 98, its lines come to 98.02.")}
     await act(store, Action.RELEASE, hold=Hold.MANUAL)
@@ -273,12 +273,12 @@ async def test_a_total_that_does_not_add_up_is_a_named_exception(store: Store) -
     assert await held(store) == {}
 
 
-async def test_a_total_that_adds_up_holds_nothing(store: Store) -> None:
+async def test_stated_total_that_is_correct_does_not_hold_the_order(store: Store) -> None:
     await placed(store, standard(), **WHOLE, stated_total=Decimal("98.02"))
     assert await held(store) == {}
 
 
-async def test_a_note_does_not_undo_what_a_person_has_released(store: Store) -> None:
+async def test_changed_note_does_not_restore_a_released_hold(store: Store) -> None:
     await placed(store, standard(), stated_total=Decimal("98.02"))
     assert list(await held(store)) == [Hold.ADDRESS]
     await act(store, Action.RELEASE, hold=Hold.ADDRESS)
@@ -289,7 +289,7 @@ async def test_a_note_does_not_undo_what_a_person_has_released(store: Store) -> 
     assert list(await held(store)) == [Hold.ADDRESS]
 
 
-async def test_a_change_moves_the_priority(store: Store) -> None:
+async def test_change_recomputes_the_priority(store: Store) -> None:
     await placed(store, standard(), **WHOLE)
     await change(store, service_level="same_day")
     order = await read(store)
@@ -301,7 +301,7 @@ async def test_a_change_moves_the_priority(store: Store) -> None:
     assert counted[EntityKind.ORDER]
 
 
-async def test_an_order_for_an_unknown_product_is_kept_until_the_product_comes(store: Store) -> None:
+async def test_order_for_an_unknown_product_is_held_until_the_product_arrives(store: Store) -> None:
     line = samples.line(3, "NEW-1", price="5")
     order = await placed(store, standard(), **WHOLE, lines=(samples.line(1), line))
     assert order.lines[1].product.name == "Unknown product NEW-1"
@@ -320,7 +320,7 @@ async def product(store: Store, sku: str) -> Product:
         return (await products.find(connection, [sku]))[sku]
 
 
-async def test_unknown_products_are_refused_where_the_rules_say_so_and_unknown_customers_everywhere(
+async def test_unknown_products_are_rejected_by_rule_and_unknown_customers_always(
     store: Store,
 ) -> None:
     await samples.stock(store)
@@ -338,7 +338,7 @@ async def test_unknown_products_are_refused_where_the_rules_say_so_and_unknown_c
         assert await products.find(connection, ["NEW-1"]) == {}
 
 
-async def test_a_line_without_a_price_gets_that_of_the_list_once_there_is_one(store: Store) -> None:
+async def test_line_without_a_price_gets_a_list_price_once_there_is_one(store: Store) -> None:
     await placed(store, standard(), lines=(samples.line(1, "NEW-1", price=None),))
     async with store.transaction() as uow:
         await products.save(
@@ -348,7 +348,7 @@ async def test_a_line_without_a_price_gets_that_of_the_list_once_there_is_one(st
     assert (await read(store)).lines[0].unit_price == 5
 
 
-async def test_tax_is_rounded_by_itself(store: Store) -> None:
+async def test_tax_is_rounded_separately_from_the_amount(store: Store) -> None:
     lines = (samples.line(1, quantity="1", price="29.40"), samples.line(2, "TOFU", "1", "19.215"))
     order = await placed(store, standard(), tax_rate=Decimal("0.19"), freight=None, lines=lines)
     assert (order.tax, order.state.due) == (Decimal("9.24"), Decimal("57.86"))  # 48.615 is 48.62, its tax 9.23685

@@ -31,7 +31,7 @@ async def said(store: Store, action: Action) -> list[Any]:
     ]
 
 
-async def test_an_order_goes_all_the_way_without_a_number_being_named(store: Store) -> None:
+async def test_order_is_completed_by_events_without_quantities(store: Store) -> None:
     await opened(store)
     for action in (Action.VERIFY, Action.AUTHORIZE, Action.CONFIRM):
         await act(store, action)
@@ -55,7 +55,7 @@ async def test_an_order_goes_all_the_way_without_a_number_being_named(store: Sto
     assert (await replayed(store)).refunded == Decimal("65.64")
 
 
-async def test_to_cancel_means_all_that_is_still_here(store: Store) -> None:
+async def test_cancel_without_lines_cancels_everything_that_has_not_shipped(store: Store) -> None:
     await opened(store)
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
@@ -75,13 +75,13 @@ async def test_to_cancel_means_all_that_is_still_here(store: Store) -> None:
         (Action.PICK, "is placed: it cannot pick now"),
     ],
 )
-async def test_where_nothing_is_left_that_is_said(store: Store, action: Action, says: str) -> None:
+async def test_event_without_lines_is_rejected_if_nothing_is_left(store: Store, action: Action, says: str) -> None:
     await opened(store)
     with pytest.raises(CommandError, match=says):
         await act(store, action)
 
 
-async def test_which_return_has_come_must_be_clear(store: Store) -> None:
+async def test_receipt_without_a_number_is_rejected_if_several_returns_are_open(store: Store) -> None:
     await opened(store)
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)

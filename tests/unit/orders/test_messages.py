@@ -40,7 +40,7 @@ async def shipped(store: Store) -> None:
         await act(store, Action.DELIVER, shipment=parcel)
 
 
-async def test_every_event_that_concerns_the_customer_is_owed_a_message(store: Store) -> None:
+async def test_every_customer_event_captures_a_notification(store: Store) -> None:
     await shipped(store)
     await act(store, Action.INVOICE, amount="90")
     await act(store, Action.INVOICE, amount="8.02")
@@ -65,7 +65,7 @@ async def test_every_event_that_concerns_the_customer_is_owed_a_message(store: S
     assert found[6][2] != found[7][2]
 
 
-async def test_another_label_is_another_message_and_the_same_label_is_not(store: Store) -> None:
+async def test_new_return_label_is_notified_and_the_same_label_is_not(store: Store) -> None:
     await shipped(store)
     await act(store, Action.REQUEST_RETURN, lines={1: 1}, reason=ReturnReason.DAMAGED)
     await act(store, Action.APPROVE_RETURN)
@@ -74,7 +74,7 @@ async def test_another_label_is_another_message_and_the_same_label_is_not(store:
     assert [reference for _, kind, reference in await owed(store) if kind == "return_label"] == ["RMA1 NP1", "RMA1 NP2"]
 
 
-async def test_an_order_that_ends_canceled_says_so_and_a_canceled_line_does_not(store: Store) -> None:
+async def test_canceled_order_is_notified_and_a_canceled_line_is_not(store: Store) -> None:
     await opened(store)
     await act(store, Action.CANCEL, lines={1: 1})
     assert await owed(store) == []
@@ -82,7 +82,7 @@ async def test_an_order_that_ends_canceled_says_so_and_a_canceled_line_does_not(
     assert await owed(store) == [("1", "cancellation", "")]
 
 
-async def test_an_escalation_is_owed_every_time(store: Store) -> None:
+async def test_every_escalation_captures_a_notification(store: Store) -> None:
     await opened(store)
     for _ in range(2):
         await act(store, Action.HOLD, hold=Hold.FRAUD)
@@ -91,7 +91,7 @@ async def test_an_escalation_is_owed_every_time(store: Store) -> None:
     assert [kind for _, kind, _ in await owed(store)] == ["escalation", "escalation"]
 
 
-async def test_a_part_and_a_replacement_are_orders_with_confirmations_of_their_own(store: Store) -> None:
+async def test_split_and_replacement_orders_are_confirmed_separately(store: Store) -> None:
     await confirmed(store)
     await act(store, Action.SPLIT, lines={2: "1.5"})
     assert await owed(store) == [("1", "confirmation", ""), ("1-S1", "confirmation", "")]
@@ -109,7 +109,7 @@ async def test_a_part_and_a_replacement_are_orders_with_confirmations_of_their_o
     assert (await owed(store))[-1] == ("1-R1", "confirmation", "")
 
 
-async def test_a_refused_command_leaves_no_message(store: Store) -> None:
+async def test_rejected_command_captures_no_notification(store: Store) -> None:
     await opened(store)
     commands = [OrderCommand(number="1", event=make_event(action)) for action in (Action.CONFIRM, Action.CONFIRM)]
     with pytest.raises(CommandError):
@@ -118,13 +118,13 @@ async def test_a_refused_command_leaves_no_message(store: Store) -> None:
     assert await owed(store) == []
 
 
-async def test_nothing_is_captured_without_a_way_to_send_it(store: Store) -> None:
+async def test_no_notification_is_captured_without_a_transport(store: Store) -> None:
     await opened(store)
     await act(store, Action.CONFIRM, rules=standard())
     assert await owed(store) == []
 
 
-async def test_only_what_the_rules_name_is_captured(store: Store) -> None:
+async def test_only_kinds_enabled_by_the_rules_are_captured(store: Store) -> None:
     await opened(store)
     quiet = replace(RULES, notified_kinds=frozenset({MessageKind.INVOICE}))
     await act(store, Action.CONFIRM, rules=quiet)
@@ -132,14 +132,14 @@ async def test_only_what_the_rules_name_is_captured(store: Store) -> None:
     assert await owed(store) == [("1", "invoice", "INV-000001")]
 
 
-async def test_imported_orders_send_nothing(store: Store) -> None:
+async def test_imported_order_captures_no_notification(store: Store) -> None:
     await samples.stock(store)
     async with store.transaction() as uow:
         await orders.save(uow, [samples.order("1", stage=Stage.SHIPPED)])
     assert await owed(store) == []
 
 
-async def test_the_same_message_is_captured_once(store: Store) -> None:
+async def test_notification_is_captured_once(store: Store) -> None:
     await confirmed(store)
     [first] = await outbox(store)
     async with store.transaction() as uow:
@@ -147,7 +147,7 @@ async def test_the_same_message_is_captured_once(store: Store) -> None:
     assert await outbox(store) == [first]
 
 
-async def test_the_database_refuses_a_kind_and_a_state_that_there_are_not(store: Store) -> None:
+async def test_unknown_kind_and_state_are_rejected_by_the_database(store: Store) -> None:
     await opened(store)
     now = store.clock.now()
     row: dict[str, Any] = {
@@ -161,14 +161,14 @@ async def test_the_database_refuses_a_kind_and_a_state_that_there_are_not(store:
     assert await owed(store) == []
 
 
-async def test_no_address_and_no_name_is_kept_in_the_outbox(store: Store) -> None:
+async def test_outbox_stores_no_address_and_no_name(store: Store) -> None:
     await confirmed(store)
     async with store.reader() as connection:
         [row] = (await connection.execute(table.select())).all()
     assert not [value for value in row if isinstance(value, str) and ("@" in value or "Bon app" in value)]
 
 
-def test_the_settings_say_whether_anything_is_captured(tmp_path: Any) -> None:
+def test_settings_determine_the_captured_kinds(tmp_path: Any) -> None:
     assert load_rules_for(Settings(_env_file=None)).notified_kinds == frozenset()
     some = MessageSettings(via=Via.SMTP, sender="a@b.example", smtp_host="localhost")
     assert load_rules_for(Settings(_env_file=None, messages=some)).notified_kinds == set(MessageKind) - {
@@ -184,7 +184,7 @@ def test_the_settings_say_whether_anything_is_captured(tmp_path: Any) -> None:
     }
 
 
-async def test_a_message_is_sent_after_all_or_given_up_and_the_journal_says_by_whom(store: Store) -> None:
+async def test_retried_or_discarded_notification_is_journaled_with_its_actor(store: Store) -> None:
     await confirmed(store)
     [message] = await outbox(store)
     async with store.transaction() as uow:

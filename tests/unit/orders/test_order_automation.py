@@ -37,7 +37,7 @@ from tests.unit.store.samples import placements
 WHOLE = {"ship_to_street": "Rue 1", "ship_to_country": "France"}
 
 
-async def test_a_round_does_what_can_be_done(store: Store) -> None:
+async def test_run_verifies_holds_and_allocates_what_is_possible(store: Store) -> None:
     clock: Any = store.clock
     await samples.stock(store)
     async with store.transaction() as uow:
@@ -79,7 +79,7 @@ async def times(store: Store, action: Action) -> dict[str, int]:
         return dict(Counter(row.order_number for row in rows))
 
 
-async def test_two_at_once_do_nothing_twice(store: Store) -> None:
+async def test_two_concurrent_runs_act_on_each_order_once(store: Store) -> None:
     await held(store, "1", "2")
     async with store.transaction() as uow:
         await OrderTransaction(uow, actor="shop").place(
@@ -99,7 +99,7 @@ async def test_two_at_once_do_nothing_twice(store: Store) -> None:
     assert [order for order, kind, _ in await owed(store) if kind == "escalation"] == ["1", "2"]
 
 
-async def test_a_hold_that_is_released_meanwhile_is_not_escalated_and_ends_no_round(store: Store) -> None:
+async def test_hold_released_during_a_run_is_not_escalated_and_the_run_goes_on(store: Store) -> None:
     await held(store, "1", "2")
     async with store.transaction() as uow:
         release = ReleaseHold(hold=Hold.CREDIT)
@@ -111,7 +111,7 @@ async def test_a_hold_that_is_released_meanwhile_is_not_escalated_and_ends_no_ro
 
 
 @pytest.mark.parametrize("action", [Action.VERIFY, Action.ALLOCATE, Action.ESCALATE])
-async def test_an_order_that_is_refused_ends_no_round(
+async def test_rejected_order_does_not_end_the_run(
     store: Store, monkeypatch: pytest.MonkeyPatch, action: Action
 ) -> None:
     await held(store, "1", "2", "3")
@@ -138,7 +138,7 @@ async def test_an_order_that_is_refused_ends_no_round(
     assert asdict(done) == expected | dict.fromkeys(short, 2) | ({"allocated": 2} if action is Action.VERIFY else {})
 
 
-async def test_who_waits_for_what_is_out_keeps_nobody_from_being_served(
+async def test_orders_for_out_of_stock_products_do_not_block_other_orders(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await samples.stock(store)

@@ -57,7 +57,7 @@ async def read(store: Store, number: str = "1") -> Order:
         {"lines": (samples.line(1, quantity="3"),)},
     ],
 )
-async def test_other_words_under_a_number_are_refused(store: Store, changes: dict[str, Any]) -> None:
+async def test_other_content_under_an_existing_number_is_rejected(store: Store, changes: dict[str, Any]) -> None:
     await opened(store)
     before = await read(store)
     await place(store, samples.order("1"))
@@ -67,7 +67,7 @@ async def test_other_words_under_a_number_are_refused(store: Store, changes: dic
     assert await read(store) == before
 
 
-async def test_the_same_words_are_the_same_order_whatever_the_list_says_by_now(store: Store) -> None:
+async def test_repeated_content_is_the_same_order_after_a_list_price_change(store: Store) -> None:
     await samples.stock(store)
     item = samples.order("1", lines=(samples.line(1, price=None),))
     await place(store, item)
@@ -78,7 +78,7 @@ async def test_the_same_words_are_the_same_order_whatever_the_list_says_by_now(s
     assert (await read(store)).lines[0].unit_price == 18
 
 
-async def test_of_many_who_place_one_number_one_does_and_its_link_stays(store: Store) -> None:
+async def test_concurrent_placements_of_one_number_create_one_order(store: Store) -> None:
     await samples.stock(store)
     items = [samples.order("1", ship_to_street=street) for street in ("Rue 5", "Elsewhere 7")] * 6
     outcomes = await asyncio.gather(*(place(store, item) for item in items), return_exceptions=True)
@@ -91,7 +91,7 @@ async def test_of_many_who_place_one_number_one_does_and_its_link_stays(store: S
         assert len(await order_history.read(connection, "1")) == 1
 
 
-async def test_what_is_split_off_takes_nobodys_number(store: Store) -> None:
+async def test_split_order_gets_a_free_number(store: Store) -> None:
     await opened(store)
     mine = samples.order("1-S1", customer="BONAP", notes="precious")
     async with store.transaction() as uow:
@@ -106,7 +106,7 @@ async def test_what_is_split_off_takes_nobodys_number(store: Store) -> None:
     assert [(await read(store, number)).lines[0].quantity for number in ("1-S2", "1-S4")] == [Decimal("0.5")] * 2
 
 
-async def test_an_import_leaves_an_order_that_was_acted_on_its_address_and_its_parcels(store: Store) -> None:
+async def test_import_keeps_address_and_shipments_of_an_order_with_history(store: Store) -> None:
     await opened(store)
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
@@ -128,7 +128,7 @@ async def test_an_import_leaves_an_order_that_was_acted_on_its_address_and_its_p
                 await orders.save(uow, [samples.order("1", stage=Stage.FULFILLING, **changes)])
 
 
-async def test_who_is_repaid_in_full_has_not_paid(store: Store) -> None:
+async def test_fully_refunded_order_is_not_completed_until_captured_again(store: Store) -> None:
     await opened(store)
     for action in (Action.VERIFY, Action.CONFIRM, Action.CAPTURE):
         await act(store, action)
@@ -140,7 +140,7 @@ async def test_who_is_repaid_in_full_has_not_paid(store: Store) -> None:
     assert (await act(store, Action.CAPTURE)).stage is Stage.COMPLETED
 
 
-async def test_what_was_told_was_told_of_the_whole_order(store: Store) -> None:
+async def test_stated_total_is_cleared_by_a_cancellation(store: Store) -> None:
     await samples.stock(store)
     await place(store, samples.order("1", **WHOLE, stated_total=Decimal("98.02")))
     await act(store, Action.CANCEL, lines={1: 1})
@@ -152,7 +152,7 @@ async def test_what_was_told_was_told_of_the_whole_order(store: Store) -> None:
     assert (await read(store)).header.stated_total is None
 
 
-async def test_more_may_be_asked_after_less_was_invoiced_than_is_due_by_now(store: Store) -> None:
+async def test_change_may_raise_the_amount_of_an_overinvoiced_order(store: Store) -> None:
     await opened(store)
     for action in (Action.VERIFY, Action.CONFIRM, Action.INVOICE):
         await act(store, action)
@@ -163,7 +163,7 @@ async def test_more_may_be_asked_after_less_was_invoiced_than_is_due_by_now(stor
         await act(store, Action.CHANGE, details={"freight": Decimal(10)})
 
 
-async def test_what_a_confirmed_order_becomes_is_looked_at_again(store: Store) -> None:
+async def test_changed_confirmed_order_is_checked_by_the_rules_again(store: Store) -> None:
     await samples.stock(store)
     await place(store, samples.order("1", **WHOLE))
     async with store.transaction() as uow:
@@ -183,7 +183,7 @@ async def test_what_a_confirmed_order_becomes_is_looked_at_again(store: Store) -
     assert (await read(store)).state.holds == frozenset()
 
 
-async def test_an_order_that_names_no_address_goes_to_its_customers(store: Store) -> None:
+async def test_order_without_an_address_gets_the_address_of_its_customer(store: Store) -> None:
     await samples.stock(store)
     there = replace(samples.ALFKI, street="Obere Str. 57", postal_code="12209")
     async with store.transaction() as uow:
@@ -199,7 +199,7 @@ async def test_an_order_that_names_no_address_goes_to_its_customers(store: Store
     assert (await read(store, "2")).header.ship_to_street is None
 
 
-async def test_whoever_is_canceled_is_not_on_hold(store: Store) -> None:
+async def test_canceled_order_is_not_on_hold(store: Store) -> None:
     await opened(store)
     await act(store, Action.HOLD, hold=Hold.FRAUD)
     state = await act(store, Action.CANCEL)
@@ -207,7 +207,7 @@ async def test_whoever_is_canceled_is_not_on_hold(store: Store) -> None:
     assert (await read(store)).hold_reason is None
 
 
-async def test_what_is_replaced_need_not_pass_the_rules_again(store: Store) -> None:
+async def test_replacement_order_is_not_checked_by_the_rules(store: Store) -> None:
     await opened(store)
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
@@ -225,7 +225,7 @@ async def test_what_is_replaced_need_not_pass_the_rules_again(store: Store) -> N
     assert ((await read(store)).return_status, (await read(store)).return_reason) == ("closed", "other")
 
 
-async def test_what_asks_for_rules_is_refused_out_of_turn_too(store: Store) -> None:
+async def test_command_by_rules_is_rejected_in_the_wrong_stage_or_on_hold(store: Store) -> None:
     await opened(store)
     for action, says in ((Action.ALLOCATE, "is placed: it cannot allocate now"), (Action.VERIFY, "on hold")):
         if action is Action.VERIFY:

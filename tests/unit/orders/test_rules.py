@@ -52,7 +52,7 @@ async def placed(store: Store, **changes: object) -> None:
         await OrderTransaction(uow, actor="shop").place(placements([samples.order("1", **WHOLE | changes)]))
 
 
-async def test_a_sound_order_is_verified(store: Store) -> None:
+async def test_order_without_violations_is_verified(store: Store) -> None:
     await placed(store)
     assert await held(store) == {}
     async with store.reader() as connection:
@@ -69,14 +69,14 @@ async def test_a_sound_order_is_verified(store: Store) -> None:
         ({"lines": (samples.line(1, quantity="2000"),)}, Hold.FRAUD, "of this customer is worth 36032.38."),
     ],
 )  # fmt: skip
-async def test_an_order_that_breaks_a_rule_waits_for_a_person(
+async def test_order_that_violates_a_rule_is_put_on_hold(
     store: Store, changes: dict[str, object], hold: Hold, note: str
 ) -> None:
     await placed(store, **changes)
     assert note in (await held(store))[hold]
 
 
-async def test_the_credit_limit_counts_what_is_owed_elsewhere(store: Store) -> None:
+async def test_credit_limit_includes_the_balance_of_other_orders(store: Store) -> None:
     await placed(store)
     async with store.transaction() as uow:
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(150))])
@@ -84,7 +84,7 @@ async def test_the_credit_limit_counts_what_is_owed_elsewhere(store: Store) -> N
     assert (await held(store, "2"))[Hold.CREDIT].startswith("With 98.02 more the customer would owe 98.02 and exceed")
 
 
-async def test_a_credit_limit_is_in_the_currency_of_the_order(store: Store) -> None:
+async def test_credit_limit_counts_orders_in_the_same_currency_only(store: Store) -> None:
     await placed(store)
     yen = {"currency": "JPY", "freight": None, "lines": (samples.line(1, price="9000"),)}
     async with store.transaction() as uow:
@@ -96,7 +96,7 @@ async def test_a_credit_limit_is_in_the_currency_of_the_order(store: Store) -> N
     assert (await held(store, "2"))[Hold.CREDIT].startswith("With 18000 more the customer would owe 0 and exceed")
 
 
-async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_customer(store: Store) -> None:
+async def test_open_balance_is_exact_and_computed_once_per_customer(store: Store) -> None:
     await placed(store)
     async with store.transaction() as uow:
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(1000))])
@@ -135,7 +135,7 @@ async def ask_for(store: Store, action: Action, rules: Rules | None = None, **ev
 
 
 @pytest.mark.parametrize("before", [[], [Action.VERIFY], [Action.VERIFY, Action.CONFIRM]])
-async def test_order_whose_payment_failed_is_held_and_does_not_go_on(store: Store, before: list[Action]) -> None:
+async def test_order_with_a_declined_payment_is_held(store: Store, before: list[Action]) -> None:
     await placed(store)
     for action in (*before, Action.AUTHORIZE):
         await ask_for(store, action)
@@ -150,7 +150,7 @@ async def test_order_whose_payment_failed_is_held_and_does_not_go_on(store: Stor
     assert (entry.event.reference, entry.event.note) == ("payment failed", "The payment failed.")
 
 
-async def test_released_payment_hold_comes_back_only_when_another_payment_fails(store: Store) -> None:
+async def test_released_payment_hold_returns_only_after_another_decline(store: Store) -> None:
     await placed(store)
     await ask_for(store, Action.VERIFY)
     assert (await ask_for(store, Action.DECLINE)).holds == {Hold.PAYMENT}
@@ -161,7 +161,7 @@ async def test_released_payment_hold_comes_back_only_when_another_payment_fails(
     assert (await ask_for(store, Action.DECLINE)).holds == {Hold.PAYMENT}
 
 
-async def test_decline_asks_only_the_rules_that_hold_for_payment(store: Store) -> None:
+async def test_decline_checks_payment_rules_only(store: Store) -> None:
     await placed(store, ship_to_street=None)
     await ask_for(store, Action.VERIFY)
     await ask_for(store, Action.RELEASE, hold=Hold.ADDRESS)
@@ -171,7 +171,7 @@ async def test_decline_asks_only_the_rules_that_hold_for_payment(store: Store) -
     assert (await ask_for(store, Action.DECLINE)).holds == {Hold.PAYMENT}
 
 
-async def test_rules_may_ask_what_was_authorized_and_captured(store: Store, tmp_path: Path) -> None:
+async def test_rules_can_use_authorized_and_captured_amounts(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(
         "verification:\n"
@@ -191,7 +191,7 @@ async def test_rules_may_ask_what_was_authorized_and_captured(store: Store, tmp_
     assert (await ask_for(store, Action.VERIFY, rules)).stage is Stage.VERIFIED
 
 
-async def test_order_that_is_authorized_in_full_is_not_unpaid(store: Store, tmp_path: Path) -> None:
+async def test_fully_authorized_order_is_not_unpaid(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     unpaid = '{name: unpaid, hold: payment, when: payment_status == "unpaid", say: "Not paid."}'
     file.write_text(f"verification: [{unpaid}]", encoding="utf-8")
@@ -200,7 +200,7 @@ async def test_order_that_is_authorized_in_full_is_not_unpaid(store: Store, tmp_
     assert (await ask_for(store, Action.VERIFY, load_rules(file))).stage is Stage.VERIFIED
 
 
-async def test_what_is_urgent_goes_first(store: Store) -> None:
+async def test_urgent_order_gets_a_higher_priority(store: Store) -> None:
     await placed(store, service_level="same_day", promised_on=store.clock.now().date())
     async with store.reader() as connection:
         [order] = await orders.load(connection, ["1"])
@@ -222,25 +222,25 @@ NEEDS = {1: ("TEA", Decimal(4)), 2: ("CUP", Decimal(2))}
          {(1, "EAST"), (2, "NORTH")}),
     ],
 )  # fmt: skip
-def test_the_rule_says_which_warehouses_send(routing: Routing, chosen: set[tuple[int, str]]) -> None:
+def test_routing_rule_chooses_the_warehouses(routing: Routing, chosen: set[tuple[int, str]]) -> None:
     levels = {
         ("TEA", "EAST"): level(9), ("CUP", "NORTH"): level(9), ("TEA", "WEST"): level(9), ("CUP", "WEST"): level(9),
     }  # fmt: skip
     assert set(choose_sources(NEEDS, levels, routing)) == chosen
 
 
-def test_of_equals_the_stock_that_lies_there_longest_goes() -> None:
+def test_routing_prefers_the_oldest_stock_among_equal_warehouses() -> None:
     levels = {("TEA", "EAST"): level(9, date(2026, 3, 1)), ("TEA", "WEST"): level(9, date(2026, 1, 1))}
     assert set(choose_sources({1: ("TEA", Decimal(4))}, levels)) == {(1, "WEST")}
 
 
-def test_many_warehouses_are_taken_until_it_is_enough() -> None:
+def test_routing_adds_warehouses_until_the_quantity_is_reached() -> None:
     levels = {("TEA", f"W{index}"): level(index) for index in range(1, 12)}
     chosen = choose_sources({1: ("TEA", Decimal(30))}, levels)
     assert (sum(chosen.values()), len(chosen)) == (30, 3)
 
 
-def test_every_problem_of_a_rules_file_is_named_at_once(tmp_path: Path) -> None:
+def test_all_problems_of_a_rules_file_are_reported_at_once(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(
         "verification:\n- {name: a, hold: weather, when: value > 1, say: x}\n"
@@ -271,7 +271,7 @@ def test_every_problem_of_a_rules_file_is_named_at_once(tmp_path: Path) -> None:
         ("verification: []\nrouting: {cots: {}}\n", ":2:11: routing.cots: is unknown. Did you mean `cost`?"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_no_rules_is_refused_in_plain_words(tmp_path: Path, text: str, said: str) -> None:
+def test_invalid_rules_file_is_rejected_with_a_plain_message(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(text)
     with pytest.raises(RulesError) as refused:
@@ -279,20 +279,20 @@ def test_a_file_that_is_no_rules_is_refused_in_plain_words(tmp_path: Path, text:
     assert [problem for problem in refused.value.problems if problem.startswith(f"{file}{said}")], refused.value
 
 
-def test_that_no_rule_of_verification_is_wanted_must_be_said(tmp_path: Path) -> None:
+def test_empty_verification_list_has_no_checks(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text("verification: []\n")
     assert load_rules(file).checks == ()
 
 
-def test_a_rules_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_missing_rules_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RulesError, match=r"nix\.yaml: there is no such file: correct CONNECTOR_RULES_FILE"):
         load_rules(tmp_path / "nix.yaml")
     with pytest.raises(RulesError, match="cannot be read"):
         load_rules(tmp_path)
 
 
-def test_the_guide_names_every_fact_and_every_action() -> None:
+def test_guide_documents_every_fact_and_action() -> None:
     assert [item.name for item in fields(OrderFacts) if f"`{item.name}" not in GUIDE] == []
     assert [action for action in REQUESTABLE if f"`{action}`" not in GUIDE] == []
     assert set(standard().escalation) == set(Hold)

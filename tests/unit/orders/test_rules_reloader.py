@@ -19,7 +19,7 @@ def settings(file: Path, templates: Path | None = None) -> Settings:
     return Settings(_env_file=None, rules_file=file, messages=MessageSettings(templates_dir=templates))
 
 
-def test_edited_rules_are_followed_and_broken_ones_are_said_once(tmp_path: Path) -> None:
+def test_edited_rules_are_loaded_and_invalid_rules_are_logged_once(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(shipped(), encoding="utf-8")
     followed = RulesReloader(settings(file), settle_seconds=0)
@@ -37,7 +37,7 @@ def test_edited_rules_are_followed_and_broken_ones_are_said_once(tmp_path: Path)
     assert correspondence.billing is rules.billing
 
 
-def test_edited_template_is_followed_and_a_broken_one_is_not(tmp_path: Path) -> None:
+def test_edited_template_is_loaded_and_an_invalid_one_is_not(tmp_path: Path) -> None:
     file, templates = tmp_path / "rules.yaml", tmp_path / "templates"
     file.write_text(shipped(), encoding="utf-8")
     templates.mkdir()
@@ -57,7 +57,7 @@ def test_edited_template_is_followed_and_a_broken_one_is_not(tmp_path: Path) -> 
     assert "confirmation.txt.j2:1" in entry["error"]
 
 
-def test_edit_is_read_when_the_files_have_settled(tmp_path: Path) -> None:
+def test_edit_is_loaded_when_the_files_have_not_changed_for_a_while(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(shipped(), encoding="utf-8")
     followed = RulesReloader(settings(file), settle_seconds=3600)
@@ -65,6 +65,6 @@ def test_edit_is_read_when_the_files_have_settled(tmp_path: Path) -> None:
     assert followed.current()[0].keep_unknown
 
 
-def test_rules_that_cannot_be_used_at_the_start_are_refused(tmp_path: Path) -> None:
+def test_invalid_rules_at_start_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(RulesError, match="no such file"):
         RulesReloader(settings(tmp_path / "nowhere.yaml"))

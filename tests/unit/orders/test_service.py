@@ -123,7 +123,7 @@ async def test_placing_an_order_takes_at_most_nine_statements(service: OrderServ
     assert len(set(tables)) == len(tables), "each table is read once"
 
 
-async def test_returned_order_has_its_moment_in_utc_as_stored(service: OrderService, store: Store) -> None:
+async def test_returned_order_has_its_time_in_utc_as_stored(service: OrderService, store: Store) -> None:
     moment = datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))
     item = samples.order("1", **WHOLE).with_header(placed_at=moment)
     [placed] = await service.place([Placement(order=item)], actor="anna")

@@ -50,13 +50,13 @@ def included(total: Decimal, rate: Decimal) -> Decimal:
     return to_cents(total - total / (1 + rate))
 
 
-def test_the_taxes_of_three_thirds_are_the_tax_of_the_whole() -> None:
+def test_taxes_of_three_partial_invoices_add_up_to_the_tax_of_the_order() -> None:
     thirds = [Decimal("39.67"), Decimal("39.67"), Decimal("39.66")]
     views = issued(an_order(("1", "119", "0"), freight="0"), GROSS, thirds)
     assert [str(view.tax) for view in views] == ["6.33", "6.34", "6.33"]
 
 
-def test_what_was_taxed_before_an_order_shrank_is_not_taxed_again() -> None:
+def test_tax_invoiced_before_a_cancellation_is_not_charged_again() -> None:
     order = an_order(("1", "119", "0"), freight="0")
     [first] = issued(order, GROSS, [Decimal("39.67")])
     [rest] = issued(changed(an_order(("1", "100", "0"), freight="0"), invoiced=first.amount), GROSS, [Decimal("60.33")])
@@ -69,7 +69,7 @@ def test_what_was_taxed_before_an_order_shrank_is_not_taxed_again() -> None:
     st.booleans(),
     st.lists(st.integers(1, 100), min_size=1, max_size=6),
 )
-def test_the_taxes_of_partial_invoices_add_up_to_that_of_the_total(
+def test_taxes_of_any_partial_invoices_add_up_to_the_total_tax(
     prices: list[Decimal], rate: Decimal, net: bool, weights: list[int]
 ) -> None:
     order = an_order(*(("1", str(price), "0") for price in prices), freight="0")
@@ -88,7 +88,7 @@ def test_the_taxes_of_partial_invoices_add_up_to_that_of_the_total(
         assert load(dump(one)) == one
 
 
-def test_a_cent_that_was_rounded_when_the_tax_was_added_is_the_same_cent_everywhere(
+def test_rounded_tax_is_equal_in_order_invoice_and_mail(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # 98.045 are 98.05 in cents; 19 % of what is not rounded are 18.62855.
@@ -105,7 +105,7 @@ def test_a_cent_that_was_rounded_when_the_tax_was_added_is_the_same_cent_everywh
         assert set(re.findall(r"18\.6\d", text)) == {"18.63"}
 
 
-def test_what_a_confirmation_says_is_of_the_whole_order_however_much_is_invoiced() -> None:
+def test_confirmation_shows_the_tax_of_the_whole_order_after_partial_invoices() -> None:
     order = changed(an_order(("1", "119", "0"), freight="0"), invoiced=Decimal(100))
     view = build_view(MessageKind.CONFIRMATION, order, GROSS, "", NOW)
     assert (view.bill.total, view.bill.tax) == (Decimal(119), Decimal(19))
@@ -113,7 +113,7 @@ def test_what_a_confirmation_says_is_of_the_whole_order_however_much_is_invoiced
 
 
 @pytest.mark.parametrize(("said", "rate", "tax"), [(None, "0.19", "3.19"), ("0", "0", "0"), ("0.07", "0.07", "1.40")])
-async def test_a_rate_of_nothing_that_an_order_brings_is_no_tax(
+async def test_tax_rate_of_the_order_wins_even_if_it_is_zero(
     store: Store, said: str | None, rate: str, tax: str
 ) -> None:
     rules = replace(standard(), billing=GROSS)

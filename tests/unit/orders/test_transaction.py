@@ -60,7 +60,7 @@ async def allocate(store: Store, *numbers: str) -> list[OrderState]:
         return await allocate_all(OrderTransaction(uow, actor="job"), numbers or ("1",))
 
 
-async def test_an_order_passes_every_stage(store: Store) -> None:
+async def test_order_passes_every_stage(store: Store) -> None:
     await opened(store)
     assert (await act(store, Action.VERIFY)).stage is Stage.VERIFIED
     assert (await act(store, Action.CONFIRM)).stage is Stage.CONFIRMED
@@ -118,7 +118,7 @@ async def test_an_order_passes_every_stage(store: Store) -> None:
         (Action.VERIFY, {"version": 7}, "version", "version", "it is at version 1, not 7"),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_is_refused_with_field_and_rule(
+async def test_invalid_command_is_rejected_with_field_and_rule(
     store: Store, action: Action, event: dict[str, Any], field: str, rule: str, says: str
 ) -> None:
     await opened(store)
@@ -130,7 +130,7 @@ async def test_what_cannot_be_is_refused_with_field_and_rule(
         assert len(await order_history.read(connection, "1")) == 1
 
 
-async def test_a_hold_stops_what_goes_on_here_but_not_money(store: Store) -> None:
+async def test_hold_blocks_fulfillment_but_not_payments(store: Store) -> None:
     await opened(store)
     await act(store, Action.HOLD, hold=Hold.FRAUD, note="odd address")
     with pytest.raises(CommandError, match=r"on hold \(fraud\): it cannot verify. Release the hold first."):
@@ -143,7 +143,7 @@ async def test_a_hold_stops_what_goes_on_here_but_not_money(store: Store) -> Non
     assert (await act(store, Action.VERIFY)).holds == frozenset()
 
 
-async def test_a_canceled_order_gives_its_stock_back(store: Store) -> None:
+async def test_canceled_order_releases_its_stock(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     await allocate(store)
@@ -153,7 +153,7 @@ async def test_a_canceled_order_gives_its_stock_back(store: Store) -> None:
         assert {level.reserved for level in (await stocks.levels(connection, ["CHAI", "TOFU"])).values()} == {0}
 
 
-async def test_one_refused_command_undoes_those_before_it(store: Store) -> None:
+async def test_rejected_command_rolls_back_the_commands_before_it(store: Store) -> None:
     await opened(store, "1", "2")
     commands = [OrderCommand(number=number, event=Verify()) for number in ("1", "2", "1")]
     with pytest.raises(CommandError):
@@ -163,7 +163,7 @@ async def test_one_refused_command_undoes_those_before_it(store: Store) -> None:
         assert (await orders.counts(connection))[Stage.PLACED] == 2
 
 
-async def test_placing_again_is_harmless_and_another_order_is_refused(store: Store) -> None:
+async def test_repeated_placement_changes_nothing_and_another_order_is_rejected(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     async with store.transaction() as uow:
@@ -174,7 +174,7 @@ async def test_placing_again_is_harmless_and_another_order_is_refused(store: Sto
             await OrderTransaction(uow, actor="shop").place(placements([samples.order("1", currency="EUR")]))
 
 
-async def test_an_import_cannot_contradict_what_happened(store: Store) -> None:
+async def test_import_that_contradicts_the_history_is_rejected(store: Store) -> None:
     await opened(store)
     with pytest.raises(StoreError, match="Orders 1 were acted on here: an import cannot set their stage"):
         async with store.transaction() as uow:
@@ -183,7 +183,7 @@ async def test_an_import_cannot_contradict_what_happened(store: Store) -> None:
         await orders.save(uow, [samples.order("1", notes="ring twice")])
 
 
-async def test_an_imported_order_is_as_its_stage_says_and_goes_on_from_there(store: Store) -> None:
+async def test_imported_order_has_the_state_of_its_stage_and_can_continue(store: Store) -> None:
     await samples.stock(store)
     async with store.transaction() as uow:
         gone = {"shipped_on": date(2026, 3, 4), "carrier": "Federal Shipping"}
@@ -202,7 +202,7 @@ async def test_an_imported_order_is_as_its_stage_says_and_goes_on_from_there(sto
     assert first.initial_state == as_history_keeps(shipped.state)
 
 
-async def test_fifty_writers_cannot_oversell_the_last_units(store: Store) -> None:
+async def test_fifty_concurrent_writers_cannot_oversell_the_last_units(store: Store) -> None:
     numbers = [f"N{index:02d}" for index in range(50)]
     await opened(store, *numbers, on_hand="7")
     async with store.transaction() as uow:
@@ -219,7 +219,7 @@ async def test_fifty_writers_cannot_oversell_the_last_units(store: Store) -> Non
     assert sum(reserved.quantity for reserved in held.values()) == 6
 
 
-async def test_fewest_shipments_and_back_orders(store: Store) -> None:
+async def test_allocation_uses_the_fewest_shipments_and_leaves_back_orders(store: Store) -> None:
     await opened(store)
     async with store.transaction() as uow:
         await stocks.count(
@@ -236,7 +236,7 @@ async def test_fewest_shipments_and_back_orders(store: Store) -> None:
             await stocks.count(uow, {("CHAI", "WEST"): Decimal(1)})
 
 
-async def test_the_database_itself_refuses_a_way_that_there_is_not(store: Store) -> None:
+async def test_invalid_transition_is_rejected_by_the_database(store: Store) -> None:
     await opened(store)
     row = {
         "order_number": "1", "sequence": 2, "at": store.clock.now(), "actor": "x", "event": "advanced",

@@ -73,7 +73,7 @@ async def placed(store: Store, **changes: Any) -> Order:
     return await read(store)
 
 
-async def test_authorization_with_details_is_refused_and_moves_no_money(store: Store) -> None:
+async def test_authorization_with_details_is_rejected_and_changes_no_amount(store: Store) -> None:
     await opened(store)
     before = await read(store)
     with pytest.raises(CommandError, match=r"^details is not a field of authorize; authorize takes amount, reference"):
@@ -82,7 +82,7 @@ async def test_authorization_with_details_is_refused_and_moves_no_money(store: S
     assert await replayed(store) == as_history_keeps(before.state)
 
 
-async def test_change_that_a_former_version_stored_with_a_hold_releases_nothing(store: Store) -> None:
+async def test_stored_change_with_a_hold_field_releases_nothing(store: Store) -> None:
     await opened(store)
     async with store.transaction() as uow:
         transaction = OrderTransaction(uow, actor="job")
@@ -104,7 +104,7 @@ async def test_change_that_a_former_version_stored_with_a_hold_releases_nothing(
     assert state.holds == {Hold.ADDRESS, Hold.MANUAL}
 
 
-async def test_history_of_a_former_version_with_fields_of_other_actions_is_read_without_them(store: Store) -> None:
+async def test_stored_fields_of_other_actions_are_ignored(store: Store) -> None:
     await opened(store)
     await act(store, Action.AUTHORIZE, amount=1)
     async with store.transaction() as uow:
@@ -118,7 +118,7 @@ async def test_history_of_a_former_version_with_fields_of_other_actions_is_read_
     assert await replayed(store) == as_history_keeps((await read(store)).state)
 
 
-def test_request_is_known_again_by_the_digest_of_a_former_version() -> None:
+def test_request_is_recognized_by_the_digest_of_an_earlier_version() -> None:
     """What an event says is written into the digest as ever, so a repeat is known after an upgrade too."""
     event = Capture(amount=Decimal("5.00"), reference="PAY-7", note="till")
     assert (
@@ -126,7 +126,7 @@ def test_request_is_known_again_by_the_digest_of_a_former_version() -> None:
     )
 
 
-async def test_shipment_that_names_lines_and_a_parcel_is_refused(store: Store) -> None:
+async def test_shipment_that_names_lines_and_a_parcel_is_rejected(store: Store) -> None:
     await opened(store)
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
@@ -138,7 +138,7 @@ async def test_shipment_that_names_lines_and_a_parcel_is_refused(store: Store) -
     assert (refused.value.field, refused.value.rule) == ("shipment", "input")
 
 
-async def test_shipment_leaves_no_other_warehouse_than_it_was_packed_in(store: Store) -> None:
+async def test_shipment_leaves_only_the_warehouse_it_was_packed_in(store: Store) -> None:
     await opened(store)
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
@@ -151,7 +151,7 @@ async def test_shipment_leaves_no_other_warehouse_than_it_was_packed_in(store: S
     assert (await act(store, Action.SHIP, warehouse="EAST")).stage is Stage.SHIPPED
 
 
-async def test_note_of_what_the_rules_carry_out_stands_in_the_history(store: Store) -> None:
+async def test_note_of_a_command_that_the_rules_carry_out_is_in_the_history(store: Store) -> None:
     await opened(store)
     await act(store, Action.CHANGE, details={"ship_to_street": "Rue 1", "ship_to_country": "France"})
     for action in (Action.VERIFY, Action.ALLOCATE):
@@ -202,7 +202,7 @@ async def test_split_keeps_every_field_of_the_header(store: Store) -> None:
         assert await replayed(store, number) == as_history_keeps((await read(store, number)).state)
 
 
-async def test_split_off_part_of_a_shipped_header_has_parcels_of_its_own(store: Store) -> None:
+async def test_split_order_does_not_inherit_shipment_fields(store: Store) -> None:
     await placed(store, ship_complete=False)
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
@@ -217,13 +217,13 @@ async def test_split_off_part_of_a_shipped_header_has_parcels_of_its_own(store: 
 
 
 @pytest.mark.parametrize("note", [None, "the rest in May"])
-async def test_split_of_an_order_without_notes_says_where_it_comes_from(store: Store, note: str | None) -> None:
+async def test_split_of_an_order_without_notes_names_its_source(store: Store, note: str | None) -> None:
     await placed(store, notes=None)
     await act(store, Action.SPLIT, lines={2: 1}, note=note)
     assert (await read(store, "1-S1")).header.notes == (note or "Split from order 1.")
 
 
-async def test_split_of_an_imported_order_is_taxed_as_it_is(store: Store) -> None:
+async def test_split_of_an_imported_order_keeps_its_tax_rate(store: Store) -> None:
     net = replace(
         standard(), billing=replace(standard().billing, net=True, tax_rate=Decimal("0.19"), company="Tax Collectors")
     )
@@ -235,7 +235,7 @@ async def test_split_of_an_imported_order_is_taxed_as_it_is(store: Store) -> Non
     assert (await read(store, "1-S1")).header.tax_rate is None
 
 
-async def test_replacement_keeps_every_field_of_the_header_and_costs_nothing(store: Store) -> None:
+async def test_replacement_inherits_the_header_and_is_free_of_charge(store: Store) -> None:
     order = await placed(store)
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
@@ -258,7 +258,7 @@ async def test_replacement_keeps_every_field_of_the_header_and_costs_nothing(sto
         assert await replayed(store, number) == as_history_keeps((await read(store, number)).state)
 
 
-async def test_placed_order_is_stored_and_read_with_every_field_of_its_header(store: Store) -> None:
+async def test_placed_order_is_loaded_with_every_header_field(store: Store) -> None:
     order = await placed(store)
     assert order.header == order_input(**HEADER).header
     assert (order.stage, order.customer.number) == (HEADER["stage"], HEADER["customer"])
@@ -280,7 +280,7 @@ async def test_placed_order_is_stored_and_read_with_every_field_of_its_header(st
     assert HEADER.keys() - {"lines"} <= columns
 
 
-def test_every_automatic_event_is_made_of_fields_of_its_action() -> None:
+def test_every_automatic_event_has_only_fields_of_its_action() -> None:
     """Who carries an event out may add to it: the number of an invoice, of a split, of a replacement, of rules."""
     adds = {action for action, has in ACTION_FIELDS.items() if has.recorded}
     assert adds == {

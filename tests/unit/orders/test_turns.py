@@ -34,7 +34,7 @@ async def shipped(store: Store) -> None:
     await act(store, Action.DELIVER)
 
 
-async def test_a_changed_order_is_verified_again(store: Store) -> None:
+async def test_changed_order_must_be_verified_again(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     terms = {1: LineEdit(sku="CHAI", quantity=Decimal(5)), 2: LineEdit(sku="TOFU", quantity=Decimal(0)),
@@ -49,7 +49,7 @@ async def test_a_changed_order_is_verified_again(store: Store) -> None:
     ]
 
 
-async def test_placing_again_after_a_change_is_still_harmless(store: Store) -> None:
+async def test_repeated_placement_after_a_change_changes_nothing(store: Store) -> None:
     await opened(store)
     await act(store, Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(7))})
     async with store.transaction() as uow:
@@ -74,9 +74,7 @@ async def test_placing_again_after_a_change_is_still_harmless(store: Store) -> N
         ({}, "line_edits", "names nothing"),
     ],
 )
-async def test_a_change_that_cannot_be_is_refused(
-    store: Store, line_edits: dict[int, LineEdit], field: str, says: str
-) -> None:
+async def test_invalid_change_is_rejected(store: Store, line_edits: dict[int, LineEdit], field: str, says: str) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     await act(store, Action.ALLOCATE, lines={1: 2})
@@ -86,7 +84,7 @@ async def test_a_change_that_cannot_be_is_refused(
     assert says in str(refused.value)
 
 
-async def test_what_is_split_off_goes_as_far_as_the_order_it_came_from(store: Store) -> None:
+async def test_split_order_gets_the_stage_of_its_source(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     state = await act(store, Action.SPLIT, lines={2: "1.5"})
@@ -98,7 +96,7 @@ async def test_what_is_split_off_goes_as_far_as_the_order_it_came_from(store: St
         await act(store, Action.SPLIT, lines={1: 2})
 
 
-async def test_a_parcel_can_be_opened_again_until_it_leaves(store: Store) -> None:
+async def test_parcel_can_be_unpacked_until_it_leaves(store: Store) -> None:
     await opened(store)
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
@@ -115,7 +113,7 @@ async def test_a_parcel_can_be_opened_again_until_it_leaves(store: Store) -> Non
     assert (await act(store, Action.SHIP, **SHIPPED)).stage is Stage.SHIPPED
 
 
-async def test_lost_stock_is_taken_elsewhere_or_waited_for(store: Store) -> None:
+async def test_order_that_loses_stock_is_reallocated_elsewhere_or_waits(store: Store) -> None:
     await opened(store, "1", "2", on_hand="4")
     for number in ("1", "2"):
         await act(store, Action.VERIFY, number)
@@ -134,7 +132,7 @@ async def test_lost_stock_is_taken_elsewhere_or_waited_for(store: Store) -> None
     }
 
 
-async def test_what_is_picked_cannot_be_lost(store: Store) -> None:
+async def test_count_below_the_picked_quantity_is_rejected(store: Store) -> None:
     await opened(store)
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
@@ -145,7 +143,7 @@ async def test_what_is_picked_cannot_be_lost(store: Store) -> None:
             await apply_stock_count(OrderTransaction(uow, actor="count"), {("CHAI", "EAST"): Decimal(0)})
 
 
-async def test_what_comes_back_is_put_on_the_shelf_and_replaced(store: Store) -> None:
+async def test_returned_goods_are_restocked_and_replaced(store: Store) -> None:
     await shipped(store)
     await act(store, Action.REQUEST_RETURN, lines={1: 2}, reason=ReturnReason.DEFECTIVE,
               resolution=Resolution.REPLACEMENT)  # fmt: skip
@@ -162,7 +160,7 @@ async def test_what_comes_back_is_put_on_the_shelf_and_replaced(store: Store) ->
     assert levels["CHAI", "EAST"].on_hand == Decimal(99)
 
 
-async def test_part_of_a_return_may_be_all_that_comes(store: Store) -> None:
+async def test_partly_received_return_can_be_closed(store: Store) -> None:
     await shipped(store)
     await act(store, Action.REQUEST_RETURN, lines=ALL)
     await act(store, Action.APPROVE_RETURN)
@@ -176,7 +174,7 @@ async def test_part_of_a_return_may_be_all_that_comes(store: Store) -> None:
         await act(store, Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(9))})
 
 
-async def test_a_rejected_return_brings_nothing_back(store: Store) -> None:
+async def test_rejected_return_restocks_nothing(store: Store) -> None:
     await shipped(store)
     await act(store, Action.REQUEST_RETURN, lines={1: 1})
     await act(store, Action.REJECT_RETURN, note="worn")

@@ -62,7 +62,7 @@ EIGHT = datetime(2026, 1, 31, 8, tzinfo=UTC)
         )),
     ],
 )  # fmt: skip
-def test_time_is_the_same_instant_by_http_and_by_import_or_refused_by_both(text: str, moment: Any) -> None:
+def test_time_is_read_the_same_by_http_and_import(text: str, moment: Any) -> None:
     assert by_http(Moment, text) == by_import(field_parsers.moment, text) == moment
     day = by_import(field_parsers.day, text)
     assert by_http(Day, text) == day
@@ -82,17 +82,17 @@ def test_time_is_the_same_instant_by_http_and_by_import_or_refused_by_both(text:
         )),
     ],
 )  # fmt: skip
-def test_number_is_the_same_by_http_and_by_import_or_refused_by_both(text: str, number: Any) -> None:
+def test_number_is_read_the_same_by_http_and_import(text: str, number: Any) -> None:
     assert by_http(Number, text) == by_import(field_parsers.number, text) == number
 
 
 @pytest.mark.parametrize(
     "text", ["M-1", "M-1 ", "\u00a0M-1", "M\u200b1", "M\u202e1", "x" * 81, "", "A  B", "Cafe\u0301"]
 )
-def test_key_is_the_same_by_http_and_by_import_or_refused_by_both(text: str) -> None:
+def test_key_is_read_the_same_by_http_and_import(text: str) -> None:
     assert by_http(Key, text) == by_import(field_parsers.key, text)
 
 
 @pytest.mark.parametrize("text", ["USD", "usd", "US", "USDD", "US\u0130", "USD\n1", ""])
-def test_currency_is_the_same_by_http_and_by_import_or_refused_by_both(text: str) -> None:
+def test_currency_is_read_the_same_by_http_and_import(text: str) -> None:
     assert by_http(Currency, text) == by_import(field_parsers.currency, text)

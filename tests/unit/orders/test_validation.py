@@ -47,11 +47,11 @@ def said(model: Any, body: Any) -> list[str]:
         (MessagesBody, [], ["body: must be an object."]),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_in_plain_words(model: Any, body: Any, expected: list[str]) -> None:
+def test_validation_error_is_a_plain_sentence(model: Any, body: Any, expected: list[str]) -> None:
     assert sorted(said(model, body)) == expected
 
 
-def test_an_action_that_there_is_not_is_answered_with_those_that_can_be_asked_for() -> None:
+def test_unknown_action_is_rejected_with_the_list_of_actions() -> None:
     [sentence] = said(TransitionBody, {"action": "???"})
     assert "verify" in sentence
     assert "begin" not in sentence

@@ -54,7 +54,7 @@ async def picks(store: Store, warehouse: str | None = None) -> list[tuple[int, s
         return [(pick.line, pick.warehouse, pick.quantity) for pick in await load_picks(connection, warehouse)]
 
 
-async def test_a_parcel_leaves_the_warehouse_that_it_names(store: Store) -> None:
+async def test_parcel_reduces_the_stock_of_its_warehouse(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK, lines={1: 1}, warehouse="WEST")
     state = await act(store, Action.SHIP, lines={1: 1}, warehouse="WEST", **SHIPPED)
@@ -66,7 +66,7 @@ async def test_a_parcel_leaves_the_warehouse_that_it_names(store: Store) -> None
     }
 
 
-async def test_a_pick_list_sends_nobody_to_a_shelf_that_is_done(store: Store) -> None:
+async def test_pick_list_omits_lines_that_are_picked(store: Store) -> None:
     await split_between_two(store)
     assert await picks(store) == [(1, "EAST", Decimal(1)), (1, "WEST", Decimal(1)), (2, "EAST", Decimal("1.5"))]
     await act(store, Action.PICK, lines={1: 1}, warehouse="WEST")
@@ -76,7 +76,7 @@ async def test_a_pick_list_sends_nobody_to_a_shelf_that_is_done(store: Store) ->
     assert await picks(store) == []
 
 
-async def test_a_pick_list_is_of_the_warehouse_that_asks_and_begins_with_what_was_promised_first(
+async def test_pick_list_of_a_warehouse_begins_with_the_earliest_promise(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await samples.stock(store)
@@ -100,7 +100,7 @@ async def test_a_pick_list_is_of_the_warehouse_that_asks_and_begins_with_what_wa
     assert lists == {"EAST": ["3", "2"], "WEST": ["4"], None: ["4", "3"]}
 
 
-async def test_what_is_not_there_cannot_be_picked_packed_or_shipped_there(store: Store) -> None:
+async def test_goods_of_another_warehouse_cannot_be_picked_packed_or_shipped(store: Store) -> None:
     await split_between_two(store)
     with pytest.raises(CommandError, match="cannot pick 2 of line 1 in WEST: 1 is reserved and not picked there") as no:
         await act(store, Action.PICK, lines={1: 2}, warehouse="WEST")
@@ -117,7 +117,7 @@ async def test_what_is_not_there_cannot_be_picked_packed_or_shipped_there(store:
         await act(store, Action.SHIP, lines={1: 1}, warehouse="WEST", **SHIPPED)
 
 
-async def test_a_parcel_that_names_none_leaves_the_goods_of_those_that_do(store: Store) -> None:
+async def test_parcel_without_a_warehouse_leaves_goods_packed_in_a_warehouse(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK, lines={1: 2})
     await act(store, Action.PACK, lines={1: 1}, warehouse="EAST")
@@ -127,7 +127,7 @@ async def test_a_parcel_that_names_none_leaves_the_goods_of_those_that_do(store:
     assert await on_hand(store) == {"EAST": Decimal(0), "WEST": Decimal(0)}
 
 
-async def test_what_is_canceled_is_not_what_a_parcel_holds(store: Store) -> None:
+async def test_cancellation_does_not_take_goods_from_a_packed_parcel(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK, lines={1: 2})
     await act(store, Action.PACK, lines={1: 1}, warehouse="WEST")
@@ -138,7 +138,7 @@ async def test_what_is_canceled_is_not_what_a_parcel_holds(store: Store) -> None
     assert await on_hand(store) == {"EAST": Decimal(1), "WEST": Decimal(0)}
 
 
-async def test_a_line_can_be_added_and_allocated_at_once(store: Store) -> None:
+async def test_added_line_can_be_allocated_in_the_same_transaction(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     await act(store, Action.CONFIRM)
@@ -151,7 +151,7 @@ async def test_a_line_can_be_added_and_allocated_at_once(store: Store) -> None:
     assert await held(store) == {(3, "EAST"): Reservation(quantity=Decimal(4))}
 
 
-async def test_a_warehouse_without_lines_means_all_that_is_there(store: Store) -> None:
+async def test_warehouse_without_lines_means_all_goods_in_it(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK, warehouse="EAST")
     assert await picks(store) == [(1, "WEST", Decimal(1))]
@@ -181,7 +181,7 @@ async def test_goods_picked_in_two_warehouses_are_packed_as_a_parcel_each(store:
     assert await replayed(store) == as_history_keeps((await read(store)).state)
 
 
-async def test_goods_that_one_warehouse_has_are_one_parcel_of_it(store: Store) -> None:
+async def test_goods_in_one_warehouse_are_packed_as_one_parcel(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK)
     packed = await act(store, Action.PACK, lines={1: 1})
@@ -196,7 +196,7 @@ async def test_goods_that_one_warehouse_has_are_one_parcel_of_it(store: Store) -
     }
 
 
-async def test_tracking_number_of_goods_in_two_warehouses_is_refused(store: Store) -> None:
+async def test_tracking_number_for_goods_in_two_warehouses_is_rejected(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK)
     said = "cannot pack: it has the goods in EAST and WEST, a parcel each, and a tracking number belongs to one"
@@ -214,7 +214,7 @@ async def test_tracking_number_of_goods_in_two_warehouses_is_refused(store: Stor
     }
 
 
-async def test_carrier_of_goods_in_two_warehouses_is_that_of_both_parcels(store: Store) -> None:
+async def test_carrier_of_goods_in_two_warehouses_is_set_on_both_parcels(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK)
     made = await act(store, Action.PACK, carrier="Northern Parcel")
@@ -225,7 +225,7 @@ async def test_carrier_of_goods_in_two_warehouses_is_that_of_both_parcels(store:
 
 
 @pytest.mark.parametrize("lines", [{1: 0}, {1: 2, 2: 0}, {1: 2, 2: -1}, {1: 3}, {9: 1}])
-async def test_quantities_that_are_not_there_are_refused_in_two_warehouses(store: Store, lines: dict[int, int]) -> None:
+async def test_quantity_above_the_stock_of_two_warehouses_is_rejected(store: Store, lines: dict[int, int]) -> None:
     await split_between_two(store)
     await act(store, Action.PICK)
     with pytest.raises(CommandError) as refused:
@@ -234,7 +234,7 @@ async def test_quantities_that_are_not_there_are_refused_in_two_warehouses(store
     assert (await read(store)).state.shipments == {}
 
 
-async def test_request_that_packed_two_parcels_packs_none_when_it_is_repeated(store: Store) -> None:
+async def test_repeated_request_that_packed_two_parcels_packs_none(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK)
     event = Pack(note="bench 4")

@@ -27,7 +27,7 @@ EXPIRED = [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSI
 ROWS = {"totalSize": 0, "done": True, "records": []}
 
 
-async def test_client_credentials_go_in_the_header_and_the_token_goes_to_the_instance(
+async def test_client_credentials_are_sent_in_the_header_and_the_token_to_the_instance_url(
     client: SalesforceClient, endpoint: TokenEndpoint, org: respx.Router
 ) -> None:
     route = org.get(url__startswith=f"{BASE}/query").respond(json=ROWS)
@@ -38,7 +38,7 @@ async def test_client_credentials_go_in_the_header_and_the_token_goes_to_the_ins
     assert (client.org_id, client.instance_url) == (ORG_ID, INSTANCE)
 
 
-async def test_eight_callers_with_a_dead_token_sign_in_once(
+async def test_concurrent_calls_with_an_expired_token_sign_in_once(
     client: SalesforceClient, endpoint: TokenEndpoint, org: respx.Router
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
@@ -51,7 +51,7 @@ async def test_eight_callers_with_a_dead_token_sign_in_once(
     assert len(endpoint.forms) == 2
 
 
-async def test_a_second_401_is_an_auth_error(
+async def test_second_401_after_a_new_sign_in_raises_auth_error(
     client: SalesforceClient, endpoint: TokenEndpoint, org: respx.Router
 ) -> None:
     org.get(url__startswith=f"{BASE}/query").respond(401, json=EXPIRED)
@@ -60,7 +60,7 @@ async def test_a_second_401_is_an_auth_error(
     assert len(endpoint.forms) == 2
 
 
-async def test_a_failed_sign_in_is_shared_and_not_repeated_at_once(
+async def test_failed_sign_in_is_shared_by_all_callers_and_not_repeated_at_once(
     client: SalesforceClient, endpoint: TokenEndpoint, clock: OwnClock
 ) -> None:
     endpoint.answers = [(400, {"error": "invalid_client", "error_description": "invalid client credentials"})]
@@ -85,7 +85,7 @@ async def test_a_failed_sign_in_is_shared_and_not_repeated_at_once(
         (200, "<html>a portal</html>", "LOGIN_URL", "auth"),
     ],
 )
-async def test_a_refused_sign_in_names_what_to_look_at(
+async def test_refused_sign_in_says_what_to_check(
     client: SalesforceClient, endpoint: TokenEndpoint, status: int, body: object, words: str, retry_class: str
 ) -> None:
     endpoint.answers = [(status, body)]
@@ -96,7 +96,7 @@ async def test_a_refused_sign_in_names_what_to_look_at(
     assert "html" not in str(caught.value)
 
 
-async def test_a_call_waits_out_a_token_endpoint_in_maintenance(
+async def test_call_is_retried_while_the_token_endpoint_is_unavailable(
     client: SalesforceClient, endpoint: TokenEndpoint, org: respx.Router, clock: OwnClock
 ) -> None:
     endpoint.answers = [(503, "<html/>"), (503, "<html/>")]
@@ -105,14 +105,14 @@ async def test_a_call_waits_out_a_token_endpoint_in_maintenance(
     assert len(clock.slept) == 2
 
 
-async def test_an_org_that_cannot_be_reached_is_a_transport_error(clock: OwnClock) -> None:
+async def test_unreachable_org_raises_transport_error(clock: OwnClock) -> None:
     settings = SalesforceSettings(login_url="http://127.0.0.1:9", client_id="app", client_secret=SecretStr(SECRET))
     async with SalesforceClient(settings, clock=clock, attempts=1) as client:
         with pytest.raises(TransportError, match="could not be reached"):
             await client.connect()
 
 
-async def test_another_org_behind_the_same_address_is_refused(
+async def test_another_org_at_the_same_address_is_rejected(
     client: SalesforceClient, endpoint: TokenEndpoint, org: respx.Router
 ) -> None:
     org.get(url__startswith=f"{BASE}/query").respond(401, json=EXPIRED)
@@ -122,7 +122,7 @@ async def test_another_org_behind_the_same_address_is_refused(
         await client.query("SELECT Id FROM Order")
 
 
-async def test_a_token_is_never_sent_to_another_machine_in_plain_http(
+async def test_token_is_never_sent_to_another_machine_by_plain_http(
     client: SalesforceClient, endpoint: TokenEndpoint
 ) -> None:
     endpoint.instance_url = "http://elsewhere.example"
@@ -140,7 +140,9 @@ def key_file(tmp_path: Path) -> Path:
     return path
 
 
-async def test_jwt_signs_an_assertion_for_the_user(endpoint: TokenEndpoint, clock: OwnClock, key_file: Path) -> None:
+async def test_jwt_sign_in_sends_a_signed_assertion_for_the_user(
+    endpoint: TokenEndpoint, clock: OwnClock, key_file: Path
+) -> None:
     settings = SalesforceSettings(
         login_url=endpoint.url,
         auth=AuthMethod.JWT,
@@ -154,7 +156,9 @@ async def test_jwt_signs_an_assertion_for_the_user(endpoint: TokenEndpoint, cloc
     assert (claims["iss"], claims["sub"], claims["aud"]) == ("app", "sync@acme.test", "https://login.salesforce.com")
 
 
-async def test_a_key_file_that_is_no_key(endpoint: TokenEndpoint, clock: OwnClock, tmp_path: Path) -> None:
+async def test_invalid_private_key_file_is_rejected_without_its_content(
+    endpoint: TokenEndpoint, clock: OwnClock, tmp_path: Path
+) -> None:
     path = tmp_path / "key.pem"
     path.write_text("not a key")
     settings = SalesforceSettings(
@@ -165,7 +169,7 @@ async def test_a_key_file_that_is_no_key(endpoint: TokenEndpoint, clock: OwnCloc
             await client.connect()
 
 
-async def test_password_flow(endpoint: TokenEndpoint, clock: OwnClock) -> None:
+async def test_password_sign_in_returns_the_token(endpoint: TokenEndpoint, clock: OwnClock) -> None:
     settings = SalesforceSettings(
         login_url=endpoint.url,
         auth=AuthMethod.PASSWORD,
@@ -185,7 +189,7 @@ async def test_password_flow(endpoint: TokenEndpoint, clock: OwnClock) -> None:
     }
 
 
-async def test_no_secret_in_log_error_or_repr(
+async def test_secrets_appear_in_no_log_error_or_repr(
     client: SalesforceClient,
     endpoint: TokenEndpoint,
     org: respx.Router,
@@ -227,7 +231,7 @@ async def test_no_secret_in_log_error_or_repr(
         ({"login_url": "https://login.salesforce.com"}, "My Domain"),
     ],
 )
-def test_settings_that_cannot_work_are_named(changes: dict[str, object], named: str, clock: OwnClock) -> None:
+def test_invalid_settings_are_rejected_by_name(changes: dict[str, object], named: str, clock: OwnClock) -> None:
     if "login_url" in changes and "auth" not in changes:
         changes = {"client_id": "x", "client_secret": SecretStr("y"), **changes}
     with pytest.raises(SettingsError, match=named):
@@ -235,15 +239,15 @@ def test_settings_that_cannot_work_are_named(changes: dict[str, object], named: 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
-def test_loopback(host: str) -> None:
+def test_loopback_host_is_recognized(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["127.1", "localhost.example", "128.0.0.1", "10.0.0.1", "2130706433", ""])
-def test_not_loopback(host: str) -> None:
+def test_other_host_is_not_a_loopback_host(host: str) -> None:
     assert not is_loopback(host)
 
 
-def test_an_origin_keeps_port_and_brackets() -> None:
+def test_checked_origin_keeps_port_and_brackets() -> None:
     assert checked_origin("http://[::1]:8080/", label="X") == "http://[::1]:8080"
     assert checked_origin("HTTPS://Acme.my.salesforce.com", label="X") == "https://acme.my.salesforce.com"

@@ -32,7 +32,7 @@ def page(*rows: dict[str, Any], following: str | None = None) -> dict[str, Any]:
     return body if following is None else body | {"nextRecordsUrl": following}
 
 
-async def test_upsert_sends_decimals_with_every_digit_and_reads_outcomes_in_order(
+async def test_upsert_sends_every_digit_and_returns_outcomes_in_order(
     client: SalesforceClient, org: respx.Router
 ) -> None:
     refused = {
@@ -63,12 +63,12 @@ async def test_upsert_sends_decimals_with_every_digit_and_reads_outcomes_in_orde
 
 
 @pytest.mark.parametrize("amount", [Decimal("NaN"), Decimal("Infinity")])
-def test_a_number_json_cannot_hold_is_not_sent(amount: Decimal) -> None:
+def test_number_that_json_cannot_represent_is_not_sent(amount: Decimal) -> None:
     with pytest.raises(ValueError, match="cannot be written"):
         encode_body({"x": amount})
 
 
-async def test_retry_after_is_slept_on_our_own_clock(
+async def test_retry_after_header_delays_the_next_attempt(
     client: SalesforceClient, org: respx.Router, clock: OwnClock
 ) -> None:
     org.patch(UPSERT).mock(
@@ -84,7 +84,7 @@ async def test_retry_after_is_slept_on_our_own_clock(
     assert client.calls_made == CallCounts(reads=0, writes=3)
 
 
-async def test_a_retry_after_of_an_hour_is_left_to_the_caller(
+async def test_retry_after_of_an_hour_is_raised_to_the_caller(
     client: SalesforceClient, org: respx.Router, clock: OwnClock
 ) -> None:
     org.get(url__startswith=QUERY).respond(503, headers={"Retry-After": "3600"})
@@ -93,7 +93,9 @@ async def test_a_retry_after_of_an_hour_is_left_to_the_caller(
     assert clock.slept == []
 
 
-async def test_waits_double_and_tries_end(client: SalesforceClient, org: respx.Router, clock: OwnClock) -> None:
+async def test_delay_doubles_and_attempts_are_limited(
+    client: SalesforceClient, org: respx.Router, clock: OwnClock
+) -> None:
     route = org.patch(UPSERT).respond(400, json=LOCKED)
     with pytest.raises(RefusedError) as caught:
         await client.collections_upsert("Order", "External_Key__c", [{"External_Key__c": "1"}])
@@ -103,7 +105,7 @@ async def test_waits_double_and_tries_end(client: SalesforceClient, org: respx.R
 
 
 @pytest.mark.parametrize("lost", [httpx2.ReadTimeout("slow"), httpx2.RemoteProtocolError("cut"), httpx2.ReadError("x")])
-async def test_an_upsert_whose_answer_was_lost_is_repeated(
+async def test_upsert_with_a_lost_response_is_repeated(
     client: SalesforceClient, org: respx.Router, lost: Exception
 ) -> None:
     route = org.patch(UPSERT).mock(side_effect=[lost, httpx.Response(200, json=[SAVED | {"created": False}])])
@@ -115,7 +117,7 @@ async def test_an_upsert_whose_answer_was_lost_is_repeated(
 @pytest.mark.parametrize(
     "answer", [httpx2.ReadTimeout("slow"), httpx.Response(500, text="<html/>"), httpx.Response(200, text="[{")]
 )
-async def test_a_create_is_not_repeated_when_it_may_have_happened(
+async def test_create_with_unknown_outcome_is_not_repeated(
     client: SalesforceClient, org: respx.Router, answer: Any
 ) -> None:
     route = org.post(f"{BASE}/composite/sobjects").mock(side_effect=[answer, httpx.Response(200, json=[SAVED])])
@@ -125,7 +127,7 @@ async def test_a_create_is_not_repeated_when_it_may_have_happened(
 
 
 @pytest.mark.parametrize("answer", [httpx2.ConnectError("no"), httpx.Response(400, json=LOCKED)])
-async def test_a_create_that_certainly_did_not_happen_is_repeated(
+async def test_create_that_did_not_reach_the_org_is_repeated(
     client: SalesforceClient, org: respx.Router, answer: Any
 ) -> None:
     org.post(f"{BASE}/composite/sobjects").mock(side_effect=[answer, httpx.Response(200, json=[SAVED])])
@@ -133,13 +135,15 @@ async def test_a_create_that_certainly_did_not_happen_is_repeated(
     assert outcome.success
 
 
-async def test_an_answer_with_too_few_rows_is_no_answer(client: SalesforceClient, org: respx.Router) -> None:
+async def test_response_with_too_few_rows_is_rejected(client: SalesforceClient, org: respx.Router) -> None:
     org.patch(UPSERT).respond(json=[])
     with pytest.raises(TransportError, match="could not be read"):
         await client.collections_upsert("Order", "External_Key__c", [{"External_Key__c": "1"}])
 
 
-async def test_the_daily_limit_ends_the_tries(client: SalesforceClient, org: respx.Router, clock: OwnClock) -> None:
+async def test_daily_request_limit_ends_the_attempts(
+    client: SalesforceClient, org: respx.Router, clock: OwnClock
+) -> None:
     body = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]
     org.get(url__startswith=QUERY).respond(403, json=body)
     with pytest.raises(RefusedError) as caught:
@@ -147,7 +151,9 @@ async def test_the_daily_limit_ends_the_tries(client: SalesforceClient, org: res
     assert (caught.value.retry_class, caught.value.status, clock.slept) == (RetryClass.LIMIT, 403, [])
 
 
-async def test_html_is_tolerated_and_kept_out_of_the_message(client: SalesforceClient, org: respx.Router) -> None:
+async def test_html_response_is_classified_and_not_quoted_in_the_message(
+    client: SalesforceClient, org: respx.Router
+) -> None:
     org.get(url__startswith=QUERY).respond(503, html="<html>maintenance</html>")
     with pytest.raises(TransportError) as caught:
         await client.query("SELECT Id FROM Order")
@@ -155,14 +161,14 @@ async def test_html_is_tolerated_and_kept_out_of_the_message(client: SalesforceC
     assert caught.value.retry_class is RetryClass.TRANSIENT
 
 
-async def test_redirects_are_not_followed(client: SalesforceClient, org: respx.Router) -> None:
+async def test_redirect_is_not_followed(client: SalesforceClient, org: respx.Router) -> None:
     org.get(url__startswith=QUERY).respond(302, headers={"Location": "https://evil.example/"})
     with pytest.raises(RefusedError, match="another address"):
         await client.query("SELECT Id FROM Order")
     assert {call.request.url.host for call in org.calls} == {"acme.my.salesforce.com"}
 
 
-async def test_usage_and_gzip_are_read(client: SalesforceClient, org: respx.Router) -> None:
+async def test_api_usage_and_gzip_response_are_read(client: SalesforceClient, org: respx.Router) -> None:
     org.get(url__startswith=QUERY).respond(
         headers={
             "Sforce-Limit-Info": "api-usage=18/15000; per-app-api-usage=17/250(appName=x)",
@@ -178,7 +184,7 @@ async def test_usage_and_gzip_are_read(client: SalesforceClient, org: respx.Rout
     assert org.calls.last.request.headers["Accept-Encoding"] == "gzip"
 
 
-async def test_a_query_follows_its_pages_and_keeps_fractions(client: SalesforceClient, org: respx.Router) -> None:
+async def test_query_reads_all_pages_and_keeps_every_digit(client: SalesforceClient, org: respx.Router) -> None:
     following = "/services/data/v66.0/query/01gxx0000000001AAA-2000"
     row = {
         "attributes": {"type": "Order", "url": "/x"},
@@ -194,14 +200,14 @@ async def test_a_query_follows_its_pages_and_keeps_fractions(client: SalesforceC
     assert b"%2B00%3A00" in first.calls.last.request.url.raw_path
 
 
-async def test_a_query_too_long_for_a_url_goes_by_composite(client: SalesforceClient, org: respx.Router) -> None:
+async def test_query_too_long_for_a_url_is_sent_by_composite(client: SalesforceClient, org: respx.Router) -> None:
     answer = {"body": page({"Id": "1"}), "httpHeaders": {}, "httpStatusCode": 200, "referenceId": "query"}
     org.post(f"{BASE}/composite").respond(json={"compositeResponse": [answer]})
     assert await client.query(soql("SELECT Id FROM Order WHERE Name = {name}", name="x" * 20_000)) == [{"Id": "1"}]
     assert client.calls_made == CallCounts(reads=1, writes=0)
 
 
-async def test_an_update_of_mixed_types_is_sorted_for_the_org_and_unsorted_for_us(
+async def test_update_of_mixed_types_is_sorted_and_outcomes_come_back_in_order(
     client: SalesforceClient, org: respx.Router
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
@@ -214,7 +220,7 @@ async def test_an_update_of_mixed_types_is_sorted_for_the_org_and_unsorted_for_u
     assert [outcome.id for outcome in await client.collections_update(rows)] == ["a", "b", "c"]
 
 
-async def test_more_than_fits_one_call_is_refused_here(client: SalesforceClient) -> None:
+async def test_collection_with_too_many_records_is_rejected_before_the_call(client: SalesforceClient) -> None:
     with pytest.raises(ValueError, match="200"):
         await client.collections_upsert("Order", "K__c", [{"K__c": str(number)} for number in range(201)])
     with pytest.raises(ValueError, match="10"):
@@ -223,9 +229,7 @@ async def test_more_than_fits_one_call_is_refused_here(client: SalesforceClient)
     assert client.calls_made == CallCounts(0, 0)
 
 
-async def test_graphs_of_upserts_are_repeated_and_of_creates_are_not(
-    client: SalesforceClient, org: respx.Router
-) -> None:
+async def test_graph_is_repeated_if_it_holds_upserts_only(client: SalesforceClient, org: respx.Router) -> None:
     route = org.post(f"{BASE}/composite/graph").mock(side_effect=httpx2.ReadTimeout("slow"))
     upsert = Node(reference="o", method="PATCH", sobject="Order", external_id=("K__c", "1"))
     create = Node(reference="o", method="POST", sobject="Order")
@@ -237,7 +241,7 @@ async def test_graphs_of_upserts_are_repeated_and_of_creates_are_not(
     assert route.call_count == 5
 
 
-async def test_a_composite_in_strict_order(client: SalesforceClient, org: respx.Router) -> None:
+async def test_composite_sends_subrequests_in_strict_order(client: SalesforceClient, org: respx.Router) -> None:
     route = org.post(f"{BASE}/composite").respond(
         json={
             "compositeResponse": [
@@ -294,7 +298,7 @@ def part(reference: str, status: int, body: Any) -> dict[str, Any]:
     return {"body": body, "httpHeaders": {}, "httpStatusCode": status, "referenceId": reference}
 
 
-async def test_describes_and_queries_ride_in_one_call(client: SalesforceClient, org: respx.Router) -> None:
+async def test_describes_and_queries_are_batched_in_one_call(client: SalesforceClient, org: respx.Router) -> None:
     bad = [{"errorCode": "INVALID_FIELD", "message": "No such column 'X'"}]
     org.post(f"{BASE}/composite").respond(
         json={
@@ -316,7 +320,9 @@ async def test_describes_and_queries_ride_in_one_call(client: SalesforceClient, 
     assert client.calls_made == CallCounts(reads=1, writes=0)
 
 
-async def test_what_composite_does_not_support_is_asked_for_singly(client: SalesforceClient, org: respx.Router) -> None:
+async def test_subrequest_that_composite_does_not_support_is_sent_by_itself(
+    client: SalesforceClient, org: respx.Router
+) -> None:
     unsupported = [{"errorCode": "METHOD_NOT_ALLOWED", "message": "not supported in composite"}]
     org.post(f"{BASE}/composite").respond(
         json={"compositeResponse": [part("d0", 400, unsupported), part("q0", 400, unsupported)]}
@@ -328,7 +334,7 @@ async def test_what_composite_does_not_support_is_asked_for_singly(client: Sales
     assert results == [[{"Id": "1"}]]
 
 
-async def test_simple_salesforce_works_on_our_token_and_base_url(
+async def test_simple_salesforce_client_uses_our_token_and_base_url(
     client: SalesforceClient, endpoint: TokenEndpoint
 ) -> None:
     endpoint.instance_url = endpoint.url

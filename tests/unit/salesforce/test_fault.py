@@ -37,25 +37,25 @@ def row(code: str, message: str = "") -> RowError:
         ("NEVER_SEEN_BEFORE", "what", RetryClass.UNKNOWN),
     ],
 )
-def test_a_code_has_its_retry_class(code: str, message: str, expected: RetryClass) -> None:
+def test_error_code_has_its_retry_class(code: str, message: str, expected: RetryClass) -> None:
     fault = classify_row(row(code, message))
     assert (fault.code, fault.retry_class) == (code, expected)
 
 
-def test_every_fault_says_what_happened_and_what_to_do() -> None:
+def test_every_fault_has_a_sentence_and_a_fix() -> None:
     for code, fault in TABLE.items():
         assert fault.sentence.endswith("."), code
         assert fault.fix.endswith("."), code
     assert len(TABLE) > 60
 
 
-def test_a_lock_inside_a_trigger_error_is_a_row_lock() -> None:
+def test_row_lock_inside_a_trigger_error_is_transient() -> None:
     text = "OrderTrigger: execution of AfterUpdate\n\ncaused by: UNABLE_TO_LOCK_ROW, unable to obtain exclusive access"
     assert classify_row(row("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text)).retry_class is RetryClass.ROW_LOCK
     assert classify_row(row("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "NullPointer")).retry_class is RetryClass.DATA
 
 
-def test_only_the_limit_of_concurrent_calls_passes_within_seconds() -> None:
+def test_only_the_limit_of_concurrent_calls_is_retried_within_seconds() -> None:
     concurrent = classify_row(
         row("REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests (Concurrent API Requests) Limit exceeded.")
     )
@@ -64,13 +64,13 @@ def test_only_the_limit_of_concurrent_calls_passes_within_seconds() -> None:
     assert (daily.retry_class, daily.soon) == (RetryClass.LIMIT, False)
 
 
-def test_a_duplicate_of_the_key_itself_is_a_race() -> None:
+def test_duplicate_value_of_the_key_field_is_transient() -> None:
     error = row("DUPLICATE_VALUE", "duplicate value found: External_Key__c duplicates value on record with id: 801")
     assert classify_row(error, keys=["External_Key__c"]).retry_class is RetryClass.TRANSIENT
     assert classify_row(error, keys=["Other__c"]).retry_class is RetryClass.DATA
 
 
-def test_of_several_errors_the_one_no_repeat_can_help_decides() -> None:
+def test_permanent_error_wins_among_several_errors() -> None:
     errors = [row("PROCESSING_HALTED"), row("UNABLE_TO_LOCK_ROW"), row("STRING_TOO_LONG")]
     assert classify_rows(errors).code == "STRING_TOO_LONG"
     assert classify_rows(errors[:2]).code == "UNABLE_TO_LOCK_ROW"
@@ -92,14 +92,16 @@ def test_of_several_errors_the_one_no_repeat_can_help_decides() -> None:
         (403, [row("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")], RefusedError, RetryClass.LIMIT),
     ],
 )
-def test_a_call_that_failed(status: int, errors: list[RowError], kind: type, retry_class: RetryClass) -> None:
+def test_failed_call_has_its_error_type_and_retry_class(
+    status: int, errors: list[RowError], kind: type, retry_class: RetryClass
+) -> None:
     error = error_for_call(classify_call(status, errors), status=status, errors=errors)
     assert type(error) is kind
     assert error.retry_class is retry_class
     assert error.hint
 
 
-def test_both_spellings_of_an_error_are_read() -> None:
+def test_errors_are_read_in_both_formats() -> None:
     assert read_errors([{"message": "m", "errorCode": "A", "fields": ["X"]}]) == (
         RowError(code="A", message="m", fields=("X",)),
     )

@@ -43,21 +43,21 @@ def answer(graph_id: str, success: bool, **nodes: tuple[int, Any]) -> dict[str, 
         ("..", "sobjects/Order/Key__c/%2E%2E"),
     ],
 )
-def test_a_key_is_percent_encoded_whole(value: str, path: str) -> None:
+def test_key_in_a_graph_url_is_percent_encoded(value: str, path: str) -> None:
     assert row_path("Order", external_id=("Key__c", value)) == path
 
 
 @given(st.text(min_size=1).filter(lambda text: text.isprintable()))
-def test_no_key_can_leave_its_segment(value: str) -> None:
+def test_key_cannot_leave_its_path_segment(value: str) -> None:
     assert not set(row_path("Order", external_id=("Key__c", value)).split("/", 3)[3]) & set("/+?# ")
 
 
-def test_an_empty_key_is_refused() -> None:
+def test_empty_key_is_rejected() -> None:
     with pytest.raises(ValueError, match="empty key"):
         row_path("Order", external_id=("Key__c", ""))
 
 
-def test_the_key_field_is_not_repeated_in_the_body() -> None:
+def test_key_field_of_an_upsert_is_not_in_the_body() -> None:
     order = node("order", body={"Key__c": "order", "Status": "Draft"})
     line = Node(reference="line", method="POST", sobject="OrderItem", body={"OrderId": "@{order.id}", "Key__c": "x"})
     update = Node(reference="acct", method="PATCH", sobject="Account", id="001xx0000000001AAA", body={"Name": "Acme"})
@@ -99,12 +99,12 @@ def test_the_key_field_is_not_repeated_in_the_body() -> None:
         ([Graph(graph_id="1", nodes=[node("a-1")])], "unique"),
     ],
 )
-def test_what_the_org_would_refuse_whole_is_not_sent(graphs: list[Graph], words: str) -> None:
+def test_graph_that_exceeds_the_limits_of_the_org_is_not_sent(graphs: list[Graph], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         graph_body(graphs, version="66.0")
 
 
-def test_a_saved_graph() -> None:
+def test_successful_graph_returns_the_id_of_each_node() -> None:
     graph = Graph(
         graph_id="1",
         nodes=[node("order"), Node(reference="acct", method="PATCH", sobject="Account", id="001xx0000000001AAA")],
@@ -117,7 +117,7 @@ def test_a_saved_graph() -> None:
     assert outcome.nodes["acct"].id == "001xx0000000001AAA"
 
 
-def test_the_cause_of_a_failed_graph_is_told_from_those_taken_back_with_it() -> None:
+def test_failed_graph_separates_causes_from_rolled_back_nodes() -> None:
     graph = Graph(graph_id="1", nodes=[node("account"), node("order"), node("line")])
     body = {"graphs": [answer("1", False, account=(400, [HALTED]), order=(400, [DUPLICATE]), line=(400, [HALTED]))]}
     [outcome] = read_graphs(body, [graph])
@@ -126,7 +126,7 @@ def test_the_cause_of_a_failed_graph_is_told_from_those_taken_back_with_it() -> 
     assert not outcome.nodes["account"].success
 
 
-def test_a_graph_that_was_not_tried_is_halted_and_so_is_one_without_answer() -> None:
+def test_graph_that_was_not_processed_or_has_no_answer_is_halted() -> None:
     graphs = [Graph(graph_id=name, nodes=[node("order"), node("line")]) for name in ("1", "2", "3")]
     body = {
         "graphs": [
@@ -141,14 +141,14 @@ def test_a_graph_that_was_not_tried_is_halted_and_so_is_one_without_answer() -> 
     ]
 
 
-def test_a_wrong_reference_is_a_cause_and_not_a_halt() -> None:
+def test_invalid_reference_counts_as_the_cause() -> None:
     wrong = {"errorCode": "PROCESSING_HALTED", "message": "Invalid reference specified. No value for x.id found in x"}
     graph = Graph(graph_id="1", nodes=[node("order"), node("line")])
     [outcome] = read_graphs({"graphs": [answer("1", False, order=(400, [HALTED]), line=(400, [wrong]))]}, [graph])
     assert (outcome.halted, outcome.causes) == (False, ("line",))
 
 
-def test_success_inside_a_failed_graph_was_rolled_back() -> None:
+def test_successful_node_of_a_failed_graph_counts_as_rolled_back() -> None:
     graph = Graph(graph_id="1", nodes=[node("order"), node("line")])
     saved = {"id": "801", "success": True, "errors": []}
     [outcome] = read_graphs({"graphs": [answer("1", False, order=(201, saved), line=(400, [DUPLICATE]))]}, [graph])
@@ -156,13 +156,13 @@ def test_success_inside_a_failed_graph_was_rolled_back() -> None:
     assert outcome.causes == ("line",)
 
 
-def test_a_key_that_matches_several_records() -> None:
+def test_key_that_matches_several_records_is_an_error() -> None:
     graph = Graph(graph_id="1", nodes=[node("order")])
     [outcome] = read_graphs({"graphs": [answer("1", False, order=(300, ["/x/1", "/x/2"]))]}, [graph])
     assert outcome.errors[0].code == "DUPLICATE_EXTERNAL_ID"
 
 
-def test_rows_inside_a_rolled_back_composite_were_not_saved() -> None:
+def test_records_of_a_rolled_back_composite_count_as_not_saved() -> None:
     requests = [
         SubRequest(reference="rows", method="PATCH", path="composite/sobjects", body={"records": []}),
         SubRequest(reference="order", method="PATCH", path="sobjects/Order/801", body={}),
@@ -180,7 +180,7 @@ def test_rows_inside_a_rolled_back_composite_were_not_saved() -> None:
     assert (kept.success, kept.rows[0].success) == (True, True)
 
 
-def test_a_composite_that_is_too_large_is_not_sent() -> None:
+def test_composite_with_too_many_queries_is_not_sent() -> None:
     queries = [SubRequest(reference=f"q{n}", method="GET", path="query/?q=x") for n in range(6)]
     with pytest.raises(ValueError, match="6 of them queries"):
         composite_body(queries, version="66.0", all_or_none=False, collate=True)

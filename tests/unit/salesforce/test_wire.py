@@ -67,7 +67,7 @@ async def server_that(*answers: Answer) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("broken", [cut_short, nothing, broken_gzip])
-async def test_a_broken_answer_is_asked_for_again(
+async def test_read_with_a_broken_response_is_repeated(
     client: SalesforceClient, endpoint: TokenEndpoint, broken: Answer
 ) -> None:
     async with server_that(broken, whole) as endpoint.instance_url:
@@ -77,7 +77,7 @@ async def test_a_broken_answer_is_asked_for_again(
 
 
 @pytest.mark.parametrize("broken", [cut_short, nothing, broken_gzip])
-async def test_a_create_with_a_broken_answer_may_have_happened(
+async def test_create_with_a_broken_response_has_an_unknown_outcome(
     client: SalesforceClient, endpoint: TokenEndpoint, broken: Answer
 ) -> None:
     async with server_that(broken, whole) as endpoint.instance_url:
@@ -86,7 +86,7 @@ async def test_a_create_with_a_broken_answer_may_have_happened(
     assert client.calls_made == CallCounts(reads=0, writes=1)
 
 
-async def test_a_server_that_never_finishes_runs_into_the_time_limit_of_the_whole_answer(
+async def test_response_that_never_ends_times_out(
     settings: SalesforceSettings, endpoint: TokenEndpoint, clock: OwnClock
 ) -> None:
     hasty = settings.model_copy(update={"timeout_seconds": 0.3})

@@ -25,19 +25,19 @@ from tests.unit.store.samples import ALFKI, BONAP, due_keys, order, pending, pla
 @pytest.mark.parametrize(
     "url", ["", "orders.db", "mysql://root:hunter2@db/orders", "postgresql+asyncpg://me:hunter2@db/x", "://hunter2"]
 )
-def test_a_wrong_url_is_named_without_its_password(url: str) -> None:
+def test_invalid_url_is_rejected_without_showing_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match="CONNECTOR_DATABASE_URL") as caught:
         Store.open(url)
     assert "hunter2" not in str(caught.value)
 
 
-async def test_an_address_hides_the_password() -> None:
+async def test_store_address_hides_the_password() -> None:
     store = Store.open("postgresql://me:hunter2@db.example/orders")
     assert store.address == "postgresql://me:***@db.example/orders"
     await store.close()
 
 
-async def test_a_private_database_is_gone_when_closed() -> None:
+async def test_temporary_database_is_deleted_when_closed() -> None:
     store = Store.open("sqlite://")
     file = make_url(store.address).database
     await schema.upgrade(store)
@@ -51,7 +51,7 @@ async def test_a_private_database_is_gone_when_closed() -> None:
     await gone.close()
 
 
-async def test_readers_see_one_moment_and_do_not_hold_up_writers(store: Store) -> None:
+async def test_reader_sees_one_snapshot_and_does_not_block_writers(store: Store) -> None:
     await stock(store)
     async with store.reader() as connection:
         assert await orders.count(connection) == 0
@@ -61,7 +61,7 @@ async def test_readers_see_one_moment_and_do_not_hold_up_writers(store: Store) -
         assert await orders.count(connection) == 1
 
 
-async def test_the_schema_refuses_an_unknown_stage(store: Store) -> None:
+async def test_unknown_stage_is_rejected_by_the_schema(store: Store) -> None:
     await stock(store)
     await place(store, order())
     with pytest.raises(StoreError, match="refused a value") as caught:
@@ -71,7 +71,7 @@ async def test_the_schema_refuses_an_unknown_stage(store: Store) -> None:
     assert "Reims" not in str(caught.value)
 
 
-async def test_the_schema_refuses_an_unknown_state_of_a_change(store: Store) -> None:
+async def test_unknown_state_of_a_change_is_rejected_by_the_schema(store: Store) -> None:
     await stock(store)
     await place(store, order())
     with pytest.raises(StoreError, match="refused a value"):
@@ -79,7 +79,7 @@ async def test_the_schema_refuses_an_unknown_state_of_a_change(store: Store) -> 
             await uow.connection.execute(text("UPDATE outbox SET state = 'sent'"))
 
 
-async def test_two_writers_of_the_same_orders_lose_nothing(databases: Databases) -> None:
+async def test_concurrent_writers_of_the_same_orders_lose_no_change(databases: Databases) -> None:
     url = databases.migrated()
     stores = [Store.open(url), Store.open(url)]
     await stock(stores[0])
@@ -101,26 +101,26 @@ async def test_two_writers_of_the_same_orders_lose_nothing(databases: Databases)
         await store.close()
 
 
-async def test_many_tasks_write_at_once(store: Store) -> None:
+async def test_many_concurrent_tasks_can_write(store: Store) -> None:
     await stock(store)
     await asyncio.gather(*(place(store, order(str(number))) for number in range(40)))
     assert len(await due_keys(store)) == 40
 
 
-async def test_a_moment_without_a_time_zone_is_refused(store: Store) -> None:
+async def test_time_without_a_time_zone_is_rejected(store: Store) -> None:
     await stock(store)
     with pytest.raises(StatementError, match="has no time zone"):
         await place(store, order(placed_at=datetime(2026, 1, 1)))  # noqa: DTZ001 - what must not pass
 
 
 @pytest.mark.parametrize("amount", ["NaN", "Infinity"])
-async def test_an_amount_that_is_no_number_is_refused(store: Store, amount: str) -> None:
+async def test_amount_that_is_not_finite_is_rejected(store: Store, amount: str) -> None:
     await stock(store)
     with pytest.raises(StatementError, match="is not an amount"):
         await place(store, order(freight=Decimal(amount)))
 
 
-async def test_a_unit_of_work_has_one_moment(store: Store, clock: ManualClock) -> None:
+async def test_unit_of_work_has_one_time(store: Store, clock: ManualClock) -> None:
     async with store.transaction() as uow:
         started = uow.now
         clock.advance(60)
@@ -128,7 +128,7 @@ async def test_a_unit_of_work_has_one_moment(store: Store, clock: ManualClock) -
         assert uow.now == started
 
 
-async def test_writer_of_another_process_is_waited_for_and_named_when_the_limit_is_over(tmp_path: Path) -> None:
+async def test_writer_waits_for_another_process_and_fails_after_the_limit(tmp_path: Path) -> None:
     url = make_url(f"sqlite+aiosqlite:///{tmp_path / 'locked.db'}")
     holder, waiter = Store(url, SystemClock()), Store(url, SystemClock(), busy_seconds=0.05)
     await schema.upgrade(holder)
@@ -159,7 +159,7 @@ async def test_writer_waits_past_the_busy_timeout_of_sqlite_for_another_process(
     await other.close()
 
 
-async def test_stopped_writer_does_not_wait_for_another_process(tmp_path: Path) -> None:
+async def test_cancelled_writer_does_not_wait_for_another_process(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'stopped.db'}"
     one, other = Store.open(url), Store.open(url)
     await schema.upgrade(one)
@@ -199,7 +199,7 @@ async def place_customers(store: Store) -> None:
         await customers.save(uow, [ALFKI])
 
 
-async def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+async def test_file_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path}/missing/connector.db")
     with pytest.raises(StoreError, match=r"missing/connector.db cannot be opened") as caught:
         await schema.check(store)
@@ -207,7 +207,7 @@ async def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+async def test_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "letter.db").write_text("Dear customer, " * 100)
     store = Store.open(f"sqlite:///{tmp_path}/letter.db")
     with pytest.raises(StoreError, match=r"letter.db is not a usable database"):
@@ -215,7 +215,7 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+async def test_unreachable_server_is_reported(tmp_path: Path) -> None:
     store = Store.open(f"postgresql://me:hunter2@/orders?host={tmp_path}")
     with pytest.raises(StoreError, match="cannot be reached") as caught:
         await schema.check(store)
@@ -224,7 +224,7 @@ async def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_database_that_does_not_exist_on_the_server_is_named(postgres_url: str) -> None:
+async def test_missing_database_on_the_server_is_reported(postgres_url: str) -> None:
     url = make_url(postgres_url).set(database="nowhere").render_as_string(hide_password=False)
     store = Store.open(url)
     with pytest.raises(StoreError, match=r"nowhere.* does not exist"):

@@ -31,7 +31,7 @@ from tests.unit.store.samples import (
 )
 
 
-async def test_customers_come_back_in_the_order_asked_for(store: Store) -> None:
+async def test_customers_are_loaded_in_the_requested_sequence(store: Store) -> None:
     async with store.transaction() as uow:
         assert await customers.save(uow, [ALFKI, BONAP]) == Saved(created=2)
     async with store.reader() as connection:
@@ -40,7 +40,7 @@ async def test_customers_come_back_in_the_order_asked_for(store: Store) -> None:
         assert [key async for key in customers.keys(connection)] == ["ALFKI", "BONAP"]
 
 
-async def test_saving_the_same_again_changes_nothing_and_captures_nothing(store: Store) -> None:
+async def test_saving_equal_entities_writes_and_captures_nothing(store: Store) -> None:
     await stock(store)
     await place(store, order())
     await settle_everything(store)
@@ -54,7 +54,7 @@ async def test_saving_the_same_again_changes_nothing_and_captures_nothing(store:
         assert (await orders.load(connection, ["10248"]))[0].version == 1
 
 
-async def test_the_same_amount_written_differently_is_no_change(store: Store) -> None:
+async def test_equal_amount_in_another_notation_is_no_change(store: Store) -> None:
     await stock(store)
     await place(store, order(freight=Decimal("32.380"), placed_at=datetime(2026, 2, 27, 9, 30, tzinfo=UTC)))
     berlin = timezone(timedelta(hours=1))
@@ -67,7 +67,7 @@ async def test_the_same_amount_written_differently_is_no_change(store: Store) ->
         assert await orders.save(uow, [same]) == Saved(unchanged=1)
 
 
-async def test_only_those_that_differ_are_written_and_captured(store: Store) -> None:
+async def test_only_changed_entities_are_written_and_captured(store: Store) -> None:
     await stock(store)
     async with store.transaction() as uow:
         saved = await customers.save(uow, [replace(ALFKI, phone="030-0074321"), BONAP])
@@ -75,7 +75,7 @@ async def test_only_those_that_differ_are_written_and_captured(store: Store) -> 
     assert await due_keys(store, EntityKind.CUSTOMER) == ["ALFKI"]
 
 
-async def test_of_the_same_key_twice_the_last_stands(store: Store) -> None:
+async def test_last_of_two_entities_with_one_key_wins(store: Store) -> None:
     async with store.transaction() as uow:
         saved = await customers.save(uow, [ALFKI, replace(ALFKI, name="Alfreds")])
     assert saved == Saved(created=1)
@@ -83,7 +83,7 @@ async def test_of_the_same_key_twice_the_last_stands(store: Store) -> None:
         assert (await customers.load(connection, ["ALFKI"]))[0].name == "Alfreds"
 
 
-async def test_a_price_changes_its_product(store: Store) -> None:
+async def test_changed_price_is_a_change_of_its_product(store: Store) -> None:
     await stock(store)
     dearer = replace(CHAI, prices=(Price(currency="USD", unit_price=Decimal("19")),))
     async with store.transaction() as uow:
@@ -93,7 +93,7 @@ async def test_a_price_changes_its_product(store: Store) -> None:
         assert await products.load(connection, ["TOFU", "CHAI"]) == [TOFU, dearer]
 
 
-async def test_prices_no_longer_named_are_deleted(store: Store) -> None:
+async def test_prices_that_are_no_longer_listed_are_deleted(store: Store) -> None:
     await stock(store)
     async with store.transaction() as uow:
         await products.save(uow, [replace(TOFU, prices=TOFU.prices[:1])])
@@ -102,7 +102,7 @@ async def test_prices_no_longer_named_are_deleted(store: Store) -> None:
     assert tofu.prices == TOFU.prices[:1]
 
 
-async def test_an_order_comes_back_whole(store: Store) -> None:
+async def test_order_is_loaded_with_all_its_values(store: Store) -> None:
     await stock(store)
     await place(store, order(), order("10249", customer="BONAP", lines=()))
     async with store.reader() as connection:
@@ -124,7 +124,7 @@ async def test_an_order_comes_back_whole(store: Store) -> None:
     assert [item.currency for item in whole.lines] == ["USD", "USD"]
 
 
-async def test_saving_an_order_replaces_its_lines(store: Store) -> None:
+async def test_saved_order_replaces_its_lines(store: Store) -> None:
     await stock(store)
     await place(store, order())
     async with store.transaction() as uow:
@@ -140,7 +140,7 @@ async def test_saving_an_order_replaces_its_lines(store: Store) -> None:
 
 
 @pytest.mark.parametrize("amount", ["0.0395", "1000000000", "999999999.999999", "1E+9", "0", "-12.50", "0.1000"])
-async def test_amounts_keep_every_digit(store: Store, amount: str) -> None:
+async def test_stored_amounts_keep_every_digit(store: Store, amount: str) -> None:
     await stock(store)
     await place(
         store,
@@ -153,7 +153,7 @@ async def test_amounts_keep_every_digit(store: Store, amount: str) -> None:
     assert stored.lines[0].discount == Decimal("0.0395")
 
 
-async def test_a_line_without_a_price_has_none(store: Store) -> None:
+async def test_line_without_a_price_has_no_total(store: Store) -> None:
     await stock(store)
     await place(store, order(lines=(line(1, price=None),)))
     async with store.reader() as connection:
@@ -162,7 +162,7 @@ async def test_a_line_without_a_price_has_none(store: Store) -> None:
     assert stored.exact_total is None
 
 
-async def test_unknown_references_are_all_named_and_nothing_is_saved(store: Store) -> None:
+async def test_all_unknown_references_are_reported_and_nothing_is_saved(store: Store) -> None:
     await stock(store)
     with pytest.raises(UnknownReferenceError) as caught:
         await place(
@@ -180,7 +180,7 @@ async def test_unknown_references_are_all_named_and_nothing_is_saved(store: Stor
     assert await due_keys(store) == []
 
 
-async def test_a_caller_that_carries_on_after_an_unknown_reference_has_saved_nothing(store: Store) -> None:
+async def test_transaction_that_goes_on_after_an_unknown_reference_saves_nothing(store: Store) -> None:
     await stock(store)
     async with store.transaction() as uow:
         with pytest.raises(UnknownReferenceError):
@@ -189,13 +189,13 @@ async def test_a_caller_that_carries_on_after_an_unknown_reference_has_saved_not
     assert await due_keys(store) == ["3"]
 
 
-async def test_two_lines_with_one_number_are_refused(store: Store) -> None:
+async def test_two_lines_with_one_number_are_rejected(store: Store) -> None:
     await stock(store)
     with pytest.raises(StoreError, match="Order 10248 has two lines with the same number"):
         await place(store, order(lines=(line(1), line(1, "TOFU"))))
 
 
-async def test_orders_are_counted_by_stage(store: Store) -> None:
+async def test_orders_are_counted_by_stage_including_zeros(store: Store) -> None:
     await stock(store)
     await place(store, order("1"), order("2"), order("3", stage=Stage.SHIPPED))
     async with store.reader() as connection:
@@ -206,7 +206,7 @@ async def test_orders_are_counted_by_stage(store: Store) -> None:
     assert set(counts) == set(Stage)
 
 
-async def test_more_keys_than_one_page_or_one_statement_holds(store: Store) -> None:
+async def test_more_keys_than_one_page_or_statement_are_loaded(store: Store) -> None:
     await stock(store)
     numbers = [f"N{number:05}" for number in range(4321)]
     await place(store, *(order(number, lines=(line(1),)) for number in numbers))
@@ -216,7 +216,7 @@ async def test_more_keys_than_one_page_or_one_statement_holds(store: Store) -> N
         assert [item.number for item in await orders.load(connection, backwards)] == backwards
 
 
-async def test_keys_sort_by_byte(store: Store) -> None:
+async def test_keys_are_sorted_by_byte(store: Store) -> None:
     numbers = ["a", "B", "Ä", "b-1", "b1", "A"]
     async with store.transaction() as uow:
         await customers.save(uow, [replace(ALFKI, number=number) for number in numbers])
@@ -224,7 +224,7 @@ async def test_keys_sort_by_byte(store: Store) -> None:
         assert [key async for key in customers.keys(connection)] == ["A", "B", "a", "b-1", "b1", "Ä"]
 
 
-async def test_an_order_moves_to_its_new_customers_partition(store: Store) -> None:
+async def test_order_with_another_customer_moves_to_its_partition(store: Store) -> None:
     await stock(store)
     await place(store, order())
     (before,) = await pending(store, of=64)

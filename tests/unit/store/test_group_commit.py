@@ -53,7 +53,7 @@ async def numbers(store: Store) -> list[int]:
         return list((await connection.execute(text("SELECT number FROM items ORDER BY number"))).scalars())
 
 
-async def test_works_that_wait_together_are_committed_together(store: Store, statements: list[str]) -> None:
+async def test_waiting_works_are_committed_together(store: Store, statements: list[str]) -> None:
     results = await asyncio.gather(*(store.transact(adds(number)) for number in range(8)))
     assert results == list(range(8))
     assert await numbers(store) == list(range(8))
@@ -61,7 +61,7 @@ async def test_works_that_wait_together_are_committed_together(store: Store, sta
     assert statements.count("SAVEPOINT") == 7  # the first needs none
 
 
-async def test_more_works_than_one_transaction_takes_are_committed_in_several(
+async def test_more_works_than_the_limit_are_committed_in_several_transactions(
     store: Store, statements: list[str]
 ) -> None:
     await asyncio.gather(*(store.transact(adds(number)) for number in range(MOST + 1)))
@@ -77,7 +77,7 @@ async def test_work_that_raises_is_rolled_back_and_its_neighbors_are_committed(s
     assert await numbers(store) == [number for number in range(3) if number != failing]
 
 
-async def test_failure_of_the_database_repeats_the_works_before_it(store: Store, statements: list[str]) -> None:
+async def test_database_error_repeats_the_earlier_works_of_the_transaction(store: Store, statements: list[str]) -> None:
     broken = OperationalError("INSERT", {}, Exception("disk I/O error"))
     works = [adds(1), adds(2, then=broken), adds(3)]
     first, second, third = await asyncio.gather(*(store.transact(work) for work in works), return_exceptions=True)
@@ -101,7 +101,7 @@ async def test_failed_commit_fails_every_work_of_the_transaction(store: Store) -
     assert await store.transact(adds(3)) == 3
 
 
-async def test_cancelled_caller_leaves_nothing_and_its_neighbor_is_committed(store: Store) -> None:
+async def test_work_of_a_cancelled_caller_is_rolled_back_and_others_are_committed(store: Store) -> None:
     started, never = asyncio.Event(), asyncio.Event()
 
     async def waits(uow: UnitOfWork) -> int:
@@ -120,7 +120,7 @@ async def test_cancelled_caller_leaves_nothing_and_its_neighbor_is_committed(sto
     assert await numbers(store) == [2]
 
 
-async def test_caller_cancelled_while_it_waits_is_never_run(store: Store) -> None:
+async def test_work_whose_caller_is_cancelled_while_waiting_is_never_run(store: Store) -> None:
     async with store.transaction():
         first = asyncio.create_task(store.transact(adds(1)))
         second = asyncio.create_task(store.transact(adds(2)))
@@ -130,7 +130,7 @@ async def test_caller_cancelled_while_it_waits_is_never_run(store: Store) -> Non
     assert await numbers(store) == [1]
 
 
-async def test_caller_cancelled_within_a_statement_leaves_its_neighbors_committed(store: Store) -> None:
+async def test_caller_cancelled_during_a_statement_does_not_affect_other_works(store: Store) -> None:
     slow = (
         "WITH RECURSIVE counting(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counting WHERE n < 3000000)"
         " SELECT max(n) FROM counting"
@@ -154,7 +154,7 @@ async def test_caller_cancelled_within_a_statement_leaves_its_neighbors_committe
     assert await numbers(store) == [1, 3]
 
 
-async def test_work_that_ends_in_a_cancellation_of_its_own_cancels_its_caller_alone(store: Store) -> None:
+async def test_work_that_raises_cancelled_error_cancels_its_own_caller_only(store: Store) -> None:
     async def gives_up(uow: UnitOfWork) -> int:
         raise asyncio.CancelledError
 

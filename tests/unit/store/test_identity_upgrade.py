@@ -54,7 +54,7 @@ async def older(databases: Databases) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def test_a_record_that_two_entities_were_linked_to_stays_with_the_later_one(older: Store) -> None:
+async def test_record_linked_to_two_entities_stays_with_the_later_link(older: Store) -> None:
     await schema.upgrade(older)
     async with older.reader() as connection:
         assert sorted(await links.get(connection, NEW, "customer", ["C-1", "C-2"])) == ["C-2"]
@@ -76,7 +76,7 @@ async def test_a_record_that_two_entities_were_linked_to_stays_with_the_later_on
     )  # fmt: skip
 
 
-async def test_prices_go_with_the_product_that_keeps_the_record_whichever_was_written_last(older: Store) -> None:
+async def test_price_links_follow_the_product_that_keeps_the_record(older: Store) -> None:
     await schema.upgrade(older)
     async with older.reader() as connection:
         assert await links.children(connection, NEW, "price", ["P-2"]) == {}
@@ -92,7 +92,7 @@ async def test_prices_go_with_the_product_that_keeps_the_record_whichever_was_wr
     assert (told.action, told.detail["holder"]) == ("unlinked", "product P-1")
 
 
-async def test_letters_of_doubled_links_name_no_command_that_the_program_refuses(older: Store) -> None:
+async def test_dead_letters_of_duplicate_links_name_only_valid_commands(older: Store) -> None:
     await schema.upgrade(older)
     async with older.reader() as connection:
         fixes = [letter.refusal.fix for letter in await dead_letters.list_dead_letters(connection)]
@@ -101,7 +101,7 @@ async def test_letters_of_doubled_links_name_no_command_that_the_program_refuses
     assert all("eplay" in fix for fix in fixes)
 
 
-async def test_the_org_written_to_last_is_the_one_the_database_works_with(older: Store) -> None:
+async def test_org_with_the_latest_write_becomes_the_active_one(older: Store) -> None:
     await schema.upgrade(older)
     async with older.reader() as connection:
         assert [(org.org_id, org.active) for org in await orgs.list_orgs(connection)] == [(NEW, True), (OLD, False)]

@@ -16,13 +16,13 @@ from tests.unit.store.samples import due_keys, order, pending, place, stock
 NAME = "outbound:3"
 
 
-async def test_a_held_lease_is_refused_to_others(store: Store) -> None:
+async def test_held_lease_is_refused_to_other_owners(store: Store) -> None:
     assert await leases.acquire(store, NAME, "a", 15) == 1
     assert await leases.acquire(store, NAME, "b", 15) is None
     assert await leases.acquire(store, "outbound:4", "b", 15) == 1
 
 
-async def test_an_owner_that_asks_again_keeps_its_term(store: Store, clock: ManualClock) -> None:
+async def test_owner_that_acquires_again_keeps_its_term(store: Store, clock: ManualClock) -> None:
     assert await leases.acquire(store, NAME, "a", 15) == 1
     clock.advance(10)
     assert await leases.acquire(store, NAME, "a", 15) == 1
@@ -30,7 +30,7 @@ async def test_an_owner_that_asks_again_keeps_its_term(store: Store, clock: Manu
     assert await leases.acquire(store, NAME, "b", 15) is None
 
 
-async def test_an_expired_lease_goes_to_the_next_owner_under_a_new_term(store: Store, clock: ManualClock) -> None:
+async def test_expired_lease_is_acquired_by_another_owner_under_a_new_term(store: Store, clock: ManualClock) -> None:
     assert await leases.acquire(store, NAME, "a", 15) == 1
     clock.advance(14.999)
     assert await leases.acquire(store, NAME, "b", 15) is None
@@ -41,7 +41,7 @@ async def test_an_expired_lease_goes_to_the_next_owner_under_a_new_term(store: S
     assert await leases.acquire(store, NAME, "a", 15) is None
 
 
-async def test_renewing_prolongs(store: Store, clock: ManualClock) -> None:
+async def test_renewed_lease_expires_later(store: Store, clock: ManualClock) -> None:
     assert await leases.acquire(store, NAME, "a", 15) == 1
     clock.advance(10)
     assert await leases.renew(store, "a", {NAME: 1}, 15)
@@ -49,7 +49,7 @@ async def test_renewing_prolongs(store: Store, clock: ManualClock) -> None:
     assert await leases.acquire(store, NAME, "b", 15) is None
 
 
-async def test_of_several_a_lost_one_is_told_and_a_lapsed_one_is_ours_again(store: Store, clock: ManualClock) -> None:
+async def test_renewal_reports_a_lost_lease_and_regains_an_expired_one(store: Store, clock: ManualClock) -> None:
     for name in ("one", "two"):
         assert await leases.acquire(store, name, "a", 15) == 1
     clock.advance(20)
@@ -61,7 +61,7 @@ async def test_of_several_a_lost_one_is_told_and_a_lapsed_one_is_ours_again(stor
     assert not await leases.renew(store, "a", {"two": 2}, 15)
 
 
-async def test_a_released_lease_is_free_at_once_and_its_term_never_returns(store: Store) -> None:
+async def test_released_lease_is_free_at_once_and_its_term_is_not_reused(store: Store) -> None:
     assert await leases.acquire(store, NAME, "a", 15) == 1
     assert await leases.release(store, NAME, "a", 1)
     async with store.transaction() as uow:
@@ -69,12 +69,12 @@ async def test_a_released_lease_is_free_at_once_and_its_term_never_returns(store
     assert await leases.acquire(store, NAME, "a", 15) == 2
 
 
-async def test_of_many_that_ask_at_once_one_gets_it(store: Store) -> None:
+async def test_one_of_many_concurrent_owners_acquires_the_lease(store: Store) -> None:
     terms = await asyncio.gather(*(leases.acquire(store, NAME, f"owner {number}", 15) for number in range(8)))
     assert sorted(term for term in terms if term is not None) == [1]
 
 
-async def test_an_owner_frozen_past_its_lease_records_nothing(store: Store, clock: ManualClock) -> None:
+async def test_owner_paused_past_its_lease_records_nothing(store: Store, clock: ManualClock) -> None:
     await stock(store)
     await place(store, order())
     mine = await leases.acquire(store, NAME, "frozen", 15)
@@ -97,7 +97,7 @@ async def test_an_owner_frozen_past_its_lease_records_nothing(store: Store, cloc
         assert not await leases.is_held(uow, "unheard of", 1)
 
 
-async def test_a_lease_cannot_be_taken_while_its_holder_records(store: Store, clock: ManualClock) -> None:
+async def test_lease_cannot_be_acquired_while_its_owner_records(store: Store, clock: ManualClock) -> None:
     await leases.acquire(store, NAME, "slow", 15)
     clock.advance(16)  # run out, and nobody noticed yet
     order_of_events: list[str] = []

@@ -34,7 +34,7 @@ async def put(store: Store, *items: Link, org: str = ORG) -> None:
         await links.put(uow, org, items)
 
 
-async def test_a_snapshot_keeps_every_value(store: Store) -> None:
+async def test_snapshot_keeps_every_value(store: Store) -> None:
     await put(store, link("order", "1"))
     async with store.reader() as connection:
         found = await links.get(connection, ORG, "order", ["1", "2"])
@@ -44,7 +44,7 @@ async def test_a_snapshot_keeps_every_value(store: Store) -> None:
     }
 
 
-async def test_a_second_put_replaces_the_first(store: Store) -> None:
+async def test_second_put_replaces_the_first(store: Store) -> None:
     await put(store, link("order", "1"), replace(link("order", "1"), snapshot={"Status": "Draft"}))
     newer = replace(link("order", "1", 2), snapshot={"Status": "Activated"})
     await put(store, newer)
@@ -52,7 +52,7 @@ async def test_a_second_put_replaces_the_first(store: Store) -> None:
         assert await links.get(connection, ORG, "order", ["1"]) == {"1": newer}
 
 
-async def test_each_org_has_its_own_links(store: Store) -> None:
+async def test_links_are_stored_by_org(store: Store) -> None:
     await put(store, link("order", "1"))
     await put(store, link("order", "1", 2), link("order", "2", 3), org=SANDBOX)
     async with store.transaction() as uow:
@@ -63,7 +63,7 @@ async def test_each_org_has_its_own_links(store: Store) -> None:
         assert await links.count(connection, ORG) == dict.fromkeys(links.ENTITIES, 0) | {"order": 1}
 
 
-async def test_records_of_the_org_find_their_entity(store: Store) -> None:
+async def test_link_is_found_by_record_id(store: Store) -> None:
     await put(store, link("order", "1"), link("line", "1-1", 2))
     await put(store, link("order", "7", 2), org=SANDBOX)
     wanted = link("line", "1-1", 2)
@@ -73,14 +73,14 @@ async def test_records_of_the_org_find_their_entity(store: Store) -> None:
         }
 
 
-async def test_a_record_of_an_org_belongs_to_one_entity(store: Store) -> None:
+async def test_record_of_an_org_cannot_belong_to_two_entities(store: Store) -> None:
     await put(store, link("order", "1"))
     await put(store, link("order", "2"), org=SANDBOX)
     with pytest.raises(StoreError):
         await put(store, link("order", "2"))
 
 
-async def test_children_are_the_lines_of_exactly_these_orders(store: Store) -> None:
+async def test_children_of_an_order_are_its_own_lines_only(store: Store) -> None:
     keys = ["A-1", "A-2", "A-1-1", "B-1", "AB-1"]
     await put(store, *(link("line", key, number) for number, key in enumerate(keys)), link("price", "A|USD", 9))
     async with store.reader() as connection:
@@ -89,7 +89,7 @@ async def test_children_are_the_lines_of_exactly_these_orders(store: Store) -> N
     assert found["A-1"]["A-1-1"] == link("line", "A-1-1", 2)
 
 
-async def test_many_links_at_once(store: Store) -> None:
+async def test_many_links_are_stored_and_loaded_at_once(store: Store) -> None:
     many = [link("line", f"{number}-1", number) for number in range(3000)]
     await put(store, *many)
     async with store.reader() as connection:
@@ -99,7 +99,7 @@ async def test_many_links_at_once(store: Store) -> None:
         assert await links.drop(uow, ORG, "line", [item.key for item in many]) == 3000
 
 
-async def test_the_journal_tells_the_newest_first(store: Store, clock: ManualClock) -> None:
+async def test_journal_returns_the_newest_entry_first(store: Store, clock: ManualClock) -> None:
     started = clock.now()
     for action in ("created", "updated", "refused"):
         async with store.transaction() as uow:
@@ -118,7 +118,7 @@ async def test_the_journal_tells_the_newest_first(store: Store, clock: ManualClo
     assert everything[-1].detail == {"total": "0.0395", "at": "created"}
 
 
-async def test_the_latest_description_of_an_org_is_kept(store: Store, clock: ManualClock) -> None:
+async def test_latest_metadata_of_an_org_replaces_the_earlier(store: Store, clock: ManualClock) -> None:
     async with store.reader() as connection:
         assert await org_metadata.latest(connection) is None
         assert await org_metadata.get(connection, ORG) is None

@@ -13,9 +13,7 @@ async def fail(store: Store, code: str = "HTTP_403", asked: float | None = None)
         return await outages.record_failure(uow, code=code, message="No.", fix="Do.", jitter=0.0, retry_after=asked)
 
 
-async def test_the_interval_doubles_up_to_five_minutes_and_the_beginning_is_kept(
-    store: Store, clock: ManualClock
-) -> None:
+async def test_pause_doubles_up_to_five_minutes_and_the_start_is_kept(store: Store, clock: ManualClock) -> None:
     began = clock.now()
     pauses = []
     for _ in range(11):
@@ -29,12 +27,12 @@ async def test_the_interval_doubles_up_to_five_minutes_and_the_beginning_is_kept
     assert (found.since, found.attempts) == (began, 11)
 
 
-async def test_the_time_that_the_org_asks_for_is_kept_up_to_an_hour(store: Store, clock: ManualClock) -> None:
+async def test_requested_retry_time_is_used_up_to_an_hour(store: Store, clock: ManualClock) -> None:
     assert ((await fail(store, asked=90)).next_attempt_at - clock.now()).total_seconds() == 90
     assert ((await fail(store, asked=1e9)).next_attempt_at - clock.now()).total_seconds() == 3600
 
 
-async def test_only_one_of_many_takes_the_turn_and_none_before_it_is_time(store: Store, clock: ManualClock) -> None:
+async def test_only_one_process_takes_the_turn_and_only_when_it_is_due(store: Store, clock: ManualClock) -> None:
     found = await fail(store)
 
     async def take() -> bool:
@@ -46,13 +44,13 @@ async def test_only_one_of_many_takes_the_turn_and_none_before_it_is_time(store:
     assert [await take(), await take(), await take()] == [True, False, False]
 
 
-async def test_it_is_over_once(store: Store) -> None:
+async def test_outage_is_ended_once(store: Store) -> None:
     await fail(store)
     async with store.transaction() as uow:
         assert [await outages.end(uow), await outages.end(uow)] == [True, False]
         assert await outages.get_current(uow.connection) is None
 
 
-def test_chance_takes_a_quarter_off_at_most() -> None:
+def test_jitter_reduces_the_pause_by_a_quarter_at_most() -> None:
     assert (outages.pause(10, jitter=0.0), outages.pause(10, jitter=0.99)) == (300, 300 * (1 - 0.99 / 4))
     assert outages.pause(10_000, jitter=0.0) == 300

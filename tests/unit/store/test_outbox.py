@@ -29,7 +29,7 @@ REFUSAL = Refusal(
 )
 
 
-async def test_a_change_is_captured_in_the_transaction_that_makes_it(store: Store, clock: ManualClock) -> None:
+async def test_change_is_captured_in_its_own_transaction(store: Store, clock: ManualClock) -> None:
     await stock(store)
     await place(store, order())
     (change,) = await pending(store)
@@ -37,7 +37,7 @@ async def test_a_change_is_captured_in_the_transaction_that_makes_it(store: Stor
     assert change.captured_at == clock.now()
 
 
-async def test_a_rollback_leaves_neither_order_nor_change(store: Store) -> None:
+async def test_rollback_removes_the_order_and_its_change(store: Store) -> None:
     await stock(store)
 
     async def fails() -> None:
@@ -52,7 +52,7 @@ async def test_a_rollback_leaves_neither_order_nor_change(store: Store) -> None:
     assert await due_keys(store) == []
 
 
-async def test_several_changes_coalesce_and_keep_the_first_moment(store: Store, clock: ManualClock) -> None:
+async def test_several_changes_become_one_row_with_the_first_capture_time(store: Store, clock: ManualClock) -> None:
     await stock(store)
     first = clock.now()
     for stage in (Stage.PLACED, Stage.VERIFIED, Stage.CONFIRMED):
@@ -63,7 +63,7 @@ async def test_several_changes_coalesce_and_keep_the_first_moment(store: Store, 
     assert change.captured_at == first
 
 
-async def test_what_changes_in_flight_stays_due(store: Store, clock: ManualClock) -> None:
+async def test_entity_that_changes_in_flight_stays_due(store: Store, clock: ManualClock) -> None:
     await stock(store)
     await place(store, order("1"), order("2"))
     taken = await pending(store)
@@ -73,9 +73,7 @@ async def test_what_changes_in_flight_stays_due(store: Store, clock: ManualClock
     assert [(change.key, change.version) for change in await pending(store)] == [("1", 2)]
 
 
-async def test_a_late_result_does_not_settle_what_was_captured_after_another_settled_it(
-    store: Store, clock: ManualClock
-) -> None:
+async def test_late_result_does_not_settle_a_newer_change(store: Store, clock: ManualClock) -> None:
     await stock(store)
     await place(store, order())
     frozen = await pending(store)
@@ -87,7 +85,7 @@ async def test_a_late_result_does_not_settle_what_was_captured_after_another_set
     assert await due_keys(store) == ["10248"]
 
 
-async def test_postponed_changes_wait_for_their_time(store: Store, clock: ManualClock) -> None:
+async def test_postponed_change_is_due_at_its_time(store: Store, clock: ManualClock) -> None:
     await stock(store)
     await place(store, order("1"), order("2"))
     later = clock.now() + timedelta(seconds=90)
@@ -103,7 +101,7 @@ async def test_postponed_changes_wait_for_their_time(store: Store, clock: Manual
     assert [(change.key, change.attempts) for change in await pending(store)] == [("1", 1), ("2", 0)]
 
 
-async def test_a_newer_change_does_not_wait_for_the_older_ones_time(store: Store, clock: ManualClock) -> None:
+async def test_late_failure_of_an_older_version_does_not_delay_a_newer_change(store: Store, clock: ManualClock) -> None:
     await stock(store)
     await place(store, order())
     taken = await pending(store)
@@ -114,7 +112,7 @@ async def test_a_newer_change_does_not_wait_for_the_older_ones_time(store: Store
     assert await due_keys(store) == ["10248"]
 
 
-async def test_a_send_is_remembered_before_it_is_made_and_an_attempt_counted_when_it_is_answered(
+async def test_send_is_recorded_before_the_call_and_the_attempt_after_the_answer(
     store: Store, clock: ManualClock
 ) -> None:
     await stock(store)
@@ -133,7 +131,7 @@ async def test_a_send_is_remembered_before_it_is_made_and_an_attempt_counted_whe
         assert await outbox.settle(uow, taken) == 1
 
 
-async def test_a_change_sent_again_and_again_without_an_answer_is_due_after_a_bounded_pause(
+async def test_change_sent_repeatedly_without_an_answer_is_due_after_a_limited_pause(
     store: Store, clock: ManualClock
 ) -> None:
     await stock(store)
@@ -152,7 +150,7 @@ async def test_a_change_sent_again_and_again_without_an_answer_is_due_after_a_bo
         assert [change.unanswered_sends for change in await pending(store)] == [12]
 
 
-async def test_a_new_change_ends_the_wait_and_the_count_of_attempts(store: Store, clock: ManualClock) -> None:
+async def test_new_change_resets_due_time_and_attempts(store: Store, clock: ManualClock) -> None:
     await stock(store)
     await place(store, order())
     captured = clock.now()
@@ -164,7 +162,7 @@ async def test_a_new_change_ends_the_wait_and_the_count_of_attempts(store: Store
     assert (change.attempts, change.captured_at) == (0, captured)
 
 
-async def test_a_refusal_comes_back_as_it_was_given(store: Store, clock: ManualClock) -> None:
+async def test_stored_refusal_is_loaded_unchanged(store: Store, clock: ManualClock) -> None:
     await stock(store)
     await place(store, order())
     (change,) = await pending(store)
@@ -188,7 +186,7 @@ async def test_a_refusal_comes_back_as_it_was_given(store: Store, clock: ManualC
     ]
 
 
-async def test_blocked_changes_are_counted_but_are_no_dead_letters(store: Store) -> None:
+async def test_blocked_change_is_counted_but_is_no_dead_letter(store: Store) -> None:
     async with store.transaction() as uow:
         await customers.save(uow, [ALFKI, BONAP])
     refused = [(change, REFUSAL) for change in await pending(store, EntityKind.CUSTOMER)]
@@ -209,7 +207,7 @@ async def refuse_orders(store: Store, *numbers: str) -> None:
         await outbox.refuse_all(uow, refusals)
 
 
-async def test_dead_letters_are_chosen_by_entity_key_and_number(store: Store) -> None:
+async def test_dead_letters_are_filtered_by_entity_key_and_limit(store: Store) -> None:
     await refuse_orders(store, "1", "2", "3")
     async with store.reader() as connection:
         chosen = await dead_letters.list_dead_letters(connection, entity=EntityKind.ORDER, keys=["3", "1", "nine"])
@@ -218,7 +216,7 @@ async def test_dead_letters_are_chosen_by_entity_key_and_number(store: Store) ->
         assert [letter.key for letter in await dead_letters.list_dead_letters(connection, limit=2)] == ["1", "2"]
 
 
-async def test_replay_makes_refused_changes_due_as_if_never_tried(store: Store) -> None:
+async def test_replay_makes_refused_changes_due_with_attempts_reset(store: Store) -> None:
     await refuse_orders(store, "1", "2")
     async with store.transaction() as uow:
         assert await dead_letters.replay(uow, EntityKind.ORDER, ["2", "nine"]) == 1
@@ -229,7 +227,7 @@ async def test_replay_makes_refused_changes_due_as_if_never_tried(store: Store) 
     assert await due_keys(store) == ["1", "2"]
 
 
-async def test_replay_leaves_what_is_due_alone(store: Store, clock: ManualClock) -> None:
+async def test_replay_does_not_change_due_changes(store: Store, clock: ManualClock) -> None:
     await stock(store)
     await place(store, order())
     async with store.transaction() as uow:
@@ -238,7 +236,7 @@ async def test_replay_leaves_what_is_due_alone(store: Store, clock: ManualClock)
     assert await due_keys(store) == []
 
 
-async def test_a_refused_order_that_changes_is_due_again(store: Store, clock: ManualClock) -> None:
+async def test_refused_order_that_changes_is_due_again(store: Store, clock: ManualClock) -> None:
     await refuse_orders(store, "1")
     moment = clock.advance(30)
     await place(store, order("1", notes="corrected"))
@@ -248,7 +246,7 @@ async def test_a_refused_order_that_changes_is_due_again(store: Store, clock: Ma
         assert await dead_letters.list_dead_letters(connection) == []
 
 
-async def test_discarded_changes_are_gone_until_the_next_change(store: Store) -> None:
+async def test_discarded_change_is_deleted_until_the_next_change(store: Store) -> None:
     await refuse_orders(store, "1", "2")
     async with store.transaction() as uow:
         assert await dead_letters.discard(uow, EntityKind.ORDER, ["1"]) == 1
@@ -258,7 +256,7 @@ async def test_discarded_changes_are_gone_until_the_next_change(store: Store) ->
     assert await due_keys(store) == ["1"]
 
 
-async def test_due_goes_by_lane_then_age_then_key(store: Store, clock: ManualClock) -> None:
+async def test_due_changes_are_sorted_by_lane_age_and_key(store: Store, clock: ManualClock) -> None:
     await stock(store)
     async with store.transaction() as uow:
         await orders.save(uow, [order("backfilled")], lane=Lane.BACKFILL)
@@ -269,7 +267,7 @@ async def test_due_goes_by_lane_then_age_then_key(store: Store, clock: ManualClo
     assert [change.key for change in await pending(store, limit=2)] == ["moved", "old"]
 
 
-async def test_a_slow_lane_does_not_hold_back_what_is_already_due(store: Store) -> None:
+async def test_capture_in_a_slower_lane_keeps_the_faster_lane(store: Store) -> None:
     await stock(store)
     await place(store, order("1"))
     async with store.transaction() as uow:
@@ -278,7 +276,7 @@ async def test_a_slow_lane_does_not_hold_back_what_is_already_due(store: Store) 
         assert (await connection.execute(select(table.c.lane))).scalar() == Lane.NEW
 
 
-async def test_all_orders_of_a_customer_share_its_partition(store: Store, clock: ManualClock) -> None:
+async def test_orders_of_a_customer_share_its_partition(store: Store, clock: ManualClock) -> None:
     await stock(store)
     await place(store, *(order(str(number), customer=("ALFKI", "BONAP")[number % 2]) for number in range(10)))
     of = 8
@@ -300,7 +298,7 @@ async def test_all_orders_of_a_customer_share_its_partition(store: Store, clock:
     assert sum(map(len, found.values())) == 10
 
 
-async def test_large_batches_settle_at_once(store: Store) -> None:
+async def test_large_batch_is_settled_at_once(store: Store) -> None:
     await stock(store)
     await place(store, *(order(f"{number:05}", freight=Decimal(number), lines=()) for number in range(1500)))
     taken = await pending(store, limit=5000)
@@ -310,7 +308,7 @@ async def test_large_batches_settle_at_once(store: Store) -> None:
     assert await due_keys(store) == []
 
 
-async def test_oldest_says_how_far_the_org_lags(store: Store, clock: ManualClock) -> None:
+async def test_oldest_capture_is_the_time_of_the_oldest_due_change(store: Store, clock: ManualClock) -> None:
     await stock(store)
     moment = clock.now()
     await place(store, order("1"))
@@ -320,7 +318,7 @@ async def test_oldest_says_how_far_the_org_lags(store: Store, clock: ManualClock
         assert await retry_schedule.oldest_capture(connection) == moment
 
 
-async def test_what_is_in_doubt_goes_behind_all_others_and_what_was_tried_behind_what_was_not(store: Store) -> None:
+async def test_suspect_changes_are_sent_last_and_sent_ones_after_unsent_ones(store: Store) -> None:
     await stock(store)
     await place(store, order("1"), order("2"), order("3"))
     one, two, _ = await pending(store)

@@ -47,7 +47,7 @@ async def older(databases: Databases) -> Store:
     return store
 
 
-async def test_every_stored_action_becomes_what_happened(databases: Databases) -> None:
+async def test_every_stored_action_becomes_an_event_in_the_past_tense(databases: Databases) -> None:
     store = await older(databases)
     await schema.upgrade(store)
     await schema.check(store)
@@ -57,7 +57,7 @@ async def test_every_stored_action_becomes_what_happened(databases: Databases) -
     await store.close()
 
 
-async def test_action_name_in_a_history_is_rejected_by_the_database(databases: Databases) -> None:
+async def test_action_name_as_an_event_is_rejected_by_the_database(databases: Databases) -> None:
     store = await older(databases)
     await schema.upgrade(store)
     with pytest.raises(StoreError, match="order_events_event_ck"):
@@ -66,7 +66,7 @@ async def test_action_name_in_a_history_is_rejected_by_the_database(databases: D
     await store.close()
 
 
-async def test_request_of_before_the_upgrade_is_still_compared(databases: Databases) -> None:
+async def test_request_from_before_the_upgrade_is_still_compared(databases: Databases) -> None:
     store = await older(databases)
     await schema.upgrade(store)
     async with store.transaction() as uow:
@@ -78,6 +78,6 @@ async def test_request_of_before_the_upgrade_is_still_compared(databases: Databa
     await store.close()
 
 
-def test_every_action_has_a_word_of_its_own_in_the_past_tense() -> None:
+def test_every_action_has_one_event_kind() -> None:
     assert [action.happened for action in Action] == list(EventKind)
     assert [kind.action for kind in EventKind] == list(Action)

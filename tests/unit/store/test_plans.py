@@ -30,7 +30,7 @@ async def plan_of(store: Store, statements: list[tuple[str, Any]]) -> list[str]:
     return [row[3] for row in rows]
 
 
-async def test_a_claim_stops_at_its_limit(fresh: Store, clock: ManualClock) -> None:
+async def test_claim_of_changes_reads_the_index_in_claim_order(fresh: Store, clock: ManualClock) -> None:
     async with fresh.reader() as connection:
         statements = watch(connection)
         for partitions in ({3}, set(range(8))):
@@ -40,7 +40,7 @@ async def test_a_claim_stops_at_its_limit(fresh: Store, clock: ManualClock) -> N
     assert await plan_of(fresh, statements) == ["SEARCH outbox USING INDEX outbox_claim (state=? AND entity=?)"] * 2
 
 
-async def test_records_of_the_org_are_found_by_their_id(fresh: Store) -> None:
+async def test_link_lookup_by_record_id_uses_the_index(fresh: Store) -> None:
     async with fresh.reader() as connection:
         statements = watch(connection)
         await links.find(connection, "00D", ["801", "802"])
@@ -50,7 +50,7 @@ async def test_records_of_the_org_are_found_by_their_id(fresh: Store) -> None:
     assert by_order == "SEARCH links USING INDEX links_parent (org_id=? AND entity=? AND parent=?)"
 
 
-async def test_a_claim_of_messages_reads_what_is_due_and_the_rest_of_those_orders(fresh: Store) -> None:
+async def test_claim_of_messages_uses_the_indexes_on_due_time_and_order(fresh: Store) -> None:
     async with fresh.transaction() as uow:
         statements = watch(uow.connection)
         await notifications.claim(uow, limit=50, seconds=60)

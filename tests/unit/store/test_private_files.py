@@ -27,7 +27,7 @@ def modes(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("_umask")
-async def test_database_and_the_files_beside_it_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+async def test_database_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'connector.db'}")
     try:
         async with store.transaction():
@@ -37,7 +37,7 @@ async def test_database_and_the_files_beside_it_are_readable_by_their_owner_only
         await store.close()
 
 
-async def test_database_that_others_may_read_stays_so_and_is_reported(tmp_path: Path) -> None:
+async def test_database_readable_by_others_keeps_its_mode_and_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "connector.db"
     file.touch()
     file.chmod(0o644)
@@ -50,7 +50,7 @@ async def test_database_that_others_may_read_stays_so_and_is_reported(tmp_path: 
 
 
 @pytest.mark.usefixtures("_umask")
-def test_local_org_keeps_its_file_and_its_key_to_itself(tmp_path: Path) -> None:
+def test_files_of_the_local_org_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     storage = Storage(tmp_path / "org.db")
     try:
         assert set(modes(tmp_path).values()) == {"0o600"}
@@ -61,7 +61,7 @@ def test_local_org_keeps_its_file_and_its_key_to_itself(tmp_path: Path) -> None:
     assert (tmp_path / "tls").stat().st_mode & 0o077 == 0
 
 
-def test_file_that_is_there_keeps_its_content_and_its_mode(tmp_path: Path) -> None:
+def test_existing_file_keeps_its_content_and_mode(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("x")
     file.chmod(0o640)

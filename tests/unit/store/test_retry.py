@@ -15,7 +15,7 @@ from tests.conftest import ManualClock
 from tests.unit.store import samples
 
 
-async def test_of_two_that_wait_for_each_other_both_are_done_in_the_end(postgres_store: Store) -> None:
+async def test_deadlocked_transactions_are_retried_until_both_commit(postgres_store: Store) -> None:
     await samples.stock(postgres_store)
     met = asyncio.Barrier(2)
     tries: list[str] = []
@@ -42,7 +42,7 @@ async def test_of_two_that_wait_for_each_other_both_are_done_in_the_end(postgres
         (StoreError("Cannot be reached.", retry_class=RetryClass.TRANSIENT), 1),
     ],
 )
-async def test_a_repeat_is_for_what_was_given_up_and_has_an_end(
+async def test_only_aborted_transactions_are_retried_and_retries_are_limited(
     error: StoreError, times: int, clock: ManualClock
 ) -> None:
     tries = 0

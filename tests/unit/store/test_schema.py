@@ -64,14 +64,14 @@ async def test_migrations_and_tables_agree(store: Store, empty: Store) -> None:
     assert by_migrations["orders"]["foreign keys"]
 
 
-def test_the_list_of_revisions_is_complete() -> None:
+def test_list_of_revisions_is_complete() -> None:
     config = Config()
     config.set_main_option("script_location", "connector:store/migrations")
     scripts = ScriptDirectory.from_config(config)
     assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == schema.REVISIONS
 
 
-async def test_upgrading_twice_is_upgrading_once(empty: Store) -> None:
+async def test_second_upgrade_changes_nothing(empty: Store) -> None:
     assert await schema.current(empty) is None
     await schema.upgrade(empty)
     await schema.upgrade(empty)
@@ -79,7 +79,7 @@ async def test_upgrading_twice_is_upgrading_once(empty: Store) -> None:
     await schema.check(empty)
 
 
-async def test_processes_that_upgrade_at_once_do_not_collide(databases: Databases) -> None:
+async def test_concurrent_upgrades_succeed(databases: Databases) -> None:
     url = databases.empty()
     stores = [Store.open(url) for _ in range(3)]
     await asyncio.gather(*(schema.upgrade(store) for store in stores))
@@ -88,7 +88,7 @@ async def test_processes_that_upgrade_at_once_do_not_collide(databases: Database
         await store.close()
 
 
-async def test_looking_for_a_database_does_not_make_one(tmp_path: Path) -> None:
+async def test_check_of_a_missing_file_does_not_create_it(tmp_path: Path) -> None:
     file = tmp_path / "absent.db"
     store = Store.open(f"sqlite:///{file}")
     with pytest.raises(StoreError, match="has no tables yet"):
@@ -97,7 +97,7 @@ async def test_looking_for_a_database_does_not_make_one(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-async def test_a_database_without_tables_is_told_from_an_older_and_a_newer_one(empty: Store) -> None:
+async def test_missing_and_newer_schemas_are_reported(empty: Store) -> None:
     with pytest.raises(StoreError, match="has no tables yet") as absent:
         await schema.check(empty)
     assert absent.value.hint == "Run `connector db upgrade`."
@@ -108,7 +108,7 @@ async def test_a_database_without_tables_is_told_from_an_older_and_a_newer_one(e
         await schema.check(empty)
 
 
-async def test_an_older_database_is_named(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_older_schema_is_reported_with_its_revision(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     await schema.upgrade(empty)
     monkeypatch.setattr(schema, "REVISIONS", (*schema.REVISIONS, "9998"))
     monkeypatch.setattr(schema, "HEAD", "9998")
@@ -117,7 +117,7 @@ async def test_an_older_database_is_named(empty: Store, monkeypatch: pytest.Monk
     assert older.value.hint == "Run `connector db upgrade`."
 
 
-async def test_using_a_database_without_tables_says_what_to_do(empty: Store) -> None:
+async def test_query_on_a_database_without_tables_says_what_to_do(empty: Store) -> None:
     with pytest.raises(StoreError, match="no such table or column") as caught:
         async with empty.reader() as connection:
             await connection.execute(text("SELECT 1 FROM orders"))
@@ -125,7 +125,7 @@ async def test_using_a_database_without_tables_says_what_to_do(empty: Store) -> 
     assert caught.value.retry_class is RetryClass.CONFIG
 
 
-async def test_foreign_keys_are_checked_again_after_an_upgrade(store: Store) -> None:
+async def test_foreign_keys_are_enforced_after_an_upgrade(store: Store) -> None:
     await schema.upgrade(store)
     with pytest.raises(StoreError, match="refused a value"):
         async with store.transaction() as uow:
@@ -134,6 +134,6 @@ async def test_foreign_keys_are_checked_again_after_an_upgrade(store: Store) -> 
             )
 
 
-def test_the_store_does_not_import_alembic_before_an_upgrade() -> None:
+def test_store_does_not_import_alembic_before_an_upgrade() -> None:
     code = "import sys, connector.store.schema; sys.exit('alembic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -98,7 +98,7 @@ def _to(revision: str) -> Any:
     return work
 
 
-async def test_orders_under_way_are_brought_along_and_go_on(older: Store) -> None:
+async def test_orders_in_progress_survive_the_upgrade_and_can_be_completed(older: Store) -> None:
     await schema.upgrade(older)
     await schema.check(older)
     async with older.reader() as connection:

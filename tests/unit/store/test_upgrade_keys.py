@@ -90,7 +90,7 @@ async def older(databases: Databases) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def test_stored_keys_get_one_spelling_and_twins_stay_apart(older: Store) -> None:
+async def test_stored_keys_are_normalized_and_colliding_keys_stay_distinct(older: Store) -> None:
     await schema.upgrade(older)
     async with older.reader() as connection:
         numbers = [key async for key in orders.keys(connection)]
@@ -124,7 +124,7 @@ async def test_stored_keys_get_one_spelling_and_twins_stay_apart(older: Store) -
     await schema.check(older)
 
 
-async def test_upgrade_tells_what_it_renamed_and_nothing_of_earlier_upgrades(older: Store) -> None:
+async def test_upgrade_reports_its_own_renames_only(older: Store) -> None:
     async with older.transaction() as uow:
         await journal.write(
             uow, [journal.JournalEntry(entity="order", key="X", action="renamed", detail={"from": "X ", "why": ""})]
@@ -139,7 +139,7 @@ async def test_upgrade_tells_what_it_renamed_and_nothing_of_earlier_upgrades(old
     assert await _list_renamed_keys(older, await _find_last_journal_id(older)) == []
 
 
-def test_db_upgrade_lists_some_of_many_renamed_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_db_upgrade_lists_the_first_of_many_renamed_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'connector.db'}"
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", url)
     monkeypatch.chdir(tmp_path)
@@ -197,7 +197,7 @@ def _event(order: str, sequence: int, action: str, stage: str, detail: str, **na
     )  # fmt: skip
 
 
-async def test_orders_told_apart_by_small_and_capital_letters_keep_their_own_returns(databases: Databases) -> None:
+async def test_orders_that_differ_in_case_only_keep_their_own_returns(databases: Databases) -> None:
     keys = ("so\u00a01", "SO\u00a01")
     parts = [
         _link(entity, key + end, 10 * index + place, parent and key + parent)
@@ -219,7 +219,7 @@ async def test_orders_told_apart_by_small_and_capital_letters_keep_their_own_ret
     await store.close()
 
 
-async def test_upgrade_sends_as_many_statements_for_many_keys_as_for_few(databases: Databases) -> None:
+async def test_upgrade_runs_the_same_number_of_statements_for_any_number_of_keys(databases: Databases) -> None:
     sent = []
     for number in (3, 40):
         keys = [f"SO-{index} " for index in range(number)]
@@ -247,7 +247,7 @@ BEGUN = (
 )
 
 
-async def test_histories_lead_to_the_state_that_is_stored_after_the_upgrade(databases: Databases) -> None:
+async def test_histories_replay_to_the_stored_state_after_the_upgrade(databases: Databases) -> None:
     parcel = (
         "shipments (order_number, number, status, warehouse, carrier, tracking_number, lines)"
         " VALUES ('P-1', :number, :status, :warehouse, 'Post', :tracking, :lines)"
@@ -296,7 +296,7 @@ async def test_histories_lead_to_the_state_that_is_stored_after_the_upgrade(data
     await store.close()
 
 
-async def test_request_that_was_carried_out_before_the_upgrade_is_not_carried_out_again(databases: Databases) -> None:
+async def test_request_from_before_the_upgrade_is_recognized_as_a_replay(databases: Databases) -> None:
     old = {"digest": "of what was asked in the old words"}
     store = await _at_0012(
         databases,
@@ -330,7 +330,7 @@ async def test_request_that_was_carried_out_before_the_upgrade_is_not_carried_ou
     await store.close()
 
 
-async def test_dead_letter_of_a_renamed_record_is_revived_when_that_changes(databases: Databases) -> None:
+async def test_dead_letter_of_a_renamed_record_is_due_again_when_the_record_changes(databases: Databases) -> None:
     refusal = {
         "code": "X", "message": "customer BOB  is blocked (customer BOB is not, nor is line O-1-1).", "field": None,
         "source": None, "fix": "Mend customer BOB .", "record": "customer BOB ",
