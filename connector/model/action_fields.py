@@ -56,8 +56,8 @@ EVENT_FIELDS = tuple(dict.fromkeys(item.name for kind in EVENT_TYPES.values() fo
 
 def _types() -> dict[str, object]:
     annotations = {item.name: item.type for kind in EVENT_TYPES.values() for item in fields(kind)}
-    every = type("Every", (), {"__annotations__": annotations, "__module__": EventBase.__module__})
-    hints = get_type_hints(every, include_extras=True)  # of all classes one by one it takes 7 ms
+    all_fields = type("Every", (), {"__annotations__": annotations, "__module__": EventBase.__module__})
+    hints = get_type_hints(all_fields, include_extras=True)  # of all classes one by one it takes 7 ms
     return {name: _without_none(hint) for name, hint in hints.items()}
 
 

@@ -1,7 +1,7 @@
-"""The local order lifecycle, behind one door: `orders.service.OrderService`.
+"""The local order lifecycle. Callers use `orders.service.OrderService`.
 
-Stages. A step marked with a command is asked for; the others follow automatically, in the same transaction, as soon as
-their guard in `model.transitions.TRANSITIONS` is met:
+Stages. A step marked with a command needs that command; the others follow automatically, in the same transaction, as
+soon as their guard in `model.transitions.TRANSITIONS` is met:
 
     placed ──verify──▶ verified ──confirm──▶ confirmed ──▶ fulfilling ──▶ shipped ──▶ delivered ──▶ completed
       ▲                  │                       │              │
@@ -24,7 +24,7 @@ One command is one transaction:
 
 Invariants.
 
-- The history replayed gives the state that is stored (`model.transitions.apply` is the only way to move).
+- A replay of the history gives the stored state (only `model.transitions.apply` changes a state).
 - Reserved stock equals what the orders hold; nothing is reserved twice, and nothing negative.
 - A request with an idempotency key is carried out at most once, also by two callers at the same time.
 - Orders are locked before stock, both in key order, so that two commands wait for each other instead of deadlocking.

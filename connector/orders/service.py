@@ -1,8 +1,8 @@
-"""The only door to orders: whoever places one or asks something of one does it by an OrderService.
+"""The service by which all callers place orders and carry out commands on them.
 
-The service owns what every caller would otherwise repeat: the transaction, its repeat when the database gave it up for
-another one, the idempotency of requests, and the order as it is afterwards. HTTP, the command line, the automation and
-the demo parse what comes in and print what comes out.
+The service owns what every caller would otherwise repeat: the transaction, its retry if the database aborts it, the
+idempotency of requests, and the order to return. HTTP, the command line, the automation and the demo only parse input
+and print results.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ VERIFIED = (Stage.VERIFIED, *CONFIRMED)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Executed:
-    """What a command came to: the order afterwards. `replayed`: the same request had been carried out before, and
-    nothing happened now."""
+    """The result of a command: the order afterwards. `replayed`: the same request was carried out before, so nothing
+    was changed now."""
 
     order: Order
     replayed: bool = False
@@ -55,8 +55,8 @@ class Allocated:
 class OrderService:
     """Places orders and carries out commands on them, by the rules that `rules` returns at that moment.
 
-    Each call is one transaction: what is rejected leaves nothing behind. `actor` is the person or the job that stands
-    in the history. Raises CommandError where an order does not allow what is asked, StoreError where the database
+    Each call is one transaction, so a rejected command leaves nothing behind. `actor` is the person or the job that is
+    written to the history. Raises CommandError if an order does not allow the command, StoreError if the database
     fails.
     """
 
@@ -66,15 +66,15 @@ class OrderService:
 
     @property
     def rules(self) -> Rules:
-        """The rules as they are now."""
+        """The current rules."""
         return self._rules()
 
     async def place(self, placements: Sequence[Placement], *, actor: str) -> list[Executed]:
-        """Place new orders, all or none; the orders as they are then, in this sequence.
+        """Place new orders, all or none, and return them in the same sequence.
 
-        An order that exists and was placed with the same content is left as it is, however far it has come: it is
-        `replayed`. Raises CommandError if one exists with other content, UnknownReferenceError for an unknown customer
-        or product.
+        An order that was placed before with the same content is not changed, whatever its stage now: it is `replayed`.
+        Raises CommandError if an order with this number exists with other content, UnknownReferenceError for an unknown
+        customer or product.
         """
 
         async def work(uow: UnitOfWork) -> list[Executed]:
@@ -87,9 +87,9 @@ class OrderService:
     async def execute(self, command: OrderCommand, *, actor: str) -> Executed:
         """Carry out one command.
 
-        `verify` may put the order on hold instead; `allocate` without lines takes what the rules choose. A change of
-        what was verified puts a confirmed order on hold if the rules say so: it does not become unconfirmed. A declined
-        payment puts a verified order on hold for payment if the rules say so.
+        `verify` may put the order on hold instead. `allocate` without lines reserves what the rules choose. A change of
+        verified fields may put a confirmed order on hold, by the rules; it stays confirmed. A declined payment may put
+        a verified order on hold for payment, by the rules.
         """
 
         async def work(uow: UnitOfWork) -> Executed:
@@ -100,7 +100,7 @@ class OrderService:
         return await self._store.transact(work)
 
     async def execute_all(self, commands: Sequence[OrderCommand], *, actor: str) -> list[Order]:
-        """Carry out commands exactly as they are, all or none; their orders afterwards, each once."""
+        """Carry out commands exactly as they are, all or none, and return their orders, each once."""
 
         async def work(uow: UnitOfWork) -> list[Order]:
             transaction = self._transaction(uow, actor)
@@ -110,7 +110,7 @@ class OrderService:
         return await self._store.transact(work)
 
     async def verify(self, numbers: Sequence[str], *, actor: str) -> list[Order]:
-        """Verify orders, or put them on hold, by the rules; those that are not placed, or on hold, stay as they are."""
+        """Verify orders by the rules, or put them on hold. Orders that are not placed or are on hold stay unchanged."""
 
         async def work(uow: UnitOfWork) -> list[Order]:
             transaction = self._transaction(uow, actor)
@@ -129,7 +129,7 @@ class OrderService:
         return await self._store.transact(work)
 
     async def allocate(self, numbers: Sequence[str], *, actor: str) -> list[Allocated]:
-        """Reserve the stock there is for these orders, the most urgent first."""
+        """Reserve the available stock for these orders, most urgent first."""
 
         async def work(uow: UnitOfWork) -> list[Allocated]:
             transaction = self._transaction(uow, actor)
@@ -145,8 +145,8 @@ class OrderService:
     async def work_on(
         self, numbers: Sequence[str], next_events: Callable[[Order], Sequence[Event]], *, actor: str
     ) -> list[Order]:
-        """Verify what is placed, allocate what waits for stock, and do with each other order what `next_events` says,
-        seen under its lock; the orders as they are then."""
+        """Verify placed orders, allocate to those that wait for stock, and apply the events that `next_events` returns
+        to each other order, read under its lock. Return the orders afterwards."""
 
         async def work(uow: UnitOfWork) -> list[Order]:
             transaction = self._transaction(uow, actor)
@@ -162,7 +162,7 @@ class OrderService:
         return await self._store.transact(work)
 
     async def escalate(self, reason: Hold, hours: float, numbers: Sequence[str], *, actor: str) -> list[Order]:
-        """Escalate the holds for `reason` of these orders that are `hours` old and not escalated yet."""
+        """Escalate the holds for `reason` of these orders that are at least `hours` old and not escalated yet."""
 
         async def work(uow: UnitOfWork) -> list[Order]:
             transaction = self._transaction(uow, actor)
@@ -182,7 +182,7 @@ class OrderService:
         *,
         actor: str,
     ) -> StockCountReport:
-        """Set what is on hand, as counted; see `apply_stock_count`."""
+        """Set the counted stock on hand; see `apply_stock_count`."""
 
         async def work(uow: UnitOfWork) -> StockCountReport:
             return await apply_stock_count(self._transaction(uow, actor), counted, expected)
@@ -192,10 +192,10 @@ class OrderService:
     async def track(
         self, tracking_number: str, status: ShipmentStatus, *, carrier: str | None, note: str | None, actor: str
     ) -> list[Order]:
-        """Record what a carrier reports of a shipment; the orders it belongs to.
+        """Record a carrier's report on a shipment, and return the orders that the shipment belongs to.
 
-        A report that leads no further changes nothing: carriers repeat themselves, and reports may come late. Raises
-        CommandError where the number is nobody's, or could be another carrier's.
+        A report that does not advance the shipment changes nothing, because carriers repeat reports and send them late.
+        Raises CommandError if no shipment has this number, or if shipments of several carriers have it.
         """
 
         async def work(uow: UnitOfWork) -> list[Order]:
@@ -213,7 +213,7 @@ class OrderService:
 
 
 async def execute_in(transaction: OrderTransaction, command: OrderCommand) -> bool:
-    """Carry out one command in a transaction that does more; whether its request had been carried out before."""
+    """Carry out one command in a given transaction. Returns True if its request was carried out before."""
     if await transaction.is_replay(command):
         return True
     event = command.event

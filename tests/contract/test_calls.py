@@ -1,4 +1,4 @@
-"""What each call of our client comes to: outcomes per row in the order sent, pages to the end, refusals in words."""
+"""The calls of our client: one outcome per record in the sequence sent, all pages read, refusals with a reason."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ async def test_idempotent_call_is_retried_after_a_temporary_fault(
     setattr(org.org.faults, fault, 1)
     await UPSERT(client)
     if fault == "row_lock":
-        await UPSERT(client)  # a locked row is told per row; whoever sent it sends it again
+        await UPSERT(client)  # a locked row is an outcome of its record; the caller sends it again
     assert len(await client.query("SELECT Id FROM Account")) == 1
 
 

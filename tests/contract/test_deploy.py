@@ -1,4 +1,4 @@
-"""Our metadata on its way into an org: what the package holds, and what becomes of one that the org refuses."""
+"""Deployment of our metadata: the contents of the package, and the result if the org refuses it."""
 
 from __future__ import annotations
 

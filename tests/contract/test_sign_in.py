@@ -1,4 +1,4 @@
-"""Every way our client signs in, against an org that checks it."""
+"""Every sign-in method of our client, against an org that checks it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How orders flow: where they are, how long they stay there, what holds them up."""
+"""Metrics of the order flow: orders by stage, time in stages, lead time, holds."""
 
 from __future__ import annotations
 

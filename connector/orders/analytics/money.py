@@ -1,4 +1,4 @@
-"""What orders bring, and what comes back. Amounts of different currencies are never added up."""
+"""Metrics of revenue and returns. Amounts of different currencies are never added up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def revenue(connection: Connection, period: Period) -> Iterable[tuple[Any,
 
 
 async def _add_imported(connection: Connection, period: Period, money: defaultdict[Key, Decimal]) -> None:
-    """Add what imported orders come to, each in cents, as it would be invoiced (`OrderState.due`)."""
+    """Add the amounts of imported orders, each in cents, as it would be invoiced (`OrderState.due`)."""
     here, key, total, tax = "", ("", ""), ZERO, ZERO
 
     def close() -> None:
@@ -57,7 +57,7 @@ async def return_reasons(connection: Connection, period: Period) -> Iterable[tup
     last_order: dict[Key, str] = {}
     count: Counter[Key] = Counter()
     async for line in analytics.stream_returned_lines(connection, period):
-        # Of a return that is closed nothing more comes than what has come.
+        # Nothing more arrives for a closed return, so what was received counts.
         quantity = line.received if line.closed else line.requested
         if not quantity:
             continue

@@ -1,4 +1,4 @@
-"""What customers were promised, and what they got of it."""
+"""Metrics of customer service: kept promises and fill rate."""
 
 from __future__ import annotations
 

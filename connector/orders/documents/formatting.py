@@ -27,6 +27,6 @@ def moment(value: datetime) -> str:
 
 
 def parcels(order: Order) -> Mapping[int, int]:
-    """The customer's number of each shipment: those that were unpacked again, which nobody gets, are not counted."""
+    """Return the customer's number of each shipment; shipments that were unpacked again are not counted."""
     packed = sorted(number for number, item in order.state.shipments.items() if item.status is not ShipmentStatus.VOID)
     return {number: place for place, number in enumerate(packed, start=1)}

@@ -36,8 +36,8 @@ class InvoiceLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InvoiceView:
-    """`total` is that of the order, of which `before` was invoiced earlier and `amount` is invoiced now. `tax_added` is
-    what of `total` came on top of the prices, if those are `net`."""
+    """The contents of an invoice. Of the order's `total`, `before` was invoiced earlier and `amount` is invoiced now.
+    `tax_added` is the part of `total` that was added to the prices, if those are `net`."""
 
     number: str
     issued_on: str
@@ -66,16 +66,16 @@ class InvoiceView:
 
     @property
     def tax(self) -> Decimal:
-        """What of `amount` is tax: the taxes of all invoices of an order add up to that of its total."""
+        """The tax in `amount`. The taxes of all invoices of an order add up to the tax of its total."""
         return self._tax_until(self.before + self.amount) - self._tax_until(self.before)
 
     def _tax_until(self, amount: Decimal) -> Decimal:
-        """The tax in the first `amount` of `total`."""
+        """Return the tax in the first `amount` of `total`."""
         included = EXACT.subtract(amount, EXACT.divide(amount, 1 + self.tax_rate))
         part = to_cents(included, self.places)
         if not self.net:
             return part
-        # That of the whole was rounded when it was added, and stands; it may differ from `part` by a cent.
+            # The tax of the whole was rounded when it was added; it may differ from `part` by a cent.
         return self.tax_added if amount >= self.total else min(part, self.tax_added)
 
     @property
@@ -110,7 +110,7 @@ def build_invoice(
     )
     freight = to_cents(before.header.freight or ZERO, before.places) if before.wanted > 0 else ZERO
     goods = sum((line.total for line in lines), ZERO)
-    # A rate of its own comes on top, and one of 0 says that there is no tax, whatever the rules say.
+    # An order's own rate is added to its prices; a rate of 0 means no tax, whatever the rules say.
     net = billing.net or order.header.tax_rate is not None
     rate = before.header.tax_rate or ZERO if net else billing.rate(facts_of(order, now))
     return InvoiceView(
@@ -147,7 +147,7 @@ def load(text: str) -> InvoiceView:
     figures = ("quantity", "unit_price", "discount", "total")
     return InvoiceView(
         **{
-            "net": bool(Decimal(document.get("tax_added", 0))),  # which earlier invoices do not say
+            "net": bool(Decimal(document.get("tax_added", 0))),  # earlier invoices do not have the field
             **document,
             **{name: Decimal(document.get(name, 0)) for name in money},
             "company_address": tuple(document["company_address"]),

@@ -231,7 +231,7 @@ class _LineReader:
     def __init__(self, file: TextIO, name: str) -> None:
         self._read = file.readline
         self._name = name
-        self._again: deque[str] = deque()
+        self._pushed_back: deque[str] = deque()
         self._row: list[str] = []
         self.number = 0
 
@@ -241,7 +241,7 @@ class _LineReader:
     def __next__(self) -> str:
         if len(self._row) >= MOST_LINES:
             raise StopIteration
-        line = self._again.popleft() if self._again else self._read(MOST_CHARACTERS)
+        line = self._pushed_back.popleft() if self._pushed_back else self._read(MOST_CHARACTERS)
         if not line:
             raise StopIteration
         if len(line) >= MOST_CHARACTERS:
@@ -266,7 +266,7 @@ class _LineReader:
     def retreat(self) -> str:
         """Go back to the second line of the current row, and return the first."""
         first, *rest = self._row
-        self._again.extendleft(reversed(rest))
+        self._pushed_back.extendleft(reversed(rest))
         self.number -= len(rest)
         return first
 
@@ -275,7 +275,7 @@ class _LineReader:
         self._row.clear()
         line = next(self, "")
         if line:
-            self._again.appendleft(line)
+            self._pushed_back.appendleft(line)
             self.number -= 1
         return line
 

@@ -22,7 +22,7 @@ from connector.store.queries.backorders import list_orders_waiting_for_stock
 from connector.store.queries.reservations import list_reservations
 
 MAX_ORDERS_PER_COUNT = 500
-"""Waiting orders that one stock count allocates to; order automation or the next allocation does the rest."""
+"""How many waiting orders one stock count allocates to; order automation or the next allocation does the rest."""
 
 
 async def allocate(
@@ -65,8 +65,8 @@ def by_priority(order: Order) -> tuple[object, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StockCountReport:
-    """What a count changed: `taken` are orders that lost an allocation, `short` those that did not get it back,
-    `served` those that had waited and got something."""
+    """What a count changed: `orders_reduced` lost an allocation, `orders_short` did not get it back, `orders_served`
+    had waited and got stock."""
 
     orders_reduced: tuple[str, ...] = ()
     orders_short: tuple[str, ...] = ()

@@ -15,10 +15,11 @@ Needs = Mapping[int, tuple[str, Decimal]]
 """SKU and quantity by line number."""
 
 Places = Mapping[str, Sequence[StockKey]]
-"""Where each product lies."""
+"""The places in stock of each product."""
 
 MAX_COMPARED_WAREHOUSES = 6
-"""Up to so many warehouses every combination is compared; with more, the one that adds most is chosen repeatedly."""
+"""Up to this number of warehouses all combinations are compared; with more, the one that adds most is chosen
+repeatedly."""
 
 
 def index_places(levels: Iterable[StockKey]) -> Places:

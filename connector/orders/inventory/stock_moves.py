@@ -39,7 +39,7 @@ from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 
 Unpicked = Deallocate | Pick
-"""What concerns goods that are reserved and not picked."""
+"""Events about goods that are reserved and not picked."""
 E = TypeVar("E", bound=EventAtWarehouse)
 
 
@@ -53,7 +53,7 @@ class Step:
 
     @property
     def warehouse(self) -> str | None:
-        """The one that the event names."""
+        """The warehouse of the event, None if it names none."""
         return None if isinstance(self.event, Allocate | Cancel) else self.event.warehouse
 
 

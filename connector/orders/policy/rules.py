@@ -172,7 +172,7 @@ class Rules:
     escalation: Mapping[Hold, float]
     messages: frozenset[MessageKind] = frozenset(MessageKind)
     notified_kinds: frozenset[MessageKind] = frozenset()
-    """Of `messages`, those that there is a way to send: only they are captured. See `rules_of`."""
+    """The kinds of `messages` that can be sent; only these are captured. See `load_rules_for`."""
 
     def failed_checks(self, facts: OrderFacts, excused: frozenset[Hold] = frozenset()) -> dict[Hold, Failure]:
         """Return why an order must be held, by hold reason, except `excused` reasons that a person has released."""
@@ -227,8 +227,8 @@ def load_rules(file: Path | None = None) -> Rules:
 
 
 def load_rules_for(settings: Settings) -> Rules:
-    """The rules that apply under these settings: nothing is captured for customers unless it can be sent,
-    so that they do not get last year's messages on the day that somebody sets a mail server."""
+    """Load the rules for these settings. Notifications are captured only if there is a transport for them, so that a
+    new mail server does not send last year's notifications."""
     rules = load_rules(settings.rules_file)
     if settings.messages.via is Via.NONE:
         return rules

@@ -22,7 +22,7 @@ async def verify(
     transaction: OrderTransaction, numbers: Sequence[str], *, command: OrderCommand | None = None
 ) -> list[str]:
     """Verify these orders, or put them on hold. Orders that are not placed, or are on hold, do not change. Returns the
-    numbers of those that waited for it.
+    numbers of the orders that waited for verification.
 
     A hold that a person has released is not placed again for the same reason, until the order is changed or, for
     payment, another one fails.

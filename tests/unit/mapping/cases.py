@@ -1,4 +1,4 @@
-"""What can be wrong in a mapping file, and the start of the problem that says so. One case, one line."""
+"""Errors in mapping files, each with the beginning of its problem; one line per case."""
 # ruff: noqa: E501
 
 from __future__ import annotations

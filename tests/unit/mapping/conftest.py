@@ -1,4 +1,4 @@
-"""A mappings folder one can spoil, entities to map, and an org's describe to check against."""
+"""A mappings folder to edit, entities to map, and the describe of an org to check against."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.order_builders import changed, stored_line, stored_order
 
 
 class Folder:
-    """A copy of `sample/`: mappings like the shipped ones, whose lines stay where the tests expect them."""
+    """A copy of `sample/`: mappings like the shipped ones, with fixed line numbers for the tests."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -228,7 +228,7 @@ def plain_org() -> dict[str, SObjectDescribe]:
 
 
 class Org:
-    """Describe answers one can change."""
+    """Describe results that a test can change."""
 
     def __init__(self) -> None:
         self.describes = plain_org()

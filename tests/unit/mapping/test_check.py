@@ -1,4 +1,4 @@
-"""What the org would refuse is said before anything is sent to it."""
+"""The check of mappings against an org: what the org would refuse is reported before anything is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/mapping.md is true: its examples give what it says, and its tables name everything there is."""
+"""docs/mapping.md is correct: its examples give the documented values, and its tables are complete."""
 
 from __future__ import annotations
 

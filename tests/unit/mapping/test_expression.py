@@ -1,4 +1,4 @@
-"""What `when:` and `expr:` can say, and what they cannot."""
+"""The expressions of `when:` and `expr:`: their values, and what is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused at load, with its position; and that it is all refused at once."""
+"""Loading mappings: every error is reported with its position, all errors at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an entity becomes, with the shipped mappings and with ones an admin might write."""
+"""The records that entities are mapped to, by the shipped mappings and by mappings that an admin might write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two mappings of one entity, of companies and of persons: which is used, and what is wrong with either."""
+"""The two mappings of customers, for companies and for persons: which one is used, and the problems of both."""
 
 from __future__ import annotations
 
@@ -126,10 +126,15 @@ def test_invalid_path_in_the_person_mapping_is_rejected_at_load(persons: Folder)
         (ALDER, None, True, False),
         (ANA, None, False, None),
         (ANA, link(IsPersonAccount=True), True, True),
-        (ANA, link(IsPersonAccount=True), False, True),  # our user can make none any more; it still is one
-        (ANA, link(IsPersonAccount=False), True, True),  # refused later: it has changed sides
+        (
+            ANA,
+            link(IsPersonAccount=True),
+            False,
+            True,
+        ),  # our user cannot create person accounts any more, but this record is one
+        (ANA, link(IsPersonAccount=False), True, True),  # refused later: a company has become a person
         (ALDER, link(IsPersonAccount=True), True, False),
-        (ANA, link(Name="Ana Trujillo"), True, None),  # from before the org had person accounts
+        (ANA, link(Name="Ana Trujillo"), True, None),  # linked before the org had person accounts
     ],
 )
 def test_customer_is_mapped_by_the_mapping_of_its_account_type(

@@ -1,4 +1,4 @@
-"""Each transform by example, and there and back where it promises a way back."""
+"""Each transform by example, and its inverse if it has one."""
 
 from __future__ import annotations
 

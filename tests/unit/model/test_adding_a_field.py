@@ -1,4 +1,4 @@
-"""docs/adding-a-field.md, done step by step in a copy of the package: the field is stored, served, shown and mapped."""
+"""The steps of docs/adding-a-field.md, applied to a copy of the package: the field is stored, served and mapped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ print(record.fields["Gift_Message__c"])
 
 
 def numbered(text: str) -> str:
-    """The steps with the next number of a migration."""
+    """The steps, with the number of the next migration filled in."""
     return text.replace("LATEST", HEAD).replace("v0000", f"v{int(HEAD) + 1:04}").replace("0000", f"{int(HEAD) + 1:04}")
 
 
@@ -62,7 +62,7 @@ def python(copy: Path, *words: str) -> str:
 
 
 def test_field_is_stored_changed_split_imported_served_and_shown(copy: Path) -> None:
-    """By the test of all fields, which knows of the new one without a change: every case of it is there, and passes."""
+    """Run the test of all fields on the copy: it has every case for the new field, and all pass."""
     told = python(copy, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-k", "gift_message", "-v",
                   "tests/unit/model/test_order_fields.py")  # fmt: skip
     assert "6 passed" in told

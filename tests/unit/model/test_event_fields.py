@@ -1,4 +1,4 @@
-"""Each action has the fields that one table gives it, and no others: in events, in HTTP bodies and as options."""
+"""Each action has exactly the fields of its event class: in events, in HTTP bodies and as options."""
 
 from __future__ import annotations
 

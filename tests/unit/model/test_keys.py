@@ -1,4 +1,4 @@
-"""One spelling of a key: what looks the same is the same, and what cannot be seen is refused."""
+"""Normalized keys: spellings that look the same are equal, and invisible characters are rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flow chart in the documentation and the API is the one that the transition table draws."""
+"""The flow chart of the documentation and the API is drawn from the transition table."""
 
 from __future__ import annotations
 

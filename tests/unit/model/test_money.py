@@ -1,4 +1,4 @@
-"""Amounts to be paid have the decimals of their currency; sums stay sums."""
+"""Amounts that can be paid have the decimals of their currency, and sums stay exact."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_amount_is_rounded_half_up_to_the_smallest_unit(amount: str, places: int
     [("JPY", "3259", "1086"), ("USD", "3259.24", "1086.41"), ("KWD", "3259.237", "1086.41")],
 )
 def test_amount_due_and_net_unit_price_are_rounded_by_currency(currency: str, due: str, unit: str) -> None:
-    """3 pieces at 1,278.132 less 15 %, which is 1,086.4122 a piece."""
+    """The order has 3 pieces at 1,278.132 less 15 %, which is 1,086.4122 each."""
     some = line(1, currency=currency, quantity=Decimal(3), unit_price=Decimal("1278.132"), discount=Decimal("0.15"))
     order = an_order(some, currency=currency)
     assert order.exact_total == Decimal("3259.2366")

@@ -1,7 +1,7 @@
-"""Every field of an order's header survives its whole way: place, load, change, split, import, HTTP and command line.
+"""Every header field is kept by all operations: place, load, change, split, import, HTTP and command line.
 
-One order is taken through everything once; each field is then looked up in what came of it. A field that is new in
-OrderHeader is tested here without a line of its own, see docs/adding-a-field.md.
+One order goes through all of them once; each field is then compared in the results. A new field of OrderHeader is
+tested here without further code, see docs/adding-a-field.md.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ LINES = (
 
 
 def value_of(name: str, variant: int) -> Any:
-    """A value that no other field has."""
+    """A value of the field that differs from the values of all other fields."""
     place = FIELDS.index(name)
     match HEADER_FIELDS[name].kind:
         case FieldKind.TEXT:
@@ -83,13 +83,13 @@ def header_of(number: str, names: Any, variant: int) -> dict[str, Any]:
 
 
 def plain(values: Any) -> Any:
-    """As JSON has it, numbers without trailing zeros."""
+    """The value as in JSON, numbers without trailing zeros."""
     return json.loads(canonical_bytes(values))
 
 
 @dataclass
 class Journey:
-    """The headers that were meant, and those that came of it."""
+    """The expected headers, and those that the operations returned."""
 
     placed: OrderHeader
     changed: OrderHeader

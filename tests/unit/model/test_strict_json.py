@@ -1,4 +1,4 @@
-"""JSON that two readers could understand differently is refused, quickly."""
+"""Ambiguous JSON is rejected, and fast."""
 
 from __future__ import annotations
 

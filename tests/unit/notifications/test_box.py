@@ -1,4 +1,4 @@
-"""The mail catcher's box: mails that nobody should send."""
+"""The mailbox of the mail catcher: deeply nested mails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The e-mail that a message makes: nothing in a name, a subject or an address becomes a header; the wire is ASCII."""
+"""E-mails: no name, subject or address can add a header, and the mail is ASCII."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages as their templates make them: escaped, whole, nothing loaded; and templates of a company's own."""
+"""Rendered notifications: escaped, complete, without external content; and custom templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates of a company's own: what they must not make of little."""
+"""The limits of custom templates: size of the output, and the files that they may include."""
 
 from __future__ import annotations
 

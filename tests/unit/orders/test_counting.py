@@ -1,4 +1,4 @@
-"""A count beside commands on the same stock: nobody is locked behind the stock, and nothing is lost by that."""
+"""A stock count concurrent with commands on the same stock: no deadlock, and no reservation is lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COUNTED = {("CHAI", "EAST"): Decimal(1)}
 
 @pytest.fixture
 async def overtaken(postgres_store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Orders 1 and 2 want two of four; the first has them, the second gets them once a count has seen who has what."""
+    """Orders 1 and 2 want two of four pieces. Order 1 has them; order 2 gets them after a count has read the orders."""
     store = postgres_store
     await opened(store, "1", "2", on_hand="4")
     await act(store, Action.VERIFY)

@@ -1,4 +1,4 @@
-"""What an order says besides its lines: changed, guarded, taxed, compared with what the customer was told."""
+"""Header fields of orders: changes and their limits, tax, and the total that the customer saw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an event means that leaves lines or amount out: all that is possible, and the history says how much that was."""
+"""Events without lines or amount: everything possible is filled in and written to the history."""
 
 from __future__ import annotations
 

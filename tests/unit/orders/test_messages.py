@@ -1,4 +1,4 @@
-"""What is owed to customers: captured with the event that gives rise to it, once, and only if it can be sent."""
+"""Notifications are captured with their event, once, and only if there is a transport."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LABEL = {"carrier": "Northern Parcel", "tracking_number": "NP1"}
 
 
 async def shipped(store: Store) -> None:
-    """Delivered in two parcels."""
+    """Ship and deliver order 1 in two parcels."""
     await confirmed(store)
     await act(store, Action.ALLOCATE, lines={1: 2, 2: "1.5"})
     await act(store, Action.PICK, lines={1: 2, 2: "1.5"})

@@ -1,4 +1,4 @@
-"""The desk by itself: what was placed is verified or held, what waits is allocated, an old hold is escalated once."""
+"""Order automation: placed orders are verified or held, waiting orders allocated, old holds escalated once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_run_verifies_holds_and_allocates_what_is_possible(store: Store) -
 
 
 async def held(store: Store, *numbers: str) -> None:
-    """Orders whose hold is old enough to be escalated."""
+    """Place orders with a hold that is old enough to be escalated."""
     clock: Any = store.clock
     await samples.stock(store)
     async with store.transaction() as uow:
@@ -73,7 +73,7 @@ async def held(store: Store, *numbers: str) -> None:
 
 
 async def times(store: Store, action: Action) -> dict[str, int]:
-    """How often it happened to whom."""
+    """How often the event of `action` happened, by order."""
     async with store.reader() as connection:
         rows = await connection.execute(select(order_events).where(order_events.c.event == action.happened.value))
         return dict(Counter(row.order_number for row in rows))

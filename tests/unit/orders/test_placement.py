@@ -1,5 +1,4 @@
-"""An order is placed once: the same words again change nothing, other words under its number are refused, and nobody's
-order is overwritten by another's."""
+"""An order is placed once: the same content again changes nothing, and other content under its number is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules as data: what they hold up, what they put first, which warehouses they choose; and files that are no rules."""
+"""The order rules: holds, priority and choice of warehouses; and invalid rules files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WHOLE = {"ship_to_street": "Rue 1", "ship_to_country": "France"}
 
 
 async def held(store: Store, number: str = "1") -> dict[Hold, str]:
-    """The holds that verification places, with their notes."""
+    """The holds that verification has placed, with their notes."""
     async with store.transaction() as uow:
         await verify(OrderTransaction(uow, actor="job"), [number])
         rows = await uow.connection.execute(select(holds).where(holds.c.order_number == number))
@@ -92,7 +92,7 @@ async def test_credit_limit_counts_orders_in_the_same_currency_only(store: Store
         await OrderTransaction(uow, actor="shop").place(
             placements([samples.order("2", **WHOLE | yen), samples.order("3", **WHOLE)])
         )
-    assert Hold.CREDIT not in await held(store, "3")  # 98.02 and 98.02, whatever is owed in yen
+    assert Hold.CREDIT not in await held(store, "3")  # 98.02 and 98.02; what is owed in yen does not count
     assert (await held(store, "2"))[Hold.CREDIT].startswith("With 18000 more the customer would owe 0 and exceed")
 
 
@@ -119,7 +119,7 @@ async def test_open_balance_is_exact_and_computed_once_per_customer(store: Store
         every = await orders.load(uow.connection, ["1", "2", "3", "4", "5", "imported"])
         asked = watch(uow.connection)
         found = await load_customer_histories(uow.connection, every)
-        assert len(asked) == 3  # earlier orders, those of the day, what is owed
+        assert len(asked) == 3  # earlier orders, those of the day, open balances
     due = {order.number: order.amount_due for order in every if order.currency == "USD"}
     assert due["2"] == Decimal("41.19")  # (2 x 1.115 + 32.38) x 1.19
     expected = {number: sum(due.values()) - mine for number, mine in due.items()}

@@ -1,4 +1,4 @@
-"""An edited rules file, or an edited template, is followed without a restart; one that cannot be used is not."""
+"""An edited rules file or template is loaded without a restart; an invalid one is not."""
 
 from __future__ import annotations
 

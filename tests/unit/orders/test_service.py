@@ -1,4 +1,4 @@
-"""OrderService: what it returns is what is stored, and a repeat is recognized."""
+"""OrderService returns the stored order and recognizes repeats."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_rejected_command_of_several_leaves_nothing_of_the_others(service:
 
 
 async def test_placing_an_order_takes_at_most_nine_statements(service: OrderService, store: Store) -> None:
-    """With those of its token, an order by HTTP takes eleven at most."""
+    """With the statements for its token, an order by HTTP takes at most eleven."""
     statements: list[str] = []
     await service.place([Placement(order=samples.order("0", **WHOLE))], actor="anna")
     engine = store._engine.sync_engine

@@ -1,4 +1,4 @@
-"""One figure for the tax of an invoice, wherever it stands; and of partial invoices, figures that add up."""
+"""The tax of an invoice is the same in all documents, and the taxes of partial invoices add up."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NET = replace(GROSS, net=True)
 
 
 def issued(order: Order, billing: Billing, amounts: Iterable[Decimal]) -> list[InvoiceView]:
-    """Invoices over these amounts, one after the other."""
+    """Issue invoices over these amounts, one after the other."""
     state, views = order.state, []
     for amount in amounts:
         views.append(build_invoice("INV-1", order, state, amount, NOW, billing))

@@ -1,4 +1,4 @@
-"""Commands on orders, in both databases: what is allowed, what is refused in which words, and what stays behind."""
+"""Commands on orders, in both databases: allowed ones, rejected ones with their message, and what is stored."""
 
 from __future__ import annotations
 

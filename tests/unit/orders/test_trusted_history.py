@@ -1,4 +1,4 @@
-"""The state that is stored is the one that its history leads to: no field moves it past the rules of its action."""
+"""The stored state equals the replayed history: no field of an event bypasses the rules of its action."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ async def test_stored_fields_of_other_actions_are_ignored(store: Store) -> None:
 
 
 def test_request_is_recognized_by_the_digest_of_an_earlier_version() -> None:
-    """What an event says is written into the digest as ever, so a repeat is known after an upgrade too."""
+    """The digest of an event has not changed, so a replay is recognized after an upgrade."""
     event = Capture(amount=Decimal("5.00"), reference="PAY-7", note="till")
     assert (
         order_history.digest_of("1", "k", event) == "9e69684f83a24bcc83fff8466a19515d8e5c94b67b6132a1d47a2ace710be002"
@@ -189,7 +189,7 @@ async def test_split_keeps_every_field_of_the_header(store: Store) -> None:
     assert {name: getattr(part.header, name) for name in same} == {name: getattr(order.header, name) for name in same}
     assert (part.customer, part.stage) == (order.customer, order.stage)
     assert all(getattr(order.header, name) for name in HEADER_FIELDS.keys() - OF_SHIPMENT)
-    # Freight is charged once, and the total was told for all lines together: both orders are without it now.
+    # Freight is charged once. The stated total was for all lines, so neither order has one now.
     assert (part.header.freight, part.header.stated_total, (await read(store)).header.stated_total) == (
         None,
         None,
@@ -251,7 +251,7 @@ async def test_replacement_inherits_the_header_and_is_free_of_charge(store: Stor
     same = {*INHERITED, "notes"}
     assert {name: getattr(again.header, name) for name in same} == {name: getattr(order.header, name) for name in same}
     assert again.customer == order.customer
-    assert again.header.placed_at > order.header.placed_at  # it is placed now
+    assert again.header.placed_at > order.header.placed_at  # a replacement is placed now
     assert (again.header.freight, again.header.stated_total, again.state.due) == (None, None, Decimal(0))
     assert again.stage is Stage.VERIFIED
     for number in ("1", "1-R1"):
@@ -281,7 +281,7 @@ async def test_placed_order_is_loaded_with_every_header_field(store: Store) -> N
 
 
 def test_every_automatic_event_has_only_fields_of_its_action() -> None:
-    """Who carries an event out may add to it: the number of an invoice, of a split, of a replacement, of rules."""
+    """Recorded fields are filled in when an event is carried out: the number of an invoice or a new order."""
     adds = {action for action, has in ACTION_FIELDS.items() if has.recorded}
     assert adds == {
         Action.SPLIT,

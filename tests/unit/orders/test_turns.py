@@ -1,4 +1,4 @@
-"""The turns an order can take: changed, split, packed and unpacked, short of stock, sent back."""
+"""Less common commands: change, split, unpack, stock counts that take stock away, returns and replacements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same text by HTTP and by import: the same value, or refused by both."""
+"""HTTP and import read the same text as the same value, or both reject it."""
 
 from __future__ import annotations
 

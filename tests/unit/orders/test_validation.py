@@ -1,4 +1,4 @@
-"""What is wrong with a body is said in plain words, with the name that was probably meant."""
+"""Validation errors of a body are plain sentences that suggest the correct name."""
 
 from __future__ import annotations
 

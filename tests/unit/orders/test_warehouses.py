@@ -1,4 +1,4 @@
-"""Goods lie in a warehouse: picked there, packed there, and taken from its shelf when the parcel leaves."""
+"""Warehouses: goods are picked and packed in one, and its stock is reduced when the parcel leaves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.unit.store.samples import placements
 
 
 async def split_between_two(store: Store) -> None:
-    """Order 1: two of line 1, of which EAST has one and WEST has one; line 2 is in EAST alone."""
+    """Allocate order 1: of line 1 one piece in EAST and one in WEST; line 2 in EAST only."""
     await opened(store, on_hand="0")
     counted = {("CHAI", "EAST"): 1, ("CHAI", "WEST"): 1, ("TOFU", "EAST"): 9}
     async with store.transaction() as uow:

@@ -1,4 +1,4 @@
-"""What planning is given: an org as its describe tells it, our mappings, and orders with or without earlier writes."""
+"""Input of the planners: an org's describe, our mappings, and orders with or without links."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def pending(order: Order, **given: Any) -> PendingEntity:
 
 
 def as_written(order: Order) -> PendingEntity:
-    """The order as a pending whose links say that the org has all of it."""
+    """The order as a pending entity whose links say that the org has all of it."""
     fresh = pending(order)
     assert fresh.record is not None
     header = {**_snapshot(fresh.record), "AccountId": ACCOUNT, "Pricebook2Id": profile().price_book}
@@ -102,7 +102,7 @@ def _price(record: MappedRecord) -> str:
 
 
 def changed(before: Order, after: Order) -> PendingEntity:
-    """`after`, where the org has `before`."""
+    """A pending entity with the values of `after`, while the org has `before`."""
     written = as_written(before)
     return pending(after, link=written.link, line_links=written.line_links)
 

@@ -1,4 +1,4 @@
-"""Calls as full as the platform allows, with every item once, in order, and entities kept together."""
+"""Batches: calls are as full as the platform allows, hold every item once and in order, and split no entity."""
 
 from __future__ import annotations
 

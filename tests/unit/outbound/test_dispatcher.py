@@ -1,4 +1,4 @@
-"""A call that is refused as a whole is sent in parts, until it is known whose refusal that is."""
+"""A call that is refused as a whole is sent in parts until the refused record is found."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AnyLedger:
 
 
 class AnOrg:
-    """Refuses calls with a key of `poison`, or with more than `limit` records."""
+    """An org that refuses calls with a key of `poison`, or with more than `limit` records."""
 
     def __init__(self, *poison: str, status: int = 400, code: str = "NEVER_SEEN", limit: int = 100) -> None:
         self.poison, self.status, self.code, self.limit = set(poison), status, code, limit

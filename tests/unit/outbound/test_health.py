@@ -1,4 +1,4 @@
-"""Of one refusal nobody can tell whether it is the org's or the record's; of its company one can."""
+"""Whether the org or the record is the cause of a refusal is decided by the other records of the call."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_doubt_without_accepted_rows_stops_at_the_end_of_the_round() -> None:
 
 def test_held_doubt_becomes_a_refusal_once_its_object_was_accepted() -> None:
     health = OrgHealth()
-    health.judge([accepted()])  # before: says nothing about what the org takes now
+    health.judge([accepted()])  # an earlier call says nothing about what the org accepts now
     assert health.judge([refused("NEVER_SEEN")])[0].refusal is None
     health.judge([accepted(sobject="Account")])
     health.start()
@@ -197,7 +197,7 @@ def test_doubt_of_an_earlier_process_becomes_a_refusal_once_another_was_accepted
     assert health.judge([replace(result, pending=before)])[0].refusal is not None
 
 
-# --- changes that were sent again and again
+# --- changes that were sent repeatedly
 
 
 def sent(*times: int) -> list[PendingEntity]:

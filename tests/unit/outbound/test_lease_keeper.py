@@ -1,4 +1,4 @@
-"""Workers share partitions: a lease each, an equal part for each of them, and those of a dead one are free in time."""
+"""Workers divide the partitions equally by leases, and the leases of a dead worker expire."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TTL = 15.0
 
 
 class Quiet(LeaseKeeper):
-    """With a seat of its own in this process, and without the background task, whose clock the tests do not share."""
+    """A lease keeper with its own seat in this process and without the background task, which uses another clock."""
 
     def __init__(self, store: Store, seat: str, *, partitions: int = 8, returns: bool = False) -> None:
         super().__init__(store, partitions=partitions, ttl=TTL, clock=store.clock, more_pushes_follow=returns)
@@ -54,7 +54,7 @@ async def test_worker_gives_back_its_surplus_only_when_another_one_waits(store: 
         assert len(mine) == 8
         async with Quiet(store, "b") as b:
             await a.yield_surplus(mine, terms, 8)
-            assert len(mine) == 8  # b is there, and has not asked for any
+            assert len(mine) == 8  # b exists, but has not asked for partitions
             assert await b.acquire(NAMES) == []
             await a.yield_surplus(mine, terms, 8)
             assert mine == {0, 1, 2, 3}
@@ -111,7 +111,7 @@ async def test_rows_of_killed_workers_are_removed_after_an_hour(store: Store, cl
     async with store.transaction() as uow:
         await uow.connection.execute(leases.leases.update().values(expires_at=clock.now()))
     clock.advance(-1)
-    assert await held(store, "") == NAMES  # those of partitions stay, for their terms must never repeat
+    assert await held(store, "") == NAMES  # the rows of partitions stay, because terms must not repeat
 
 
 @pytest.mark.parametrize("names", [[], NAMES])

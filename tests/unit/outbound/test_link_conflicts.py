@@ -1,4 +1,4 @@
-"""Links that are to be stored for records that others are linked to."""
+"""Conflicts of links: a record that is already linked to another entity."""
 
 from __future__ import annotations
 

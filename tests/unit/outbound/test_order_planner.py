@@ -1,4 +1,4 @@
-"""What one order comes to, by what the org has of it already."""
+"""The plan for an order, depending on what the org has of it already."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PLACED = an_order()
 
 
 def only(plan: Plan, name: str) -> Any:
-    """The single step of a plan, which must be of this kind."""
+    """Return the only step of a plan, which must be of this type."""
     steps = {kind: list(value) for kind, value in vars(plan).items() if value}
     assert list(steps) == [name]
     [step] = steps[name]

@@ -1,4 +1,4 @@
-"""Values as the org will hold them, and what it would not take."""
+"""Values are normalized as the org stores them, and values that it would refuse are found."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""An org that answers as each test says: the token endpoint is a real loopback server (simple-salesforce signs in with
-requests), the data API is intercepted below httpx2."""
+"""An org whose responses each test sets. The token endpoint is a real loopback server (simple-salesforce signs in with
+requests); the data API is intercepted below httpx2."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PASSWORD = "Passw0rd-of-the-user"
 
 @dataclass
 class OwnClock:
-    """Sleeps at once and remembers how long it was asked to."""
+    """A clock that does not wait, and records the requested waits."""
 
     moment: datetime = datetime(2026, 1, 31, 10, tzinfo=UTC)
     slept: list[float] = field(default_factory=list)
@@ -47,7 +47,7 @@ class OwnClock:
 
 @dataclass
 class TokenEndpoint:
-    """Hands out `token-1`, `token-2`, ...; `answers` come first, each once (status, JSON body or text)."""
+    """Returns `token-1`, `token-2`, …; before these, each of `answers` once (status, JSON body or text)."""
 
     forms: list[dict[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -59,7 +59,7 @@ class TokenEndpoint:
     async def answer(self, request: web.Request) -> web.Response:
         self.forms.append({name: str(value) for name, value in (await request.post()).items()})
         self.headers.append(dict(request.headers))
-        await asyncio.sleep(0.02)  # long enough for everybody to ask
+        await asyncio.sleep(0.02)  # long enough for all callers to ask
         if self.answers:
             status, body = self.answers.pop(0)
             if isinstance(body, str):

@@ -1,4 +1,4 @@
-"""Signing in: once for everybody, with plain words when it fails, and without a secret anywhere."""
+"""Sign-in: once for all callers, with a plain message if it fails, and without secrets in any output."""
 
 from __future__ import annotations
 

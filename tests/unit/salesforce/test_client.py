@@ -1,4 +1,4 @@
-"""Calls: what goes over the wire, what is tried again, what comes back."""
+"""The calls of the client: the requests, the retries, the results."""
 
 from __future__ import annotations
 
@@ -338,7 +338,7 @@ async def test_simple_salesforce_client_uses_our_token_and_base_url(
     client: SalesforceClient, endpoint: TokenEndpoint
 ) -> None:
     endpoint.instance_url = endpoint.url
-    with pytest.raises(RefusedError) as caught:  # the little server has no /limits; that it answers is the point
+    with pytest.raises(RefusedError) as caught:  # the test server has no /limits; the test needs any answer
         await client.control.run(lambda salesforce: salesforce.limits())
     assert caught.value.status == 404
     assert client.calls_made == CallCounts(reads=1, writes=0)

@@ -1,4 +1,4 @@
-"""What an error of the org means, and what ops read."""
+"""Classification of the org's errors, and the messages for ops."""
 
 from __future__ import annotations
 

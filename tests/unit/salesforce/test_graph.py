@@ -1,4 +1,4 @@
-"""Graphs: what is sent, and who of a failed graph was to blame."""
+"""Graphs and composites: the request bodies, and the causes of a failed graph."""
 
 from __future__ import annotations
 

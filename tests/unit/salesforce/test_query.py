@@ -1,4 +1,4 @@
-"""SOQL text: quoted, and cut to what fits."""
+"""SOQL text: quoting, and splitting of long lists."""
 
 from __future__ import annotations
 

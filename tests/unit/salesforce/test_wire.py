@@ -1,4 +1,4 @@
-"""Over a real socket: answers cut short, connections dropped, servers that never finish."""
+"""Faults on a real socket: truncated responses, dropped connections, responses that never end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def trickle(writer: asyncio.StreamWriter) -> None:
 
 @asynccontextmanager
 async def server_that(*answers: Answer) -> AsyncIterator[str]:
-    """Answers the first request as the first says, and so on; closes each connection after its answer."""
+    """A server that handles the n-th request with the n-th handler and closes each connection afterwards."""
     left = list(answers)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

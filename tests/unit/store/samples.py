@@ -1,4 +1,4 @@
-"""A small company's data, and the shortest ways to say it."""
+"""Sample customers, products and orders, and short helpers to store them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def place(store: Store, *items: OrderInput) -> None:
 async def pending(
     store: Store, entity: EntityKind = EntityKind.ORDER, *, of: int = 1, limit: int = 1000
 ) -> list[Change]:
-    """What is due now, in all partitions."""
+    """The changes that are due now, in all partitions."""
     async with store.reader() as connection:
         return await outbox.list_due(
             connection, entity=entity, partitions=set(range(of)), of=of, now=store.clock.now(), limit=limit
@@ -90,7 +90,7 @@ async def due_keys(store: Store, entity: EntityKind = EntityKind.ORDER) -> list[
 
 
 async def settle_everything(store: Store) -> None:
-    """As if the org had taken all that is due."""
+    """Settle all due changes, as if the org had accepted them."""
     for kind in EntityKind:
         changes = await pending(store, kind)
         async with store.transaction() as uow:

@@ -1,4 +1,4 @@
-"""Transactions, readers and failures behave alike in both databases, and failures say what to do."""
+"""Transactions, readers and errors are the same in both databases, and errors say what to do."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ async def test_cancelled_writer_does_not_wait_for_another_process(tmp_path: Path
 
 
 async def test_writers_of_one_process_take_turns_without_a_time_limit(tmp_path: Path) -> None:
-    """However slow the machine: the limit, which is for other processes, is over many times."""
+    """The limit is only for other processes: here writers wait many times as long."""
     url = make_url(f"sqlite+aiosqlite:///{tmp_path / 'slow.db'}")
     store = Store(url, SystemClock(), busy_seconds=0.001)
     await schema.upgrade(store)

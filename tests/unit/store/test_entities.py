@@ -1,4 +1,4 @@
-"""Customers, products and orders come back as they were saved, and only what differs is written and captured."""
+"""Customers, products and orders are loaded as they were saved; only changed ones are written and captured."""
 
 from __future__ import annotations
 

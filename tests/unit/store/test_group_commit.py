@@ -1,4 +1,4 @@
-"""Works that wait for SQLite's writer share a transaction: each is committed or rolled back as if it were alone."""
+"""Group commit: works that share a transaction are each committed or rolled back as if they ran alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def statements(store: Store) -> list[str]:
-    """Whatever is sent to the database, `COMMIT` and `ROLLBACK` included."""
+    """All statements sent to the database, with `COMMIT` and `ROLLBACK`."""
     seen: list[str] = []
     engine = store._engine.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *call: seen.append(call[2].split()[0]))

@@ -1,4 +1,4 @@
-"""Links of before, of which two could name one record: the later one stays, the other is kept and reported."""
+"""Upgrade of links: of two links to one record the later one stays; the other is reported as a dead letter."""
 
 from __future__ import annotations
 

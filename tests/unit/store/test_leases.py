@@ -1,4 +1,4 @@
-"""One owner at a time, and an owner whose time is over cannot record anything more."""
+"""Leases: one owner at a time, and an owner whose lease was lost cannot record anything."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_owner_paused_past_its_lease_records_nothing(store: Store, clock: 
 
 async def test_lease_cannot_be_acquired_while_its_owner_records(store: Store, clock: ManualClock) -> None:
     await leases.acquire(store, NAME, "slow", 15)
-    clock.advance(16)  # run out, and nobody noticed yet
+    clock.advance(16)  # expired, and not acquired by anybody
     order_of_events: list[str] = []
 
     async def rescue() -> None:

@@ -1,4 +1,4 @@
-"""Links, the journal and the org's description come back as they were written."""
+"""Links, journal entries and org metadata are loaded as they were written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps the org from taking anything: one row, one interval, whoever asks."""
+"""Outages: one row and one pause for all processes."""
 
 from __future__ import annotations
 

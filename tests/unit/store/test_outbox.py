@@ -1,4 +1,4 @@
-"""Nothing that was captured is lost: not to an older result, not to a rollback, not to a refusal."""
+"""The outbox loses no captured change: not by an older result, a rollback or a refusal."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ async def test_change_sent_repeatedly_without_an_answer_is_due_after_a_limited_p
         clock.advance(pauses[-1])
     assert pauses == [0, 0, 0, 1, 2, 4, 8, 15, 15, 15, 15, 15]
     async with store.transaction() as uow:
-        assert await retry_schedule.make_all_due(uow) == 0  # the last pause is over
+        assert await retry_schedule.make_all_due(uow) == 0  # the pause is over, so nothing is postponed
         assert [change.unanswered_sends for change in await pending(store)] == [12]
 
 

@@ -1,4 +1,4 @@
-"""Histories of revision 0014 name what was asked; after the upgrade they name events, in the column `event`."""
+"""Upgrade of histories: revision 0014 stored actions; now the column `event` has events in the past tense."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CAPTURE = Capture(amount=Decimal(5))
 
 
 async def older(databases: Databases) -> Store:
-    """At revision 0014: an order with every action in its history, and one request."""
+    """A database at revision 0014: an order with every action in its history, and one request."""
     store = Store.open(databases.empty())
     await store.migrate(_to("0014"))
     at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW

@@ -1,4 +1,4 @@
-"""The statements of the hot path read what they need and no more, in a database that was never analyzed."""
+"""Query plans: frequent statements use their indexes, even in a database that was never analyzed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_claim_of_messages_uses_the_indexes_on_due_time_and_order(fresh: S
 
 
 def watch(connection: Any) -> list[tuple[str, Any]]:
-    """The statements that `connection` is about to execute, as SQLite gets them."""
+    """The statements that `connection` executes from now on."""
     seen: list[tuple[str, Any]] = []
 
     @event.listens_for(connection.sync_connection, "before_cursor_execute")

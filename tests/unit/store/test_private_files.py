@@ -1,4 +1,4 @@
-"""Files with customers in them belong to their owner alone, whatever the umask."""
+"""Files with customer data are readable by their owner only, whatever the umask."""
 
 from __future__ import annotations
 

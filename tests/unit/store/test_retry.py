@@ -1,4 +1,4 @@
-"""What the database gave up for another transaction is carried out again, a few times; nothing else is."""
+"""Aborted transactions are retried a few times; other errors are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The migrations lead where tables.py says, and a database that is not there yet is recognized."""
+"""The migrations create the schema of tables.py; missing, older and newer schemas are recognized."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def empty(databases: Databases) -> AsyncIterator[Store]:
 
 
 def plan_of(connection: Connection) -> dict[str, Any]:
-    """Every table with its columns, keys, checks and indexes, as the database itself tells it."""
+    """Every table with its columns, keys, checks and indexes, as the database reports them."""
     inspector = inspect(connection)
     return {
         table: {

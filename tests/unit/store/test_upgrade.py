@@ -1,4 +1,4 @@
-"""A database of the release before, with orders under way in it, is brought here: nothing is lost, and it goes on."""
+"""Upgrade of a database with orders in progress: nothing is lost, and the orders can be completed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ EVENTS = (
 
 @pytest.fixture
 async def older(databases: Databases) -> AsyncIterator[Store]:
-    """At revision 0006: an order over 8,491.50 yen, of which 10 are reserved, 6 picked and 2 gone."""
+    """A database at revision 0006: an order over 8,491.50 yen, with 10 pieces reserved, 6 picked and 2 shipped."""
     store = Store.open(databases.empty())
     await store.migrate(_to("0006"))
     sqlite = store.dialect == "sqlite"
@@ -111,7 +111,7 @@ async def test_orders_in_progress_survive_the_upgrade_and_can_be_completed(older
         state = apply(state, entry.event)
     assert as_history_keeps(state) == as_history_keeps(order.state)
     assert (state.due, order.tax, order.header.ship_complete) == (Decimal(8492), 0, False)
-    # 4 of the 6 picked are still here: noted where the first of them are.
+    # 4 of the 6 picked pieces have not shipped: they are recorded at the first reservation.
     assert held == {
         ("O-1", 1, "EAST"): Reservation(quantity=Decimal(5), picked=Decimal(4)),
         ("O-1", 1, "WEST"): Reservation(quantity=Decimal(3)),

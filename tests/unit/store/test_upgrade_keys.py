@@ -1,4 +1,4 @@
-"""A database with keys of several spellings is upgraded: one spelling each, nothing lost, twins kept apart."""
+"""Upgrade of keys: each key gets one spelling, nothing is lost, and colliding keys stay distinct."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ Rows = Iterable[tuple[str, dict[str, Any]]]
 
 
 async def _at_0012(databases: Databases, rows: Rows) -> Store:
-    """A database of the release before with these rows; `:at` is a moment."""
+    """A database at revision 0012 with these rows; `:at` is a time."""
     store = Store.open(databases.empty())
     await store.migrate(_to("0012"))
     sqlite = store.dialect == "sqlite"
@@ -166,7 +166,7 @@ PRODUCT = ("products (sku, name, active, version, updated_at) VALUES ('A', 'A', 
 
 
 def _order(number: str, *, stage: str = "placed", events: int = 0, line: str = "", values: str = "") -> Rows:
-    """Ten of A for 10 each; `line`, `values`: more of the line, as columns and what is in them."""
+    """An order over ten pieces of A for 10 each; `line`, `values`: further columns of the line and their values."""
     yield (
         "orders (number, customer, placed_at, currency, stage, version, updated_at, events, declined)"
         " VALUES (:number, 'ANN', :at, 'USD', :stage, 1, :at, :events, false)",
@@ -322,7 +322,7 @@ async def test_request_from_before_the_upgrade_is_recognized_as_a_replay(databas
                 number,
                 request,
             )
-        # What had its key in the one spelling keeps it, and is compared as ever.
+        # A key that was normalized already does not change, so its digests are still compared.
         with pytest.raises(CommandError, match="Something else was asked"):
             await transaction.is_replay(OrderCommand(number="P-1", event=Capture(amount=Decimal(7)), request="c d"))
         found = await order_history.load_requests(uow.connection, {"P-1": ["c d~2"]})
