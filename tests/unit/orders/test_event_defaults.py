@@ -16,7 +16,7 @@ from connector.orders.service import execute_in
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history
 from connector.store.engine import Store
-from tests.unit.orders.test_details import replayed
+from tests.unit.orders.test_header_changes import replayed
 from tests.unit.orders.test_transaction import SHIPPED, act, opened
 
 ALL = {1: Decimal(2), 2: Decimal("1.5")}

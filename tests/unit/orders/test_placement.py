@@ -25,7 +25,7 @@ from connector.orders.service import execute_in
 from connector.orders.transaction import OrderTransaction
 from connector.store import customers, order_history, orders, products
 from connector.store.engine import Store
-from tests.unit.orders.test_details import WHOLE
+from tests.unit.orders.test_header_changes import WHOLE
 from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
 from tests.unit.store.samples import placements

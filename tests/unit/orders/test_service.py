@@ -40,7 +40,7 @@ from connector.orders.policy.rules import load_rules, standard
 from connector.orders.service import OrderService
 from connector.store import orders, stock
 from connector.store.engine import Store
-from tests.unit.orders.test_details import WHOLE
+from tests.unit.orders.test_header_changes import WHOLE
 from tests.unit.store import samples
 
 ONE = {1: Decimal(1)}

@@ -30,7 +30,7 @@ from connector.store.engine import Store
 from connector.store.tables import order_events
 from connector.store.tables import orders as table
 from tests.order_builders import as_history_keeps, order_input
-from tests.unit.orders.test_details import read, replayed
+from tests.unit.orders.test_header_changes import read, replayed
 from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
 from tests.unit.store.samples import placements

@@ -21,7 +21,7 @@ from connector.store import order_history
 from connector.store import stock as stocks
 from connector.store.engine import Store
 from tests.order_builders import as_history_keeps
-from tests.unit.orders.test_details import read, replayed
+from tests.unit.orders.test_header_changes import read, replayed
 from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
 from tests.unit.store.samples import placements
