@@ -210,13 +210,13 @@ class OrderBody(Body):
 
     @property
     def customer_values(self) -> dict[str, object] | None:
-        """What it says of its customer besides the number; None where it gives the number alone."""
+        """The given values of the customer without the number; None if the body has the number only."""
         if isinstance(self.customer, str):
             return None
         return self.customer.model_dump(exclude_unset=True, exclude={"number"})
 
     def content(self) -> bytes:
-        """What it says, but for its customer, who is known by number."""
+        """Return the canonical JSON of the body, with the customer's number in place of the customer."""
         return canonical_bytes(self.model_dump(exclude={"customer"}) | {"customer": self.customer_number})
 
     def header(self, now: datetime) -> OrderHeader:
@@ -224,7 +224,7 @@ class OrderBody(Body):
 
     @property
     def names_moment(self) -> bool:
-        """Whether it says when it was placed."""
+        """Whether the body has a `placed_at`."""
         return "placed_at" in self._given_header()
 
     def _given_header(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What `POST …/transitions` accepts: one body per action, made from the fields of its event (model/events.py).
+"""The bodies of `POST …/transitions`: one per action, built from the fields of its event (model/events.py).
 
 The body is a union that `action` tells apart, so OpenAPI shows each action with its own fields, and a field that an
 action does not have is refused by name. The command line checks its options by the same bodies.
@@ -53,7 +53,7 @@ class LineEditBody(Body):
 
 @with_fields({name: (header_type(info) | None, None) for name, info in CHANGEABLE.items()})
 class DetailsBody(Body):
-    """What `change` says besides lines, by the fields of `OrderHeader` that it can set; null takes a value out."""
+    """Header fields that `change` sets, by the fields of `OrderHeader` that are changeable; null clears a field."""
 
     def details(self) -> dict[str, Detail]:
         return self.model_dump(exclude_unset=True)
@@ -70,14 +70,14 @@ _TYPES: Mapping[object, Any] = {
     str: Key,
     date: Day,
 }
-"""What a field of an event may be over HTTP, by its type in the event; another type, an enum, is taken as it is."""
-_EMPTY: Mapping[object, Callable[[], object]] = {
+"""The type of an event field over HTTP, by its type in the event. A type that is missing here (an enum) stays."""
+_EMPTY_VALUES: Mapping[object, Callable[[], object]] = {
     events.Quantities: dict,
     events.LineEdits: dict,
     events.Details: DetailsBody,
 }
-"""The types of which {} says nothing."""
-_SENT = frozenset(name for action in REQUESTABLE for name in ACTION_FIELDS[action].requestable)
+"""The empty value of each mapping type; {} for such a field is the same as no field."""
+_REQUESTABLE_FIELDS = frozenset(name for action in REQUESTABLE for name in ACTION_FIELDS[action].requestable)
 EXAMPLES: dict[Action, dict[str, Any]] = {
     Action.CHANGE: {
         "line_edits": {"1": {"sku": "TEA-EB-100", "quantity": "3"}},
@@ -112,7 +112,7 @@ EXAMPLES: dict[Action, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transition(Generic[E]):
-    """What a body asks for; `version`: only if the order is still that one."""
+    """A requested event. `version`: the version that the order must still have; None for any."""
 
     event: E
     version: int | None
@@ -133,7 +133,9 @@ class ActionBody(Body):
         this action does not have."""
         if not isinstance(body, dict):
             return body
-        blank = {name for name in _SENT if name not in cls.model_fields and _is_blank(name, body.get(name))}
+        blank = {
+            name for name in _REQUESTABLE_FIELDS if name not in cls.model_fields and _is_blank(name, body.get(name))
+        }
         return {name: value for name, value in body.items() if name not in blank}
 
     @model_validator(mode="after")
@@ -161,7 +163,7 @@ class ActionBody(Body):
 
 
 def _is_blank(name: str, value: object) -> bool:
-    return value is None or (FIELD_TYPES[name] in _EMPTY and value == {})
+    return value is None or (FIELD_TYPES[name] in _EMPTY_VALUES and value == {})
 
 
 @cache
@@ -173,9 +175,9 @@ def body_of(action: Action) -> type[ActionBody]:
         kind = FIELD_TYPES[name]
         form = _TYPES.get(kind, kind)
         if name in has.required:
-            own[name] = (Annotated[form, Field(min_length=1)] if kind in _EMPTY else form, ...)
-        elif kind in _EMPTY:
-            own[name] = (form, Field(default_factory=_EMPTY[kind]))
+            own[name] = (Annotated[form, Field(min_length=1)] if kind in _EMPTY_VALUES else form, ...)
+        elif kind in _EMPTY_VALUES:
+            own[name] = (form, Field(default_factory=_EMPTY_VALUES[kind]))
         else:
             own[name] = (form | None, None)
     model = create_model(f"{action.title().replace('_', '')}Body", __base__=ActionBody, **own)
@@ -192,7 +194,7 @@ def _schema_extra(action: Action) -> dict[str, Any]:
 
 
 def _one_of(actions: tuple[Action, ...]) -> dict[str, Any]:
-    """The root of a union of bodies: each, once it is valid, becomes the transition that it asks for."""
+    """Return the root field of a union of bodies. A valid body becomes the `Transition` that it requests."""
     bodies = tuple(Annotated[body_of(action), AfterValidator(ActionBody.transition)] for action in actions)
     return {"root": (Annotated[Union[bodies], Field(discriminator="action")], ...)}  # noqa: UP007 - made of a tuple
 

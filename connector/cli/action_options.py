@@ -25,7 +25,8 @@ _INDENT = 20
 
 
 def option_of(name: str) -> str:
-    """The option that gives a field of an event: its name, of a mapping that of one entry; `--set` for details."""
+    """Return the option for a field of an event, such as `--tracking-number`. A mapping is given entry by entry, so its
+    option is singular (`--line`); details are set with `--set`."""
     from connector.model.action_fields import FIELD_TYPES
     from connector.model.events import Details, LineEdits, Quantities
 
@@ -89,7 +90,7 @@ def _synopsis(has: ActionFields) -> str:
 
 
 def _values(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The values to choose from, of the options by these names; `--set` chooses from names."""
+    """Yield the options among `names` that have a fixed set of values, with the values; last the names for `--set`."""
     from connector.model.action_fields import FIELD_TYPES
     from connector.model.order_header import CHANGEABLE
     from connector.model.shipments import CARRIER_STATUSES, ShipmentStatus

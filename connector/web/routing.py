@@ -35,7 +35,7 @@ B = TypeVar("B", bound=BaseModel)
 
 @dataclass(frozen=True, kw_only=True)
 class RequestContext:
-    """An authenticated request, and what it needs to be answered."""
+    """An authenticated request, with the services that a handler uses."""
 
     store: Store
     orders: OrderService
@@ -80,7 +80,7 @@ class StreamBody:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiResponse:
-    """`value`: a TextBody, a StreamBody, or what JSON can say."""
+    """A response. `value`: a TextBody, a StreamBody, or a value that is sent as JSON."""
 
     value: object
     status: int = 200
@@ -89,7 +89,7 @@ class ApiResponse:
 
 @dataclass(frozen=True)
 class BodyHandler(Generic[B]):
-    """A handler of requests with a body, which it gets as `model`."""
+    """A handler of requests that have a body. It reads the body as `model` and passes it to `handle`."""
 
     model: type[B]
     handle: Callable[[RequestContext, B], Awaitable[ApiResponse]]
@@ -118,7 +118,7 @@ class Route:
 
     @property
     def body(self) -> type[BaseModel] | None:
-        """What a request must say; None for one without a body."""
+        """The type of the request's body; None for requests without one."""
         return self.handler.model if isinstance(self.handler, BodyHandler) else None
 
 
