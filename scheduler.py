@@ -29,18 +29,18 @@ log = get_logger("scheduler")
 
 
 class NullProgress:
-    """Shows no progress: a service has nobody to show it to."""
+    """Shows no progress, because nobody watches a service."""
 
     def expect(self, total: int) -> None: ...
 
     def advance(self, count: int = 1) -> None: ...
 
     def print_line(self, text: str) -> None:
-        log.info("push", said=text)
+        log.info("push", text=text)
 
 
 class OutageLog:
-    """Says once what keeps the org from taking anything, again when that changes, and when it is over."""
+    """Logs an outage of the org once, again when its cause changes, and when it is over."""
 
     def __init__(self) -> None:
         self._outage: str | None = None
@@ -58,18 +58,18 @@ class OutageLog:
                 error=outage.message,
                 fix=outage.fix,
                 since=outage.since.isoformat(),
-                note="Everything stays due; the org is asked again by itself, at most every five minutes.",
+                note="All changes stay due; the service tries again automatically, at most every five minutes.",
             )
         if outage is None and summary.held_code not in {None, self._held}:
-            note = "These changes stay due and the rest goes out; `connector status` says what to do."
+            note = "These changes stay due, and the others are sent; `connector status` says what to do."
             log.error("changes_held", code=summary.held_code, note=note)
         self._outage = None if outage is None else outage.code
         self._held = None if summary.in_sync else summary.held_code or self._held
 
 
 class JobScheduler:
-    """Jobs by period. A failing run is logged once, until it fails in another way or succeeds, and the next one comes
-    as usual; while a run takes longer than its period, none comes, which is no news."""
+    """Runs jobs at intervals. A failure is logged once until the job succeeds or fails with another error; the next run
+    comes as usual. If a run takes longer than its interval, runs in between are skipped without a log entry."""
 
     def __init__(self, catalog: list[Job]) -> None:
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it would write plain lines among ours

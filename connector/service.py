@@ -1,7 +1,7 @@
 """The composition root: the one place that puts the parts of the product together, from settings.
 
 `local_services` needs no org: the database, the rules, the composer of notifications, and the door to orders. The HTTP
-API and most commands do with it. `running_service` adds the org: its client, the mappings, and the push.
+API and most commands need only these. `running_service` adds the org: its client, the mappings, and the push.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from connector.settings import Settings
 from connector.store.engine import Store
 from connector.store.schema import check, open_store
 
-if TYPE_CHECKING:  # importing what speaks to the org takes longer than a short command may
+if TYPE_CHECKING:  # importing the org's client would slow short commands down
     from aiohttp import web
 
     from connector.jobs.push import PushContext, PushSummary
@@ -33,8 +33,8 @@ if TYPE_CHECKING:  # importing what speaks to the org takes longer than a short 
 
 
 def tune_garbage_collection() -> None:
-    """For a process that stays: look for cycles a hundredth as often as Python does by itself. What a batch loads lives
-    as long as its transaction and has no cycles; to walk through it at every 700 objects costs some 5 % of the time."""
+    """Run the garbage collector less often; for long-running processes. The objects of a batch live as long as its
+    transaction and form no cycles; Python's default thresholds cost about 5 % of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
@@ -42,7 +42,7 @@ def tune_garbage_collection() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class LocalServices:
-    """What works without an org."""
+    """The services that work without an org."""
 
     settings: Settings
     store: Store
@@ -55,16 +55,16 @@ class LocalServices:
 
     @property
     def rules(self) -> Rules:
-        """The rules as they are now."""
+        """The current rules."""
         return self.orders.rules
 
     @property
     def composer(self) -> NotificationComposer:
-        """Composes notifications by the rules and templates as they are now."""
+        """A composer with the current rules and templates."""
         return self.current_composer()
 
     def transport(self) -> AbstractAsyncContextManager[MailTransport] | None:
-        """How notifications leave; None if the settings name no way."""
+        """The transport of notifications; None if notifications are off."""
         from connector.notifications.transport.transport import make_transport
 
         return make_transport(self.settings.messages, self.clock)
@@ -78,7 +78,7 @@ class LocalServices:
 
 @dataclass(frozen=True, kw_only=True)
 class Services(LocalServices):
-    """Everything, the org included."""
+    """All services, including those of the org."""
 
     push_context: PushContext
 
@@ -88,7 +88,7 @@ class Services(LocalServices):
 
     @property
     def mappings(self) -> MappingSet:
-        """Those of the files as they were last read."""
+        """The mappings of the files as last read."""
         return self.push_context.mappings.current
 
     async def push(
@@ -100,7 +100,7 @@ class Services(LocalServices):
         prepare: Callable[[Store], Awaitable[Selection | None]] | None = None,
         verify: bool = True,
     ) -> PushSummary:
-        """See `jobs.push`. A `scheduled` one is refused (StoreError) when a newer release has upgraded the database."""
+        """Push; see `jobs.push`. Raises StoreError for a `scheduled` push if a newer release upgraded the database."""
         from connector.jobs.push import PushOptions, push
 
         if scheduled:
@@ -113,9 +113,9 @@ class Services(LocalServices):
 async def local_services(
     settings: Settings, *, clock: Clock | None = None, follow_files: bool = False
 ) -> AsyncIterator[LocalServices]:
-    """The services on `settings` that need no org; RulesError, SettingsError or StoreError before anything is started.
+    """The services that need no org. Raises RulesError, SettingsError or StoreError before anything is started.
 
-    `follow_files`: for a process that stays; the rules file and the templates are read again when they are saved.
+    `follow_files`: reload the rules file and the templates when they change; for long-running processes.
     """
     rules, composer = _reloading_files(settings) if follow_files else _files_read_once(settings)
     async with open_store(settings, clock=clock) as store:
@@ -131,7 +131,7 @@ def _reloading_files(settings: Settings) -> tuple[Callable[[], Rules], Callable[
 
 
 def _files_read_once(settings: Settings) -> tuple[Callable[[], Rules], Callable[[], NotificationComposer]]:
-    """The templates only when they are needed: most commands send nothing."""
+    """Load the rules once, and the templates when they are first used: most commands send nothing."""
     rules = load_rules_for(settings)
 
     @cache
@@ -147,7 +147,7 @@ def _files_read_once(settings: Settings) -> tuple[Callable[[], Rules], Callable[
 async def running_service(
     settings: Settings, *, clock: Clock | None = None, follow_files: bool = False
 ) -> AsyncIterator[Services]:
-    """All services on `settings`; see `local_services`. Also MappingError before anything is started."""
+    """All services; see `local_services`. Also raises MappingError before anything is started."""
     from connector.jobs.mapping_versions import MappingFiles, MappingVersions
     from connector.jobs.push import PushContext
     from connector.outbound.health import OrgHealth

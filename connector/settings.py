@@ -1,4 +1,4 @@
-"""What can be set from outside (environment or `.env`), checked once at start."""
+"""The settings, from the environment or `.env`; they are checked once at start."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ PREFIX = "CONNECTOR_"
 _SOURCES = "in the environment or in .env"
 
 _MAX_ENV_BYTES = 256 * 1024
-_ENV_FORM = "It must be UTF-8 text, NAME=value a line."
+_ENV_FORM = "It must be UTF-8 text with one NAME=value per line."
 
 _FUTURE_SETTINGS = frozenset({"WORKERS"})
-"""Settings of parts that are still to come: what is deployed with them today must start."""
+"""Settings of planned parts. They are accepted, so that a deployment that sets them starts today."""
 
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_.*)?")
 """Kubernetes gives these to every container beside a service that is named `connector`."""
@@ -38,7 +38,7 @@ class AuthMethod(StrEnum):
 
 
 class Returns(StrEnum):
-    """How returns show in the org. `auto`: as reduction orders where it has them, else on the order alone."""
+    """How returns appear in the org. `auto`: as reduction orders if the org has them, else only on the order."""
 
     AUTO = "auto"
     REDUCTION_ORDER = "reduction_order"
@@ -47,14 +47,14 @@ class Returns(StrEnum):
 
 
 class DuplicateRules(StrEnum):
-    """What becomes of a record that a duplicate rule of the org only warns of. (One that blocks always blocks.)"""
+    """What to do if a duplicate rule of the org warns about a record. (A rule that blocks always blocks.)"""
 
     BLOCK = "block"
     ALLOW = "allow"
 
 
 class Via(StrEnum):
-    """How customers are sent their messages. `none`: not at all, and nothing is kept to be sent."""
+    """How messages to customers are sent. `none`: they are neither sent nor stored."""
 
     NONE = "none"
     SMTP = "smtp"
@@ -62,7 +62,7 @@ class Via(StrEnum):
 
 
 class SmtpSecurity(StrEnum):
-    """Of the way to the mail server: encrypted after a greeting, from the first byte on, or never."""
+    """The encryption of the connection to the mail server: after STARTTLS, from the first byte, or none."""
 
     STARTTLS = "starttls"
     TLS = "tls"
@@ -90,7 +90,7 @@ def _to_upper(value: object) -> object:
 
 
 def _empty_to_none(value: object) -> object:
-    """Nothing for an empty text, which would be the current folder."""
+    """Return None for an empty text, which would mean the current folder."""
     return value or None
 
 
@@ -112,16 +112,16 @@ def _check_webhook_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets of webhooks begin with
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of webhook secrets
 LOOPBACK_PATTERN = r"(localhost|127\.0\.0\.1|\[::1\])"
 ADDRESS_PATTERN = r"(?!\.|\S*(\.\.|\.@|=\?))[!#-'*+./-9=?A-Z^-~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
-"""One that can be written into a header as it is."""
+"""An address that can be written into a header unchanged."""
 SENDER_PATTERN = rf"({ADDRESS_PATTERN}|[^<>@\r\n\"]+ <{ADDRESS_PATTERN}>)?"
 OptionalPath = Annotated[Path | None, BeforeValidator(_empty_to_none)]
 
 
 class SalesforceSettings(BaseModel):
-    """How to reach the org. `login_url` is the My Domain address; the token answer names where data calls go."""
+    """How to reach the org. `login_url` is the My Domain address; the token response names the host of data calls."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -135,25 +135,25 @@ class SalesforceSettings(BaseModel):
     api_version: Annotated[str, _matching(r"\d{2}\.0", "66.0")] = "66.0"
     pubsub_endpoint: str = ""
     currency: Annotated[str, _matching(r"[A-Z]{3}", "USD")] = "USD"
-    """The currency of an org without multi-currency: it has no field that says so."""
+    """The currency of an org without multi-currency, which has no currency field."""
     returns: Returns = Returns.AUTO
     duplicate_rules: DuplicateRules = DuplicateRules.BLOCK
-    """Whether a record is saved although a duplicate rule of the org warns that there is one like it."""
+    """Whether a record is saved although a duplicate rule of the org warns about it."""
     timeout_seconds: float = Field(default=130, gt=0, le=600)
-    """Longest wait for one answer; the org itself gives up on a lock after 10 s and on a query after 120 s."""
+    """Longest wait for one response. The org itself gives up on a lock after 10 s, and on a query after 120 s."""
 
 
 class SyncSettings(BaseModel):
-    """How the outbound side shares its work out."""
+    """How outbound work is divided and repeated."""
 
     model_config = ConfigDict(extra="forbid")
 
     partitions: int = Field(default=8, ge=1, le=256)
     lease_seconds: float = Field(default=15, gt=0, le=600)
     push_seconds: float = Field(default=1.0, gt=0, le=3600)
-    """How often the service looks for changes to send."""
+    """Seconds between two searches of the service for due changes."""
     attempts_in_claim: int = Field(default=4, ge=1, le=10)
-    """How often one call is tried before its orders go back to the outbox with a later due time."""
+    """Attempts of one call before its orders return to the outbox with a later due time."""
 
 
 class OrderSettings(BaseModel):
@@ -162,34 +162,34 @@ class OrderSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     automation_seconds: float = Field(default=0, ge=0, le=86400)
-    """How often it verifies what was placed, allocates what waits and escalates old holds; 0: never."""
+    """Seconds between two runs that verify placed orders, allocate waiting ones and escalate old holds; 0: never."""
 
 
 class MessageSettings(BaseModel):
-    """What customers are sent, and how."""
+    """Messages to customers: content and transport."""
 
     model_config = ConfigDict(extra="forbid")
 
     via: Via = Via.NONE
     sender: Annotated[str, _matching(SENDER_PATTERN, "orders@shop.example or The Shop <orders@shop.example>")] = ""
     ops_address: Annotated[str, _matching(f"({ADDRESS_PATTERN})?", "ops@shop.example")] = ""
-    """Who is told when a hold is escalated; nobody, if it is empty."""
+    """The recipient of escalated holds; if it is empty, nobody is notified."""
     smtp_host: str = ""
     smtp_port: int = Field(default=587, ge=1, le=65535)
     smtp_security: SmtpSecurity = SmtpSecurity.STARTTLS
     smtp_username: str = ""
     smtp_password: SecretStr = SecretStr("")
     webhook_url: Annotated[SecretStr, AfterValidator(_check_webhook_url)] = SecretStr("")
-    """Secret, for many of them carry one."""
+    """A SecretStr, because many webhook URLs contain a secret."""
     webhook_secret: Annotated[SecretStr, AfterValidator(_check_webhook_secret)] = SecretStr("")
     timeout_seconds: float = Field(default=30, gt=0, le=300)
-    """Longest wait for one message to be taken."""
+    """Longest wait for one message to be accepted."""
     expire_hours: float = Field(default=72, gt=0, le=8760)
-    """What could not be sent for so long is not sent any more."""
+    """A message that could not be sent within this time expires."""
     seconds: float = Field(default=5, gt=0, le=3600)
-    """How often the service looks for messages to send."""
+    """Seconds between two searches of the service for due messages."""
     templates_dir: OptionalPath = None
-    """Templates of your own, by the names of ours in connector/notifications/templates."""
+    """A folder of the company's templates, named like those in connector/notifications/templates."""
 
     @property
     def webhook_key(self) -> bytes:
@@ -197,14 +197,14 @@ class MessageSettings(BaseModel):
 
 
 class HttpSettings(BaseModel):
-    """Where the API listens. Loopback unless told otherwise: put a proxy that speaks TLS before it."""
+    """Where the API listens. The default is loopback: put a TLS proxy in front of it."""
 
     model_config = ConfigDict(extra="forbid")
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     public_url: Annotated[str, _matching(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", "https://orders.shop.example")] = ""
-    """Where customers reach it: what the links in their messages begin with."""
+    """The public address of the API: the beginning of links in messages to customers."""
 
 
 class Settings(BaseSettings):
@@ -214,10 +214,10 @@ class Settings(BaseSettings):
 
     database_url: str = Field(default="sqlite:///connector.db", repr=False)
     mappings_dir: OptionalPath = None
-    """Folder with customer.yaml, product.yaml and order.yaml; without it the ones we ship are used."""
+    """Folder with customer.yaml, product.yaml and order.yaml; without it, the packaged ones are used."""
     salesforce: SalesforceSettings = SalesforceSettings()
     rules_file: OptionalPath = None
-    """Rules for orders (see connector/orders/policy/rules.yaml); without it the ones we ship are used."""
+    """Rules for orders (see connector/orders/policy/rules.yaml); without it, the packaged ones are used."""
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
     orders: OrderSettings = OrderSettings()
@@ -226,12 +226,13 @@ class Settings(BaseSettings):
 
     @property
     def service_log_level(self) -> LogLevel:
-        """A service that runs for weeks says what it does, unless told otherwise; a command prints its own answer."""
+        """The log level of a service: INFO unless `log_level` is set. A command prints its own output instead."""
         return self.log_level if "log_level" in self.model_fields_set else LogLevel.INFO
 
 
 def load_settings() -> Settings:
-    """Settings from the environment; SettingsError names each one that is wrong or unknown, never its value."""
+    """Return the settings from the environment. Raises SettingsError, which names each invalid or unknown setting, but
+    not its value."""
     try:
         _check_env_file()
         with _BadLineCollector() as lines:
@@ -245,7 +246,7 @@ def load_settings() -> Settings:
         settings = None
     except SourceError:
         raise SettingsError(
-            f"A group of settings is no valid JSON {_SOURCES}.",
+            f"A group of settings is not valid JSON {_SOURCES}.",
             hint=f"Set its parts one by one, as in {PREFIX}SALESFORCE__LOGIN_URL.",
         ) from None
     except (OSError, UnicodeDecodeError):
@@ -258,8 +259,7 @@ def load_settings() -> Settings:
 
 
 def _check_env_file() -> None:
-    """SettingsError for an `.env` that no settings are in: it is read several times, and whole. A folder of this name
-    is no matter of ours."""
+    """Raise SettingsError if `.env` cannot be read as settings. A folder of this name is ignored."""
     file = Path(".env")
     if not file.is_file():
         return
@@ -272,32 +272,35 @@ def _check_env_file() -> None:
 
 
 def _combined_problems(messages: MessageSettings) -> dict[str, str]:
-    """What is missing or contradicts the rest, by name."""
+    """Return the problems of settings that depend on each other, by name."""
     is_local = re.fullmatch(LOOPBACK_PATTERN, messages.smtp_host) is not None
     required: dict[str, tuple[object, str]] = {}
     if messages.via is Via.SMTP:
-        required["sender"] = messages.sender, "must say whom messages come from"
-        required["smtp_host"] = messages.smtp_host, "must name the mail server"
+        required["sender"] = messages.sender, "must be set: the sender of messages"
+        required["smtp_host"] = messages.smtp_host, "must be set: the mail server"
         unencrypted = messages.smtp_security is SmtpSecurity.NONE and not is_local
         if messages.smtp_username:
-            required["smtp_password"] = messages.smtp_password.get_secret_value(), "must go with SMTP_USERNAME"
+            required["smtp_password"] = (
+                messages.smtp_password.get_secret_value(),
+                "must be set, because SMTP_USERNAME is",
+            )
             required["smtp_security"] = (
                 not unencrypted,
-                "must be starttls or tls: a password would be sent in the clear",
+                "must be starttls or tls: without them the password is sent unencrypted",
             )
         if messages.smtp_password.get_secret_value():
-            required["smtp_username"] = messages.smtp_username, "must go with SMTP_PASSWORD"
+            required["smtp_username"] = messages.smtp_username, "must be set, because SMTP_PASSWORD is"
     elif messages.via is Via.WEBHOOK:
-        required["webhook_url"] = messages.webhook_url.get_secret_value(), "must say where messages are posted"
+        required["webhook_url"] = messages.webhook_url.get_secret_value(), "must be set: the address of the webhook"
         required["webhook_secret"] = (
             messages.webhook_secret.get_secret_value(),
-            "must be set: messages are signed by it",
+            "must be set: the key that signs messages",
         )
     return {f"{PREFIX}MESSAGES__{name.upper()}": what for name, (value, what) in required.items() if not value}
 
 
 class _BadLineCollector(logging.Handler):
-    """Hears which lines of `.env` its reader skips: it only tells the log, and a setting is left out in silence."""
+    """Collects the lines of `.env` that its reader skips; the reader reports them only to the log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -315,7 +318,7 @@ class _BadLineCollector(logging.Handler):
 
 
 def _unknown_names() -> Iterator[tuple[str, str]]:
-    """What begins like a setting of ours and is none: most often a typing error that would go unnoticed."""
+    """Yield each variable that has our prefix and is not a setting: usually a typing error that would go unnoticed."""
     setting_names = {name.upper() for name in _list_names(Settings.model_fields)}
     set_names = {*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars}
     for name in sorted(name.upper() for name in set_names):
@@ -323,7 +326,7 @@ def _unknown_names() -> Iterator[tuple[str, str]]:
         if short == name or short in setting_names or short in _FUTURE_SETTINGS or _SERVICE_LINK.fullmatch(short):
             continue
         [close] = get_close_matches(short, setting_names, n=1) or [""]
-        yield name, f"is no setting (did you mean {PREFIX}{close}?)" if close else "is no setting"
+        yield name, f"is not a setting (did you mean {PREFIX}{close}?)" if close else "is not a setting"
 
 
 def _list_names(fields: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -339,7 +342,7 @@ def _full_name(place: tuple[int | str, ...]) -> str:
 
 
 def _sentence(item: Mapping[str, Any]) -> str:
-    """What is wrong with a value, without the value."""
+    """Describe an invalid value without quoting it."""
     kind, context = item["type"], item.get("ctx", {})
     match kind:
         case "enum":
@@ -359,6 +362,6 @@ def _sentence(item: Mapping[str, Any]) -> str:
         case "model_type" | "model_attributes_type":
             return "is a group: set its parts one by one"
         case "extra_forbidden":
-            return "is no setting"
+            return "is not a setting"
         case _:
             return "cannot be used"

@@ -1,4 +1,4 @@
-"""Orders, returns and histories as plain values: what an answer says of them."""
+"""Serialize orders, customers, products, returns, histories, messages and stock to plain values for responses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _line_values = attrgetter(*(_LINE_PATHS[name] for name in _LINE_NAMES))
 
 
 def serialize_order(order: Order) -> JsonObject:
-    """The order by the names of an import, with its statuses; the customer by number."""
+    """Serialize an order with the field names of an import, and its statuses; the customer is a number."""
     state = order.state
     return dict(zip(_ORDER_NAMES, _order_values(order), strict=True)) | {
         "customer": order.customer.number,
@@ -68,7 +68,7 @@ def serialize_customer(customer: Customer, version: int) -> JsonObject:
 
 
 def serialize_product(product: Product, version: int) -> JsonObject:
-    """What can be put back as it is; whatever is put is no placeholder."""
+    """Serialize a product so that it can be put back unchanged. A product that is put is never a placeholder."""
     document = asdict(product) | {"version": version}
     del document["placeholder"]
     return document
@@ -117,12 +117,12 @@ def serialize_outage(item: Outage) -> JsonObject:
 
 
 def serialize_message(item: Notification) -> JsonObject:
-    """Nothing of whom it is for, or what it says."""
+    """Serialize a message without recipient and content."""
     return {field.name: getattr(item, field.name) for field in fields(item) if field.name != "key"}
 
 
 def serialize_stock(levels: Mapping[StockKey, StockLevel]) -> list[JsonObject]:
-    """By product and warehouse."""
+    """Serialize stock levels, sorted by product and warehouse."""
     names = ("on_hand", "reserved", "available", "since")
     return [
         {"sku": sku, "warehouse": warehouse, **{name: getattr(level, name) for name in names}}

@@ -102,8 +102,8 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         await import_files(service.store, [demo_files()], None, progress=NullProgress())
         await stack.enter_async_context(mail.serving(service))
         shop = await _Shop.open(service, mail)
-        typer.echo(f"A Salesforce org of your own: {org.url}")
-        typer.echo(f"What customers are sent:      {mail.catcher.url}")
+        typer.echo(f"Local Salesforce org: {org.url}")
+        typer.echo(f"Mails to customers:   {mail.catcher.url}")
         typer.echo(
             f"A shop with {plural(len(shop.customers), 'customer')} and {plural(len(shop.products), 'product')} "
             f"takes {plural(count, 'order')}.\nAfter each step the connector sends what changed:\n"
@@ -257,7 +257,7 @@ async def _run_lifecycle(shop: _Shop, org: LocalOrg, count: int) -> int:
         await shop.advance_until(goal, max_steps)
         await push(name, f"Sending orders that are {name}")
     table(("Orders are", "records created", "records updated", "API calls", "mails"), rows)
-    typer.echo(f"\nOn the way: {await _count_turns(shop.service)}.")
+    typer.echo(f"\nAmong the events: {await _count_turns(shop.service)}.")
     return sum(created + updated for _, created, updated, *_ in rows)
 
 
@@ -324,9 +324,9 @@ def _org_values(row: dict[str, Any]) -> tuple[object, ...]:
 
 async def _run_until_stopped(shop: _Shop, org: LocalOrg, rate: float) -> None:
     """Place `rate` new orders a second and advance the open ones, until stopped."""
-    typer.echo(f"What a sales rep would see: {org.page_url}")
-    typer.echo(f"What customers get:         {shop.mail.catcher.url}, with links to where they follow their orders")
-    typer.echo(f"About {rate:g} new orders a second now move through; Ctrl-C stops.")
+    typer.echo(f"Page of a sales rep: {org.page_url}")
+    typer.echo(f"Mails to customers:  {shop.mail.catcher.url}, with links to tracking pages")
+    typer.echo(f"From now on, about {rate:g} orders per second are placed; Ctrl-C stops.")
     import asyncio
 
     stop = asyncio.create_task(until_stopped())

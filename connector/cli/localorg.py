@@ -123,10 +123,10 @@ def environment(banner: Mapping[str, object]) -> dict[str, str]:
 
 
 def _print_banner(banner: Mapping[str, object], page: str) -> None:
-    typer.echo(f"A Salesforce org of your own: {banner['instance_url']}")
-    typer.echo(f"The same by TLS:              {banner['tls_url']} (trust {banner['ca_file']})")
-    typer.echo(f"Its Pub/Sub API (gRPC):       {banner['pubsub_endpoint']}, plain or by TLS")
-    typer.echo(f"What a sales rep would see:   {page}")
+    typer.echo(f"Local Salesforce org:  {banner['instance_url']}")
+    typer.echo(f"The same by TLS:       {banner['tls_url']} (trust {banner['ca_file']})")
+    typer.echo(f"Pub/Sub API (gRPC):    {banner['pubsub_endpoint']}, plain or by TLS")
+    typer.echo(f"Page of a sales rep:   {page}")
     typer.echo("\nTo point the connector at it, paste this into another terminal:\n")
     for name, value in environment(banner).items():
         typer.echo(f"export {name}={value}")

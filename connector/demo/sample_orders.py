@@ -1,6 +1,6 @@
-"""Plausible orders, made from real customers and products: for the demo and for benchmarks.
+"""Generates plausible orders from customers and products, for the demo and benchmarks.
 
-The same seed makes the same orders. Nothing else in the connector uses it.
+A seed always gives the same orders. Nothing else in the connector uses this module.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def orders(
     seed: int = 7,
     today: datetime | None = None,
 ) -> Iterator[OrderInput]:
-    """`count` placed orders of one to six lines, numbered `SO-000001` on, an hour apart; or all of them placed `today`.
-    A few have no street to be sent to."""
+    """`count` placed orders of one to six lines, numbered from `SO-000001`, an hour apart; with `today` all of them
+    are placed then. A few have no street."""
     for number in range(first, first + count):
         chance = random.Random(f"{seed}:{number}")  # noqa: S311 - variety, not secrecy
         customer = chance.choice(customers)

@@ -1,7 +1,7 @@
-"""How a shop goes about its orders, for the demo and for benchmarks: what comes next for each, with the odd turns that
-real ones take (holds, parts that ship first, canceled lines, returns).
+"""Simulates a shop for the demo and benchmarks: chooses the next events of each order, with the exceptions of real ones
+(holds, partial shipments, canceled lines, returns).
 
-The same order number always takes the same turns. Nothing else in the connector uses it.
+An order number always leads to the same events. Nothing else in the connector uses this module.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ ACTOR = "demo"
 CARRIERS = ("Northern Parcel", "Harbor Freight Lines", "Swift Post")
 WAREHOUSES = ("EAST", "SOUTH", "WEST")
 IN_PARTS, CUT_SHORT, COMES_BACK, REPLACED = 0.2, 0.08, 0.15, 0.06
-"""How often an order ships in parts, loses a line, comes back, or is sent again."""
+"""Probabilities that an order ships in parts, loses a line, is returned, or is replaced."""
 
 
 async def advance(service: OrderService, orders: Sequence[Order], *, release: bool = True) -> list[Order]:
-    """Take each of these orders as far as one working step does, those on hold only if `release`; as they are then."""
+    """Advance each of these orders by one step, those on hold only if `release`, and return them."""
     moving = [order.number for order in orders if release or not order.state.holds]
     current = {order.number: order for order in orders}
     for order in await service.work_on(moving, next_events, actor=ACTOR):
@@ -63,12 +63,12 @@ async def advance(service: OrderService, orders: Sequence[Order], *, release: bo
 
 
 def is_done(order: Order) -> bool:
-    """Whether nothing more will happen to it."""
+    """Whether the order has no next events."""
     return order.stage in {Stage.COMPLETED, Stage.CANCELED} and not next_events(order)
 
 
 def next_events(order: Order) -> Sequence[Event]:
-    """What the shop does next with an order."""
+    """Return the events that the shop executes next on an order."""
     if order.state.holds:
         return [ReleaseHold(hold=hold, note="checked by phone") for hold in sorted(order.state.holds)]
     match order.stage:

@@ -41,11 +41,11 @@ from connector.store.queries.holds import OrderHold, load_holds
 
 PDF = "application/pdf"
 _SKIP_REASONS = {
-    MessageKind.SHIPMENT: "has no shipment that left us",
+    MessageKind.SHIPMENT: "has no shipment in transit or delivered",
     MessageKind.INVOICE: "has no invoice",
     MessageKind.RETURN_LABEL: "has no return with a label",
-    MessageKind.REFUND: "has had nothing paid back",
-    MessageKind.ESCALATION: "has no hold that was escalated",
+    MessageKind.REFUND: "has no refund",
+    MessageKind.ESCALATION: "has no escalated hold",
 }
 
 
@@ -98,10 +98,14 @@ class NotificationComposer:
             return Skipped(why="The hold was released before its escalation was sent.")
         address = self.ops_address if is_internal else order.customer.email
         if not address:
-            return Skipped(why="There is no ops address." if is_internal else "The customer has no e-mail address.")
+            return Skipped(
+                why="CONNECTOR_MESSAGES__OPS_ADDRESS is not set."
+                if is_internal
+                else "The customer has no e-mail address."
+            )
         recipient = normalize_address(address)
         if recipient is None:
-            return Skipped(why="The customer's e-mail address is none that mail can be sent to.")
+            return Skipped(why="The customer's e-mail address is not valid.")
         rendered = self.renderer.render(view)
         attachments: tuple[Attachment, ...] = ()
         if view.invoice is not None:

@@ -77,11 +77,11 @@ def _make_handler(route: Route, store: Store, orders: OrderService, current_comp
         if unknown:
             allowed = ", ".join(route.queries) or "none"
             raise ProblemError(
-                400, "query", f"{unknown[0]!r} is no parameter here.", field=unknown[0], hint=f"Known: {allowed}."
+                400, "query", f"Unknown query parameter {unknown[0]!r}.", field=unknown[0], hint=f"Allowed: {allowed}."
             )
         for name, value in (*request.match_info.items(), *request.query.items()):
             if "\x00" in value:  # PostgreSQL rejects it, SQLite does not
-                raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
+                raise ProblemError(400, "input", f"{name}: must not contain the character NUL.", field=name)
         call = RequestContext(store=store, orders=orders, composer=current_composer(), request=request, token=token)
         return await make_response(request, await route.handler(call))
 
@@ -95,7 +95,7 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
 
 
 async def _send(request: web.Request, response: web.StreamResponse) -> dict[str, str]:
-    """Send the response within a time limit, as a client that reads nothing would hold its connection for ever.
+    """Send the response within a time limit, because a client that reads nothing would hold its connection forever.
 
     Returns a field to log if the client did not get the response.
     """
@@ -106,7 +106,7 @@ async def _send(request: web.Request, response: web.StreamResponse) -> dict[str,
     except (TimeoutError, ConnectionError) as error:
         if request.transport is not None:
             request.transport.abort()
-        return {"cut": type(error).__name__}
+        return {"aborted": type(error).__name__}
     return {}
 
 
@@ -116,9 +116,9 @@ async def _log_request(request: web.Request, handler: Handler) -> web.StreamResp
     began = time.perf_counter()
     number = request[_NUMBER] = uuid4().hex[:12]
     response = await handler(request)
-    cut = await _send(request, response)
+    aborted = await _send(request, response)
     took = round((time.perf_counter() - began) * 1000)
     # The path of a tracking page is a secret of its customer.
     path = request.path if not request.path.startswith("/track/") else "/track/…"
-    log.info("request", id=number, method=request.method, path=path, status=response.status, ms=took, **cut)
+    log.info("request", id=number, method=request.method, path=path, status=response.status, ms=took, **aborted)
     return response

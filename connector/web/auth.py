@@ -17,18 +17,21 @@ async def authenticate(store: Store, request: web.Request, needed: Role) -> Toke
     """Return the caller's token; raises ProblemError 401 without a valid token, 403 if its role is not sufficient."""
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not secret:
-        hint = "Send `Authorization: Bearer …`; `connector tokens create` makes a token."
-        raise ProblemError(401, "token", "A token is needed.", hint=hint).with_headers(_CHALLENGE)
+        hint = "Send `Authorization: Bearer …`; `connector tokens create` creates a token."
+        raise ProblemError(401, "token", "The request has no token.", hint=hint).with_headers(_CHALLENGE)
     async with store.reader() as connection:
         token = await tokens.find(connection, secret.strip())
     now = store.clock.now()
     if token is None or not token.valid(now):
         refused = {"WWW-Authenticate": f'{_CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
-        problem = ProblemError(401, "token", "The token is not known, has expired or was revoked.")
+        problem = ProblemError(401, "token", "The token is unknown, expired or revoked.")
         raise problem.with_headers(refused)
     if not token.role.covers(needed):
         raise ProblemError(
-            403, "role", f"The token {token.name} is for a {token.role}: this needs {needed}.", field="role"
+            403,
+            "role",
+            f"The token {token.name} has the role {token.role}; this needs the role {needed}.",
+            field="role",
         )
     if token.used_at is None or now - token.used_at > NOTED_EVERY:
         name = token.name

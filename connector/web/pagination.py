@@ -8,14 +8,18 @@ from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
-QUERIES = {"after": "the key to go on after", "limit": f"at most so many, up to {MAX_LIMIT}; {DEFAULT_LIMIT} if absent"}
+QUERIES = {"after": "list only keys after this one", "limit": f"page size, up to {MAX_LIMIT}; default: {DEFAULT_LIMIT}"}
 
 
 def limit_of(call: RequestContext) -> int:
     text = call.query_value("limit") or str(DEFAULT_LIMIT)
     if not text.isdecimal() or len(text) > len(str(MAX_LIMIT)) or not 1 <= int(text) <= MAX_LIMIT:
         raise ProblemError(
-            400, "query", f"{text[:80]!r} is no limit.", field="limit", hint=f"It is a number from 1 to {MAX_LIMIT}."
+            400,
+            "query",
+            f"limit: invalid value {text[:80]!r}.",
+            field="limit",
+            hint=f"Use a number from 1 to {MAX_LIMIT}.",
         )
     return int(text)
 

@@ -26,12 +26,12 @@ class Condition:
     def check(self, version: int | None, what: str) -> None:
         """Raise ProblemError 412 unless `version` (None: there is no entity) meets the preconditions."""
         if self.must_be_new and version is not None:
-            raise failed_precondition("If-None-Match", f"{what} is there already, at version {version}.")
+            raise failed_precondition("If-None-Match", f"{what} exists already, at version {version}.")
         if version is None and (self.must_exist or self.version is not None):
-            raise failed_precondition("If-Match", f"{what} is not there.")
+            raise failed_precondition("If-Match", f"{what} does not exist.")
         if self.version is not None and version != self.version:
             raise failed_precondition(
-                "If-Match", f"{what} has changed meanwhile: it is at version {version}, not {self.version}."
+                "If-Match", f"{what} has changed: it is at version {version}, not {self.version}."
             )
 
 
@@ -40,7 +40,7 @@ def condition_of(headers: Mapping[str, str]) -> Condition:
     match, none = headers.get("If-Match"), headers.get("If-None-Match")
     if none is not None and none.strip() != ANY:
         hint = "Send `If-None-Match: *` to create only, `If-Match` with an ETag to change only that version."
-        raise ProblemError(400, "header", "Only * is understood there.", field="If-None-Match", hint=hint)
+        raise ProblemError(400, "header", "If-None-Match: only * is supported.", field="If-None-Match", hint=hint)
     return Condition(version=version_of(match), must_exist=match is not None, must_be_new=none is not None)
 
 
@@ -50,7 +50,7 @@ def version_of(header: str | None) -> int | None:
         return None
     bare = header.strip().removeprefix("W/").strip('"')
     if not bare.isdecimal() or len(bare) > _LONGEST:
-        raise failed_precondition("If-Match", f"{header[:80]} is no version of ours.")
+        raise failed_precondition("If-Match", f"{header[:80]} is not a version of this resource.")
     return int(bare)
 
 
@@ -65,7 +65,7 @@ def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
         return normalize_key(key)
     except ValueError as error:
         raise ProblemError(
-            400, "idempotency", f"The key {error}.", field="Idempotency-Key",
+            400, "idempotency", f"Idempotency-Key: the key {error}.", field="Idempotency-Key",
             hint="Send a UUID for each request, and the same one with each repeat.",
         ) from None  # fmt: skip
 
@@ -81,15 +81,15 @@ def etag(version: int) -> dict[str, str]:
 def check_version(current: int | None, expected: int | None, what: str) -> None:
     """Raise CommandError unless the entity has the version in the body, if the body has one."""
     if expected is not None and expected != current:
-        where = "is not there" if current is None else f"has changed meanwhile: it is at version {current}"
+        where = "does not exist" if current is None else f"has changed: it is at version {current}"
         raise CommandError(
             f"{what} {where}, not {expected}." if current else f"{what} {where}.",
-            hint="Look at it again, and repeat what still makes sense.",
+            hint="Read it again, and repeat the request if it still applies.",
             field="version",
             rule="version",
         )
 
 
 def failed_precondition(header: str, detail: str) -> ProblemError:
-    hint = "Look at it again, and repeat what still makes sense."
+    hint = "Read it again, and repeat the request if it still applies."
     return ProblemError(412, "version", detail, field=header, hint=hint)

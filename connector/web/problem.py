@@ -80,17 +80,19 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
         if error.retry_class is RetryClass.DATA:
             return ProblemError(422, "reference", error.message, hint=error.hint).response()
         log.error("database", error=str(error))
-        return ProblemError(503, "database", "The database cannot be used just now.", hint="Try again.").response()
+        return ProblemError(
+            503, "database", "The database cannot be used at the moment.", hint="Try again later."
+        ).response()
     except ConnectorError as error:
         return ProblemError(409, "refused", error.message, hint=error.hint).response()
     except web.HTTPRequestEntityTooLarge:
-        return ProblemError(413, "too_large", "The body is too large.", hint="Send fewer at a time.").response()
+        return ProblemError(413, "too_large", "The body is too large.", hint="Send a smaller body.").response()
     except web.HTTPException as error:
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         refused = ProblemError(error.status, "http", f"{error.reason}: {request.method} {request.path}.")
         return refused.with_headers(headers).response()
     except Exception:
         number = uuid4().hex[:12]
-        log.exception("fault", request=number)
-        hint = f"Tell whoever runs it: request {number}."
-        return ProblemError(500, "internal", "A fault of the connector itself.", hint=hint).response()
+        log.exception("internal_error", request=number)
+        hint = f"Report the request number {number} to the operator."
+        return ProblemError(500, "internal", "Internal error of the connector.", hint=hint).response()

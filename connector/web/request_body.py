@@ -44,8 +44,8 @@ async def read_body(request: web.Request, model: type[B]) -> B:
 def unknown_encoding() -> ProblemError:
     allowed = ", ".join(ENCODINGS)
     return ProblemError(
-        415, "content_encoding", "The body is packed in a way that is not read here.", field="Content-Encoding",
-        hint=f"It is one of {allowed}.",
+        415, "content_encoding", "The content encoding is not supported.", field="Content-Encoding",
+        hint=f"Use one of {allowed}.",
     ).with_headers({"Accept-Encoding": allowed})  # fmt: skip
 
 
@@ -61,11 +61,11 @@ async def _receive(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError:
         raise ProblemError(
-            408, "timeout", f"The body did not arrive within {seconds:g} seconds.", hint="Send it again, at once.",
+            408, "timeout", f"The body did not arrive within {seconds:g} seconds.", hint="Send it again, faster.",
         ).with_headers({"Connection": "close"}) from None  # fmt: skip
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
         raise ProblemError(
-            400, "body", "The body cannot be read: it is cut off, or is not packed as its headers say.",
+            400, "body", "The body cannot be read: it is incomplete, or is not encoded as its headers say.",
             hint="Check Content-Length, Transfer-Encoding and Content-Encoding.",
         ).with_headers({"Connection": "close"}) from None  # fmt: skip
 
@@ -82,5 +82,5 @@ def _decode(request: web.Request, body: bytes) -> str:
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        detail = f"The body is not UTF-8: byte {error.start + 1} fits nowhere."
+        detail = f"The body is not UTF-8: byte {error.start + 1} is invalid."
         raise ProblemError(400, "json", detail, hint="Send it as UTF-8.") from None

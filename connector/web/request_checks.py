@@ -42,7 +42,7 @@ def _check_address(request: web.Request) -> None:
     except UnicodeError:
         broken = True
     if broken:
-        hint = "Write every byte that is no plain character as %XX, in UTF-8; a percent sign itself as %25."
+        hint = "Write every special character as %XX in UTF-8, and a percent sign as %25."
         raise ProblemError(400, "address", "The address is not percent-encoded UTF-8.", hint=hint)
 
 

@@ -85,8 +85,8 @@ class KeyedResource(Generic[E, B]):
             condition.check(current, what)
             check_version(current, body.version, what)
             saved = await self.stored.save(uow, [self.build(body, key)])
-            if condition.must_be_new and not saved.created:  # somebody else was quicker
-                raise failed_precondition("If-None-Match", f"{what} is there already.")
+            if condition.must_be_new and not saved.created:  # another request was faster
+                raise failed_precondition("If-None-Match", f"{what} exists already.")
             [item] = await self.stored.load(uow.connection, [key])
             version = (await self.stored.versions(uow.connection, [key]))[key]
             return self._respond(item, version, created=bool(saved.created))

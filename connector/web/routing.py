@@ -158,7 +158,7 @@ async def _stream(request: web.Request, answer: ApiResponse, flow: StreamBody) -
                     await response.write(piece.encode())
                 await response.write_eof()
         except Exception as error:
-            log.warning("cut", path=request.path, error=type(error).__name__)
+            log.warning("response_aborted", path=request.path, error=type(error).__name__)
             if request.transport is not None:
                 request.transport.abort()
     return response

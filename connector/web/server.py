@@ -71,7 +71,7 @@ class _Server(web.Server):
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         if len(self.connections) > self._limit:
-            log.warning("connection refused", connections=len(self.connections))
+            log.warning("connection_refused", connections=len(self.connections))
             transport.abort()
 
 
@@ -84,7 +84,7 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer a request that could not be parsed. The application itself answers what its handlers raise."""
-        log.info("malformed", status=status, error=type(exc).__name__)
+        log.info("malformed_request", status=status, error=type(exc).__name__)
         response = _problem(status, exc).response()
         response.force_close()
         return response
@@ -94,9 +94,9 @@ def _problem(status: int, error: BaseException | None) -> ProblemError:
     if isinstance(error, ContentEncodingError):
         return unknown_encoding()
     if status >= 500:
-        return ProblemError(status, "internal", "A fault of the connector itself.")
-    hint = "Check the request line, the headers, and how long they are."
-    return ProblemError(status, "malformed", "This is no request that can be read.", hint=hint)
+        return ProblemError(status, "internal", "Internal error of the connector.")
+    hint = "Check the request line, the headers, and their length."
+    return ProblemError(status, "malformed", "The request is not valid HTTP.", hint=hint)
 
 
 def _quiet_logger() -> logging.Logger:

@@ -103,7 +103,7 @@ async def test_transient_refusal_is_retried_and_later_messages_of_the_order_wait
         assert [message["Subject"] for message in server.messages] == ["Your order 2 is confirmed"]
         [first, _, invoice] = await outbox(store)
         assert (first.state, first.attempts, invoice.attempts) == (S.DUE, 1, 0)
-        assert first.error == "The mail server does not take the recipient just now (451 4.7.1)."
+        assert first.error == "The mail server did not accept the recipient for now (451 4.7.1)."
         assert await send(store, server.settings) == DeliveryReport()
         clock.advance(31)
         assert await send(store, server.settings) == DeliveryReport(sent=2)
@@ -126,7 +126,7 @@ async def test_retry_delays_grow_and_attempts_are_limited(store: Store, clock: A
     assert max(waits) == job.LONGEST_WAIT
     assert (message.state, message.attempts) == (S.FAILED, job.MAX_ATTEMPTS)
     assert (
-        message.error == "Given up after 20 attempts. The mail server does not take the recipient just now (450 4.2.0)."
+        message.error == "Given up after 20 attempts. The mail server did not accept the recipient for now (450 4.2.0)."
     )
 
 
@@ -143,9 +143,9 @@ async def test_permanent_refusal_fails_at_once_without_personal_data(store: Stor
     assert await states(store) == [S.FAILED, S.FAILED, S.SENT, S.FAILED]
     first, second, _, big = await outbox(store)
     hint = "Correct the customer's e-mail address."
-    assert first.error == f"The mail server refused the recipient for good (550 5.1.1). {hint}"
-    assert second.error == f"The mail server refused the recipient for good (554). {hint}"
-    assert big.error == "The mail server refused the message for good (552 5.3.4)."
+    assert first.error == f"The mail server refused the recipient permanently (550 5.1.1). {hint}"
+    assert second.error == f"The mail server refused the recipient permanently (554). {hint}"
+    assert big.error == "The mail server refused the message permanently (552 5.3.4)."
     assert "bonapp" not in str(logs) + str(await outbox(store))
 
 
@@ -231,7 +231,7 @@ async def test_message_to_a_customer_without_address_is_skipped_and_shown(store:
                 await notifications.retry(uow, [message.id], by="anna")
             assert await send(store, server.settings) == DeliveryReport(skipped=1)
             [message] = await outbox(store)
-            assert message.error == "The customer's e-mail address is none that mail can be sent to."
+            assert message.error == "The customer's e-mail address is not valid."
     assert server.mails == []
 
 

@@ -39,7 +39,7 @@ async def test_unreachable_server_is_not_counted_against_the_messages(store: Sto
         done = await send(store, settings)
         assert done.failed == 0
         clock.advance(job.LONGEST_WAIT * 1.5)
-    assert done.stopped == f"The mail server 127.0.0.1:{settings.smtp_port} cannot be reached. It is tried again."
+    assert done.stopped == f"The mail server 127.0.0.1:{settings.smtp_port} cannot be reached. The service tries again."
     assert await states(store) == [S.DUE, S.DUE]
 
 
@@ -48,10 +48,10 @@ async def test_unreachable_server_is_not_counted_against_the_messages(store: Sto
     [
         (
             {"smtp_security": SmtpSecurity.STARTTLS},
-            "does not speak STARTTLS here. CONNECTOR_MESSAGES__SMTP_SECURITY is",
+            "does not support STARTTLS on this port. Check CONNECTOR_MESSAGES__SMTP_SECURITY",
         ),
-        ({"smtp_security": SmtpSecurity.TLS}, "does not speak TLS here."),
-        ({"smtp_username": "u", "smtp_password": "hunter2"}, "lets nobody sign in here."),
+        ({"smtp_security": SmtpSecurity.TLS}, "does not support TLS on this port."),
+        ({"smtp_username": "u", "smtp_password": "hunter2"}, "does not support sign-in on this port."),
     ],
 )
 async def test_server_that_does_not_support_the_settings_stops_the_run(
@@ -76,7 +76,9 @@ async def test_wrong_password_stops_the_run_and_is_not_printed(store: Store) -> 
     async with odd_server(authenticator=nobody, auth_require_tls=False) as server:
         settings = smtp_settings(server.port, smtp_username="u", smtp_password="hunter2")
         done = await send(store, settings)
-    assert "does not let us in (535 5.7.8). Set CONNECTOR_MESSAGES__SMTP_USERNAME" in (done.stopped or "")
+    assert "rejected our user name or password (535 5.7.8). Set CONNECTOR_MESSAGES__SMTP_USERNAME" in (
+        done.stopped or ""
+    )
     assert "hunter2" not in str(done) + str(await outbox(store))
 
 
@@ -106,7 +108,7 @@ async def test_rejected_sender_stops_the_run_for_every_message(store: Store) -> 
     async with odd_server() as server:
         server.will("MAIL", "550 5.7.1 not yours")
         done = await send(store, server.settings)
-    assert "does not take our sender (550 5.7.1)" in (done.stopped or "")
+    assert "rejected our sender address (550 5.7.1)" in (done.stopped or "")
     assert (done.postponed, done.failed, await states(store)) == (1, 0, [S.DUE, S.DUE])
 
 
@@ -163,14 +165,22 @@ async def test_retry_after_of_a_webhook_is_respected_and_the_id_stays_the_same(s
 @pytest.mark.parametrize(
     ("status", "state", "says"),
     [
-        (400, S.FAILED, "The webhook refused the message for good (HTTP 400)."),
-        (410, S.FAILED, "The webhook refused the message for good (HTTP 410)."),
-        (422, S.FAILED, "The webhook refused the message for good (HTTP 422)."),
-        (302, S.DUE, "The webhook points elsewhere (HTTP 302). CONNECTOR_MESSAGES__WEBHOOK_URL and"),
-        (401, S.DUE, "The webhook is not there, or does not know us (HTTP 401). CONNECTOR_MESSAGES__WEBHOOK_URL and"),
-        (404, S.DUE, "The webhook is not there, or does not know us (HTTP 404). CONNECTOR_MESSAGES__WEBHOOK_URL and"),
-        (500, S.DUE, "The webhook does not take the message just now (HTTP 500)."),
-        (429, S.DUE, "The webhook does not take the message just now (HTTP 429)."),
+        (400, S.FAILED, "The webhook refused the message permanently (HTTP 400)."),
+        (410, S.FAILED, "The webhook refused the message permanently (HTTP 410)."),
+        (422, S.FAILED, "The webhook refused the message permanently (HTTP 422)."),
+        (302, S.DUE, "The webhook redirects to another address (HTTP 302). Set CONNECTOR_MESSAGES__WEBHOOK_URL and"),
+        (
+            401,
+            S.DUE,
+            "The webhook does not exist, or rejected the signature (HTTP 401). Set CONNECTOR_MESSAGES__WEBHOOK_URL and",
+        ),
+        (
+            404,
+            S.DUE,
+            "The webhook does not exist, or rejected the signature (HTTP 404). Set CONNECTOR_MESSAGES__WEBHOOK_URL and",
+        ),
+        (500, S.DUE, "The webhook did not accept the message for now (HTTP 500)."),
+        (429, S.DUE, "The webhook did not accept the message for now (HTTP 429)."),
     ],
 )
 async def test_webhook_status_decides_between_sent_retry_and_failure(
@@ -191,7 +201,7 @@ async def test_unreachable_webhook_is_retried(store: Store) -> None:
     async with hook() as receiver:
         settings = receiver.settings
     done = await send(store, settings)
-    assert (done.stopped, done.failed) == ("The webhook cannot be reached. It is tried again.", 0)
+    assert (done.stopped, done.failed) == ("The webhook cannot be reached. The service tries again.", 0)
 
 
 async def test_no_transport_is_made_without_settings(store: Store) -> None:

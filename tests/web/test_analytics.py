@@ -1,4 +1,4 @@
-"""Figures as JSON, CSV and charts, on orders whose lives are known."""
+"""Metrics as JSON, CSV and charts, on orders with known histories."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ async def lived(api: Api) -> None:
     await api("POST", "/allocations", {"numbers": ["W-2"]})
 
 
-async def rows(api: Api, figure: str) -> list[dict[str, Any]]:
-    said = await api("GET", f"/analytics/{figure}")
+async def rows(api: Api, metric: str) -> list[dict[str, Any]]:
+    said = await api("GET", f"/analytics/{metric}")
     assert said.status == 200, said.body
     return list(said.body["rows"])
 
@@ -119,12 +119,12 @@ async def test_late_orders_are_counted_by_stage(api: Api) -> None:
 async def test_every_metric_is_available_as_csv_and_chart(api: Api) -> None:
     await lived(api)
     token = {"Authorization": next(f"Bearer {secret}" for secret in api.secrets.values())}
-    for figure in METRICS:
-        async with api.client.get(f"/api/v1/analytics/{figure}/csv", headers=token) as answer:
+    for metric in METRICS:
+        async with api.client.get(f"/api/v1/analytics/{metric}/csv", headers=token) as answer:
             head, *lines = (await answer.text()).splitlines()
-        assert (answer.content_type, head.split(",")) == ("text/csv", list(METRICS[figure][1]))
+        assert (answer.content_type, head.split(",")) == ("text/csv", list(METRICS[metric][1]))
         assert lines
-        async with api.client.get(f"/api/v1/analytics/{figure}/chart", headers=token) as answer:
+        async with api.client.get(f"/api/v1/analytics/{metric}/chart", headers=token) as answer:
             text = await answer.text()
         assert answer.content_type == "image/svg+xml"
         assert text.count('class="bar"') == len(lines)

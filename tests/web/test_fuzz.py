@@ -36,7 +36,7 @@ ODD: tuple[Any, ...] = (
     "W-1-RMA" + "9" * 30, "RMA", "CHAI", "USD", "*", '"1"', 'W/"1"', "=1+1",
 )  # fmt: skip
 KNOWN = {"number": ("W-1", "W-2", "W-3", "ALFKI", "INV-000001", "C-7"), "key": ("W-1-RMA1", "W-3-RMA1"),
-         "sku": ("CHAI", "TOFU", "TEA"), "figure": tuple(METRICS),
+         "sku": ("CHAI", "TOFU", "TEA"), "metric": tuple(METRICS),
          "kind": tuple(MessageKind)}  # fmt: skip
 QUERY = {"stage": ("placed", "verified"), "limit": ("1", "200"), "since": ("2026-01-01",), "sku": ("CHAI",),
          "warehouse": ("EAST",), "after": ("W-1",), "hold": ("credit",)}  # fmt: skip

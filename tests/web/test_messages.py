@@ -1,4 +1,4 @@
-"""What customers are sent, over HTTP: how it stands, how it looks, and having it sent after all."""
+"""Messages to customers over HTTP: their state, their preview, and sending them again."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ async def test_message_can_be_previewed(api: Api) -> None:
     ("path", "detail"),
     [
         ("/orders/none/messages/confirmation/preview", "There is no order none."),
-        ("/orders/W-1/messages/advert/preview", "'advert' is no message."),
-        ("/orders/W-1/messages/shipment/preview", "Order W-1 has no shipment that left us."),
+        ("/orders/W-1/messages/advert/preview", "invalid kind 'advert'."),
+        ("/orders/W-1/messages/shipment/preview", "Order W-1 has no shipment in transit or delivered."),
         ("/orders/W-1/messages/shipment/preview?reference=99999999999999999999", "Order W-1 has no shipment"),
         ("/orders/W-1/messages/invoice/preview", "Order W-1 has no invoice."),
         ("/orders/W-1/messages/return_label/preview", "Order W-1 has no return with a label."),
-        ("/orders/W-1/messages/refund/preview?reference=x", "Order W-1 has had nothing paid back."),
-        ("/orders/W-1/messages/escalation/preview", "Order W-1 has no hold that was escalated."),
+        ("/orders/W-1/messages/refund/preview?reference=x", "Order W-1 has no refund."),
+        ("/orders/W-1/messages/escalation/preview", "Order W-1 has no escalated hold."),
     ],
 )
 async def test_preview_without_its_event_is_not_found(api: Api, path: str, detail: str) -> None:

@@ -22,12 +22,12 @@ from connector.notifications.transport.email import Email, build_message
 from connector.settings import MessageSettings, SmtpSecurity
 
 GOODBYE_SECONDS = 2.0
-RETRY_HINT = "It is tried again."
-SECURITY_HINT = "CONNECTOR_MESSAGES__SMTP_SECURITY is starttls (mostly port 587), tls (465) or none."
+RETRY_HINT = "The service tries again."
+SECURITY_HINT = "Check CONNECTOR_MESSAGES__SMTP_SECURITY: starttls (usually port 587), tls (465) or none."
 CERTIFICATE_HINT = (
-    "CONNECTOR_MESSAGES__SMTP_HOST must be the name in its certificate, which somebody we trust must have signed."
+    "CONNECTOR_MESSAGES__SMTP_HOST must be the name in the certificate, and its issuer must be trusted here."
 )
-CREDENTIALS_HINT = "Set CONNECTOR_MESSAGES__SMTP_USERNAME and SMTP_PASSWORD to what it knows."
+CREDENTIALS_HINT = "Set CONNECTOR_MESSAGES__SMTP_USERNAME and CONNECTOR_MESSAGES__SMTP_PASSWORD correctly."
 _ENHANCED = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
 _CLOSING = 421
 
@@ -65,8 +65,8 @@ class SmtpTransport:
             if error.code == _CLOSING:
                 raise self._connection_broken() from None
             raise MailTransportError(
-                f"The mail server does not take our sender ({_code(error)}).",
-                hint="Set CONNECTOR_MESSAGES__SENDER to an address that it sends for.",
+                f"The mail server rejected our sender address ({_code(error)}).",
+                hint="Set CONNECTOR_MESSAGES__SENDER to an address that this server may send for.",
                 retry_class=RetryClass.CONFIG, affects_all=True,
             ) from None  # fmt: skip
         except aiosmtplib.SMTPRecipientsRefused as error:
@@ -100,7 +100,7 @@ class SmtpTransport:
             raise
         except SMTPResponseException as error:
             connection.close()
-            raise _unreachable(f"{where} turned us away ({_code(error)}).", RETRY_HINT) from None
+            raise _unreachable(f"{where} refused the connection ({_code(error)}).", RETRY_HINT) from None
         except (SMTPException, OSError, TimeoutError) as error:
             connection.close()
             cause = error.__cause__ or error
@@ -108,7 +108,9 @@ class SmtpTransport:
                 what = f"The certificate of {where[0].lower()}{where[1:]} cannot be trusted."
                 raise _unreachable(what, CERTIFICATE_HINT, RetryClass.CONFIG) from None
             if isinstance(cause, ssl.SSLError):
-                raise _unreachable(f"{where} does not speak TLS here.", SECURITY_HINT, RetryClass.CONFIG) from None
+                raise _unreachable(
+                    f"{where} does not support TLS on this port.", SECURITY_HINT, RetryClass.CONFIG
+                ) from None
             raise _unreachable(f"{where} cannot be reached.", RETRY_HINT) from None
         except BaseException:
             connection.close()
@@ -122,17 +124,17 @@ class SmtpTransport:
         if settings.smtp_security is SmtpSecurity.STARTTLS:
             await connection.ehlo()
             if not connection.supports_extension("starttls"):
-                raise _unreachable(f"{where} does not speak STARTTLS here.", SECURITY_HINT, RetryClass.CONFIG)
+                raise _unreachable(f"{where} does not support STARTTLS on this port.", SECURITY_HINT, RetryClass.CONFIG)
             await connection.starttls()
         if settings.smtp_username:
             await connection.ehlo()
             if not connection.supported_auth_methods:
-                raise _unreachable(f"{where} lets nobody sign in here.", SECURITY_HINT, RetryClass.CONFIG)
+                raise _unreachable(f"{where} does not support sign-in on this port.", SECURITY_HINT, RetryClass.CONFIG)
             try:
                 await connection.login(settings.smtp_username, settings.smtp_password.get_secret_value())
             except aiosmtplib.SMTPAuthenticationError as error:
                 raise _unreachable(
-                    f"{where} does not let us in ({_code(error)}).", CREDENTIALS_HINT, RetryClass.AUTH
+                    f"{where} rejected our user name or password ({_code(error)}).", CREDENTIALS_HINT, RetryClass.AUTH
                 ) from None
 
     def _rejection(self, error: SMTPResponseException, what: str) -> MailTransportError:
@@ -141,17 +143,17 @@ class SmtpTransport:
         if 500 <= error.code < 600:
             hint = "Correct the customer's e-mail address." if what == "the recipient" else ""
             return MailTransportError(
-                f"The mail server refused {what} for good ({_code(error)}).", hint=hint, retry_class=RetryClass.DATA
+                f"The mail server refused {what} permanently ({_code(error)}).", hint=hint, retry_class=RetryClass.DATA
             )
         return MailTransportError(
-            f"The mail server does not take {what} just now ({_code(error)}).", retry_class=RetryClass.TRANSIENT
+            f"The mail server did not accept {what} for now ({_code(error)}).", retry_class=RetryClass.TRANSIENT
         )
 
     def _connection_broken(self) -> MailTransportError:
         """Close the connection, and return the error for it: whether the message was accepted is not known."""
         self._close()
         return MailTransportError(
-            "The connection to the mail server broke before it said whether it took the message.",
+            "The connection to the mail server broke before it confirmed the message.",
             retry_class=RetryClass.TRANSIENT,
         )
 

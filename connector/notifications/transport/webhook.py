@@ -63,12 +63,12 @@ class WebhookTransport:
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
         except aiohttp.ClientConnectorError:
             raise MailTransportError(
-                "The webhook cannot be reached.", hint="It is tried again.",
+                "The webhook cannot be reached.", hint="The service tries again.",
                 retry_class=RetryClass.TRANSIENT, affects_all=True,
             ) from None  # fmt: skip
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise MailTransportError(
-                "The webhook did not say whether it took the message.", retry_class=RetryClass.TRANSIENT
+                "The webhook did not answer whether it accepted the message.", retry_class=RetryClass.TRANSIENT
             ) from None
         if not 200 <= status < 300:
             raise _rejection(status, _retry_after_seconds(retry_after, now))
@@ -113,16 +113,18 @@ def _rejection(status: int, wait: float | None) -> MailTransportError:
     if status >= 500 or status in RETRYABLE_STATUSES:
         # A Retry-After applies to all messages.
         return MailTransportError(
-            f"The webhook does not take the message just now (HTTP {status}).",
+            f"The webhook did not accept the message for now (HTTP {status}).",
             retry_class=RetryClass.TRANSIENT, affects_all=wait is not None, wait=wait,
         )  # fmt: skip
     if 300 <= status < 400 or status in MISCONFIGURED_STATUSES:
-        what = "points elsewhere" if status < 400 else "is not there, or does not know us"
-        hint = "CONNECTOR_MESSAGES__WEBHOOK_URL and WEBHOOK_SECRET must be those of what takes messages."
+        what = "redirects to another address" if status < 400 else "does not exist, or rejected the signature"
+        hint = "Set CONNECTOR_MESSAGES__WEBHOOK_URL and CONNECTOR_MESSAGES__WEBHOOK_SECRET to those of the receiver."
         return MailTransportError(
             f"The webhook {what} (HTTP {status}).", hint=hint, retry_class=RetryClass.CONFIG, affects_all=True
         )
-    return MailTransportError(f"The webhook refused the message for good (HTTP {status}).", retry_class=RetryClass.DATA)
+    return MailTransportError(
+        f"The webhook refused the message permanently (HTTP {status}).", retry_class=RetryClass.DATA
+    )
 
 
 def _retry_after_seconds(text: str, now: datetime) -> float | None:

@@ -16,7 +16,7 @@ from connector.web.routing import ApiResponse, RequestContext, Route, TextBody
 from connector.web.svg_chart import KIND as PICTURE
 from connector.web.svg_chart import bar_chart
 
-QUERIES = {"since": "first day, as 2026-01-31; 90 days ago if absent", "until": "the day after the last; now if absent"}
+QUERIES = {"since": "first day, as 2026-01-31; default: 90 days ago", "until": "day after the last one; default: now"}
 
 
 async def get_report(call: RequestContext) -> ApiResponse:
@@ -33,10 +33,10 @@ async def get_report_chart(call: RequestContext) -> ApiResponse:
 
 
 async def _load_metric(call: RequestContext) -> Metric:
-    name = call.path_key("figure")
+    name = call.path_key("metric")
     if name not in METRICS:
-        hint = f"There are {', '.join(METRICS)}."
-        raise ProblemError(404, "unknown", f"There is no figure {name}.", field="figure", hint=hint)
+        hint = f"Use one of {', '.join(METRICS)}."
+        raise ProblemError(404, "unknown", f"There is no metric {name}.", field="metric", hint=hint)
     since, until = _day_parameter(call, "since"), _day_parameter(call, "until")
     try:
         period = Period.resolve(call.store.clock.now(), since, until)
@@ -52,7 +52,7 @@ def _day_parameter(call: RequestContext, name: str) -> datetime | None:
         return None if text is None else parse_day(text)
     except ValueError:
         hint = "Write it as 2026-01-31 or 2026-01-31T08:00:00Z."
-        raise ProblemError(400, "query", f"{text!r} is no day.", field=name, hint=hint) from None
+        raise ProblemError(400, "query", f"{name}: invalid date {text!r}.", field=name, hint=hint) from None
 
 
 def _route(
@@ -60,7 +60,7 @@ def _route(
 ) -> Route:
     return Route(
         method="GET",
-        path=f"/analytics/{{figure}}{ending}",
+        path=f"/analytics/{{metric}}{ending}",
         role=Role.VIEWER,
         summary=summary,
         handler=handler,
@@ -70,7 +70,7 @@ def _route(
 
 
 ROUTES = (
-    _route("", f"A figure of a period: {', '.join(METRICS)}.", get_report),
+    _route("", f"A metric of a period: {', '.join(METRICS)}.", get_report),
     _route("/csv", "The same as CSV.", get_report_csv, SHEET),
     _route("/chart", "The same as a bar chart (SVG).", get_report_chart, PICTURE),
 )

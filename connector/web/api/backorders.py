@@ -47,13 +47,13 @@ async def _rows(call: RequestContext) -> AsyncGenerator[Sequence[object], None]:
             ]  # fmt: skip
 
 
-ONLY = {"sku": "only of this product; several may be named"}
+ONLY = {"sku": "only this product; can be repeated"}
 ROUTES = (
     Route(
         method="GET",
         path="/back-orders",
         role=Role.VIEWER,
-        summary="What is short by product, and the orders that wait for it, the most urgent first.",
+        summary="Backorders by product, and the orders that wait for it, the most urgent one first.",
         handler=list_backorders,
         queries=ONLY | QUERIES,
     ),
@@ -61,7 +61,7 @@ ROUTES = (
         method="GET",
         path="/back-orders/csv",
         role=Role.VIEWER,
-        summary="Every line that waits, as CSV.",
+        summary="All backordered lines as CSV.",
         handler=get_backorders_csv,
         queries=ONLY,
         kind=KIND,

@@ -17,12 +17,12 @@ _RESOURCE: KeyedResource[Customer, CustomerPut] = KeyedResource(
 )  # fmt: skip
 
 ROUTES = (
-    Route(method="GET", path="/customers", role=Role.VIEWER, summary="Customers by number, a page at a time.",
+    Route(method="GET", path="/customers", role=Role.VIEWER, summary="Customers by number, page by page.",
           handler=_RESOURCE.list_items, queries=QUERIES),
     Route(method="GET", path="/customers/{number}", role=Role.VIEWER, summary="One customer.",
           handler=_RESOURCE.get_item),
     Route(method="PUT", path="/customers/{number}", role=Role.OPS,
-          summary="A customer as a whole; what is not said is empty. The same again changes nothing.",
+          summary="Create or replace a customer; absent fields become empty. A repeated request changes nothing.",
           handler=BodyHandler(CustomerPut, _RESOURCE.put_item), statuses=(200, 201),
           headers=("If-Match", "If-None-Match")),
 )  # fmt: skip

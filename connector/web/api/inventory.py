@@ -14,7 +14,9 @@ from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Rout
 async def list_stock(call: RequestContext) -> ApiResponse:
     skus = call.query_keys("sku")
     if not skus:
-        raise ProblemError(400, "query", "Which products? Name one `sku` at least.", field="sku")
+        raise ProblemError(
+            400, "query", "sku: at least one is required.", field="sku", hint="Repeat `sku` for several products."
+        )
     async with call.store.reader() as connection:
         levels = await stock.levels(connection, skus)
     return ApiResponse(value={"stock": serialize_stock(levels)})
@@ -55,28 +57,28 @@ ROUTES = (
         role=Role.VIEWER,
         summary="Stock of products by warehouse.",
         handler=list_stock,
-        queries={"sku": "a product; several may be named"},
+        queries={"sku": "a product; can be repeated"},
     ),
     Route(
         method="PUT",
         path="/stock",
         role=Role.OPS,
-        summary="Count stock: what is lost is taken from the least urgent orders, what came goes to the most urgent.",
+        summary="Set counted stock: the least urgent orders lose missing stock, the most urgent ones get new stock.",
         handler=BodyHandler(CountBody, count_stock),
     ),
     Route(
         method="GET",
         path="/picks",
         role=Role.VIEWER,
-        summary="What to pick, the most urgent first.",
+        summary="The pick list, the most urgent order first.",
         handler=list_picks,
-        queries={"warehouse": "only there"},
+        queries={"warehouse": "only in this warehouse"},
     ),
     Route(
         method="POST",
         path="/tracking",
         role=Role.OPS,
-        summary="Record what a carrier reports of a shipment.",
+        summary="Record a carrier's status update of a shipment.",
         handler=BodyHandler(TrackingBody, track_shipments),
     ),
 )

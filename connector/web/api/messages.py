@@ -1,4 +1,4 @@
-"""What customers are sent: how each message stands, how it looks, and having it sent after all."""
+"""Messages to customers: list, preview, retry and discard them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ async def list_messages(call: RequestContext) -> ApiResponse:
     """List notifications, the oldest first, one page per request."""
     state, after = call.query_value("state"), call.query_value("after") or "0"
     if state is not None and state not in set(MessageState):
-        hint = f"It is one of {', '.join(MessageState)}."
-        raise ProblemError(400, "query", f"{state!r} is no state.", field="state", hint=hint)
+        hint = f"Use one of {', '.join(MessageState)}."
+        raise ProblemError(400, "query", f"state: invalid value {state!r}.", field="state", hint=hint)
     if not after.isdecimal() or len(after) > 18:
-        raise ProblemError(400, "query", f"{after!r} is no id.", field="after")
+        raise ProblemError(
+            400, "query", f"after: invalid id {after!r}.", field="after", hint="Use the `after` of the previous page."
+        )
     states = [MessageState(state)] if state else []
     async with call.store.reader() as connection:
         messages = await notifications.list_page(connection, states=states, after=int(after), limit=PAGE_SIZE + 1)
@@ -46,8 +48,8 @@ async def list_messages(call: RequestContext) -> ApiResponse:
 async def preview_message(call: RequestContext) -> ApiResponse:
     number, kind_name = call.path_key("number"), call.path_key("kind")
     if kind_name not in set(MessageKind):
-        hint = f"It is one of {', '.join(MessageKind)}."
-        raise ProblemError(404, "unknown", f"{kind_name!r} is no message.", field="kind", hint=hint)
+        hint = f"Use one of {', '.join(MessageKind)}."
+        raise ProblemError(404, "unknown", f"invalid kind {kind_name!r}.", field="kind", hint=hint)
     kind, reference = MessageKind(kind_name), call.query_key("reference")
     async with call.store.reader() as connection:
         latest = await call.composer.latest_request(connection, number, kind)
@@ -60,7 +62,7 @@ async def preview_message(call: RequestContext) -> ApiResponse:
     try:
         content = call.composer.renderer.render(subject.view)
     except TemplateFaultError as error:
-        raise ProblemError(409, "template", f"A template cannot be filled: {error}.", field="kind") from None
+        raise ProblemError(409, "template", f"A template cannot be rendered: {error}.", field="kind") from None
     return ApiResponse(value=TextBody(content.html, "text/html"), headers={"Content-Security-Policy": POLICY})
 
 
@@ -88,7 +90,7 @@ ROUTES = (
         method="GET",
         path="/orders/{number}/messages",
         role=Role.VIEWER,
-        summary="What the customer of an order was sent, and is to be sent.",
+        summary="Messages of an order: sent, due, and others.",
         handler=list_order_messages,
     ),
     Route(
@@ -97,29 +99,29 @@ ROUTES = (
         role=Role.VIEWER,
         summary="A message as it would be sent now.",
         handler=preview_message,
-        queries={"reference": "of which shipment, invoice, … as the list names it; else the latest"},
+        queries={"reference": "which shipment, invoice, …, as in the list; default: the latest"},
         kind="text/html",
     ),
     Route(
         method="GET",
         path="/messages",
         role=Role.VIEWER,
-        summary="Messages of all orders, a page at a time.",
+        summary="Messages of all orders, page by page.",
         handler=list_messages,
-        queries={"state": "only in this state", "after": "the id to go on after"},
+        queries={"state": "only in this state", "after": "list only ids after this one"},
     ),
     Route(
         method="POST",
         path="/messages/retry",
         role=Role.OPS,
-        summary="Have messages sent that failed, expired, or were skipped or discarded; `left` are others.",
+        summary="Make messages due again that failed, expired, were skipped or discarded; `left` are the other ids.",
         handler=BodyHandler(MessagesBody, retry_messages),
     ),
     Route(
         method="POST",
         path="/messages/discard",
         role=Role.OPS,
-        summary="Give up messages that were not sent; `left` are others.",
+        summary="Discard messages that were not sent; `left` are the other ids.",
         handler=BodyHandler(MessagesBody, discard_messages),
     ),
 )

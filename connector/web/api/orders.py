@@ -104,7 +104,7 @@ def _choice_parameter(call: RequestContext, name: str, among: type[E]) -> E | No
         return None
     if value not in set(among):
         raise ProblemError(
-            400, "query", f"{value!r} is no {name}.", field=name, hint=f"It is one of {', '.join(among)}."
+            400, "query", f"{name}: invalid value {value!r}.", field=name, hint=f"Use one of {', '.join(among)}."
         )
     return among(value)
 
@@ -118,7 +118,7 @@ ROUTES = (
         method="POST",
         path="/orders",
         role=Role.OPS,
-        summary="Place an order; the same again changes nothing.",
+        summary="Place an order; a repeated request changes nothing.",
         handler=BodyHandler(OrderBody, place_order),
         statuses=(201, 200),
     ),
@@ -126,13 +126,13 @@ ROUTES = (
         method="GET",
         path="/orders",
         role=Role.VIEWER,
-        summary="Orders by number, a page at a time.",
+        summary="Orders by number, page by page.",
         handler=list_orders,
         queries={
             "stage": "only in this stage",
             "hold": "only on hold for this reason",
-            "customer": "only of this one",
-            "channel": "only through this one",
+            "customer": "only of this customer",
+            "channel": "only of this channel",
             **QUERIES,
         },
     ),
@@ -141,15 +141,15 @@ ROUTES = (
         method="GET",
         path="/orders/{number}/history",
         role=Role.VIEWER,
-        summary="What happened to an order.",
+        summary="The history of an order.",
         handler=get_order_history,
     ),
     Route(
         method="POST",
         path="/orders/{number}/transitions",
         role=Role.OPS,
-        summary="Execute a transition; If-Match or `version` only if the order has not changed since, once by"
-        " Idempotency-Key.",
+        summary="Execute a transition: with If-Match or `version` only if the order is unchanged, with Idempotency-Key"
+        " only once.",
         handler=BodyHandler(TransitionBody, transition_order),
         headers=("If-Match", "Idempotency-Key"),
     ),
@@ -164,7 +164,7 @@ ROUTES = (
         method="POST",
         path="/allocations",
         role=Role.OPS,
-        summary="Reserve stock, the most urgent order first.",
+        summary="Allocate stock to orders, the most urgent one first.",
         handler=BodyHandler(NumbersBody, allocate_orders),
     ),
 )

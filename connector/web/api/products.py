@@ -15,12 +15,12 @@ _RESOURCE = KeyedResource(
 )  # fmt: skip
 
 ROUTES = (
-    Route(method="GET", path="/products", role=Role.VIEWER, summary="Products by SKU, a page at a time.",
+    Route(method="GET", path="/products", role=Role.VIEWER, summary="Products by SKU, page by page.",
           handler=_RESOURCE.list_items, queries=QUERIES),
     Route(method="GET", path="/products/{sku}", role=Role.VIEWER, summary="One product, with its prices.",
           handler=_RESOURCE.get_item),
     Route(method="PUT", path="/products/{sku}", role=Role.OPS,
-          summary="A product as a whole; a price that is not named is gone. The same again changes nothing.",
+          summary="Create or replace a product; absent prices are removed. A repeated request changes nothing.",
           handler=BodyHandler(ProductPut, _RESOURCE.put_item), statuses=(200, 201),
           headers=("If-Match", "If-None-Match")),
 )  # fmt: skip

@@ -80,7 +80,7 @@ def _unknown_return(key: str) -> ProblemError:
 
 
 ROUTES = (
-    Route(method="POST", path="/returns", role=Role.OPS, summary="Ask for goods to come back.",
+    Route(method="POST", path="/returns", role=Role.OPS, summary="Request a return.",
           handler=BodyHandler(ReturnBody, request_return), statuses=(201, 200), headers=("Idempotency-Key",)),
     Route(method="GET", path="/returns/{key}", role=Role.VIEWER, summary="One return.", handler=get_return),
     Route(method="POST", path="/returns/{key}/transitions", role=Role.OPS,

@@ -33,8 +33,8 @@ async def get_holds(call: RequestContext) -> ApiResponse:
 
 
 ROUTES = (
-    Route(method="GET", path="/status", role=Role.VIEWER, summary="Orders by stage, and what is not sent.",
+    Route(method="GET", path="/status", role=Role.VIEWER, summary="Orders by stage, unsent changes, and messages.",
           handler=get_status),
-    Route(method="GET", path="/holds", role=Role.VIEWER, summary="Orders on hold, the longest first.",
+    Route(method="GET", path="/holds", role=Role.VIEWER, summary="Orders on hold, the oldest hold first.",
           handler=get_holds),
 )  # fmt: skip

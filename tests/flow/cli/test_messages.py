@@ -115,7 +115,7 @@ def test_messages_are_listed_shown_discarded_and_retried(caught: tuple[Shell, st
         (("show", "9"), 1, "There is no message 9."),
         (("preview", "O-1", "advert"), 2, "invalid kind 'advert'. Use one of confirmation,"),
         (("preview", "O-9", "confirmation"), 1, "There is no order O-9."),
-        (("preview", "O-1", "shipment"), 1, "Order O-1 has no shipment that left us."),
+        (("preview", "O-1", "shipment"), 1, "Order O-1 has no shipment in transit or delivered."),
         (
             ("preview", "O-1", "confirmation", "--html", "nowhere/x.html"),
             2,
@@ -162,7 +162,7 @@ def test_service_rejects_incomplete_mail_settings(shell: Shell) -> None:
         SERVICE, env=there.environment, cwd=there.folder, capture_output=True, text=True, timeout=LONGEST, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("scheduler: CONNECTOR_MESSAGES__SENDER must say whom messages come from;")
+    assert done.stderr.startswith("scheduler: CONNECTOR_MESSAGES__SENDER must be set: the sender of messages;")
     assert json.loads(there("status", "--json", CONNECTOR_MESSAGES__VIA="none").out)["messages"] == {
         "due": 0,
         "failed": 0,

@@ -109,7 +109,7 @@ def test_demo_continues_until_it_is_stopped(shell: Shell) -> None:
         said += line
         if "so far" in line:
             break
-    mails = re.search(r"What customers get: +(http://\S+),", said)
+    mails = re.search(r"Mails to customers: +(http://\S+), with", said)
     assert mails is not None
     text = requests.get(f"{mails[1]}/mails/1/text", timeout=30).text
     link = re.search(r"^Follow your order: (http://\S+)$", text, re.M)

@@ -86,7 +86,7 @@ def test_custom_template_replaces_ours_by_name(tmp_path: Path) -> None:
         ("refund.txt.j2", "{{ it.amount.frob() }}", "refund.txt.j2:1: "),
         ("layout.html.j2", "{{ it.__class__.__mro__ }}", "layout.html.j2:1: "),
         ("invoice.html.j2", "{{ it.hold.reason }}", "invoice.html.j2:1: "),
-        ("greeting.html.j2", "hello", "greeting.html.j2 is no template. There are cancellation.html.j2"),
+        ("greeting.html.j2", "hello", "greeting.html.j2 is not a template. Use one of cancellation.html.j2"),
     ],
 )
 def test_invalid_template_is_reported_with_its_line_at_start(tmp_path: Path, name: str, text: str, says: str) -> None:
