@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import os
 import shutil
 import tempfile
@@ -29,6 +30,7 @@ from sqlalchemy import make_url
 
 from connector.store import schema
 from connector.store.engine import Store
+from tests.statement_cache import share_compiled_statements
 
 # What is slow is no failure: machines differ, and the figures are for tests/bench.
 hypothesis.settings.register_profile("ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -45,6 +47,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not {"database_kind", "postgres_url"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.database)
     _begin_with_long_tests(items)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage less often, and never look through what was imported."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 WORKERS = 4
@@ -109,6 +118,13 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """simple-salesforce asks after its jobs every five seconds; here, twenty times a second."""
     for module in ("bulk", "bulk2"):
         monkeypatch.setattr(f"simple_salesforce.{module}.sleep", lambda seconds: time.sleep(seconds / 100))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_statements() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        share_compiled_statements(monkeypatch)
+        yield
 
 
 @pytest.fixture(scope="session")
