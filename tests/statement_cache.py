@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 
 def share_compiled_statements(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the same cache to every store that is opened from now on. A key of it has the dialect of the engine: here, all
+    """Give the same cache to every store that is opened from now on. Its keys have the dialect of the engine: here, all
     dialects of a class are equal."""
     compiled: dict[Any, Any] = {}
 

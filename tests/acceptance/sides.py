@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,8 +83,18 @@ def an_org(*more: str) -> Iterator[Org]:
         org.stop()
 
 
+def run_program(words: Sequence[str], environment: Mapping[str, str], folder: Path) -> tuple[int, str, str]:
+    """Run the installed command: its exit status, standard output and standard error."""
+    done = subprocess.run(
+        [*CONNECTOR, *words], env=environment, cwd=folder, capture_output=True, text=True, timeout=LONGEST, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
 class Connector:
     """The command line with a database of its own."""
+
+    run = staticmethod(run_program)
 
     def __init__(self, org: Org, folder: Path, *, login_url: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,13 +112,10 @@ class Connector:
 
     def __call__(self, *words: str | Path, status: int | None = 0) -> str:
         """Standard output; RuntimeError when the exit status is another."""
-        done = subprocess.run(
-            [*CONNECTOR, *map(str, words)], env=self.environment, cwd=self.folder,
-            capture_output=True, text=True, timeout=LONGEST, check=False,
-        )  # fmt: skip
-        if status is not None and done.returncode != status:
-            raise RuntimeError(f"connector {' '.join(map(str, words))}: {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout
+        found, out, err = self.run([str(word) for word in words], self.environment, self.folder)
+        if status is not None and found != status:
+            raise RuntimeError(f"connector {' '.join(map(str, words))}: {found}\n{out}{err}")
+        return out
 
     def told(self, *words: str | Path, status: int | None = 0) -> Any:
         return json.loads(self(*words, "--json", status=status))

@@ -1,10 +1,13 @@
-"""What a command may need, loaded once. Not the local org's gRPC: that does not survive a fork."""
+"""What a command may need, loaded once, and the shipped files, parsed once. Not the local org's gRPC: that does not
+survive a fork."""
 
 from __future__ import annotations
 
 from importlib import import_module
 
 from connector import cli
+from connector.mapping.loader import load_mappings
+from connector.orders.policy.rules import load_rules
 
 for _group in cli.GROUPS:
     import_module(f"connector.cli.{_group}")
@@ -19,3 +22,5 @@ for _name in (
     "sqlalchemy.dialects.sqlite.aiosqlite",
 ):
     import_module(_name)
+load_mappings()
+load_rules()
