@@ -25,7 +25,7 @@ class UnusableFileError(Exception):
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
-    """The content of a plain file of at most `most` bytes; UnusableFileError for anything else."""
+    """The content of a plain file of at most `max_bytes` bytes; UnusableFileError for anything else."""
     try:
         # Opening a pipe waits for its other end, unless told not to; it makes no difference to a file.
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))

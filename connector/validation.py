@@ -1,5 +1,5 @@
-"""What a body, an option or a rules file says wrongly, in plain sentences: made of pydantic's errors, whose own words
-are for programmers. Where a name is unknown, the closest one is named."""
+"""Turns pydantic's errors, which are written for programmers, into plain sentences about a body, an option or a rules
+file. For an unknown name the closest known one is suggested."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _OF_ANOTHER_KIND = frozenset({"string_type", "model_type", "dict_type", "list_ty
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldError:
-    """`place` is where; `text` what, to follow the place in a sentence."""
+    """An error: `place` is the path of the field, `text` the rest of the sentence about it."""
 
     place: Place
     text: str
@@ -52,7 +52,7 @@ class FieldError:
         return ".".join(str(part) for part in self.place)
 
     def sentence(self, nowhere: str) -> str:
-        """`lines.1: must be more than 0.`; what is wrong with the whole is said of `nowhere`."""
+        """`lines.1: must be more than 0.`; an error of the whole input is reported about `nowhere`."""
         return f"{self.field or nowhere}: {self.ended}"
 
     @property
@@ -69,7 +69,7 @@ def once_each(value: Any, handler: Callable[[Any], dict[Any, T]]) -> dict[Any, T
 
 
 def field_errors(error: ValidationError, model: type[BaseModel]) -> list[FieldError]:
-    """Everything that is wrong, in the order of the model."""
+    """Return all errors, in the order of the model."""
     found: dict[Place, list[tuple[str, str]]] = {}
     for item in error.errors(include_url=False):
         place, kind = _walked(model, _placed(item))
@@ -80,7 +80,7 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> list[FieldEr
 
 
 def _placed(item: Any) -> Place:
-    """Where it is; of a body that `action` tells apart, pydantic does not say that."""
+    """The path of an error. Pydantic does not give it for a body that is selected by `action`."""
     if item["type"].startswith("union_tag_"):
         return (*item["loc"], item["ctx"]["discriminator"].strip("'"))
     if isinstance(error := item.get("ctx", {}).get("error"), MissingFieldsError):
@@ -89,7 +89,8 @@ def _placed(item: Any) -> Place:
 
 
 def _fitting(found: dict[Place, list[tuple[str, str]]], place: Place, said: list[tuple[str, str]]) -> Iterator[str]:
-    """Where one of several forms may stand, each says that it is not the one: only what the nearest one says helps."""
+    """Yield the useful texts. If a value can have several types, pydantic reports an error for each; only those of the
+    closest type help."""
     inside = any(other != place and other[: len(place)] == place for other in found)
     alien = [text for kind, text in said if kind in _OF_ANOTHER_KIND]
     own = [text for kind, text in said if kind not in _OF_ANOTHER_KIND]
@@ -99,7 +100,7 @@ def _fitting(found: dict[Place, list[tuple[str, str]]], place: Place, said: list
 
 
 def _walked(model: type[BaseModel], place: Place) -> tuple[Place, Any]:
-    """The place without the marks of pydantic's own, and what the names at its end are chosen from."""
+    """The path without pydantic's internal parts, and the type at its end."""
     kind: Any = model
     walked: list[int | str] = []
     for part in place:
@@ -117,7 +118,7 @@ def _walked(model: type[BaseModel], place: Place) -> tuple[Place, Any]:
 
 
 def _forms(kind: Any) -> list[Any]:
-    """What may stand somewhere, None aside."""
+    """The types that a value can have, except None."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     if isinstance(kind, type) and issubclass(kind, RootModel):
@@ -128,7 +129,7 @@ def _forms(kind: Any) -> list[Any]:
 
 
 def _tag(kind: Any) -> str | None:
-    """The action that a body is of; None if it is of none."""
+    """The action of a body model; None for other types."""
     field = kind.model_fields.get("action") if isinstance(kind, type) and issubclass(kind, BaseModel) else None
     values = get_args(field.annotation) if field is not None else ()
     return values[0] if values else None
@@ -137,7 +138,7 @@ def _tag(kind: Any) -> str | None:
 def _inner(kind: Any, part: int | str) -> Any:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         field = kind.model_fields.get(str(part))
-        # An unknown name: what is left is what it could have been.
+        # An unknown name: keep the model, whose names can be suggested.
         return kind if field is None else field.annotation
     arguments: Sequence[Any] = get_args(kind)
     return arguments[-1] if arguments else None
@@ -187,7 +188,7 @@ def _text(item: dict[str, Any], kind: Any, place: Place) -> str:
 
 
 def _choices(kind: Any) -> Sequence[str]:
-    """The values that there are for something, if they can be listed."""
+    """The allowed values of a type, if they can be listed."""
     [form] = _forms(kind)[:1] or [None]
     if get_origin(form) is Literal:
         return get_args(form)
@@ -210,7 +211,7 @@ def _no_action(said: str, choices: list[str]) -> str:
 
 def _none_of(said: Any, choices: list[str]) -> str:
     near = suggestion(said, choices) if isinstance(said, str) else ""
-    return f"is unknown.{near}" if "Did you mean" in near else f"is none of {', '.join(choices)}"
+    return f"is unknown.{near}" if "Did you mean" in near else f"must be one of {', '.join(choices)}"
 
 
 _KINDS = {

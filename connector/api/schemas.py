@@ -34,7 +34,7 @@ from connector.validation import CURRENCY, NO_NUL, once_each
 def _decimal(value: object) -> Decimal:
     """A number or its text, with every digit; true is no 1."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise ValueError("must be a number, or text that is one")
+        raise ValueError("must be a number or a numeric text")
     return parse_decimal(value) if isinstance(value, str) else check_digits(Decimal(value))
 
 

@@ -43,7 +43,7 @@ def act(
             help="New content of a line; quantity 0 removes it.",
         ),
     ] = None,
-    detail: Annotated[
+    details: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
@@ -76,7 +76,7 @@ def act(
     """
     fields = {
         "lines": _parse_quantities("--line", line), "written_off": _parse_quantities("--written-off", written_off),
-        "line_edits": _parse_line_edits(line_edit), "details": _parse_details(detail), "amount": amount,
+        "line_edits": _parse_line_edits(line_edit), "details": _parse_details(details), "amount": amount,
         "hold": hold, "shipment": shipment, "status": status, "carrier": carrier, "tracking_number": tracking_number,
         "return_number": return_number, "reason": reason, "resolution": resolution, "warehouse": warehouse,
         "on": on, "reference": reference, "note": note,

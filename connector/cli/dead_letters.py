@@ -46,8 +46,8 @@ def list_dead_letters(json: Json = False) -> None:
     if json:
         as_json([dead_letter_document(dead_letter) for dead_letter in dead_letters])
         return
-    for letter in dead_letters:
-        print_dead_letter(letter)
+    for dead_letter in dead_letters:
+        print_dead_letter(dead_letter)
     if dead_letters:
         typer.echo(
             f"{plural(len(dead_letters), 'dead letter')}. Once fixed: `connector dead-letters replay --all`, then push."
@@ -70,10 +70,10 @@ def print_dead_letter(dead_letter: DeadLetter) -> None:
 @dead_letters_app.command(short_help="Show one dead letter in full.")
 def show(entity: Entity, key: Key, json: Json = False) -> None:
     """Show one dead letter: the org's message, the record and mapping line it concerns, and what to do."""
-    found_letters = _load(_parse_kind(entity), [key])
-    if not found_letters:
+    matches = _load(_parse_kind(entity), [key])
+    if not matches:
         raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=LIST_HINT)
-    [dead_letter] = found_letters
+    [dead_letter] = matches
     if json:
         as_json(dead_letter_document(dead_letter))
         return

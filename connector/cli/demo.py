@@ -350,12 +350,13 @@ async def _run_until_stopped(shop: _Shop, org: LocalOrg, rate: float) -> None:
 
 
 def _progress_line(shop: _Shop, org: LocalOrg, summary: PushSummary) -> str:
-    there = "all in the org" if summary.in_sync else f"{summary.waiting + summary.dead_letters:,} not in the org yet"
+    org_state = (
+        "all in the org" if summary.in_sync else f"{summary.waiting + summary.dead_letters:,} not in the org yet"
+    )
     calls = plural(org.org.usage.calls, "API call")
     mails = plural(shop.mail.received_count, "mail")
-    return (
-        f"{plural(shop.placed_count, 'order')} so far, {shop.completed_count:,} completed, {there}; {calls}, {mails}."
-    )
+    orders = f"{plural(shop.placed_count, 'order')} so far, {shop.completed_count:,} completed"
+    return f"{orders}, {org_state}; {calls}, {mails}."
 
 
 class NullProgress:

@@ -138,8 +138,8 @@ class DemoMail:
             and self.with_pdf >= set(documents)
         )
         listed = ", ".join(plural(kinds[kind], kind.words) for kind in MessageKind if kinds[kind])
-        what = "each exactly once, every invoice with its PDF" if complete else "NOT COMPLETE"
-        typer.echo(f"Customers were sent {listed}: {what}.")
+        verdict = "each exactly once, every invoice with its PDF" if complete else "NOT COMPLETE"
+        typer.echo(f"Customers were sent {listed}: {verdict}.")
         return complete
 
 

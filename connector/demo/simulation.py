@@ -49,15 +49,15 @@ from connector.orders.service import OrderService
 ACTOR = "demo"
 CARRIERS = ("Northern Parcel", "Harbor Freight Lines", "Swift Post")
 WAREHOUSES = ("EAST", "SOUTH", "WEST")
-IN_PARTS, CUT_SHORT, COMES_BACK, REPLACED = 0.2, 0.08, 0.15, 0.06
+PARTIAL_SHIPMENT_RATE, CANCELLATION_RATE, RETURN_RATE, REPLACEMENT_RATE = 0.2, 0.08, 0.15, 0.06
 """Probabilities that an order ships in parts, loses a line, is returned, or is replaced."""
 
 
 async def advance(service: OrderService, orders: Sequence[Order], *, release: bool = True) -> list[Order]:
     """Advance each of these orders by one step, those on hold only if `release`, and return them."""
-    moving = [order.number for order in orders if release or not order.state.holds]
+    numbers = [order.number for order in orders if release or not order.state.holds]
     current = {order.number: order for order in orders}
-    for order in await service.work_on(moving, next_events, actor=ACTOR):
+    for order in await service.work_on(numbers, next_events, actor=ACTOR):
         current[order.number] = order
     return list(current.values())
 
@@ -77,13 +77,13 @@ def next_events(order: Order) -> Sequence[Event]:
             due = [Authorize(amount=state.due)] if state.due > state.authorized else []
             return [*due, Confirm()]
         case Stage.CONFIRMED | Stage.FULFILLING:
-            return _in_the_warehouse(order)
+            return _warehouse_events(order)
         case Stage.SHIPPED:
-            return _on_the_road(order)
+            return _delivery_events(order)
         case Stage.DELIVERED:
-            return _to_be_paid(order)
+            return _payment_events(order)
         case Stage.COMPLETED:
-            return _coming_back(order)
+            return _return_events(order)
     return []
 
 
@@ -100,9 +100,9 @@ def _label(order: Order, parcels_before: int | None = None) -> dict[str, Any]:
     }
 
 
-def _in_the_warehouse(order: Order) -> Sequence[Event]:
+def _warehouse_events(order: Order) -> Sequence[Event]:
     if packed := [number for number, parcel in order.state.shipments.items() if parcel.status in IN_HOUSE]:
-        return [event for number in packed for event in _leaving(number, _label(order, number - 1))]
+        return [event for number in packed for event in _ship_events(number, _label(order, number - 1))]
     picked = {
         line.number: line.state.picked - line.state.shipped
         for line in order.lines
@@ -114,7 +114,7 @@ def _in_the_warehouse(order: Order) -> Sequence[Event]:
     ):
         parcel = len(order.state.shipments) + 1
         # Goods of several warehouses are several parcels: the others leave with the next step.
-        return [Pack(lines=picked), *_leaving(parcel, _label(order))]
+        return [Pack(lines=picked), *_ship_events(parcel, _label(order))]
     to_pick = {
         line.number: line.state.allocated - line.state.picked
         for line in order.lines
@@ -122,38 +122,40 @@ def _in_the_warehouse(order: Order) -> Sequence[Event]:
     }
     if to_pick:
         in_parts = len(to_pick) > 1 and not order.state.shipments and not order.header.ship_complete
-        if in_parts and _chance(order, "parts") < IN_PARTS:
+        if in_parts and _chance(order, "parts") < PARTIAL_SHIPMENT_RATE:
             to_pick = dict(list(to_pick.items())[:1])
-        cut = _cut_short(order)
-        left = {
-            number: quantity for number, quantity in to_pick.items() if not any(number in event.lines for event in cut)
+        cancellations = _cancel_events(order)
+        lines_to_pick = {
+            number: quantity
+            for number, quantity in to_pick.items()
+            if not any(number in event.lines for event in cancellations)
         }
-        return [*cut, Pick(lines=left)] if left else cut
-    return _on_the_road(order)
+        return [*cancellations, Pick(lines=lines_to_pick)] if lines_to_pick else cancellations
+    return _delivery_events(order)
 
 
-def _leaving(parcel: int, label: Mapping[str, Any]) -> Sequence[Event]:
+def _ship_events(parcel: int, label: Mapping[str, Any]) -> Sequence[Event]:
     return [Label(shipment=parcel, **label), Ship(shipment=parcel)]
 
 
-def _cut_short(order: Order) -> Sequence[Cancel]:
+def _cancel_events(order: Order) -> Sequence[Cancel]:
     last = order.lines[-1]
-    if len(order.lines) == 1 or last.state.canceled or last.state.picked or _chance(order, "cut") >= CUT_SHORT:
+    if len(order.lines) == 1 or last.state.canceled or last.state.picked or _chance(order, "cut") >= CANCELLATION_RATE:
         return []
     return [Cancel(lines={last.number: last.quantity}, note="no longer wanted")]
 
 
-def _on_the_road(order: Order) -> Sequence[Event]:
-    under_way = [parcel for parcel in order.state.shipments.values() if parcel.status in ON_THE_WAY]
-    if not under_way:
+def _delivery_events(order: Order) -> Sequence[Event]:
+    in_transit = [parcel for parcel in order.state.shipments.values() if parcel.status in ON_THE_WAY]
+    if not in_transit:
         return []
-    parcel = under_way[0]
+    parcel = in_transit[0]
     if parcel.status is ShipmentStatus.IN_TRANSIT:
         return [Track(shipment=parcel.number, status=ShipmentStatus.OUT_FOR_DELIVERY)]
     return [Deliver(shipment=parcel.number)]
 
 
-def _to_be_paid(order: Order) -> Sequence[Event]:
+def _payment_events(order: Order) -> Sequence[Event]:
     state = order.state
     open_amounts = (
         (Action.INVOICE, state.due - state.invoiced),
@@ -162,20 +164,20 @@ def _to_be_paid(order: Order) -> Sequence[Event]:
     return [make_event(action, amount=amount) for action, amount in open_amounts if amount > 0]
 
 
-def _coming_back(order: Order) -> Sequence[Event]:
-    back = order.state.returns.get(max(order.state.returns, default=0))
-    if back is not None:
-        return _returned(order, back)
+def _return_events(order: Order) -> Sequence[Event]:
+    order_return = order.state.returns.get(max(order.state.returns, default=0))
+    if order_return is not None:
+        return _process_return(order, order_return)
     chance = _chance(order, "return")
-    if chance >= COMES_BACK or order.number.count("-R"):
+    if chance >= RETURN_RATE or order.number.count("-R"):
         return []
     first = order.lines[0]
     return (
         [
             RequestReturn(
                 lines={first.number: max(first.state.delivered // 2, Decimal(1))} if first.state.delivered >= 1 else {},
-                reason=ReturnReason.DAMAGED if chance < COMES_BACK / 2 else ReturnReason.NOT_AS_EXPECTED,
-                resolution=Resolution.REPLACEMENT if chance < REPLACED else Resolution.REFUND,
+                reason=ReturnReason.DAMAGED if chance < RETURN_RATE / 2 else ReturnReason.NOT_AS_EXPECTED,
+                resolution=Resolution.REPLACEMENT if chance < REPLACEMENT_RATE else Resolution.REFUND,
             )
         ]
         if first.state.delivered >= 1
@@ -183,26 +185,32 @@ def _coming_back(order: Order) -> Sequence[Event]:
     )
 
 
-def _returned(order: Order, back: Return) -> Sequence[Event]:
-    number = back.number
-    coming = {
-        line: item.requested - item.received for line, item in back.lines.items() if item.requested > item.received
+def _process_return(order: Order, order_return: Return) -> Sequence[Event]:
+    number = order_return.number
+    to_receive = {
+        line: item.requested - item.received
+        for line, item in order_return.lines.items()
+        if item.requested > item.received
     }
-    here = {line: item.received - item.inspected for line, item in back.lines.items() if item.received > item.inspected}
-    match back.status:
+    to_inspect = {
+        line: item.received - item.inspected
+        for line, item in order_return.lines.items()
+        if item.received > item.inspected
+    }
+    match order_return.status:
         case ReturnStatus.REQUESTED:
             return [
                 ApproveReturn(return_number=number),
                 LabelReturn(return_number=number, **_label(order)),
             ]
         case ReturnStatus.APPROVED:
-            return [ReceiveReturn(return_number=number, lines=coming)]
-        case ReturnStatus.RECEIVED if here:
-            damaged = back.reason is ReturnReason.DAMAGED
-            shelf: Mapping[int, Decimal] = {} if damaged else here
+            return [ReceiveReturn(return_number=number, lines=to_receive)]
+        case ReturnStatus.RECEIVED if to_inspect:
+            damaged = order_return.reason is ReturnReason.DAMAGED
+            to_restock: Mapping[int, Decimal] = {} if damaged else to_inspect
             return [
-                InspectReturn(return_number=number, lines=shelf, warehouse=WAREHOUSES[0],
-                      written_off=here if damaged else {})
+                InspectReturn(return_number=number, lines=to_restock, warehouse=WAREHOUSES[0],
+                      written_off=to_inspect if damaged else {})
             ]  # fmt: skip
     refundable = order.state.net - order.state.due
     return [Refund(amount=refundable)] if refundable > ZERO else []

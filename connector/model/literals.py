@@ -40,7 +40,7 @@ def parse_decimal(text: str) -> Decimal:
     """Parse a decimal number; every digit is kept. ValueError as for parse_moment."""
     bare = text.strip()
     if not _DECIMAL.fullmatch(bare):
-        raise ValueError("must be a number, or text that is one")
+        raise ValueError("must be a number or a numeric text")
     return Decimal(bare) if len(bare) <= MOST_DIGITS else check_digits(Decimal(bare))
 
 

@@ -261,10 +261,10 @@ def _check_settings(settings: SalesforceSettings) -> str:
             missing.append(name)
     if missing:
         names = ", ".join(f"{_SETTING_PREFIX}{name.upper()}" for name in missing)
-        verb = "is" if len(missing) == 1 else "are"
+        verb, pronoun = ("is", "it") if len(missing) == 1 else ("are", "them")
         raise SettingsError(
             f"{names} {verb} not set (needed for {_SETTING_PREFIX}AUTH={settings.auth}).",
-            hint="Set it in the environment or in .env.",
+            hint=f"Set {pronoun} in the environment or in .env.",
         )
     origin = checked_origin(settings.login_url, label=f"{_SETTING_PREFIX}LOGIN_URL")
     if settings.auth is AuthMethod.CLIENT_CREDENTIALS and _domains(origin)[0] in {"login", "test"}:

@@ -137,18 +137,18 @@ def _key(name: str, text: str, status: int, rule: str) -> str:
         raise ProblemError(status, rule, f"{name}: {error}.", field=name) from None
 
 
-async def make_response(request: web.Request, answer: ApiResponse) -> web.StreamResponse:
-    if isinstance(answer.value, StreamBody):
-        return await _stream(request, answer, answer.value)
-    return _respond_whole(answer)
+async def make_response(request: web.Request, api_response: ApiResponse) -> web.StreamResponse:
+    if isinstance(api_response.value, StreamBody):
+        return await _stream(request, api_response, api_response.value)
+    return _respond(api_response)
 
 
-async def _stream(request: web.Request, answer: ApiResponse, flow: StreamBody) -> web.StreamResponse:
+async def _stream(request: web.Request, api_response: ApiResponse, stream: StreamBody) -> web.StreamResponse:
     """Stream the body. An error before the first piece becomes a problem document; after an error later, the connection
     is aborted, so that the client does not take a partial body for a complete one."""
-    response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
-    response.content_type, response.charset = flow.content_type, "utf-8"
-    async with aclosing(flow.pieces) as pieces:
+    response = web.StreamResponse(status=api_response.status, headers=dict(api_response.headers))
+    response.content_type, response.charset = stream.content_type, "utf-8"
+    async with aclosing(stream.pieces) as pieces:
         first = await anext(pieces, "")
         try:
             async with asyncio.timeout(MAX_STREAM_SECONDS):
@@ -164,17 +164,21 @@ async def _stream(request: web.Request, answer: ApiResponse, flow: StreamBody) -
     return response
 
 
-def _respond_whole(answer: ApiResponse) -> web.Response:
-    if isinstance(answer.value, TextBody):
-        kind = answer.value.content_type
-        body = answer.value.body
+def _respond(api_response: ApiResponse) -> web.Response:
+    if isinstance(api_response.value, TextBody):
+        kind = api_response.value.content_type
+        body = api_response.value.body
         body = body.encode() if isinstance(body, str) else body
         charset = "utf-8" if kind.startswith("text/") else None
         return web.Response(
-            status=answer.status, body=body, content_type=kind, charset=charset, headers=dict(answer.headers)
+            status=api_response.status,
+            body=body,
+            content_type=kind,
+            charset=charset,
+            headers=dict(api_response.headers),
         )
-    body = orjson.dumps(answer.value, default=_to_json_value, option=orjson.OPT_NON_STR_KEYS)
-    return web.Response(status=answer.status, body=body, content_type=JSON, headers=dict(answer.headers))
+    body = orjson.dumps(api_response.value, default=_to_json_value, option=orjson.OPT_NON_STR_KEYS)
+    return web.Response(status=api_response.status, body=body, content_type=JSON, headers=dict(api_response.headers))
 
 
 def _to_json_value(value: object) -> object:

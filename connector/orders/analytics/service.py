@@ -20,10 +20,14 @@ async def on_time(connection: Connection, period: Period) -> Iterable[tuple[Any,
 
 
 async def fill_rate(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
-    wanted: defaultdict[str, Decimal] = defaultdict(Decimal)
-    there: defaultdict[str, Decimal] = defaultdict(Decimal)
+    ordered: defaultdict[str, Decimal] = defaultdict(Decimal)
+    allocated_total: defaultdict[str, Decimal] = defaultdict(Decimal)
     groups = analytics.stream_line_groups(connection, period)
     async for sku, quantity, canceled, allocated, imported, lines in groups:
-        wanted[sku] += (quantity - (ZERO if imported else canceled)) * lines
-        there[sku] += (quantity if imported else allocated) * lines
-    return [(sku, wanted[sku], there[sku], share(there[sku], wanted[sku])) for sku in sorted(wanted) if wanted[sku]]
+        ordered[sku] += (quantity - (ZERO if imported else canceled)) * lines
+        allocated_total[sku] += (quantity if imported else allocated) * lines
+    return [
+        (sku, ordered[sku], allocated_total[sku], share(allocated_total[sku], ordered[sku]))
+        for sku in sorted(ordered)
+        if ordered[sku]
+    ]

@@ -37,14 +37,14 @@ class Joins:
         It takes the line, the cells, and whether the row is usable.
         """
         number = self._spool.add_file(table.name, {})
-        wanted = [
+        columns = [
             (join, table.columns(key)[0] - 1, table.columns(column)[0] - 1)
             for (file, key, column), join in self._numbers.items()
             if file == name
         ]
 
         def take(line: int, cells: list[str], good: bool) -> None:
-            for join, key, column in wanted:
+            for join, key, column in columns:
                 key_text = cells[key].strip() if key < len(cells) else ""
                 text = cells[column].strip() if good else ""
                 if key_text and (text or not good):

@@ -106,13 +106,13 @@ class Loader:
         self, uow: UnitOfWork, batch: Sequence[tuple[str, Entity]], outcome: BatchOutcome
     ) -> None:
         stored = {item.number: item for item in await customers.load(uow.connection, [key for key, _ in batch])}
-        wanted = []
+        to_save = []
         for key, entity in batch:
             values, existing = values_of("customers", entity), stored.get(key)
-            wanted.append(
+            to_save.append(
                 existing.updated_from_order(**values) if existing else Customer.named_by_order(number=key, **values)
             )
-        outcome.saved = await customers.save(uow, wanted)
+        outcome.saved = await customers.save(uow, to_save)
 
     # Products
 
@@ -132,7 +132,7 @@ class Loader:
         self, uow: UnitOfWork, batch: Sequence[tuple[str, Entity, list[tuple[str, Entity]]]], outcome: BatchOutcome
     ) -> None:
         stored = {item.sku: item for item in await products.load(uow.connection, [key for key, _, _ in batch])}
-        wanted = []
+        to_save = []
         for key, entity, prices in batch:
             existing = stored.get(key)
             if missing := missing_value("products", entity, self._spool, new=existing is None):
@@ -142,8 +142,8 @@ class Loader:
             values = {name: value for name, value in values_of("products", entity).items()
                       if name in {"name", "description"} or (name == "active" and value is not None)}  # fmt: skip
             product = replace(existing, **values) if existing else Product(sku=key, **values)
-            wanted.append(self._with_new_prices(product, prices, outcome))
-        outcome.saved = await products.save(uow, wanted)
+            to_save.append(self._with_new_prices(product, prices, outcome))
+        outcome.saved = await products.save(uow, to_save)
 
     def _with_new_prices(
         self, product: Product, prices: Sequence[tuple[str, Entity]], outcome: BatchOutcome

@@ -43,16 +43,16 @@ async def save_orders(uow: UnitOfWork, spool: Spool, batch: Sequence[OrderRows],
     good = [rows for rows in batch if not spool.is_spoiled("orders", rows.key)]
     stored = {item.number: item for item in await orders.load(uow.connection, [rows.key for rows in good])}
     references = await _References.load(uow.connection, good)
-    wanted = []
+    to_save = []
     for rows in good:
         order = _OrderBuilder(spool, outcome, references, rows, stored.get(rows.key)).build()
         if order is None:
             outcome.left_out.append(rows.key)
         else:
-            wanted.append(order)
+            to_save.append(order)
     unchanged_fields: dict[str, list[str]] = {}
-    outcome.saved = await orders.save(uow, wanted, conflicts=unchanged_fields)
-    outcome.lines = sum(len(order.lines) for order in wanted)
+    outcome.saved = await orders.save(uow, to_save, conflicts=unchanged_fields)
+    outcome.lines = sum(len(order.lines) for order in to_save)
     by_key = {rows.key: rows for rows in good}
     for number, differs in sorted(unchanged_fields.items()):
         what = (
@@ -153,12 +153,12 @@ class _OrderBuilder:
 
     def _check_line(self, number: int, line: LineRow) -> bool:
         exists = self._stored is not None and any(item.number == number for item in self._stored.lines)
-        given = line_values(line)
+        values = line_values(line)
         for name in KINDS["lines"].required:
-            if given.get(name) is None and not (exists and name not in given):
+            if values.get(name) is None and not (exists and name not in values):
                 self._add_fault("lines", self._place(line, name), f"has no {name}; the line is new, and needs one")
                 return False
-        sku = given.get("sku")
+        sku = values.get("sku")
         if sku is None or sku in self._references.products:
             return True
         if not self._spool.is_spoiled("products", sku):
@@ -167,11 +167,11 @@ class _OrderBuilder:
         return False
 
     def _build_line(self, number: int, row: LineRow, currency: str, stored: Line | None) -> LineInput:
-        given = line_values(row)
-        if given.get("discount") is None:
-            given.pop("discount", None)
-        line = replace(_as_input(stored), **given) if stored else LineInput(number=number, **given)
-        if stored and "unit_price" not in given and (line.sku, currency) != (stored.product.sku, stored.currency):
+        values = line_values(row)
+        if values.get("discount") is None:
+            values.pop("discount", None)
+        line = replace(_as_input(stored), **values) if stored else LineInput(number=number, **values)
+        if stored and "unit_price" not in values and (line.sku, currency) != (stored.product.sku, stored.currency):
             line = replace(line, unit_price=None)  # the old price was for something else
         if line.unit_price is None and line.sku in self._references.products:
             return replace(line, unit_price=_list_price(self._references.products[line.sku], currency))
@@ -189,24 +189,24 @@ class _OrderBuilder:
 
 def _header_input(key: str, stored: Order | None, values: Mapping[str, Any]) -> OrderInput:
     """Return the order without its lines: the rows' values, and of a stored order the others."""
-    given = {name: values[name] for name in HEADER_FIELDS if name in values}
+    header_values = {name: values[name] for name in HEADER_FIELDS if name in values}
     stage = Stage(values["stage"]) if values.get("stage") is not None else None
     if stored is None:
         header = OrderHeader(number=key, **{name: DEFAULTS[name] if value is None else value
-                                            for name, value in given.items()})  # fmt: skip
+                                            for name, value in header_values.items()})  # fmt: skip
         return OrderInput(header=header, customer=values["customer"], stage=stage or Stage.PLACED)
     return OrderInput(
-        header=stored.header.with_values(_without_empty_flags(given)),
+        header=stored.header.with_values(_without_empty_flags(header_values)),
         customer=values.get("customer", stored.customer.number),
         stage=stage or stored.stage,
     )
 
 
-def _without_empty_flags(given: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty_flags(values: Mapping[str, Any]) -> dict[str, Any]:
     """Remove flags without a value: an empty cell clears a field, but leaves a flag as it is."""
     return {
         name: value
-        for name, value in given.items()
+        for name, value in values.items()
         if value is not None or HEADER_FIELDS[name].kind is not FieldKind.FLAG
     }
 

@@ -117,10 +117,10 @@ class SectionPlan:
         column, header = self.columns.get(field, (1, ""))
         return Fault(column, header, what)
 
-    def text_of(self, wanted: int, cells: list[str]) -> str:
-        """Return the text of the field in slot `wanted` of a row that cannot be parsed, or an empty text."""
+    def text_of(self, index: int, cells: list[str]) -> str:
+        """Return the text of the field in slot `index` of a row that cannot be parsed, or an empty text."""
         for slot, source, _, _, _ in self.fields:
-            if slot == wanted:
+            if slot == index:
                 try:
                     return source(cells)[0] or ""
                 except (IndexError, JoinError):

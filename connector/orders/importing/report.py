@@ -10,7 +10,7 @@ from connector.orders.importing.reader import Place
 from connector.store.sql import Saved
 
 MOST_KEPT = 10_000
-"""Faults, notices and order numbers that are kept as texts; all of them are counted."""
+"""Faults, notices and order numbers as texts; all of them are counted."""
 MOST_PLACES = 5
 
 
@@ -35,7 +35,7 @@ class Remarks(Sequence[str]):
     """Remarks about rows, in the order in which they were added; each begins with its place."""
 
     def __init__(self) -> None:
-        self.kept: list[str] = []
+        self.texts: list[str] = []
         self.total = 0
         self._groups: dict[tuple[str, str, str], Group] = {}
 
@@ -43,8 +43,8 @@ class Remarks(Sequence[str]):
         """Add a remark. Remarks of one file, column and `kind` form a group; `kind` is `what` if it is empty."""
         text = f"{place} {what}"
         self.total += 1
-        if len(self.kept) < MOST_KEPT:
-            self.kept.append(text)
+        if len(self.texts) < MOST_KEPT:
+            self.texts.append(text)
         key = (place.file, place.header, kind or what)
         if key not in self._groups and len(self._groups) >= MOST_KEPT:
             return
@@ -58,10 +58,10 @@ class Remarks(Sequence[str]):
         return list(self._groups.values())
 
     def __len__(self) -> int:
-        return len(self.kept)
+        return len(self.texts)
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        return self.kept[index]
+        return self.texts[index]
 
 
 @dataclass(kw_only=True)
@@ -83,11 +83,11 @@ class ImportReport:
 
     @property
     def problems(self) -> list[str]:
-        return self.faults.kept
+        return self.faults.texts
 
     @property
     def notices(self) -> list[str]:
-        return self.changes.kept
+        return self.changes.texts
 
     def fault(self, kind: str, place: Place, what: str, sort: str = "") -> None:
         """Report a row of `kind` that cannot be used."""

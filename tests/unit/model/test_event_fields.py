@@ -192,7 +192,7 @@ def test_body_of_a_return_accepts_actions_of_returns_only() -> None:
     with pytest.raises(ValidationError) as refused:
         ReturnTransitionBody.model_validate({"action": "ship"})
     [wrong] = field_errors(refused.value, ReturnTransitionBody)
-    assert (wrong.field, wrong.text) == ("action", f"is none of {', '.join(OF_RETURNS)}")
+    assert (wrong.field, wrong.text) == ("action", f"must be one of {', '.join(OF_RETURNS)}")
 
 
 @ALL

@@ -31,7 +31,7 @@ def said(model: Any, body: Any) -> list[str]:
         (TransitionBody, {"action": "shp"}, ["action: is unknown. Did you mean `ship`?"]),
         (TransitionBody, {"action": "begin"}, ["action: begin is automatic and cannot be requested."]),
         (TransitionBody, {"action": "hold", "hold": "why"},
-         ["hold: is none of payment, address, stock, fraud, credit, manual."]),
+         ["hold: must be one of payment, address, stock, fraud, credit, manual."]),
         (TransitionBody, {"action": "ship", "lines": {"one": 1}}, ["lines.one: must be a whole number."]),
         (TransitionBody, {"action": "ship", "note": "a\0"}, ["note: must not contain the character NUL."]),
         (TransitionBody, {}, ["action: is missing."]),
