@@ -24,6 +24,7 @@ class Period:
         until = until or now
         since = since or until - DEFAULT_LENGTH
         if since >= until:
-            hint = "Name a day before it as the first one, or a later one as the end."
-            raise UsageError(f"The period from {since:%Y-%m-%d} to {until:%Y-%m-%d} has no day in it.", hint=hint)
+            raise UsageError(
+                f"since ({since:%Y-%m-%d}) must be before until ({until:%Y-%m-%d}).", hint="Correct one of them."
+            )
         return cls(since=since, until=until, now=now)

@@ -216,7 +216,7 @@ def _parse(text: str) -> URL:
 
 def _url_error() -> SettingsError:
     return SettingsError(
-        "CONNECTOR_DATABASE_URL names no database we can use.",
+        "CONNECTOR_DATABASE_URL is not the URL of a supported database.",
         hint="Write sqlite:///connector.db or postgresql://user:password@host/database.",
     )
 

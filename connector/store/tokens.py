@@ -41,7 +41,10 @@ async def create(uow: UnitOfWork, name: str, role: Role, *, expires_at: datetime
     secret = PREFIX + secrets.token_urlsafe(32)
     row = {"name": name, "digest": digest(secret), "role": role.value, "created_at": uow.now, "expires_at": expires_at}
     if not await insert_missing(uow.connection, tokens, [row]):
-        raise ConnectorError(f"There is a token {name} already.", hint="Choose another name, also after a revocation.")
+        raise ConnectorError(
+            f"There is a token {name} already.",
+            hint="Choose another name; names of revoked tokens cannot be used again.",
+        )
     return secret
 
 
