@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -121,16 +123,21 @@ def new_order(shop: str, index: int, draft: list[tuple[str, Decimal, Decimal]]) 
     )
 
 
-async def ask(world: World, number: str, wish: Wish) -> str:
-    """The action that was carried out, or the rule that refused it."""
+async def ask(world: World, wishes: Sequence[tuple[str, Wish]]) -> list[str]:
+    """Ask all of it at once, each by what its order was before: the actions that were carried out, or the rules that
+    refused them."""
     async with world.service.store.reader() as connection:
-        [order] = await orders.load(connection, [number])
+        loaded = {order.number: order for order in await orders.load(connection, sorted({key for key, _ in wishes}))}
+    return await asyncio.gather(*(_carry_out(world, loaded[number], wish) for number, wish in wishes))
+
+
+async def _carry_out(world: World, order: Order, wish: Wish) -> str:
     try:
         event = event_for(order, wish)
         async with world.service.store.transaction() as uow:
             version = order.version if wish.lucky else None
             await OrderTransaction(uow, actor="test").execute_all(
-                [OrderCommand(number=number, event=event, version=version)]
+                [OrderCommand(number=order.number, event=event, version=version)]
             )
     except CommandError as error:
         return f"refused by {error.rule}"

@@ -10,7 +10,6 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from typing import Any
@@ -85,8 +84,8 @@ class Lives(RuleBasedStateMachine):
     @rule(some=st.lists(wishes, min_size=1, max_size=AT_ONCE))
     def command(self, some: list[Wish]) -> None:
         """All of them at once; an order may be named several times."""
-        tries = [ask(self.world, self.numbers[wish.order % len(self.numbers)], wish) for wish in some]
-        self.outcomes.update(self.runner.run(self.gather(tries)))
+        asked = [(self.numbers[wish.order % len(self.numbers)], wish) for wish in some]
+        self.outcomes.update(self.runner.run(ask(self.world, asked)))
         self.moved = True
 
     @rule(seed=st.integers(0, 2**32))
@@ -106,7 +105,7 @@ class Lives(RuleBasedStateMachine):
         number = self.numbers[which % len(self.numbers)]
         for step in range(times):
             wish = Wish(order=which, action=None, part="all", hold=Hold.MANUAL, lucky=step % 2 == 0)
-            self.outcomes.update([self.runner.run(ask(self.world, number, wish))])
+            self.outcomes.update(self.runner.run(ask(self.world, [(number, wish)])))
         self.moved = True
 
     @precondition(lambda self: self.numbers)
@@ -148,9 +147,6 @@ class Lives(RuleBasedStateMachine):
 
         self.runner.run(do())
         self.moved = True
-
-    async def gather(self, tries: list[Coroutine[Any, Any, str]]) -> list[str]:
-        return await asyncio.gather(*tries)
 
     async def counted(self, sku: str, place: str, on_hand: Decimal) -> None:
         async with self.world.service.store.transaction() as uow:
