@@ -13,7 +13,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	$(call install,$<)
 	@touch $(STAMP) $(DEMO_STAMP)
 
-# What a demo needs and no more: neither test tools, nor a browser's driver, nor a database server.
+# Only what a demo needs: no test tools, browser driver or database server.
 $(DEMO_STAMP): requirements-demo.lock pyproject.toml
 	$(call install,$<)
 	@touch $(DEMO_STAMP)
@@ -31,11 +31,11 @@ demo: $(DEMO_STAMP)
 	@$(BIN)/connector demo --once
 	@echo "More: $(BIN)/connector --help"
 
-# Both at once: the tests wait now and then, and the linters need one processor only.
+# In parallel: the tests wait now and then, and the linters need only one processor.
 test: setup clients
 	@$(MAKE) --no-print-directory -j 2 lint suite
 
-# Without databases, servers and browsers: what to run after each small change.
+# Without databases, servers and browsers, for each small change; about half a minute.
 test-unit: setup
 	$(BIN)/pytest -n 2 --dist worksteal -m "not database" tests/unit
 
@@ -49,7 +49,7 @@ lint: setup
 	$(BIN)/lint-imports --config .importlinter
 	$(BIN)/deptry .
 
-# Salesforce clients in JavaScript, for tests/clients; where there is no npm, those tests say so.
+# Salesforce clients in JavaScript for tests/clients; without npm, those tests are skipped with a reason.
 CLIENTS := tests/clients/node_modules/.package-lock.json
 
 clients: $(if $(shell command -v npm 2>/dev/null),$(CLIENTS))
@@ -58,11 +58,11 @@ $(CLIENTS): tests/clients/package-lock.json
 	npm ci --prefix tests/clients --no-audit --no-fund --ignore-scripts --loglevel error
 	touch $@
 
-# The claims of README.md on a Northwind export: `make acceptance DATA=folder`, or one made up here.
+# The guarantees of README.md on a Northwind export (`make acceptance DATA=folder`) or on generated data.
 acceptance: setup
 	$(BIN)/python -m tests.acceptance $(DATA)
 
-# Inputs and bad days that used to break it, each with what is right; CASES="word word" runs those that are named so.
+# Difficult inputs and outages, each with the expected result; CASES="word word" selects cases by name.
 cases: setup
 	$(BIN)/python -m tests.cases $(CASES)
 

@@ -1,9 +1,8 @@
-"""`python -m tests.cases [WORD…]`: inputs and situations that used to break the connector, each with what is right.
+"""`python -m tests.cases [WORD…]`: difficult inputs and situations, each with the expected result.
 
-Each case runs the installed programs against a local org. WORD chooses cases whose name contains it; without one all
-are run, some minutes. CASES_IMPORT_FILES names another folder of export files, laid out as import_files here is. Exit
-status 1 if something is not right.
-"""
+Each case runs the installed programs against a local org. WORD selects cases whose name contains it; without one, all
+run, which takes some minutes. CASES_IMPORT_FILES names another folder of export files, laid out like import_files.
+Exit status 1 if a result is not as expected."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ ROOMS = {
 
 
 def run(name: str, case: Case, folder: Path) -> bool:
-    """Print every claim as it is checked; whether all are right."""
+    """Run the case, print every claim as it is checked, and return whether all are right."""
     print(f"\n{name}: {(case.__doc__ or '').splitlines()[0]}")
     good = True
     try:

@@ -1,4 +1,4 @@
-"""The HTTP API in a process of its own, called over a plain connection."""
+"""The HTTP API in a separate process, called over a plain connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STREET = {"street": "1 Main Road", "city": "Portland", "state": "OR", "postal_co
 
 
 class Api:
-    """`api("POST", "/orders", {...})` answers (status, document)."""
+    """`api("POST", "/orders", {...})` returns (status, document)."""
 
     def __init__(self, port: int, token: str) -> None:
         self.port, self.token = port, token
@@ -40,7 +40,7 @@ class Api:
             return error.code, json.loads(content) if content[:1] in b"{[" else content.decode()
 
     def raw(self, *lines: bytes, body: bytes = b"", seconds: float = 10) -> bytes:
-        """What is answered to a request of these header lines, as they are; empty if the connection is cut."""
+        """Send these header lines unchanged, and return the response; empty if the connection is closed."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as connection:
             connection.sendall(b"\r\n".join([*lines, b"Host: 127.0.0.1", b"Connection: close", b"", b""]) + body)
             found = b""

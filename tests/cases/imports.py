@@ -1,4 +1,4 @@
-"""Exports as shops really make them. The inputs are the folders of `import_files/`, or others laid out alike."""
+"""Realistic export files. The inputs are the folders of `import_files/`, or others with the same layout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = 400_000
 
 
 class ImportLab(Lab):
-    """A database that one case's files are imported into."""
+    """A database into which the files of one case are imported."""
 
     def __init__(self, folder: Path, name: str) -> None:
         super().__init__(folder)
@@ -47,7 +47,7 @@ class ImportLab(Lab):
 
 
 def blanks_in_repeated_rows(folder: Path) -> Iterator[Claim]:
-    """A blank in a repeated row says nothing: the order goes in whole."""
+    """A blank cell in a repeated row is ignored, and the order is imported completely."""
     lab = ImportLab(folder, "01_blank_repeat")
     result, _ = lab.outcome("orders.csv")
     yield same("exit status", 0, result.status)
@@ -62,8 +62,8 @@ def blanks_in_repeated_rows(folder: Path) -> Iterator[Claim]:
     yield same("the same file again: exit status and what changed", (0, 0), (again.status, changed))
 
 
-def a_join_that_matches_two_rows(folder: Path) -> Iterator[Claim]:
-    """Refused with both places; never the last of them in silence."""
+def join_that_matches_two_rows(folder: Path) -> Iterator[Claim]:
+    """It is rejected with both places; the last row is not used silently."""
     lab = ImportLab(folder, "03_join_twice")
     result = lab.bring_in("orders.csv", "payments.csv")
     yield holds("exit status", result.status, result.status in (1, 2), "1 or 2")
@@ -72,8 +72,8 @@ def a_join_that_matches_two_rows(folder: Path) -> Iterator[Claim]:
     yield same("order 1 is not in with 40", {}, lab.order("1"))
 
 
-def keys_that_mean_nothing(folder: Path) -> Iterator[Claim]:
-    """`values` and `default` on a join, `default` on `first`, `values` on `const`: they work, or are refused."""
+def profile_keys_without_meaning(folder: Path) -> Iterator[Claim]:
+    """`values` and `default` on a join, `default` on `first`, `values` on `const`: they work or are rejected."""
     for name, files in (("04_silent_form", ("orders.csv", "reps.csv")), ("11_first_default", ("orders.csv",))):
         lab = ImportLab(folder / name, name)
         result = lab.bring_in(*files)
@@ -87,7 +87,7 @@ def keys_that_mean_nothing(folder: Path) -> Iterator[Claim]:
 
 
 def values_for_true_and_false(folder: Path) -> Iterator[Claim]:
-    """`values: {true: web}` means the text in the file, or is refused."""
+    """`values: {true: web}` matches the text in the file, or is rejected."""
     lab = ImportLab(folder, "17_bool_values")
     result = lab.bring_in("orders.csv")
     if result.status == 2:
@@ -98,16 +98,16 @@ def values_for_true_and_false(folder: Path) -> Iterator[Claim]:
         yield holds("`TRUE` is web, or told", result.text.strip(), told or lab.order("2").get("channel") == "web")
 
 
-def headers_nobody_uses(folder: Path) -> Iterator[Claim]:
-    """Empty and doubled header cells matter only where the profile names them."""
+def unused_headers(folder: Path) -> Iterator[Claim]:
+    """Empty and repeated header cells matter only if the profile names them."""
     for file in ("orders.csv", "orders2.csv"):
         lab = ImportLab(folder / file, "05_dup_header")
         result = lab.bring_in(file)
         yield same(f"{file}: exit status, lines", (0, 1), (result.status, len(lab.order("1").get("lines", ()))))
 
 
-def formats(folder: Path) -> Iterator[Claim]:
-    """What cannot be read is told with its place and what to do; nothing goes in wrong."""
+def other_file_formats(folder: Path) -> Iterator[Claim]:
+    """Unreadable files are reported with place and remedy; nothing wrong is imported."""
     for file, price in (
         ("dollar.csv", "2.00"), ("paren.csv", None), ("preamble.csv", "2.00"), ("sep.csv", "2.00"),
         ("utc_suffix.csv", "2.00"), ("zero_qty.csv", None), ("short_row.csv", None),
@@ -132,15 +132,15 @@ def several_files_and_folders(folder: Path) -> Iterator[Claim]:
 
 
 def rows_of_another_kind(folder: Path) -> Iterator[Claim]:
-    """Shipping and refund rows among the lines are told, once each, not taken for lines."""
+    """Shipping and refund rows among the lines are reported once each, and not imported as lines."""
     lab = ImportLab(folder, "08_filter_rows")
     result = lab.bring_in("orders.csv")
     yield same("exit status", 1, result.status)
     yield holds("both rows are told", result.text.strip(), all(f"orders.csv:{row}" in result.text for row in (3, 4)))
 
 
-def a_broken_row(folder: Path) -> Iterator[Claim]:
-    """Told once and counted once, however many sections read the file."""
+def broken_row(folder: Path) -> Iterator[Claim]:
+    """It is reported and counted once, even if several sections read the file."""
     lab = ImportLab(folder, "14_unquoted_tsv")
     result, document = lab.outcome("orders.txt")
     problems = [problem for problem in document["problems"] if "orders.txt:2" in problem]
@@ -148,8 +148,8 @@ def a_broken_row(folder: Path) -> Iterator[Claim]:
     yield same("the order of the other row is in", 1, len(lab.order("2").get("lines", ())))
 
 
-def an_order_that_was_acted_on(folder: Path) -> Iterator[Claim]:
-    """It stays as it is, the rest goes in; where only its stage differs nothing is said."""
+def order_with_actions_is_imported_again(folder: Path) -> Iterator[Claim]:
+    """It is not changed, and the other orders are imported; if only its stage differs, nothing is reported."""
     lab = ImportLab(folder, "16_acted_blocks")
     lab.bring_in("monday.csv")
     lab.must("act", "1", "cancel")
@@ -167,8 +167,8 @@ def an_order_that_was_acted_on(folder: Path) -> Iterator[Claim]:
     yield same("and changes nothing", "1", lab.order("1")["lines"][0]["quantity"])
 
 
-def a_blank_in_the_first_row(folder: Path) -> Iterator[Claim]:
-    """A later row fills it; a changed customer is a notice, exit status 0, on every run."""
+def blank_in_the_first_row(folder: Path) -> Iterator[Claim]:
+    """A later row fills it; a changed customer is a notice with exit status 0, on every run."""
     lab = ImportLab(folder, "18_first_blank")
     for run in ("first", "second"):
         result = lab.bring_in("orders.csv")
@@ -176,8 +176,8 @@ def a_blank_in_the_first_row(folder: Path) -> Iterator[Claim]:
     yield same("the customer's phone", "+1 555 0101", lab.order("1")["customer"]["phone"])
 
 
-def sections_that_there_are_not(folder: Path) -> Iterator[Claim]:
-    """Returns come in, or the section is refused at load."""
+def unsupported_sections(folder: Path) -> Iterator[Claim]:
+    """Returns are imported, or the section is rejected when the profile is loaded."""
     lab = ImportLab(folder, "20_returns")
     result = lab.bring_in("orders.csv", "returns.csv")
     if result.status:
@@ -186,8 +186,8 @@ def sections_that_there_are_not(folder: Path) -> Iterator[Claim]:
         yield same("the order's returns", 1, len(lab.order("1").get("returns", ())))
 
 
-def interrupted(folder: Path) -> Iterator[Claim]:
-    """Ctrl-C and SIGTERM end it within a second; the same command again completes it."""
+def interrupted_import(folder: Path) -> Iterator[Claim]:
+    """Ctrl-C and SIGTERM end it within a second; the same command completes it."""
     lab = ImportLab(folder, "05_dup_header")
     rows = (f"{n // 2},C{n % 500},2024-01-05,S{n % 50},{n % 2 + 1},2.00" for n in range(ROWS))
     (folder / "big.csv").write_text("\n".join(["order,customer,date,sku,qty,price", *rows]))
@@ -210,7 +210,7 @@ def interrupted(folder: Path) -> Iterator[Claim]:
 
 
 CASES: tuple[Case, ...] = (
-    blanks_in_repeated_rows, a_join_that_matches_two_rows, keys_that_mean_nothing, values_for_true_and_false,
-    headers_nobody_uses, formats, several_files_and_folders, rows_of_another_kind, a_broken_row,
-    an_order_that_was_acted_on, a_blank_in_the_first_row, sections_that_there_are_not, interrupted,
+    blanks_in_repeated_rows, join_that_matches_two_rows, profile_keys_without_meaning, values_for_true_and_false,
+    unused_headers, other_file_formats, several_files_and_folders, rows_of_another_kind, broken_row,
+    order_with_actions_is_imported_again, blank_in_the_first_row, unsupported_sections, interrupted_import,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A company's side for one case: the command line with a database of its own, files to import, a service beside it."""
+"""The environment of one case: the command line with its own database, files to import, and a service."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def holds(what: str, found: object, truth: bool, wanted: str = "it does") -> Cla
 
 @dataclass
 class Result:
-    """What a command printed and how it ended."""
+    """The output and exit status of a command."""
 
     status: int
     out: str
@@ -77,7 +77,7 @@ class Lab:
         return Result(done.returncode, done.stdout, done.stderr)
 
     def must(self, *words: str | Path) -> Result:
-        """RuntimeError unless it ends with 0: what a case only prepares must work."""
+        """Run a command that only prepares a case; raises RuntimeError unless its exit status is 0."""
         result = self(*words)
         if result.status:
             raise RuntimeError(f"connector {' '.join(map(str, words))}: {result.status}\n{result.text}")
@@ -96,7 +96,7 @@ class Lab:
 
     @contextmanager
     def service(self) -> Iterator[Path]:
-        """The scheduler, running; its log."""
+        """Run the scheduler; yields its log."""
         process = self._start([sys.executable, "-m", "scheduler"])
         try:
             yield self.folder / "scheduler.log"
@@ -113,7 +113,7 @@ class Lab:
         self.settings["SALESFORCE__CLIENT_SECRET"] = banner["client_secret"]
 
     def bring(self, name: str = "in", **tables: Sequence[Row]) -> Result:
-        """Import `tables` (customers, products, orders, order_lines) from a folder in our own form."""
+        """Import `tables` (customers, products, orders, order_lines) from a folder in the own format."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         for table, rows in tables.items():
@@ -125,7 +125,7 @@ class Lab:
         return self("import", folder)
 
     def refused(self) -> list[Any]:
-        """The dead letters."""
+        """Return the dead letters."""
         found: list[Any] = self.json("dead-letters", "list")
         return found
 

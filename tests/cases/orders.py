@@ -1,4 +1,4 @@
-"""Orders: a history that can be trusted, keys that look alike, the same order asked for by many at once."""
+"""Orders: a complete history, keys that look alike, and one order placed by many at once."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ FOREIGN: tuple[tuple[str, dict[str, Any]], ...] = (
 """What an action does not speak of."""
 
 
-def fields_an_action_does_not_speak_of(folder: Path) -> Iterator[Claim]:
-    """Refused by name over HTTP and at the command line, and nothing has changed."""
+def fields_of_other_actions(folder: Path) -> Iterator[Claim]:
+    """They are rejected by name over HTTP and on the command line, and nothing is changed."""
     lab = Lab(folder)
     lab.must("db", "upgrade")
     with serving(lab) as api:
@@ -61,8 +61,8 @@ def fields_an_action_does_not_speak_of(folder: Path) -> Iterator[Claim]:
     yield same("not listed in act --help", [], [word for word in listed if word not in text])
 
 
-def a_split_keeps_the_header(folder: Path) -> Iterator[Claim]:
-    """What the customer asked for of the whole is asked for of the part."""
+def split_keeps_the_header(folder: Path) -> Iterator[Claim]:
+    """The split order has the details of the original order."""
     lab = Lab(folder)
     lab.must("db", "upgrade")
     header = {
@@ -83,7 +83,7 @@ def a_split_keeps_the_header(folder: Path) -> Iterator[Claim]:
 
 
 def keys_that_look_alike(folder: Path) -> Iterator[Claim]:
-    """`"M-1 "` is M-1: another customer's order under it is refused, and the org's stays."""
+    """`"M-1 "` is M-1: an order of another customer under it is rejected, and the org's order stays."""
     with an_org() as org:
         lab = Lab(folder)
         lab.point_to(org.banner)
@@ -114,8 +114,8 @@ def keys_that_look_alike(folder: Path) -> Iterator[Claim]:
         yield same("connector show order ' M-1 '", 0, shown.status)
 
 
-def one_order_asked_for_twenty_times_at_once(folder: Path) -> Iterator[Claim]:
-    """One 201, the rest 200, never 500."""
+def one_order_placed_twenty_times_at_once(folder: Path) -> Iterator[Claim]:
+    """One 201, the others 200, never 500."""
     lab = Lab(folder)
     lab.must("db", "upgrade")
     with serving(lab) as api:
@@ -131,6 +131,6 @@ def _at_once(api: Api, number: str, times: int) -> list[int]:
 
 
 CASES: tuple[Case, ...] = (
-    fields_an_action_does_not_speak_of, a_split_keeps_the_header, keys_that_look_alike,
-    one_order_asked_for_twenty_times_at_once,
+    fields_of_other_actions, split_keeps_the_header, keys_that_look_alike,
+    one_order_placed_twenty_times_at_once,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The org's bad days, and records that somebody else has changed, merged, deleted or made before us."""
+"""Outages of the org, and records that were changed, merged, deleted or created by others."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ BAD_DAYS: Mapping[str, Answer] = {
 
 
 def rows(path: str, body: bytes, code: str) -> Reply | None:
-    """Every row of a write refused with `code`, in the shape of the resource that was called."""
+    """Refuse every row of a write with `code`, in the format of the called resource."""
     if "/composite" not in path:
         return None
     asked: dict[str, Any] = json.loads(body)
@@ -113,8 +113,8 @@ def _numbers(value: Any, name: str) -> Iterator[int]:
             yield from _numbers(item, name)
 
 
-def the_org_refuses_everything(folder: Path) -> Iterator[Claim]:
-    """Whatever it answers: everything stays due, a handful of calls, said with what to do, and it heals by itself."""
+def org_refuses_everything(folder: Path) -> Iterator[Claim]:
+    """All changes stay due after a few calls, the remedy is reported, and the push recovers automatically."""
     with an_org() as org:
         lab = Lab(folder)
         with Proxy(org.banner["instance_url"]) as proxy:
@@ -154,8 +154,8 @@ def _a_bad_day(lab: Lab, proxy: Proxy, name: str, answer: Answer) -> Iterator[Cl
     yield same(f"{name}: the next push", 0, healed.status)
 
 
-def killed_again_and_again(folder: Path) -> Iterator[Claim]:
-    """Killed 25 times in mid-flight, no healthy order becomes a dead letter."""
+def push_killed_repeatedly(folder: Path) -> Iterator[Claim]:
+    """After 25 kills in mid-flight, no healthy order is a dead letter."""
     with an_org() as org, Proxy(org.banner["instance_url"]) as proxy:
         lab = Lab(folder)
         lab.settings["SYNC__LEASE_SECONDS"] = "1"
@@ -191,8 +191,8 @@ def killed_again_and_again(folder: Path) -> Iterator[Claim]:
         yield same("orders in the org", len(numbers), org.count("Order"))
 
 
-def the_org_moves(folder: Path) -> Iterator[Claim]:
-    """Its address is gone, and sign-in names another: the service signs in again and goes on."""
+def org_moves_to_another_address(folder: Path) -> Iterator[Claim]:
+    """The service signs in again, learns the new address, and continues."""
     with an_org() as org:
         here = org.banner["instance_url"]
         with Proxy(here) as login, Proxy(here) as first, Proxy(here) as second:
@@ -241,8 +241,8 @@ def _accounts(org: Org) -> dict[str, str]:
     return {row["Id"]: row["External_Key__c"] for row in query(org, "SELECT Id, External_Key__c FROM Account")}
 
 
-def our_key_is_cleared(folder: Path) -> Iterator[Claim]:
-    """A rep empties our key: it is put back on the record that is linked, no second one is made."""
+def key_cleared_in_the_org(folder: Path) -> Iterator[Claim]:
+    """The key is restored on the linked record, and no second record is created."""
     with an_org() as org:
         lab = _shop(folder, org)
         lab.must("push")
@@ -265,8 +265,8 @@ def our_key_is_cleared(folder: Path) -> Iterator[Claim]:
         yield same("orders, dead letters", (4, []), (org.count("Order"), lab.refused()))
 
 
-def an_account_is_deleted(folder: Path) -> Iterator[Claim]:
-    """Said before anything is made anew."""
+def account_deleted_in_the_org(folder: Path) -> Iterator[Claim]:
+    """It is reported before anything is recreated."""
     with an_org() as org:
         lab = _shop(folder, org)
         lab.must("push")
@@ -308,8 +308,8 @@ records:
 """
 
 
-def a_duplicate_rule_finds_one(folder: Path) -> Iterator[Claim]:
-    """The record found is named, adopting it is one command, and alert rules can be passed by a setting."""
+def duplicate_rule_finds_a_record(folder: Path) -> Iterator[Claim]:
+    """The record is named, one command links it, and a setting passes alert rules."""
     folder.mkdir(parents=True, exist_ok=True)
     seed = folder / "seed.yaml"
     seed.write_text(SEED)
@@ -353,7 +353,7 @@ def a_duplicate_rule_finds_one(folder: Path) -> Iterator[Claim]:
 
 
 def another_org(folder: Path) -> Iterator[Claim]:
-    """It is announced, nothing is assumed of it, and nothing is written to it unasked."""
+    """It is reported, nothing is assumed about it, and nothing is written to it without a command."""
     with an_org() as org, an_org() as other:
         lab = _shop(folder, org)
         lab.must("push")
@@ -378,8 +378,8 @@ def another_org(folder: Path) -> Iterator[Claim]:
         yield same("back at the first: exit status", 0, lab("push").status)
 
 
-def a_resync_of_equals(folder: Path) -> Iterator[Claim]:
-    """No write, and it reports the entities that were asked for."""
+def resync_of_equal_entities(folder: Path) -> Iterator[Claim]:
+    """It makes no write call, and reports the requested entities."""
     with an_org() as org:
         lab = _shop(folder, org)
         lab.must("push")
@@ -393,6 +393,7 @@ def a_resync_of_equals(folder: Path) -> Iterator[Claim]:
 
 
 CASES: tuple[Case, ...] = (
-    the_org_refuses_everything, killed_again_and_again, the_org_moves, our_key_is_cleared, an_account_is_deleted,
-    a_duplicate_rule_finds_one, another_org, a_resync_of_equals,
+    org_refuses_everything, push_killed_repeatedly, org_moves_to_another_address, key_cleared_in_the_org,
+    account_deleted_in_the_org,
+    duplicate_rule_finds_a_record, another_org, resync_of_equal_entities,
 )  # fmt: skip

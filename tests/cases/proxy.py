@@ -1,4 +1,4 @@
-"""Stands before an org and answers in its place whatever a case wants, to see what the connector makes of it."""
+"""A proxy in front of an org, which answers in its place as a case demands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = Callable[[str, str, bytes], Reply | None]
 
 
 class Proxy:
-    """`url` is its address. Sign-ins name `instance` as the org's address from then on. `seen` are the data calls."""
+    """`url` is its address. Sign-ins return `instance` as the address of the org. `seen` are the data calls."""
 
     def __init__(self, target: str) -> None:
         self.answer: Answer | None = None
@@ -38,7 +38,7 @@ class Proxy:
         self.close()
 
     def close(self) -> None:
-        """Nobody listens here any more, on connections that are kept open neither."""
+        """Stop listening, and close the open connections."""
         self.gone = True
         self._server.shutdown()
         self._server.server_close()

@@ -1,4 +1,4 @@
-"""The service: mappings that are edited under it, several workers on one database, a slow machine."""
+"""The service: edited mappings, several workers on one database, a slow machine."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _many(lab: Lab, orders: int) -> None:
     )  # fmt: skip
 
 
-def an_edited_mapping_is_followed(folder: Path) -> Iterator[Claim]:
-    """By a running service without a restart; it never undoes what `resync` has just sent."""
+def edited_mapping_is_followed(folder: Path) -> Iterator[Claim]:
+    """A running service follows it without a restart, and never undoes what `resync` has sent."""
     with an_org() as org:
         lab = Lab(folder)
         mappings = folder / "mappings"
@@ -60,7 +60,7 @@ def an_edited_mapping_is_followed(folder: Path) -> Iterator[Claim]:
 
 
 def three_pushes_at_once(folder: Path) -> Iterator[Claim]:
-    """All work, none gives up, nothing is sent twice."""
+    """All of them work, none fails, and nothing is sent twice."""
     with an_org() as org:
         lab = Lab(folder)
         lab.point_to(org.banner)
@@ -76,8 +76,8 @@ def three_pushes_at_once(folder: Path) -> Iterator[Claim]:
         yield holds("write calls", calls, calls <= 120, "at most 120")
 
 
-def a_push_beside_the_service(folder: Path) -> Iterator[Claim]:
-    """Neither gives up."""
+def push_beside_the_service(folder: Path) -> Iterator[Claim]:
+    """Neither of them fails."""
     with an_org() as org:
         lab = Lab(folder)
         lab.point_to(org.banner)
@@ -92,4 +92,4 @@ def a_push_beside_the_service(folder: Path) -> Iterator[Claim]:
         yield same("errors in the service's log", [], failed)
 
 
-CASES: tuple[Case, ...] = (an_edited_mapping_is_followed, three_pushes_at_once, a_push_beside_the_service)
+CASES: tuple[Case, ...] = (edited_mapping_is_followed, three_pushes_at_once, push_beside_the_service)

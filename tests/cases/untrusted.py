@@ -1,4 +1,4 @@
-"""Requests, files and bodies from people who mean no good, or mistyped."""
+"""Malicious or mistyped requests, files and bodies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFUSED = {400, 401, 404, 413, 415, 422}
 
 
 def malformed_headers_and_bodies(folder: Path) -> Iterator[Claim]:
-    """400 in the API's own form, never 500, no traceback in the log."""
+    """400 with a problem document, never 500, and no traceback in the log."""
     lab = Lab(folder)
     lab.must("db", "upgrade")
     with serving(lab) as api:
@@ -82,8 +82,8 @@ def _slow(api: Api) -> Iterator[Claim]:
     yield holds("a body that drips is cut after", f"{time.monotonic() - started:.0f} s", cut, "at most 80 s")
 
 
-def files_without_an_end(folder: Path) -> Iterator[Claim]:
-    """Rules, mappings and profiles that double at every level, or nest without end: one line, exit status 2."""
+def files_that_expand_without_end(folder: Path) -> Iterator[Claim]:
+    """Rules, mappings and profiles that double or nest at every level: one line, exit status 2."""
     lab = Lab(folder)
     lab.must("db", "upgrade")
     merge = ["x0: &x0 {a: 1}"] + [f"x{n}: &x{n}\n  <<: [*x{n - 1}, *x{n - 1}]\n  k{n}: 1" for n in range(1, 28)]
@@ -122,8 +122,8 @@ def files_without_an_end(folder: Path) -> Iterator[Claim]:
                         result.status == 2 and fine and took < 15 and lines <= 5, "2, one line")  # fmt: skip
 
 
-def soap_bodies_of_others(folder: Path) -> Iterator[Claim]:
-    """The local org reads twice the body in about twice the time."""
+def large_soap_bodies(folder: Path) -> Iterator[Claim]:
+    """The local org reads a body of twice the size in about twice the time."""
     with an_org() as org:
         small, large = _cpu(org, 4000), _cpu(org, 16000)
         yield holds(
@@ -151,7 +151,7 @@ def _cpu(org: Org, count: int) -> float:
 
 
 def header_fields_in_a_channel_filter(folder: Path) -> Iterator[Claim]:
-    """All are allowed but the arrays."""
+    """All are allowed except arrays."""
     with an_org() as org:
         path = "/services/data/v66.0/tooling/sobjects/PlatformEventChannel"
         org.ask("POST", path, {"FullName": "Quiet__chn", "Metadata": {"channelType": "data", "label": "Quiet"}})
@@ -176,8 +176,8 @@ def header_fields_in_a_channel_filter(folder: Path) -> Iterator[Claim]:
             yield same(field, right, taken)
 
 
-def files_that_we_create(folder: Path) -> Iterator[Claim]:
-    """The database is its owner's alone."""
+def permissions_of_created_files(folder: Path) -> Iterator[Claim]:
+    """Only the owner can read the database."""
     folder.mkdir(parents=True)
     environment = {**os.environ, "CONNECTOR_DATABASE_URL": f"sqlite:///{folder / 'mine.db'}", "PYTHONPATH": str(ROOT)}
     umask = f"import os, sys; os.umask(0); os.execv({sys.executable!r}, {[*CONNECTOR, 'db', 'upgrade']!r})"
@@ -189,6 +189,6 @@ def files_that_we_create(folder: Path) -> Iterator[Claim]:
 
 
 CASES: tuple[Case, ...] = (
-    malformed_headers_and_bodies, files_without_an_end, soap_bodies_of_others, header_fields_in_a_channel_filter,
-    files_that_we_create,
+    malformed_headers_and_bodies, files_that_expand_without_end, large_soap_bodies, header_fields_in_a_channel_filter,
+    permissions_of_created_files,
 )  # fmt: skip

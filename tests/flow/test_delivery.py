@@ -1,4 +1,4 @@
-"""From the outbox to the other end, over real SMTP and real HTTP: once, in order, and what becomes of a refusal."""
+"""Delivery over real SMTP and HTTP: once, in order, and with retries after refusals."""
 
 from __future__ import annotations
 

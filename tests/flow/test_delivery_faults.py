@@ -1,4 +1,4 @@
-"""What is wrong with one message, or comes between, harms no other: it is said, and the rest goes out, each once."""
+"""A fault of one message does not affect others: it is reported, and the others are sent once."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def test_message_discarded_during_the_claim_is_not_sent(store: Store) -> N
 
 
 async def test_slow_send_is_aborted_before_its_claim_expires(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over real time: the longest attempt is made short."""
+    """In real time: the longest attempt is short."""
     await confirmed(store, "1", "2")
     monkeypatch.setattr(job, "max_attempt_seconds", lambda _: 1.5)
     ended: list[str] = []
@@ -156,7 +156,7 @@ async def test_remaining_claim_time_covers_building_connecting_and_sending(store
 
 
 async def _left(store: Store, message: Notification) -> float:
-    """The seconds until somebody else may claim it."""
+    """The seconds until the claim expires."""
     async with store.reader() as connection:
         table = notifications.messages
         until = (await connection.execute(table.select().where(table.c.id == message.id))).one().claimed_until
@@ -164,7 +164,7 @@ async def _left(store: Store, message: Notification) -> float:
 
 
 async def test_aborted_message_leaves_no_data_on_the_connection(store: Store) -> None:
-    """In the middle of a message, what is said next would be taken for its text."""
+    """In the middle of a message, the next command would be read as its text."""
     await confirmed(store, "1")
     async with odd_server() as server:
         way = make_transport(server.settings, store.clock)

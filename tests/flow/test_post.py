@@ -1,4 +1,4 @@
-"""The ways out of the house: what a mail server or a webhook may do, and what we make of it."""
+"""The SMTP and webhook transports: how responses and failures of servers are handled."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ async def test_no_transport_is_made_without_settings(store: Store) -> None:
 
 
 async def test_smtp_and_webhook_report_refusals_alike(store: Store) -> None:
-    """Both ways of sending raise MailTransportError, and nothing else, for what is not taken."""
+    """Both transports raise MailTransportError, and nothing else, for a refused message."""
     mail = Email(key="k", kind="invoice", about="1", recipient="a@b.example", name="A", subject="S", text="t", html="h")
     async with odd_server() as server, hook() as receiver:
         server.will("RCPT", "550 no")

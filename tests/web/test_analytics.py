@@ -12,7 +12,7 @@ from tests.web.conftest import ORDER, Api
 
 
 async def lived(api: Api) -> None:
-    """One order delivered late after a hold, half of a line returned; one that is short of stock."""
+    """One order delivered late after a hold, with half of a line returned, and one that is short of stock."""
     clock: Any = api.store.clock
     today = clock.now()
     placed = today.isoformat()
@@ -66,7 +66,7 @@ async def test_metrics_match_the_lives_of_the_orders(api: Api) -> None:
 
 
 async def imported(api: Api) -> None:
-    """Six orders of which only what an import says is known."""
+    """Six imported orders without any action."""
     early, late = {"shipped_on": date(2026, 3, 4)}, {"shipped_on": date(2026, 3, 6)}
     euros = {"currency": "EUR", "freight": None, "channel": None}
     await samples.place(

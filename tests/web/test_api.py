@@ -1,4 +1,4 @@
-"""The API as a client meets it: what it answers, what it refuses and in which words, what it leaves behind."""
+"""The HTTP API as a client sees it: responses, rejections with their texts, and effects."""
 
 from __future__ import annotations
 

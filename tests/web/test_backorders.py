@@ -1,4 +1,4 @@
-"""Back-orders: what is short is seen, what arrives goes to the most urgent at once, and nothing is sold twice."""
+"""Backorders: they are listed, arriving stock goes to the most urgent orders, and nothing is sold twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ URGENCY = {"W-1": "standard", "W-2": "same_day", "W-3": "express"}
 
 
 async def waiting(api: Api, quantity: int = 4, numbers: dict[str, str] | None = None) -> None:
-    """Orders of different urgency, verified, with nothing on the shelf."""
+    """Verified orders of different priority, without stock."""
     await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": 0}})
     lines = [{"line": 1, "sku": "CHAI", "quantity": quantity, "unit_price": 18}]
     for number, level in (numbers or URGENCY).items():
@@ -63,7 +63,7 @@ async def test_order_on_hold_stays_backordered(api: Api) -> None:
 
 
 async def test_only_waiting_lines_are_backorders(api: Api) -> None:
-    """Neither what is merely placed, nor what is canceled, nor what was imported and never acted on."""
+    """Placed, canceled and imported orders without actions have none."""
     await waiting(api, numbers={"W-1": "standard", "W-2": "standard"})
     await api("POST", "/orders", ORDER | {"number": "W-3"})
     await api.move("W-2", action="cancel", lines={"1": 3})
@@ -78,7 +78,7 @@ async def test_only_waiting_lines_are_backorders(api: Api) -> None:
 
 
 async def test_line_fully_allocated_or_canceled_is_no_backorder(api: Api) -> None:
-    """0.1 and 0.7 make 0.8, though not as floats."""
+    """0.1 + 0.7 is 0.8, but not with floats."""
     await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": "0.1"}})
     lines = [{"line": 1, "sku": "CHAI", "quantity": "0.8", "unit_price": 18}]
     await api("POST", "/orders", ORDER | {"lines": lines})

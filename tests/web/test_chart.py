@@ -21,7 +21,7 @@ def make_metric(name: str, rows: list[tuple[Any, ...]], **more: Any) -> Metric:
 
 
 def drawn(chart: Metric) -> tuple[list[tuple[str, float, float]], str]:
-    """Kind, place and width of every bar; all that is written."""
+    """Return class, position and width of every bar, and all texts."""
     root = ElementTree.fromstring(bar_chart(chart))  # noqa: S314 - made here
     found = [
         (str(item.get("class")), float(item.get("x", 0)), float(item.get("width", 0)))

@@ -1,4 +1,4 @@
-"""Invoices and the customer's page: what they say, to the cent, and what they keep to themselves."""
+"""Invoices and tracking pages: exact amounts, and no data that they must not show."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_names_are_escaped_in_documents() -> None:
 
 
 def test_parcels_are_numbered_as_the_customer_receives_them() -> None:
-    """Shipment 2 was unpacked again: for the customer there are parcels 1 and 2, on the page and in mails."""
+    """Shipment 2 was unpacked, so the customer sees parcels 1 and 2, on the page and in mails."""
     order = changed(an_order(("1200", "2", "0")), promised_on=date(2026, 3, 9))
     shipments = {
         number: Shipment(number=number, lines={1: Decimal(600)}, status=status, shipped_on=date(2026, 3, 4))

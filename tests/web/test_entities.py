@@ -1,4 +1,4 @@
-"""Customers and products over HTTP: put as a whole, changed by one of those who saw the same, never twice."""
+"""Customers and products over HTTP: replaced as a whole, with preconditions, and never created twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A long sheet leaves piece by piece: little of it is held at a time, and a part of it never passes for the whole."""
+"""A long CSV is streamed: little of it is in memory, and a part never looks like a complete file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def asked(api: Api) -> AsyncIterator[ClientResponse]:
 
 
 def lines(monkeypatch: pytest.MonkeyPatch, many: int, error: Exception | None = None) -> list[int]:
-    """So many lines wait, then comes the error; how many were asked for, and -1 once nobody wants more."""
+    """Let `many` backorder lines wait, then raise `error`; return how many were requested, and -1 at the reader's end."""
     seen: list[int] = []
 
     async def stream_lines(*_arguments: Any) -> AsyncGenerator[BackorderLine, None]:

@@ -1,8 +1,7 @@
-"""Every route with odd paths, queries, headers and bodies: whatever is sent, the answer is no fault of ours.
+"""Every route with random paths, queries, headers and bodies: no request causes a server error.
 
-`REQUESTS=20000 pytest tests/web/test_fuzz.py` looks longer. Each request is made from its number alone, so that one
-that fails can be made again.
-"""
+`REQUESTS=20000 pytest tests/web/test_fuzz.py` tries more. Each request depends on its number alone, so a failing one
+can be repeated."""
 
 from __future__ import annotations
 
@@ -83,7 +82,7 @@ WITH_BODIES = [route for route in ROUTES if route.body is not None]
 
 
 def mutated(chance: random.Random, value: Any) -> Any:
-    """The value with something in it replaced, taken out or added."""
+    """Return the value with a part replaced, removed or added."""
     if isinstance(value, dict) and value and chance.random() < 0.85:
         value = dict(value)
         name = chance.choice(sorted(value))
@@ -155,7 +154,7 @@ async def test_random_requests_cause_no_server_error(api: Api) -> None:
 
 
 async def test_invalid_address_is_a_problem_document_unless_too_long(api: Api) -> None:
-    """The one answer that is no problem document: there is no request yet that it could be about."""
+    """The only response without a problem document: the request line could not be read."""
     token = {"Authorization": f"Bearer {api.secrets[Role.ADMIN]}"}
     path = f"{PREFIX}/orders?nothing="
     for spare, kind in ((0, "application/problem+json"), (1, "text/plain")):

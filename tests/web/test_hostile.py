@@ -1,4 +1,4 @@
-"""Raw bytes on the wire: whatever comes, the answer is a problem document or nothing, never a fault."""
+"""Raw bytes on the connection: the response is a problem document or nothing, never a server error."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ WAIT = 5.0
 
 @dataclass
 class Wire:
-    """A server, and a client that sends bytes as they are."""
+    """A server, and a client that sends raw bytes."""
 
     port: int
     token: str
 
     async def send(self, *parts: bytes, pause: float = 0) -> bytes:
-        """Everything that comes back until the server closes."""
+        """Return everything that the server sends until it closes."""
         async with asyncio.timeout(WAIT):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             try:
@@ -60,7 +60,7 @@ class Wire:
         kind: bytes = b"application/json",
         token: bool = True,
     ) -> tuple[int, dict[str, Any]]:
-        """Status and problem of one request; `more` are header lines."""
+        """Return status and problem of one request; `more` are header lines."""
         lines = [method + b" " + path + b" HTTP/1.1", b"Host: x", b"Connection: close", *more]
         lines += [b"Authorization: Bearer " + self.token.encode()] if token else []
         lines += [b"Content-Type: " + kind] if kind else []

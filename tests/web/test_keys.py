@@ -1,4 +1,4 @@
-"""Keys over HTTP: one spelling in bodies, paths and queries, so that no two entities can be one record in the org."""
+"""Keys over HTTP are normalized in bodies, paths and queries, so that no two entities share one record in the org."""
 
 from __future__ import annotations
 

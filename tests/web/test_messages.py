@@ -23,7 +23,7 @@ EVIL = "<script>alert(1)</script>"
 
 @pytest.fixture
 async def api(store: Store) -> AsyncIterator[Api]:
-    """As the other one, but with a way to send messages."""
+    """The API with a transport for messages."""
     rules = replace(standard(), notified_kinds=standard().messages)
     await samples.stock(store)
     async with store.transaction() as uow:

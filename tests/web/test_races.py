@@ -1,4 +1,4 @@
-"""Many who ask for the same at the same moment: one creates it, the others are answered as if they came later."""
+"""Concurrent identical requests: one creates the entity, the others get the responses of later repeats."""
 
 from __future__ import annotations
 

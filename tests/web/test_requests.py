@@ -1,4 +1,4 @@
-"""The same request twice, because the first answer was lost: it happens once, and the second answer is as good."""
+"""Repeated requests after a lost response: they execute once, and the second response is equivalent."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ async def test_aborted_transaction_is_retried_before_the_response(
     real, asked = service.execute_in, 0
 
     async def given_up(transaction: OrderTransaction, command: OrderCommand) -> bool:
-        """After the work is done, as at a commit."""
+        """Abort after the work is done, as at a commit."""
         nonlocal asked
         asked += 1
         replayed = await real(transaction, command)

@@ -1,4 +1,4 @@
-"""What carriers say: twice, late, and under numbers that another carrier uses too."""
+"""Carrier updates: repeated, late, and with numbers that another carrier also uses."""
 
 from __future__ import annotations
 

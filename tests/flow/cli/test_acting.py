@@ -1,4 +1,4 @@
-"""`connector act` and `connector tokens`: an order through its life by commands, and what is refused in one line."""
+"""`connector act`, `stock`, `analytics` and `tokens`: an order is completed by commands, and errors are one line."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_help_of_act_lists_every_action_and_value_in_eighty_columns(shop: Shell)
 
 
 def test_act_does_not_load_server_and_drawing_libraries(shop: Shell) -> None:
-    """The libraries that serve, send and draw take longer to load than an action takes."""
+    """Loading the libraries that serve, send and draw takes longer than an action."""
     done = shop.start("-X", "importtime", "-m", "connector", "act", "O-1", "verify", program=(sys.executable,))
     told = done.communicate(timeout=60)[1]
     assert done.returncode == 0

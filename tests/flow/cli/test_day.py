@@ -1,4 +1,4 @@
-"""The commands of a working day, one after the other, against a local org that runs beside them."""
+"""The commands of a working day in sequence, against a local org."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`connector messages`, `connector mailcatcher`, and the service that sends by itself: as somebody uses them."""
+"""`connector messages`, `connector mailcatcher`, and the service that sends messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.flow.cli_runner import LONGEST, SERVICE, Shell
 
 @pytest.fixture
 def caught(shell: Shell) -> Iterator[tuple[Shell, str]]:
-    """A shop whose mails go to a catcher, and the address of the catcher's page."""
+    """A shop that sends its mails to a catcher, and the address of the catcher's page."""
     process = shell.start("mailcatcher", "--smtp-port", "0", "--port", "0")
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(10)]

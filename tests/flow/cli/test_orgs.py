@@ -1,4 +1,4 @@
-"""Two orgs, one database, by the command line: what is announced, and by which commands it is decided."""
+"""One database and two orgs on the command line: what is reported, and which commands decide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Customers without a company from the command line, in an org that has person accounts."""
+"""Persons as customers on the command line, in an org with person accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be done is refused in words that say what to do, and tell no secret."""
+"""Invalid calls and settings are rejected with the remedy, and without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs until it is stopped: the local org, the service, the demo; and what a terminal sees."""
+"""Programs that run until they are stopped: the local org, the service, the demo; and progress on a terminal."""
 
 from __future__ import annotations
 
