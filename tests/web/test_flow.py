@@ -33,7 +33,7 @@ async def asked(api: Api) -> AsyncIterator[ClientResponse]:
 
 
 def lines(monkeypatch: pytest.MonkeyPatch, many: int, error: Exception | None = None) -> list[int]:
-    """Let `many` backorder lines wait, then raise `error`; return how many were requested, and -1 at the reader's end."""
+    """Let `many` backorder lines wait, then raise `error`; return the requested counts, and -1 at the end."""
     seen: list[int] = []
 
     async def stream_lines(*_arguments: Any) -> AsyncGenerator[BackorderLine, None]:
