@@ -134,7 +134,7 @@ class Linker:
                 parts = await links.children(connection, org_id, PARTS[kind.value], [key])
         if link is None:
             raise ConnectorError(
-                f"There is no link of {kind} {key}.", hint=f"`connector show {kind} {key}` tells more."
+                f"There is no link of {kind} {key}.", hint=f"`connector show {kind} {key}` shows more."
             )
         mapping = self._mappings.of(kind)
         others: Mapping[str, str] = {}

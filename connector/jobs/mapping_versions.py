@@ -50,7 +50,7 @@ class OtherMappingsError(ConnectorError):
         super().__init__(
             f"The mapping files of {source} ({mine.short}) are not the active version: number {active.number}"
             f" ({active.digest[:12]}), of {active.source}. Nothing is sent from here.",
-            hint="Bring those files here, or make these active with `connector resync` (of anything).",
+            hint="Copy those files here, or activate these by any `connector resync`.",
             retry_class=RetryClass.CONFIG,
         )
 

@@ -366,6 +366,6 @@ def _missing_keys_error(keys: Sequence[str], others: int) -> SalesforceError:
     more = f", and {others} others" if others else ""
     return SalesforceError(
         f"The org has none of the connector's fields, or hides them from this user: {', '.join(keys)}{more}.",
-        hint="`connector org deploy` puts them there and gives the permission set to our user; then push again.",
+        hint="`connector org deploy` deploys them and assigns the permission set to our user; then push again.",
         retry_class=RetryClass.CONFIG,
     )

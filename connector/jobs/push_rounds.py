@@ -216,7 +216,7 @@ class PushRounds:
 
 _WAITING_FOR_PUSH = "Another push holds this database's work; waiting for it to finish, or for its leases to end."
 _PARTITIONS_DIFFER = (
-    "Another push shares this database's work out over another number of partitions (CONNECTOR_SYNC__PARTITIONS);"
+    "Another push divides this database's work into another number of partitions (CONNECTOR_SYNC__PARTITIONS);"
     " waiting for it to finish."
 )
 

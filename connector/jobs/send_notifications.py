@@ -168,7 +168,7 @@ class _Batch:
             return None
         except TimeoutError:
             timeout = MailTransportError(
-                f"It was not made and taken within {self._longest:g} seconds.", retry_class=RetryClass.TRANSIENT
+                f"It was not composed and accepted within {self._longest:g} seconds.", retry_class=RetryClass.TRANSIENT
             )
             await self._postpone_or_fail(message, timeout)
             return timeout

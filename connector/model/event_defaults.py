@@ -76,7 +76,7 @@ def _default_amount(state: OrderState, event: IssueInvoice | Authorize | Capture
             assert_never(event)
     if amount <= 0:
         what = "owes nothing back" if isinstance(event, Refund) else f"has nothing left to {event.action}"
-        raise rejection(state, event, "amount", what, "Name an amount, if it is to be all the same.", "amount")
+        raise rejection(state, event, "amount", what, "Give an amount to do it anyway.", "amount")
     return amount
 
 

@@ -84,7 +84,7 @@ def _check_complete(state: OrderState, event: Event) -> None:
     for number, line in state.lines.items():
         missing = line.wanted - line.shipped - state.packed(number)
         if missing > 0:
-            what = f"is to leave complete, and {plain(missing)} of line {number} is not packed"
+            what = f"must ship complete, and {plain(missing)} of line {number} is not packed"
             hint = "Pack the rest first, cancel it, or change ship_complete."
             raise rejection(state, event, "ship_complete", what, hint, "complete")
 
@@ -105,7 +105,7 @@ def _tracked(state: OrderState, event: Track) -> OrderState:
         return _delivered(state, event)
     if event.status not in ON_THE_WAY:
         names = one_of(sorted([*ON_THE_WAY, ShipmentStatus.DELIVERED]))
-        raise rejection(state, event, "status", f"got the status {event.status}", f"A carrier says {names}.")
+        raise rejection(state, event, "status", f"got the status {event.status}", f"A carrier reports {names}.")
     return _with_shipment(state, replace(_chosen_shipment(state, event, ON_THE_WAY), status=event.status))
 
 

@@ -39,7 +39,7 @@ def normalize_key(text: str) -> str:
         raise _too_long(key)
     for character in key:
         if _is_refused(character):
-            raise ValueError(f"has a character that cannot be seen ({_describe_character(character)}); take it out")
+            raise ValueError(f"has an invisible character ({_describe_character(character)}); remove it")
     key = unicodedata.normalize("NFC", " ".join(key.split()))
     if len(key) > LONGEST:
         raise _too_long(key)

@@ -59,8 +59,8 @@ def requires_reverification(event: ChangeOrder) -> bool:
 
 def _apply_line_edits(state: OrderState, event: ChangeOrder) -> OrderState:
     if state.sum("credited") > 0:
-        what = "has been credited for what came back"
-        raise rejection(state, event, "returns", what, "Place another order for what is wanted besides.", "return")
+        what = "has a credited return"
+        raise rejection(state, event, "returns", what, "Place another order for the additional goods.", "return")
     lines = dict(state.lines)
     for number, edit in event.line_edits.items():
         line = lines.get(number, LineState(quantity=ZERO))
@@ -100,7 +100,7 @@ def _check_parcels(state: OrderState, event: ChangeOrder) -> None:
             raise rejection(state, event, "shipment", what, "Unpack it first.", "shipment")
         if parcel.status not in {ShipmentStatus.PACKED, ShipmentStatus.VOID}:
             what = f"has shipment {number} that left for the old address"
-            raise rejection(state, event, "shipment", what, "Split off what is left, and change that.", "shipment")
+            raise rejection(state, event, "shipment", what, "Split off the rest, and change the new order.", "shipment")
 
 
 def _fault(name: str, value: Detail) -> str | None:
@@ -146,6 +146,6 @@ def _check_money(before: OrderState, event: Event, after: OrderState) -> OrderSt
     """Reject a change after which less is due than was invoiced or paid."""
     for what, amount in (("invoiced", before.invoiced), ("paid", to_cents(before.net, before.places))):
         if amount > after.due:
-            what = f"has {amount} {what}, and would come to {after.due}"
+            what = f"has {amount} {what}, but only {after.due} would be due"
             raise rejection(before, event, "amount", what, "Cancel lines and refund instead.", "amount")
     return after

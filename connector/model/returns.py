@@ -48,7 +48,7 @@ def _requested(state: OrderState, event: RequestReturn) -> OrderState:
     lines = {}
     for number, quantity in quantities(state, event):
         line = state.lines[number]
-        what = "was delivered and is not on its way back"
+        what = "was delivered and is in no return"
         increased(state, event, number, line.returned + _expected(state, number), quantity, line.delivered, what)
         lines[number] = ReturnLine(requested=quantity)
     return _with_return(
@@ -84,7 +84,7 @@ def _received(state: OrderState, event: ReceiveReturn) -> OrderState:
     lines, back = dict(item.lines), dict(state.lines)
     for number, quantity in quantities(state, event):
         mine = lines.get(number, ReturnLine(requested=ZERO))
-        what = f"of it is still to come with return {item.number}"
+        what = f"of it is still expected with return {item.number}"
         received = increased(state, event, number, mine.received, quantity, mine.requested, what)
         lines[number] = replace(mine, received=received)
         back[number] = replace(back[number], returned=back[number].returned + quantity)

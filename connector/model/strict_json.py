@@ -32,7 +32,7 @@ def parse_json(text: str, *, number: Callable[[str], Any] = number_of) -> Any:
             text, parse_float=number, parse_int=number, parse_constant=_no_number, object_pairs_hook=_unique_names
         )
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        raise ValueError(f"it is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if "\\ud" in text.lower() and _has_surrogate(value):

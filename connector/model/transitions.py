@@ -211,7 +211,7 @@ def _apply(state: OrderState, event: Event) -> OrderState:
         case IssueInvoice() | Authorize() | Decline() | Capture() | Refund():
             return payments.apply_payment_event(state, event)
         case Begin() | Advance():
-            raise ValueError(f"{event.action} is nothing that is asked")
+            raise ValueError(f"{event.action} cannot be asked for")
         case _:
             assert_never(event)
 
@@ -222,7 +222,7 @@ def _move_to(state: OrderState, to: Stage | None) -> OrderState:
     if to is None or reason is not None:
         raise CommandError(
             f"Order {state.number} cannot become {to}: {reason}.",
-            hint="Do first what is missing.",
+            hint="Complete that first.",
             field="stage",
             rule="transition",
         )

@@ -33,8 +33,8 @@ async def split_replays(
         before = earlier.setdefault((command.number, request.key), request)
         if before.digest not in (None, request.digest):
             raise CommandError(
-                f"Something else was asked of order {command.number} as request {request.key} before.",
-                hint="Give each request a name of its own, and repeat it unchanged.",
+                f"Request {request.key} of order {command.number} was used for another command before.",
+                hint="Use a new key for each command, and repeat a command unchanged.",
                 field="request",
                 rule="idempotency",
             )

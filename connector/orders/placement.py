@@ -59,7 +59,7 @@ def check_new(item: OrderInput) -> None:
     if item.stage is not Stage.PLACED:
         raise CommandError(
             f"Order {item.number} cannot be placed as {item.stage}.",
-            hint="Place it, and act on it; or import it.",
+            hint="Place it and act on it, or import it.",
             field="stage",
             rule="stage",
         )
@@ -89,8 +89,8 @@ def same_lines(order: Order, item: OrderInput) -> bool:
 
 def conflicting_order_error(number: str) -> CommandError:
     return CommandError(
-        f"There is another order {number}, with other content.",
-        hint="Give it a number of its own; or change the one that is there.",
+        f"Order {number} exists already, with other content.",
+        hint="Use another number, or change the existing order.",
         field="number",
         rule="idempotency",
     )

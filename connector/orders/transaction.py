@@ -239,7 +239,7 @@ class OrderTransaction:
         if version is not None and version != order.version:
             raise CommandError(
                 f"Order {order.number} has changed meanwhile: it is at version {order.version}, not {version}.",
-                hint="Look at it again, and repeat what still makes sense.",
+                hint="Read it again, and repeat the change if it still applies.",
                 field="version",
                 rule="version",
             )
@@ -292,7 +292,7 @@ class OrderTransaction:
             event = self._taxed(change_set.current_order, await with_edit_defaults(self.uow.connection, order, event))
         if isinstance(event, SplitOrder):
             if event.reference:
-                what = "got the number of the new order, which is given here"
+                what = "got a reference, but the number of the new order is assigned automatically"
                 raise rejection(change_set.state, event, "reference", what, "Leave it out.")
             event = replace(event, reference=await self._free_number(change_set, "S"))
         if isinstance(event, EventAtWarehouse):

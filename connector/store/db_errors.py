@@ -114,7 +114,7 @@ def is_locked(error: Exception) -> bool:
 def _explain(error: exc.DBAPIError, address: str) -> StoreError:
     state, text = getattr(error.orig, "sqlstate", None) or "", str(error.orig)
     if state in _ABORTED:
-        return AbortedError("The database gave up this transaction for another one.", hint="Try again.")
+        return AbortedError("The database aborted this transaction in favor of another one.", hint="Try again.")
     for fault in _FAULTS:
         if fault.matches(state, text):
             return _error(fault, address)
@@ -131,7 +131,10 @@ def _explain(error: exc.DBAPIError, address: str) -> StoreError:
         )
     if error.connection_invalidated or error.statement is None:
         return _error(_UNREACHABLE, address)
-    return StoreError(f"The database refused a statement: {_first_line(text)}.", hint="This is a fault of ours.")
+    return StoreError(
+        f"The database refused a statement: {_first_line(text)}.",
+        hint="This is a bug in the connector: please report it.",
+    )
 
 
 def _error(fault: _Fault, address: str) -> StoreError:

@@ -352,8 +352,8 @@ async def _keep_orders_with_history(
     elif refused:
         names = sorted({name for differs in refused.values() for name in differs})
         raise StoreError(
-            f"Orders {listed_keys(sorted(refused))} were acted on here: an import cannot set their {', '.join(names)}.",
-            hint="Leave that out of the import, or act on the order: `connector act NUMBER change`.",
+            f"Orders {listed_keys(sorted(refused))} have a history: an import cannot change their {', '.join(names)}.",
+            hint="Remove these fields from the import, or use `connector act NUMBER change`.",
             retry_class=RetryClass.DATA,
         )
 

@@ -17,7 +17,7 @@ class UnknownReferenceError(StoreError):
             if keys
         ]
         super().__init__(
-            f"Orders name unknown {' and unknown '.join(lists)}.",
+            f"Orders refer to unknown {' and unknown '.join(lists)}.",
             hint="Import them first, or correct the orders.",
             retry_class=RetryClass.DATA,
         )

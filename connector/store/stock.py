@@ -49,7 +49,7 @@ async def count(uow: UnitOfWork, counted: Mapping[StockKey, Decimal]) -> None:
         if not on_hand.is_finite() or on_hand < reserved:
             raise CommandError(
                 f"Product {sku} in {warehouse} cannot have {on_hand} on hand: {plain(reserved)} is reserved.",
-                hint="Take the reservations back first (deallocate).",
+                hint="Deallocate the reservations first.",
                 field="on_hand",
                 rule="reserved",
             )

@@ -129,7 +129,7 @@ async def test_slow_send_is_aborted_before_its_claim_expires(store: Store, monke
         done = await send_notifications(store, correspondence(), Stuck(), smtp_settings(1), clock=store.clock)
     assert (done, ended) == (DeliveryReport(sent=1, postponed=1), ["1"])
     first, _ = await outbox(store)
-    assert (first.state, first.error) == (S.DUE, "It was not made and taken within 1.5 seconds.")
+    assert (first.state, first.error) == (S.DUE, "It was not composed and accepted within 1.5 seconds.")
 
 
 async def test_remaining_claim_time_covers_building_connecting_and_sending(store: Store, clock: Any) -> None:

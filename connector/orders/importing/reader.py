@@ -334,6 +334,6 @@ def _parse_object(text: str) -> dict[str, Any] | str:
     try:
         parsed = parse_json(text, number=_number_text)
     except ValueError as error:
-        error_text = str(error).removeprefix("it is no JSON: ").partition(" (line ")[0]
+        error_text = str(error).removeprefix("it is not JSON: ").partition(" (line ")[0]
         return f"is not JSON ({error_text}); write one object a line"
     return parsed if isinstance(parsed, dict) else "is not an object; write one order a line"

@@ -173,7 +173,7 @@ async def _choose_reductions(
     if any(not transaction.has_locked(row.order_number) for row in rows):
         # Locking the order after the stock could deadlock with a command that holds the order and waits for the stock.
         raise AbortedError(
-            f"Product {place[0]} in {place[1]} was given to another order while it was counted.",
+            f"Product {place[0]} in {place[1]} was allocated to another order during the count.",
             hint="Count it again.",
         )
     order_by_number = {

@@ -48,7 +48,7 @@ def test_act_takes_an_order_from_hold_to_payment_and_cancellation(shop: Shell) -
     other = shop("act", "O-1", "capture", "--amount", "6", "--request", "till-1")
     assert (other.status, other.err.split(".")[0]) == (
         1,
-        "connector: Something else was asked of order O-1 as request till-1 before",
+        "connector: Request till-1 of order O-1 was used for another command before",
     )
     assert shop("act", "O-1", "refund", "--amount", "5", "--request", "").status == 2
     assert shop("act", "O-1", "refund", "--amount", "5").status == 0
@@ -182,7 +182,7 @@ def test_option_required_by_the_state_of_the_order_is_named_as_it_is_typed(shop:
         ("deliver", "Order O-1 is fulfilling: it cannot deliver now."),
         ("cancel --line 9=1", "--line 9: Order O-1 cannot cancel: it has no line 9. It has 1."),
         ("refund", "--amount: Order O-1 cannot refund: it owes nothing back."
-                   " Name an amount, if it is to be all the same."),
+                   " Give an amount to do it anyway."),
         ("request_return", "Order O-1 cannot request a return: it has nothing left to request a return."),
     ):  # fmt: skip
         refused = shop("act", "O-1", *words.split())

@@ -102,7 +102,7 @@ def test_any_objects_are_good_or_told(content: bytes) -> None:
     try:
         staged(content, own_form(), "orders.ndjson")
     except UsageError as refused:
-        assert re.search("is not UTF-8|is a|begins with the mark|is compressed", str(refused))  # noqa: PT017
+        assert re.search("is not UTF-8|is a|begins with the byte order mark|is compressed", str(refused))  # noqa: PT017
 
 
 @given(st.text(alphabet="abcfiles: {}[]'\"\n-&*!|>%@", max_size=120) | st.text(max_size=60))

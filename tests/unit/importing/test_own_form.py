@@ -97,7 +97,7 @@ PROBLEMS: list[tuple[str, str, str, str]] = [
     ("customers.csv", f"{'x' * 81},Long,\n",
      "customers.csv:4:1: number: has 81 characters; a key has at most 80: shorten it", "customers"),
     ("customers.csv", "C\x07C,Bell,\n",
-     "customers.csv:4:1: number: has a character that cannot be seen (U+0007); take it out", "customers"),
+     "customers.csv:4:1: number: has an invisible character (U+0007); remove it", "customers"),
     ("customers.csv", "C-3,Nul\x00,\n", "customers.csv:4:2: name: has a NUL character; remove it", "customers"),
     ("customers.csv", "C-3,Too,many,cells\n",
      "customers.csv:4:1: has 4 cells where the header has 3; check the delimiter", "customers"),

@@ -26,8 +26,8 @@ def test_numbers_keep_every_digit() -> None:
         ("9" * 5000, "5,000 characters"),
         ("1e99999999999999999999", "exponent"),
         ("[" * 100_000, "nested too deeply"),
-        ('{"a": 1', "it is no JSON"),
-        ("", "it is no JSON"),
+        ('{"a": 1', "it is not JSON"),
+        ("", "it is not JSON"),
     ],
     ids=range(11),
 )

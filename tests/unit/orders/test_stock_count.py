@@ -48,7 +48,7 @@ async def count(store: Store) -> StockCountReport:
 
 
 async def test_count_is_aborted_if_another_order_gets_the_stock_meanwhile(overtaken: Store) -> None:
-    with pytest.raises(AbortedError, match="CHAI in EAST was given to another order while it was counted"):
+    with pytest.raises(AbortedError, match="CHAI in EAST was allocated to another order during the count"):
         await count(overtaken)
     async with overtaken.reader() as connection:
         found = await orders.load(connection, ["1", "2"])

@@ -176,7 +176,7 @@ async def test_repeated_placement_changes_nothing_and_another_order_is_rejected(
 
 async def test_import_that_contradicts_the_history_is_rejected(store: Store) -> None:
     await opened(store)
-    with pytest.raises(StoreError, match="Orders 1 were acted on here: an import cannot set their stage"):
+    with pytest.raises(StoreError, match="Orders 1 have a history: an import cannot change their stage"):
         async with store.transaction() as uow:
             await orders.save(uow, [samples.order("1", stage=Stage.SHIPPED)])
     async with store.transaction() as uow:

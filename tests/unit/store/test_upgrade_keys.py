@@ -157,7 +157,7 @@ def test_db_upgrade_lists_the_first_of_many_renamed_keys(tmp_path: Path, monkeyp
     answer = CliRunner().invoke(app, ["db", "upgrade"])
     assert answer.exit_code == 0
     _, *told = answer.output.splitlines()
-    assert told[-1] == "And 10 more: `connector show` says of each what it was called."
+    assert told[-1] == "And 10 more: `connector show` shows the former key of each."
     assert len(told) == 21
 
 
@@ -323,7 +323,7 @@ async def test_request_from_before_the_upgrade_is_recognized_as_a_replay(databas
                 request,
             )
         # A key that was normalized already does not change, so its digests are still compared.
-        with pytest.raises(CommandError, match="Something else was asked"):
+        with pytest.raises(CommandError, match="was used for another command"):
             await transaction.is_replay(OrderCommand(number="P-1", event=Capture(amount=Decimal(7)), request="c d"))
         found = await order_history.load_requests(uow.connection, {"P-1": ["c d~2"]})
     assert found == {("P-1", "c d~2"): Request(key="c d~2", digest=None)}
