@@ -238,8 +238,8 @@ class OrderTransaction:
         """Raise CommandError unless the order is at `version`; None allows any version."""
         if version is not None and version != order.version:
             raise CommandError(
-                f"Order {order.number} has changed meanwhile: it is at version {order.version}, not {version}.",
-                hint="Read it again, and repeat the change if it still applies.",
+                f"Order {order.number} has changed: it is at version {order.version}, not {version}.",
+                hint="Read it again, and repeat the request if it still applies.",
                 field="version",
                 rule="version",
             )

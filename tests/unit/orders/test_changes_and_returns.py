@@ -55,7 +55,7 @@ async def test_repeated_placement_after_a_change_changes_nothing(store: Store) -
     async with store.transaction() as uow:
         [order] = await OrderTransaction(uow, actor="shop").place(placements([samples.order("1")]))
     assert order.lines[0].quantity == 7
-    with pytest.raises(CommandError, match="another order 1"):
+    with pytest.raises(CommandError, match="Order 1 exists already, with other content"):
         async with store.transaction() as uow:
             await OrderTransaction(uow, actor="shop").place(placements([samples.order("1", currency="EUR")]))
 

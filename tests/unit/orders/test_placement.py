@@ -124,7 +124,7 @@ async def test_import_keeps_address_and_shipments_of_an_order_with_history(store
     )
     assert order.header.shipped_on is not None
     for changes in ({"ship_to_street": "Elsewhere 7"}, {"promised_on": date(2026, 9, 9)}, {"freight": None}):
-        with pytest.raises(StoreError, match=f"cannot set their {next(iter(changes))}"):
+        with pytest.raises(StoreError, match=f"cannot change their {next(iter(changes))}"):
             async with store.transaction() as uow:
                 await orders.save(uow, [samples.order("1", stage=Stage.FULFILLING, **changes)])
 

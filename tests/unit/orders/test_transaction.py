@@ -169,7 +169,7 @@ async def test_repeated_placement_changes_nothing_and_another_order_is_rejected(
     async with store.transaction() as uow:
         [state] = await OrderTransaction(uow, actor="shop").place(placements([samples.order("1")]))
     assert state.stage is Stage.VERIFIED
-    with pytest.raises(CommandError, match="another order 1"):
+    with pytest.raises(CommandError, match="Order 1 exists already, with other content"):
         async with store.transaction() as uow:
             await OrderTransaction(uow, actor="shop").place(placements([samples.order("1", currency="EUR")]))
 
