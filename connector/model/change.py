@@ -26,7 +26,7 @@ class ChangeState(StrEnum):
 
 
 MAX_UNANSWERED_SENDS = 3
-"""A change sent this often without a recorded answer is set aside: it may be what ends the process each time."""
+"""A change sent this often without a recorded answer may be what ends the process each time: it is sent by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +44,7 @@ class Change:
     attempts: int
     captured_at: datetime
     unconfirmed: bool = False
-    suspect: bool = False  # it was refused for a reason that may be the org's: other changes are sent first
+    deprioritized: bool = False  # it was refused for a reason that may be the org's: other changes are sent first
     unanswered_sends: int = 0
     """How often it was sent since an answer was last recorded: 1 while it is in flight; more if the process ended each
     time before the answer was recorded."""

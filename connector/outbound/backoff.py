@@ -12,7 +12,7 @@ from connector.salesforce.fault import Fault
 FIRST_DELAY = timedelta(seconds=1)
 LONGEST_DELAY = timedelta(minutes=5)
 DOUBT_DELAY = timedelta(seconds=15)
-"""The least delay after a suspect change is refused again (see `health`). It is longer than any wait of a push."""
+"""The least delay after a deprioritized change is refused again (see `health`): longer than any wait of a push."""
 
 LAST_ATTEMPT = 20
 """A fault of the change itself that lasts for this many attempts (more than an hour) becomes a dead letter."""

@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from connector.errors import RefusedError, RetryClass, SalesforceError, Scope, TransportError
 from connector.model.change import Refusal
-from connector.outbound.health import EMPTY_CALLS, OrgHealth, is_suspect_product
+from connector.outbound.health import EMPTY_CALLS, OrgHealth, is_deprioritized_product
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.repository import SyncRepository
@@ -92,7 +92,7 @@ class CallDispatcher:
         stopped.
 
         A `step` sends nothing more after two empty calls in a row (calls of which the org accepted nothing), or after
-        one empty call with suspect products.
+        one empty call with deprioritized products.
         """
         async with self._health.call_slot():
             if (org_error := self._health.held) is not None and self._empty_calls[step] >= EMPTY_CALLS:
@@ -104,8 +104,8 @@ class CallDispatcher:
             outcome = await self._send_once(items, call, unconfirmed=False)
             results = outcome.results if outcome.error is None else await self._split(items, call, outcome)
             if step and self._health.empty_calls > before:
-                only_suspect_products = all(is_suspect_product(item.pending) for item in items)
-                self._empty_calls[step] += EMPTY_CALLS if only_suspect_products else 1
+                only_deprioritized = all(is_deprioritized_product(item.pending) for item in items)
+                self._empty_calls[step] += EMPTY_CALLS if only_deprioritized else 1
             elif any(result.success for result in results):
                 self._empty_calls[step] = 0
             return results

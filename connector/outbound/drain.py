@@ -70,13 +70,13 @@ class Drain:
     async def send_products(self) -> None:
         """Send products and their price book entries; the lines of orders need them.
 
-        Suspect products (see `health`) go last.
+        Deprioritized products (see `health`) go last.
         """
-        for suspect in (False, True):
-            await self._send_products(suspect)
+        for deprioritized in (False, True):
+            await self._send_products(deprioritized)
 
-    async def _send_products(self, suspect: bool) -> None:
-        while claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION, suspect):
+    async def _send_products(self, deprioritized: bool) -> None:
+        while claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION, deprioritized):
             plan = plan_records(await self._read_back.refresh_claim(claim), self._profile, self._source_of)
             excluded = [item for item in plan.unchanged if item.record is None]
             await self._dispatcher.record_unsent(refused=plan.refused, unchanged=excluded)
@@ -84,25 +84,29 @@ class Drain:
             await self._write_prices(unchanged, await self._write_records(plan, done=False))
 
     async def send_orders(self) -> None:
-        """Send orders with the accounts that they need, then returns, then customers; suspect entities go last."""
-        for suspect in (False, True):
-            await self._send_all_kinds(suspect)
+        """Send orders with the accounts that they need, then returns, then customers; deprioritized ones go last."""
+        for deprioritized in (False, True):
+            await self._send_all_kinds(deprioritized)
 
-    async def _send_all_kinds(self, suspect: bool) -> None:
-        while claim := await self._claim(EntityKind.ORDER, ORDERS_PER_CLAIM, suspect):
+    async def _send_all_kinds(self, deprioritized: bool) -> None:
+        while claim := await self._claim(EntityKind.ORDER, ORDERS_PER_CLAIM, deprioritized):
             await self._write_orders(await self._read_back.refresh_claim(claim))
-        while self._return_strategy and (claim := await self._claim(EntityKind.RETURN, ORDERS_PER_CLAIM, suspect)):
+        while self._return_strategy and (
+            claim := await self._claim(EntityKind.RETURN, ORDERS_PER_CLAIM, deprioritized)
+        ):
             await self._write_orders(await self._postpone_early_returns(await self._read_back.refresh_claim(claim)))
-        while claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION, suspect):
+        while claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION, deprioritized):
             plan = plan_records(await self._read_back.refresh_claim(claim), self._profile, self._source_of)
             await self._dispatcher.record_unsent(refused=plan.refused, unchanged=plan.unchanged)
             await self._write_records(plan, done=True)
 
-    async def _claim(self, entity: EntityKind, limit: int, suspect: bool) -> list[PendingEntity]:
+    async def _claim(self, entity: EntityKind, limit: int, deprioritized: bool) -> list[PendingEntity]:
         """Claim due entities that may travel together; none once the push is stopped."""
         if self._health.stopped is not None:
             return []
-        claim = await self._repository.claim(entity, self._partitions, self._partition_count, limit, suspect=suspect)
+        claim = await self._repository.claim(
+            entity, self._partitions, self._partition_count, limit, deprioritized=deprioritized
+        )
         self._claims += 1
         claim = isolate_suspects(claim, limit, suspects_turn=self._claims % 2 == 0, answered=self._suspect_batches)
         self._suspect_batches += bool(claim) and claim[0].change.unanswered_sends >= MAX_UNANSWERED_SENDS

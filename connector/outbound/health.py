@@ -11,7 +11,7 @@ A single refusal cannot tell, but the rows around it can:
     no answer, twice in a row                                   cause: the org. Stop.
     known data errors, even on every row                        cause: the records. Dead letters.
 
-An empty call is one of which the org accepted nothing. A change that was held for a doubt is called suspect. Until the
+An empty call is one of which the org accepted nothing. A change that was held for a doubt is deprioritized. Until the
 first call of a push is answered no second call is made, so an unavailable org costs one call, not one per stream.
 """
 
@@ -31,7 +31,7 @@ from connector.salesforce.fault import Fault
 EMPTY_CALLS = 2
 """Empty calls in a row after which no further call is made."""
 
-_MAX_SUSPECTS = 10_000
+_MAX_DEPRIORITIZED = 10_000
 
 
 class OrgHealth:
@@ -47,7 +47,7 @@ class OrgHealth:
         self.empty_calls = 0
         self._accepted: dict[str, int] = {}  # the latest call in which a row of the object was accepted
         self._accepted_fields: dict[tuple[str, str], int] = {}  # the same for a field of an object
-        self._suspects: dict[tuple[EntityKind, str], int] = {}  # the call that made it suspect
+        self._deprioritized: dict[tuple[EntityKind, str], int] = {}  # the call in which it was held first
         self.start()
 
     def start(self, *, cautious: bool = False) -> None:
@@ -142,7 +142,7 @@ class OrgHealth:
         for result in results:
             self._accepted_fields.update(dict.fromkeys(result.written_fields, self.calls))
             if result.success:
-                self._suspects.pop(_key(result), None)
+                self._deprioritized.pop(_key(result), None)
         return True
 
     def _accepted_since(self, doubt: Doubt, call: int) -> bool:
@@ -156,13 +156,15 @@ class OrgHealth:
     def _hold_or_refuse(self, result: WriteResult, accepted_after: int) -> WriteResult:
         assert result.doubt is not None
         doubt, key = result.doubt, _key(result)
-        # A change that an earlier process found suspect counts as suspect since before this push.
-        since = self._suspects.setdefault(key, self._calls_before_push if result.pending.change.suspect else self.calls)
+        # A change that an earlier process deprioritized counts as held since before this push.
+        since = self._deprioritized.setdefault(
+            key, self._calls_before_push if result.pending.change.deprioritized else self.calls
+        )
         if self._accepted_since(doubt, min(since, accepted_after)):
-            del self._suspects[key]
+            del self._deprioritized[key]
             return replace(result, doubt=None)
-        if len(self._suspects) > _MAX_SUSPECTS:
-            self._suspects.clear()
+        if len(self._deprioritized) > _MAX_DEPRIORITIZED:
+            self._deprioritized.clear()
         self.held = as_error(doubt.fault)
         return replace(result, refusal=None, stale_links=(), fault=doubt.fault)
 
@@ -178,7 +180,7 @@ class OrgHealth:
             return
         self.empty_calls += 1
         self._count_empty_call(
-            self.held, stop=not self.reached and not all(is_suspect_product(result.pending) for result in empty)
+            self.held, stop=not self.reached and not all(is_deprioritized_product(result.pending) for result in empty)
         )
 
     def _count_empty_call(self, error: SalesforceError, *, stop: bool = True) -> None:
@@ -188,9 +190,9 @@ class OrgHealth:
             self.stopped = self.stopped or error
 
 
-def is_suspect_product(pending: PendingEntity) -> bool:
-    """Whether this is a suspect product. Products go first, and must not keep everything else from being sent."""
-    return pending.change.suspect and pending.change.entity is EntityKind.PRODUCT
+def is_deprioritized_product(pending: PendingEntity) -> bool:
+    """Whether this is a deprioritized product. Products go first, and must not keep everything else from being sent."""
+    return pending.change.deprioritized and pending.change.entity is EntityKind.PRODUCT
 
 
 def _is_doubtful(result: WriteResult, comparable_rows: int) -> bool:

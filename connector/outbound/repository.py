@@ -69,11 +69,17 @@ class SyncRepository:
             raise _lease_lost(", ".join(sorted(self._held_leases)))
 
     async def claim(
-        self, entity: EntityKind, partitions: Set[int], partition_count: int, limit: int, *, suspect: bool | None = None
+        self,
+        entity: EntityKind,
+        partitions: Set[int],
+        partition_count: int,
+        limit: int,
+        *,
+        deprioritized: bool | None = None,
     ) -> list[PendingEntity]:
         """Up to `limit` due entities with their records and links, most urgent first.
 
-        `suspect`: only suspect entities (see `health`), or only others; None means both.
+        `deprioritized`: only deprioritized entities (see `health`), or only others; None means both.
         """
         self._sent_slots.clear()
         if self._before_claim is not None:
@@ -91,7 +97,7 @@ class SyncRepository:
                 now=self._clock.now(),
                 limit=limit,
                 only=self._selection,
-                suspect=suspect,
+                deprioritized=deprioritized,
             )
             return await self._load_pending(connection, entity, changes)
 

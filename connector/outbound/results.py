@@ -175,8 +175,8 @@ def build_doubt(
     `sent_fields`."""
     if fault.scope is not Scope.DOUBT:
         return None
-    suspect_fields = frozenset(field for field in sent_fields if field[1] in set(names)) or sent_fields
-    return Doubt(fault=fault, sobject=sobject, fields=suspect_fields if fault.code in OF_FIELDS else frozenset())
+    doubtful_fields = frozenset(field for field in sent_fields if field[1] in set(names)) or sent_fields
+    return Doubt(fault=fault, sobject=sobject, fields=doubtful_fields if fault.code in OF_FIELDS else frozenset())
 
 
 def fields_of(*records: RecordUpsert | RecordUpdate) -> WrittenFields:

@@ -56,7 +56,7 @@ async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequen
     statement = update(outbox).values(
         state=ChangeState.DUE.value,
         version=outbox.c.version + 1,
-        lane=case((outbox.c.lane >= Lane.SUSPECT, Lane.STATUS.value), else_=outbox.c.lane),
+        lane=case((outbox.c.lane >= Lane.DEPRIORITIZED, Lane.STATUS.value), else_=outbox.c.lane),
         due_at=uow.now,
         attempts=0,
         begun=0,

@@ -92,11 +92,11 @@ async def list_due(
     now: datetime,
     limit: int,
     only: Selection | None = None,
-    suspect: bool | None = None,
+    deprioritized: bool | None = None,
 ) -> list[Change]:
     """The next due changes of these partitions (of `of` in all), by lane, then oldest first.
 
-    `suspect`: only changes that were deprioritized, or only others; None means both.
+    `deprioritized`: only changes that were deprioritized, or only others; None means both.
     """
     partition = (outbox.c.slot % of).label("partition")
     columns = (
@@ -122,8 +122,10 @@ async def list_due(
         statement = statement.where(partition.in_(sorted(partitions)))
     if only is not None:
         statement = statement.where(_matches_selection(only))
-    if suspect is not None:
-        statement = statement.where(outbox.c.lane >= Lane.SUSPECT if suspect else outbox.c.lane < Lane.SUSPECT)
+    if deprioritized is not None:
+        statement = statement.where(
+            outbox.c.lane >= Lane.DEPRIORITIZED if deprioritized else outbox.c.lane < Lane.DEPRIORITIZED
+        )
     return [
         Change(
             entity=entity,
@@ -134,7 +136,7 @@ async def list_due(
             captured_at=captured_at,
             unconfirmed=unsure,
             unanswered_sends=sends,
-            suspect=lane >= Lane.SUSPECT,
+            deprioritized=lane >= Lane.DEPRIORITIZED,
         )
         for key, version, attempts, captured_at, unsure, sends, lane, number in await connection.execute(statement)
     ]

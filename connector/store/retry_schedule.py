@@ -40,7 +40,7 @@ async def reset_unanswered_sends(uow: UnitOfWork, changes: Sequence[Change]) -> 
 async def deprioritize(uow: UnitOfWork, changes: Sequence[Change], *, was_sent: bool) -> None:
     """Send all other changes before these, which may be the cause of a refused call. Changes that were not part of the
     call (`was_sent` False) are sent before those that were."""
-    last = case((outbox.c.lane < Lane.SUSPECT, Lane.SUSPECT.value), else_=outbox.c.lane)
+    last = case((outbox.c.lane < Lane.DEPRIORITIZED, Lane.DEPRIORITIZED.value), else_=outbox.c.lane)
     statement = (
         update(outbox)
         .where(

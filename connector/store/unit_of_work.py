@@ -21,8 +21,8 @@ from connector.store.tables import outbox
 class Lane(IntEnum):
     """The priority of a change: urgent orders, changed orders, new orders, customers and products, a backfill.
 
-    Suspect changes (refused for a reason that may be the org's) come last. Each such refusal adds one to `SUSPECT`, so
-    the least often tried are sent first. A change that is captured again returns to its usual lane.
+    Deprioritized changes (refused for a reason that may be the org's) come last. Each such refusal adds one to
+    `DEPRIORITIZED`, so the least often tried are sent first. A change that is captured again returns to its usual lane.
     """
 
     URGENT = -1
@@ -30,7 +30,7 @@ class Lane(IntEnum):
     NEW = 1
     PROFILE = 2
     BACKFILL = 3
-    SUSPECT = 4
+    DEPRIORITIZED = 4
 
 
 class UnitOfWork:

@@ -163,7 +163,9 @@ async def test_data_error_of_a_single_order_in_its_call_becomes_a_dead_letter(wo
 @LITE
 @pytest.mark.parametrize("code", ["INVALID_FIELD_FOR_INSERT_UPDATE", "INSUFFICIENT_ACCESS_OR_READONLY", "NEVER_SEEN"])
 @pytest.mark.parametrize("kind", ["collections", "graph"])
-async def test_suspect_change_among_accepted_rows_becomes_a_dead_letter(world: World, code: str, kind: str) -> None:
+async def test_deprioritized_change_among_accepted_rows_becomes_a_dead_letter(
+    world: World, code: str, kind: str
+) -> None:
     await world.save(OLD)
     await world.push()
     await CALLS[kind](world)
@@ -176,7 +178,7 @@ async def test_suspect_change_among_accepted_rows_becomes_a_dead_letter(world: W
     assert await outage(world) is None
 
 
-async def test_suspect_record_is_held_until_another_of_its_object_is_accepted(world: World) -> None:
+async def test_deprioritized_record_is_held_until_another_of_its_object_is_accepted(world: World) -> None:
     await world.save(OLD)
     await world.push()
     [row] = await world.query("SELECT Id FROM Order WHERE External_Key__c = 'A-1'")
@@ -193,7 +195,7 @@ async def test_suspect_record_is_held_until_another_of_its_object_is_accepted(wo
 
 
 @LITE
-async def test_suspect_order_sent_alone_does_not_stop_others(world: World) -> None:
+async def test_deprioritized_order_sent_alone_does_not_stop_others(world: World) -> None:
     await world.save(OLD)
     await world.push()
     await changed_lines(world)
@@ -208,7 +210,7 @@ async def test_suspect_order_sent_alone_does_not_stop_others(world: World) -> No
 
 
 @LITE
-async def test_suspect_products_do_not_delay_orders_without_them(world: World) -> None:
+async def test_deprioritized_products_do_not_delay_orders_without_them(world: World) -> None:
     await world.save(OLD)
     await world.push()
     await changed_orders(world)

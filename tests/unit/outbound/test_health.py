@@ -177,10 +177,10 @@ def with_fields(result: WriteResult, *names: str) -> WriteResult:
 def test_field_doubt_becomes_a_refusal_only_if_an_accepted_row_had_the_field() -> None:
     row = replace(record("A-1"), fields={"PoNumber": "7", "Description": "x"})
     errors = [RowError(code="INVALID_FIELD_FOR_INSERT_UPDATE", message="no", fields=("Description",))]
-    suspect = failed_result(pending(an_order(number="A-1")), errors, row, lambda *_, **__: None)
+    doubtful = failed_result(pending(an_order(number="A-1")), errors, row, lambda *_, **__: None)
     health = OrgHealth()
-    assert health.judge([suspect, with_fields(accepted(), "PoNumber")])[0].refusal is None
-    assert health.judge([suspect, with_fields(accepted(), "Description")])[0].refusal is not None
+    assert health.judge([doubtful, with_fields(accepted(), "PoNumber")])[0].refusal is None
+    assert health.judge([doubtful, with_fields(accepted(), "Description")])[0].refusal is not None
     assert health.stopped is None
 
 
@@ -193,7 +193,7 @@ def test_doubt_of_an_earlier_process_becomes_a_refusal_once_another_was_accepted
     health = OrgHealth()
     health.judge([accepted()])
     result = refused("NEVER_SEEN")
-    before = replace(result.pending, change=replace(result.pending.change, suspect=True))
+    before = replace(result.pending, change=replace(result.pending.change, deprioritized=True))
     assert health.judge([replace(result, pending=before)])[0].refusal is not None
 
 

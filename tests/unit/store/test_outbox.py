@@ -318,7 +318,7 @@ async def test_oldest_capture_is_the_time_of_the_oldest_due_change(store: Store,
         assert await retry_schedule.oldest_capture(connection) == moment
 
 
-async def test_suspect_changes_are_sent_last_and_sent_ones_after_unsent_ones(store: Store) -> None:
+async def test_deprioritized_changes_are_sent_last_and_sent_ones_after_unsent_ones(store: Store) -> None:
     await stock(store)
     await place(store, order("1"), order("2"), order("3"))
     one, two, _ = await pending(store)
@@ -326,10 +326,14 @@ async def test_suspect_changes_are_sent_last_and_sent_ones_after_unsent_ones(sto
         await retry_schedule.deprioritize(uow, [one], was_sent=True)
         await retry_schedule.deprioritize(uow, [two], was_sent=False)
         await retry_schedule.make_all_due(uow)
-    assert [(change.key, change.suspect) for change in await pending(store)] == [("3", False), ("2", True), ("1", True)]
+    assert [(change.key, change.deprioritized) for change in await pending(store)] == [
+        ("3", False),
+        ("2", True),
+        ("1", True),
+    ]
     async with store.transaction() as uow:
         await retry_schedule.deprioritize(uow, [two], was_sent=True)
         await retry_schedule.deprioritize(uow, [two], was_sent=True)
     assert [change.key for change in await pending(store)] == ["3", "1", "2"]
     await place(store, order("2", stage=Stage.VERIFIED))
-    assert [change.suspect for change in await pending(store) if change.key == "2"] == [False]
+    assert [change.deprioritized for change in await pending(store) if change.key == "2"] == [False]

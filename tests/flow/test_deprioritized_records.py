@@ -52,7 +52,7 @@ KEYS = [*(f"A-{number:02}" for number in range(12)), *(customer.number for custo
 
 @LITE
 @pytest.mark.parametrize("count", [2, 10])
-async def test_suspect_orders_sent_alone_do_not_delay_later_changes(
+async def test_deprioritized_orders_sent_alone_do_not_delay_later_changes(
     world: World, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     sold = [an_order(f"A-{number:02}", customer="C-1", stage=Stage.CONFIRMED) for number in range(12)]
@@ -82,7 +82,7 @@ async def test_suspect_orders_sent_alone_do_not_delay_later_changes(
 
 
 @LITE
-async def test_suspect_products_do_not_delay_orders_that_do_not_need_them(world: World) -> None:
+async def test_deprioritized_products_do_not_delay_orders_that_do_not_need_them(world: World) -> None:
     await world.save(OLD)
     await world.push()
     new = [replace(item, sku=f"X-{item.sku}") for item in PRODUCTS[:2]]
