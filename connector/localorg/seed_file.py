@@ -137,7 +137,7 @@ def _check_size(top: Node | None) -> None:
 
 def _problem_text(error: Any) -> str:
     if error["type"] == "unexpected_keyword_argument":
-        return "is no setting of an org"
+        return "is not a setting of an org"
     if error["type"] == "missing":
         return "is missing"
     return str(error["msg"])

@@ -268,7 +268,7 @@ def test_invalid_seed_file_reports_every_position(tmp_path: Path) -> None:
     assert [line.removeprefix(str(file)) for line in refused.value.lines] == [
         ":4:19: order_statuses.0.category: Input should be 'Draft' or 'Activated'",
         ":6:5: validation_rules.0.message: is missing",
-        ":2:1: reduction_order: is no setting of an org",
+        ":2:1: reduction_order: is not a setting of an org",
     ]
 
 

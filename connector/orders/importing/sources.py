@@ -44,7 +44,7 @@ def find_sources(paths: Sequence[Path], profile: Profile) -> Sources:
 
     for path in paths:
         if not path.exists():
-            raise UsageError(f"{path} does not exist.")
+            raise UsageError(f"{path} does not exist.", hint="Correct the path.")
         files = _match_folder(path, profile) if path.is_dir() else _match_file(path, profile)
         for name, file in files:
             add(name, file)

@@ -117,7 +117,7 @@ def test_help_and_version_are_printed(shell: Shell) -> None:
     [
         ("currencies: {EUR: {}}\n", "seed.yaml:1:1: currencies: the org's own currency, USD, is missing: add it, or set"
          " currency\n"),
-        ("person_account: true\n", "seed.yaml:1:1: person_account: is no setting of an org\n"),
+        ("person_account: true\n", "seed.yaml:1:1: person_account: is not a setting of an org\n"),
         ("records: {Account: [{Nome: A}]}\n",
          "seed.yaml:1:21: records.Account.0: INVALID_FIELD: No such column 'Nome' on sobject of type Account\n"),
     ],
