@@ -26,7 +26,7 @@ class ChangeState(StrEnum):
 
 
 MAX_UNANSWERED_SENDS = 3
-"""A change sent this often without a recorded answer may be what ends the process each time: it is sent by itself."""
+"""A change sent this often without a recorded answer may be what ends the process each time; see `outbound.batches`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
