@@ -4,7 +4,6 @@ for an hour."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -137,7 +136,7 @@ def _dump(profile: OrgProfile, request: dict[str, str]) -> str:
     body = {
         "asked": request,
         "org_id": profile.org_id,
-        "describes": [asdict(describe) for describe in profile.describes.values()],
+        "describes": list(profile.describes.values()),
         "statuses": profile.statuses,
         "price_book": profile.price_book,
         "currencies": sorted(profile.currencies),
