@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 DEMO_STAMP := $(VENV)/.demo-locked
 
+# Some images set it. Every worker and every command that a test starts would compile all sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test test-unit suite lint clients acceptance cases bench lock clean
 
 setup: $(STAMP)

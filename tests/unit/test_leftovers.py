@@ -24,7 +24,10 @@ def folder_of_a_killed_run(parent: Path) -> Path:
 def test_folder_of_a_dead_run_is_removed_and_its_server_stopped(tmp_path: Path) -> None:
     folder = folder_of_a_killed_run(tmp_path)
     data = folder / "data"
-    with subprocess.Popen([sys.executable, "-c", "input()", str(data)], stdin=subprocess.PIPE) as server:
+    program = [sys.executable, "-c", "print(flush=True); input()", str(data)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        server.stdout.readline()  # before it runs, its command line may be empty
         (data / "postmaster.pid").write_text(f"{server.pid}\n")
         remove_leftovers(tmp_path, "postgres-*", "sqlite-*")
         assert not psutil.pid_exists(server.pid)
