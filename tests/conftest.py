@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import gc
 import os
 import shutil
 import tempfile
@@ -53,13 +52,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not {"database_kind", "postgres_url"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.database)
     _begin_with_long_tests(items)
-
-
-def pytest_collection_finish() -> None:
-    """Collect garbage less often, and never look through what was imported."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 WORKERS = 4
