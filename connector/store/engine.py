@@ -19,7 +19,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -243,6 +243,13 @@ def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
             connection.close()  # it is not in the pool yet, so its thread would never end
             raise
         cursor.close()
+
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def _release_lock(connection: Any, _record: object, _error: BaseException | None) -> None:
+        # A canceled statement keeps its cursor, in the traceback, until the garbage collector comes. SQLite closes a
+        # connection only after its last cursor, so the lock of the transaction would stay that long.
+        with suppress(sqlite3.Error):
+            connection.rollback()
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: SyncConnection) -> None:

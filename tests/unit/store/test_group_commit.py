@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -130,24 +131,31 @@ async def test_work_whose_caller_is_cancelled_while_waiting_is_never_run(store: 
     assert await numbers(store) == [1]
 
 
-async def test_caller_cancelled_during_a_statement_does_not_affect_other_works(store: Store) -> None:
-    slow = (
-        "WITH RECURSIVE counting(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counting WHERE n < 3000000)"
-        " SELECT max(n) FROM counting"
-    )
-    started = asyncio.Event()
+async def add_function(uow: UnitOfWork, function: Callable[[], int]) -> None:
+    raw = await uow.connection.get_raw_connection()
+    assert raw.driver_connection is not None
+    await raw.driver_connection.create_function("wait", 0, function)
 
-    async def counts(uow: UnitOfWork) -> int:
-        started.set()
-        await uow.connection.execute(text(slow))
+
+async def test_caller_cancelled_during_a_statement_does_not_affect_other_works(store: Store) -> None:
+    entered, released = threading.Event(), threading.Event()
+
+    def wait() -> int:
+        entered.set()
+        return int(released.wait(60))
+
+    async def waits(uow: UnitOfWork) -> int:
+        await add_function(uow, wait)
+        await uow.connection.execute(text("SELECT wait()"))
         return 2
 
     first = asyncio.create_task(store.transact(adds(1)))
-    second = asyncio.create_task(store.transact(counts))
+    second = asyncio.create_task(store.transact(waits))
     third = asyncio.create_task(store.transact(adds(3)))
-    await started.wait()
-    await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(entered.wait, 60)
     second.cancel()
+    await asyncio.sleep(0.3)
+    released.set()
     assert (await first, await third) == (1, 3)
     with pytest.raises(asyncio.CancelledError):
         await second
