@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -124,11 +125,27 @@ def new_order(shop: str, index: int, draft: list[tuple[str, Decimal, Decimal]]) 
 
 
 async def ask(world: World, wishes: Sequence[tuple[str, Wish]]) -> list[str]:
-    """Ask all of it at once, each by what its order was before: the actions that were carried out, or the rules that
-    refused them."""
+    """Ask all of it at once: the actions that were carried out, or the rules that refused them.
+
+    An order that is named once is loaded with the others, as nothing else changes it meanwhile. Each command of an
+    order that is named several times loads it by itself, so some see what another command has done to it.
+    """
+    count = Counter(number for number, _ in wishes)
+    alone = sorted(number for number in count if count[number] == 1)
+    loaded = {order.number: order for order in await _load(world, alone)}
+
+    async def ask_one(number: str, wish: Wish) -> str:
+        [order] = [loaded[number]] if number in loaded else await _load(world, [number])
+        return await _carry_out(world, order, wish)
+
+    return await asyncio.gather(*(ask_one(number, wish) for number, wish in wishes))
+
+
+async def _load(world: World, numbers: Sequence[str]) -> list[Order]:
+    if not numbers:
+        return []
     async with world.service.store.reader() as connection:
-        loaded = {order.number: order for order in await orders.load(connection, sorted({key for key, _ in wishes}))}
-    return await asyncio.gather(*(_carry_out(world, loaded[number], wish) for number, wish in wishes))
+        return await orders.load(connection, numbers)
 
 
 async def _carry_out(world: World, order: Order, wish: Wish) -> str:
