@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from enum import EnumType
 from functools import cache
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar, Union, get_args
 
@@ -70,7 +71,7 @@ _TYPES: Mapping[object, Any] = {
     str: Key,
     date: Day,
 }
-"""The type of an event field over HTTP, by its type in the event. A type that is missing here (an enum) stays."""
+"""The type of an event field over HTTP, by its type in the event. Any other enum stays as it is."""
 _EMPTY_VALUES: Mapping[object, Callable[[], object]] = {
     events.Quantities: dict,
     events.LineEdits: dict,
@@ -166,6 +167,16 @@ def _is_blank(name: str, value: object) -> bool:
     return value is None or (FIELD_TYPES[name] in _EMPTY_VALUES and value == {})
 
 
+def body_type(kind: object) -> Any:
+    """Return the type over HTTP of an event field of this type. TypeError for a type without an entry: pydantic would
+    read it as it likes, "yes" as a bool for one."""
+    if kind in _TYPES:
+        return _TYPES[kind]
+    if isinstance(kind, EnumType):
+        return kind
+    raise TypeError(f"{kind} is the type of an event field, and _TYPES does not say how HTTP reads it.")
+
+
 @cache
 def body_of(action: Action) -> type[ActionBody]:
     """The body of one action: exactly the fields that it has."""
@@ -173,7 +184,7 @@ def body_of(action: Action) -> type[ActionBody]:
     own: dict[str, Any] = {"action": (Literal[action.value], ...)}
     for name in has.requestable:
         kind = FIELD_TYPES[name]
-        form = _TYPES.get(kind, kind)
+        form = body_type(kind)
         if name in has.required:
             own[name] = (Annotated[form, Field(min_length=1)] if kind in _EMPTY_VALUES else form, ...)
         elif kind in _EMPTY_VALUES:

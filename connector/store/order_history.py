@@ -17,7 +17,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.action_fields import ACTION_FIELDS, EVENT_FIELDS, FIELD_TYPES, make_event
 from connector.model.actions import Action, EventKind
-from connector.model.events import Begin, ChangeOrder, Event, LineEdit, LineEdits, Quantities
+from connector.model.events import (
+    Begin,
+    ChangeOrder,
+    Details,
+    Event,
+    FreeText,
+    LineEdit,
+    LineEdits,
+    Quantities,
+)
 from connector.model.holds import Hold
 from connector.model.money import plain
 from connector.model.order_header import HEADER_FIELDS, PERSONAL, OrderHeader
@@ -290,7 +299,7 @@ _WRITERS: Mapping[object, Callable[[Any], Any]] = {
     Decimal: plain,
     date: date.isoformat,
 }
-"""How a field of an event is written, by its type; other fields are written as they are."""
+"""How a field of an event is written, by its type."""
 _READERS: Mapping[object, Callable[[Any], Any]] = {
     Quantities: _read_quantities,
     LineEdits: lambda edits: {int(number): _read_line_edit(edit) for number, edit in edits.items()},
@@ -298,11 +307,23 @@ _READERS: Mapping[object, Callable[[Any], Any]] = {
     date: date.fromisoformat,
 }
 """How a field is read, by its type; an enum is read from its value."""
-_WRITE = {name: _WRITERS[kind] for name, kind in FIELD_TYPES.items() if kind in _WRITERS}
+_PLAIN: tuple[object, ...] = (int, str, FreeText)
+"""The types whose values are stored as they are; the value of an enum is text."""
+
+
+def writer_of(kind: object) -> Callable[[Any], Any] | None:
+    """Return how an event field of this type is written; None: as it is. TypeError for an unknown type."""
+    if kind in _PLAIN or isinstance(kind, EnumType):
+        return None
+    if kind in _WRITERS and kind in _READERS:
+        return _WRITERS[kind]
+    raise TypeError(f"{kind} is the type of an event field, and _WRITERS and _READERS do not say how it is stored.")
+
+
+_STORED = {name: kind for name, kind in FIELD_TYPES.items() if kind != Details}
+_WRITE = {name: writer for name, kind in _STORED.items() if (writer := writer_of(kind))}
 _READ: Mapping[str, Callable[[Any], Any]] = {
-    name: kind if isinstance(kind, EnumType) else _READERS[kind]
-    for name, kind in FIELD_TYPES.items()
-    if isinstance(kind, EnumType) or kind in _READERS
+    name: kind if isinstance(kind, EnumType) else _READERS[kind] for name, kind in _STORED.items() if kind not in _PLAIN
 }
 _NAMES: Mapping[Action, tuple[str, ...]] = {
     action: tuple(name for name in EVENT_FIELDS if name in has.names and name != "details")

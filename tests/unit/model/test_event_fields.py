@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Optional, get_args, get_type_hints
 
@@ -11,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 from typer.main import get_command
 
-from connector.api.transitions import EXAMPLES, OF_RETURNS, ReturnTransitionBody, TransitionBody, body_of
+from connector.api.transitions import EXAMPLES, OF_RETURNS, ReturnTransitionBody, TransitionBody, body_of, body_type
 from connector.cli import app
 from connector.cli.act import _build_event
 from connector.cli.action_options import option_of
@@ -22,7 +23,7 @@ from connector.model.events import EVENT_TYPES, ChangeOrder, LineEdit, Ship
 from connector.model.holds import Hold
 from connector.model.shipments import Resolution, ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
-from connector.store.order_history import read_event
+from connector.store.order_history import read_event, writer_of
 from connector.validation import field_errors
 
 VALUES: dict[str, Any] = {
@@ -70,6 +71,14 @@ def test_field_of_one_name_has_one_type_in_all_events() -> None:
         hints = get_type_hints(kind, include_extras=True)
         for name in [item.name for item in fields(kind)]:
             assert hints[name] in (FIELD_TYPES[name], Optional[FIELD_TYPES[name]]), (kind, name)  # noqa: UP045
+
+
+@pytest.mark.parametrize("kind", [bool, float, bytes, datetime, list[str], Mapping[str, Decimal]])
+def test_event_field_of_an_unknown_type_is_rejected_when_bodies_and_history_are_made(kind: object) -> None:
+    with pytest.raises(TypeError, match="how HTTP reads it"):
+        body_type(kind)
+    with pytest.raises(TypeError, match="how it is stored"):
+        writer_of(kind)
 
 
 def test_command_line_has_one_option_for_each_field_that_can_be_asked_for() -> None:
