@@ -176,7 +176,7 @@ class _Batch:
             await self._postpone_or_fail(message, error)
             return error
         except Exception as error:  # concerns this notification only; the others are sent
-            log.error("fault", message=message.id, kind=message.kind.value, exception=trace(error))
+            log.error("internal_error", message=message.id, kind=message.kind.value, exception=trace(error))
             await self._settle(message, MessageState.FAILED, error=FAULT)
             return None
         if isinstance(email, Skipped):

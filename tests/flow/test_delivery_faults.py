@@ -60,7 +60,7 @@ async def test_mail_that_cannot_be_built_fails_and_the_others_are_sent(
     first, *_ = await outbox(store)
     assert (first.state, first.attempts, first.error) == (S.FAILED, 1, job.FAULT)
     [said] = logs
-    assert said["event"] == "fault"
+    assert said["event"] == "internal_error"
     assert said["exception"].endswith("ValueError")
     assert ", in spoiled" in said["exception"]
     assert "bonapp" not in str(logs)
