@@ -112,8 +112,9 @@ EXAMPLES: dict[Action, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Transition(Generic[E]):
-    """A requested event. `version`: the version that the order must still have; None for any."""
+class RequestedAction(Generic[E]):
+    """An action that a caller requests, as the event that it leads to. `version`: the version that the order must still
+    have; None for any."""
 
     event: E
     version: int | None
@@ -152,7 +153,7 @@ class ActionBody(Body):
         value = getattr(self, name)
         return bool(value.model_fields_set if isinstance(value, Body) else value)
 
-    def transition(self) -> Transition[Event]:
+    def requested_action(self) -> RequestedAction[Event]:
         action = Action(self.action)
         values = {name: getattr(self, name) for name in ACTION_FIELDS[action].requestable}
         for name, value in values.items():
@@ -160,7 +161,7 @@ class ActionBody(Body):
                 values[name] = value.details()
             elif FIELD_TYPES[name] == events.LineEdits:
                 values[name] = {number: edit.line_edit() for number, edit in value.items()}
-        return Transition(event=make_event(action, **values), version=self.version)
+        return RequestedAction(event=make_event(action, **values), version=self.version)
 
 
 def _is_blank(name: str, value: object) -> bool:
@@ -205,8 +206,8 @@ def _schema_extra(action: Action) -> dict[str, Any]:
 
 
 def _one_of(actions: tuple[Action, ...]) -> dict[str, Any]:
-    """Return the root field of a union of bodies. A valid body becomes the `Transition` that it requests."""
-    bodies = tuple(Annotated[body_of(action), AfterValidator(ActionBody.transition)] for action in actions)
+    """Return the root field of a union of bodies. A valid body becomes the action that it requests."""
+    bodies = tuple(Annotated[body_of(action), AfterValidator(ActionBody.requested_action)] for action in actions)
     return {"root": (Annotated[Union[bodies], Field(discriminator="action")], ...)}  # noqa: UP007 - made of a tuple
 
 
@@ -215,10 +216,10 @@ class _Root(RootModel[T], Generic[T]):
 
 
 @with_fields(_one_of(REQUESTABLE))
-class TransitionBody(_Root[Transition[Event]]):
-    """One event asked of an order."""
+class TransitionBody(_Root[RequestedAction[Event]]):
+    """One action on an order."""
 
 
 @with_fields(_one_of(OF_RETURNS))
-class ReturnTransitionBody(_Root[Transition[ReturnStep]]):
-    """One event asked of a return."""
+class ReturnTransitionBody(_Root[RequestedAction[ReturnStep]]):
+    """One action on a return."""

@@ -131,7 +131,7 @@ def _build_event(action: str, fields: Mapping[str, object]) -> Event:
         errors = field_errors(error, model)
         texts = [sentence(wrong, Action(action), fields) if is_action else wrong.sentence("act") for wrong in errors]
         raise UsageError(" ".join(texts), hint=HELP) from None
-    return body.transition().event if isinstance(body, ActionBody) else body.root.event
+    return body.requested_action().event if isinstance(body, ActionBody) else body.root.event
 
 
 def _parse_quantities(option: str, items: list[str] | None) -> dict[str, str]:

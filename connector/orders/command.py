@@ -1,4 +1,4 @@
-"""A command: an event that a caller asks of an order, with its idempotency key."""
+"""A command: a request for an action on an order, with its idempotency key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from connector.store.order_history import Request
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderCommand:
-    """An event asked of an order.
+    """A command to an order, with the event that it leads to.
 
     `version`: the command is rejected unless the order is still at this version. `request` is the caller's idempotency
     key: a second command with the same key changes nothing. `original` is the event as the caller asked for it, if
