@@ -29,6 +29,7 @@ from sqlalchemy import make_url
 
 from connector.store import schema
 from connector.store.engine import Store
+from tests.certificate_cache import share_authorities
 from tests.leftovers import in_use, remove_leftovers
 from tests.statement_cache import share_compiled_statements
 
@@ -119,8 +120,9 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled_statements() -> Iterator[None]:
+def shared_caches() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
+        share_authorities(monkeypatch)
         share_compiled_statements(monkeypatch)
         yield
 

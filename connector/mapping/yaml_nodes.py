@@ -22,8 +22,10 @@ from connector.model.record import FieldValue
 MAX_BYTES = 1_000_000
 """The largest accepted file, in bytes."""
 
-_MOST_CACHED = 50_000
-"""The nodes of larger files, which are not usual, are not kept in memory."""
+_MOST_CACHED = 16_000
+"""The size of the largest file whose nodes are kept in memory, in bytes; the nodes take about forty times as much."""
+_CACHED_FILES = 16
+"""More than one folder of mappings and the rules have."""
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -86,7 +88,7 @@ def _compose(content: bytes) -> Node | None:
     return node
 
 
-_compose_once = lru_cache(maxsize=64)(_compose)
+_compose_once = lru_cache(maxsize=_CACHED_FILES)(_compose)
 
 
 def _code(character: int | str) -> str:

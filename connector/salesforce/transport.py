@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -39,12 +36,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NO_PROXY: Mapping[str, httpx2.AsyncBaseTransport | None] = {
     f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")
 }
-
-
-@cache
-def _ssl_context(_ca_file: str | None, _ca_folder: str | None) -> ssl.SSLContext:
-    """The authorities that httpx2 trusts under these variables of the environment, read once: that takes 10 ms."""
-    return httpx2.create_ssl_context()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,7 +141,7 @@ class Transport:
                 "Sforce-Auto-Assign": "FALSE",
             },
             mounts=_NO_PROXY,
-            verify=_ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
+            verify=httpx2.create_ssl_context(),
         )
 
     async def send(self, method: str, path: str, *, token: Token, content: bytes | None, write: bool) -> HttpResponse:

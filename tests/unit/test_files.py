@@ -101,6 +101,14 @@ def test_measuring_a_document_looks_at_each_node_once(monkeypatch: pytest.Monkey
     assert counts[1] <= 2 * counts[0]
 
 
+def test_only_the_latest_documents_are_kept_in_memory() -> None:
+    first = compose_document(b"first: 1")
+    assert compose_document(b"first: 1") is first
+    for number in range(16):
+        compose_document(b"other: %d" % number)
+    assert compose_document(b"first: 1") is not first
+
+
 def test_document_of_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yaml_limits, "MOST_VALUES", 100)
     with pytest.raises(BadYamlError, match="more than 100 keys and values"):

@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WrapValidator
@@ -213,7 +214,7 @@ def load_rules(file: Path | None = None) -> Rules:
         ),
         points=tuple((item.points, Expression(item.when, OrderFacts)) for item in book.priority),
         urgent_from=book.urgent_from,
-        routing=Routing(criteria=tuple(book.routing.criteria), cost=book.routing.cost),
+        routing=Routing(criteria=tuple(book.routing.criteria), cost=MappingProxyType(book.routing.cost)),
         billing=Billing(
             company=book.billing.company,
             address=tuple(book.billing.address),
@@ -221,7 +222,7 @@ def load_rules(file: Path | None = None) -> Rules:
             tax_rate=book.billing.tax_rate,
             tax=tuple((item.rate, Expression(item.when, OrderFacts)) for item in book.billing.tax),
         ),
-        escalation=book.escalation,
+        escalation=MappingProxyType(book.escalation),
         messages=frozenset(book.messages),
     )
 

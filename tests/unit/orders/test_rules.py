@@ -296,3 +296,9 @@ def test_guide_documents_every_fact_and_action() -> None:
     assert [item.name for item in fields(OrderFacts) if f"`{item.name}" not in GUIDE] == []
     assert [action for action in REQUESTABLE if f"`{action}`" not in GUIDE] == []
     assert set(standard().escalation) == set(Hold)
+
+
+def test_rules_that_are_shared_cannot_be_changed() -> None:
+    for shared in (standard().escalation, standard().routing.cost):
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            shared["EAST"] = 1  # type: ignore[index]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import httpx2
 import pytest
 
 from connector.errors import TransportError
 from connector.salesforce.client import SalesforceClient
-from connector.salesforce.usage import CallCounts
+from connector.salesforce.transport import Transport
+from connector.salesforce.usage import CallCounts, Meter
 from connector.settings import SalesforceSettings
 from tests.unit.salesforce.conftest import OwnClock, TokenEndpoint
 
@@ -96,3 +99,18 @@ async def test_response_that_never_ends_times_out(
     ):
         with pytest.raises(TransportError, match="did not answer in time"):
             await client.collections_upsert("Order", "Key__c", [{"Key__c": "1"}])
+
+
+async def test_each_client_reads_the_authorities_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of authorities may be replaced while the process runs."""
+    create = httpx2.create_ssl_context
+    contexts: list[ssl.SSLContext] = []
+
+    def read() -> ssl.SSLContext:
+        contexts.append(create())
+        return contexts[-1]
+
+    monkeypatch.setattr(httpx2, "create_ssl_context", read)
+    for _ in range(2):
+        await Transport(timeout=1.0, client="test", meter=Meter()).close()
+    assert len(contexts) == 2
