@@ -55,9 +55,9 @@ _FAULTS = (
     _UNREACHABLE,
     _Fault(
         states=("42P01", "42703", "3F000"),
-        words=("no such table", "no such column"),
+        words=("no such table", "no such column", "has no column named"),
         message="The database {address} has no such table or column.",
-        hint=UPGRADE,
+        hint=f"{UPGRADE} If it has been upgraded already, restart this process.",
     ),
     _Fault(
         words=("unable to open",),

@@ -121,7 +121,7 @@ async def test_query_on_a_database_without_tables_says_what_to_do(empty: Store) 
     with pytest.raises(StoreError, match="no such table or column") as caught:
         async with empty.reader() as connection:
             await connection.execute(text("SELECT 1 FROM orders"))
-    assert caught.value.hint == "Run `connector db upgrade`."
+    assert caught.value.hint == "Run `connector db upgrade`. If it has been upgraded already, restart this process."
     assert caught.value.retry_class is RetryClass.CONFIG
 
 

@@ -81,3 +81,15 @@ async def test_request_from_before_the_upgrade_is_still_compared(databases: Data
 def test_every_action_has_one_event_kind() -> None:
     assert [action.happened for action in Action] == list(EventKind)
     assert [kind.action for kind in EventKind] == list(Action)
+
+
+async def test_process_of_an_earlier_release_is_told_to_restart_after_the_upgrade(databases: Databases) -> None:
+    store = await older(databases)
+    await schema.upgrade(store)
+    values = {"order": "O-1", "sequence": 100, "at": None, "action": "ship", "stage": "placed", "detail": "{}",
+              "request": None, "digest": None}  # fmt: skip
+    with pytest.raises(StoreError, match="no such table or column") as refused:
+        async with store.transaction() as uow:
+            await uow.connection.execute(text(INSERT), values)
+    assert refused.value.hint == "Run `connector db upgrade`. If it has been upgraded already, restart this process."
+    await store.close()
