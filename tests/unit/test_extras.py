@@ -32,7 +32,7 @@ def without_extra(folder: Path, *arguments: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize("command", ["localorg", "mailcatcher", "demo"])
-def test_command_that_needs_the_extra_is_refused_in_one_line_without_it(command: str, tmp_path: Path) -> None:
+def test_command_without_its_extra_is_rejected_in_one_line(command: str, tmp_path: Path) -> None:
     done = without_extra(tmp_path, command)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""

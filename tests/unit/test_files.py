@@ -58,7 +58,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("content", "problem"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile_yaml_is_refused_with_one_line(tmp_path: Path, content: bytes, problem: str) -> None:
+def test_hostile_yaml_is_rejected_in_one_line(tmp_path: Path, content: bytes, problem: str) -> None:
     with pytest.raises(BadYamlError) as refused:
         compose_document(content)
     assert problem in refused.value.problem
@@ -67,7 +67,7 @@ def test_hostile_yaml_is_refused_with_one_line(tmp_path: Path, content: bytes, p
 
 @pytest.mark.parametrize("kind", ["merge keys", "brackets", "a list in itself", "a Python object", "NUL"])
 @pytest.mark.parametrize(("load", "error"), [(load_rules, RulesError), (load_profile, ProfileError)])
-def test_hostile_rules_and_profiles_are_refused(
+def test_hostile_rules_and_profiles_are_rejected(
     tmp_path: Path, load: Callable[[Path], object], error: type[UsageError], kind: str
 ) -> None:
     file = tmp_path / "own.yaml"
@@ -82,7 +82,7 @@ def test_aliases_and_merge_keys_within_limits_work() -> None:
     assert compose_document(b"a: &a {b: 1}\nc: {<<: *a}\nd: [*a, *a]\n") is not None
 
 
-def test_measuring_a_document_looks_at_each_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measuring_a_document_visits_each_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = 0
     children = yaml_limits._children
 
@@ -109,13 +109,13 @@ def test_only_the_latest_documents_are_kept_in_memory() -> None:
     assert compose_document(b"first: 1") is not first
 
 
-def test_document_of_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_document_with_too_many_values_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yaml_limits, "MOST_VALUES", 100)
     with pytest.raises(BadYamlError, match="more than 100 keys and values"):
         compose_document(b"[" + b"1," * 200 + b"]")
 
 
-def test_rules_with_very_many_errors_tell_some_of_them(tmp_path: Path) -> None:
+def test_rules_with_very_many_errors_are_rejected_with_the_first_of_them(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text("verification: []\n" + "".join(f"k{number}: 1\n" for number in range(300)))
     with pytest.raises(RulesError) as refused:
@@ -138,7 +138,7 @@ def test_problem_with_a_huge_key_is_one_short_line(tmp_path: Path) -> None:
     "line", ["urgent_from: 10000000", "escalation: {payment: .inf}", "escalation: {payment: 1e300}",
              "routing: {cost: {A: 1e99}}", f"billing: {{tax: {[{}] * 501}}}"],
 )  # fmt: skip
-def test_rules_beyond_what_is_sensible_are_refused(tmp_path: Path, line: str) -> None:
+def test_rules_with_excessive_values_are_rejected(tmp_path: Path, line: str) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(f"verification: []\n{line}\n")
     with pytest.raises(RulesError, match="must "):
@@ -162,7 +162,9 @@ PLACES: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 
 @pytest.mark.parametrize(("place", "problem"), PLACES.values(), ids=PLACES)
-def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, place: Callable[[Path], Path], problem: str) -> None:
+def test_path_that_is_no_plain_file_is_rejected_at_once(
+    tmp_path: Path, place: Callable[[Path], Path], problem: str
+) -> None:
     path = place(tmp_path)
     for use in (lambda: read_file(path, 100), lambda: check_plain(path)):
         with pytest.raises(UnusableFileError, match=problem):
@@ -173,8 +175,8 @@ def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, place: Callabl
 
 
 @pytest.mark.parametrize("text", ["1e999999999", "1e-999999999", "9" * 101, "1e101"])
-def test_number_that_is_short_only_as_a_text_is_refused(text: str) -> None:
-    """Written out it has a thousand million digits."""
+def test_number_with_more_than_100_digits_is_rejected(text: str) -> None:
+    """An exponent is a short text for a long number."""
     with pytest.raises(ValueError, match="more than 100 digits"):
         Expression("text(number(name))", Product).evaluate(Product(sku="A", name=text))
     for act in (to_decimal, to_integer):
@@ -190,20 +192,20 @@ def test_file_larger_than_the_limit_is_not_read_to_its_end(tmp_path: Path) -> No
         read_file(file, 1_000)
 
 
-def test_pipe_in_a_folder_of_mappings_is_refused_at_once(tmp_path: Path) -> None:
+def test_pipe_in_a_folder_of_mappings_is_rejected_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "order.yaml")
     with pytest.raises(MappingError, match=r"order\.yaml:1:1: file: cannot be read: it is a pipe or a device"):
         load_version(tmp_path)
 
 
-def test_input_of_an_import_is_a_file(tmp_path: Path) -> None:
+def test_import_of_a_path_that_is_no_plain_file_is_rejected(tmp_path: Path) -> None:
     for path in (_pipe(tmp_path), Path("/dev/zero")):
         with pytest.raises(UsageError, match="a pipe or a device"):
             check_input(path)
 
 
 @pytest.mark.parametrize("kind", ["merge keys", "aliases of aliases", "brackets", "a list in itself", "Latin"])
-def test_hostile_seed_file_is_refused(tmp_path: Path, kind: str) -> None:
+def test_hostile_seed_file_is_rejected(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "seed.yaml"
     file.write_bytes(HOSTILE[kind][0])
     with pytest.raises(InvalidSeedFileError) as refused:
@@ -212,12 +214,12 @@ def test_hostile_seed_file_is_refused(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["a folder", "a pipe", "an endless device", "nothing"])
-def test_seed_that_is_no_plain_file_is_refused(tmp_path: Path, place: str) -> None:
+def test_seed_that_is_no_plain_file_is_rejected(tmp_path: Path, place: str) -> None:
     with pytest.raises(InvalidSeedFileError):
         read_seed(PLACES[place][0](tmp_path))
 
 
-def test_settings_file_that_is_huge_or_binary_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_or_binary_settings_file_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for content in (b"CONNECTOR_LOG_LEVEL=INFO\n" * 20_000, b"CONNECTOR_LOG_LEVEL=IN\0FO\n"):
         (tmp_path / ".env").write_bytes(content)
@@ -225,7 +227,7 @@ def test_settings_file_that_is_huge_or_binary_is_refused(tmp_path: Path, monkeyp
             load_settings()
 
 
-def test_line_without_an_end_is_refused() -> None:
+def test_line_longer_than_the_limit_is_rejected() -> None:
     assert list(bounded_lines(io.StringIO("ab\nc"), 3)) == ["ab\n", "c"]
     with pytest.raises(UnusableFileError, match="line 2 has more than 3 characters"):
         list(bounded_lines(io.StringIO("ab\nabcd"), 3))

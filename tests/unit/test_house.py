@@ -26,7 +26,7 @@ SOURCES = [
 ]
 
 
-def test_nobody_imports_upwards() -> None:
+def test_import_contracts_are_kept() -> None:
     lint = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run(
         [lint, "--config", ROOT / ".importlinter", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -34,13 +34,13 @@ def test_nobody_imports_upwards() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_room_of_the_house_has_a_floor() -> None:
+def test_every_package_is_in_the_import_contracts() -> None:
     named = set(re.findall(r"connector\.(\w+)", (ROOT / ".importlinter").read_text(encoding="utf-8")))
     rooms = {path.name for path in (ROOT / "connector").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
     assert rooms <= named | {"metadata"}
 
 
-def test_every_module_that_calls_itself_pure_is_in_the_purity_contract() -> None:
+def test_module_that_is_called_pure_is_in_the_purity_contract() -> None:
     covered = modules_of("pure", "source_modules")
     claimed = set()
     for path in SOURCES:
@@ -60,7 +60,7 @@ def test_every_module_that_calls_itself_pure_is_in_the_purity_contract() -> None
         ("aiohttp", {"web", "localorg", "localmail"}),
     ],
 )
-def test_contracts_on_libraries_name_every_room_but_the_ones_that_use_them(contract: str, excepted: set[str]) -> None:
+def test_contract_on_a_library_names_every_package_except_its_users(contract: str, excepted: set[str]) -> None:
     rooms = {path.stem for path in (ROOT / "connector").glob("*.py")} - {"__init__"}
     rooms |= {path.parent.name for path in (ROOT / "connector").glob("*/__init__.py")}
     assert modules_of(contract, "source_modules") == {f"connector.{room}" for room in rooms - excepted}
@@ -73,13 +73,13 @@ def modules_of(contract: str, option: str) -> set[str]:
     return set(config[f"importlinter:contract:{contract}"][option].split())
 
 
-def test_a_file_is_one_noun_and_stays_short() -> None:
+def test_source_file_has_at_most_400_lines() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
     assert len(lengths) > 100
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
 
-def test_constructor_takes_six_parameters_at_most() -> None:
+def test_constructor_has_at_most_six_parameters() -> None:
     """Of a dataclass its fields count if it has an async method: then it works with others and is no plain data."""
     counts = {}
     for path in SOURCES:
@@ -116,12 +116,12 @@ def fields_of(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> set[str]:
     }
 
 
-def test_every_module_says_what_it_decides() -> None:
+def test_every_module_has_a_docstring() -> None:
     texts = {path: path.read_text(encoding="utf-8") for path in SOURCES if path.is_relative_to(ROOT / "connector")}
     assert [str(path) for path, text in texts.items() if text.strip() and not text.startswith('"""')] == []
 
 
-def test_each_decision_record_has_a_number_of_its_own_by_which_documents_link_to_it() -> None:
+def test_decision_records_are_numbered_and_linked_by_their_number() -> None:
     records = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
     assert [name[:4] for name in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
     for name in records:
@@ -135,7 +135,7 @@ def test_each_decision_record_has_a_number_of_its_own_by_which_documents_link_to
             assert not numbers or int(numbers[-1]) == int(file[:4]), (path.name, said, file)
 
 
-def test_the_wheel_carries_mappings_metadata_and_demo(tmp_path: Path) -> None:
+def test_wheel_contains_mappings_metadata_and_demo_data(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
         cwd=ROOT, check=True, capture_output=True,

@@ -20,7 +20,7 @@ PATIENCE = 30
 async def nothing() -> None: ...
 
 
-async def test_a_job_that_is_apart_holds_up_no_other_and_is_let_finish() -> None:
+async def test_concurrent_job_delays_no_other_job_and_finishes_at_shutdown() -> None:
     waiting, pushed, release, finished = (asyncio.Event() for _ in range(4))
 
     async def push() -> None:
@@ -49,7 +49,7 @@ async def test_a_job_that_is_apart_holds_up_no_other_and_is_let_finish() -> None
     assert finished.is_set()
 
 
-async def test_a_run_that_takes_longer_than_its_period_writes_no_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_run_longer_than_its_interval_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """Plain lines of a library among our own would not be JSON."""
     came, started, release, stop = [0], asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -73,7 +73,7 @@ async def test_a_run_that_takes_longer_than_its_period_writes_no_line(caplog: py
     assert [record.getMessage() for record in caplog.records] == []
 
 
-def test_messages_are_delivered_only_where_there_is_a_way() -> None:
+def test_notifications_are_a_job_only_if_there_is_a_transport() -> None:
     def names(deliver: object) -> list[tuple[str, bool]]:
         seconds = {"push_seconds": 1, "automation_seconds": 0, "notification_seconds": 5}
         found = make_jobs(push=nothing, automation=nothing, notifications=deliver, **seconds)  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def test_messages_are_delivered_only_where_there_is_a_way() -> None:
     assert names(nothing) == [("push", False), ("notifications", True)]
 
 
-async def test_a_job_that_fails_in_the_same_way_again_and_again_is_said_once() -> None:
+async def test_repeated_failure_of_a_job_is_logged_once() -> None:
     came, stop = [0], asyncio.Event()
 
     async def push() -> None:
@@ -100,7 +100,7 @@ async def test_a_job_that_fails_in_the_same_way_again_and_again_is_said_once() -
     assert [line["error"] for line in lines if line["event"] == "job failed"] == ["one", "another", "another"]
 
 
-def test_an_outage_is_said_when_it_begins_when_its_code_changes_and_when_it_is_over() -> None:
+def test_outage_is_logged_when_it_begins_changes_its_code_and_ends() -> None:
     def summary(code: str | None) -> PushSummary:
         if code is None:
             return PushSummary()

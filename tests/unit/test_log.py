@@ -38,7 +38,7 @@ def logged(monkeypatch: pytest.MonkeyPatch, to: io.StringIO) -> str:
     return to.getvalue()
 
 
-def test_a_service_logs_a_fault_with_its_traceback_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_logs_an_exception_with_its_traceback_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     [line] = logged(monkeypatch, io.StringIO()).splitlines()
     said = json.loads(line)
     assert (said["event"], said["level"], said["request"]) == ("fault", "error", "r1")
@@ -48,18 +48,18 @@ def test_a_service_logs_a_fault_with_its_traceback_in_one_line(monkeypatch: pyte
     assert "password" not in line
 
 
-def test_a_terminal_shows_the_traceback_without_the_values_of_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_on_a_terminal_shows_the_traceback_without_values_of_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     text = logged(monkeypatch, Terminal())
     assert ", in fails" in text
     assert "ValueError: no such thing" in text
     assert "password" not in text
 
 
-def test_a_trace_says_where_and_what_kind_but_not_what_was_said() -> None:
+def test_trace_has_place_and_type_of_an_error_without_its_message() -> None:
     try:
         raise ValueError("pass" + "word")
     except ValueError as error:
         said = trace(error)
-    assert ", in test_a_trace" in said
+    assert ", in test_trace" in said
     assert said.endswith("ValueError")
     assert "password" not in said

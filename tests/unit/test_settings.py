@@ -45,7 +45,7 @@ def given(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
         {"CONNECTOR_HTTP__PUBLIC_URL": "https://orders.shop.example/base/"},
     ],
 )
-def test_what_can_work_is_taken(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+def test_complete_message_settings_are_accepted(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
     given(monkeypatch, values)
     found = load_settings().messages
     assert found.via == values.get("VIA", "none")
@@ -79,7 +79,7 @@ def test_what_can_work_is_taken(monkeypatch: pytest.MonkeyPatch, values: dict[st
         ({"SMPT_HOST": "x"}, "did you mean CONNECTOR_MESSAGES__SMTP_HOST?"),
     ],
 )  # fmt: skip
-def test_what_cannot_work_is_refused_by_name(
+def test_unusable_setting_is_rejected_by_name(
     monkeypatch: pytest.MonkeyPatch, values: dict[str, str], says: str
 ) -> None:
     given(monkeypatch, values)
@@ -89,12 +89,12 @@ def test_what_cannot_work_is_refused_by_name(
     assert "hunter2" not in str(refused.value)
 
 
-def test_no_secret_is_in_the_settings_as_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_printed_settings_contain_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, HOOK)
     assert "hunter2" not in repr(load_settings())
 
 
-def test_the_guide_names_every_setting_and_every_kind() -> None:
+def test_guide_names_every_message_setting_and_kind() -> None:
     names = {name.upper() for name in MessageSettings.model_fields}
     assert {name for name in names if f"`{name}`" not in GUIDE} == set()
     assert {kind for kind in MessageKind if f"`{kind}`" not in GUIDE} == set()

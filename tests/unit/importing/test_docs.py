@@ -18,7 +18,7 @@ FILES = {label.removeprefix("file="): body for label, body in BLOCKS if label.st
 [PROFILE] = [body for label, body in BLOCKS if label == "profile"]
 
 
-async def test_our_own_form(importer: Importer) -> None:
+async def test_example_files_of_the_documentation_are_imported(importer: Importer) -> None:
     names = ("customers.csv", "products.csv", "orders.csv", "order_lines.csv", "web.ndjson")
     report = await importer.take({name: FILES[name] for name in names})
     assert report.problems == []
@@ -30,7 +30,7 @@ async def test_our_own_form(importer: Importer) -> None:
     assert (web.customer.name, web.exact_total) == ("Web buyer", Decimal("37.5"))
 
 
-async def test_the_profile(importer: Importer) -> None:
+async def test_example_profile_of_the_documentation_is_imported(importer: Importer) -> None:
     files = {name: FILES[name].encode("cp1252") for name in ("sales.txt", "reps.txt")}
     report = await importer.take(files, profile=PROFILE)
     assert report.problems == []
@@ -41,7 +41,7 @@ async def test_the_profile(importer: Importer) -> None:
     assert order.exact_total == Decimal("1249") + Decimal("7.35")
 
 
-def test_every_field_is_named() -> None:
+def test_documentation_names_every_field() -> None:
     for name, kind in KINDS.items():
         [row] = re.findall(rf"^\| {name} \|(.*)\|$", TEXT, flags=re.MULTILINE)
         keys, needed, rest = (re.findall(r"`(\w+)`", cell) for cell in row.split("|"))
@@ -50,7 +50,7 @@ def test_every_field_is_named() -> None:
         assert {*keys, *needed, *rest} == set(kind.fields)
 
 
-def test_every_setting_form_and_stage_is_named() -> None:
+def test_documentation_names_every_setting_form_and_stage() -> None:
     settings = TEXT.split("\n| setting |")[1].split("\n\n")[0]
     assert set(re.findall(r"`(\w+)`[ ,]", settings)) >= SETTINGS
     forms = TEXT.split("\n| form |")[1].split("\n\n")[0]

@@ -47,7 +47,7 @@ async def problems(importer: Importer, text: str, settings: str = "") -> list[st
         f'"sep=;"\r\n{HEADER.replace(",", ";")}{GOOD.replace(",", ";")}',
     ],
 )
-async def test_headers_that_nobody_names_do_not_matter(importer: Importer, text: str) -> None:
+async def test_surplus_or_padded_headers_are_ignored(importer: Importer, text: str) -> None:
     assert await problems(importer, text) == []
 
 
@@ -61,12 +61,12 @@ async def test_headers_that_nobody_names_do_not_matter(importer: Importer, text:
         ("", r"f\.csv is empty; it needs a header line\."),
     ],
 )
-async def test_a_file_that_cannot_be_used_is_refused(importer: Importer, text: str, refusal: str) -> None:
+async def test_file_with_an_unusable_header_is_rejected(importer: Importer, text: str, refusal: str) -> None:
     with pytest.raises(UsageError, match=refusal):
         await importer.take({"f.csv": text}, profile=FLAT)
 
 
-async def test_a_mark_of_another_encoding_is_told(importer: Importer) -> None:
+async def test_byte_order_mark_of_another_encoding_is_rejected(importer: Importer) -> None:
     with pytest.raises(
         UsageError, match=r"begins with the byte order mark of utf-16.*Say `encoding: utf-16` in a profile"
     ):
@@ -75,7 +75,7 @@ async def test_a_mark_of_another_encoding_is_told(importer: Importer) -> None:
         await importer.take({"f.csv": HEADER.encode("utf-8-sig")}, profile=f"encoding: cp1252\n{FLAT}")
 
 
-async def test_lines_above_the_header_are_skipped(importer: Importer) -> None:
+async def test_configured_lines_above_the_header_are_skipped(importer: Importer) -> None:
     bad = "1,X,2026-01-05,A,x,2.00\n"
     told = await problems(importer, f'Orders, "of March\n\n{HEADER}{bad}{GOOD}', "skip_lines: 2\n")
     assert told == ["f.csv:4:5: Q: 'x' is not a number: expected '.' as the decimal mark"]
@@ -100,7 +100,7 @@ async def test_lines_above_the_header_are_skipped(importer: Importer) -> None:
         ("1,X,2026-01-05,A,1 %,2.00", "f.csv:2:5: Q: '1 %' is a percentage; write a fraction (0.15), or"),
     ],
 )
-async def test_a_bad_row_is_told_once_though_four_sections_read_it(importer: Importer, row: str, told: str) -> None:
+async def test_bad_row_that_four_sections_read_is_reported_once(importer: Importer, row: str, told: str) -> None:
     report = await importer.take({"f.csv": f"{HEADER}{row}\n{GOOD}"}, profile=FLAT)
     [problem] = report.problems
     assert problem.startswith(told)
@@ -109,7 +109,7 @@ async def test_a_bad_row_is_told_once_though_four_sections_read_it(importer: Imp
     assert await importer.order("2") is not None
 
 
-async def test_rows_of_the_same_fault_are_told_together_with_their_first_places(importer: Importer) -> None:
+async def test_rows_with_the_same_problem_are_reported_together_with_their_first_places(importer: Importer) -> None:
     rows = "".join(f"B{number},X,2026-01-05,A,1,${number}\n" for number in range(300))
     report = await importer.take({"f.csv": f"{HEADER}{rows}{GOOD}"}, profile=FLAT)
     [group] = report.faults.groups
@@ -124,7 +124,7 @@ TSV = FLAT.replace("files", 'delimiter: "\\t"\nfiles').replace("name: S", "name:
 ROWS = ['1\tX\t2026-01-05\tA\t1\t2.00\t"Best" mug', '2\tX\t2026-01-05\tB\t1\t2.00\t6" pipe']
 
 
-async def test_quotes_in_a_file_that_does_not_quote_are_told_or_read(importer: Importer) -> None:
+async def test_quotes_as_plain_text_are_reported_or_read_with_quote_none(importer: Importer) -> None:
     text = "\n".join(["N\tC\tD\tS\tQ\tP\tT", *ROWS, ""])
     report = await importer.take({"f.csv": text}, profile=TSV)
     assert report.problems == [
@@ -138,7 +138,7 @@ async def test_quotes_in_a_file_that_does_not_quote_are_told_or_read(importer: I
 
 
 @pytest.mark.parametrize("end", ['tall" pipe', '6"', "plain"])
-async def test_a_quote_that_swallows_rows_is_told_where_it_opens(importer: Importer, end: str) -> None:
+async def test_unclosed_quote_is_reported_where_it_opens(importer: Importer, end: str) -> None:
     rows = ['1\tX\t2026-01-05\tA\t1\t2.00\t"Best mug', "3\tX\t2026-01-05\tA\t1\t2.00\tmug",
             f"2\tX\t2026-01-05\tA\t1\t2.00\t{end}"]  # fmt: skip
     report = await importer.take({"f.csv": "\n".join(["N\tC\tD\tS\tQ\tP\tT", *rows, ""])}, profile=TSV)
@@ -150,7 +150,7 @@ async def test_a_quote_that_swallows_rows_is_told_where_it_opens(importer: Impor
     assert await importer.order("3") is not None
 
 
-async def test_a_cell_of_several_lines_is_no_swallowed_row(importer: Importer) -> None:
+async def test_quoted_cell_of_several_lines_is_read(importer: Importer) -> None:
     text = 'number,name,city,phone\nC-1,"Tea, and more,\nor so, they say,\nof them",Leeds,\n'
     report = await importer.take({"customers.csv": text})
     assert report.problems == []
@@ -180,7 +180,7 @@ NOTES = [
 
 @pytest.mark.parametrize("column", [0, 1, 2])
 @pytest.mark.parametrize("note", NOTES)
-async def test_a_quoted_cell_of_lines_with_delimiters_is_read_in_whatever_column(
+async def test_quoted_cell_with_lines_and_delimiters_is_read_in_any_column(
     importer: Importer, note: str, column: int
 ) -> None:
     def row(*cells: str) -> str:
@@ -195,7 +195,7 @@ async def test_a_quoted_cell_of_lines_with_delimiters_is_read_in_whatever_column
     assert order.header.notes == note.replace('""', '"')
 
 
-async def test_a_row_of_several_lines_with_a_cell_too_many_is_told_once_and_none_of_its_text_is_read(
+async def test_row_of_several_lines_with_a_surplus_cell_is_reported_once_and_not_read(
     importer: Importer,
 ) -> None:
     text = f'{HEADER}1,X,2026-01-05,A,1,2.00,"Ring,\n9,then,2026-01-05,leave it,1,2\nthanks"\n{GOOD}'
@@ -206,7 +206,7 @@ async def test_a_row_of_several_lines_with_a_cell_too_many_is_told_once_and_none
     assert await importer.order("2") is not None
 
 
-async def test_a_price_without_currency_is_not_told_beside_an_order_without_number(importer: Importer) -> None:
+async def test_missing_order_number_is_reported_without_the_missing_currency_of_its_row(importer: Importer) -> None:
     profile = FLAT.replace("currency: {const: USD}", "currency: E")
     text = f"N,C,D,S,Q,P,E\n,X,2026-01-05,B,1,2.00,\n{GOOD.strip()},USD\n"
     report = await importer.take({"f.csv": text}, profile=profile)
@@ -231,7 +231,7 @@ async def test_a_price_without_currency_is_not_told_beside_an_order_without_numb
         ("currency_sign: $\n", "$", None),
     ],
 )
-async def test_amounts_are_read_as_the_profile_says_or_told(
+async def test_amount_is_read_in_the_notation_of_the_profile_or_reported(
     importer: Importer, settings: str, written: str, amount: str | None
 ) -> None:
     report = await importer.take({"f.csv": f"{HEADER}1,X,2026-01-05,A,1,{written}\n"}, profile=settings + FLAT)
@@ -259,7 +259,7 @@ async def test_amounts_are_read_as_the_profile_says_or_told(
         ("time_zone: America/New_York\n", "2026-01-05T101112+0000"),
     ],
 )
-async def test_times_that_say_their_zone_are_read(importer: Importer, settings: str, written: str) -> None:
+async def test_time_with_a_zone_is_read_in_that_zone(importer: Importer, settings: str, written: str) -> None:
     report = await importer.take({"f.csv": f"{HEADER}1,X,{written},A,1,2.00\n"}, profile=settings + FLAT)
     assert report.problems == []
     order = await importer.order("1")
@@ -278,7 +278,7 @@ async def test_times_that_say_their_zone_are_read(importer: Importer, settings: 
         ("1767571200", None),
     ],
 )
-async def test_dates_without_signs_are_read_where_they_can_be_nothing_else(
+async def test_date_without_separators_is_read_if_it_is_unambiguous(
     importer: Importer, written: str, moment: datetime | None
 ) -> None:
     await importer.take({"f.csv": f"{HEADER}1,X,{written},A,1,2.00\n"}, profile=FLAT)
@@ -306,7 +306,7 @@ ORDERS = "N,C,D\n1,X,2026-01-05\n2,X,2026-01-05\n"
     ],
 )
 @pytest.mark.parametrize("adding", [False, True])
-async def test_a_join_of_several_rows_is_refused_or_summed(
+async def test_join_of_several_rows_is_rejected_or_summed(
     importer: Importer, payments: str, plain: object, summed: object, adding: bool
 ) -> None:
     join = "{join: p, on: N, key: N, column: A" + (", sum: true}" if adding else "}")
@@ -322,7 +322,7 @@ async def test_a_join_of_several_rows_is_refused_or_summed(
         assert (order.header.stated_total, report.problems) == (None if expected == "none" else expected, [])
 
 
-async def test_a_join_that_matches_two_rows_names_both_places(importer: Importer) -> None:
+async def test_join_that_matches_two_rows_is_reported_with_both_places(importer: Importer) -> None:
     join = "{join: p, on: N, key: N, column: A}"
     report = await importer.take(
         {"o.csv": ORDERS, "p.csv": "N,A\n1,60\n2,5\n1,40\n"}, profile=JOINED.replace("JOIN", join)
@@ -341,7 +341,9 @@ async def test_a_join_that_matches_two_rows_names_both_places(importer: Importer
         (["d1", "web.ndjson"], r"web\.ndjson is NDJSON, which --profile cannot read\. Import it without --profile"),
     ],
 )
-async def test_a_path_that_means_nothing_is_refused(importer: Importer, paths: list[str], refusal: str) -> None:
+async def test_unusable_path_is_rejected_before_anything_is_stored(
+    importer: Importer, paths: list[str], refusal: str
+) -> None:
     (importer.folder / "d1").mkdir()
     (importer.folder / "empty").mkdir()
     importer.put({"d1/f.csv": HEADER + GOOD, "web.ndjson": "{}", "p.yaml": FLAT})
@@ -355,7 +357,7 @@ async def test_a_path_that_means_nothing_is_refused(importer: Importer, paths: l
     assert await importer.order("2") is None
 
 
-async def test_any_number_of_files_of_any_name_are_read_for_the_only_file_of_a_profile(importer: Importer) -> None:
+async def test_profile_of_one_file_reads_any_number_of_files_of_any_name(importer: Importer) -> None:
     importer.put({name: HEADER + GOOD.replace("2,X", f"{name},X", 1) for name in ("jan.csv", "feb.txt", "mar")})
     importer.put({"p.yaml": FLAT})
     paths = [Path(importer.folder / name) for name in ("jan.csv", "feb.txt", "mar")]

@@ -71,7 +71,7 @@ def staged(content: bytes, profile: Profile, name: str) -> tuple[int, list[str]]
 @given(st.lists(st.sampled_from(PIECES)).map(lambda pieces: "".join(pieces).encode()) | st.binary(max_size=200))
 @example(b'number,name\n1,"a\n2,b\n')
 @settings(max_examples=400)
-def test_any_bytes_are_good_rows_or_told(content: bytes) -> None:
+def test_random_bytes_are_read_as_rows_or_reported(content: bytes) -> None:
     try:
         good, told = staged(b"number,name\n" + content, PROFILE, "customers.csv")
     except UsageError as refused:
@@ -84,7 +84,7 @@ def test_any_bytes_are_good_rows_or_told(content: bytes) -> None:
 
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=20), st.text(max_size=40)), max_size=8))
 @settings(max_examples=200)
-def test_what_a_spreadsheet_writes_is_read_back(rows: list[tuple[str, str]]) -> None:
+def test_rows_written_by_a_csv_writer_are_read_back(rows: list[tuple[str, str]]) -> None:
     text = io.StringIO()
     csv.writer(text, quoting=csv.QUOTE_ALL).writerows([("number", "name"), *rows])
     with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +98,7 @@ def test_what_a_spreadsheet_writes_is_read_back(rows: list[tuple[str, str]]) -> 
 
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]":,\\n1eé', max_size=80).map(str.encode))
 @settings(max_examples=300)
-def test_any_objects_are_good_or_told(content: bytes) -> None:
+def test_random_ndjson_is_read_or_reported(content: bytes) -> None:
     try:
         staged(content, own_form(), "orders.ndjson")
     except UsageError as refused:
@@ -107,7 +107,7 @@ def test_any_objects_are_good_or_told(content: bytes) -> None:
 
 @given(st.text(alphabet="abcfiles: {}[]'\"\n-&*!|>%@", max_size=120) | st.text(max_size=60))
 @settings(max_examples=300)
-def test_any_profile_is_one_or_is_told_with_its_place(source: str) -> None:
+def test_random_profile_is_loaded_or_reported_with_a_place(source: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "p.yaml"
         path.write_bytes(source.encode(errors="replace"))

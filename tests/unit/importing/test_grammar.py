@@ -57,7 +57,9 @@ def kept(form: dict[str, Any], value: Value) -> None:
 
 @given(st.sampled_from(FIELDS), FORM | FIRST)
 @settings(max_examples=500)
-def test_a_key_is_kept_or_the_profile_is_refused_with_its_place(field: str, form: dict[str, Any]) -> None:
+def test_key_of_a_random_form_is_loaded_or_the_profile_is_rejected_with_a_place(
+    field: str, form: dict[str, Any]
+) -> None:
     if field in {"freight", "stated_total"}:
         form = {
             **form,
@@ -74,7 +76,7 @@ def test_a_key_is_kept_or_the_profile_is_refused_with_its_place(field: str, form
 
 @pytest.mark.parametrize("form", sorted(FORMS))
 @pytest.mark.parametrize("key", sorted(KEYS))
-def test_a_form_takes_its_own_keys_and_refuses_the_others_by_name(form: str, key: str) -> None:
+def test_form_with_a_key_of_another_form_is_rejected(form: str, key: str) -> None:
     base: dict[str, Any] = {
         "column": {"column": "A"}, "const": {"const": "1"}, "count": {"count": True}, "first": {"first": ["A"]},
         "join": {"join": "f", "on": "A", "key": "K", "column": "C"},
@@ -126,7 +128,7 @@ lines: {{file: f, order: N, line: {{count: true}}, sku: S, quantity: Q}}
         ("{a: 007}", "a", "007"),
     ],
 )
-async def test_values_compare_with_cells_as_they_are_written(
+async def test_key_of_values_matches_a_cell_with_the_same_text(
     importer: Importer, table: str, cell: str, channel: str
 ) -> None:
     profile = FLAT.format(field=f"channel: {{column: V, values: {table}}}")
@@ -138,7 +140,7 @@ async def test_values_compare_with_cells_as_they_are_written(
 
 
 @pytest.mark.parametrize("key", ["null", "~", "''", "' '"])
-def test_an_empty_word_is_no_key_of_values(tmp_path: Path, key: str) -> None:
+def test_empty_key_of_values_is_rejected(tmp_path: Path, key: str) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(FLAT.format(field=f"channel: {{column: V, values: {{{key}: web}}}}"))
     with pytest.raises(
@@ -164,9 +166,7 @@ def test_an_empty_word_is_no_key_of_values(tmp_path: Path, key: str) -> None:
         ("{column: A, values: {x: y}, default: x}", ",", "y"),
     ],
 )
-async def test_every_form_gives_what_the_documentation_says(
-    importer: Importer, form: str, cells: str, notes: str
-) -> None:
+async def test_form_returns_the_documented_value(importer: Importer, form: str, cells: str, notes: str) -> None:
     profile = FLAT.format(field=f"notes: {form}")
     report = await importer.take({"f.csv": f"N,C,D,S,Q,A,B\n1,X,2026-01-05,SKU,1,{cells}\n"}, profile=profile)
     assert report.problems == []

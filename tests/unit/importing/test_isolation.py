@@ -27,7 +27,9 @@ async def act(importer: Importer, number: str, action: Action) -> None:
         await OrderTransaction(uow, actor="anna").execute_all([OrderCommand(number=number, event=make_event(action))])
 
 
-async def test_an_order_that_was_acted_on_keeps_out_no_other(importer: Importer, shop: dict[str, str]) -> None:
+async def test_order_changed_by_an_action_is_not_overwritten_and_others_are_imported(
+    importer: Importer, shop: dict[str, str]
+) -> None:
     shop["orders.csv"] = shop["orders.csv"].replace("number,", "stage,number,").replace("\n1,", "\nplaced,1,")
     shop["orders.csv"] = shop["orders.csv"].replace("\n2,", "\nplaced,2,")
     await importer.take(shop)
@@ -48,7 +50,7 @@ async def test_an_order_that_was_acted_on_keeps_out_no_other(importer: Importer,
     assert order.lines[0].quantity == Decimal(10)
 
 
-async def test_an_order_that_the_database_refuses_keeps_out_no_other(
+async def test_order_rejected_by_the_database_is_reported_and_others_are_imported(
     importer: Importer, shop: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = orders.save
@@ -91,7 +93,7 @@ def eleven(shop: dict[str, str]) -> dict[str, str]:
         ('11,2,"TEA"x,5\n,3,TEA,5', ["2"]),
     ],
 )
-async def test_a_line_that_cannot_be_used_leaves_out_its_own_order_only(
+async def test_unusable_line_leaves_out_only_its_own_order(
     importer: Importer, eleven: dict[str, str], third: str, stored: list[str]
 ) -> None:
     eleven["order_lines.csv"] = f"order,line,sku,quantity\n11,1,TEA,1\n2,1,TEA,1\n{third}\n"
@@ -101,7 +103,7 @@ async def test_a_line_that_cannot_be_used_leaves_out_its_own_order_only(
 
 
 @pytest.mark.parametrize("name", ["orders.csv", "order_lines.csv"])
-async def test_a_row_whose_order_number_cannot_be_read_leaves_out_that_order_only(
+async def test_row_with_an_unreadable_order_number_leaves_out_only_that_order(
     importer: Importer, eleven: dict[str, str], name: str
 ) -> None:
     eleven[name] = eleven[name].replace("\n11,", f"\n{UNSEEN},", 1)
@@ -110,7 +112,7 @@ async def test_a_row_whose_order_number_cannot_be_read_leaves_out_that_order_onl
     assert (report.left_out, len(report.problems)) == (["11"], 1)
 
 
-async def test_rows_of_a_flat_file_that_leave_out_the_number_belong_to_the_row_above(importer: Importer) -> None:
+async def test_rows_without_a_number_in_a_flat_file_belong_to_the_order_above(importer: Importer) -> None:
     profile = """\
 files: {f: f.csv}
 customers: {file: f, number: {const: X}}
@@ -123,7 +125,7 @@ lines: {file: f, order: N, line: {count: true}, sku: S, quantity: Q}
 
 
 @pytest.mark.parametrize("number", ['""', "null", '" "', '"1\\u200b1"', "[1]", "true"])
-async def test_an_object_whose_number_cannot_be_read_leaves_out_no_order_before_it(
+async def test_object_with_an_unreadable_number_does_not_leave_out_the_order_before_it(
     importer: Importer, number: str
 ) -> None:
     rest = '"customer": {"number": "C"}, "placed_at": "2026-10-02", "currency": "USD"'
@@ -152,7 +154,7 @@ class Stopping(Silent):
 
 
 @pytest.mark.parametrize(("label", "stored"), [("Reading", 0), ("Storing customers", 0), ("Storing orders", 1)])
-async def test_an_import_that_is_canceled_has_stored_whole_batches_and_goes_on_from_there(
+async def test_canceled_import_has_stored_whole_batches_and_the_next_one_stores_the_rest(
     importer: Importer, shop: dict[str, str], monkeypatch: pytest.MonkeyPatch, label: str, stored: int
 ) -> None:
     monkeypatch.setattr(loading, "BATCH", 1)

@@ -21,7 +21,7 @@ from tests.unit.importing.conftest import Importer
         ("number,name,first_name,last_name", 'C-1,"  "," "," "', "C-1", False),
     ],
 )
-async def test_a_name_is_made_of_what_there_is(
+async def test_customer_name_is_built_from_company_person_or_number(
     importer: Importer, header: str, row: str, name: str, person: bool
 ) -> None:
     report = await importer.take({"customers.csv": f"{header}\n{row}\n"})
@@ -31,7 +31,7 @@ async def test_a_name_is_made_of_what_there_is(
     assert (found.name, found.person) == (name, person)
 
 
-async def test_a_name_that_was_made_follows_and_one_that_was_told_stays(importer: Importer) -> None:
+async def test_built_customer_name_follows_its_parts_and_an_imported_one_stays(importer: Importer) -> None:
     header = "number,name,first_name,last_name"
     await importer.take({"customers.csv": f"{header}\nC-1,,Ana,Trujillo\nC-2,Mr B,Bo,Berg\nC-3,,,\n"})
     await importer.take({"customers.csv": "number,last_name\nC-1,Ortiz\nC-2,Holm\nC-3,Chang\n"})
@@ -43,7 +43,7 @@ async def test_a_name_that_was_made_follows_and_one_that_was_told_stays(importer
     assert (report.saved["customers"].unchanged, report.saved["customers"].updated) == (3, 0)
 
 
-async def test_an_order_brings_its_person_along(importer: Importer) -> None:
+async def test_ndjson_order_is_imported_with_its_person(importer: Importer) -> None:
     customer = '{"number": "C-9", "first_name": "Ana", "last_name": "Trujillo"}'
     order = f'{{"number": "1", "customer": {customer}, "placed_at": "2026-03-01", "currency": "USD"}}\n'
     assert (await importer.take({"web.ndjson": order})).problems == []

@@ -19,7 +19,7 @@ from tests.unit.importing.conftest import Importer
 EURO = Price(currency="EUR", unit_price=Decimal("2.95"))
 
 
-async def test_everything_arrives_as_written(importer: Importer, shop: dict[str, str]) -> None:
+async def test_csv_files_are_imported_with_all_their_values(importer: Importer, shop: dict[str, str]) -> None:
     report = await importer.take(shop)
     assert report.problems == []
     assert report.saved == {
@@ -45,7 +45,7 @@ async def test_everything_arrives_as_written(importer: Importer, shop: dict[str,
     assert jam.prices == (EURO, Price(currency="USD", unit_price=Decimal("3.20")))
 
 
-async def test_the_same_files_twice_change_nothing(importer: Importer, shop: dict[str, str]) -> None:
+async def test_repeated_import_of_the_same_files_changes_nothing(importer: Importer, shop: dict[str, str]) -> None:
     await importer.take(shop)
     report = await importer.take()
     assert report.saved == {
@@ -55,7 +55,7 @@ async def test_the_same_files_twice_change_nothing(importer: Importer, shop: dic
     }
 
 
-async def test_what_a_file_does_not_mention_stays(importer: Importer, shop: dict[str, str]) -> None:
+async def test_columns_missing_from_a_file_keep_their_stored_values(importer: Importer, shop: dict[str, str]) -> None:
     await importer.take(shop)
     for path in importer.folder.iterdir():
         path.unlink()
@@ -71,7 +71,9 @@ async def test_what_a_file_does_not_mention_stays(importer: Importer, shop: dict
     )
 
 
-async def test_an_empty_cell_empties_what_may_be_empty(importer: Importer, shop: dict[str, str]) -> None:
+async def test_empty_cell_clears_an_optional_field_and_is_rejected_for_a_required_one(
+    importer: Importer, shop: dict[str, str]
+) -> None:
     await importer.take(shop)
     report = await importer.take({"orders.csv": "number,customer,notes\n2,,\n1,C-1,\n"})
     assert report.problems == ["orders.csv:2:2: customer: is empty; it needs a value"]
@@ -84,7 +86,7 @@ async def test_an_empty_cell_empties_what_may_be_empty(importer: Importer, shop:
     assert order.header.notes is None
 
 
-async def test_an_empty_price_takes_that_price_away(importer: Importer, shop: dict[str, str]) -> None:
+async def test_empty_price_removes_the_price_in_that_currency(importer: Importer, shop: dict[str, str]) -> None:
     await importer.take(shop)
     await importer.take({"products.csv": "sku,name,unit_price,currency\nJAM,Jam,,USD\n"})
     jam = await importer.product("JAM")
@@ -130,7 +132,7 @@ PROBLEMS: list[tuple[str, str, str, str]] = [
 
 
 @pytest.mark.parametrize(("file", "row", "problem", "kind"), PROBLEMS, ids=[item[2][:60] for item in PROBLEMS])
-async def test_a_bad_row_is_told_with_its_place_and_the_good_ones_go_in(
+async def test_bad_row_is_reported_with_its_place_and_other_rows_are_imported(
     importer: Importer, shop: dict[str, str], file: str, row: str, problem: str, kind: str
 ) -> None:
     shop[file] += row
@@ -140,7 +142,7 @@ async def test_a_bad_row_is_told_with_its_place_and_the_good_ones_go_in(
     assert {name: saved.created for name, saved in report.saved.items()} == {"customers": 2, "products": 2, "orders": 2}
 
 
-async def test_a_tracking_number_is_one_that_a_label_can_have(importer: Importer, shop: dict[str, str]) -> None:
+async def test_tracking_number_that_no_label_can_have_is_rejected(importer: Importer, shop: dict[str, str]) -> None:
     await importer.take(shop)
     report = await importer.take({"orders.csv": f"number,tracking_number\n1,{'9' * 81}\n2,TR 9\n"})
     assert "orders.csv:2:2: tracking_number: has 81 characters; a key has at most 80: shorten it" in report.problems
@@ -163,7 +165,7 @@ LINE_PROBLEMS = [
 
 
 @pytest.mark.parametrize(("row", "problem"), LINE_PROBLEMS, ids=[item[1][:60] for item in LINE_PROBLEMS])
-async def test_an_order_with_a_bad_line_is_left_out_whole(
+async def test_order_with_a_bad_line_is_left_out_completely(
     importer: Importer, shop: dict[str, str], row: str, problem: str
 ) -> None:
     """A line less would be a wrong total, silently."""
@@ -176,7 +178,7 @@ async def test_an_order_with_a_bad_line_is_left_out_whole(
     assert await importer.order("2") is not None
 
 
-async def test_lines_of_an_order_with_a_bad_row_do_not_each_complain(importer: Importer, shop: dict[str, str]) -> None:
+async def test_bad_order_row_is_reported_once_and_not_for_each_line(importer: Importer, shop: dict[str, str]) -> None:
     shop["orders.csv"] = shop["orders.csv"].replace("1,C-1,2026-03-01", "1,C-1,never")
     report = await importer.take(shop)
     assert report.problems == [
@@ -185,7 +187,7 @@ async def test_lines_of_an_order_with_a_bad_row_do_not_each_complain(importer: I
     assert report.left_out == ["1"]
 
 
-async def test_a_broken_row_costs_itself_only(importer: Importer, shop: dict[str, str]) -> None:
+async def test_row_with_an_unclosed_quote_leaves_out_no_other_row(importer: Importer, shop: dict[str, str]) -> None:
     """A quote that is never closed does not swallow the rows after it."""
     many = "".join(f"N-{number},Name {number},\n" for number in range(3_000))
     shop["customers.csv"] = f'{shop["customers.csv"]}C-3,"open,\n{many}'
@@ -215,7 +217,7 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("files", "problem"), UNUSABLE, ids=[item[1][:50] for item in UNUSABLE])
-async def test_files_that_cannot_be_used_are_refused_before_anything_is_stored(
+async def test_unusable_file_is_rejected_before_anything_is_stored(
     importer: Importer, files: dict[str, str | bytes], problem: str
 ) -> None:
     if files:
@@ -226,7 +228,7 @@ async def test_files_that_cannot_be_used_are_refused_before_anything_is_stored(
     assert await importer.customer("C-1") is None
 
 
-async def test_a_file_cut_inside_a_character_is_refused_before_anything_is_stored(importer: Importer) -> None:
+async def test_file_cut_inside_a_character_is_rejected_before_anything_is_stored(importer: Importer) -> None:
     rows = "".join(f"C-{number},Größe {number}\n" for number in range(20_000)).encode()
     with pytest.raises(UsageError, match="is not utf-8"):
         await importer.take({"customers.csv": b"number,name\n" + rows + "Grö".encode()[:-1]})
@@ -248,7 +250,7 @@ WEB: dict[str, Any] = {
 }
 
 
-async def test_objects_bring_customer_and_lines_along(importer: Importer, shop: dict[str, str]) -> None:
+async def test_ndjson_order_is_imported_with_its_customer_and_lines(importer: Importer, shop: dict[str, str]) -> None:
     report = await importer.take({**shop, "web.ndjson": ndjson(WEB, "")})
     assert report.problems == []
     order = await importer.order("W-1")
@@ -278,7 +280,7 @@ async def test_objects_bring_customer_and_lines_along(importer: Importer, shop: 
          "web.ndjson:2:1: is not JSON (NaN is no number in JSON); write one object a line"),
     ],
 )  # fmt: skip
-async def test_a_bad_object_is_told_and_the_good_ones_go_in(
+async def test_bad_object_is_reported_and_other_objects_are_imported(
     importer: Importer, shop: dict[str, str], line: Any, problem: str
 ) -> None:
     report = await importer.take({**shop, "web.ndjson": ndjson(WEB, line)})
@@ -287,7 +289,7 @@ async def test_a_bad_object_is_told_and_the_good_ones_go_in(
     assert await importer.order("W-2") is None
 
 
-async def test_prices_by_currency_need_not_stand_together(importer: Importer) -> None:
+async def test_prices_of_one_product_in_separate_rows_are_all_imported(importer: Importer) -> None:
     rows = "A,Tea,10,USD\nB,Jam,20,USD\nA,Tea,9,EUR\nB,Jam,18,EUR\n"
     report = await importer.take({"products.csv": f"sku,name,unit_price,currency\n{rows}"})
     assert report.saved["products"] == Saved(created=2)
@@ -298,7 +300,7 @@ async def test_prices_by_currency_need_not_stand_together(importer: Importer) ->
     ]  # fmt: skip
 
 
-async def test_another_product_or_currency_does_not_keep_the_old_price(
+async def test_line_with_another_product_or_currency_gets_the_list_price(
     importer: Importer, shop: dict[str, str]
 ) -> None:
     shop["products.csv"] += "TEA,Tea,4.00,EUR\n"
@@ -315,7 +317,7 @@ async def test_another_product_or_currency_does_not_keep_the_old_price(
     assert order.lines[0].unit_price == Decimal("2.95")
 
 
-async def test_a_line_taken_out_of_the_file_is_taken_out_of_the_order(importer: Importer, shop: dict[str, str]) -> None:
+async def test_line_removed_from_the_file_is_removed_from_the_order(importer: Importer, shop: dict[str, str]) -> None:
     await importer.take(shop)
     report = await importer.take({"order_lines.csv": shop["order_lines.csv"].replace("1,2,JAM,2,,\n", "")})
     assert report.saved["orders"] == replace(Saved(), updated=1, unchanged=1)

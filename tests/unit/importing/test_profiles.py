@@ -41,7 +41,9 @@ customers: {{number: Nr, name: Name}}
     ],
 )
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-async def test_any_encoding_and_line_end(importer: Importer, encoding: str, head: bytes, newline: str) -> None:
+async def test_file_in_a_configured_encoding_with_any_line_end_is_read(
+    importer: Importer, encoding: str, head: bytes, newline: str
+) -> None:
     text = newline.join(["Nr,Name", "1,Zoë Größe", '2,"Two', 'lines"', ""])
     named = "utf-16" if head == codecs.BOM_UTF16_LE else encoding
     profile = CUSTOMERS_ONLY.format(settings=f"encoding: {named}")
@@ -55,7 +57,9 @@ async def test_any_encoding_and_line_end(importer: Importer, encoding: str, head
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^"])
 @pytest.mark.parametrize("quote", ['"', "'"])
-async def test_any_delimiter_and_quote(importer: Importer, delimiter: str, quote: str) -> None:
+async def test_file_with_a_configured_delimiter_and_quote_is_read(
+    importer: Importer, delimiter: str, quote: str
+) -> None:
     rows = [["Nr", "Name"], ["1", f"{quote}a{delimiter}b {quote}{quote}c{quote}{quote}{quote}"]]
     text = "\n".join(delimiter.join(row) for row in rows)
     settings = f"delimiter: {json.dumps(delimiter)}\nquote: {json.dumps(quote)}"
@@ -78,7 +82,9 @@ async def test_any_delimiter_and_quote(importer: Importer, delimiter: str, quote
         ('thousands: "\'"', "1'234.5", "1234.5"),
     ],
 )
-async def test_any_way_to_write_a_number(importer: Importer, settings: str, text: str, number: str) -> None:
+async def test_number_in_a_configured_notation_is_read(
+    importer: Importer, settings: str, text: str, number: str
+) -> None:
     profile = (
         f"files: {{p: p.txt}}\ndelimiter: ';'\n{settings}\n"
         "products: {file: p, sku: SKU, name: SKU, unit_price: Price, currency: {const: EUR}}\n"
@@ -91,7 +97,7 @@ async def test_any_way_to_write_a_number(importer: Importer, settings: str, text
 
 
 @pytest.mark.parametrize("text", ["1.234,5", "1e5", "٣", "0x10", "1_000", "--1", "1 000", "Infinity", "-"])
-async def test_a_number_written_otherwise_is_refused(importer: Importer, text: str) -> None:
+async def test_number_in_another_notation_is_rejected(importer: Importer, text: str) -> None:
     profile = "files: {p: p.txt}\ndelimiter: ';'\nproducts: {file: p, sku: SKU, name: SKU, unit_price: Price}\n"
     report = await importer.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
     assert report.problems == [f"p.txt:2:2: Price: {text!r} is not a number: expected '.' as the decimal mark"]
@@ -111,7 +117,7 @@ async def test_a_number_written_otherwise_is_refused(importer: Importer, text: s
          datetime(2026, 1, 31, 15, tzinfo=UTC)),
     ],
 )  # fmt: skip
-async def test_any_way_to_write_a_date(importer: Importer, settings: str, text: str, at: datetime) -> None:
+async def test_date_in_a_configured_format_is_read(importer: Importer, settings: str, text: str, at: datetime) -> None:
     profile = (
         f"files: {{o: o.txt}}\ndelimiter: ';'\n{settings}\ncustomers: {{file: o, number: C, name: C}}\n"
         "orders: {file: o, number: N, customer: C, placed_at: At, promised_on: At, currency: {const: USD}}\n"
@@ -124,7 +130,7 @@ async def test_any_way_to_write_a_date(importer: Importer, settings: str, text: 
     assert order.header.promised_on == (date(2026, 7, 31) if "07" in text else date(2026, 1, 31))
 
 
-async def test_one_flat_file_as_a_spreadsheet_saves_it(importer: Importer) -> None:
+async def test_flat_file_saved_by_a_spreadsheet_is_imported(importer: Importer) -> None:
     profile = load_profile(FIXTURES / "profiles" / "flat-semicolon.yaml")
     sample = FIXTURES / "samples" / "flat-semicolon.csv"
     importer.put({"Auftragsliste Oktober.csv": sample.read_bytes()})
@@ -151,7 +157,7 @@ async def test_one_flat_file_as_a_spreadsheet_saves_it(importer: Importer) -> No
     assert noted.customer.country == "Austria"
 
 
-async def test_the_northwind_profile_carries_a_northwind_export(importer: Importer, tmp_path: Path) -> None:
+async def test_northwind_export_is_imported_by_the_northwind_profile(importer: Importer, tmp_path: Path) -> None:
     export = made_up(tmp_path / "export", customers=5, products=6, orders=30)
     profile = load_profile(FIXTURES / "profiles" / "northwind.yaml")
     report = await import_files(importer.store, [export.folder], profile, progress=Silent())
@@ -169,14 +175,14 @@ async def test_the_northwind_profile_carries_a_northwind_export(importer: Import
         assert order.header.carrier == carriers[row["ShipVia"]]
 
 
-async def test_a_file_of_the_profile_that_is_not_there(importer: Importer) -> None:
+async def test_missing_file_of_a_profile_is_reported(importer: Importer) -> None:
     profile = load_profile(FIXTURES / "profiles" / "northwind.yaml")
     importer.put({"orders.csv": "OrderID\n"})
     with pytest.raises(UsageError, match=r"^The profile needs customers\.csv, order_details\.csv, products\.csv,"):
         await import_files(importer.store, [importer.folder], profile, progress=Silent())
 
 
-async def test_a_column_of_the_profile_that_is_not_there(importer: Importer) -> None:
+async def test_missing_column_of_a_profile_is_reported(importer: Importer) -> None:
     with pytest.raises(UsageError) as refused:
         await importer.take({"customers.txt": "Nr,Nom\n1,x\n"}, profile=CUSTOMERS_ONLY.format(settings=""))
     assert str(refused.value) == "customers.txt has no column Name. Its header has: Nr, Nom."
@@ -284,7 +290,9 @@ WRONG: list[tuple[str, list[str]]] = [
 
 
 @pytest.mark.parametrize(("source", "problems"), WRONG)
-def test_a_wrong_profile_is_told_whole_with_places(tmp_path: Path, source: str, problems: list[str]) -> None:
+def test_all_errors_of_a_profile_are_reported_with_their_places(
+    tmp_path: Path, source: str, problems: list[str]
+) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(source)
     with pytest.raises(ProfileError) as refused:
@@ -292,7 +300,7 @@ def test_a_wrong_profile_is_told_whole_with_places(tmp_path: Path, source: str, 
     assert list(refused.value.problems) == [f"mine.yaml:{problem}" for problem in problems]
 
 
-def test_a_profile_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_profile_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.yaml cannot be read: No such file or directory"):
         load_profile(tmp_path / "absent.yaml")
     (tmp_path / "latin.yaml").write_bytes("files: {ü: ü}".encode("latin-1"))
@@ -301,5 +309,5 @@ def test_a_profile_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((FIXTURES / "profiles").glob("*.yaml")), ids=lambda path: path.name)
-def test_our_profiles_are_right(path: Any) -> None:
+def test_profiles_in_the_fixtures_are_valid(path: Any) -> None:
     assert load_profile(path).sections

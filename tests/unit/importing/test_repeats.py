@@ -37,7 +37,7 @@ async def take(importer: Importer, *rows: str) -> ImportReport:
 
 
 @pytest.mark.parametrize("rows", [(FIRST, BLANK), (BLANK, FIRST)])
-async def test_a_blank_says_nothing_where_another_row_of_the_order_does(
+async def test_blank_cell_takes_the_value_of_another_row_of_the_order(
     importer: Importer, rows: tuple[str, ...]
 ) -> None:
     report = await take(importer, *rows)
@@ -52,7 +52,7 @@ async def test_a_blank_says_nothing_where_another_row_of_the_order_does(
     assert spoon.prices == (Price(currency="EUR", unit_price=Decimal("3.00")),)  # not in the default currency
 
 
-async def test_defaults_stand_where_no_row_says_anything(importer: Importer) -> None:
+async def test_default_is_used_if_no_row_of_the_order_has_a_value(importer: Importer) -> None:
     report = await take(importer, "1,a@x,,,,,,2026-01-05,,,MUG,2,10", "1,a@x,,,,,,,,,CUP,1,3")
     assert report.problems == []
     order = await importer.order("1")
@@ -60,7 +60,7 @@ async def test_defaults_stand_where_no_row_says_anything(importer: Importer) -> 
     assert (order.currency, order.stage, order.header.freight, len(order.lines)) == ("USD", Stage.PLACED, None, 2)
 
 
-async def test_a_firmer_form_of_first_stands_whichever_row_has_it(importer: Importer) -> None:
+async def test_earlier_form_of_first_wins_in_whichever_row_it_has_a_value(importer: Importer) -> None:
     report = await take(importer, FIRST, "1,a@x,,,,,,2026-01-05,2026-02-01,,SPOON,1,3.00")
     assert report.problems == []
     order = await importer.order("1")
@@ -77,7 +77,7 @@ async def test_a_firmer_form_of_first_stands_whichever_row_has_it(importer: Impo
         ("1,a@x,,,,,open,2026-01-05,,,SPOON,1,3", "f.csv:3:7: State: order '1' has 'confirmed' here and 'shipped' in"),
     ],
 )
-async def test_rows_of_an_order_that_differ_are_told_once_with_both_places(
+async def test_rows_of_an_order_that_differ_are_reported_once_with_both_places(
     importer: Importer, row: str, problem: str
 ) -> None:
     other = "2,c@x,,,,,,2026-01-05,,,CUP,1,3"
@@ -89,11 +89,13 @@ async def test_rows_of_an_order_that_differ_are_told_once_with_both_places(
     assert await importer.order("2") is not None
 
 
-async def test_numbers_that_are_written_otherwise_do_not_differ(importer: Importer) -> None:
+async def test_equal_numbers_in_different_notations_do_not_differ(importer: Importer) -> None:
     assert (await take(importer, FIRST, "1,a@x,,,,5,,2026-01-05,,,SPOON,1,3")).problems == []
 
 
-async def test_a_changed_customer_is_a_notice_the_last_row_stands_and_so_in_every_run(importer: Importer) -> None:
+async def test_customer_that_differs_between_rows_is_noticed_and_the_last_row_wins_in_every_run(
+    importer: Importer,
+) -> None:
     rows = [
         "1,a@x,Ann,111,,,,2026-01-05,,,MUG,1,10",
         "2,a@x,,222,,,,2026-01-06,,,MUG,1,10",
@@ -113,7 +115,7 @@ async def test_a_changed_customer_is_a_notice_the_last_row_stands_and_so_in_ever
     assert (customer.name, customer.phone) == ("Ann", "222")
 
 
-async def test_a_row_that_leaves_out_the_customer_has_the_one_of_its_order(importer: Importer) -> None:
+async def test_row_without_a_customer_has_the_customer_of_its_order(importer: Importer) -> None:
     report = await take(importer, FIRST, "1,,,555,,,,,,,SPOON,1,3", "2,,,,,,,2026-01-05,,,MUG,1,10")
     assert report.problems == ["f.csv:4:2: Mail: is empty; it needs a value"]
     customer = await importer.customer("a@x")
@@ -121,7 +123,7 @@ async def test_a_row_that_leaves_out_the_customer_has_the_one_of_its_order(impor
     assert customer.phone == "555"
 
 
-async def test_a_row_without_goods_has_no_line_and_an_order_without_any_is_told(importer: Importer) -> None:
+async def test_row_without_a_product_has_no_line_and_an_order_without_lines_is_reported(importer: Importer) -> None:
     head = "1,a@x,Ann,,EUR,5.00,done,2026-01-05,,,,,"
     report = await take(importer, head, "1,a@x,,,,,,,,,MUG,2,10.00", head.replace("1,a", "2,a", 1))
     assert report.problems == ["f.csv:4:1: No: order '2' has no line: none of its rows has one"]
@@ -130,7 +132,7 @@ async def test_a_row_without_goods_has_no_line_and_an_order_without_any_is_told(
     assert [line.product.sku for line in order.lines] == ["MUG"]
 
 
-async def test_a_row_without_number_spoils_the_order_above_it(importer: Importer) -> None:
+async def test_row_without_a_number_leaves_out_the_order_above_it(importer: Importer) -> None:
     report = await take(importer, FIRST, ",,,,,,,,,,SPOON,1,3.00")
     assert report.problems == ["f.csv:3:1: No: is empty; it names the order"]
     assert (report.left_out, await importer.order("1")) == (["1"], None)
@@ -149,7 +151,7 @@ async def several(importer: Importer, *files: tuple[str, list[str]]) -> ImportRe
     return await import_files(importer.store, folders, load_profile(path), progress=Silent())
 
 
-async def test_all_folders_are_read_and_faults_name_theirs(importer: Importer) -> None:
+async def test_problem_in_one_of_several_folders_is_reported_with_its_folder(importer: Importer) -> None:
     bad = "2,a@x,,,,x,,2026-01-05,,,MUG,1,10"
     report = await several(importer, ("jan", [FIRST]), ("feb", [bad, FIRST.replace("1,a", "3,a", 1)]))
     assert report.problems == [
@@ -159,7 +161,7 @@ async def test_all_folders_are_read_and_faults_name_theirs(importer: Importer) -
     assert await importer.order("3") is not None
 
 
-async def test_an_order_in_two_files_is_not_doubled(importer: Importer) -> None:
+async def test_order_in_two_files_is_imported_once(importer: Importer) -> None:
     report = await several(importer, ("jan", [FIRST, BLANK]), ("feb", [FIRST, BLANK]))
     assert report.problems == []
     order = await importer.order("1")
@@ -168,7 +170,7 @@ async def test_an_order_in_two_files_is_not_doubled(importer: Importer) -> None:
 
 
 @pytest.mark.parametrize("rows", [[FIRST], [FIRST, BLANK.replace("SPOON,1", "SPOON,2")], [FIRST, BLANK, BLANK]])
-async def test_an_order_with_other_lines_in_another_file_is_told_with_both_places(
+async def test_order_with_different_lines_in_two_files_is_reported_with_both_places(
     importer: Importer, rows: list[str]
 ) -> None:
     report = await several(importer, ("jan", [FIRST, BLANK]), ("feb", rows))
@@ -178,7 +180,7 @@ async def test_an_order_with_other_lines_in_another_file_is_told_with_both_place
     assert report.left_out == ["1"]
 
 
-async def test_the_same_path_twice_is_read_once(importer: Importer) -> None:
+async def test_path_that_is_given_twice_is_read_once(importer: Importer) -> None:
     path = importer.folder / "p.yaml"
     path.write_text(PROFILE)
     importer.put({"f.csv": f"{HEADER}\n{FIRST}\n"})
@@ -191,7 +193,7 @@ async def test_the_same_path_twice_is_read_once(importer: Importer) -> None:
     assert (report.problems, report.lines) == ([], 1)
 
 
-async def test_lines_of_one_number_that_say_the_same_are_one(importer: Importer, shop: dict[str, str]) -> None:
+async def test_equal_lines_with_the_same_number_are_imported_once(importer: Importer, shop: dict[str, str]) -> None:
     shop["order_lines.csv"] += "1,2,JAM,,,\n"
     report = await importer.take(shop)
     assert [problem.split(": ", 1)[1] for problem in report.problems] == ["quantity: is empty; it needs a value"]
@@ -203,7 +205,7 @@ async def test_lines_of_one_number_that_say_the_same_are_one(importer: Importer,
     assert order.lines[1].unit_price == Decimal("3.10")
 
 
-async def test_rows_that_repeat_far_apart_are_merged_from_the_disk(
+async def test_rows_of_one_order_far_apart_are_merged_from_disk(
     importer: Importer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool, "CACHED", 1)
