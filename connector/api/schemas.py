@@ -198,8 +198,8 @@ def _placed_field(name: str) -> Any:
 
 @with_fields({name: _placed_field(name) for name in PLACED_FIELDS})
 class OrderBody(Body):
-    """A new order, by the names of an import, placed now unless it says when; what happens to it later is not said
-    here. The fields of its header are those of `OrderHeader`."""
+    """A new order, with the field names of an import; `placed_at` is now by default. Its later changes are actions. The
+    fields of its header are those of `OrderHeader`."""
 
     customer: Key | CustomerBody
     lines: Annotated[list[LineBody], Field(min_length=1, max_length=500)]

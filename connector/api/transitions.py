@@ -108,7 +108,7 @@ EXAMPLES: dict[Action, dict[str, Any]] = {
     Action.RECEIVE_RETURN: {"return_number": 1, "lines": {"1": "1"}},
     Action.INSPECT_RETURN: {"return_number": 1, "lines": {"1": "1"}, "warehouse": "EAST"},
 }
-"""What each action may look like, for OpenAPI; one without fields of its own needs none."""
+"""An example of each action, for OpenAPI. An action without fields of its own needs none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

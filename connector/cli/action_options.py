@@ -1,5 +1,5 @@
-"""The options of `connector act`: which one gives which field of an event, the help that lists them by action, and
-what is said of one that is missing, wrong, or not an option of the action."""
+"""The options of `connector act`: the field of an event that each one sets, the help that lists them by action, and the
+messages about one that is missing, invalid, or not an option of the action."""
 
 from __future__ import annotations
 

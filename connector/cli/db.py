@@ -187,7 +187,7 @@ async def _load_status() -> dict[str, Any]:
                 "problems": [{"source": item.source, "problem": item.problem} for item in mapping_problems],
             },
             "outage": None if outage is None else asdict(outage),
-            "put_off": [{"error": error, "changes": number} for error, number in postponed],
+            "postponed": [{"error": error, "changes": number} for error, number in postponed],
             "messages": {"due": message_counts[MessageState.DUE], "failed": message_counts[MessageState.FAILED]},
             "in_sync": other is None and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
         }
@@ -221,7 +221,7 @@ def _sync_remarks(document: dict[str, Any]) -> list[str]:
         since = moment(document["oldest_unsent"])
         remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}: `connector push` sends them.")
     remarks += [
-        f"{plural(item['changes'], 'change')} postponed by the org: {item['error']}" for item in document["put_off"]
+        f"{plural(item['changes'], 'change')} postponed by the org: {item['error']}" for item in document["postponed"]
     ]
     if dead := sum(numbers["dead"] for numbers in entities):
         remarks.append(f"{plural(dead, 'dead letter')}: `connector dead-letters list` says why and what to do.")

@@ -130,7 +130,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "dead_letters": summary.dead_letters,
         "refusals": [dead_letter_document(dead_letter) for dead_letter in summary.refusals],
         "notes": stats.notes,
-        "foretold": None if summary.lookup_forecast is None else _forecast_document(summary.lookup_forecast),
+        "forecast": None if summary.lookup_forecast is None else _forecast_document(summary.lookup_forecast),
         "waiting": summary.waiting,
         "others_due": summary.others_due,
         "next_due": summary.next_due,

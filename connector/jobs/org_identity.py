@@ -51,7 +51,7 @@ async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> s
         raise OtherOrgError(
             f"{LOGIN_URL_SETTING} leads to org {org_id} ({client.instance_url}), but this database works with"
             f" {describe_org(active)}. Nothing was sent.",
-            hint=f"If the change is meant, `connector org use {org_id}`; else correct {LOGIN_URL_SETTING}.",
+            hint=f"To change to that org, run `connector org use {org_id}`; else correct {LOGIN_URL_SETTING}.",
             retry_class=RetryClass.CONFIG,
         )
     return org_id

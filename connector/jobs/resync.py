@@ -100,7 +100,11 @@ async def drop_links_of_deleted(
                 entity=link.entity,
                 key=link.key,
                 action="unlinked",
-                detail={"sobject": link.sobject, "id": link.salesforce_id, "why": "gone in the org, to be made anew"},
+                detail={
+                    "sobject": link.sobject,
+                    "id": link.salesforce_id,
+                    "why": "deleted in the org; created again",
+                },
                 org_id=org_id,
             )
             for link in lost

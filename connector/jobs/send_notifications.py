@@ -30,7 +30,7 @@ MAX_BATCHES = 200
 MAX_ATTEMPTS = 20
 """After so many attempts a notification fails. An unreachable server does not count as an attempt."""
 FIRST_WAIT, LONGEST_WAIT = 30.0, 900.0
-FAULT = "It cannot be made into a mail: a fault of the connector or in the data. The log says where."
+FAULT = "The message could not be composed, because of an error in the connector or in the data. See the log."
 MAX_FAILURES_IN_A_ROW = 3
 """After so many temporary failures in a row a run ends: the cause is not in the notifications."""
 COMPOSE_SECONDS = 20.0

@@ -77,14 +77,14 @@ def _compose(content: bytes) -> Node | None:
         raise BadYamlError(problem, mark.line + 1, mark.column + 1) from None
     except ReaderError as error:
         before = text[: int(error.position)]
-        problem = f"is not YAML: it has the character {_code(error.character)}, which no text has; take it out."
+        problem = f"is not YAML: it has the character {_code(error.character)}, which YAML does not allow; remove it."
         raise BadYamlError(problem, before.count("\n") + 1, len(before) - before.rfind("\n")) from None
     except RecursionError:
         raise BadYamlError(f"is not YAML: it {TOO_DEEP}.") from None
     except Exception as error:
         # The parser has answered odd input with IndexError and the like; whatever it is, the file is at fault.
         lines = str(error).splitlines()
-        raise BadYamlError(f"is not YAML: {lines[0] if lines else type(error).__name__}; write it anew.") from None
+        raise BadYamlError(f"is not YAML: {lines[0] if lines else type(error).__name__}; correct the file.") from None
     return node
 
 

@@ -75,7 +75,7 @@ def _default_amount(state: OrderState, event: IssueInvoice | Authorize | Capture
         case _:
             assert_never(event)
     if amount <= 0:
-        what = "owes nothing back" if isinstance(event, Refund) else f"has nothing left to {event.action}"
+        what = "owes the customer nothing" if isinstance(event, Refund) else f"has nothing left to {event.action}"
         raise rejection(state, event, "amount", what, "Give an amount to do it anyway.", "amount")
     return amount
 
@@ -90,7 +90,7 @@ def _default_lines(state: OrderState, event: Event) -> Mapping[int, Decimal]:
 
 
 def _expected_lines(state: OrderState, event: ReceiveReturn) -> Mapping[int, Decimal]:
-    """Return what has not arrived yet of the return that is meant; empty if several are possible."""
+    """Return what has not arrived yet of the return of the event; empty if several are possible."""
     open_ones = [
         item
         for number, item in state.returns.items()

@@ -95,7 +95,7 @@ def _inspected(state: OrderState, event: InspectReturn) -> OrderState:
     """`lines` go back to stock, `written_off` do not; both are refunded or replaced."""
     item = _chosen_return(state, event, R.RECEIVED)
     if not event.lines and not event.written_off:
-        raise rejection(state, event, "lines", "names no lines", "Say what goes to the shelf and what is written off.")
+        raise rejection(state, event, "lines", "names no lines", "Give lines to restock, written_off, or both.")
     if event.lines and not event.warehouse:
         raise rejection(state, event, "warehouse", "got no warehouse", "Say where the goods are put.")
     lines, credited = dict(item.lines), dict(state.lines)

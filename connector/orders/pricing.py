@@ -57,7 +57,7 @@ async def with_edit_defaults(connection: Connection, order: Order, event: Change
         product = catalog.get(edit.sku)
         if line is not None and line.product.sku != edit.sku:
             what = f"line {number} is of {line.product.sku}, not of {edit.sku}"
-            raise _refused(order, number, "sku", what, "Take it out, and put in another line.", "product")
+            raise _refused(order, number, "sku", what, "Set its quantity to 0, and add another line.", "product")
         if product is None:
             raise _refused(order, number, "sku", f"there is no product {edit.sku}", "Correct the SKU.", "product")
         if line is None and not product.active:

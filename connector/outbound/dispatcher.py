@@ -35,7 +35,7 @@ T = TypeVar("T", bound=Item)
 
 class CallOutcome(NamedTuple):
     """The results of one call, or the `error` with which the org refused its contents. `unconfirmed`: the org may have
-    executed the call all the same."""
+    executed the call nevertheless."""
 
     results: list[WriteResult]
     error: RefusedError | None

@@ -51,7 +51,7 @@ def rejection_for_deleted_line(order: Change, line: MappedRecord, link: Link) ->
     return _refusal(
         "ENTITY_IS_DELETED",
         f"{link.sobject} {link.salesforce_id} of line {line.key} was deleted in the org.",
-        f"`connector resync {order.entity} {order.key} --recreate` makes it anew; or take the line out of the order.",
+        f"`connector resync {order.entity} {order.key} --recreate` creates it again; or remove this line.",
         f"line {line.key}",
     )
 

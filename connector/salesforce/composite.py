@@ -1,8 +1,8 @@
 """`/composite`: up to 25 subrequests in one call, in strict order on request, each with its own status.
 
-The org answers 200 whatever became of them. With `all_or_none` a single refusal undoes everything, and rows of a rolled
-back collections subrequest may still say `success: true` (REST API Developer Guide, "Composite"); `read_composite`
-corrects that.
+The org answers 200 whatever their outcomes are. With `all_or_none` a single refusal undoes everything, and rows of a
+rolled back collections subrequest may still say `success: true` (REST API Developer Guide, "Composite");
+`read_composite` corrects that.
 """
 
 from __future__ import annotations

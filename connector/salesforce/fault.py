@@ -1,7 +1,7 @@
 """Classifies errors of the org by HTTP status, errorCode and kind of missing response, using `fault_table`.
 
 The class decides whether to retry (`retry_class`), what the error concerns (`scope`), whether a repeat within seconds
-can help (`soon`), whether the org may have done the work all the same (`outcome_known`), and the text for a person. No
+can help (`soon`), whether the outcome is known (`outcome_known`), and the text for a person. No
 other module looks at an errorCode to decide about a repeat.
 """
 

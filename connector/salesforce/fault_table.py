@@ -79,12 +79,12 @@ def _config(sentence: str, fix: str, *, scope: Scope = DOUBT) -> Fault:
 
 
 def _closed(sentence: str, fix: str) -> Fault:
-    """The org lets nobody in who comes as we do."""
+    """The org accepts no login or call of this user: somebody must change the org or the settings."""
     return _config(sentence, fix, scope=ORG)
 
 
 def _follows(sentence: str) -> Fault:
-    fix = "Mend the record named as the cause; this one is sent again with it or without it."
+    fix = "Correct the record named as the cause. This one is sent again in any case."
     return Fault(code="", retry_class=TRANSIENT, sentence=sentence, fix=fix, follower=True)
 
 
@@ -163,8 +163,8 @@ TABLE: dict[str, Fault] = {
     "OPERATION_TOO_LARGE": _data("The call asks for too much at once.", "Narrow the filter, or split the job."),
     # --- the org is busy, in maintenance or broken
     "SERVER_UNAVAILABLE": _soon("The org is overloaded or in maintenance.", _ADMIN_STATUS, scope=ORG),
-    "INTERNAL_ERROR": _soon("The org failed inside; it may have saved all the same.", _ADMIN_STATUS, certain=False),
-    "UNKNOWN_EXCEPTION": _soon("The org failed inside; it may have saved all the same.", _ADMIN_STATUS, certain=False),
+    "INTERNAL_ERROR": _soon("The org failed; it may have saved the record.", _ADMIN_STATUS, certain=False),
+    "UNKNOWN_EXCEPTION": _soon("The org failed; it may have saved the record.", _ADMIN_STATUS, certain=False),
     "FUNCTIONALITY_TEMPORARILY_UNAVAILABLE": _soon("The org has paused this function.", _ADMIN_STATUS, scope=ORG),
     "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": _later(
         TRANSIENT, "The org is read-only during maintenance.", _ADMIN_STATUS, scope=ORG
@@ -177,8 +177,8 @@ TABLE: dict[str, Fault] = {
         cls=ROW_LOCK,
     ),
     # --- taken back with a sibling
-    "PROCESSING_HALTED": _follows("The record was taken back because another one of the same call was refused."),
-    "ALL_OR_NONE_OPERATION_ROLLED_BACK": _follows("The record was taken back because a sibling was refused."),
+    "PROCESSING_HALTED": _follows("The record was rolled back because another one of the same call was refused."),
+    "ALL_OR_NONE_OPERATION_ROLLED_BACK": _follows("The record was rolled back because a sibling was refused."),
     "BATCH_PROCESSING_HALTED": _follows("The record was not tried because an earlier one was refused."),
     # --- values
     "REQUIRED_FIELD_MISSING": _data(
@@ -266,7 +266,9 @@ TABLE: dict[str, Fault] = {
     "DELETE_FAILED": _data("The org will not delete the record.", "Remove what depends on it, or deactivate it."),
     "DEPENDENCY_EXISTS": _data("Other records depend on this one.", "Remove them first."),
     "DELETE_REQUIRED_ON_CASCADE": _data("Deleting needs the right to delete dependents too.", "Grant it, then replay."),
-    "ENTITY_IS_DELETED": _data("The record was deleted in the org.", "Undelete it there, or resync to create it anew."),
+    "ENTITY_IS_DELETED": _data(
+        "The record was deleted in the org.", "Undelete it there, or resync it with --recreate."
+    ),
     "NOT_FOUND": _data(
         "The org does not have this record, object or key field, or we may not see it.",
         "Check the permission set; if all is well there, `connector resync` the record.",
@@ -328,7 +330,7 @@ TABLE: dict[str, Fault] = {
         outcome_known=False,
     ),
     NoResponse.TIMED_OUT: _soon(
-        "The org did not answer in time; it may have saved all the same.", certain=False, scope=DOUBT
+        "The org did not answer in time; it may have saved the record.", certain=False, scope=DOUBT
     ),
     NoResponse.CONNECTION_LOST: _soon(
         "The answer was lost on its way; the org may have saved.", certain=False, scope=DOUBT
@@ -359,9 +361,7 @@ STATUSES: dict[int, Fault] = {
     501: _config("The org does not offer this call.", "Check CONNECTOR_SALESFORCE__API_VERSION."),
 }
 REDIRECT = TABLE[NoResponse.REDIRECTED]
-UNKNOWN_5XX = _soon(
-    "The org, or something before it, failed; it may have saved all the same.", certain=False, scope=ORG
-)
+UNKNOWN_5XX = _soon("The org, or something before it, failed; it may have saved the record.", certain=False, scope=ORG)
 UNKNOWN_4XX = Fault(
     code="",
     retry_class=RetryClass.UNKNOWN,

@@ -1,7 +1,7 @@
-"""The outbox: changes that the org has not seen, what is due, and what became of what was sent.
+"""The outbox: changes that the org has not seen, what is due, and the outcomes of what was sent.
 
 One row is one entity, however often it changed. `list_due` reads changes without marking them: a change is the one that
-was read as long as its row has the same `version` and `captured_at`. (A row that was deleted and captured anew starts
+was read as long as its row has the same `version` and `captured_at`. (A row that was deleted and captured again starts
 its versions again, with a later `captured_at`.)
 
                  capture            begin_send                 the org is called

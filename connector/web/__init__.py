@@ -1,1 +1,1 @@
-"""The HTTP side: who comes in, what they may ask, how refusals are told. What is done is decided below."""
+"""HTTP: authentication, permissions, request bodies, responses and problem documents; no decisions about orders."""

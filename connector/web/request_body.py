@@ -61,7 +61,7 @@ async def _receive(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError:
         raise ProblemError(
-            408, "timeout", f"The body did not arrive within {seconds:g} seconds.", hint="Send it again, faster.",
+            408, "timeout", f"The body did not arrive within {seconds:g} seconds.", hint="Send it without pauses.",
         ).with_headers({"Connection": "close"}) from None  # fmt: skip
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
         raise ProblemError(

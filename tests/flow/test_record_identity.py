@@ -110,7 +110,7 @@ async def test_resync_of_equal_entities_makes_no_write_call(world: World) -> Non
     assert (await world.push()).in_sync
 
 
-@pytest.mark.parametrize("restored", [False, True], ids=["made anew on request", "taken out of the recycle bin"])
+@pytest.mark.parametrize("restored", [False, True], ids=["created again on request", "taken out of the recycle bin"])
 async def test_deleted_account_is_reported_and_not_recreated_unasked(world: World, restored: bool) -> None:
     await world.save(some_customers=CUSTOMERS[:2])
     await world.push()

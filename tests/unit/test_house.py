@@ -1,4 +1,4 @@
-"""The floors of the house: who may import whom, how long a file may be, what must not stand in a file."""
+"""The structure of the source: who may import whom, how long a file may be, and what documents and packages contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run queries on the Tooling objects. Their tables are filled anew after every change of the org's schema."""
+"""Run queries on the Tooling objects. Their tables are filled again after every change of the org's schema."""
 
 from __future__ import annotations
 

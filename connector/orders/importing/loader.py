@@ -174,7 +174,7 @@ class Loader:
         where = self._spool.place_of("products", place, "unit_price")
         earlier = self._spool.file_and_line(before)
         what = f"product {quote_value(sku)} has {quote_value(now)} here and {quote_value(was)} in {earlier}"
-        return where, f"{what}; the later one stands", "another price of a product"
+        return where, f"{what}; the later one is used", "another price of a product"
 
     def _currency_of(self, order: str, price: Entity) -> str | None:
         """Return the currency of a price whose row has none: that of its order, else the default of the profile."""

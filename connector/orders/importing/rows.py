@@ -269,7 +269,7 @@ class RowProcessor:
             self._spoil(kind, key)
             return
         name = "price" if kind == "prices" else field
-        what = f"{plan.kind.name} {quote_value(key)} has {now} here and {before} in {earlier}; the later one stands"
+        what = f"{plan.kind.name} {quote_value(key)} has {now} here and {before} in {earlier}; the later one is used"
         place = Place(self._name, self._line, column, header)
         self._report.changes.add(place, what, f"another {name} of a {plan.kind.name}")
 

@@ -162,7 +162,7 @@ def _check_expected(levels: Mapping[StockKey, StockLevel], expected: Mapping[Sto
         there = levels[place].on_hand if place in levels else ZERO
         if there != quantity:
             what = f"has {plain(there)} on hand by now, not {plain(quantity)}"
-            raise _stock_error(place, what, "Look at it again, and count again if need be.", "expected")
+            raise _stock_error(place, what, "Read the stock again, then repeat the count if needed.", "expected")
 
 
 async def _choose_reductions(

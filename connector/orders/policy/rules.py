@@ -265,7 +265,7 @@ def _read(name: str, content: bytes) -> _RulesFile:
         what = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise RulesError([f"{where}: file: is not YAML: {what}."]) from None
     if "verification" not in document:
-        text = f"is missing, and every order would pass: {_COPY}, or write `verification: []` if that is meant."
+        text = f"is missing, and every order would pass: {_COPY}, or write `verification: []` to let every order pass."
         problems.add(at(name, top), "verification", text)
     try:
         book = _RulesFile.model_validate(document)

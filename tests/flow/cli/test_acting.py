@@ -181,7 +181,7 @@ def test_option_required_by_the_state_of_the_order_is_named_as_it_is_typed(shop:
         ("unpack", "--shipment: Order O-1 cannot unpack: it names no shipment. Possible now: 1 or 2."),
         ("deliver", "Order O-1 is fulfilling: it cannot deliver now."),
         ("cancel --line 9=1", "--line 9: Order O-1 cannot cancel: it has no line 9. It has 1."),
-        ("refund", "--amount: Order O-1 cannot refund: it owes nothing back."
+        ("refund", "--amount: Order O-1 cannot refund: it owes the customer nothing."
                    " Give an amount to do it anyway."),
         ("request_return", "Order O-1 cannot request a return: it has nothing left to request a return."),
     ):  # fmt: skip

@@ -102,8 +102,8 @@ async def test_customer_that_differs_between_rows_is_noticed_and_the_last_row_wi
         "3,a@x,,,,,,2026-01-07,,,MUG,1,12",
     ]
     notices = [
-        "f.csv:3:4: Phone: customer 'a@x' has '222' here and '111' in f.csv:2; the later one stands",
-        "f.csv:4:13: Price: product 'MUG' has '12' here and '10' in f.csv:3; the later one stands",
+        "f.csv:3:4: Phone: customer 'a@x' has '222' here and '111' in f.csv:2; the later one is used",
+        "f.csv:4:13: Price: product 'MUG' has '12' here and '10' in f.csv:3; the later one is used",
     ]
     for run in range(2):
         report = await take(importer, *rows)

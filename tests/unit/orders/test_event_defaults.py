@@ -70,7 +70,7 @@ async def test_cancel_without_lines_cancels_everything_that_has_not_shipped(stor
 @pytest.mark.parametrize(
     ("action", "says"),
     [
-        (Action.REFUND, "it owes nothing back"),
+        (Action.REFUND, "it owes the customer nothing"),
         (Action.DEALLOCATE, "it has nothing left to deallocate"),
         (Action.PICK, "is placed: it cannot pick now"),
     ],
