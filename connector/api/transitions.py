@@ -220,6 +220,7 @@ class TransitionBody(_Root[RequestedAction[Event]]):
     """One action on an order."""
 
 
+# OF_RETURNS is made from ReturnStep, so the event is one; mypy does not see the root that `_one_of` makes.
 @with_fields(_one_of(OF_RETURNS))
 class ReturnTransitionBody(_Root[RequestedAction[ReturnStep]]):
     """One action on a return."""

@@ -93,13 +93,13 @@ def test_messages_are_listed_shown_discarded_and_retried(caught: tuple[Shell, st
     assert "Then:      `connector messages retry 1`" in shell("messages", "show", "1").out
     again = shell("messages", "retry", "1", "7")
     assert (again.status, again.out) == (1, "1 message due again: the service sends them.\n")
-    assert again.err.startswith(
-        "connector: Not retried: 7. Only failed, expired, skipped and discarded messages can be retried."
-    )
+    listing = "`connector messages list` shows all messages.\n"
+    allowed = "Only failed, expired, skipped and discarded messages can be retried."
+    assert again.err == f"connector: Not retried: 7. {allowed} {listing}"
     shell("messages", "discard", "1")
     assert shell("messages", "retry", "--state", "discarded").out == "1 message due again: the service sends them.\n"
     assert shell("messages", "retry", "--state", "discarded").out == "No messages.\n"
-    assert shell("messages", "retry").err.startswith("connector: messages retry: either ID or --state is required.")
+    assert shell("messages", "retry").err == (f"connector: messages retry: either ID or --state is required. {listing}")
     assert shell("messages", "retry", "1", "--json").document == {"retried": [], "left": [1]}
     assert "message retried" in shell("show", "order", "O-1").out
     for action in ("capture", "refund"):
