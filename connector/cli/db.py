@@ -99,7 +99,7 @@ def status(
 
     Exit status 1 if something is not in sync; with --health only if the database cannot be used.
     """
-    document = run(_load_status())
+    document = run(_load_status(check_files=not health))
     if json:
         as_json(document)
     elif health:
@@ -108,7 +108,7 @@ def status(
             typer.echo(text)
     else:
         rows = [(kind, *numbers.values()) for kind, numbers in document["entities"].items()]
-        table(("Entity", "here", "in the org", "due", "refused", "blocked"), rows)
+        table(("Entity", "here", "in the org", "due", "refused", "blocked", "discarded"), rows)
         texts = (
             *_sync_remarks(document),
             *_outage_remarks(document["outage"]),
@@ -126,12 +126,13 @@ def status(
         raise typer.Exit(1)
 
 
-async def _load_status() -> dict[str, Any]:
+async def _load_status(*, check_files: bool) -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
     from connector.model.notification import MessageState
     from connector.settings import load_settings
     from connector.store import (
         customers,
+        dead_letters,
         links,
         mapping_versions,
         notifications,
@@ -157,10 +158,12 @@ async def _load_status() -> dict[str, Any]:
         other = await _find_other_org(connection, org, settings)
         linked = await links.count(connection, org.org_id) if org else {}
         unsent = await outbox.counts(connection)
+        discarded = await dead_letters.list_discarded(connection)
         oldest = await retry_schedule.oldest_capture(connection)
         message_counts = await notifications.counts(connection)
         mapping = await mapping_versions.get_active(connection)
         mapping_problems = await mapping_versions.list_problems(connection, store.clock.now() - timedelta(minutes=5))
+        file_problem = await _find_file_problem(connection, settings) if check_files else None
         outage = await outages.get_current(connection)
         postponed = await retry_schedule.count_postponed_by_error(connection)
         return {
@@ -173,24 +176,37 @@ async def _load_status() -> dict[str, Any]:
                 kind.value: {
                     "here": here[kind],
                     "in_org": linked.get(kind.value, 0),
-                    "due": unsent[kind][ChangeState.DUE],
-                    "dead": unsent[kind][ChangeState.DEAD],
-                    "blocked": unsent[kind][ChangeState.BLOCKED],
+                    **{state.word: unsent[kind][state] for state in ChangeState},
+                    "discarded": sum(entity is kind for entity, _ in discarded),
                 }
                 for kind in EntityKind
             },
+            "discarded": [{"entity": kind.value, "key": key} for kind, key in discarded],
             "oldest_unsent": oldest,
             "mappings": {
                 "version": mapping.number if mapping else None,
                 "activated_at": mapping.activated_at if mapping else None,
                 "source": mapping.source if mapping else None,
+                "file_problem": file_problem,
                 "problems": [{"source": item.source, "problem": item.problem} for item in mapping_problems],
             },
-            "outage": None if outage is None else asdict(outage),
+            "outage": None
+            if outage is None
+            else {**asdict(outage), "retry_expected": outage.next_attempt_at > store.clock.now()},
             "postponed": [{"error": error, "changes": number} for error, number in postponed],
             "messages": {"due": message_counts[MessageState.DUE], "failed": message_counts[MessageState.FAILED]},
-            "in_sync": other is None and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
+            "in_sync": other is None
+            and not discarded
+            and file_problem is None
+            and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
         }
+
+
+async def _find_file_problem(connection: Connection, settings: Settings) -> str | None:
+    """Return why a push by the mapping files of the settings would send nothing."""
+    from connector.jobs.mapping_versions import find_file_problem
+
+    return await find_file_problem(connection, settings.mappings_dir)
 
 
 async def _find_other_org(connection: Connection, org: KnownOrg | None, settings: Settings) -> dict[str, Any] | None:
@@ -209,6 +225,8 @@ async def _find_other_org(connection: Connection, org: KnownOrg | None, settings
 
 
 def _sync_remarks(document: dict[str, Any]) -> list[str]:
+    from connector.store.references import listed_keys
+
     entities = document["entities"].values()
     if (other := document["other_org"]) is not None:
         return [_other_org_remark(document, other)]
@@ -219,14 +237,23 @@ def _sync_remarks(document: dict[str, Any]) -> list[str]:
     remarks = []
     if due := sum(numbers["due"] for numbers in entities):
         since = moment(document["oldest_unsent"])
-        remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}: `connector push` sends them.")
+        how = f": `connector push` sends {'it' if due == 1 else 'them'}"
+        if document["mappings"]["file_problem"] is not None:
+            how = ""  # the remark on the mapping files says why nothing is sent
+        remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}{how}.")
     remarks += [
         f"{plural(item['changes'], 'change')} postponed by the org: {item['error']}" for item in document["postponed"]
     ]
-    if dead := sum(numbers["dead"] for numbers in entities):
+    if dead := sum(numbers["refused"] for numbers in entities):
         remarks.append(f"{plural(dead, 'dead letter')}: `connector dead-letters list` says why and what to do.")
     if any(numbers["blocked"] for numbers in entities):
         remarks.append("A customer is blocked while the org refuses its account; its orders are the dead letters.")
+    if document["discarded"]:
+        named = listed_keys([f"{item['entity']} {item['key']}" for item in document["discarded"]])
+        remarks.append(
+            f"{plural(len(document['discarded']), 'change')} discarded, which the org does not have: {named}."
+            " `connector resync ENTITY KEY` sends one after all."
+        )
     return remarks
 
 
@@ -243,8 +270,9 @@ def _other_org_remark(document: dict[str, Any], other: dict[str, Any]) -> str:
 
 
 def _mapping_remarks(mappings: dict[str, Any]) -> list[str]:
-    """Remarks about mapping files that a running service cannot use."""
-    return [
+    """Remarks about mapping files that cannot be used, from here or by a running service."""
+    own = [] if mappings["file_problem"] is None else [mappings["file_problem"]]
+    return own + [
         f"The service cannot use the edited mapping files ({item['source']}): {item['problem']}"
         for item in mappings["problems"]
     ]
@@ -254,11 +282,15 @@ def _outage_remarks(outage: dict[str, Any] | None) -> list[str]:
     """Remarks about an outage of the org."""
     if outage is None:
         return []
-    since, next_attempt = moment(outage["since"]), moment(outage["next_attempt_at"])
+    since = moment(outage["since"])
     text = f"The org has accepted nothing since {since}: {outage['message']} {outage['fix']}".strip()
     if outage["detail"]:
         text += f" The org's message: {outage['detail']}"
-    return [f"{text} All changes stay due; a running service tries again at {next_attempt}, `connector push` at once."]
+    # A time that has passed says only that no service has tried since.
+    service = ""
+    if outage["retry_expected"]:
+        service = f" a running service tries again at {moment(outage['next_attempt_at'])},"
+    return [f"{text} All changes stay due;{service} `connector push` tries again at once."]
 
 
 def _message_remarks(notifications: dict[str, int]) -> list[str]:

@@ -110,14 +110,19 @@ def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json
 
 @dead_letters_app.command(short_help="Discard dead letters.")
 def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
-    """Discard dead letters: the org keeps its values until the entity changes again. Exit status 1 if the named one
-    does not exist.
+    """Discard dead letters: their changes are not sent. The org keeps the values that it has, and an entity that was
+    never sent stays out of it, until the entity changes again or `connector resync ENTITY KEY` sends it. Exit status 1
+    if the named one does not exist.
     """
     count = _replay_or_discard_named("discarded", entity, key, all_=all_)
     if json:
         as_json({"discarded": count})
+    elif not count:
+        typer.echo("No dead letters.")
     else:
-        typer.echo(f"{plural(count, 'dead letter')} discarded." if count else "No dead letters.")
+        named = f"{entity or 'ENTITY'} {key or 'KEY'}"
+        what = "its change is not sent" if count == 1 else "their changes are not sent"
+        typer.echo(f"{plural(count, 'dead letter')} discarded: {what}. `connector resync {named}` sends it after all.")
 
 
 def _replay_or_discard_named(action: str, entity: str | None, key: str | None, *, all_: bool) -> int:
@@ -142,12 +147,13 @@ async def _replay_or_discard(action: str, entity: EntityKind | None, keys: list[
 
     async with open_store(load_settings()) as store, store.transaction() as uow:
         dead = await dead_letters.list_dead_letters(uow.connection, entity=entity, keys=keys)
+        refused = await dead_letters.list_refused(uow.connection, entity, keys)
         done = dead_letters.replay if action == "replayed" else dead_letters.discard
         # A blocked customer goes with the orders that reported it, and is not counted.
         count = await done(uow, entity, keys)
         detail = {"by": "command line"}
         entries = [
-            journal.JournalEntry(entity=item.entity, key=item.key, action=action, detail=detail) for item in dead
+            journal.JournalEntry(entity=kind, key=item_key, action=action, detail=detail) for kind, item_key in refused
         ]
         await journal.write(uow, entries)
         unsent = await outbox.find(uow.connection, entity, keys) if entity and keys else {}

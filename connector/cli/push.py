@@ -111,7 +111,7 @@ def _push(
         as_json(as_document(summary))
     else:
         print_summary(summary)
-    if summary.refusals or summary.dead_letters if dry_run else not summary.in_sync:
+    if summary.refusals or summary.dead_letters if dry_run else not summary.complete:
         raise typer.Exit(1)
 
 
@@ -127,7 +127,9 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "adopted": stats.recovered,
         "api_calls": {"writes": summary.writes, "reads": summary.reads},
         "org_usage": {"used": summary.org_used, "allowed": summary.org_allowed},
+        "activated_mapping": summary.activated_mapping,
         "dead_letters": summary.dead_letters,
+        "discarded": summary.discarded,
         "refusals": [dead_letter_document(dead_letter) for dead_letter in summary.refusals],
         "notes": stats.notes,
         "forecast": None if summary.lookup_forecast is None else _forecast_document(summary.lookup_forecast),
@@ -152,14 +154,13 @@ def _forecast_document(forecast: LookupForecast) -> dict[str, object]:
 
 
 def print_summary(summary: PushSummary) -> None:
+    if summary.activated_mapping is not None and summary.activated_mapping > 1:
+        typer.echo(f"Mapping version {summary.activated_mapping} is now active.")
     _print_records(summary)
-    would = "would be made" if summary.dry_run else "made"
-    typer.echo(
-        f"{plural(summary.writes, 'write call')} and {plural(summary.reads, 'read call')} {would}, "
-        f"in {summary.seconds:.1f} s."
-        if summary.writes or summary.reads
-        else "No API call was made."
-    )
+    calls = f"{plural(summary.writes, 'write call')} and {plural(summary.reads, 'read call')}"
+    if not summary.writes and not summary.reads:
+        calls = "No API call"
+    typer.echo(f"{calls} would be made." if summary.dry_run else _made(calls, summary))
     if summary.org_allowed:
         typer.echo(f"The org counts {summary.org_used:,} of {summary.org_allowed:,} API requests in 24 hours.")
     if summary.dry_run:
@@ -184,9 +185,20 @@ def print_summary(summary: PushSummary) -> None:
             then = "another push or a service is at work on them. Let it finish, or run `connector push` again"
         typer.echo(f"{plural(summary.waiting, 'change')} still to be sent{when}: {then}.")
     if summary.others_due:
-        typer.echo(f"{plural(summary.others_due, 'other change')} due: `connector push` sends them.")
+        them = "it" if summary.others_due == 1 else "them"
+        typer.echo(f"{plural(summary.others_due, 'other change')} due: `connector push` sends {them}.")
+    if summary.discarded:
+        typer.echo(
+            f"{plural(summary.discarded, 'change')} discarded, which the org does not have: `connector status` says which."
+        )
     if summary.in_sync:
         typer.echo("The requested entities are in sync." if summary.others_due else "In sync.")
+
+
+def _made(calls: str, summary: PushSummary) -> str:
+    if not summary.writes and not summary.reads:
+        return f"{calls} was made."
+    return f"{calls} made, in {summary.seconds:.1f} s."
 
 
 def _print_records(summary: PushSummary) -> None:
@@ -199,7 +211,7 @@ def _print_records(summary: PushSummary) -> None:
         if stats.created["Order"] and stats.updated["Order"]:
             typer.echo("(Activating an order is an update of its own.)")
     elif not stats.refused and not summary.stopped and not summary.refusals:
-        typer.echo("Nothing was due." if summary.waiting or summary.dead_letters else "The org has everything.")
+        typer.echo("Nothing was due." if not summary.in_sync else "The org has everything.")
     if stats.recovered:
         typer.echo(f"{plural(stats.recovered, 'order')} found in the org from an earlier, unanswered write.")
     for note in stats.notes[:MAX_SHOWN]:

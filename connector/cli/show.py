@@ -99,7 +99,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         events = await order_history.read(connection, key) if kind is EntityKind.ORDER else []
     document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _entity_document(entities[0])}
     document["in_org"] = [asdict(link) for link in linked]
-    document["unsent"] = asdict(unsent[key]) if key in unsent else None
+    document["unsent"] = {**asdict(unsent[key]), "state": unsent[key].state.word} if key in unsent else None
     document["journal"] = [{"at": entry.at, "action": entry.action, **entry.detail} for entry in entries]
     if kind is EntityKind.ORDER:
         document["history"] = [
@@ -241,9 +241,14 @@ def _print_due(document: dict[str, Any]) -> None:
     if unsent is None and missing:
         typer.echo(f"Nothing is due. The org has no {', '.join(missing)}, so that price is not in the org.")
     elif unsent is None:
-        if document["in_org"]:
+        latest: dict[str, Any] = document["journal"][0] if document["journal"] else {"action": ""}
+        if latest["action"] == "discarded":
+            missing_there = "the org has older values" if document["in_org"] else "it is not in the org"
+            typer.echo(f"Nothing is due, and {missing_there}: its change was discarded on {moment(latest['at'])}.")
+            typer.echo(f"`connector resync {document['entity']} {document['key']}` sends it.")
+        elif document["in_org"]:
             typer.echo("Nothing is due: the org has it as it is here.")
-        elif document["journal"] and document["journal"][0]["action"] == "unlinked":
+        elif latest["action"] == "unlinked":
             typer.echo(
                 "Nothing is due, and it is linked to no record: `connector link` links it to one; its next change or"
             )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from connector.log import get_logger
 from connector.mapping import MappingSet
 from connector.mapping.version import MappingVersion, fingerprint, folder_of, load_version
 from connector.store import mapping_versions as versions
-from connector.store.engine import Store
+from connector.store.engine import Connection, Store
 from connector.store.mapping_versions import Activation
 
 RECHECK_AFTER = timedelta(minutes=5)
@@ -48,19 +48,20 @@ class OtherMappingsError(ConnectorError):
 
     def __init__(self, mine: MappingVersion, source: str, active: Activation) -> None:
         super().__init__(
-            f"The mapping files of {source} ({mine.short}) are not the active version: number {active.number}"
-            f" ({active.digest[:12]}), of {active.source}. Nothing is sent from here.",
-            hint="Copy those files here, or activate these by any `connector resync`.",
+            f"The active mapping is version {active.number} ({active.digest[:12]}), from {active.source}. The files in"
+            f" {source} ({mine.short}) differ from it, so nothing is sent from here.",
+            hint="To use the active ones, copy them here; to activate the files here, run `connector resync product`.",
             retry_class=RetryClass.CONFIG,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenVersion:
-    """The mappings to use while `number` is the active version."""
+    """The mappings to use while `number` is the active version. `activated`: this choice made it the active one."""
 
     number: int
     mappings: MappingSet
+    activated: bool = False
 
 
 class MappingFiles:
@@ -90,6 +91,28 @@ class MappingFiles:
         except MappingError as error:
             self.error = error
         return True
+
+
+async def find_file_problem(connection: Connection, directory: Path | None) -> str | None:
+    """Return why a push by the files in `directory` would send nothing; None if it would. The files are not compared
+    with the fields of the org. Changes nothing."""
+    try:
+        files = MappingFiles(directory)
+    except MappingError as error:
+        return f"The mapping files cannot be used, so `connector push` sends nothing: {'; '.join(error.problems)}"
+    active = await versions.get_active(connection)
+    if active is None or active.digest == files.version.digest or await _is_edit(connection, files):
+        return None
+    return str(OtherMappingsError(files.version, files.source, active))
+
+
+async def _is_edit(connection: Connection, files: MappingFiles) -> bool:
+    """Return whether the files were edited since their folder was last seen; of a new folder, whether they were never
+    active."""
+    last_seen_digest = await versions.get_source_digest(connection, files.source)
+    if last_seen_digest is not None:
+        return last_seen_digest != files.version.digest
+    return not await versions.was_active(connection, files.version.digest)
 
 
 class MappingVersions:
@@ -132,13 +155,12 @@ class MappingVersions:
         async with store.reader() as connection:
             active = await versions.get_active(connection)
             last_seen_digest = await versions.get_source_digest(connection, source)
-            was_active_before = await versions.was_active(connection, version.digest)
+            edited = await _is_edit(connection, self.files)
         if active is not None and active.digest == version.digest:
             if last_seen_digest != version.digest:
                 async with store.transaction() as uow:
                     await versions.record_source(uow, source, version.digest)
             return self._chosen(active.number, version)
-        edited = last_seen_digest != version.digest if last_seen_digest is not None else not was_active_before
         if active is not None and not edited and not explicit:
             if last_seen_digest is None:
                 async with store.transaction() as uow:
@@ -150,7 +172,7 @@ class MappingVersions:
             raise EditDoesNotFitError(error.problems) from None
         async with store.transaction() as uow:
             number = await versions.activate(uow, version.digest, source)
-        return self._chosen(number, version)
+        return replace(self._chosen(number, version), activated=True)
 
     def _chosen(self, number: int, version: MappingVersion) -> ChosenVersion:
         if self._last_used is None or self._last_used.digest != version.digest:

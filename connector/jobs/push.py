@@ -67,6 +67,8 @@ class PushSummary:
     org_allowed: int | None = None
     seconds: float = 0.0
     dead_letters: int = 0
+    activated_mapping: int | None = None  # the version of the mapping files that this push made active
+    discarded: int = 0  # entities whose change a person discarded
     refusals: list[DeadLetter] = field(default_factory=list)  # made by this push
     waiting: int = 0
     others_due: int = 0
@@ -79,8 +81,13 @@ class PushSummary:
     outage: Outage | None = None
 
     @property
-    def in_sync(self) -> bool:
+    def complete(self) -> bool:
+        """Nothing waits, was refused, or is kept back by an outage."""
         return not (self.dead_letters or self.waiting or self.stopped or self.outage)
+
+    @property
+    def in_sync(self) -> bool:
+        return self.complete and not self.discarded
 
 
 Prepare = Callable[[Store], Awaitable[Selection | None]]
@@ -232,6 +239,8 @@ class _PushRun:
             counts = await outbox.counts(connection, self._selection)
             all_counts = counts if self._selection is None else await outbox.counts(connection)
             summary.next_due = await outbox.next_due(connection, only=self._selection)
+            discarded = await dead_letters.list_discarded(connection)
+        summary.discarded = sum(self._selects(kind, key) for kind, key in discarded)
         summary.others_due = sum(
             all_counts[kind][ChangeState.DUE] - counts[kind][ChangeState.DUE] for kind in EntityKind
         )
@@ -246,6 +255,12 @@ class _PushRun:
         else:
             summary.writes = calls.writes - self.calls_before.writes
         summary.refusals = [item for item in await self._dead_letters() if self._is_new(item)]
+
+    def _selects(self, kind: EntityKind, key: str) -> bool:
+        if self._selection is None:
+            return True
+        keys = self._selection.get(kind, frozenset())
+        return keys is None or key in keys
 
     async def _send_due(self, worker: LeaseKeeper | None) -> bool:
         """Send the due changes. False if nothing may be sent, because other mappings than ours are active."""
@@ -263,6 +278,8 @@ class _PushRun:
                     chosen = await mappings.choose(self.store, self._fit_mappings, explicit=explicit)
                 if chosen is None:
                     return False
+                if chosen.activated:
+                    summary.activated_mapping = chosen.number
                 version = ActiveMappingVersion(chosen.number)
                 org_mappings = await self._fit_mappings(chosen.mappings)
             if self._prepare is not None:

@@ -139,6 +139,7 @@ async def _make_keys_due(store: Store, kind: EntityKind, keys: Sequence[str]) ->
 async def _capture_batch(store: Store, kind: EntityKind, keys: Sequence[str], *, unconfirmed: bool = False) -> int:
     async with store.transaction() as uow:
         items = await STORES[kind].load(uow.connection, keys)
+        await dead_letters.journal_resync(uow, kind, [item.key for item in items])
         for item in items:
             owner = item.customer.key if kind in {EntityKind.ORDER, EntityKind.RETURN} else item.key
             uow.changed(kind, item.key, partition_hash(owner), Lane.BACKFILL, unconfirmed=unconfirmed)

@@ -24,6 +24,11 @@ class ChangeState(StrEnum):
     DEAD = "dead"
     BLOCKED = "blocked"
 
+    @property
+    def word(self) -> str:
+        """The word for this state on screens, in JSON documents and in the glossary."""
+        return "refused" if self is ChangeState.DEAD else self.value
+
 
 MAX_UNANSWERED_SENDS = 3
 """A change sent this often without a recorded answer may be what ends the process each time; see `outbound.batches`."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import orjson
-from sqlalchemy import ColumnElement, Delete, Update, case, delete, select, update
+from sqlalchemy import ColumnElement, Delete, Update, case, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
+from connector.store import journal
 from connector.store.sql import chunks, select_in
-from connector.store.tables import outbox
+from connector.store.tables import DISCARDED, outbox
+from connector.store.tables import journal as journal_table
 from connector.store.unit_of_work import Lane, UnitOfWork
 
 _REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
@@ -82,6 +84,54 @@ async def requeue_blocked_by(uow: UnitOfWork, records: Iterable[str]) -> int:
 async def discard(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
     """Delete refused changes and return their number. The next local change of such an entity is captured as usual."""
     return await _refused(uow, delete(outbox), entity, keys)
+
+
+async def list_refused(
+    connection: AsyncConnection, entity: EntityKind | None = None, keys: Sequence[str] | None = None
+) -> list[tuple[EntityKind, str]]:
+    """Return the entities of all refused changes, blocked ones included."""
+    statement = select(outbox.c.entity, outbox.c.key).where(outbox.c.state.in_(_REFUSED))
+    if entity is not None:
+        statement = statement.where(outbox.c.entity == entity.value)
+    rows = (
+        await connection.execute(statement)
+        if keys is None
+        else await select_in(connection, statement, outbox.c.key, keys)
+    )
+    return sorted((EntityKind(kind), key) for kind, key in rows)
+
+
+async def list_discarded(
+    connection: AsyncConnection, entity: EntityKind | None = None, keys: Sequence[str] | None = None
+) -> list[tuple[EntityKind, str]]:
+    """Return the entities whose latest change was discarded, and which are not due again. The org does not have that
+    change."""
+    entry, later = journal_table, journal_table.alias("later")
+    statement = (
+        select(entry.c.entity, entry.c.key)
+        .where(
+            DISCARDED,
+            ~exists().where(later.c.entity == entry.c.entity, later.c.key == entry.c.key, later.c.id > entry.c.id),
+            ~exists().where(outbox.c.entity == entry.c.entity, outbox.c.key == entry.c.key),
+        )
+        .distinct()
+    )
+    if entity is not None:
+        statement = statement.where(entry.c.entity == entity.value)
+    rows = (
+        await connection.execute(statement)
+        if keys is None
+        else await select_in(connection, statement, entry.c.key, keys)
+    )
+    return sorted((EntityKind(kind), key) for kind, key in rows)
+
+
+async def journal_resync(uow: UnitOfWork, entity: EntityKind, keys: Sequence[str]) -> None:
+    """Write to the journal that these entities are no longer discarded, because they are sent again."""
+    discarded = await list_discarded(uow.connection, entity, keys)
+    await journal.write(
+        uow, [journal.JournalEntry(entity=kind, key=key, action="resynced", detail={}) for kind, key in discarded]
+    )
 
 
 async def _refused(

@@ -250,6 +250,9 @@ links = Table(
     Index("links_salesforce_id", "org_id", "salesforce_id", unique=True),  # a record belongs to one entity
 )
 
+DISCARDED = text("action = 'discarded'")
+"""A constant and no parameter, so that SQLite uses the partial index."""
+
 journal = Table(
     "journal",
     metadata,
@@ -261,6 +264,7 @@ journal = Table(
     Column("detail", Text, nullable=False),
     Column("org_id", Key),  # NULL if it concerns no org
     Index("journal_entity", "entity", "key", "id"),
+    Index("journal_discarded", "entity", "key", sqlite_where=DISCARDED, postgresql_where=DISCARDED),
 )
 
 leases = Table(

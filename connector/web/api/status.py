@@ -18,7 +18,7 @@ async def get_status(call: RequestContext) -> ApiResponse:
     return ApiResponse(
         value={
             "orders": {stage.value: count for stage, count in stages.items()},
-            "unsent": {kind.value: {state.value: n for state, n in states.items()} for kind, states in unsent.items()},
+            "unsent": {kind.value: {state.word: n for state, n in states.items()} for kind, states in unsent.items()},
             "outage": None if outage is None else serialize_outage(outage),
             "messages": {state.value: count for state, count in message_counts.items()},
         }

@@ -81,10 +81,63 @@ def test_refused_order_is_listed_fixed_replayed_and_discarded(shell: Shell, tmp_
         "1 dead letter due again: `connector push` sends it.\n"
     )
     assert shell("push").status == 1
-    assert shell("dead-letters", "discard", "--all").out == "1 dead letter discarded.\n"
+    assert shell("dead-letters", "discard", "--all").out == (
+        "1 dead letter discarded: its change is not sent. `connector resync ENTITY KEY` sends it after all.\n"
+    )
     assert shell("dead-letters", "replay", "order", "R-2").err == (
         "connector: There is no dead letter of order R-2. `connector dead-letters list` shows all.\n"
     )
+
+
+def test_discarded_changes_are_reported_until_a_resync_sends_them(shell: Shell, tmp_path: Path) -> None:
+    shell("db", "upgrade")
+    (tmp_path / "customers.csv").write_text(f"number,name\nD-1,{'Long ' * 60}\n")
+    (tmp_path / "products.csv").write_text("sku,name,unit_price,currency\nD-TEA,Tea,4.50,USD\n")
+    (tmp_path / "orders.csv").write_text("number,customer,placed_at,currency\nD-1,D-1,2026-03-01,USD\n")
+    (tmp_path / "order_lines.csv").write_text("order,line,sku,quantity,unit_price\nD-1,1,D-TEA,1,4.50\n")
+    shell("import", ".")
+    assert shell("push").status == 1
+    refused = shell("status", "--json").document["entities"]
+    assert (refused["order"]["refused"], refused["customer"]["blocked"]) == (1, 1)
+    assert shell("show", "order", "D-1", "--json").document["unsent"]["state"] == "refused"
+    assert shell("dead-letters", "discard", "--all").status == 0
+    for entity in ("order", "customer"):
+        shown = shell("show", entity, "D-1").out
+        assert "Nothing is due, and it is not in the org: its change was discarded on 20" in shown
+        assert f"`connector resync {entity} D-1` sends it." in shown
+    status = shell("status")
+    assert (status.status, "In sync" in status.out) == (1, False)
+    assert "2 changes discarded, which the org does not have: customer D-1, order D-1." in status.out
+    pushed = shell("push")
+    assert (pushed.status, pushed.out.splitlines()[-1]) == (
+        0, "2 changes discarded, which the org does not have: `connector status` says which."
+    )  # fmt: skip
+    assert shell("resync", "order", "D-1").status == 1
+    assert shell("status", "--json").document["discarded"] == [{"entity": "customer", "key": "D-1"}]
+    (tmp_path / "customers.csv").write_text("number,name\nD-1,Short\n")
+    shell("import", "customers.csv")
+    assert shell("push").status == 0
+    assert shell("status").status == 0
+
+
+def test_discarded_change_of_a_linked_entity_leaves_older_values_in_the_org(shell: Shell, tmp_path: Path) -> None:
+    shell("db", "upgrade")
+    for name in ("Tea", "Tea " * 80):
+        (tmp_path / "products.csv").write_text(f"sku,name,unit_price,currency\nL-TEA,{name},4.50,USD\n")
+        assert shell("import", "products.csv").status == 0
+        shell("push")
+    assert shell("dead-letters", "discard", "product", "L-TEA").out == (
+        "1 dead letter discarded: its change is not sent. `connector resync product L-TEA` sends it after all.\n"
+    )
+    assert "Nothing is due, and the org has older values: its change was discarded on 20" in (
+        shell("show", "product", "L-TEA").out
+    )
+    (tmp_path / "products.csv").write_text("sku,name,unit_price,currency\nL-TEA,Tea,4.50,USD\n")
+    shell("import", "products.csv")
+    assert shell("push").status == 0
+    assert shell("resync", "product", "L-TEA").status == 0
+    assert shell("status").status == 0
+    assert "Nothing is due: the org has it as it is here." in shell("show", "product", "L-TEA").out
 
 
 def test_resync_applies_a_changed_mapping_to_existing_records(shell: Shell, tmp_path: Path) -> None:
@@ -98,6 +151,18 @@ def test_resync_applies_a_changed_mapping_to_existing_records(shell: Shell, tmp_
     assert shell("push", "--json", **mine).document["updated"] == {}
     foretold = shell("resync", "customer", "--dry-run", "--json", **mine).document
     assert (foretold["updated"], foretold["dry_run"]) == ({"Account": 6}, True)
+    assert "No API call would be made." in shell("resync", "product", "--dry-run").out
+    activating = shell("resync", "product", **mine)
+    assert activating.out.splitlines()[0] == "Mapping version 2 is now active."
+    (tmp_path / "customers.csv").write_text("number,name,phone\nC-1001,Harbor Roasters,1\n")
+    assert shell("import", "customers.csv").status == 0
+    for word in ("is version 2 (", "differ from it, so nothing is sent from here.", "run `connector resync product`."):
+        assert word in shell("push").err
+        assert word in shell("status").out
+    assert "1 change to be sent" in (waiting := shell("status").out)
+    assert "`connector push` sends" not in waiting
+    broken = shell("status", CONNECTOR_MAPPINGS_DIR="nope")
+    assert (broken.status, "CONNECTOR_MAPPINGS_DIR" in broken.out) == (1, True)
     sent = shell("resync", "customer", "--json", **mine).document
     assert (sent["updated"], sent["api_calls"]["writes"], sent["in_sync"]) == ({"Account": 6}, 1, True)
     assert shell("resync", "--all", "--json", **mine).document["api_calls"]["writes"] == 0

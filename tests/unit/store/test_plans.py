@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from connector.model.change import EntityKind
-from connector.store import links, notifications, outbox, schema
+from connector.store import dead_letters, links, notifications, outbox, schema
 from connector.store.engine import Store
 from tests.conftest import ManualClock
 
@@ -70,3 +70,15 @@ def watch(connection: Any) -> list[tuple[str, Any]]:
             seen.append((statement, parameters))
 
     return seen
+
+
+async def test_discarded_changes_are_found_by_their_own_index(fresh: Store) -> None:
+    async with fresh.reader() as connection:
+        statements = watch(connection)
+        await dead_letters.list_discarded(connection)
+    plan = await plan_of(fresh, statements)
+    assert [line.replace("COVERING ", "") for line in plan if line.startswith(("SCAN", "SEARCH"))] == [
+        "SCAN journal USING INDEX journal_discarded",
+        "SEARCH later USING INDEX journal_entity (entity=? AND key=? AND id>?)",
+        "SEARCH outbox USING INDEX sqlite_autoindex_outbox_1 (entity=? AND key=?)",
+    ]
