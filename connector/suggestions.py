@@ -12,6 +12,9 @@ def suggestion(word: str, options: Iterable[str]) -> str:
     close = get_close_matches(word.lower(), options_by_lower_case, n=1, cutoff=0.6)
     if close:
         return f" Did you mean `{options_by_lower_case[close[0]]}`?"
+    longer = [option for option in options_by_lower_case if option.startswith(f"{word.lower()}_")]
+    if len(longer) == 1:
+        return f" Did you mean `{options_by_lower_case[longer[0]]}`?"
     return f" Use one of: {listed(options_by_lower_case.values())}." if 0 < len(options_by_lower_case) <= 30 else ""
 
 

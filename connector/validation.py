@@ -36,6 +36,7 @@ PATTERNS = {
     NO_NUL: "must not contain the character NUL",
     CURRENCY: "must be a currency code, as USD",
 }
+_FRACTION = ": 0.19 is 19 %"
 _KEY = "[key]"
 _OF_ANOTHER_KIND = frozenset({"string_type", "model_type", "dict_type", "list_type"})
 
@@ -176,7 +177,7 @@ def _text(item: dict[str, Any], kind: Any, place: Place) -> str:
         case "greater_than_equal":
             return f"must be at least {context['ge']}"
         case "less_than":
-            return f"must be less than {context['lt']}"
+            return f"must be less than {context['lt']}{_FRACTION if context['lt'] == 1 else ''}"
         case "less_than_equal":
             return f"must be at most {context['le']}"
         case "value_error":

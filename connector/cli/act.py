@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from connector.cli import app
-from connector.cli.action_options import HELP, ActCommand, check_options, naming_option, sentence
+from connector.cli.action_options import HELP, ActCommand, action_sentence, check_options, naming_option, sentence
 from connector.cli.key_argument import key
 from connector.cli.output import as_json, plural
 from connector.cli.runner import run
@@ -17,7 +17,9 @@ from connector.errors import CommandError, UsageError
 
 if TYPE_CHECKING:
     from connector.model.events import Event
+    from connector.model.order import Order
     from connector.orders.service import Executed
+    from connector.store.order_history import StoredEvent
 
 T = TypeVar("T")
 
@@ -82,13 +84,16 @@ def act(
         "on": on, "reference": reference, "note": note,
     }  # fmt: skip
     given_fields = {name: value for name, value in fields.items() if value not in (None, {})}
-    executed = run(_execute(number, action, given_fields, request))
+    executed, events = run(_execute(number, action, given_fields, request))
     order = executed.order
     if json:
         from connector.api.serializers import serialize_order
 
         as_json(serialize_order(order))
         return
+    if not executed.replayed:
+        for text in _done_texts(action, order, events):
+            typer.echo(text)
     holds = f", on hold ({', '.join(sorted(order.state.holds))})" if order.state.holds else ""
     typer.echo(
         f"{'Done already. ' if executed.replayed else ''}Order {number} is {order.stage}{holds}:"
@@ -98,18 +103,44 @@ def act(
     )
 
 
-async def _execute(number: str, action: str, fields: Mapping[str, object], request: str | None) -> Executed:
-    """Return the resulting order, and whether this request was a replay."""
+def _done_texts(action: str, order: Order, events: Sequence[StoredEvent]) -> Iterator[str]:
+    """Yield what was done, a sentence for each event."""
+    from connector.cli.event_text import event_text
+    from connector.model.actions import Action
+    from connector.model.money import plain
+
+    done = [event for event in events if event.event.action not in {Action.BEGIN, Action.ADVANCE}]
+    for event in done:
+        text = event_text(event.payload, order.currency).removesuffix(".")
+        yield f"{text[0].upper()}{text[1:]}."
+    if done:
+        return
+    waiting = [f"line {line.number} waits for {plain(line.backordered)}" for line in order.lines if line.backordered]
+    what = "allocated" if action == "allocate" else "changed"
+    yield f"Nothing was {what}{': ' if waiting else ''}{', '.join(waiting)}."
+
+
+async def _execute(
+    number: str, action: str, fields: Mapping[str, object], request: str | None
+) -> tuple[Executed, list[StoredEvent]]:
+    """Return the resulting order, and the events that this user's command added to its history."""
     from connector.orders.command import OrderCommand
     from connector.service import local_services
     from connector.settings import load_settings
+    from connector.store import order_history
 
     command = OrderCommand(number=number, event=_build_event(action, fields), request=request)
+    actor = getpass.getuser()
     async with local_services(load_settings()) as services:
+        async with services.store.reader() as connection:
+            known = len(await order_history.read(connection, number))
         try:
-            return await services.orders.execute(command, actor=getpass.getuser())
+            executed = await services.orders.execute(command, actor=actor)
         except CommandError as error:
             raise naming_option(error, fields) from None
+        async with services.store.reader() as connection:
+            events = (await order_history.read(connection, number))[known:]
+        return executed, [event for event in events if event.actor == actor]
 
 
 def _build_event(action: str, fields: Mapping[str, object]) -> Event:
@@ -129,7 +160,9 @@ def _build_event(action: str, fields: Mapping[str, object]) -> Event:
         body = model.model_validate({"action": action, **fields})
     except ValidationError as error:
         errors = field_errors(error, model)
-        texts = [sentence(wrong, Action(action), fields) if is_action else wrong.sentence("act") for wrong in errors]
+        texts = [
+            sentence(wrong, Action(action), fields) if is_action else action_sentence(wrong, action) for wrong in errors
+        ]
         raise UsageError(" ".join(texts), hint=HELP) from None
     return body.requested_action().event if isinstance(body, ActionBody) else body.root.event
 

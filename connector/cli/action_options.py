@@ -115,18 +115,26 @@ def check_options(action: Action, given: Collection[str]) -> None:
 
 
 def sentence(wrong: FieldError, action: Action, said: Mapping[str, object]) -> str:
-    """`hold: --hold is required; one of payment, address, …`, as the option was typed."""
+    """`--hold is required; one of payment, address, …`: the option as it was typed, and what is wrong with it."""
     from connector.model.action_fields import ACTION_FIELDS
 
     text = wrong.ended
     if text.startswith("is missing"):
         any_of = ACTION_FIELDS[action].any_of
         if wrong.field in any_of:
-            return f"{wrong.field}: {' or '.join(option_of(name) for name in any_of)} is required."
+            return f"{' or '.join(option_of(name) for name in any_of)} is required."
         text = text.replace("is missing", "is required", 1)
     value = said.get(wrong.field)
     typed = f"{_typed(wrong.field)} {value}" if text.startswith("is unknown") and value else _typed(wrong.field)
-    return f"{wrong.field}: {typed} {text}"
+    if wrong.field.startswith("details."):
+        text = text.replace("is unknown", "is not a detail", 1)
+    return f"{typed} {text.replace('must be a number or a numeric text', 'must be a number, as 25.00')}"
+
+
+def action_sentence(wrong: FieldError, action: str) -> str:
+    """`ACTION 'shp' is unknown. Did you mean `ship`?`"""
+    text = wrong.ended.removeprefix(f"{action} ").replace("must be one of", "is unknown; use one of", 1)
+    return f"ACTION {action!r} {text}"
 
 
 def naming_option(error: CommandError, given: Collection[str]) -> CommandError:

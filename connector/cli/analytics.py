@@ -10,6 +10,7 @@ from connector.cli import app
 from connector.cli.output import as_json, table
 from connector.cli.runner import run
 from connector.errors import UsageError
+from connector.suggestions import suggestion
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,9 +18,15 @@ if TYPE_CHECKING:
     from connector.orders.analytics import Metric
 
 
+NAMES = (
+    "stages", "dwell", "lead-time", "on-time", "holds", "fill-rate", "returns", "return-reasons", "revenue",
+)  # fmt: skip
+"""The metrics, for the help, which does not load their queries."""
+
+
 @app.command(short_help="Report a metric of a period: revenue, on-time, returns, …")
 def analytics(
-    name: Annotated[str, typer.Argument(metavar="METRIC", help="One of those in docs/lifecycle.md.")],
+    name: Annotated[str, typer.Argument(metavar="METRIC", help=f"{', '.join(NAMES)}.")],
     since: Annotated[str | None, typer.Option(metavar="DAY", help="First day; default: 90 days ago.")] = None,
     until: Annotated[str | None, typer.Option(metavar="DAY", help="Day after the last one; default: now.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
@@ -30,7 +37,7 @@ def analytics(
     from connector.web.csv_response import csv_response
 
     if name not in METRICS:
-        raise UsageError(f"invalid metric {name!r}.", hint=f"Use one of {', '.join(METRICS)}.")
+        raise UsageError(f"METRIC: invalid value {name!r}.", hint=suggestion(name, METRICS).strip())
     if json and as_csv:
         raise UsageError("--json, --csv: only one of them is allowed.", hint="Leave one out.")
     metric = run(_load_metric(name, _day("--since", since), _day("--until", until)))
@@ -51,7 +58,7 @@ async def _load_metric(name: str, since: datetime | None, until: datetime | None
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store, store.reader() as connection:
-        return await load_metric(connection, name, Period.resolve(store.clock.now(), since, until))
+        return await load_metric(connection, name, Period.resolve(store.clock.now(), since, until, option="--"))
 
 
 def _day(option: str, text: str | None) -> datetime | None:

@@ -128,8 +128,10 @@ def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, jso
 def _replay_or_discard_named(action: str, entity: str | None, key: str | None, *, all_: bool) -> int:
     """Replay or discard the named dead letters, and return their number."""
     if (entity is None) != all_:
+        command = "replay" if action == "replayed" else "discard"
         raise UsageError(
-            "dead-letters: either ENTITY or --all is required.", hint="Give an entity with or without a key, or --all."
+            f"dead-letters {command}: either ENTITY or --all is required.",
+            hint="Give an entity with or without a key, or --all.",
         )
     kind = None if entity is None else _parse_kind(entity)
     count, due = run(_replay_or_discard(action, kind, None if key is None else [key]))
@@ -167,7 +169,9 @@ def _parse_kind(text: str) -> EntityKind:
     try:
         return EntityKind(text)
     except ValueError:
-        raise UsageError(f"invalid entity {text!r}.", hint="Use one of customer, product, order, return.") from None
+        raise UsageError(
+            f"ENTITY: invalid value {text!r}.", hint="Use one of customer, product, order, return."
+        ) from None
 
 
 def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]:

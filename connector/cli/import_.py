@@ -26,7 +26,9 @@ RERUN_HINT = "Run it again for the rest."
 
 @app.command("import")
 def import_(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="A folder, or files.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH…", help="A folder, or files: CSV, or NDJSON with an order a line.")
+    ],
     profile: Annotated[Path | None, typer.Option(help="A YAML profile that describes files in another format.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; store nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document with every problem.")] = False,

@@ -91,7 +91,7 @@ def _parse_kind(text: str) -> EntityKind:
     from connector.model.change import EntityKind
 
     if text not in {"customer", "product", "order"}:
-        raise UsageError(f"invalid entity {text!r}.", hint="Use one of customer, product, order.")
+        raise UsageError(f"ENTITY: invalid value {text!r}.", hint="Use one of customer, product, order.")
     return EntityKind(text)
 
 

@@ -195,7 +195,7 @@ async def _preview(number: str, kind: str, reference: str | None) -> RenderedTex
     from connector.settings import load_settings
 
     if kind not in set(MessageKind):
-        raise UsageError(f"invalid kind {kind!r}.", hint=f"Use one of {', '.join(MessageKind)}.")
+        raise UsageError(f"KIND: invalid value {kind!r}.", hint=f"Use one of {', '.join(MessageKind)}.")
     async with local_services(load_settings()) as services, services.store.reader() as connection:
         composer = services.composer
         item = await composer.latest_request(connection, number, MessageKind(kind))
@@ -205,8 +205,14 @@ async def _preview(number: str, kind: str, reference: str | None) -> RenderedTex
             item = NotificationRequest(order=number, kind=item.kind, reference=reference)
         [subject] = await composer.compose_all(connection, [item], services.clock.now())
     if not isinstance(subject, ComposedNotification):
-        raise ConnectorError(subject.why, hint="Choose another kind, or another --reference.")
+        raise ConnectorError(subject.why, hint=_missing_hint(kind, number))
     return composer.renderer.render(subject.view)
+
+
+def _missing_hint(kind: str, number: str) -> str:
+    if kind == "invoice":
+        return f"`connector act {number} invoice` makes one; or choose another kind or --reference."
+    return "Choose another kind, or another --reference."
 
 
 async def _settle(action: str, ids: list[int]) -> list[Notification]:

@@ -71,7 +71,7 @@ def resync(
             "resync: either ENTITY or --all is required.", hint="Give an entity with or without keys, or --all."
         )
     if entity is not None and entity not in set(EntityKind):
-        raise UsageError(f"invalid entity {entity!r}.", hint="Use one of customer, product, order, return.")
+        raise UsageError(f"ENTITY: invalid value {entity!r}.", hint="Use one of customer, product, order, return.")
     kind = None if entity is None else EntityKind(entity)
     if recreate and not keys:
         raise UsageError("--recreate: KEY is required.", hint="Give the entity and its keys.")
@@ -188,9 +188,8 @@ def print_summary(summary: PushSummary) -> None:
         them = "it" if summary.others_due == 1 else "them"
         typer.echo(f"{plural(summary.others_due, 'other change')} due: `connector push` sends {them}.")
     if summary.discarded:
-        typer.echo(
-            f"{plural(summary.discarded, 'change')} discarded, which the org does not have: `connector status` says which."
-        )
+        discarded = plural(summary.discarded, "change")
+        typer.echo(f"{discarded} discarded, which the org does not have: `connector status` says which.")
     if summary.in_sync:
         typer.echo("The requested entities are in sync." if summary.others_due else "In sync.")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
+from connector.cli.event_text import event_text
 from connector.cli.key_argument import key as parse_key
 from connector.cli.output import amount, as_json, moment, plural, table
 from connector.cli.runner import run
@@ -49,7 +50,7 @@ def show(
     from connector.model.change import EntityKind
 
     if entity not in ENTITIES:
-        raise UsageError(f"invalid entity {entity!r}.", hint="Use one of customer, product, order, return.")
+        raise UsageError(f"ENTITY: invalid value {entity!r}.", hint="Use one of customer, product, order, return.")
     document = run(_load(EntityKind(entity), key))
     if json:
         as_json(document)
@@ -180,9 +181,8 @@ def _print(document: dict[str, Any]) -> None:
     if document.get("history"):
         typer.echo("\nHistory, oldest first:")
         for event in document["history"]:
-            typer.echo(
-                f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {_event_text(event)}".rstrip()
-            )
+            text = event_text(event, here["currency"])
+            typer.echo(f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {text}".rstrip())
     typer.echo("")
     _print_due(document)
     if document["journal"]:
@@ -204,33 +204,6 @@ def _shipment_text(shipment: dict[str, Any]) -> str:
     parts.append(" ".join(str(shipment[name]) for name in ("carrier", "tracking_number") if shipment[name]))
     parts += [f"{name} {shipment[f'{name}_on']}" for name in ("shipped", "delivered") if shipment[f"{name}_on"]]
     return ", ".join(part for part in parts if part)
-
-
-def _event_text(event: dict[str, Any]) -> str:
-    """An event; what nobody asked for says so. A history begins with the first event after placement or import."""
-    match event["event"]:
-        case "begun":
-            return "as it was placed" if event["stage"] == "placed" else "as it was imported"
-        case "advanced":
-            return f"automatic: {event['stage']}"
-        case _:
-            return _requested_event_text(event)
-
-
-def _requested_event_text(event: dict[str, Any]) -> str:
-    """`shipped 2 of line 1, carrier Swift Post`; of personal details only which they were."""
-    parts = [str(event[name]).replace("_", " ") for name in ("amount", "hold", "reason", "status") if name in event]
-    parts += [f"{quantity} of line {line}" for line, quantity in event.get("lines", {}).items()]
-    parts += [f"{quantity} of line {line} written off" for line, quantity in event.get("written_off", {}).items()]
-    parts += [
-        f"line {line}: {edit['quantity']} {edit['sku']}" if edit["quantity"] != "0" else f"line {line}: none"
-        for line, edit in event.get("line_edits", {}).items()
-    ]
-    parts += [f"{name} {'none' if value is None else value}" for name, value in event.get("details", {}).items()]
-    parts += event.get("personal", [])
-    names = ("return_number", "shipment", "warehouse", "carrier", "tracking_number", "reference", "note")
-    parts += [f"{'' if name in {'note', 'reference'} else f'{name} '}{event[name]}" for name in names if name in event]
-    return f"{event['event'].replace('_', ' ')} {', '.join(parts)}".rstrip()
 
 
 def _print_due(document: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from connector.cli.inputs import check_input
 from connector.cli.key_argument import key
 from connector.cli.output import amount, as_json, plural, table
 from connector.cli.runner import run
-from connector.errors import UsageError
+from connector.errors import ConnectorError, UsageError
 from connector.files import UnusableFileError, bounded_lines
 
 stock = typer.Typer(help="Stock by warehouse.", short_help="List stock by warehouse; enter counts.")
@@ -71,7 +71,11 @@ def count(
     if json:
         as_json(report)
         return
-    typer.echo(f"Counted {plural(len(counted), 'product', 'products')}.")
+    if len(counted) == 1:
+        [((sku, place), quantity)] = counted.items()
+        typer.echo(f"Counted {amount(quantity)} of {sku} in {place}.")
+    else:
+        typer.echo(f"Counted {plural(len(counted), 'product')}.")
     for name, words in (("taken", "lost an allocation"), ("short", "could not be allocated again, and wait for stock")):
         if report[name]:
             typer.echo(f"{plural(len(report[name]), 'order')} {words}: {', '.join(report[name])}.")
@@ -82,7 +86,9 @@ def _parse_counts(warehouse: str, items: list[str]) -> dict[tuple[str, str], Dec
     for item in items:
         sku, sign, text = item.rpartition("=")
         if not sign or not sku:
-            raise UsageError(f"invalid count {item!r}.", hint="Write SKU=N, as TEA-EB-100=5, after the warehouse.")
+            raise UsageError(
+                f"SKU=N: invalid value {item!r}.", hint="Write SKU=N, as TEA-EB-100=5, after the warehouse."
+            )
         place = (_parse_key(sku, item), warehouse)
         if place in counted:
             raise UsageError(f"{item}: product {place[0]} is given twice.", hint="Give each product once.")
@@ -147,7 +153,7 @@ def _check_warehouses(warehouses: set[str], counted: set[str]) -> None:
     """Raise UsageError for an unknown warehouse, because a mistyped name would create one. If there is none yet, any is
     allowed."""
     for name in sorted(counted - warehouses) if warehouses else ():
-        raise UsageError(
+        raise ConnectorError(
             f"There is no warehouse {name}.", hint=f"Use {' or '.join(sorted(warehouses))}, or --new to add {name}."
         )
 
@@ -163,7 +169,7 @@ async def _load_levels(skus: list[str]) -> list[dict[str, Any]]:
         known_products = await products.find(connection, set(skus))
         for sku in skus:
             if sku not in known_products:
-                raise UsageError(f"There is no product {sku}.", hint="Correct the SKU, or import the product.")
+                raise ConnectorError(f"There is no product {sku}.", hint="Correct the SKU, or import the product.")
         names = skus or [key async for key in products.keys(connection)]
         levels = await stocks.levels(connection, names)
     return serialize_stock(levels)
@@ -180,7 +186,7 @@ async def _store_counts(counted: dict[tuple[str, str], Decimal], *, new: bool) -
             known_products = await products.find(connection, {sku for sku, _ in counted})
             for sku, _ in counted:
                 if sku not in known_products:
-                    raise UsageError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
+                    raise ConnectorError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
             if not new:
                 _check_warehouses(await stocks.warehouses(connection), {warehouse for _, warehouse in counted})
         report = await services.orders.count_stock(counted, actor=getpass.getuser())

@@ -40,6 +40,7 @@ def create(
         as_json({"name": name, "role": role, "token": secret})
     else:
         typer.echo(secret)
+        typer.echo("It is not shown again.", err=True)
 
 
 @tokens.command("list", short_help="List tokens, without their secrets.")

@@ -308,14 +308,15 @@ def normalize_record_id(text: str) -> str:
     record = text.strip()
     if not (record.isascii() and record.isalnum() and len(record) in {15, 18}):
         raise ConnectorError(
-            f"{text!r} is no record ID.", hint="It has 15 or 18 letters and digits, as in the address."
+            f"{text!r} is not a record ID.",
+            hint="A record ID has 15 or 18 letters and digits; it is in the address of the record's page.",
         )
     short, suffix = record[:15], record[15:]
     if suffix and record in {record.upper(), record.lower()}:
         short = _with_case(short, suffix.upper())  # a spreadsheet may have changed the case; the suffix restores it
     if suffix and _suffix(short) != suffix.upper():
         raise ConnectorError(
-            f"{text!r} is no record ID: its last three letters do not go with the others.",
+            f"{text!r} is not a record ID: its last three letters do not go with the others.",
             hint="It has a typing error: copy it from the record's address.",
         )
     return short + _suffix(short)

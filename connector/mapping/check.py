@@ -14,7 +14,10 @@ from connector.model.describe import FieldDescribe, SObjectDescribe
 from connector.model.record import FieldValue
 from connector.suggestions import listed, suggestion
 
-NOT_DEPLOYED = "not visible to this user or not deployed: run `connector org deploy`."
+ADD_IT = (
+    "Correct the name, or add it to the org and give this user access; `connector org deploy` adds what the packaged"
+    " mappings use."
+)
 
 REQUIRED_DESPITE_DESCRIBE: Mapping[str, tuple[str, ...]] = {
     "Order": ("AccountId", "EffectiveDate", "Status", "Pricebook2Id"),
@@ -154,12 +157,14 @@ class _RecordChecker:
         same = next((field_name for field_name in self._describe.fields if field_name.lower() == name.lower()), None)
         if same is not None:
             self._problems.add(position, label, f"is written `{same}` in the org: write it the same way.")
-        elif name.endswith("__c"):
+            return None
+        missing = f"is not a field of {self._describe.name}, or this user cannot see it."
+        if name.endswith("__c"):
             close = self._closest(name)
-            self._problems.add(position, label, f"is no field of {self._describe.name}: {NOT_DEPLOYED}{close}")
+            self._problems.add(position, label, f"{missing}{close} {ADD_IT}")
         else:
             close = self._closest(name) or " Correct the name, or give this user access to it."
-            self._problems.add(position, label, f"is no field of {self._describe.name} that this user sees.{close}")
+            self._problems.add(position, label, f"{missing}{close}")
         return None
 
     def _closest(self, name: str) -> str:
@@ -228,10 +233,11 @@ class _RecordChecker:
         names = {item.relationship_name for item in self._describe.fields.values() if item.relationship_name}
         if field is None or field.relationship_name != spec.relationship:
             if spec.name.endswith("__c") and field is None:
-                self._problems.add(spec.position, label, f"is no relationship of {self._describe.name}: {NOT_DEPLOYED}")
+                missing = f"is not a relationship of {self._describe.name}, or this user cannot see it. {ADD_IT}"
+                self._problems.add(spec.position, label, missing)
             else:
                 hint = suggestion(label, names)
-                self._problems.add(spec.position, label, f"is no relationship of {self._describe.name}.{hint}")
+                self._problems.add(spec.position, label, f"is not a relationship of {self._describe.name}.{hint}")
             return
         target = self._targets.get(spec.entity)
         if target is not None and target not in field.reference_to:

@@ -48,7 +48,7 @@ def read_folder(folder: Traversable) -> MappingSet:
     problems = Problems()
     name = folder.name
     if not folder.is_dir():
-        raise MappingError([f"{Position(file=name)}: folder: does not exist: correct CONNECTOR_MAPPINGS_DIR."])
+        raise MappingError([f"CONNECTOR_MAPPINGS_DIR: there is no folder {folder}: correct it."])
     tables: dict[str, ValueTable | None] = {}
     values = folder.joinpath(VALUES)
     for file in _yaml_files(values) if values.is_dir() else []:

@@ -65,7 +65,7 @@ def check_rows(
             position,
             field,
             f"uses the value table `{table.name}`, which has no row for {listed(missing)}: "
-            "add them (null leaves the org's value alone).",
+            f"add {'it' if len(missing) == 1 else 'them'} (null leaves the org's value alone).",
         )
     for key, row in table.rows.items():
         if allowed and key not in allowed and key != ANY_OTHER_VALUE:

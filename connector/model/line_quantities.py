@@ -42,7 +42,9 @@ def _picked(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> Line
 
 def _canceled(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> LineState:
     """Cancel unallocated goods first, then allocated ones, then picked ones, which go back to the shelf."""
-    canceled = up(line.canceled, quantity, line.quantity - line.shipped - packed, "is neither packed nor shipped")
+    most = line.quantity - line.shipped - packed
+    what = "is neither packed nor shipped" if line.canceled < most else "is left to cancel"
+    canceled = up(line.canceled, quantity, most, what)
     remaining = line.quantity - canceled
     return replace(
         line, canceled=canceled, allocated=min(line.allocated, remaining), picked=min(line.picked, remaining)

@@ -23,6 +23,9 @@ def apply_split(state: OrderState, event: SplitOrder) -> OrderState:
     for number, quantity in quantities(state, event):
         line = lines[number]
         most = line.quantity - line.allocated
+        if line.allocated and line.canceled >= most:
+            message = f"Order {state.number} cannot split line {number}: all of it is allocated."
+            raise CommandError(message, hint="Deallocate it first.", field=f"lines.{number}", rule="quantity")
         canceled = increased(state, event, number, line.canceled, quantity, most, "is not allocated")
         lines[number] = replace(line, canceled=canceled)
     after = replace(state, lines=lines)

@@ -19,12 +19,14 @@ class Period:
     now: datetime
 
     @classmethod
-    def resolve(cls, now: datetime, since: datetime | None, until: datetime | None) -> Period:
-        """Return the period, by default up to `now` and 90 days long. UsageError if it is empty."""
+    def resolve(cls, now: datetime, since: datetime | None, until: datetime | None, *, option: str = "") -> Period:
+        """Return the period, by default up to `now` and 90 days long. UsageError if it is empty; `option` precedes the
+        names in its message (`--`)."""
         until = until or now
         since = since or until - DEFAULT_LENGTH
         if since >= until:
             raise UsageError(
-                f"since ({since:%Y-%m-%d}) must be before until ({until:%Y-%m-%d}).", hint="Correct one of them."
+                f"{option}since ({since:%Y-%m-%d}) must be before {option}until ({until:%Y-%m-%d}).",
+                hint="Correct one of them.",
             )
         return cls(since=since, until=until, now=now)

@@ -30,8 +30,9 @@ def increased(
         return value + by
     words = event.action.words
     verb = f"{words} with" if " " in words else words
+    rest = plain(remaining) if remaining else "nothing"
     raise CommandError(
-        f"Order {state.number} cannot {verb} {plain(by)} of line {line}: {plain(remaining)} {what}.",
+        f"Order {state.number} cannot {verb} {plain(by)} of line {line}: {rest} {what}.",
         hint=f"Ask for {plain(remaining)} at most." if remaining else "",
         field=f"lines.{line}",
         rule="quantity",
@@ -51,7 +52,8 @@ def checked_quantities(
 ) -> Iterable[tuple[int, Decimal]]:
     for number, quantity in items:
         if number not in state.lines:
-            hint = f"It has {one_of(sorted(state.lines))}."
+            numbers = sorted(state.lines)
+            hint = f"Its only line is {numbers[0]}." if len(numbers) == 1 else f"It has {one_of(numbers)}."
             raise rejection(state, event, f"{place}.{number}", f"has no line {number}", hint)
         if not quantity.is_finite() or quantity <= 0:
             what = f"got the quantity {quantity}"

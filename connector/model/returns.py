@@ -48,8 +48,9 @@ def _requested(state: OrderState, event: RequestReturn) -> OrderState:
     lines = {}
     for number, quantity in quantities(state, event):
         line = state.lines[number]
-        what = "was delivered and is in no return"
-        increased(state, event, number, line.returned + _expected(state, number), quantity, line.delivered, what)
+        before = line.returned + _expected(state, number)
+        what = "was delivered and is in no return" if before < line.delivered else "is left to return"
+        increased(state, event, number, before, quantity, line.delivered, what)
         lines[number] = ReturnLine(requested=quantity)
     return _with_return(
         state,

@@ -166,7 +166,7 @@ def check(state: OrderState, event: Event) -> None:
     if action in HELD and state.holds:
         raise CommandError(
             f"Order {state.number} is on hold ({', '.join(sorted(state.holds))}): it cannot {action.words}.",
-            hint="Release the hold first.",
+            hint="Release the hold first." if len(state.holds) == 1 else "Release these holds first.",
             field="holds",
             rule="hold",
         )

@@ -257,7 +257,8 @@ class OrderTransaction:
             self._locked |= await order_state.load(self.uow, missing)
         for number in missing:
             if number not in self._locked:
-                raise CommandError(f"There is no order {number}.", field="number", rule="unknown")
+                hint = "Correct the number, or import the order."
+                raise CommandError(f"There is no order {number}.", hint=hint, field="number", rule="unknown")
         return {number: self._locked[number] for number in numbers}
 
     async def order(self, number: str) -> Order:

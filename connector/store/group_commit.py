@@ -38,7 +38,7 @@ class _Request:
         self.result: Any = None
 
     async def run(self, unit: UnitOfWork) -> None:
-        """Run the work; it is cancelled together with its caller."""
+        """Run the work; it is canceled together with its caller."""
         task = asyncio.ensure_future(self._run(unit))
         stop = task.cancel
         self.done.add_done_callback(lambda _: stop())
@@ -102,7 +102,7 @@ class GroupCommit:
                 for request in finished:
                     request.fail(error)
                 continue
-            except BaseException as error:  # the runner was cancelled: the loop ends
+            except BaseException as error:  # the runner was canceled: the loop ends
                 for request in (*finished, *self._waiting):
                     request.fail(error)
                 self._waiting.clear()
@@ -125,7 +125,7 @@ class GroupCommit:
             request.fail(error)
             if runner is not None and runner.cancelling():
                 raise
-            # The connection cannot be used after a statement was cancelled.
+            # The connection cannot be used after a statement was canceled.
             raise _RolledBack from None
         else:
             finished.append(request)

@@ -24,7 +24,8 @@ async def authenticate(store: Store, request: web.Request, needed: Role) -> Toke
     now = store.clock.now()
     if token is None or not token.valid(now):
         refused = {"WWW-Authenticate": f'{_CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
-        problem = ProblemError(401, "token", "The token is unknown, expired or revoked.")
+        hint = "`connector tokens create` creates a token."
+        problem = ProblemError(401, "token", "The token is unknown, expired or revoked.", hint=hint)
         raise problem.with_headers(refused)
     if not token.role.covers(needed):
         raise ProblemError(
@@ -32,6 +33,7 @@ async def authenticate(store: Store, request: web.Request, needed: Role) -> Toke
             "role",
             f"The token {token.name} has the role {token.role}; this needs the role {needed}.",
             field="role",
+            hint=f"Use a token with that role; `connector tokens create --role {needed}` creates one.",
         )
     if token.used_at is None or now - token.used_at > NOTED_EVERY:
         name = token.name

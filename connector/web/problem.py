@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -89,7 +90,10 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
         return ProblemError(413, "too_large", "The body is too large.", hint="Send a smaller body.").response()
     except web.HTTPException as error:
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        refused = ProblemError(error.status, "http", f"{error.reason}: {request.method} {request.path}.")
+        hint = f"Allowed here: {headers['Allow']}." if headers else ""
+        if error.status == HTTPStatus.NOT_FOUND:
+            hint = "/openapi.json lists all paths."
+        refused = ProblemError(error.status, "http", f"{error.reason}: {request.method} {request.path}.", hint=hint)
         return refused.with_headers(headers).response()
     except Exception:
         number = uuid4().hex[:12]

@@ -138,7 +138,7 @@ async def test_link_to_a_record_in_use_is_refused(world: World) -> None:
         ("C-9", other, "has the key X-1"),
         ("C-9", gone, "There is no Account"),
         ("C-9", book, "There is no Account"),
-        ("C-9", "nonsense", "is no record ID"),
+        ("C-9", "nonsense", "is not a record ID"),
         ("C-1", other, f"is linked to Account {found['C-1']}"),
         ("C-7", other, "There is no customer C-7"),
     ]:
@@ -282,5 +282,5 @@ def test_short_record_id_is_completed(short: str, full: str) -> None:
     ["001Lo0000000002IAB", "001lO0000000001IAA", "001LO0000000001iaa", "001Lo0000000001IA9", "001lo0000000001a9b"],
 )
 def test_record_id_with_a_wrong_suffix_is_refused(typed: str) -> None:
-    with pytest.raises(ConnectorError, match="is no record ID: its last three letters"):
+    with pytest.raises(ConnectorError, match="is not a record ID: its last three letters"):
         normalize_record_id(typed)

@@ -11,11 +11,14 @@ import pytest
 from sqlalchemy import func, select
 from yarl import URL
 
+from connector.api.schemas import OrderBody
 from connector.model.action_fields import ACTION_FIELDS, REQUESTABLE
 from connector.model.actions import Action
 from connector.model.role import Role
 from connector.store import customers, tokens
+from connector.store.references import UnknownReferenceError
 from connector.store.tables import order_events, orders
+from connector.web.api.orders import _unknown_reference
 from connector.web.app import PREFIX, ROUTES
 from tests.unit.model.test_event_fields import SENT
 from tests.web.conftest import ORDER, Api
@@ -52,6 +55,36 @@ async def test_order_runs_from_placement_to_completion_over_http(api: Api) -> No
     story = (await api("GET", "/orders/W-1/history", role=Role.VIEWER)).body["history"]
     assert [event["event"] for event in story][:4] == ["begun", "verified", "confirmed", "allocated"]
     assert {event["actor"] for event in story} == {"ops of tests"}
+
+
+async def test_order_of_an_unknown_customer_is_rejected_with_its_field(api: Api) -> None:
+    refused = await api("POST", "/orders", ORDER | {"customer": "C-77"})
+    body = refused.body
+    assert (refused.status, body["field"], body["detail"]) == (422, "customer", "There is no customer C-77.")
+    assert body["hint"].startswith("Create it with PUT /api/v1/customers/C-77,")
+
+
+def test_order_of_an_unknown_product_names_the_field_of_its_line() -> None:
+    line = {"line": 9, "sku": "NO/PE", "quantity": 1, "unit_price": 1}
+    body = OrderBody.model_validate(ORDER | {"lines": [{**line, "line": 1, "sku": "TEA"}, line]})
+    problem = _unknown_reference(UnknownReferenceError((), ("NO/PE",)), body).body
+    assert (problem["field"], problem["detail"]) == ("lines.1.sku", "There is no product NO/PE.")
+    assert problem["hint"].startswith("Create it with PUT /api/v1/products/NO%2FPE,")
+
+
+async def test_status_counts_changes_as_due_refused_and_blocked(api: Api) -> None:
+    await placed(api)
+    unsent = (await api("GET", "/status", role=Role.VIEWER)).body["unsent"]
+    assert unsent["order"] == {"due": 1, "refused": 0, "blocked": 0}
+
+
+async def test_request_that_leads_nowhere_is_answered_with_a_hint(api: Api) -> None:
+    assert (await api("GET", "/nope")).body["hint"] == "/openapi.json lists all paths."
+    assert (await api("DELETE", "/status")).body["hint"] == "Allowed here: GET."
+    update = {"tracking_number": "x", "status": "delivered"}
+    assert (await api("POST", "/tracking", update)).body["detail"] == "No parcel in transit has the tracking number x."
+    refused = await api("POST", "/orders", ORDER, role=Role.VIEWER)
+    assert refused.body["hint"] == "Use a token with that role; `connector tokens create --role ops` creates one."
 
 
 async def test_return_runs_from_request_to_refund_over_http(api: Api) -> None:

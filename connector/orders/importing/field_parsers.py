@@ -110,7 +110,10 @@ def _number_problem(value: str, form: NumberAndDateFormat) -> str:
         return f"has a currency sign; the profile names {allowed} (`currency_sign`)"
     if "%" in value:
         return "is a percentage; write a fraction (0.15), or translate it with `values` in a profile"
-    return f"is not a number: expected {form.decimal!r} as the decimal mark"
+    other_mark = "," if form.decimal == "." else "."
+    if re.fullmatch(r"[+-]?[0-9.,]+", value) and other_mark in value:
+        return f"is not a number: expected {form.decimal!r} as the decimal mark"
+    return f"is not a number: expected one as 12{form.decimal}5"
 
 
 def amount(value: str, form: NumberAndDateFormat) -> Decimal:

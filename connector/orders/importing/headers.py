@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from connector.errors import UsageError
@@ -28,7 +28,7 @@ def check_header(table: Table, sections: Mapping[str, Section], profile: Profile
     place = f"{table.name}:{table.header_line}"
     missing = sorted(needed - set(table.header))
     if missing:
-        raise UsageError(f"{table.name} has no column {', '.join(missing)}.", hint=_hint(table))
+        raise UsageError(f"{table.name} has no column {_quoted(missing)}.", hint=_hint(table, missing, profile))
     for column in sorted(read_columns & set(table.header)):
         where = table.columns(column)
         if len(where) > 1:
@@ -55,8 +55,12 @@ def _reject_unknown_columns(table: Table, kind: str) -> None:
     )
 
 
-def _hint(table: Table) -> str:
-    hint = f"Its header has: {', '.join(quote_value(name)[1:-1] for name in table.header if name)}."
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"`{quote_value(name)[1:-1]}`" for name in names)
+
+
+def _hint(table: Table, missing: Sequence[str], profile: Profile) -> str:
+    hint = f"Its header has {_quoted(name for name in table.header if name)}."
     mark = next((mark for mark in ";\t|," if len(table.header) == 1 and mark in table.header[0]), None)
     if mark is not None:
         return f"{hint} Is {mark!r} the delimiter? Set it in a profile."
@@ -64,4 +68,8 @@ def _hint(table: Table) -> str:
         return (
             f"{hint} Does the header stand further below? `skip_lines` in a profile says how many lines are above it."
         )
-    return hint
+    others = [name for name in table.header if name]
+    pairs = [(name, close[0]) for name in missing if (close := get_close_matches(name, others, n=1))]
+    if pairs:
+        return f"{hint} {' '.join(f'Did you mean `{name}` by `{other}`?' for name, other in pairs)}"
+    return f"{hint} Correct the header, or {'describe the file in a profile' if profile.own else 'the profile'}."

@@ -36,6 +36,13 @@ LINE_SLOTS = [LINE[name] for name in ("sku", "quantity", "unit_price", "discount
 OF_ORDER = "@"
 """The prefix of a price's `sub` while its currency is that of an order whose currency is not known yet."""
 
+NO_ORDER = (
+    "this is a customer or a product: an NDJSON file has one order a line, with its customer and lines; import others"
+    " from CSV"
+)
+_ENTITY_FIELDS = KINDS["customers"].fields.keys() | KINDS["products"].fields.keys()
+_ORDER_FIELDS = KINDS["orders"].fields.keys() - _ENTITY_FIELDS
+
 
 class RowProcessor:
     """Reads the rows of one file, and stores their entities and lines on the spool."""
@@ -80,7 +87,8 @@ class RowProcessor:
             problem = values if isinstance(values, str) else _unknown_fields(kind, values)
             if problem is not None:
                 self._faults.append((kind, Fault(1, "", problem)))
-                self._spoil("orders", number.strip() if isinstance(number, str) else "")
+                if problem != NO_ORDER:
+                    self._spoil("orders", number.strip() if isinstance(number, str) else "")
                 continue
             assert isinstance(values, dict)
             row = _read_fields(plan, values)
@@ -327,4 +335,6 @@ def _read_fields(plan: SectionPlan, texts: Mapping[str, str]) -> ColumnValues:
 
 def _unknown_fields(kind: str, values: Mapping[str, str]) -> str | None:
     unknown = sorted(values.keys() - KINDS[kind].fields)
+    if kind == "orders" and set(unknown) & _ENTITY_FIELDS and not values.keys() & _ORDER_FIELDS:
+        return NO_ORDER
     return f"unknown: {', '.join(unknown)}; remove it, or correct its name" if unknown else None

@@ -50,7 +50,8 @@ def find_sources(paths: Sequence[Path], profile: Profile) -> Sources:
             add(name, file)
     missing = sorted(file for name, file in profile.files.items() if not sources.tables[name])
     if missing and not profile.own:
-        raise UsageError(f"The profile needs {', '.join(missing)}, which is not there.")
+        are = "is" if len(missing) == 1 else "are"
+        raise UsageError(f"The profile needs {', '.join(missing)}, which {are} not there.", hint="Add what is missing.")
     sources.tables = {name: files for name, files in sources.tables.items() if files}
     return sources
 

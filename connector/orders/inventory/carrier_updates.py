@@ -46,8 +46,9 @@ def _match_carrier(
         wanted = _normalize_carrier(carrier)
         tracked = [item for item in tracked if item.carrier is None or _normalize_carrier(item.carrier) == wanted]
     if not tracked:
-        label = f"{carrier} {tracking_number}" if carrier else tracking_number
-        raise CommandError(f"No parcel is on its way as {label}.", field="tracking_number", rule="unknown")
+        label = f"{tracking_number} of {carrier}" if carrier else tracking_number
+        message = f"No parcel in transit has the tracking number {label}."
+        raise CommandError(message, hint="Correct the number.", field="tracking_number", rule="unknown")
     carriers = {_normalize_carrier(item.carrier): item.carrier for item in tracked if item.carrier}
     if carrier is None and len(carriers) > 1:
         raise CommandError(

@@ -338,7 +338,7 @@ def _divide_quantity(
         where = [f"{plain(most)} in {key[2]}" for key, most in room.items() if most > 0]
         raise CommandError(
             f"Order {item.order} cannot {step.event.action.words} {plain(quantity)} of line {line} in"
-            f" {warehouse}: {plain(quantity - remaining)} is {what} there.",
+            f" {warehouse}: {plain(quantity - remaining) if quantity > remaining else 'nothing'} is {what} there.",
             hint=f"There is {', '.join(where)}." if where else "",
             field="warehouse",
             rule="stock",

@@ -18,6 +18,7 @@ from connector.orders.command import OrderCommand
 from connector.orders.placement import Placement
 from connector.store import order_history, orders
 from connector.store.queries.order_search import list_order_numbers
+from connector.store.references import UnknownReferenceError
 from connector.web.pagination import QUERIES, load_page
 from connector.web.preconditions import etag, idempotency_key_of, replayed_header, version_of
 from connector.web.problem import ProblemError
@@ -28,10 +29,26 @@ E = TypeVar("E", Stage, Hold)
 
 async def place_order(call: RequestContext, body: OrderBody) -> ApiResponse:
     placement = _placement_of(body, call.store.clock.now())
-    [result] = await call.orders.place([placement], actor=call.token.name)
+    try:
+        [result] = await call.orders.place([placement], actor=call.token.name)
+    except UnknownReferenceError as error:
+        raise _unknown_reference(error, body) from None
     order = result.order
     headers = {"Location": f"/api/v1/orders/{quote(order.number, safe='')}", **etag(order.version)}
     return ApiResponse(value=serialize_order(order), status=200 if result.replayed else 201, headers=headers)
+
+
+def _unknown_reference(error: UnknownReferenceError, body: OrderBody) -> ProblemError:
+    """The problem of an order whose customer or product is unknown, with the field of the body."""
+    if error.customers:
+        [number] = error.customers
+        path = f"/api/v1/customers/{quote(number, safe='')}"
+        hint = f"Create it with PUT {path}, send it as an object, or correct the number."
+        return ProblemError(422, "reference", f"There is no customer {number}.", field="customer", hint=hint)
+    sku = error.skus[0]
+    index = next((index for index, line in enumerate(body.lines) if line.sku == sku), 0)
+    hint = f"Create it with PUT /api/v1/products/{quote(sku, safe='')}, or correct the SKU."
+    return ProblemError(422, "reference", f"There is no product {sku}.", field=f"lines.{index}.sku", hint=hint)
 
 
 def _placement_of(body: OrderBody, now: datetime) -> Placement:

@@ -11,6 +11,7 @@ from connector.model.action_fields import REQUESTABLE
 from connector.model.holds import Hold
 from connector.model.order_header import CHANGEABLE
 from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason
+from connector.orders.analytics import METRICS
 from tests.flow.cli_runner import Shell
 
 
@@ -31,6 +32,7 @@ def test_act_takes_an_order_from_hold_to_payment_and_cancellation(shop: Shell) -
     held = shop("act", "O-1", "verify")
     assert (held.status, held.out) == (
         0,
+        "Held address, address missing, The delivery address lacks street.\n"
         "Order O-1 is placed, on hold (address): unfulfilled, unpaid, 20.00 USD due, 0 shipments.\n",
     )
     assert shop("act", "O-1", "release", "--hold", "address").status == 0
@@ -42,7 +44,7 @@ def test_act_takes_an_order_from_hold_to_payment_and_cancellation(shop: Shell) -
         1,
         "connector: Order O-1 cannot capture 21: 20 is left of 20. Ask for 20 at most.\n",
     )
-    for said in ("Order O-1", "Done already. Order O-1"):
+    for said in ("Captured 5.00 USD.\nOrder O-1", "Done already. Order O-1"):
         paid = shop("act", "O-1", "capture", "--amount", "5", "--request", "till-1")
         assert paid.out.startswith(f"{said} is confirmed: unfulfilled, partially paid, 15.00 USD due")
     other = shop("act", "O-1", "capture", "--amount", "6", "--request", "till-1")
@@ -76,6 +78,7 @@ def test_token_is_shown_once_and_rejected_after_revocation(shop: Shell) -> None:
 def test_metrics_are_printed_as_table_json_and_csv(shop: Shell) -> None:
     for action in (("hold", "--hold", "credit"), ("release", "--hold", "credit"), ("capture", "--amount", "5")):
         assert shop("act", "O-1", *action).status == 0
+    assert "captured 5.00 USD" in shop("show", "order", "O-1").out
     period = ("--since", "2026-01-01", "--until", "2027-01-01")
     about, _, head, row = shop("analytics", "revenue", *period).out.splitlines()
     assert about.startswith("Captured less refunded")
@@ -84,7 +87,11 @@ def test_metrics_are_printed_as_table_json_and_csv(shop: Shell) -> None:
     assert shop("analytics", "revenue", *period, "--csv").out.splitlines()[1] == ",USD,1,5.00"
     assert "Nothing in this period" in shop("analytics", "stages", "--until", "2020-01-01").out
     wrong = shop("analytics", "mood")
-    assert (wrong.status, "Use one of stages, dwell" in wrong.err) == (2, True)
+    assert (wrong.status, "Use one of: `dwell`, `fill-rate`" in wrong.err) == (2, True)
+    assert "Did you mean `revenue`?" in shop("analytics", "revenu").err
+    assert set(METRICS) <= set(
+        shop("analytics", "--help", COLUMNS="200").out.replace(",", " ").replace(".", " ").split()
+    )
     assert shop("analytics", "revenue", "--since", "soon").status == 2
     assert shop("analytics", "revenue", "--since", "0001-01-01").status == 2
 
@@ -113,21 +120,21 @@ def test_show_prints_a_return_and_the_history_of_its_order(shop: Shell) -> None:
 
 def test_count_of_an_unknown_warehouse_or_implausible_quantity_is_rejected(shop: Shell) -> None:
     assert shop("stock", "count", "WEST", "TEA=12").status == 0
-    for words, line in (
-        (("WSET", "TEA=1"),
+    for words, status, line in (
+        (("WSET", "TEA=1"), 1,
          "There is no warehouse WSET. Use WEST, or --new to add WSET."),
-        (("WEST", "TEA=99999999999999999999"),
+        (("WEST", "TEA=99999999999999999999"), 2,
          "TEA=99999999999999999999: a quantity must be a number of at most 18 digits. Write fewer digits."),
     ):  # fmt: skip
         refused = shop("stock", "count", *words)
-        assert (refused.status, refused.err) == (2, f"connector: {line}\n")
+        assert (refused.status, refused.err) == (status, f"connector: {line}\n")
     assert shop("stock", "count", "EAST", "TEA=1.5", "--new").status == 0
     _, east, west = shop("stock", "list", "TEA").out.splitlines()
     assert (east.split()[:3], west.split()[:3]) == (["TEA", "EAST", "1.50"], ["TEA", "WEST", "12"])
     assert east.index("1.50") + len("1.50") == west.index("12") + len("12")
     unknown = shop("stock", "list", "TEA", "NOPE")
     assert (unknown.status, unknown.out, unknown.err) == (
-        2,
+        1,
         "",
         "connector: There is no product NOPE. Correct the SKU, or import the product.\n",
     )
@@ -136,32 +143,34 @@ def test_count_of_an_unknown_warehouse_or_implausible_quantity_is_rejected(shop:
 def test_period_that_ends_before_it_begins_is_rejected(shop: Shell) -> None:
     refused = shop("analytics", "revenue", "--since", "2027-01-01", "--until", "2026-01-01")
     assert refused.status == 2
-    assert "since (2027-01-01) must be before until (2026-01-01)." in refused.err
+    assert "--since (2027-01-01) must be before --until (2026-01-01)." in refused.err
 
 
 def test_invalid_missing_or_foreign_option_is_named_as_it_was_typed(shop: Shell) -> None:
     holds = "payment, address, stock, fraud, credit, manual"
     for words, said in (
-        ("shp", "action: is unknown. Did you mean `ship`?"),
-        ("begin", "action: begin is automatic and cannot be requested."),
-        ("change --set promised_on=null", "details.promised_on: --set promised_on must be a day, as 2026-01-31."),
+        ("shp", "ACTION 'shp' is unknown. Did you mean `ship`?"),
+        ("begin", "ACTION 'begin' is automatic and cannot be requested."),
+        ("change --set promised_on=null", "--set promised_on must be a day, as 2026-01-31."),
         ("change --set promisd_on=2026-01-31",
-         "details.promisd_on: --set promisd_on is unknown. Did you mean `promised_on`?"),
-        ("capture --amount x", "amount: --amount must be a number or a numeric text."),
+         "--set promisd_on is not a detail. Did you mean `promised_on`?"),
+        ("change --set po=x", "--set po is not a detail. Did you mean `po_number`?"),
+        ("change --set tax_rate=19", "--set tax_rate must be less than 1: 0.19 is 19 %."),
+        ("capture --amount x", "--amount must be a number, as 25.00."),
         ("authorize --set freight=50 --set tax_rate=0.5",
          "--set is not an option of authorize; authorize takes --amount, --reference and --note."),
         ("change --hold address --carrier DHL --set notes=x",
          "--hold and --carrier are not options of change; change takes --line-edit, --set and --note."),
-        ("hold", f"hold: --hold is required; one of {holds}."),
-        ("hold --hold adress", "hold: --hold adress is unknown. Did you mean `address`?"),
-        ("hold --hold why", f"hold: --hold must be one of {holds}."),
-        ("change", "line_edits: --line-edit or --set is required."),
-        ("inspect_return", "lines: --line or --written-off is required."),
-        ("inspect_return --line 1=1", "warehouse: --warehouse is required."),
-        ("label", "carrier: --carrier is required. tracking_number: --tracking-number is required."),
-        ("track", "status: --status is required; one of in_transit, out_for_delivery, exception, delivered."),
-        ("split", "lines: --line is required."),
-        ("deliver --on soon", "on: --on must be a day, as 2026-01-31."),
+        ("hold", f"--hold is required; one of {holds}."),
+        ("hold --hold adress", "--hold adress is unknown. Did you mean `address`?"),
+        ("hold --hold why", f"--hold must be one of {holds}."),
+        ("change", "--line-edit or --set is required."),
+        ("inspect_return", "--line or --written-off is required."),
+        ("inspect_return --line 1=1", "--warehouse is required."),
+        ("label", "--carrier is required. --tracking-number is required."),
+        ("track", "--status is required; one of in_transit, out_for_delivery, exception, delivered."),
+        ("split", "--line is required."),
+        ("deliver --on soon", "--on must be a day, as 2026-01-31."),
     ):  # fmt: skip
         refused = shop("act", "O-1", *words.split())
         hint = " `connector act --help` lists the options of each action.\n"
@@ -180,7 +189,7 @@ def test_option_required_by_the_state_of_the_order_is_named_as_it_is_typed(shop:
     for words, said in (
         ("unpack", "--shipment: Order O-1 cannot unpack: it names no shipment. Possible now: 1 or 2."),
         ("deliver", "Order O-1 is fulfilling: it cannot deliver now."),
-        ("cancel --line 9=1", "--line 9: Order O-1 cannot cancel: it has no line 9. It has 1."),
+        ("cancel --line 9=1", "--line 9: Order O-1 cannot cancel: it has no line 9. Its only line is 1."),
         ("refund", "--amount: Order O-1 cannot refund: it owes the customer nothing."
                    " Give an amount to do it anyway."),
         ("request_return", "Order O-1 cannot request a return: it has nothing left to request a return."),
@@ -190,6 +199,24 @@ def test_option_required_by_the_state_of_the_order_is_named_as_it_is_typed(shop:
             assert (refused.status, refused.err) == (1, f"connector: {said}\n")
         else:
             assert refused.status == 1
+
+
+def test_act_reports_what_it_did_and_what_still_waits(shop: Shell) -> None:
+    for words in ("verify", "release --hold address", "verify", "confirm"):
+        assert shop("act", "O-1", *words.split()).status == 0
+    assert shop("act", "O-1", "allocate").out.startswith("Nothing was allocated: line 1 waits for 2.\nOrder O-1 is ")
+    assert shop("stock", "count", "WEST", "TEA=9", "--new").out == "Counted 9 of TEA in WEST.\n"
+    assert shop("act", "O-1", "deallocate").status == 0
+    assert shop("act", "O-1", "allocate").out.startswith("Allocated 2 of line 1.\nOrder O-1 is ")
+    refused = shop("act", "O-1", "split", "--line", "1=1")
+    assert (refused.status, refused.err) == (
+        1, "connector: Order O-1 cannot split line 1: all of it is allocated. Deallocate it first.\n"
+    )  # fmt: skip
+    for words in ("pick", "pack", "ship --carrier DHL --tracking-number T1", "deliver"):
+        assert shop("act", "O-1", *words.split()).status == 0
+    assert shop("act", "O-1", "invoice").out.startswith("Invoiced 20.00 USD, INV-000001.\nOrder O-1 is ")
+    unknown = shop("act", "O-9", "verify")
+    assert unknown.err == "connector: There is no order O-9. Correct the number, or import the order.\n"
 
 
 def test_help_of_act_lists_every_action_and_value_in_eighty_columns(shop: Shell) -> None:

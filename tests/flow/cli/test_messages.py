@@ -113,8 +113,9 @@ def test_messages_are_listed_shown_discarded_and_retried(caught: tuple[Shell, st
     [
         (("list", "--state", "lost"), 2, "--state: invalid state 'lost'. Use one of due, sent,"),
         (("show", "9"), 1, "There is no message 9."),
-        (("preview", "O-1", "advert"), 2, "invalid kind 'advert'. Use one of confirmation,"),
+        (("preview", "O-1", "advert"), 2, "KIND: invalid value 'advert'. Use one of confirmation,"),
         (("preview", "O-9", "confirmation"), 1, "There is no order O-9."),
+        (("preview", "O-1", "invoice"), 1, "Order O-1 has no invoice. `connector act O-1 invoice` makes one;"),
         (("preview", "O-1", "shipment"), 1, "Order O-1 has no shipment in transit or delivered."),
         (
             ("preview", "O-1", "confirmation", "--html", "nowhere/x.html"),

@@ -53,7 +53,8 @@ def test_link_unlink_and_resync_report_missing_entities_and_records(shell: Shell
     assert shell("push").status == 0
     assert shell("link", "return", "1", account).status == 2
     assert shell("link", "customer", customer, "nonsense").err == (
-        "connector: 'nonsense' is no record ID. It has 15 or 18 letters and digits, as in the address.\n"
+        "connector: 'nonsense' is not a record ID. A record ID has 15 or 18 letters and digits; it is in the"
+        " address of the record's page.\n"
     )
     absent = shell("resync", "customer", customer, "NOBODY")
     assert (absent.status, absent.err) == (

@@ -74,5 +74,5 @@ def test_person_mapping_is_checked_against_the_org(shell: Shell, tmp_path: Path)
     file.write_text(file.read_text().replace("  LastName: last_name\n", "  LastNam: last_name\n"))
     answer = shell("push", "--dry-run", CONNECTOR_MAPPINGS_DIR=str(tmp_path / "mappings"))
     assert answer.status == 2
-    assert "mappings/person.yaml:11:3: LastNam: is no field of Account that this user sees." in answer.err
+    assert "mappings/person.yaml:11:3: LastNam: is not a field of Account, or this user cannot see it." in answer.err
     assert "mappings/person.yaml:3:1: LastName: is required to create a person's account" in answer.err

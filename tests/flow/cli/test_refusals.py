@@ -19,11 +19,12 @@ REFUSALS: list[tuple[list[str], int, str]] = [
     (["push"], 1, NO_DATABASE),
     (["show", "order", "1"], 1, NO_DATABASE),
     (["show", "invoice", "1"], 2,
-     "connector: invalid entity 'invoice'. Use one of customer, product, order, return.\n"),
+     "connector: ENTITY: invalid value 'invoice'. Use one of customer, product, order, return.\n"),
     (["dead-letters", "replay"], 2,
-     "connector: dead-letters: either ENTITY or --all is required. Give an entity with or without a key, or --all.\n"),
+     "connector: dead-letters replay: either ENTITY or --all is required."
+     " Give an entity with or without a key, or --all.\n"),
     (["dead-letters", "show", "invoice", "1"], 2,
-     "connector: invalid entity 'invoice'. Use one of customer, product, order, return.\n"),
+     "connector: ENTITY: invalid value 'invoice'. Use one of customer, product, order, return.\n"),
     (["demo", "--orders", "0"], 2,
      "connector: Invalid value for '--orders': must be at least 1."
      " Try `connector demo --help`.\n"),

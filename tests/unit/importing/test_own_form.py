@@ -112,7 +112,7 @@ PROBLEMS: list[tuple[str, str, str, str]] = [
     ("products.csv", 'GUM,Gum,"1,20",USD\n',
      "products.csv:5:3: unit_price: '1,20' is not a number: expected '.' as the decimal mark", "products"),
     ("products.csv", "GUM,Gum,NaN,USD\n",
-     "products.csv:5:3: unit_price: 'NaN' is not a number: expected '.' as the decimal mark", "products"),
+     "products.csv:5:3: unit_price: 'NaN' is not a number: expected one as 12.5", "products"),
     ("products.csv", "GUM,Gum,1234567890123456789,USD\n",
      "products.csv:5:3: unit_price: '1234567890123456789' has more than 18 digits", "products"),
     ("products.csv", "GUM,Gum,1.20,usd\n",
@@ -198,9 +198,12 @@ async def test_row_with_an_unclosed_quote_leaves_out_no_other_row(importer: Impo
 
 UNUSABLE = [
     ({"orders.csv": ""}, "orders.csv is empty; it needs a header line."),
-    ({"orders.csv": "customer\nC-1\n"}, "orders.csv has no column number. Its header has: customer."),
+    ({"orders.csv": "customer\nC-1\n"}, "orders.csv has no column `number`. Its header has `customer`. Correct"
+     " the header, or describe the file in a profile."),
+    ({"customers.csv": "numer,name\nC-1,x\n"},
+     "customers.csv has no column `number`. Its header has `numer`, `name`. Did you mean `number` by `numer`?"),
     ({"orders.csv": "number;notes\n1;x\n"},
-     "orders.csv has no column number. Its header has: number;notes. Is ';' the delimiter? Set it in a profile."),
+     "orders.csv has no column `number`. Its header has `number;notes`. Is ';' the delimiter? Set it in a profile."),
     ({"customers.csv": "number,name,emial\nC-1,x,y\n"},
      "customers.csv has an unknown column: 'emial' (did you mean email?). Correct its name, remove it,"
       " or describe the file in a profile."),
@@ -271,6 +274,8 @@ async def test_ndjson_order_is_imported_with_its_customer_and_lines(importer: Im
         ("[1]", "web.ndjson:2:1: is not an object; write one order a line"),
         ("[" * 100_000, "web.ndjson:2:1: is not JSON"),
         ({"number": "W-2", "color": "red"}, "web.ndjson:2:1: unknown: color; remove it, or correct its name"),
+        ({"number": "C-7", "name": "Ada", "foo": 1},
+         "web.ndjson:2:1: this is a customer or a product: an NDJSON file has one order a line, with its customer and"),
         ({"number": "W-2", "lines": {}}, "web.ndjson:2:1: lines must be a list of objects"),
         ({"number": "W-2", "lines": []},
          "web.ndjson:2:1: lines is empty; leave it out to keep the existing lines, or cancel the order"),

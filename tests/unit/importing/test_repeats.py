@@ -155,7 +155,7 @@ async def test_problem_in_one_of_several_folders_is_reported_with_its_folder(imp
     bad = "2,a@x,,,,x,,2026-01-05,,,MUG,1,10"
     report = await several(importer, ("jan", [FIRST]), ("feb", [bad, FIRST.replace("1,a", "3,a", 1)]))
     assert report.problems == [
-        f"{importer.folder / 'feb' / 'f.csv'}:2:6: Ship: 'x' is not a number: expected '.' as the decimal mark"
+        f"{importer.folder / 'feb' / 'f.csv'}:2:6: Ship: 'x' is not a number: expected one as 12.5"
     ]
     assert await importer.order("1") is not None
     assert await importer.order("3") is not None

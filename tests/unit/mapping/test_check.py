@@ -19,22 +19,22 @@ def test_shipped_mappings_fit_an_org_with_our_metadata(mappings: MappingSet, org
 def test_field_that_is_not_deployed_is_reported_with_its_fix(folder: Folder, org: Org) -> None:
     org.hide("Order", "Carrier__c")
     assert check(folder.load(), org.describes) == [
-        f"{ORDER}:27:3: Carrier__c: is no field of Order: not visible to this user or not deployed: "
-        "run `connector org deploy`."
+        f"{ORDER}:27:3: Carrier__c: is not a field of Order, or this user cannot see it. Correct the name, or add it to"
+        " the org and give this user access; `connector org deploy` adds what the packaged mappings use."
     ]
 
 
 def test_misspelled_standard_field_is_reported_with_the_closest_name(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "PoNumber:", "PoNumbr:")
     assert check(folder.load(), org.describes) == [
-        f"{ORDER}:13:3: PoNumbr: is no field of Order that this user sees. Did you mean `PoNumber`?"
+        f"{ORDER}:13:3: PoNumbr: is not a field of Order, or this user cannot see it. Did you mean `PoNumber`?"
     ]
 
 
 def test_misspelled_custom_field_is_reported_with_fix_and_closest_name(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "Freight__c:", "Frieght__c:")
     (problem,) = check(folder.load(), org.describes)
-    assert problem.endswith("run `connector org deploy`. Did you mean `Freight__c`?")
+    assert "cannot see it. Did you mean `Freight__c`? Correct the name, or add it to the org" in problem
 
 
 def test_field_name_in_another_case_is_reported(folder: Folder, org: Org) -> None:
@@ -176,13 +176,13 @@ def test_value_of_the_right_type_is_accepted(folder: Folder, org: Org, entry: st
 def test_unknown_relationship_is_reported(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "  Account:", "  Acount:")
     problems = check(folder.load(), org.describes)
-    assert f"{ORDER}:9:3: Acount: is no relationship of Order. Did you mean `Account`?" in problems
+    assert f"{ORDER}:9:3: Acount: is not a relationship of Order. Did you mean `Account`?" in problems
 
 
 def test_custom_relationship_that_is_not_deployed_is_reported(folder: Folder, org: Org) -> None:
     folder.add_field("Payer__r: {lookup: customer, path: customer.key}")
     (problem,) = check(folder.load(), org.describes)
-    assert problem.startswith(f"{ORDER}:8:3: Payer__r: is no relationship of Order: not visible to this user or not")
+    assert problem.startswith(f"{ORDER}:8:3: Payer__r: is not a relationship of Order, or this user cannot see")
 
 
 def test_relationship_to_another_object_is_reported(folder: Folder, org: Org) -> None:

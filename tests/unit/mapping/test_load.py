@@ -90,7 +90,7 @@ def test_missing_file_is_reported(folder: Folder, missing: str) -> None:
 
 
 def test_missing_folder_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(MappingError, match=r"^nowhere:1:1: folder: does not exist"):
+    with pytest.raises(MappingError, match=r"^CONNECTOR_MAPPINGS_DIR: there is no folder /.*/nowhere: correct it\.$"):
         load_mappings(tmp_path / "nowhere")
 
 

@@ -77,7 +77,7 @@ def test_person_mapping_is_not_checked_in_an_org_without_person_accounts(persons
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("PersonEmail:", "PersonEmial:", ":9:3: PersonEmial: is no field of Account that this user sees. Did you mean"),
+        ("PersonEmail:", "PersonEmial:", ":9:3: PersonEmial: is not a field of Account, or this"),
         ("FirstName:", "Name:", ":7:3: Name: is made of first and last name in a person's account: remove it."),
         ("  LastName: last_name\n", "", ":1:1: LastName: is required to create a person's account, and nothing maps"),
         ("const: person", "const: Persons", ":6:3: RecordType: `Persons` is no active record type of Account that this"

@@ -176,14 +176,14 @@ def test_missing_required_field_is_named_as_field_and_as_option(action: Action) 
             TransitionBody.model_validate({"action": action.value, **rest})
         [wrong] = field_errors(refused.value, TransitionBody)
         assert (wrong.field, wrong.text.partition(";")[0]) == (name, "is missing")
-        with pytest.raises(UsageError, match=f"^{name}: {option_of(name)} is required[.;]"):
+        with pytest.raises(UsageError, match=f"^{option_of(name)} is required[.;]"):
             _build_event(action.value, rest)
     if has.any_of:
         with pytest.raises(ValidationError) as refused:
             TransitionBody.model_validate({"action": action.value})
         [wrong] = field_errors(refused.value, TransitionBody)
         assert (wrong.field, wrong.text) == (has.any_of[0], f"is missing; give {' or '.join(has.any_of)}, or both")
-        with pytest.raises(UsageError, match=f"^{has.any_of[0]}: {' or '.join(map(option_of, has.any_of))} is requ"):
+        with pytest.raises(UsageError, match=f"^{' or '.join(map(option_of, has.any_of))} is requ"):
             _build_event(action.value, {})
 
 
@@ -192,7 +192,7 @@ def test_restocked_lines_require_a_warehouse() -> None:
     with pytest.raises(ValidationError) as refused:
         TransitionBody.model_validate(body)
     assert [item.sentence("") for item in field_errors(refused.value, TransitionBody)] == ["warehouse: is missing."]
-    with pytest.raises(UsageError, match=r"^warehouse: --warehouse is required\."):
+    with pytest.raises(UsageError, match=r"^--warehouse is required\."):
         _build_event("inspect_return", {"lines": {"1": "1"}})
 
 

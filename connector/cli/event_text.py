@@ -1,0 +1,44 @@
+"""The events of an order as text: `shipped 2 of line 1, carrier Swift Post`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+
+def event_text(event: Mapping[str, Any], currency: str) -> str:
+    """An event; what nobody asked for says so. A history begins with the first event after placement or import."""
+    match event["event"]:
+        case "begun":
+            return "as it was placed" if event["stage"] == "placed" else "as it was imported"
+        case "advanced":
+            return f"automatic: {event['stage']}"
+        case _:
+            return _requested_event_text(event, currency)
+
+
+def _requested_event_text(event: Mapping[str, Any], currency: str) -> str:
+    """`shipped 2 of line 1, carrier Swift Post`; of personal details only which they were."""
+    parts = [_money(event["amount"], currency)] if "amount" in event else []
+    parts += [str(event[name]).replace("_", " ") for name in ("hold", "reason", "status") if name in event]
+    parts += [f"{quantity} of line {line}" for line, quantity in event.get("lines", {}).items()]
+    parts += [f"{quantity} of line {line} written off" for line, quantity in event.get("written_off", {}).items()]
+    parts += [
+        f"line {line}: {edit['quantity']} {edit['sku']}" if edit["quantity"] != "0" else f"line {line}: none"
+        for line, edit in event.get("line_edits", {}).items()
+    ]
+    parts += [f"{name} {'none' if value is None else value}" for name, value in event.get("details", {}).items()]
+    parts += event.get("personal", [])
+    names = ("return_number", "shipment", "warehouse", "carrier", "tracking_number", "reference", "note")
+    parts += [f"{'' if name in {'note', 'reference'} else f'{name} '}{event[name]}" for name in names if name in event]
+    return f"{event['event'].replace('_', ' ')} {', '.join(parts)}".rstrip()
+
+
+def _money(text: str, currency: str) -> str:
+    """`428.00 USD`; an amount with fractions of a cent keeps them."""
+    from connector.model.money import places_of, to_cents
+
+    value = Decimal(text)
+    rounded = to_cents(value, places_of(currency))
+    return f"{rounded if rounded == value else value:f} {currency}"
