@@ -90,9 +90,14 @@ def test_service_pushes_automatically_and_stops_cleanly(shell: Shell, tmp_path: 
     assert "stopped" in log.splitlines()[-1]
 
 
+PROGRESS = re.compile(r"[A-Z][a-z ]+: \d[\d,]* of \d[\d,]*")
+"""A line of a command that takes more than a second, on a machine with other things to do."""
+
+
 def test_demo_once_prints_a_summary(shell: Shell) -> None:
     answer = shell("demo", "--once", "--orders", "5")
-    assert (answer.status, answer.err) == (0, "")
+    said = [line for line in answer.err.splitlines() if not PROGRESS.match(line)]
+    assert (answer.status, said) == (0, [])
     assert "Read back from the org: 5 of 5 orders are equal in" in answer.out
     assert re.search(
         r"^Customers were sent 5 confirmations, .*5 invoices.*: each exactly once, every invoice with its PDF\.$",
