@@ -23,9 +23,12 @@ from connector.store.schema import check, open_store
 if TYPE_CHECKING:  # importing the org's client would slow short commands down
     from aiohttp import web
 
+    from connector.jobs.inbound_run import InboundJobContext
+    from connector.jobs.pull import PullSummary
     from connector.jobs.push import PushContext, PushSummary
     from connector.jobs.push_rounds import ProgressReporter
     from connector.mapping import MappingSet
+    from connector.model.conflict import Conflict, ConflictState
     from connector.notifications.composer import NotificationComposer
     from connector.notifications.transport.transport import MailTransport
     from connector.salesforce.client import SalesforceClient
@@ -107,6 +110,30 @@ class Services(LocalServices):
             await check(self.store)
         options = PushOptions(dry_run=dry_run, scheduled=scheduled, prepare=prepare, verify=verify)
         return await push(self.push_context, reporter, options)
+
+    async def pull(self) -> PullSummary:
+        """See `jobs.pull`."""
+        from connector.jobs.pull import pull
+
+        return await pull(self.inbound_context())
+
+    async def resolve_conflict(self, conflict_id: int, choice: ConflictState, *, actor: str) -> Conflict:
+        """See `jobs.pull.resolve_conflict`."""
+        from connector.jobs.pull import resolve_conflict
+
+        return await resolve_conflict(self.inbound_context(), conflict_id, choice, actor=actor)
+
+    def inbound_context(self) -> InboundJobContext:
+        """What jobs that read from the org work with."""
+        from connector.jobs.inbound_run import InboundJobContext
+
+        return InboundJobContext(
+            store=self.store,
+            client=self.client,
+            orders=self.orders,
+            mappings=self.push_context.mappings,
+            settings=self.settings,
+        )
 
 
 @asynccontextmanager

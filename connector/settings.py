@@ -156,6 +156,17 @@ class SyncSettings(BaseModel):
     """Attempts of one call before its orders return to the outbox with a later due time."""
 
 
+class InboundSettings(BaseModel):
+    """How changes in the org come back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    topic: Annotated[str, _matching(r"/(data|event)/\w+", "/data/Connector__chn")] = "/data/Connector__chn"
+    """What the listener subscribes to: the channel that `connector org deploy` puts into the org."""
+    poll_seconds: float = Field(default=300, ge=5, le=86400)
+    """How often the listener polls for what events may have missed."""
+
+
 class OrderSettings(BaseModel):
     """What the service does with orders automatically."""
 
@@ -220,6 +231,7 @@ class Settings(BaseSettings):
     """Rules for orders (see connector/orders/policy/rules.yaml); without it, the packaged ones are used."""
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
+    inbound: InboundSettings = Field(default_factory=InboundSettings)
     orders: OrderSettings = OrderSettings()
     messages: MessageSettings = MessageSettings()
     log_level: Annotated[LogLevel, BeforeValidator(_to_upper)] = LogLevel.WARNING

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from operator import attrgetter
 
+from connector.model.conflict import Conflict
 from connector.model.copying import inlined
 from connector.model.customer import Customer
 from connector.model.notification import Notification
@@ -114,6 +115,10 @@ def serialize_hold(item: OrderHold) -> JsonObject:
 
 def serialize_outage(item: Outage) -> JsonObject:
     return asdict(item)
+
+
+def serialize_conflict(item: Conflict) -> JsonObject:
+    return asdict(item) | {"state": item.state.value}
 
 
 def serialize_message(item: Notification) -> JsonObject:

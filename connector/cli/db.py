@@ -114,7 +114,7 @@ def status(
             *_outage_remarks(document["outage"]),
             *_mapping_remarks(document["mappings"]),
         )
-        for text in (*texts, *_message_remarks(document["messages"])):
+        for text in (*texts, *_inbound_remarks(document["inbound"]), *_message_remarks(document["messages"])):
             typer.echo(text)
     if document["readable_by_others"] and not json:
         file = document["database"].removeprefix("sqlite:///")
@@ -131,8 +131,10 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
     from connector.model.notification import MessageState
     from connector.settings import load_settings
     from connector.store import (
+        conflicts,
         customers,
         dead_letters,
+        inbox,
         links,
         mapping_versions,
         notifications,
@@ -194,6 +196,10 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             if outage is None
             else {**asdict(outage), "retry_expected": outage.next_attempt_at > store.clock.now()},
             "postponed": [{"error": error, "changes": number} for error, number in postponed],
+            "inbound": {
+                "conflicts": await conflicts.count_open(connection),
+                "parked": len(await inbox.list_parked(connection)),
+            },
             "messages": {"due": message_counts[MessageState.DUE], "failed": message_counts[MessageState.FAILED]},
             "in_sync": other is None
             and not discarded
@@ -254,6 +260,16 @@ def _sync_remarks(document: dict[str, Any]) -> list[str]:
             f"{plural(len(document['discarded']), 'change')} discarded, which the org does not have: {named}."
             " `connector resync ENTITY KEY` sends one after all."
         )
+    return remarks
+
+
+def _inbound_remarks(inbound: dict[str, int]) -> list[str]:
+    """Name what came from the org and waits for a person."""
+    remarks = []
+    if inbound["conflicts"]:
+        remarks.append(f"{plural(inbound['conflicts'], 'conflict')} to be resolved: `connector conflicts list`.")
+    if inbound["parked"]:
+        remarks.append(f"{plural(inbound['parked'], 'record')} could not be applied: `connector inbox list` says why.")
     return remarks
 
 

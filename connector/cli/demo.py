@@ -19,7 +19,7 @@ from connector.cli.demo_mail import DemoMail, open_demo_mail
 from connector.cli.extras import require_localorg
 from connector.cli.localorg import running_org
 from connector.cli.output import plural, program, table
-from connector.cli.progress import Progress
+from connector.cli.progress import NullProgress, Progress
 from connector.cli.runner import run, until_stopped
 from connector.errors import UsageError
 
@@ -357,13 +357,3 @@ def _progress_line(shop: _Shop, org: LocalOrg, summary: PushSummary) -> str:
     mails = plural(shop.mail.received_count, "mail")
     orders = f"{plural(shop.placed_count, 'order')} so far, {shop.completed_count:,} completed"
     return f"{orders}, {org_state}; {calls}, {mails}."
-
-
-class NullProgress:
-    def begin(self, label: str, total: int, *, percent: bool = False) -> None: ...
-
-    def expect(self, total: int) -> None: ...
-
-    def advance(self, count: int = 1) -> None: ...
-
-    def print_line(self, text: str) -> None: ...

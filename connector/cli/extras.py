@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from connector.errors import UsageError
 
-PACKAGES = ("aiosmtpd", "cryptography", "fastavro", "google.protobuf", "grpc")
+PACKAGES = ("aiosmtpd", "cryptography")
 
 
 def require_localorg(command: str) -> None:
@@ -22,5 +22,5 @@ def require_localorg(command: str) -> None:
 def _installed(package: str) -> bool:
     try:
         return find_spec(package) is not None
-    except ModuleNotFoundError:  # the parent package is missing, too
+    except ModuleNotFoundError:
         return False

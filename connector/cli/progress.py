@@ -81,3 +81,15 @@ class Progress:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
             print(text, file=sys.stderr, flush=True)
+
+
+class NullProgress:
+    """Reports nothing: for work inside other work."""
+
+    def begin(self, label: str, total: int, *, percent: bool = False) -> None: ...
+
+    def expect(self, total: int) -> None: ...
+
+    def advance(self, count: int = 1) -> None: ...
+
+    def print_line(self, text: str) -> None: ...

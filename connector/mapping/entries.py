@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ruamel.yaml.nodes import MappingNode, Node
 
+from connector.mapping.backward import inverse_rows
 from connector.mapping.expression import Expression, ExpressionError
 from connector.mapping.paths import Path, PathError, resolve
 from connector.mapping.problems import Position, Problems
@@ -16,6 +17,7 @@ from connector.mapping.transforms import TRANSFORMS, Transform, find_transform
 from connector.mapping.types import NUMBERS, Kind
 from connector.mapping.yaml_nodes import BadValueError, at, pairs, text_of, texts_of, value_of
 from connector.model.record import FieldValue
+from connector.model.writable import is_writable
 from connector.suggestions import listed, suggestion
 
 LOOKUPS = ("customer", "product", "order", "line", "price", "price_book", "record_type")
@@ -251,13 +253,23 @@ class EntryReader:
             why = "it does not come from a path"
         elif not path.is_own_attribute:
             why = f"`{path.text}` is derived, or belongs to another entity"
-        elif table is not None:
-            why = "a value table has no way back"
+        elif not is_writable(self.model, path.text):
+            why = f"`{path.text}` changes by commands on the order, or never"
+        elif table is not None and (shared := _no_way_back(table)) is not None:
+            why = f"the value table `{table.name}` has no way back: {shared}"
         else:
             oneway = [transform.name for transform in transforms if transform.backward is None]
             why = f"the transform `{oneway[0]}` has no way back" if oneway else None
         if why is not None:
             self.problems.add(position, label, f"cannot have the owner `{owner}`, because {why}: use `owner: local`.")
+
+
+def _no_way_back(table: ValueTable) -> str | None:
+    try:
+        inverse_rows(table)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def read_expression(

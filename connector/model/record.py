@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 
 IS_PERSON = "IsPersonAccount"
@@ -41,6 +42,10 @@ class MappedRecord:
     children: tuple[MappedRecord, ...] = ()
     person: bool | None = None
 
+    def without_fields(self, names: Collection[str]) -> MappedRecord:
+        """The same without these fields: the org keeps its values."""
+        return replace(self, fields={name: value for name, value in self.fields.items() if name not in names})
+
 
 PARTS = {"order": "line", "product": "price", "return": "return_line"}
 """Entities whose records have parts, and the parts: a part is sent together with its owner."""
@@ -60,13 +65,15 @@ def owner_of(entity: str, key: str) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """The record of an entity in the org, and the field values that both sides last agreed on (`snapshot`)."""
+    """The record of an entity in the org, and the field values that both sides last agreed on (`snapshot`), stored at
+    `synced_at`."""
 
     entity: str
     key: str
     sobject: str
     salesforce_id: str
     snapshot: Mapping[str, FieldValue]
+    synced_at: datetime | None = field(default=None, compare=False)
 
     @property
     def is_part(self) -> bool:

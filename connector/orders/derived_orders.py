@@ -13,7 +13,7 @@ from connector.model.events import CloseReturn, Event, InspectReturn, SplitOrder
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_header import INHERITED, OrderHeader
 from connector.model.order_state import OrderState
-from connector.model.shipments import ZERO, Resolution, Return
+from connector.model.shipments import ZERO, Resolution, Return, ReturnStatus
 from connector.model.stage import Stage
 from connector.store.engine import Connection
 from connector.store.queries.order_search import list_numbers_with_prefix
@@ -97,3 +97,11 @@ def _like(
             for number, quantity in sorted(quantities.items())
         ),
     )
+
+
+def return_to_replace(before: OrderState, after: OrderState) -> int | None:
+    """Return the number of the return that is closed now and asks for a replacement."""
+    for number, item in after.returns.items():
+        if item.status is ReturnStatus.CLOSED and before.returns[number].status is not ReturnStatus.CLOSED:
+            return number if to_replace(item) else None
+    return None

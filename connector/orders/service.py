@@ -7,7 +7,7 @@ and print results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -31,6 +31,8 @@ from connector.store.engine import Store
 from connector.store.queries.holds import list_orders_to_escalate
 from connector.store.unit_of_work import UnitOfWork
 
+LockOrders = Callable[[Sequence[str]], Awaitable[dict[str, Order]]]
+Prepare = Callable[[UnitOfWork, LockOrders], Awaitable[Sequence[OrderCommand]]]
 CONFIRMED = (Stage.CONFIRMED, Stage.FULFILLING)
 VERIFIED = (Stage.VERIFIED, *CONFIRMED)
 
@@ -106,6 +108,24 @@ class OrderService:
             transaction = self._transaction(uow, actor)
             await transaction.execute_all(commands)
             return await transaction.orders(list(dict.fromkeys(command.number for command in commands)))
+
+        return await self._store.transact(work)
+
+    async def execute_prepared(self, prepare: Prepare, *, actor: str) -> list[Executed]:
+        """Carry out the commands that `prepare` returns, in one transaction with whatever it writes itself.
+
+        `prepare` gets the unit of work and a function that locks orders and returns them by number; unknown numbers are
+        left out. It is called again when the database gave the transaction up for another one.
+        """
+
+        async def work(uow: UnitOfWork) -> list[Executed]:
+            transaction = self._transaction(uow, actor)
+            commands = await prepare(uow, transaction.find)
+            replayed = [await execute_in(transaction, command) for command in commands]
+            return [
+                Executed(order=await transaction.order(command.number), replayed=was_replayed)
+                for command, was_replayed in zip(commands, replayed, strict=True)
+            ]
 
         return await self._store.transact(work)
 

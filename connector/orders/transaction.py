@@ -39,7 +39,7 @@ from connector.model.order_header import ADDRESS
 from connector.model.order_state import OrderState
 from connector.model.product import Product
 from connector.model.rejections import rejection
-from connector.model.shipments import ReturnStatus, ShipmentStatus
+from connector.model.shipments import ShipmentStatus
 from connector.model.transitions import apply, next_automatic_stage
 from connector.orders import derived_orders, placement
 from connector.orders.change_set import OrderChangeSet
@@ -252,14 +252,18 @@ class OrderTransaction:
 
     async def load(self, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:
         """Lock the orders and return each with the length of its history; CommandError for one that does not exist."""
-        missing = [number for number in dict.fromkeys(numbers) if number not in self._locked]
-        if missing:
-            self._locked |= await order_state.load(self.uow, missing)
-        for number in missing:
+        await self.find(numbers)
+        for number in numbers:
             if number not in self._locked:
                 hint = "Correct the number, or import the order."
                 raise CommandError(f"There is no order {number}.", hint=hint, field="number", rule="unknown")
         return {number: self._locked[number] for number in numbers}
+
+    async def find(self, numbers: Sequence[str]) -> dict[str, Order]:
+        """Lock the orders and return each by its number; those that do not exist are left out."""
+        if missing := [number for number in dict.fromkeys(numbers) if number not in self._locked]:
+            self._locked |= await order_state.load(self.uow, missing)
+        return {number: self._locked[number][0] for number in numbers if number in self._locked}
 
     async def order(self, number: str) -> Order:
         """Lock the order and return it with the changes of this transaction; CommandError if it does not exist."""
@@ -303,7 +307,7 @@ class OrderTransaction:
         if isinstance(event, StockEvent):
             change_set.steps.append(stock_moves.Step(event=event, before=change_set.state, after=after))
         if isinstance(event, InspectReturn | CloseReturn):
-            closed = _return_to_replace(change_set.state, after)
+            closed = derived_orders.return_to_replace(change_set.state, after)
             if closed is not None:
                 event = replace(event, reference=await self._free_number(change_set, "R"))
                 change_set.derived.append(derived_orders.replacement(order, after, closed, event, self.uow.now))
@@ -390,11 +394,3 @@ class OrderTransaction:
 def _has_change(entries: Sequence[EventEntry]) -> bool:
     """Return whether lines or details were changed; the order must then be read from the store again."""
     return any(entry.event.action is Action.CHANGE for entry in entries)
-
-
-def _return_to_replace(before: OrderState, after: OrderState) -> int | None:
-    """Return the number of the return that is closed now and asks for a replacement."""
-    for number, item in after.returns.items():
-        if item.status is ReturnStatus.CLOSED and before.returns[number].status is not ReturnStatus.CLOSED:
-            return number if derived_orders.to_replace(item) else None
-    return None

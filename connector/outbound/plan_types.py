@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from connector.model.change import Change, Refusal
 from connector.model.customer import Customer
@@ -21,7 +21,8 @@ class PendingEntity:
 
     `record` is None if the mapping's `when` excludes the entity, or if a value cannot be mapped, which `problem`
     describes. `line_links` are the links of its lines, by line key. `is_read_back`: the links were just read from the
-    org. `missing_lines` are links of lines that the org no longer has.
+    org. `missing_lines` are links of lines that the org no longer has. `held_fields` are in conflict: a person decides
+    whose value stands, and until then neither is sent.
     """
 
     change: Change
@@ -32,11 +33,18 @@ class PendingEntity:
     line_links: Mapping[str, Link] = field(default_factory=dict)
     is_read_back: bool = False
     missing_lines: Mapping[str, Link] = field(default_factory=dict)
+    held_fields: frozenset[str] = frozenset()
 
     @property
     def unconfirmed(self) -> bool:
         """Whether the org may hold more than the links say, or something else."""
         return self.change.unconfirmed and not self.is_read_back
+
+    def with_held_fields(self, names: Collection[str]) -> PendingEntity:
+        """Return the same with these fields held: what is sent has none of them."""
+        if not names or self.record is None or self.link is None:
+            return self
+        return replace(self, record=self.record.without_fields(names), held_fields=frozenset(names))
 
 
 @dataclass(frozen=True, kw_only=True)

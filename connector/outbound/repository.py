@@ -23,6 +23,7 @@ from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.push_parts import ClaimTerms
 from connector.salesforce.fault import Fault
 from connector.store import (
+    conflicts,
     dead_letters,
     journal,
     leases,
@@ -147,7 +148,8 @@ class SyncRepository:
     def map_entity(self, pending: PendingEntity, link: Link | None, parts: Sequence[Link]) -> PendingEntity:
         """The pending entity, mapped with links that were just read from the org."""
         lines = {part.key: part for part in parts}
-        return replace(self._build_pending(pending.change, pending.entity, link, lines), is_read_back=True)
+        rebuilt = self._build_pending(pending.change, pending.entity, link, lines)
+        return replace(rebuilt.with_held_fields(pending.held_fields), is_read_back=True)
 
     async def get_links(self, entity: str, keys: Sequence[str]) -> dict[str, Link]:
         """Links of orders or lines that returns refer to, by key."""
@@ -326,11 +328,13 @@ class SyncRepository:
         lines: Mapping[str, Mapping[str, Link]] = {}
         if entity in {EntityKind.ORDER, EntityKind.RETURN}:
             lines = await links.children(connection, self._org_id, PARTS[entity.value], keys)
-        return [
+        held = await conflicts.open_fields(connection, self._org_id, entity.value, keys)
+        loaded = [
             self._build_pending(change, entities[change.key], links_by_key.get(change.key), lines.get(change.key, {}))
             for change in changes
             if change.key in entities
         ]
+        return [item.with_held_fields(held.get(item.change.key, {}).keys()) for item in loaded]
 
     def _build_pending(
         self, change: Change, entity: Any, link: Link | None, lines: Mapping[str, Link]

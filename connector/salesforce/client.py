@@ -99,6 +99,11 @@ class SalesforceClient:
         await self._transport.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def tokens(self) -> TokenOwner:
+        """Return the owner of the session, which the Pub/Sub API uses too."""
+        return self._tokens
+
     async def connect(self) -> str:
         """Sign in if necessary, and return the 18-character organization ID."""
         return (await self._tokens.token()).org_id

@@ -7,6 +7,7 @@ outbox, lines and prices have links: the key of a line is `<order>-<line>`, of a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -18,7 +19,7 @@ from connector.store.tables import links
 from connector.store.unit_of_work import UnitOfWork
 
 ENTITIES = ("customer", "product", "order", "line", "price", "return", "return_line")
-_COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapshot)
+_COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapshot, links.c.synced_at)
 
 
 async def get(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> dict[str, Link]:
@@ -27,9 +28,14 @@ async def get(connection: AsyncConnection, org_id: str, entity: str, keys: Itera
     return {row[0]: _build_link(entity, row) for row in await select_in(connection, statement, links.c.key, keys)}
 
 
-async def find(connection: AsyncConnection, org_id: str, salesforce_ids: Iterable[str]) -> dict[str, Link]:
-    """Return the links to records of the org, by their 18-character ID."""
+async def find(
+    connection: AsyncConnection, org_id: str, salesforce_ids: Iterable[str], *, lock: bool = False
+) -> dict[str, Link]:
+    """Return the links to records of the org, by their 18-character ID; `lock`: nobody changes them before this
+    transaction ends."""
     statement = select(links.c.entity, *_COLUMNS).where(links.c.org_id == org_id)
+    if lock:
+        statement = statement.order_by(links.c.entity, links.c.key).with_for_update()
     rows = await select_in(connection, statement, links.c.salesforce_id, salesforce_ids)
     return {row.salesforce_id: _build_link(row.entity, row[1:]) for row in rows}
 
@@ -51,6 +57,12 @@ async def children(
     for row in await select_in(connection, statement, links.c.parent, parents):
         links_by_parent.setdefault(row.parent, {})[row.key] = _build_link(entity, row[1:])
     return links_by_parent
+
+
+async def oldest(connection: AsyncConnection, org_id: str) -> datetime | None:
+    """When the link that was stored longest ago was stored; None if there is none."""
+    statement = select(links.c.synced_at).where(links.c.org_id == org_id).order_by(links.c.synced_at).limit(1)
+    return (await connection.execute(statement)).scalar()
 
 
 async def put(uow: UnitOfWork, org_id: str, items: Sequence[Link]) -> None:
@@ -104,5 +116,12 @@ def _parent(entity: str, key: str) -> str | None:
 
 
 def _build_link(entity: str, row: Sequence[Any]) -> Link:
-    key, sobject, salesforce_id, snapshot = row
-    return Link(entity=entity, key=key, sobject=sobject, salesforce_id=salesforce_id, snapshot=load_snapshot(snapshot))
+    key, sobject, salesforce_id, snapshot, synced_at = row
+    return Link(
+        entity=entity,
+        key=key,
+        sobject=sobject,
+        salesforce_id=salesforce_id,
+        snapshot=load_snapshot(snapshot),
+        synced_at=synced_at,
+    )

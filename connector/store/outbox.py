@@ -240,9 +240,13 @@ async def refuse_all(
     )
 
 
-async def find(connection: AsyncConnection, entity: EntityKind, keys: Iterable[str]) -> dict[str, Unsent]:
-    """The outbox rows of `keys`, whatever their state."""
+async def find(
+    connection: AsyncConnection, entity: EntityKind, keys: Iterable[str], *, lock: bool = False
+) -> dict[str, Unsent]:
+    """The outbox rows of `keys`, whatever their state; `lock`: nobody changes them before this transaction ends."""
     statement = select(outbox).where(outbox.c.entity == entity.value)
+    if lock:
+        statement = statement.order_by(outbox.c.key).with_for_update()
     rows = await select_in(connection, statement, outbox.c.key, keys)
     return {
         row.key: Unsent(

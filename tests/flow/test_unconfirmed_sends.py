@@ -210,7 +210,9 @@ async def test_orders_that_use_customer_values_are_resent_when_the_customer_chan
     for file in (ROOT / "mappings").rglob("*.yaml"):
         text = file.read_text()
         if file.name == "order.yaml":
-            text = text.replace("Ship_To_Name__c: ship_to_name", "Ship_To_Name__c: customer.name")
+            text = text.replace(
+                "Ship_To_Name__c: {path: ship_to_name, owner: newest}", "Ship_To_Name__c: customer.name"
+            )
             text = text.replace(
                 "      Line_Number__c: number\n", "      Line_Number__c: number\n      Description: product.name\n"
             )

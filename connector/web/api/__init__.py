@@ -5,6 +5,7 @@ from __future__ import annotations
 from connector.web.api import (
     analytics,
     backorders,
+    conflicts,
     customers,
     inventory,
     invoices,
@@ -24,6 +25,7 @@ ROUTES: tuple[Route, ...] = (
     *returns.ROUTES,
     *invoices.ROUTES,
     *messages.ROUTES,
+    *conflicts.ROUTES,
     *inventory.ROUTES,
     *backorders.ROUTES,
     *analytics.ROUTES,

@@ -30,7 +30,7 @@ ENTRIES = [
     ("owner of a derived value", "X__c: {path: exact_total, owner: newest}", "8:3: X__c: cannot have the owner `newest`, because `exact_total` is derived"),
     ("owner of another's value", "X__c: {path: customer.name, owner: ask}", "8:3: X__c: cannot have the owner `ask`, because `customer.name` is derived, or belongs"),
     ("owner of a one-way value", "X__c: {path: notes, transform: upper, owner: ask}", "8:3: X__c: cannot have the owner `ask`, because the transform `upper` has no way back"),
-    ("owner of a table's value", "X__c: {path: stage, values: order_status, owner: ask}", "8:3: X__c: cannot have the owner `ask`, because a value table has no way back"),
+    ("owner of a table's value", "X__c: {path: stage, values: order_status, owner: ask}", "8:3: X__c: cannot have the owner `ask`, because `stage` changes by commands"),
     ("owner of a constant", "X__c: {const: 1, owner: ask}", "8:3: X__c: cannot have the owner `ask`, because it does not come from a path"),
     ("const and transform", "X__c: {const: a, transform: upper}", "8:20: X__c: has `transform` beside `const`"),
     ("const that is a list", "X__c: {const: [a]}", "8:10: X__c: has a `const` that is a list or mapping"),

@@ -1,0 +1,167 @@
+"""`connector conflicts`: what both sides changed, and whose value stands."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connector.cli import app
+from connector.cli.output import as_json, moment, plural, table
+from connector.cli.runner import run
+from connector.errors import ConnectorError, UsageError
+
+if TYPE_CHECKING:
+    from connector.model.conflict import Conflict, ConflictState
+
+conflicts_app = typer.Typer(
+    help="Fields that both sides changed to different values, and that a person decides.",
+    short_help="What both sides changed; whose value stands.",
+)
+app.add_typer(conflicts_app, name="conflicts")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+Id = Annotated[int, typer.Argument(help="The conflict's number, from `conflicts list`.", min=1)]
+LIST_HINT = "`connector conflicts list` shows those that are open."
+MAX_LISTED = 1000
+
+
+@conflicts_app.command("list", short_help="Open conflicts, oldest first.")
+def list_conflicts(
+    all_: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False, json: Json = False
+) -> None:
+    """Open conflicts, oldest first, with the value on each side. Exit status 0 also if there are some."""
+    from connector.model.conflict import ConflictState
+
+    listed = run(_load_page(None if all_ else ConflictState.OPEN))
+    if json:
+        as_json([conflict_document(item) for item in listed])
+        return
+    if not listed:
+        typer.echo("No conflicts.")
+        return
+    table(
+        ("ID", "Entity", "Field", "agreed before", "here", "in the org", "state"),
+        [
+            (
+                item.id,
+                f"{item.entity} {item.key}",
+                f"{item.sobject}.{item.field}",
+                _text(item.base),
+                _text(item.local),
+                _text(item.remote),
+                item.state.value,
+            )
+            for item in listed
+        ],
+    )
+    typer.echo(
+        f"{plural(len(listed), 'conflict')}. `connector conflicts resolve ID --take local` or `--take salesforce`."
+    )
+
+
+@conflicts_app.command(short_help="One conflict in full.")
+def show(conflict_id: Id, json: Json = False) -> None:
+    """One conflict: the record, what both sides agreed on before, both values, when each side changed, and who."""
+    item = run(_load(conflict_id))
+    if item is None:
+        raise ConnectorError(f"There is no conflict {conflict_id}.", hint=LIST_HINT)
+    if json:
+        as_json(conflict_document(item))
+        return
+    typer.echo(f"{item.sobject}.{item.field} of {item.entity} {item.key}: {item.state}")
+    for name, value in (
+        ("Record", item.record_id),
+        ("Before", _text(item.base)),
+        ("Here", f"{_text(item.local)}{_since(item.local_changed_at)}"),
+        ("In the org", f"{_text(item.remote)}{_since(item.remote_changed_at)}{_by(item.remote_changed_by)}"),
+        ("Opened", moment(item.opened_at)),
+        ("Resolved", moment(item.resolved_at) + _by(item.resolved_by) if item.resolved_at else None),
+    ):
+        if value:
+            typer.echo(f"  {name + ':':<12} {value}")
+
+
+@conflicts_app.command(short_help="Let one side's value stand, on both sides.")
+def resolve(
+    conflict_id: Id,
+    take: Annotated[str, typer.Option("--take", help="Whose value stands: local or salesforce.")],
+    json: Json = False,
+) -> None:
+    """Let one side's value stand. The other side gets it at once: here in the same transaction, in the org by a push.
+
+    Exit status 1 if the conflict is not open, or if the order does not allow the org's value any more.
+    """
+    from connector.model.conflict import ConflictState
+
+    choices = {ConflictState.LOCAL.value, ConflictState.SALESFORCE.value}
+    if take not in choices:
+        raise UsageError(f"invalid --take {take!r}.", hint="Use one of local, salesforce.")
+    item = run(_resolve(conflict_id, ConflictState(take)))
+    if json:
+        as_json(conflict_document(item))
+        return
+    stands = item.local if item.state is ConflictState.LOCAL else item.remote
+    typer.echo(f"{item.sobject}.{item.field} of {item.entity} {item.key} is {_text(stands)} on both sides.")
+
+
+def conflict_document(item: Conflict) -> dict[str, Any]:
+    """The conflict as one JSON object."""
+    return asdict(item) | {"state": item.state.value}
+
+
+async def _load_page(state: ConflictState | None) -> list[Conflict]:
+    from connector.settings import load_settings
+    from connector.store import conflicts
+    from connector.store.schema import open_store
+
+    async with open_store(load_settings()) as store, store.reader() as connection:
+        return await conflicts.list_page(connection, state=state, limit=MAX_LISTED)
+
+
+async def _load(conflict_id: int) -> Conflict | None:
+    from connector.settings import load_settings
+    from connector.store import conflicts
+    from connector.store.schema import open_store
+
+    async with open_store(load_settings()) as store, store.reader() as connection:
+        return await conflicts.get(connection, conflict_id)
+
+
+async def _resolve(conflict_id: int, choice: ConflictState) -> Conflict:
+    from connector.cli.progress import NullProgress
+    from connector.log import configure
+    from connector.model.change import EntityKind
+    from connector.model.conflict import ConflictState as State
+    from connector.model.record import owner_of
+    from connector.service import running_service
+    from connector.settings import load_settings
+    from connector.store.engine import Store
+    from connector.store.outbox import Selection
+
+    settings = load_settings()
+    configure(settings.log_level)
+    async with running_service(settings) as service:
+        item = await service.resolve_conflict(conflict_id, choice, actor=f"{getpass.getuser()} (command line)")
+        if choice is State.LOCAL:
+            entity, key = owner_of(item.entity, item.key) or (item.entity, item.key)
+
+            async def only_this(_: Store) -> Selection | None:
+                return {EntityKind(entity): frozenset({key})}
+
+            await service.push(NullProgress(), prepare=only_this)
+        return item
+
+
+def _text(value: object) -> str:
+    return "(empty)" if value is None or value == "" else str(value)
+
+
+def _since(when: Any) -> str:
+    return f", changed {moment(when)}" if when else ""
+
+
+def _by(who: str | None) -> str:
+    return f" by {who}" if who else ""

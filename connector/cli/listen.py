@@ -1,0 +1,48 @@
+"""`connector listen`: receives changes of the org as they happen, until it is stopped."""
+
+from __future__ import annotations
+
+import typer
+
+from connector.cli import app
+from connector.cli.runner import run, until_stopped
+
+
+@app.command(short_help="Receive changes of the org as they happen, until stopped.")
+def listen() -> None:
+    """Subscribe to the channel of CONNECTOR_INBOUND__TOPIC, and apply what changes in the org within moments, until
+    Ctrl-C or SIGTERM.
+
+    Several processes may run: one listens, the others take over when it ends. Every CONNECTOR_INBOUND__POLL_SECONDS it
+    also polls, for what events may have missed; where the org has no such channel, it only polls.
+    """
+    run(_listen())
+
+
+async def _listen() -> None:
+    import asyncio
+
+    from connector.jobs.listen import ListenJob
+    from connector.log import configure, get_logger
+    from connector.service import running_service, tune_garbage_collection
+    from connector.settings import load_settings
+
+    settings = load_settings()
+    configure(settings.service_log_level)
+    tune_garbage_collection()
+    log = get_logger("listen")
+    async with running_service(settings, follow_files=True) as service:
+        job = ListenJob(service.inbound_context())
+        task = asyncio.create_task(job.run())
+        log.info("started", topic=settings.inbound.topic, poll_seconds=settings.inbound.poll_seconds)
+        typer.echo(f"Listening to {settings.inbound.topic}; Ctrl-C stops.")
+        stop = asyncio.create_task(until_stopped())
+        try:
+            await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in (task, stop):
+                each.cancel()
+            await asyncio.gather(task, stop, return_exceptions=True)
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+    log.info("stopped", events=job.stats.events, records=job.stats.records)

@@ -1,0 +1,112 @@
+"""`connector pull`: brings back what changed in the org."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connector.cli import app
+from connector.cli.output import as_json, moment, plural, table
+from connector.cli.runner import run
+
+if TYPE_CHECKING:
+    from connector.inbound.context import ApplyReport
+    from connector.jobs.pull import PullSummary
+
+
+@app.command(short_help="Bring back what changed in the org.")
+def pull(json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False) -> None:
+    """Read what changed in the org since the last pull, apply it here by the owner of each field, and print a summary.
+
+    A field that the org owns, or that changed there last, is taken over. A field that is owned here is made due, and
+    the next push restores it in the org. Exit status 1 if a conflict is open or a record could not be applied.
+    """
+    from connector.log import configure
+    from connector.service import running_service
+    from connector.settings import load_settings
+
+    settings = load_settings()
+    configure(settings.log_level)
+
+    async def work() -> PullSummary:
+        async with running_service(settings) as service:
+            return await service.pull()
+
+    summary = run(work())
+    if json:
+        as_json(pull_document(summary))
+    else:
+        print_pull(summary)
+    if not summary.in_sync:
+        raise typer.Exit(1)
+
+
+def pull_document(summary: PullSummary) -> dict[str, Any]:
+    """The summary as one JSON object."""
+    return {
+        "objects": [
+            {
+                "sobject": poll.sobject,
+                "rows": poll.rows,
+                "deleted": poll.deleted,
+                "watermark": poll.watermark,
+                "overlap_seconds": poll.overlap.total_seconds(),
+            }
+            for poll in summary.polls
+        ],
+        "elsewhere": summary.elsewhere,
+        **_applied_document(summary.applied),
+        "api_calls": {"reads": summary.reads},
+        "conflicts_open": summary.open_conflicts,
+        "parked": summary.parked,
+        "waiting": summary.waiting,
+        "in_sync": summary.in_sync,
+        "seconds": round(summary.seconds, 3),
+    }
+
+
+def _applied_document(applied: ApplyReport) -> dict[str, Any]:
+    return {
+        "records": applied.records,
+        "unchanged": applied.echoes,
+        "not_ours": applied.unknown,
+        "read_again": applied.deferred,
+        "taken": dict(applied.taken),
+        "restored": dict(applied.restored),
+        "overruled": dict(applied.overruled),
+        "refused": applied.refused,
+        "conflicts_opened": applied.conflicts,
+    }
+
+
+def print_pull(summary: PullSummary) -> None:
+    """Print the summary for a person."""
+    applied = summary.applied
+    table(
+        ("Object", "rows read", "deleted", "up to"),
+        [
+            (poll.sobject, poll.rows, poll.deleted, moment(poll.watermark) if poll.watermark else "")
+            for poll in summary.polls
+        ],
+    )
+    for sobject in summary.elsewhere:
+        typer.echo(f"{sobject} is being polled by another process.")
+    rows = [(name, applied.taken[name], applied.restored[name]) for name in sorted({*applied.taken, *applied.restored})]
+    if rows:
+        table(("Field", "taken from the org", "to be restored there"), rows)
+    else:
+        typer.echo("Nothing that concerns us has changed in the org.")
+    if applied.refused:
+        typer.echo(f"{plural(applied.refused, 'change')} of an order not allowed at its stage: our values stand.")
+    for name in sorted(applied.overruled):
+        typer.echo(f"{name}: something in the org changes what we send; our value is no longer sent.")
+    if sum(applied.restored.values()):
+        typer.echo("`connector push` restores our values in the org.")
+    typer.echo(f"{plural(summary.reads, 'read call')} made, in {summary.seconds:.1f} s.")
+    if summary.open_conflicts:
+        typer.echo(f"{plural(summary.open_conflicts, 'conflict')} to be resolved: `connector conflicts list`.")
+    if summary.parked:
+        typer.echo(f"{plural(summary.parked, 'record')} could not be applied: `connector inbox list` says why.")
+    if summary.waiting:
+        typer.echo(f"{plural(summary.waiting, 'record')} to be read again: run `connector pull` once more.")

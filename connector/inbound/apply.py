@@ -1,0 +1,104 @@
+"""Applies records that were read from the org: merges each with what is here and what both sides agreed on.
+
+The change here, the snapshot of the link, conflicts, the journal and the reader's cursor are one transaction: a crash
+leaves all of it or nothing, and what is read again is recognized as an echo. Orders are locked first, then their outbox
+rows, then the links: the order in which every other writer takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from connector.errors import CommandError
+from connector.inbound.context import ApplyReport, InboundContext
+from connector.inbound.receivers import Receivers
+from connector.inbound.record_batch import ACTOR, ALL_FIELDS, RecordBatch
+from connector.model.conflict import Conflict, ConflictState
+from connector.model.inbound_change import RemoteRecord
+from connector.orders.command import OrderCommand
+from connector.orders.service import LockOrders
+from connector.store.unit_of_work import UnitOfWork
+
+Finish = Callable[[UnitOfWork], Awaitable[None]]
+"""What is stored in the same transaction: the cursor of the reader."""
+
+
+class Applier:
+    """Applies records of one org."""
+
+    def __init__(self, context: InboundContext) -> None:
+        self._context = context
+        self._receivers = Receivers(context.mappings)
+
+    async def apply(self, records: Sequence[RemoteRecord], finish: Finish | None = None) -> ApplyReport:
+        """Apply these records in one transaction, and `finish` in the same one.
+
+        If the rules of an order forbid one of the changes, the records are applied one by one, and what is forbidden is
+        restored in the org. Raises StoreError if the database fails; then nothing is applied.
+        """
+        try:
+            return await self._apply_together(records, finish)
+        except CommandError:
+            report = ApplyReport()
+        for record in records:
+            report.add(await self._apply_alone(record))
+        if finish is not None:
+            report.add(await self._apply_together([], finish))
+        return report
+
+    async def _apply_alone(self, record: RemoteRecord) -> ApplyReport:
+        """Apply what is allowed of one record. Bounded: each attempt refuses one field more, or all of them."""
+        refused: dict[str, str] = {}
+        while True:
+            try:
+                return await self._apply_together([record], None, refused=refused)
+            except CommandError as error:
+                if ALL_FIELDS in refused:
+                    raise  # nothing was asked of the order any more
+                attribute = (error.field or "").removeprefix("details.")
+                name = self._receivers.field_of(record.sobject, attribute)
+                refused[ALL_FIELDS if name is None or name in refused else name] = error.message
+
+    async def _apply_together(
+        self, records: Sequence[RemoteRecord], finish: Finish | None, *, refused: Mapping[str, str] | None = None
+    ) -> ApplyReport:
+        batches: list[RecordBatch] = []  # the transaction may be repeated: only the last one counts
+
+        async def prepare(uow: UnitOfWork, lock_orders: LockOrders) -> Sequence[OrderCommand]:
+            batch = RecordBatch(self._context, self._receivers, uow, refused=refused or {})
+            batches.append(batch)
+            await batch.load(records, lock_orders)
+            for record in records:
+                batch.merge_record(record)
+            await batch.store()
+            if finish is not None:
+                await finish(uow)
+            return batch.commands
+
+        await self._context.orders.execute_prepared(prepare, actor=_actor_of(records))
+        return batches[-1].report
+
+    async def resolve(self, conflict: Conflict, choice: ConflictState, *, actor: str) -> ApplyReport:
+        """Let one side's value stand in an open conflict: `local` or `salesforce`.
+
+        In one transaction the value is applied here or made due for the org, and the conflict is closed. Raises
+        CommandError where the order does not allow the org's value any more, or if the conflict is not open.
+        """
+        batches: list[RecordBatch] = []
+
+        async def prepare(uow: UnitOfWork, lock_orders: LockOrders) -> Sequence[OrderCommand]:
+            batch = RecordBatch(self._context, self._receivers, uow)
+            batches.append(batch)
+            await batch.resolve(conflict, choice, lock_orders, actor=actor)
+            await batch.store()
+            return batch.commands
+
+        await self._context.orders.execute_prepared(prepare, actor=actor)
+        return batches[-1].report
+
+
+def _actor_of(records: Sequence[RemoteRecord]) -> str:
+    """Who stands in the history: the user of the org, if all records were changed by one."""
+    users = {record.modified_by for record in records}
+    user = users.pop() if len(users) == 1 else None
+    return f"{ACTOR} {user}" if user else ACTOR

@@ -1,0 +1,46 @@
+"""What applying records needs, and what it comes to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connector.mapping.mapper import MappingSet
+from connector.model.describe import SObjectDescribe
+from connector.orders.service import OrderService
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InboundContext:
+    """What applying needs: where orders are changed, how fields map, and what the org says of its objects."""
+
+    orders: OrderService
+    mappings: MappingSet
+    describes: Mapping[str, SObjectDescribe]
+    org_id: str
+
+
+@dataclass(kw_only=True)
+class ApplyReport:
+    """What became of records. Fields are counted by `Object.Field`. `echoes` held what both sides had agreed on;
+    `deferred` are read again, because a write of ours was in flight; `unknown` belong to no entity here."""
+
+    records: int = 0
+    echoes: int = 0
+    unknown: int = 0
+    deferred: int = 0
+    parked: int = 0
+    refused: int = 0
+    conflicts: int = 0
+    taken: Counter[str] = field(default_factory=Counter)
+    restored: Counter[str] = field(default_factory=Counter)
+    overruled: Counter[str] = field(default_factory=Counter)
+    """Fields that something in the org changes whenever we send them; ours is no longer sent."""
+
+    def add(self, other: ApplyReport) -> None:
+        for name in ("records", "echoes", "unknown", "deferred", "parked", "refused", "conflicts"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.taken += other.taken
+        self.restored += other.restored
+        self.overruled += other.overruled

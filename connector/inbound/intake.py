@@ -1,0 +1,95 @@
+"""Reads the records of the inbox from the org, and applies them.
+
+One query per object reads up to 200 records. A record that the org no longer has is settled; a read or a transaction
+that fails is tried again later; what cannot be applied is parked by `Applier`, and holds up nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from connector.inbound.apply import Applier
+from connector.inbound.context import ApplyReport
+from connector.inbound.poll import PollTarget, QueryReader, SoqlBuilder
+from connector.inbound.remote_rows import read_row
+from connector.model.inbound_change import InboxItem
+from connector.store import inbox
+from connector.store.engine import Store
+from connector.store.unit_of_work import UnitOfWork
+
+BATCH = 200
+MAX_BATCHES = 1000
+"""In one round; what is left stays due."""
+
+
+@dataclass(kw_only=True)
+class IntakeReport:
+    """What one round came to. `gone` records are no longer in the org; `waiting` stay due for later."""
+
+    records: int = 0
+    calls: int = 0
+    gone: int = 0
+    applied: ApplyReport = field(default_factory=ApplyReport)
+
+
+class Intake:
+    """Works off the inbox of one org."""
+
+    def __init__(
+        self,
+        store: Store,
+        reader: QueryReader,
+        applier: Applier,
+        *,
+        org_id: str,
+        soql: SoqlBuilder,
+        targets: Mapping[str, PollTarget],
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._applier = applier
+        self._org_id = org_id
+        self._soql = soql
+        self._targets = targets
+
+    async def run(self) -> IntakeReport:
+        """Read and apply every record that is due now."""
+        report = IntakeReport()
+        for _ in range(MAX_BATCHES):
+            async with self._store.reader() as connection:
+                due = await inbox.list_due(connection, self._org_id, self._store.clock.now(), BATCH)
+            if not due:
+                break
+            for sobject in sorted({item.sobject for item in due}):
+                await self._apply(sobject, [item for item in due if item.sobject == sobject], report)
+        return report
+
+    async def _apply(self, sobject: str, items: Sequence[InboxItem], report: IntakeReport) -> None:
+        target = self._targets.get(sobject)
+        if target is None:  # no mapping receives it any more
+            await self._settle(items)
+            return
+        fields = target.fields
+        query = self._soql(
+            "SELECT {fields:literal} FROM {sobject:literal} WHERE Id IN {ids}",
+            fields=", ".join(fields),
+            sobject=sobject,
+            ids=[item.record_id for item in items],
+        )
+        read_at = self._store.clock.now()
+        rows = await self._reader.query(query, include_deleted=True)
+        report.calls += 1
+        report.records += len(items)
+        records = [read_row(sobject, row, fields, read_at=read_at) for row in rows]
+        report.gone += len(items) - len(records)
+        present = [record for record in records if not record.deleted]
+
+        async def finish(uow: UnitOfWork) -> None:
+            await inbox.settle(uow, self._org_id, items)
+
+        report.applied.add(await self._applier.apply(present, finish))
+
+    async def _settle(self, items: Sequence[InboxItem]) -> None:
+        async with self._store.transaction() as uow:
+            await inbox.settle(uow, self._org_id, items)

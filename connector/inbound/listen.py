@@ -1,0 +1,279 @@
+"""Listens to one topic: what its events name is noted in the inbox, together with the position behind them.
+
+    connecting -> subscribed -> (a response: its records and its replay ID are stored, then more is requested)
+        |             |
+        |             +-- stream ends, silence, new token needed: again from the stored replay ID, after a growing pause
+        +---- replay ID no longer known: from now on, and a poll reads what happened in between (a closed gap)
+
+A crash before a response is stored: the org sends it again, from the stored position. A crash afterwards: its records
+are in the inbox. An event that cannot be decoded cannot say which records it is about: all objects are polled, so
+nothing is lost by it. Only the holder of the topic's lease stores anything; a holder that was frozen finds its lease
+gone in the transaction that would move the position.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from connector.clock import Clock
+from connector.errors import SalesforceError
+from connector.log import get_logger
+from connector.model.inbound_change import Source
+from connector.salesforce.pubsub.errors import (
+    DeliveryLimitError,
+    ReplayIdInvalidError,
+    SessionExpiredError,
+    SubscriptionError,
+    TopicUnavailableError,
+)
+from connector.salesforce.pubsub.events import ReceivedEvent, UnreadableEvent
+from connector.salesforce.pubsub.subscription import MAX_REQUESTED, Delivery
+from connector.store import cursors, inbox, journal
+from connector.store.engine import Store
+from connector.store.journal import JournalEntry
+from connector.store.unit_of_work import UnitOfWork
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds between two attempts to open a stream."""
+SETTLE_SECONDS = 2.0
+"""After this time a subscription stands: the API does not say when. What changed before is polled."""
+LIMIT_PAUSE = 900.0
+CONFIG_PAUSE = 300.0
+
+log = get_logger(__name__)
+
+
+class Stream(Protocol):
+    async def next(self) -> Delivery: ...
+
+    async def request(self, count: int) -> None: ...
+
+
+class Subscriber(Protocol):
+    def subscribe(self, topic: str, replay_id: bytes | None) -> AbstractAsyncContextManager[Stream]: ...
+
+    async def renew_session(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListenContext:
+    """What a listener works with.
+
+    `sobjects` are those whose records are received. `hold_lease` is awaited in each transaction, and raises
+    LeaseLostError if another process listens now. `on_records` is called when the inbox has something new;
+    `catch_up` polls all objects.
+    """
+
+    store: Store
+    subscriber: Subscriber
+    org_id: str
+    sobjects: Collection[str]
+    hold_lease: Callable[[UnitOfWork], Awaitable[None]]
+    on_records: Callable[[], None]
+    catch_up: Callable[[], Awaitable[None]]
+
+    @property
+    def clock(self) -> Clock:
+        return self.store.clock
+
+
+@dataclass(kw_only=True)
+class ListenerStats:
+    """What a listener has seen since it began. `gaps` were closed by a poll; `reopened` counts streams after the
+    first."""
+
+    events: int = 0
+    deliveries: int = 0
+    records: int = 0
+    unreadable: int = 0
+    gaps: int = 0
+    reopened: int = 0
+    last_event_at: datetime | None = None
+    last_error: str = ""
+    subscribed: bool = False
+    replay_ids: list[str] = field(default_factory=list)
+
+
+class Listener:
+    """Listens to `topic` until it is canceled."""
+
+    def __init__(self, context: ListenContext, topic: str) -> None:
+        self._context = context
+        self._topic = topic
+        self.stats = ListenerStats()
+
+    @property
+    def _cursor(self) -> str:
+        return f"events:{self._topic}"
+
+    async def run(self) -> None:
+        """Listen. Raises LeaseLostError when another process took over, StoreError if the database fails; every error
+        of the org is waited out."""
+        attempt = 0
+        while True:
+            events_before = self.stats.deliveries
+            try:
+                await self._listen_once()
+            except SalesforceError as error:
+                self.stats.subscribed = False
+                self.stats.last_error = error.message
+                attempt = 0 if self.stats.deliveries > events_before else attempt + 1
+                await self._handle(error, attempt)
+            self.stats.reopened += 1
+
+    async def _handle(self, error: SalesforceError, attempt: int) -> None:
+        """Do what the error asks for, and wait until the stream may be opened again."""
+        context = self._context
+        pause = min(FIRST_PAUSE * 2 ** min(attempt, 16), LONGEST_PAUSE) if attempt else 0.0
+        match error:
+            case ReplayIdInvalidError():
+                await self._forget_position()
+            case SessionExpiredError():
+                await context.subscriber.renew_session()
+                pause = FIRST_PAUSE if attempt else 0.0
+            case DeliveryLimitError():
+                await context.catch_up()
+                pause = LIMIT_PAUSE
+            case TopicUnavailableError():
+                await context.catch_up()
+                pause = CONFIG_PAUSE
+            case SubscriptionError():
+                pass
+            case _:
+                pause = max(pause, FIRST_PAUSE)
+        log.warning("subscription ended", topic=self._topic, error=error.message, hint=error.hint, pause=pause)
+        await context.clock.sleep(pause)
+
+    async def _listen_once(self) -> None:
+        context = self._context
+        async with context.store.reader() as connection:
+            position = await cursors.get(connection, context.org_id, self._cursor)
+        replay_id = None if position is None else _decode(position.get("replay_id"))
+        gap_since = None if replay_id is not None or position is None else position.get("at")
+        async with context.subscriber.subscribe(self._topic, replay_id) as stream:
+            if replay_id is None:
+                await context.clock.sleep(SETTLE_SECONDS)
+                await self._close_gap(gap_since)  # events wait in the stream meanwhile
+                self.stats.subscribed = True
+            await self._store_what_comes(stream)
+
+    async def _store_what_comes(self, stream: Stream) -> None:
+        """Read while the database works: what has arrived meanwhile is stored together. The queue is bounded by what
+        was requested of the stream."""
+        arrived: asyncio.Queue[Delivery | SalesforceError] = asyncio.Queue()
+
+        async def read() -> None:
+            try:
+                while True:
+                    arrived.put_nowait(await stream.next())
+            except SalesforceError as error:
+                arrived.put_nowait(error)
+
+        reading = asyncio.create_task(read())
+        try:
+            while True:
+                batch = [await arrived.get()]
+                while not arrived.empty():
+                    batch.append(arrived.get_nowait())
+                deliveries = [item for item in batch if isinstance(item, Delivery)]
+                if deliveries:
+                    await self._store(deliveries, stream)
+                if isinstance(batch[-1], SalesforceError):
+                    raise batch[-1]
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _store(self, deliveries: Sequence[Delivery], stream: Stream) -> None:
+        last = deliveries[-1]
+        events = [event for delivery in deliveries for event in delivery.events]
+        unreadable = [event for event in events if isinstance(event, UnreadableEvent)]
+        records, polled = self._records_of([event for event in events if isinstance(event, ReceivedEvent)])
+        await self._store_records(records, last.replay_id, unreadable)
+        self.stats.subscribed = True
+        self.stats.deliveries += len(deliveries)
+        self.stats.events += len(events)
+        self.stats.records += len(records)
+        self.stats.unreadable += len(unreadable)
+        if events:
+            self.stats.last_event_at = self._context.clock.now()
+        if records:
+            self._context.on_records()
+        if polled or unreadable:
+            await self._context.catch_up()
+        if last.pending <= MAX_REQUESTED // 2:
+            await stream.request(MAX_REQUESTED - last.pending)
+
+    def _records_of(self, events: Sequence[ReceivedEvent]) -> tuple[set[tuple[str, str]], bool]:
+        """The records that these events name, and whether an event is about more than it names."""
+        records: set[tuple[str, str]] = set()
+        concerns_all = False
+        for event in events:
+            header = event.change
+            if header is None or header.sobject not in self._context.sobjects:
+                continue
+            if header.concerns_all:
+                concerns_all = True
+            else:
+                records |= {(header.sobject, record_id) for record_id in header.record_ids}
+        return records, concerns_all
+
+    async def _store_records(
+        self, records: Collection[tuple[str, str]], replay_id: bytes, unreadable: Sequence[UnreadableEvent]
+    ) -> None:
+        context = self._context
+        entries = [
+            JournalEntry(
+                entity="topic",
+                key=self._topic,
+                action="unreadable",
+                detail={"replay_id": _encode(event.replay_id), "event": event.id, "reason": event.reason},
+                org_id=context.org_id,
+            )
+            for event in unreadable
+        ]
+        async with context.store.transaction() as uow:
+            await context.hold_lease(uow)
+            await inbox.put(uow, context.org_id, records, Source.EVENT)
+            await journal.write(uow, entries)
+            position = {"replay_id": _encode(replay_id), "at": uow.now.isoformat()}
+            await cursors.set_position(uow, context.org_id, self._cursor, position)
+
+    async def _forget_position(self) -> None:
+        """Keep when the position was stored: the gap begins there."""
+        context = self._context
+        async with context.store.transaction() as uow:
+            await context.hold_lease(uow)
+            position = await cursors.get(uow.connection, context.org_id, self._cursor)
+            at = position["at"] if position is not None else uow.now.isoformat()
+            await cursors.set_position(uow, context.org_id, self._cursor, {"replay_id": None, "at": at})
+
+    async def _close_gap(self, since: str | None) -> None:
+        """Poll what changed before the subscription stood, and note that the gap is closed."""
+        context = self._context
+        await context.catch_up()
+        if since is None:
+            return
+        self.stats.gaps += 1
+        async with context.store.transaction() as uow:
+            await context.hold_lease(uow)
+            detail = {"since": since, "until": uow.now.isoformat()}
+            entry = JournalEntry(
+                entity="topic", key=self._topic, action="gap closed", detail=detail, org_id=context.org_id
+            )
+            await journal.write(uow, [entry])
+
+
+def _encode(replay_id: bytes) -> str:
+    return base64.b64encode(replay_id).decode()
+
+
+def _decode(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)

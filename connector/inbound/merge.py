@@ -1,0 +1,135 @@
+"""Three-way merge of one record: what both sides last agreed on, what is here, what the org has now. PURE.
+
+A field whose value in the org differs from what both sides agreed on was changed there; one whose mapped value here
+differs was changed here. What both changed is decided by the field's owner. An echo of our own write needs no flag: it
+holds exactly what both sides agreed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from connector.mapping.spec import Owner
+from connector.model.describe import FieldDescribe
+from connector.model.field_equality import same_value
+from connector.model.record import FieldValue
+
+
+class Decision(StrEnum):
+    """What becomes of one field."""
+
+    KEEP = "keep"
+    """The org still has what both sides agreed on."""
+    AGREE = "agree"
+    """Both sides have come to the same value by themselves."""
+    TAKE = "take"
+    """The org's value is applied here."""
+    RESTORE = "restore"
+    """The value here stands and is sent to the org again."""
+    CONFLICT = "conflict"
+    """Both sides changed the field, and a person decides."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldVersions:
+    """One field as three parties have it, in wire form. `base` is what both sides agreed on; `has_base` is False where
+    they never did (a record that was linked by hand, a field that was mapped lately)."""
+
+    name: str
+    owner: Owner
+    base: FieldValue
+    local: FieldValue
+    remote: FieldValue
+    has_base: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MergeContext:
+    """What decides between two changes of one field: when each side was changed last (None: the time is not known), and
+    what the org says of its fields."""
+
+    local_changed_at: datetime | None = None
+    remote_changed_at: datetime | None = None
+    fields: Mapping[str, FieldDescribe] = field(default_factory=dict)
+
+    @property
+    def remote_is_newer(self) -> bool:
+        """Whether the org's change came last. Equal times count as newer: the org's clock has whole seconds, and the
+        value that a person typed there is the one that would be lost unseen."""
+        if self.remote_changed_at is None:
+            return False
+        return self.local_changed_at is None or self.remote_changed_at >= self.local_changed_at.replace(microsecond=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordMerge:
+    """The decisions for one record, by field."""
+
+    decisions: Mapping[str, Decision]
+    versions: Mapping[str, FieldVersions]
+
+    def fields(self, decision: Decision) -> list[str]:
+        """The fields that were decided so, in the order of the mapping."""
+        return [name for name, made in self.decisions.items() if made is decision]
+
+    @property
+    def taken(self) -> dict[str, FieldValue]:
+        """The org's values that are to be applied here."""
+        return {name: self.versions[name].remote for name in self.fields(Decision.TAKE)}
+
+    @property
+    def agreed(self) -> dict[str, FieldValue]:
+        """What the snapshot of the link is to hold from now on: the org's present values. A field in conflict keeps
+        what both sides agreed on before. What is restored differs from it, and so is sent."""
+        changed = (Decision.AGREE, Decision.TAKE, Decision.RESTORE)
+        return {name: self.versions[name].remote for name, made in self.decisions.items() if made in changed}
+
+    @property
+    def is_echo(self) -> bool:
+        """Whether the org holds exactly what both sides agreed on."""
+        return all(made is Decision.KEEP for made in self.decisions.values())
+
+
+def merge(versions: Sequence[FieldVersions], context: MergeContext) -> RecordMerge:
+    """Decide every field of a record."""
+    return RecordMerge(
+        decisions={item.name: decide(item, context) for item in versions},
+        versions={item.name: item for item in versions},
+    )
+
+
+def decide(versions: FieldVersions, context: MergeContext) -> Decision:
+    """Decide one field.
+
+    Salesforce owns: the org's value, always. Local owns: ours, always. `newest` and `ask` differ only where both sides
+    changed the field to different values; a change on one side alone goes to the other.
+    """
+    describe = context.fields.get(versions.name)
+    remote_changed = not versions.has_base or not same_value(versions.remote, versions.base, describe)
+    if not remote_changed:
+        return Decision.KEEP
+    if same_value(versions.remote, versions.local, describe):
+        return Decision.AGREE
+    match versions.owner:
+        case Owner.SALESFORCE:
+            return Decision.TAKE
+        case Owner.LOCAL:
+            return Decision.RESTORE
+        case Owner.NEWEST | Owner.ASK:
+            return _decide_shared(versions, context, describe)
+
+
+def _decide_shared(versions: FieldVersions, context: MergeContext, describe: FieldDescribe | None) -> Decision:
+    if versions.has_base:
+        if same_value(versions.local, versions.base, describe):
+            return Decision.TAKE
+    elif same_value(versions.local, None, describe):
+        return Decision.TAKE
+    elif same_value(versions.remote, None, describe):
+        return Decision.RESTORE
+    if versions.owner is Owner.ASK:
+        return Decision.CONFLICT
+    return Decision.TAKE if context.remote_is_newer else Decision.RESTORE

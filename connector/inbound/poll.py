@@ -1,0 +1,201 @@
+"""Polls one object of the org for records that changed since the last time.
+
+The watermark is the latest SystemModstamp that was read. Records are read in the order of (SystemModstamp, Id) and a
+page continues behind the last record of the page before, so equal stamps are never split. A record becomes visible up
+to some seconds after its stamp, when its transaction commits: each poll begins an *overlap* before the watermark, and
+the overlap grows with the latest record that was seen to come so late. What is read twice is recognized as an echo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from connector.inbound.apply import Applier, Finish
+from connector.inbound.context import ApplyReport
+from connector.inbound.remote_rows import query_fields, read_moment, read_row
+from connector.mapping.receiver import RecordReceiver
+from connector.model.describe import SObjectDescribe
+from connector.model.inbound_change import RemoteRecord
+from connector.store import cursors
+from connector.store.engine import Store
+from connector.store.unit_of_work import UnitOfWork
+
+PAGE = 2000
+"""Rows that the org returns for one call (REST API, query: the default batch)."""
+APPLY_AT_ONCE = 200
+"""Records that are applied in one transaction: other writers wait for one at most."""
+FIRST_OVERLAP = timedelta(seconds=30)
+"""Rows were seen to become visible 1 to 3 seconds after their stamp; a long transaction takes longer."""
+LONGEST_OVERLAP = timedelta(minutes=10)
+"""The longest time that a transaction in the org may take (REST API, call timeout)."""
+MAX_RECENT = 4000
+"""Records within the overlap that are remembered, to tell one that comes late from one that is read again."""
+
+
+class QueryReader(Protocol):
+    async def query(self, soql: str, *, include_deleted: bool = False) -> list[dict[str, Any]]: ...
+
+
+SoqlBuilder = Callable[..., str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PollTarget:
+    """One object to poll, and how its records are read."""
+
+    sobject: str
+    receivers: tuple[RecordReceiver, ...]
+    describe: SObjectDescribe
+
+    @property
+    def cursor(self) -> str:
+        return f"poll:{self.sobject}"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return query_fields((name for receiver in self.receivers for name in receiver.fields), self.describe)
+
+
+@dataclass(kw_only=True)
+class Watermark:
+    """Where the poll of one object is. `recent` are the records within the overlap, with their stamps."""
+
+    at: datetime
+    overlap: timedelta = FIRST_OVERLAP
+    recent: dict[str, datetime] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, position: Mapping[str, Any]) -> Watermark:
+        return cls(
+            at=datetime.fromisoformat(position["at"]),
+            overlap=timedelta(seconds=position["overlap_seconds"]),
+            recent={record: datetime.fromisoformat(at) for record, at in position["recent"].items()},
+        )
+
+    def dump(self) -> dict[str, Any]:
+        return {
+            "at": self.at.isoformat(),
+            "overlap_seconds": self.overlap.total_seconds(),
+            "recent": {record: at.isoformat() for record, at in self.recent.items()},
+        }
+
+    @property
+    def start(self) -> datetime:
+        return self.at - self.overlap
+
+    def advanced(self, records: list[RemoteRecord]) -> Watermark:
+        """The watermark after these records were read. A record that is older than the watermark and was not seen
+        before came late: the overlap becomes twice its delay, if that is longer."""
+        late = [
+            self.at - record.modified_at
+            for record in records
+            if record.modified_at < self.at and self.recent.get(record.id) != record.modified_at
+        ]
+        overlap = min(max([self.overlap, *(2 * delay for delay in late)]), LONGEST_OVERLAP)
+        at = max([self.at, *(record.modified_at for record in records)])
+        recent = self.recent | {record.id: record.modified_at for record in records}
+        kept = sorted(((when, record) for record, when in recent.items() if when >= at - overlap), reverse=True)
+        return Watermark(at=at, overlap=overlap, recent={record: when for when, record in kept[:MAX_RECENT]})
+
+
+@dataclass(kw_only=True)
+class PollReport:
+    """What one poll of an object came to. `rows` includes what was read again within the overlap."""
+
+    sobject: str
+    rows: int = 0
+    deleted: int = 0
+    watermark: datetime | None = None
+    overlap: timedelta = FIRST_OVERLAP
+    applied: ApplyReport = field(default_factory=ApplyReport)
+
+
+HoldLease = Callable[[UnitOfWork], Awaitable[None]]
+
+
+@dataclass(kw_only=True)
+class PollTurn:
+    """One poll of an object that is about to begin: where it starts, and what it is asked first.
+
+    `hold_lease` is awaited in each transaction, and raises LeaseLostError if another process polls this object now.
+    """
+
+    target: PollTarget
+    watermark: Watermark
+    hold_lease: HoldLease
+    query: str
+
+
+class Poller:
+    """Polls the objects of one org and applies what changed."""
+
+    def __init__(self, store: Store, reader: QueryReader, applier: Applier, *, org_id: str, soql: SoqlBuilder) -> None:
+        self._store = store
+        self._reader = reader
+        self._applier = applier
+        self._org_id = org_id
+        self._soql = soql
+
+    async def begin(self, target: PollTarget, *, since: datetime, hold_lease: HoldLease) -> PollTurn:
+        """Prepare a poll of what changed since the last one; since `since` if there was none."""
+        async with self._store.reader() as connection:
+            position = await cursors.get(connection, self._org_id, target.cursor)
+        watermark = Watermark(at=since) if position is None else Watermark.load(position)
+        query = self._soql(
+            "SELECT {fields:literal} FROM {sobject:literal} WHERE SystemModstamp >= {start}"
+            " ORDER BY SystemModstamp, Id LIMIT {page}",
+            start=watermark.start.astimezone(UTC),
+            **_names(target),
+        )
+        return PollTurn(target=target, watermark=watermark, hold_lease=hold_lease, query=query)
+
+    async def apply(self, turn: PollTurn, rows: list[dict[str, Any]], *, read_at: datetime) -> PollReport:
+        """Apply the first rows of a turn, which were asked for at `read_at`, then read and apply what is behind them.
+
+        Bounded: each page begins behind the last record of the page before, and ends when nothing is behind it.
+        """
+        target = turn.target
+        report = PollReport(sobject=target.sobject)
+        while rows:
+            report.rows += len(rows)
+            page = [read_row(target.sobject, row, target.fields, read_at=read_at) for row in rows]
+            await self._apply_page(turn, page, report)
+            if len(rows) < PAGE:
+                break
+            last = rows[-1]
+            query = self._soql(
+                "SELECT {fields:literal} FROM {sobject:literal}"
+                " WHERE (SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > {id}))"
+                " ORDER BY SystemModstamp, Id LIMIT {page}",
+                stamp=read_moment(last["SystemModstamp"]),
+                id=str(last["Id"]),
+                **_names(target),
+            )
+            read_at = self._store.clock.now()
+            rows = await self._reader.query(query, include_deleted=True)
+        report.watermark, report.overlap = turn.watermark.at, turn.watermark.overlap
+        return report
+
+    async def _apply_page(self, turn: PollTurn, page: list[RemoteRecord], report: PollReport) -> None:
+        for start in range(0, len(page), APPLY_AT_ONCE):
+            batch = page[start : start + APPLY_AT_ONCE]
+            turn.watermark = turn.watermark.advanced(batch)
+            report.deleted += sum(record.deleted for record in batch)
+            present = [record for record in batch if not record.deleted]
+            report.applied.add(await self._applier.apply(present, self._cursor_mover(turn)))
+
+    def _cursor_mover(self, turn: PollTurn) -> Finish:
+        position = turn.watermark.dump()
+
+        async def finish(uow: UnitOfWork) -> None:
+            await turn.hold_lease(uow)
+            await cursors.set_position(uow, self._org_id, turn.target.cursor, position)
+
+        return finish
+
+
+def _names(target: PollTarget) -> dict[str, Any]:
+    return {"fields": ", ".join(target.fields), "sobject": target.sobject, "page": PAGE}

@@ -1,0 +1,45 @@
+"""Which part of the mapping receives the record of a link. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from connector.mapping.mapper import MappingSet
+from connector.mapping.receiver import RecordReceiver
+from connector.model.change import EntityKind
+from connector.model.record import IS_PERSON, Link
+
+
+class Receivers:
+    """The receivers of a set of mappings: customers, persons, products, orders and their lines."""
+
+    def __init__(self, mappings: MappingSet) -> None:
+        received = (mappings.customer, mappings.product, mappings.order)
+        self._by_entity = {
+            record.entity: RecordReceiver(record) for mapping in received for record in mapping.spec.records
+        }
+        self._person = None if mappings.person is None else RecordReceiver(mappings.person.spec.record)
+
+    def __iter__(self) -> Iterator[RecordReceiver]:
+        yield from self._by_entity.values()
+        if self._person is not None:
+            yield self._person
+
+    def of(self, link: Link) -> RecordReceiver | None:
+        """The receiver of a link's record; None for what no mapping receives (prices, returns)."""
+        if link.entity == EntityKind.CUSTOMER and link.snapshot.get(IS_PERSON) is True and self._person is not None:
+            return self._person
+        return self._by_entity.get(link.entity)
+
+    def field_of(self, sobject: str, attribute: str) -> str | None:
+        """The field of an object that sets `attribute` here; None if none does."""
+        return next(
+            (
+                name
+                for receiver in self
+                if receiver.sobject == sobject
+                for name, received in receiver.received.items()
+                if received.attribute == attribute
+            ),
+            None,
+        )

@@ -1,0 +1,40 @@
+"""Builds queries for records of the org, and reads their rows. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from connector.model.describe import SObjectDescribe
+from connector.model.inbound_change import RemoteRecord
+
+STANDARD_FIELDS = ("Id", "SystemModstamp", "LastModifiedById", "IsDeleted")
+
+
+def query_fields(mapped: Iterable[str], describe: SObjectDescribe) -> tuple[str, ...]:
+    """What is asked for of each record: what every object has, and the mapped fields that the org has."""
+    visible = [name for name in dict.fromkeys(mapped) if name in describe.fields]
+    return (*STANDARD_FIELDS, *(name for name in visible if name not in STANDARD_FIELDS))
+
+
+def read_row(sobject: str, row: Mapping[str, Any], fields: Collection[str], *, read_at: datetime) -> RemoteRecord:
+    """The record of a row that was asked for by `query_fields`."""
+    return RemoteRecord(
+        sobject=sobject,
+        id=str(row["Id"]),
+        fields={name: row[name] for name in fields if name not in STANDARD_FIELDS and name in row},
+        read_at=read_at,
+        modified_at=read_moment(row["SystemModstamp"]),
+        modified_by=row.get("LastModifiedById"),
+        deleted=bool(row.get("IsDeleted")),
+    )
+
+
+def read_moment(text: str) -> datetime:
+    """A time as the REST API has it (`2026-01-31T10:00:00.000+0000`)."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def chunks_of_ids(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:
+    return (ids[start : start + size] for start in range(0, len(ids), size))

@@ -1,0 +1,128 @@
+"""What every job that reads from the org shares: the org, its mappings, and one poller for each object at a time."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from connector.errors import LeaseLostError, MappingError
+from connector.inbound.apply import Applier
+from connector.inbound.context import InboundContext
+from connector.inbound.intake import Intake, IntakeReport
+from connector.inbound.poll import HoldLease, Poller, PollReport, PollTarget
+from connector.jobs.mapping_versions import MappingVersions
+from connector.jobs.org_identity import confirm_org
+from connector.mapping.check import check
+from connector.mapping.receiver import RecordReceiver
+from connector.orders.service import OrderService
+from connector.outbound.org_discovery import discover_org
+from connector.outbound.org_profile import OrgProfile
+from connector.salesforce.client import SalesforceClient
+from connector.salesforce.query import soql
+from connector.salesforce.query_batch import query_together
+from connector.settings import Settings
+from connector.store import leases, links
+from connector.store.engine import Store
+from connector.store.unit_of_work import UnitOfWork
+
+POLLED = ("Account", "Product2", "Order", "OrderItem")
+"""The objects that are polled: parents first, so that an order finds its account."""
+FIRST_OVERLAP = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InboundJobContext:
+    """What every job of a process that reads from the org works with."""
+
+    store: Store
+    client: SalesforceClient
+    orders: OrderService
+    mappings: MappingVersions
+    settings: Settings
+
+
+class InboundRun:
+    """Reads from one org by the mappings as they are now. `begin` asks the org who it is."""
+
+    def __init__(self, context: InboundJobContext, org_id: str, profile: OrgProfile) -> None:
+        self._store = context.store
+        self._client = context.client
+        self._settings = context.settings
+        self.org_id = org_id
+        mappings = context.mappings.read().with_returns(None).with_persons(profile.person_type is not None)
+        problems = check(mappings, profile.describes, person_types=profile.person_types)
+        if problems:
+            raise MappingError(problems)
+        self.applier = Applier(
+            InboundContext(orders=context.orders, mappings=mappings, describes=profile.describes, org_id=org_id)
+        )
+        receivers: dict[str, list[RecordReceiver]] = {}
+        for mapping in mappings:
+            for record in mapping.spec.records:
+                receivers.setdefault(record.sobject, []).append(RecordReceiver(record))
+        self._targets = {
+            sobject: PollTarget(sobject=sobject, receivers=tuple(some), describe=profile.describes[sobject])
+            for sobject, some in receivers.items()
+        }
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+    @classmethod
+    async def begin(cls, context: InboundJobContext) -> InboundRun:
+        """Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, AuthError if
+        the org lets nobody in."""
+        org_id = await confirm_org(context.store, context.client, context.settings)
+        profile = await discover_org(context.store, context.client, org_id, settings=context.settings.salesforce)
+        return cls(context, org_id, profile)
+
+    @property
+    def sobjects(self) -> tuple[str, ...]:
+        """The objects that are received, parents first."""
+        return tuple(name for name in POLLED if name in self._targets)
+
+    async def poll(self, sobjects: Sequence[str] = ()) -> list[PollReport]:
+        """Poll these objects, or all: the first rows of all of them by one call. What another process is polling is
+        left out."""
+        names = {sobject: f"poll:{self.org_id}:{sobject}" for sobject in sobjects or self.sobjects}
+        ttl = self._settings.sync.lease_seconds
+        async with self._store.transaction() as uow:
+            terms = await leases.acquire_many(uow, list(names.values()), self._owner, ttl)
+        try:
+            poller = Poller(self._store, self._client, self.applier, org_id=self.org_id, soql=soql)
+            since = await self._first_watermark()
+            turns = [
+                await poller.begin(self._targets[sobject], since=since, hold_lease=self._holder(name, terms[name]))
+                for sobject, name in names.items()
+                if name in terms
+            ]
+            read_at = self._store.clock.now()
+            pages = await query_together(self._client, [turn.query for turn in turns], include_deleted=True)
+            return [await poller.apply(turn, rows, read_at=read_at) for turn, rows in zip(turns, pages, strict=True)]
+        finally:
+            await leases.release_all(self._store, self._owner, terms)
+
+    def _holder(self, name: str, term: int) -> HoldLease:
+        """Renews a lease in the transaction that moves its cursor."""
+
+        async def hold_lease(uow: UnitOfWork) -> None:
+            renewed = await leases.acquire_many(uow, [name], self._owner, self._settings.sync.lease_seconds)
+            if renewed.get(name) != term:
+                raise LeaseLostError(
+                    f"Another process polls {name.rpartition(':')[2]} now.",
+                    hint="Nothing is lost: it continues where this one stopped.",
+                )
+
+        return hold_lease
+
+    async def intake(self) -> IntakeReport:
+        intake = Intake(self._store, self._client, self.applier, org_id=self.org_id, soql=soql, targets=self._targets)
+        return await intake.run()
+
+    async def _first_watermark(self) -> datetime:
+        """Where the first poll begins: at the oldest link, for until then nothing of the org concerned us."""
+        async with self._store.reader() as connection:
+            oldest = await links.oldest(connection, self.org_id)
+        return (oldest or self._store.clock.now()) - FIRST_OVERLAP

@@ -1,0 +1,100 @@
+"""Brings back what changed in the org, and says what came of it.
+
+Each object is polled by one process at a time, under a lease; its cursor moves in the transaction that applies what was
+read. Then the inbox is worked off: records that events named, and those that were read while a write of ours was in
+flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from connector.errors import CommandError
+from connector.inbound.context import ApplyReport
+from connector.inbound.intake import IntakeReport
+from connector.inbound.poll import PollReport
+from connector.jobs.inbound_run import InboundJobContext, InboundRun
+from connector.model.conflict import Conflict, ConflictState
+from connector.model.inbound_change import InboxState
+from connector.store import conflicts, inbox
+
+
+@dataclass(kw_only=True)
+class PullSummary:
+    """What a pull came to. `elsewhere` are objects that another process was polling. `reads` are the data API calls
+    that it made."""
+
+    polls: list[PollReport] = field(default_factory=list)
+    intake: IntakeReport = field(default_factory=IntakeReport)
+    elsewhere: list[str] = field(default_factory=list)
+    reads: int = 0
+    open_conflicts: int = 0
+    parked: int = 0
+    waiting: int = 0
+    seconds: float = 0.0
+
+    @property
+    def applied(self) -> ApplyReport:
+        """What became of all records together."""
+        total = ApplyReport()
+        for poll in self.polls:
+            total.add(poll.applied)
+        total.add(self.intake.applied)
+        return total
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether nothing waits: no conflict, nothing parked, nothing to be read again."""
+        return not (self.open_conflicts or self.parked or self.waiting)
+
+
+async def pull(context: InboundJobContext, sobjects: Sequence[str] | None = None) -> PullSummary:
+    """Poll these objects, or all, apply what changed, and work off the inbox.
+
+    Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, AuthError if the org
+    lets nobody in, RefusedError or TransportError if it does not answer a query.
+    """
+    store, client = context.store, context.client
+    started = store.clock.now()
+    before = client.calls_made
+    run = await InboundRun.begin(context)
+    org_id = run.org_id
+    summary = PullSummary()
+    wanted = sobjects or run.sobjects
+    summary.polls = await run.poll(wanted)
+    polled = {report.sobject for report in summary.polls}
+    summary.elsewhere = [sobject for sobject in wanted if sobject not in polled]
+    summary.intake = await run.intake()
+    summary.reads = client.calls_made.reads - before.reads
+    async with store.reader() as connection:
+        counts = await inbox.counts(connection, org_id)
+        summary.open_conflicts = await conflicts.count_open(connection)
+    summary.parked, summary.waiting = counts[InboxState.PARKED], counts[InboxState.DUE]
+    summary.seconds = (store.clock.now() - started).total_seconds()
+    return summary
+
+
+async def resolve_conflict(
+    context: InboundJobContext, conflict_id: int, choice: ConflictState, *, actor: str
+) -> Conflict:
+    """Let one side's value stand in an open conflict, and return the conflict as it is then. The next push, or the
+    service, sends it where our value stands.
+
+    Raises CommandError if there is no such open conflict, or if the order does not allow the org's value any more.
+    """
+    async with context.store.reader() as connection:
+        conflict = await conflicts.get(connection, conflict_id)
+    if conflict is None:
+        raise CommandError(
+            f"There is no conflict {conflict_id}.",
+            hint="`connector conflicts list` shows those that are open.",
+            field="id",
+            rule="unknown",
+        )
+    run = await InboundRun.begin(context)
+    await run.applier.resolve(conflict, choice, actor=actor)
+    async with context.store.reader() as connection:
+        resolved = await conflicts.get(connection, conflict_id)
+    assert resolved is not None
+    return resolved

@@ -1,0 +1,43 @@
+"""A conflict: one field that both sides changed to different values, and that a person decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from connector.model.record import FieldValue
+
+
+class ConflictState(StrEnum):
+    """`open` waits for a person; `local` and `salesforce` say whose value was chosen; `closed`: both sides came to the
+    same value before anybody chose."""
+
+    OPEN = "open"
+    LOCAL = "local"
+    SALESFORCE = "salesforce"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conflict:
+    """`base` is what both sides last agreed on, `local` the value here, `remote` the value in the org, all as the field
+    `field` of the record `record_id` holds them. Times are when each side changed last, as far as known."""
+
+    id: int
+    org_id: str
+    entity: str
+    key: str
+    field: str
+    sobject: str
+    record_id: str
+    base: FieldValue
+    local: FieldValue
+    remote: FieldValue
+    opened_at: datetime
+    state: ConflictState = ConflictState.OPEN
+    local_changed_at: datetime | None = None
+    remote_changed_at: datetime | None = None
+    remote_changed_by: str | None = None
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None

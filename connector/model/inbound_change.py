@@ -1,0 +1,56 @@
+"""What moved in the org: a record as it was read there, and the record that still has to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from connector.model.record import FieldValue
+
+
+class InboxState(StrEnum):
+    """`due` waits for its time; `parked` cannot be applied, waits for a person, and holds up nothing else."""
+
+    DUE = "due"
+    PARKED = "parked"
+
+
+class Source(StrEnum):
+    """How we heard of a change."""
+
+    EVENT = "event"
+    POLL = "poll"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemoteRecord:
+    """A record as the org had it when it was read. `read_at` is our time just before the read was sent: what we wrote
+    later is not in it. `modified_at` and `modified_by` are its last modification, by the org's clock."""
+
+    sobject: str
+    id: str
+    fields: Mapping[str, FieldValue]
+    read_at: datetime
+    modified_at: datetime
+    modified_by: str | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InboxItem:
+    """A record that is still to be read and applied. `version` tells a change that was heard of while this one was
+    being applied."""
+
+    sobject: str
+    record_id: str
+    version: int
+    state: InboxState
+    source: Source
+    seen_at: datetime
+    due_at: datetime
+    attempts: int
+    error: str | None = None
+    fix: str | None = None

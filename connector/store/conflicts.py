@@ -1,0 +1,108 @@
+"""Conflicts that a person decides. While one is open, neither side's value of its field goes to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.conflict import Conflict, ConflictState
+from connector.model.record import FieldValue, dump_snapshot, load_snapshot
+from connector.store.inbound_tables import conflicts
+from connector.store.sql import select_in
+from connector.store.unit_of_work import UnitOfWork
+
+_VALUE = "value"
+_VALUES = ("base", "local", "remote")
+_TEXTS = ("org_id", "entity", "key", "field", "sobject", "record_id", "local_changed_at", "remote_changed_at",
+          "remote_changed_by")  # fmt: skip
+
+
+async def open_or_update(uow: UnitOfWork, items: Sequence[Conflict]) -> list[Conflict]:
+    """Open these conflicts; of one that is open already, the values and times are updated. Returns those that are new,
+    with their IDs."""
+    opened = []
+    known = {(item.entity, item.key, item.field): item for item in await _list_open(uow.connection, items)}
+    for item in items:
+        values = {name: getattr(item, name) for name in _TEXTS} | {name: _dump(getattr(item, name)) for name in _VALUES}
+        earlier = known.get((item.entity, item.key, item.field))
+        if earlier is None:
+            row = values | {"state": ConflictState.OPEN.value, "opened_at": uow.now}
+            result = await uow.connection.execute(insert(conflicts).values(row).returning(conflicts.c.id))
+            opened.append(replace(item, id=result.scalar_one(), opened_at=uow.now))
+        else:
+            del values["base"]  # what both sides agreed on has not changed since
+            await uow.connection.execute(update(conflicts).where(conflicts.c.id == earlier.id).values(values))
+    return opened
+
+
+async def resolve(uow: UnitOfWork, ids: Collection[int], state: ConflictState, *, actor: str) -> int:
+    """Close open conflicts with this result; returns how many were open."""
+    statement = (
+        update(conflicts)
+        .where(conflicts.c.id.in_(sorted(ids)), conflicts.c.state == ConflictState.OPEN.value)
+        .values(state=state.value, resolved_at=uow.now, resolved_by=actor)
+    )
+    return (await uow.connection.execute(statement)).rowcount if ids else 0
+
+
+async def get(connection: AsyncConnection, conflict_id: int, *, lock: bool = False) -> Conflict | None:
+    statement = select(conflicts).where(conflicts.c.id == conflict_id)
+    row = (await connection.execute(statement.with_for_update() if lock else statement)).first()
+    return None if row is None else _conflict(row)
+
+
+async def list_page(
+    connection: AsyncConnection, *, state: ConflictState | None = ConflictState.OPEN, after: int = 0, limit: int
+) -> list[Conflict]:
+    """Up to `limit` conflicts behind the ID `after`, oldest first; those in `state`, or all."""
+    statement = select(conflicts).where(conflicts.c.id > after).order_by(conflicts.c.id).limit(limit)
+    if state is not None:
+        statement = statement.where(conflicts.c.state == state.value)
+    return [_conflict(row) for row in await connection.execute(statement)]
+
+
+async def open_fields(
+    connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]
+) -> dict[str, dict[str, Conflict]]:
+    """Open conflicts of these entities, by key and field; an entity without any has no entry."""
+    statement = select(conflicts).where(
+        conflicts.c.org_id == org_id,
+        conflicts.c.entity == entity,
+        conflicts.c.state == ConflictState.OPEN.value,
+    )
+    by_key: dict[str, dict[str, Conflict]] = {}
+    for row in await select_in(connection, statement, conflicts.c.key, keys):
+        by_key.setdefault(row.key, {})[row.field] = _conflict(row)
+    return by_key
+
+
+async def count_open(connection: AsyncConnection) -> int:
+    statement = select(func.count()).select_from(conflicts).where(conflicts.c.state == ConflictState.OPEN.value)
+    return (await connection.execute(statement)).scalar_one()
+
+
+async def _list_open(connection: AsyncConnection, items: Sequence[Conflict]) -> list[Conflict]:
+    found: list[Conflict] = []
+    for org_id, entity in sorted({(item.org_id, item.entity) for item in items}):
+        keys = sorted({item.key for item in items if (item.org_id, item.entity) == (org_id, entity)})
+        for fields in (await open_fields(connection, org_id, entity, keys)).values():
+            found += fields.values()
+    return found
+
+
+def _conflict(row: Any) -> Conflict:
+    stored: dict[str, Any] = dict(row._mapping)
+    stored |= {name: _load(stored[name]) for name in _VALUES} | {"state": ConflictState(row.state)}
+    return Conflict(**stored)
+
+
+def _dump(value: FieldValue) -> str:
+    return dump_snapshot({_VALUE: value})
+
+
+def _load(text: str) -> FieldValue:
+    return load_snapshot(text)[_VALUE]

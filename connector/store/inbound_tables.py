@@ -1,0 +1,76 @@
+"""The tables of what comes back from the org, as they are now. `migrations/` leads a database here."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
+
+from connector.model.conflict import ConflictState
+from connector.model.inbound_change import InboxState
+from connector.store.constraints import one_of
+from connector.store.tables import metadata
+from connector.store.types import Instant, Key, Serial
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("sobject", Key, primary_key=True),
+    Column("record_id", Key, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("fix", Text),
+    one_of("state", InboxState),
+    Index("inbox_due", "state", "due_at"),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("name", Key, primary_key=True),
+    Column("position", Text, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
+conflicts = Table(
+    "conflicts",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("org_id", Key, nullable=False),
+    Column("entity", Key, nullable=False),
+    Column("key", Key, nullable=False),
+    Column("field", Key, nullable=False),
+    Column("sobject", Text, nullable=False),
+    Column("record_id", Key, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("base", Text, nullable=False),
+    Column("local", Text, nullable=False),
+    Column("remote", Text, nullable=False),
+    Column("local_changed_at", Instant),
+    Column("remote_changed_at", Instant),
+    Column("remote_changed_by", Text),
+    Column("opened_at", Instant, nullable=False),
+    Column("resolved_at", Instant),
+    Column("resolved_by", Text),
+    one_of("state", ConflictState),
+    Index("conflicts_entity", "org_id", "entity", "key"),
+    Index("conflicts_state", "state", "id"),
+)
+
+restored_fields = Table(
+    "restored_fields",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("entity", Key, primary_key=True),
+    Column("key", Key, primary_key=True),
+    Column("field", Key, primary_key=True),
+    Column("local", Text, nullable=False),
+    Column("remote", Text, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("restored_at", Instant, nullable=False),
+)

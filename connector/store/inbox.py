@@ -1,0 +1,141 @@
+"""The inbox: records of the org that are known to have changed and are still to be read and applied, one row each.
+
+It is the outbox of the other direction. A record that changes again while it is being applied gets a higher version and
+stays due. What cannot be applied is parked: a person sees it, and it holds up nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, bindparam, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.inbound_change import InboxItem, InboxState, Source
+from connector.store.inbound_tables import inbox
+from connector.store.sql import chunks, insert
+from connector.store.unit_of_work import UnitOfWork
+
+Ref = tuple[str, str]
+"""A record: its sObject and its 18-character ID."""
+
+_IS_VERSION = and_(
+    inbox.c.org_id == bindparam("the_org"),
+    inbox.c.sobject == bindparam("the_sobject"),
+    inbox.c.record_id == bindparam("the_record"),
+    inbox.c.version == bindparam("the_version"),
+)
+
+
+async def put(
+    uow: UnitOfWork, org_id: str, records: Collection[Ref], source: Source, *, delay: timedelta = timedelta()
+) -> None:
+    """Note that these records have changed. One that is there already, parked or not, is due again."""
+    rows = [
+        {
+            "org_id": org_id,
+            "sobject": sobject,
+            "record_id": record_id,
+            "version": 1,
+            "state": InboxState.DUE.value,
+            "source": source.value,
+            "seen_at": uow.now,
+            "due_at": uow.now + delay,
+            "attempts": 0,
+        }
+        for sobject, record_id in sorted(set(records))
+    ]
+    if not rows:
+        return
+    statement = insert(uow.connection, inbox)
+    changes = {name: statement.excluded[name] for name in ("state", "source", "due_at", "attempts")}
+    await uow.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["org_id", "sobject", "record_id"],
+            set_={**changes, "version": inbox.c.version + 1, "error": None, "fix": None},
+        ),
+        rows,
+    )
+
+
+async def list_due(connection: AsyncConnection, org_id: str, now: datetime, limit: int) -> list[InboxItem]:
+    """Up to `limit` records that are due, longest due first."""
+    statement = (
+        select(inbox)
+        .where(inbox.c.org_id == org_id, inbox.c.state == InboxState.DUE.value, inbox.c.due_at <= now)
+        .order_by(inbox.c.due_at, inbox.c.sobject, inbox.c.record_id)
+        .limit(limit)
+    )
+    return [_item(row) for row in await connection.execute(statement)]
+
+
+async def list_parked(connection: AsyncConnection, org_id: str | None = None, limit: int = 1000) -> list[InboxItem]:
+    """Up to `limit` records that cannot be applied, oldest first."""
+    statement = select(inbox).where(inbox.c.state == InboxState.PARKED.value).order_by(inbox.c.seen_at).limit(limit)
+    if org_id is not None:
+        statement = statement.where(inbox.c.org_id == org_id)
+    return [_item(row) for row in await connection.execute(statement)]
+
+
+async def settle(uow: UnitOfWork, org_id: str, items: Sequence[InboxItem]) -> None:
+    """Delete these items, which are applied, unless their records changed again meanwhile."""
+    if items:
+        await uow.connection.execute(delete(inbox).where(_IS_VERSION), [_parameters(org_id, item) for item in items])
+
+
+async def postpone(uow: UnitOfWork, org_id: str, items: Sequence[InboxItem], *, due_at: datetime, error: str) -> None:
+    """Try these items again at `due_at`."""
+    statement = update(inbox).where(_IS_VERSION).values(attempts=inbox.c.attempts + 1, due_at=due_at, error=error)
+    if items:
+        await uow.connection.execute(statement, [_parameters(org_id, item) for item in items])
+
+
+async def park(uow: UnitOfWork, org_id: str, record: Ref, source: Source, *, error: str, fix: str) -> None:
+    """Park a record that cannot be applied, whether or not it is in the inbox already."""
+    await put(uow, org_id, [record], source)
+    statement = (
+        update(inbox)
+        .where(inbox.c.org_id == org_id, inbox.c.sobject == record[0], inbox.c.record_id == record[1])
+        .values(state=InboxState.PARKED.value, error=error, fix=fix)
+    )
+    await uow.connection.execute(statement)
+
+
+async def replay(uow: UnitOfWork, records: Iterable[Ref] | None = None) -> int:
+    """Make parked records due again: these, or all. Returns how many there were."""
+    statement = (
+        update(inbox)
+        .where(inbox.c.state == InboxState.PARKED.value)
+        .values(state=InboxState.DUE.value, due_at=uow.now, attempts=0, error=None, fix=None)
+    )
+    if records is None:
+        return (await uow.connection.execute(statement)).rowcount
+    number = 0
+    for chunk in chunks(sorted({record_id for _, record_id in records})):
+        number += (await uow.connection.execute(statement.where(inbox.c.record_id.in_(chunk)))).rowcount
+    return number
+
+
+async def counts(connection: AsyncConnection, org_id: str) -> dict[InboxState, int]:
+    """Records by state, every state named."""
+    statement = select(inbox.c.state, func.count()).where(inbox.c.org_id == org_id).group_by(inbox.c.state)
+    numbers: dict[str, int] = dict((await connection.execute(statement)).all())
+    return {state: numbers.get(state.value, 0) for state in InboxState}
+
+
+def _parameters(org_id: str, item: InboxItem) -> dict[str, object]:
+    return {
+        "the_org": org_id,
+        "the_sobject": item.sobject,
+        "the_record": item.record_id,
+        "the_version": item.version,
+    }
+
+
+def _item(row: object) -> InboxItem:
+    values = row._mapping  # type: ignore[attr-defined]
+    names = ("sobject", "record_id", "version", "seen_at", "due_at", "attempts", "error", "fix")
+    return InboxItem(
+        state=InboxState(values["state"]), source=Source(values["source"]), **{name: values[name] for name in names}
+    )

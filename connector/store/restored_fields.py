@@ -1,0 +1,61 @@
+"""Which fields were sent again because the org's value had to give way, and what the org held then.
+
+Without this memory, a trigger in the org that changes what we send would keep both sides writing for ever: we restore
+our value, the trigger changes it, we see a change and restore it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.record import FieldValue, dump_snapshot, load_snapshot
+from connector.store.inbound_tables import restored_fields
+from connector.store.sql import select_in, upsert
+from connector.store.unit_of_work import UnitOfWork
+
+_VALUE = "value"
+
+
+class Restored(NamedTuple):
+    """`local` was sent in place of `remote`, for the `times`th time in a row."""
+
+    local: FieldValue
+    remote: FieldValue
+    times: int
+
+
+async def get(
+    connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]
+) -> dict[tuple[str, str], Restored]:
+    """What was restored of these entities, by (key, field)."""
+    statement = select(restored_fields).where(restored_fields.c.org_id == org_id, restored_fields.c.entity == entity)
+    return {
+        (row.key, row.field): Restored(_load(row.local), _load(row.remote), row.times)
+        for row in await select_in(connection, statement, restored_fields.c.key, keys)
+    }
+
+
+async def put(uow: UnitOfWork, org_id: str, entity: str, restored: Mapping[tuple[str, str], Restored]) -> None:
+    """Remember, by (key, field), what is restored now."""
+    rows = [
+        {
+            "org_id": org_id,
+            "entity": entity,
+            "key": key,
+            "field": field,
+            "local": dump_snapshot({_VALUE: item.local}),
+            "remote": dump_snapshot({_VALUE: item.remote}),
+            "times": item.times,
+            "restored_at": uow.now,
+        }
+        for (key, field), item in sorted(restored.items())
+    ]
+    await upsert(uow.connection, restored_fields, rows)
+
+
+def _load(text: str) -> FieldValue:
+    return load_snapshot(text)[_VALUE]
