@@ -38,7 +38,7 @@ MAX_RESTORES = 2
 """How often in a row our value is sent in place of the same value of the org. Then something in the org (a trigger, a
 flow) changes what we send, and sending it again would change nothing."""
 _UNCONFIRMED_PAUSE = timedelta(seconds=5)
-"""How long to wait for the answer to a write of ours before its record is looked at again."""
+"""How long to wait for the answer to a write of ours before its record is read again, the first time."""
 _SET_BY_ORDER_RULES = frozenset({("Order", "Status")})
 """Fields whose value in the org may be ahead of ours, and cannot simply be set back: an activated order."""
 
@@ -335,7 +335,7 @@ class RecordBatch:
         await conflicts.resolve(uow, self._settled, ConflictState.CLOSED, actor=ACTOR)
         for pause in sorted({pause for _, pause in self._deferred}):
             records = [(item.sobject, item.id) for item, wait in self._deferred if wait == pause]
-            await inbox.put(uow, org_id, records, Source.RETRY, delay=pause)
+            await inbox.retry(uow, org_id, records, pause=pause)
         for record, error in self._parked:
             fix = "Correct the value in the org or the mapping, then `connector inbox replay`."
             await inbox.park(uow, org_id, (record.sobject, record.id), Source.POLL, error=error, fix=fix)

@@ -14,8 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.inbound_change import InboxItem, InboxState, Source
 from connector.store.inbound_tables import inbox
-from connector.store.sql import chunks, insert
+from connector.store.sql import chunks, insert, select_in
 from connector.store.unit_of_work import UnitOfWork
+
+LONGEST_PAUSE = timedelta(minutes=15)
+_MAX_DOUBLINGS = 10
 
 Ref = tuple[str, str]
 """A record: its sObject and its 18-character ID."""
@@ -29,7 +32,13 @@ _IS_VERSION = and_(
 
 
 async def put(
-    uow: UnitOfWork, org_id: str, records: Collection[Ref], source: Source, *, delay: timedelta = timedelta()
+    uow: UnitOfWork,
+    org_id: str,
+    records: Collection[Ref],
+    source: Source,
+    *,
+    delay: timedelta = timedelta(),
+    attempts: int = 0,
 ) -> None:
     """Note that these records have changed. One that is there already, parked or not, is due again."""
     rows = [
@@ -42,7 +51,7 @@ async def put(
             "source": source.value,
             "seen_at": uow.now,
             "due_at": uow.now + delay,
-            "attempts": 0,
+            "attempts": attempts,
         }
         for sobject, record_id in sorted(set(records))
     ]
@@ -57,6 +66,20 @@ async def put(
         ),
         rows,
     )
+
+
+async def retry(uow: UnitOfWork, org_id: str, records: Collection[Ref], *, pause: timedelta) -> None:
+    """Read these records again after `pause`, which doubles each time in a row, up to 15 minutes."""
+    statement = select(inbox.c.sobject, inbox.c.record_id, inbox.c.attempts).where(inbox.c.org_id == org_id)
+    ids = sorted({record_id for _, record_id in records})
+    before = {
+        (row.sobject, row.record_id): row.attempts
+        for row in await select_in(uow.connection, statement, inbox.c.record_id, ids)
+    }
+    for record in sorted(set(records)):
+        attempts = before.get(record, 0)
+        delay = min(pause * 2 ** min(attempts, _MAX_DOUBLINGS), LONGEST_PAUSE)
+        await put(uow, org_id, [record], Source.RETRY, delay=delay, attempts=attempts + 1)
 
 
 async def list_due(connection: AsyncConnection, org_id: str, now: datetime, limit: int) -> list[InboxItem]:

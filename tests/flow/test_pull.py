@@ -14,6 +14,7 @@ import pytest
 from connector.jobs.pull import PullSummary
 from connector.localorg.server import LocalOrg
 from connector.mapping.loader import shipped_mappings
+from connector.model.change import EntityKind
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.events import ChangeOrder
@@ -354,3 +355,19 @@ async def test_row_that_is_committed_late_is_not_lost(world: World) -> None:
 
 async def configure(world: World, **faults: Any) -> None:
     world.org.org.faults.configure(faults)
+
+
+async def test_record_whose_write_has_no_answer_is_read_again_less_and_less_often(world: World) -> None:
+    await begin(world)
+    await world.change_in_org("Order", NUMBER, Description="theirs")
+    async with world.service.store.transaction() as uow:
+        uow.changed(EntityKind.ORDER, NUMBER, 0, unconfirmed=True)
+    pauses = []
+    for _ in range(3):
+        assert (await world.service.pull()).applied.taken == {}
+        async with world.service.store.transaction() as uow:
+            later = uow.now + inbox.LONGEST_PAUSE
+            items = await inbox.list_due(uow.connection, world.service.client.org_id, later, 10)
+            [item] = [item for item in items if item.sobject == "Order"]
+            pauses.append(round((item.due_at - uow.now).total_seconds()))
+    assert pauses == [5, 10, 20]
