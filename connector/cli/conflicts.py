@@ -99,12 +99,15 @@ def resolve(
     choices = {ConflictState.LOCAL.value, ConflictState.SALESFORCE.value}
     if take not in choices:
         raise UsageError(f"invalid --take {take!r}.", hint="Use one of local, salesforce.")
-    item = run(_resolve(conflict_id, ConflictState(take)))
+    item, sent = run(_resolve(conflict_id, ConflictState(take)))
     if json:
-        as_json(conflict_document(item))
-        return
-    stands = item.local if item.state is ConflictState.LOCAL else item.remote
-    typer.echo(f"{item.sobject}.{item.field} of {item.entity} {item.key} is {_text(stands)} on both sides.")
+        as_json(conflict_document(item) | {"sent": sent})
+    else:
+        stands = item.local if item.state is ConflictState.LOCAL else item.remote
+        where = "on both sides" if sent else "here; it is not in the org yet: `connector status` says why"
+        typer.echo(f"{item.sobject}.{item.field} of {item.entity} {item.key} is {_text(stands)} {where}.")
+    if not sent:
+        raise typer.Exit(1)
 
 
 def conflict_document(item: Conflict) -> dict[str, Any]:
@@ -130,29 +133,21 @@ async def _load(conflict_id: int) -> Conflict | None:
         return await conflicts.get(connection, conflict_id)
 
 
-async def _resolve(conflict_id: int, choice: ConflictState) -> Conflict:
+async def _resolve(conflict_id: int, choice: ConflictState) -> tuple[Conflict, bool]:
+    """The conflict as it is then, and whether the org has the value."""
     from connector.cli.progress import NullProgress
     from connector.log import configure
-    from connector.model.change import EntityKind
     from connector.model.conflict import ConflictState as State
-    from connector.model.record import owner_of
     from connector.service import running_service
     from connector.settings import load_settings
-    from connector.store.engine import Store
-    from connector.store.outbox import Selection
 
     settings = load_settings()
     configure(settings.log_level)
     async with running_service(settings) as service:
         item = await service.resolve_conflict(conflict_id, choice, actor=f"{getpass.getuser()} (command line)")
-        if choice is State.LOCAL:
-            entity, key = owner_of(item.entity, item.key) or (item.entity, item.key)
-
-            async def only_this(_: Store) -> Selection | None:
-                return {EntityKind(entity): frozenset({key})}
-
-            await service.push(NullProgress(), prepare=only_this)
-        return item
+        if choice is State.SALESFORCE:
+            return item, True
+        return item, (await service.push(NullProgress())).in_sync
 
 
 def _text(value: object) -> str:

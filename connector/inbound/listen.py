@@ -17,7 +17,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -98,7 +98,6 @@ class ListenerStats:
     last_event_at: datetime | None = None
     last_error: str = ""
     subscribed: bool = False
-    replay_ids: list[str] = field(default_factory=list)
 
 
 class Listener:
@@ -114,8 +113,8 @@ class Listener:
         return f"events:{self._topic}"
 
     async def run(self) -> None:
-        """Listen. Raises LeaseLostError when another process took over, StoreError if the database fails; every error
-        of the org is waited out."""
+        """Listen. Raises LeaseLostError when another process took over, StoreError if the database fails,
+        SalesforceError if the org answers neither a poll nor a sign-in; what ends the stream is waited out."""
         attempt = 0
         while True:
             events_before = self.stats.deliveries
@@ -137,7 +136,6 @@ class Listener:
                 await self._forget_position()
             case SessionExpiredError():
                 await context.subscriber.renew_session()
-                pause = FIRST_PAUSE if attempt else 0.0
             case DeliveryLimitError():
                 await context.catch_up()
                 pause = LIMIT_PAUSE

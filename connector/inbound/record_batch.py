@@ -180,7 +180,7 @@ class RecordBatch:
         self.report.refused += len(refused)
         stubborn = [name for name in restored if self._is_overruled(link, merged.versions[name])]
         restored = [name for name in restored if name not in stubborn]
-        self._note_conflicts(record, link, merged, opened)
+        self._note_conflicts(record, link, merged, owner, opened)
         agreed: dict[str, FieldValue] = {name: value for name, value in merged.agreed.items() if name not in stubborn}
         if not (taken or restored or stubborn or agreed or merged.fields(Decision.CONFLICT)):
             self.report.echoes += 1
@@ -245,7 +245,7 @@ class RecordBatch:
         )
 
     def _note_conflicts(
-        self, record: RemoteRecord, link: Link, merged: RecordMerge, opened: Mapping[str, Conflict]
+        self, record: RemoteRecord, link: Link, merged: RecordMerge, owner: Any, opened: Mapping[str, Conflict]
     ) -> None:
         for name in merged.fields(Decision.CONFLICT):
             versions = merged.versions[name]
@@ -268,7 +268,10 @@ class RecordBatch:
                 )
             )
         still_open = set(merged.fields(Decision.CONFLICT))
-        self._settled += [item.id for name, item in opened.items() if name not in still_open]
+        settled = [item.id for name, item in opened.items() if name not in still_open]
+        self._settled += settled
+        if settled:
+            self._make_due(link, owner)  # the field was held back, so nothing else would send it
 
     def _change(self, entity: Customer | Product | Order, patch: dict[str, Any]) -> None:
         if isinstance(entity, Order):

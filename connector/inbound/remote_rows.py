@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,7 +34,3 @@ def read_row(sobject: str, row: Mapping[str, Any], fields: Collection[str], *, r
 def read_moment(text: str) -> datetime:
     """A time as the REST API has it (`2026-01-31T10:00:00.000+0000`)."""
     return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def chunks_of_ids(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:
-    return (ids[start : start + size] for start in range(0, len(ids), size))

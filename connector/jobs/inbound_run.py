@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ class InboundRun:
             sobject: PollTarget(sobject=sobject, receivers=tuple(some), describe=profile.describes[sobject])
             for sobject, some in receivers.items()
         }
+        self._polling = asyncio.Lock()  # a poll that is asked for while another one runs would lose its leases to it
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
     @classmethod
@@ -86,7 +88,11 @@ class InboundRun:
     async def poll(self, sobjects: Sequence[str] = ()) -> list[PollReport]:
         """Poll these objects, or all: the first rows of all of them by one call. What another process is polling is
         left out."""
-        names = {sobject: f"poll:{self.org_id}:{sobject}" for sobject in sobjects or self.sobjects}
+        async with self._polling:
+            return await self._poll(sobjects or self.sobjects)
+
+    async def _poll(self, sobjects: Sequence[str]) -> list[PollReport]:
+        names = {sobject: f"poll:{self.org_id}:{sobject}" for sobject in sobjects}
         ttl = self._settings.sync.lease_seconds
         async with self._store.transaction() as uow:
             terms = await leases.acquire_many(uow, list(names.values()), self._owner, ttl)

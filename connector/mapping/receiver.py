@@ -7,7 +7,6 @@ from typing import Any
 
 from connector.mapping.backward import ReceivedField, received_fields
 from connector.mapping.compiler import ABSENT, compile_field
-from connector.mapping.mapper import EntityMapping
 from connector.mapping.spec import FieldSpec, Owner, RecordSpec
 from connector.model.record import FieldValue
 
@@ -42,8 +41,3 @@ class RecordReceiver:
         """Attributes and their new values, from fields of the org. UnreadableValueError names the field that does not
         suit."""
         return {self.received[name].attribute: self.received[name].read(value) for name, value in taken.items()}
-
-
-def receivers(mapping: EntityMapping[Any]) -> dict[str, RecordReceiver]:
-    """The object of an entity and those of its children, by entity (`order`, `line`)."""
-    return {record.entity: RecordReceiver(record) for record in mapping.spec.records}

@@ -49,9 +49,8 @@ async def resolve(uow: UnitOfWork, ids: Collection[int], state: ConflictState, *
     return (await uow.connection.execute(statement)).rowcount if ids else 0
 
 
-async def get(connection: AsyncConnection, conflict_id: int, *, lock: bool = False) -> Conflict | None:
-    statement = select(conflicts).where(conflicts.c.id == conflict_id)
-    row = (await connection.execute(statement.with_for_update() if lock else statement)).first()
+async def get(connection: AsyncConnection, conflict_id: int) -> Conflict | None:
+    row = (await connection.execute(select(conflicts).where(conflicts.c.id == conflict_id))).first()
     return None if row is None else _conflict(row)
 
 

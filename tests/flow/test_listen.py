@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from enum import StrEnum
 
 import pytest
 
@@ -104,8 +105,11 @@ async def test_changes_made_while_nobody_listened_arrive_from_the_stored_positio
         await world.change_in_org("Order", NUMBER, Description="first")
         await until(lambda: notes_are(world, "first"))
     await world.change_in_org("Order", NUMBER, Description="meanwhile")
-    task = asyncio.create_task(ListenJob(world.service.inbound_context()).run())
+    job = ListenJob(world.service.inbound_context())
+    task = asyncio.create_task(job.run())
     await until(lambda: notes_are(world, "meanwhile"))
+    assert job.stats.gaps == 0
+    assert job.stats.events >= 1
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -127,10 +131,32 @@ async def test_position_that_the_org_no_longer_knows_becomes_a_closed_gap(world:
 
 
 async def test_gap_event_makes_the_record_be_read(world: World) -> None:
-    async with listening(world.service):
+    async with listening(world.service) as job:
         world.org.org.faults.configure({"event_gap": 1})
         await world.change_in_org("Order", NUMBER, Description="behind a gap event")
         await until(lambda: notes_are(world, "behind a gap event"))
+        assert (job.stats.records, job.stats.gaps) == (1, 0)
+
+
+async def test_event_of_an_unknown_kind_is_noted_and_stops_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release of the org may know kinds of change that we do not."""
+    async with listening(world.service) as job:
+        monkeypatch.setattr("connector.salesforce.pubsub.events.ChangeType", NoKnownChangeType)
+        await world.change_in_org("Order", NUMBER, Description="of an unknown kind")
+        await until(lambda: notes_are(world, "of an unknown kind"))
+        monkeypatch.undo()
+        await world.change_in_org("Order", NUMBER, Description="of a known kind")
+        await until(lambda: notes_are(world, "of a known kind"))
+        assert (job.stats.unreadable >= 1, job.stats.reopened) == (True, 0)
+    async with world.service.store.reader() as connection:
+        actions = [entry.action for entry in await journal.read(connection, "topic", TOPIC)]
+    assert "unreadable" in actions
+
+
+class NoKnownChangeType(StrEnum):
+    """No kind of change is known."""
 
 
 async def test_session_that_ends_in_mid_stream_is_renewed(world: World) -> None:

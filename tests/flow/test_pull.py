@@ -235,6 +235,23 @@ async def test_conflict_closes_when_both_sides_come_to_the_same_value(owned: Own
         await both_sides_rest(world)
 
 
+async def test_conflict_that_the_org_gives_up_lets_our_value_be_sent(owned: OwnedWorld) -> None:
+    async with owned("ask") as world:
+        await begin(world)
+        await world.change_in_org("Order", NUMBER, Description="theirs")
+        await change_notes(world, "ours")
+        await world.service.pull()
+        await world.push()
+        await world.change_in_org("Order", NUMBER, Description=None)
+
+        await world.service.pull()
+        await world.push()
+
+        assert not await open_conflicts(world)
+        assert await notes_in_org(world) == "ours"
+        await both_sides_rest(world)
+
+
 async def test_what_the_order_forbids_is_restored_and_the_rest_is_taken(world: World) -> None:
     """The order has shipped: its promised date is fixed, its notes are not."""
     await begin(world)

@@ -109,7 +109,14 @@ class PubSubClient:
             return UnreadableEvent(replay_id=event.replay_id, id=sent.id, reason=reason)
         if not isinstance(payload, Mapping):
             return UnreadableEvent(replay_id=event.replay_id, id=sent.id, reason="its payload is not a record")
-        return ReceivedEvent(replay_id=event.replay_id, id=sent.id, payload=payload)
+        received = ReceivedEvent(replay_id=event.replay_id, id=sent.id, payload=payload)
+        try:
+            _ = received.change
+        except (KeyError, TypeError, ValueError) as error:  # a kind of change that is newer than this release
+            return UnreadableEvent(
+                replay_id=event.replay_id, id=sent.id, reason=f"its header is unknown: {error!r:.200}"
+            )
+        return received
 
     async def _schema(self, schema_id: str, topic: str) -> Any:
         if schema_id not in self._schemas:
