@@ -128,9 +128,9 @@ class RecordBatch:
         if link.synced_at is not None and link.synced_at >= record.read_at:
             self._defer(record, timedelta())
             return
-        versions = self._versions(record, link, receiver, entity)
-        merged = merge(versions, self._merge_context(record, link))
         try:
+            versions = self._versions(record, link, receiver, entity)
+            merged = merge(versions, self._merge_context(record, link))
             refused = [name for name in merged.taken if self._refused_because(name) is not None]
             patch = receiver.patch({name: value for name, value in merged.taken.items() if name not in refused})
         except UnreadableValueError as error:

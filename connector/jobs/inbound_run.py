@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from connector.errors import LeaseLostError, MappingError
+from connector.errors import LeaseLostError, MappingError, StoreError
 from connector.inbound.apply import Applier
 from connector.inbound.context import InboundContext
 from connector.inbound.intake import Intake, IntakeReport
@@ -32,7 +32,9 @@ from connector.store.unit_of_work import UnitOfWork
 
 POLLED = ("Account", "Product2", "Order", "OrderItem")
 """The objects that are polled: parents first, so that an order finds its account."""
-FIRST_OVERLAP = timedelta(minutes=10)
+BEFORE_OLDEST_LINK = timedelta(minutes=10)
+CATCH_UP_ATTEMPTS = 6
+"""Each a third of a lease after the one before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +93,23 @@ class InboundRun:
         async with self._polling:
             return await self._poll(sobjects or self.sobjects)
 
+    async def poll_everything(self) -> None:
+        """Poll all objects, waiting for another process that is polling some: what it has read may be older.
+
+        Raises StoreError if that takes longer than two leases last.
+        """
+        missing = self.sobjects
+        for _ in range(CATCH_UP_ATTEMPTS):
+            polled = {report.sobject for report in await self.poll(missing)}
+            missing = tuple(sobject for sobject in missing if sobject not in polled)
+            if not missing:
+                return
+            await self._store.clock.sleep(self._settings.sync.lease_seconds / 3)
+        raise StoreError(
+            f"Another process has been polling {', '.join(missing)} all the time.",
+            hint="Nothing is lost: it is tried again automatically.",
+        )
+
     async def _poll(self, sobjects: Sequence[str]) -> list[PollReport]:
         names = {sobject: f"poll:{self.org_id}:{sobject}" for sobject in sobjects}
         ttl = self._settings.sync.lease_seconds
@@ -131,4 +150,4 @@ class InboundRun:
         """Where the first poll begins: at the oldest link, for until then nothing of the org concerned us."""
         async with self._store.reader() as connection:
             oldest = await links.oldest(connection, self.org_id)
-        return (oldest or self._store.clock.now()) - FIRST_OVERLAP
+        return (oldest or self._store.clock.now()) - BEFORE_OLDEST_LINK

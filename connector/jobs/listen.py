@@ -87,7 +87,7 @@ class ListenJob:
         self, run: InboundRun, subscriber: PubSubClient, hold_lease: Callable[[UnitOfWork], Awaitable[None]]
     ) -> Listener:
         async def catch_up() -> None:
-            await run.poll()
+            await run.poll_everything()
 
         context = ListenContext(
             store=self._context.store,

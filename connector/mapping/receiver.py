@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connector.mapping.backward import ReceivedField, received_fields
+from connector.mapping.backward import ReceivedField, UnreadableValueError, received_fields
 from connector.mapping.compiler import ABSENT, compile_field
 from connector.mapping.spec import FieldSpec, Owner, RecordSpec
 from connector.model.record import FieldValue
@@ -29,10 +29,13 @@ class RecordReceiver:
 
     def local_values(self, entity: Any) -> dict[str, FieldValue]:
         """What the org would hold of `entity`, also in fields that it owns. A field that keeps the org's value (a value
-        table that yields null) is left out."""
+        table that yields null) is left out. UnreadableValueError names the field that cannot be computed."""
         values: dict[str, FieldValue] = {}
         for name, get in self._getters.items():
-            value = get(entity)
+            try:
+                value = get(entity)
+            except Exception as error:  # whatever a transform or an expression raises on an unsuitable value
+                raise UnreadableValueError(f"{name} cannot be computed from the value here: {error}") from error
             if value is not ABSENT:
                 values[name] = value
         return values

@@ -15,7 +15,7 @@ from connector.jobs.listen import ListenJob
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg, Ports
 from connector.service import Services, running_service
-from connector.store import cursors, journal, orders
+from connector.store import cursors, journal, leases, orders
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_push import an_order
 
@@ -185,3 +185,15 @@ async def test_second_listener_waits_and_takes_over_where_the_first_stood(world:
     assert second.stats.events >= 1
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_gap_is_closed_only_after_a_poll_of_our_own(world: World) -> None:
+    """Another process that polls at the moment may have read before the subscription stood."""
+    org_id, store = world.service.client.org_id, world.service.store
+    async with store.transaction() as uow:
+        await cursors.set_position(uow, org_id, f"events:{TOPIC}", {"replay_id": None, "at": uow.now.isoformat()})
+    assert await leases.acquire(store, f"poll:{org_id}:Order", "another process", 2) is not None
+    async with listening(world.service):
+        assert await closed_gaps(world) == 1
+        async with store.reader() as connection:
+            assert await leases.list_free(connection, [f"poll:{org_id}:Order"], store.clock.now())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from shutil import copytree
@@ -14,16 +14,13 @@ import pytest
 from connector.jobs.pull import PullSummary
 from connector.localorg.server import LocalOrg
 from connector.mapping.loader import shipped_mappings
-from connector.model.change import EntityKind
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.events import ChangeOrder
-from connector.model.inbound_change import InboxItem, Source
 from connector.model.order import Order, OrderInput
 from connector.orders.command import OrderCommand
 from connector.service import running_service
-from connector.store import conflicts, customers, inbox, journal, orders
-from connector.store.unit_of_work import UnitOfWork
+from connector.store import conflicts, customers, journal, orders
 from tests.flow.conftest import CUSTOMERS, World, settings_for
 from tests.flow.test_push import an_order
 
@@ -312,28 +309,6 @@ async def test_value_that_a_trigger_changes_is_not_sent_for_ever(world: World) -
     assert world.writes == before
 
 
-async def test_value_that_cannot_be_read_is_parked_and_stops_nothing(world: World) -> None:
-    await begin(world, an_order(NUMBER), an_order("N-2"))
-
-    async def parked() -> Sequence[InboxItem]:
-        async with world.service.store.reader() as connection:
-            return await inbox.list_parked(connection)
-
-    async with world.service.store.transaction() as uow:
-        await park_one(uow, world)
-    assert len(await parked()) == 1
-    await world.change_in_org("Order", "N-2", Description="still arrives")
-    await world.service.pull()
-    assert (await order_here(world, "N-2")).header.notes == "still arrives"
-    assert len(await parked()) == 1
-
-
-async def park_one(uow: UnitOfWork, world: World) -> None:
-    [row] = await world.query(f"SELECT Id FROM Order WHERE External_Key__c = '{NUMBER}'")
-    record = ("Order", str(row["Id"]))
-    await inbox.park(uow, world.service.client.org_id, record, Source.POLL, error="unreadable", fix="correct it")
-
-
 async def test_pull_of_all_objects_costs_one_call(world: World) -> None:
     await begin(world)
     summary: PullSummary = await world.service.pull()
@@ -372,19 +347,3 @@ async def test_row_that_is_committed_late_is_not_lost(world: World) -> None:
 
 async def configure(world: World, **faults: Any) -> None:
     world.org.org.faults.configure(faults)
-
-
-async def test_record_whose_write_has_no_answer_is_read_again_less_and_less_often(world: World) -> None:
-    await begin(world)
-    await world.change_in_org("Order", NUMBER, Description="theirs")
-    async with world.service.store.transaction() as uow:
-        uow.changed(EntityKind.ORDER, NUMBER, 0, unconfirmed=True)
-    pauses = []
-    for _ in range(3):
-        assert (await world.service.pull()).applied.taken == {}
-        async with world.service.store.transaction() as uow:
-            later = uow.now + inbox.LONGEST_PAUSE
-            items = await inbox.list_due(uow.connection, world.service.client.org_id, later, 10)
-            [item] = [item for item in items if item.sobject == "Order"]
-            pauses.append(round((item.due_at - uow.now).total_seconds()))
-    assert pauses == [5, 10, 20]

@@ -1,0 +1,82 @@
+"""Records of the org that cannot be applied now: parked, or read again later. Nothing else waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from connector.mapping.receiver import RecordReceiver
+from connector.model.change import EntityKind
+from connector.model.inbound_change import InboxItem, Source
+from connector.store import inbox
+from connector.store.unit_of_work import UnitOfWork
+from tests.flow.conftest import World
+from tests.flow.test_pull import NUMBER, begin, order_here
+from tests.flow.test_push import an_order
+
+
+async def test_value_that_cannot_be_read_is_parked_and_stops_nothing(world: World) -> None:
+    await begin(world, an_order(NUMBER), an_order("N-2"))
+
+    async def parked() -> Sequence[InboxItem]:
+        async with world.service.store.reader() as connection:
+            return await inbox.list_parked(connection)
+
+    async with world.service.store.transaction() as uow:
+        await park_one(uow, world)
+    assert len(await parked()) == 1
+    await world.change_in_org("Order", "N-2", Description="still arrives")
+    await world.service.pull()
+    assert (await order_here(world, "N-2")).header.notes == "still arrives"
+    assert len(await parked()) == 1
+
+
+async def park_one(uow: UnitOfWork, world: World) -> None:
+    [row] = await world.query(f"SELECT Id FROM Order WHERE External_Key__c = '{NUMBER}'")
+    record = ("Order", str(row["Id"]))
+    await inbox.park(uow, world.service.client.org_id, record, Source.POLL, error="unreadable", fix="correct it")
+
+
+async def test_record_whose_write_has_no_answer_is_read_again_less_and_less_often(world: World) -> None:
+    await begin(world)
+    await world.change_in_org("Order", NUMBER, Description="theirs")
+    async with world.service.store.transaction() as uow:
+        uow.changed(EntityKind.ORDER, NUMBER, 0, unconfirmed=True)
+    pauses = []
+    for _ in range(3):
+        assert (await world.service.pull()).applied.taken == {}
+        async with world.service.store.transaction() as uow:
+            later = uow.now + inbox.LONGEST_PAUSE
+            items = await inbox.list_due(uow.connection, world.service.client.org_id, later, 10)
+            [item] = [item for item in items if item.sobject == "Order"]
+            pauses.append(round((item.due_at - uow.now).total_seconds()))
+    assert pauses == [5, 10, 20]
+
+
+async def test_record_whose_value_here_cannot_be_mapped_is_parked_and_stops_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await begin(world, an_order(NUMBER), an_order("N-2"))
+    local_values = RecordReceiver.local_values
+
+    def fails_for_one(receiver: RecordReceiver, entity: Any) -> Any:
+        if entity.key == NUMBER:
+            monkeypatch.setitem(receiver._getters, "Description", lambda _: 1 // 0)
+        try:
+            return local_values(receiver, entity)
+        finally:
+            monkeypatch.undo()
+            monkeypatch.setattr(RecordReceiver, "local_values", fails_for_one)
+
+    for number in (NUMBER, "N-2"):
+        await world.change_in_org("Order", number, Description="theirs")
+    monkeypatch.setattr(RecordReceiver, "local_values", fails_for_one)
+    summary = await world.service.pull()
+
+    assert (summary.parked, summary.applied.taken) == (1, {"Order.Description": 1})
+    async with world.service.store.reader() as connection:
+        [item] = await inbox.list_parked(connection)
+    assert item.error is not None
+    assert "Description cannot be computed" in item.error
