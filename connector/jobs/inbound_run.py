@@ -15,6 +15,7 @@ from connector.inbound.apply import Applier
 from connector.inbound.context import InboundContext
 from connector.inbound.intake import Intake, IntakeReport
 from connector.inbound.poll import HoldLease, Poller, PollReport, PollTarget
+from connector.inbound.receivers import Receivers
 from connector.jobs.mapping_versions import MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.mapping.check import check
@@ -64,9 +65,8 @@ class InboundRun:
             InboundContext(orders=context.orders, mappings=mappings, describes=profile.describes, org_id=org_id)
         )
         receivers: dict[str, list[RecordReceiver]] = {}
-        for mapping in mappings:
-            for record in mapping.spec.records:
-                receivers.setdefault(record.sobject, []).append(RecordReceiver(record))
+        for receiver in Receivers(mappings):
+            receivers.setdefault(receiver.sobject, []).append(receiver)
         self._targets = {
             sobject: PollTarget(sobject=sobject, receivers=tuple(some), describe=profile.describes[sobject])
             for sobject, some in receivers.items()

@@ -109,6 +109,16 @@ def load_snapshot(text: str) -> dict[str, FieldValue]:
     return {name: _decode(value) for name, value in json.loads(text).items()}
 
 
+def dump_value(value: FieldValue) -> str:
+    """Return one value as JSON text that keeps every digit."""
+    return json.dumps(_encode(value), ensure_ascii=False)
+
+
+def load_value(text: str) -> FieldValue:
+    """Return a value that `dump_value` wrote."""
+    return _decode(json.loads(text))
+
+
 def _encode(value: FieldValue) -> object:
     return {"n": f"{value:f}"} if isinstance(value, Decimal) else value
 

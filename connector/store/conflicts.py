@@ -10,12 +10,11 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.conflict import Conflict, ConflictState
-from connector.model.record import FieldValue, dump_snapshot, load_snapshot
+from connector.model.record import dump_value, load_value
 from connector.store.inbound_tables import conflicts
 from connector.store.sql import select_in
 from connector.store.unit_of_work import UnitOfWork
 
-_VALUE = "value"
 _VALUES = ("base", "local", "remote")
 _TEXTS = ("org_id", "entity", "key", "field", "sobject", "record_id", "local_changed_at", "remote_changed_at",
           "remote_changed_by")  # fmt: skip
@@ -27,7 +26,9 @@ async def open_or_update(uow: UnitOfWork, items: Sequence[Conflict]) -> list[Con
     opened = []
     known = {(item.entity, item.key, item.field): item for item in await _list_open(uow.connection, items)}
     for item in items:
-        values = {name: getattr(item, name) for name in _TEXTS} | {name: _dump(getattr(item, name)) for name in _VALUES}
+        values = {name: getattr(item, name) for name in _TEXTS} | {
+            name: dump_value(getattr(item, name)) for name in _VALUES
+        }
         earlier = known.get((item.entity, item.key, item.field))
         if earlier is None:
             row = values | {"state": ConflictState.OPEN.value, "opened_at": uow.now}
@@ -95,13 +96,5 @@ async def _list_open(connection: AsyncConnection, items: Sequence[Conflict]) -> 
 
 def _conflict(row: Any) -> Conflict:
     stored: dict[str, Any] = dict(row._mapping)
-    stored |= {name: _load(stored[name]) for name in _VALUES} | {"state": ConflictState(row.state)}
+    stored |= {name: load_value(stored[name]) for name in _VALUES} | {"state": ConflictState(row.state)}
     return Conflict(**stored)
-
-
-def _dump(value: FieldValue) -> str:
-    return dump_snapshot({_VALUE: value})
-
-
-def _load(text: str) -> FieldValue:
-    return load_snapshot(text)[_VALUE]

@@ -12,12 +12,10 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.record import FieldValue, dump_snapshot, load_snapshot
+from connector.model.record import FieldValue, dump_value, load_value
 from connector.store.inbound_tables import restored_fields
 from connector.store.sql import select_in, upsert
 from connector.store.unit_of_work import UnitOfWork
-
-_VALUE = "value"
 
 
 class Restored(NamedTuple):
@@ -34,7 +32,7 @@ async def get(
     """What was restored of these entities, by (key, field)."""
     statement = select(restored_fields).where(restored_fields.c.org_id == org_id, restored_fields.c.entity == entity)
     return {
-        (row.key, row.field): Restored(_load(row.local), _load(row.remote), row.times)
+        (row.key, row.field): Restored(load_value(row.local), load_value(row.remote), row.times)
         for row in await select_in(connection, statement, restored_fields.c.key, keys)
     }
 
@@ -47,15 +45,11 @@ async def put(uow: UnitOfWork, org_id: str, entity: str, restored: Mapping[tuple
             "entity": entity,
             "key": key,
             "field": field,
-            "local": dump_snapshot({_VALUE: item.local}),
-            "remote": dump_snapshot({_VALUE: item.remote}),
+            "local": dump_value(item.local),
+            "remote": dump_value(item.remote),
             "times": item.times,
             "restored_at": uow.now,
         }
         for (key, field), item in sorted(restored.items())
     ]
     await upsert(uow.connection, restored_fields, rows)
-
-
-def _load(text: str) -> FieldValue:
-    return load_snapshot(text)[_VALUE]
