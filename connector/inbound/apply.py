@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from connector.errors import CommandError
+from connector.inbound.batch_writes import ACTOR
 from connector.inbound.context import ApplyReport, InboundContext
 from connector.inbound.receivers import Receivers
-from connector.inbound.record_batch import ACTOR, ALL_FIELDS, RecordBatch
+from connector.inbound.record_batch import ALL_FIELDS, RecordBatch
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.inbound_change import RemoteRecord
 from connector.orders.command import OrderCommand

@@ -1,0 +1,112 @@
+"""What a transaction on records of the org is going to write: changes, links, conflicts, the inbox, the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from connector.inbound.context import ApplyReport
+from connector.inbound.merge import FieldVersions
+from connector.model.change import EntityKind
+from connector.model.conflict import Conflict, ConflictState
+from connector.model.customer import Customer
+from connector.model.events import ChangeOrder, Event
+from connector.model.inbound_change import RemoteRecord, Source
+from connector.model.order import Order
+from connector.model.product import Product
+from connector.model.record import Link
+from connector.orders.command import OrderCommand
+from connector.store import conflicts, customers, inbox, journal, links, products, restored_fields
+from connector.store.journal import JournalEntry
+from connector.store.partitions import partition_hash
+from connector.store.restored_fields import Restored
+from connector.store.unit_of_work import Lane, UnitOfWork
+
+ACTOR = "salesforce"
+
+
+class BatchWrites:
+    """Collects what is to be written, and what the report says of it. `store` writes all but the `commands`."""
+
+    def __init__(self, uow: UnitOfWork, org_id: str) -> None:
+        self._uow = uow
+        self._org_id = org_id
+        self.report = ApplyReport()
+        self.commands: list[OrderCommand] = []
+        self.conflicts: list[Conflict] = []
+        self.settled: list[int] = []
+        """Conflicts that both sides have ended."""
+        self._links: dict[tuple[str, str], Link] = {}
+        self._saved: dict[tuple[str, str], Any] = {}
+        self._restored: dict[str, dict[tuple[str, str], Restored]] = {}
+        self._entries: list[JournalEntry] = []
+        self._deferred: list[tuple[RemoteRecord, timedelta]] = []
+        self._parked: list[tuple[RemoteRecord, str]] = []
+
+    def command(self, number: str, event: Event) -> None:
+        """Ask this of an order."""
+        self.commands.append(OrderCommand(number=number, event=event))
+
+    def change(self, entity: Customer | Product | Order, patch: Mapping[str, Any]) -> None:
+        """Give an entity new values, by attribute."""
+        if isinstance(entity, Order):
+            self.command(entity.number, ChangeOrder(details=dict(patch)))
+            return
+        kind = EntityKind.CUSTOMER if isinstance(entity, Customer) else EntityKind.PRODUCT
+        before = self._saved.get((kind.value, entity.key), entity)
+        after = before.updated_from_order(**patch) if isinstance(before, Customer) else replace(before, **patch)
+        self._saved[kind.value, entity.key] = after
+
+    def put_link(self, link: Link) -> None:
+        self._links[link.entity, link.key] = link
+
+    def make_due(self, link: Link, owner: Any, *, unconfirmed: bool = False) -> None:
+        """The next push compares the entity with its snapshot, which says what the org holds, and sends what differs.
+        `unconfirmed`: it reads what the org holds first."""
+        kind, key = link.owner
+        slot = partition_hash(owner.customer.number if isinstance(owner, Order) else key)
+        lane = Lane.STATUS if isinstance(owner, Order) else Lane.PROFILE
+        self._uow.changed(EntityKind(kind), key, slot, lane, unconfirmed=unconfirmed)
+
+    def restore(self, link: Link, versions: FieldVersions, before: Restored | None) -> None:
+        """Remember that a field is restored in the org; `before` is what was restored of it last."""
+        repeated = before is not None and (before.local, before.remote) == (versions.local, versions.remote)
+        times = before.times + 1 if before is not None and repeated else 1
+        restored = Restored(versions.local, versions.remote, times)
+        self._restored.setdefault(link.entity, {})[link.key, versions.name] = restored
+
+    def defer(self, record: RemoteRecord, pause: timedelta) -> None:
+        """Read the record again after `pause`."""
+        self.report.deferred += 1
+        self._deferred.append((record, pause))
+
+    def park(self, record: RemoteRecord, error: str) -> None:
+        """The record waits for a person."""
+        self._parked.append((record, error))
+        self.report.parked += 1
+
+    def journal(self, owner: tuple[str, str], action: str, detail: Mapping[str, Any]) -> None:
+        kind, key = owner
+        self._entries.append(
+            JournalEntry(entity=kind, key=key, action=action, detail=dict(detail), org_id=self._org_id)
+        )
+
+    async def store(self) -> None:
+        """Write everything but the commands on orders."""
+        uow, org_id = self._uow, self._org_id
+        await customers.save(uow, [item for item in self._saved.values() if isinstance(item, Customer)])
+        await products.save(uow, [item for item in self._saved.values() if isinstance(item, Product)])
+        await links.put(uow, org_id, [*self._links.values()])
+        for entity, restored in self._restored.items():
+            await restored_fields.put(uow, org_id, entity, restored)
+        self.report.conflicts += len(await conflicts.open_or_update(uow, self.conflicts))
+        await conflicts.resolve(uow, self.settled, ConflictState.CLOSED, actor=ACTOR)
+        for pause in sorted({pause for _, pause in self._deferred}):
+            records = [(item.sobject, item.id) for item, wait in self._deferred if wait == pause]
+            await inbox.retry(uow, org_id, records, pause=pause)
+        for record, error in self._parked:
+            fix = "Correct the value in the org or the mapping, then `connector inbox replay`."
+            await inbox.park(uow, org_id, (record.sobject, record.id), Source.POLL, error=error, fix=fix)
+        await journal.write(uow, self._entries)

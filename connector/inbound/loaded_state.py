@@ -1,0 +1,80 @@
+"""What a transaction on records of the org has locked and read: links, entities, what is unsent, open conflicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from connector.model.change import EntityKind, Unsent
+from connector.model.conflict import Conflict
+from connector.model.customer import Customer
+from connector.model.order import Order
+from connector.model.product import Product
+from connector.model.record import Link
+from connector.orders.service import LockOrders
+from connector.store import conflicts, customers, links, outbox, products, restored_fields
+from connector.store.modification_times import changed_at
+from connector.store.restored_fields import Restored
+from connector.store.unit_of_work import UnitOfWork
+
+
+class LoadedState:
+    """What is stored here of some records. `load` locks it until the transaction ends."""
+
+    def __init__(self, uow: UnitOfWork, org_id: str) -> None:
+        self._uow = uow
+        self._org_id = org_id
+        self.links: dict[str, Link] = {}
+        """By record ID."""
+        self.entities: dict[tuple[str, str], Any] = {}
+        self.unsent: dict[tuple[str, str], Unsent] = {}
+        self.changed_at: dict[tuple[str, str], datetime] = {}
+        self.conflicts: dict[tuple[str, str], dict[str, Conflict]] = {}
+        self.restored: dict[tuple[str, str, str], Restored] = {}
+        """By entity, key and field."""
+
+    async def load(self, ids: Sequence[str], lock_orders: LockOrders) -> None:
+        """Lock the entities of these records, their outbox rows and their links."""
+        connection, org_id = self._uow.connection, self._org_id
+        owners = {link.owner for link in (await links.find(connection, org_id, ids)).values()}
+        by_kind = {
+            kind: sorted(key for entity, key in owners if entity == kind)
+            for kind in (EntityKind.CUSTOMER, EntityKind.PRODUCT, EntityKind.ORDER)
+        }
+        orders = await lock_orders(by_kind[EntityKind.ORDER]) if by_kind[EntityKind.ORDER] else {}
+        numbers, skus = by_kind[EntityKind.CUSTOMER], by_kind[EntityKind.PRODUCT]
+        await customers.versions(connection, numbers, lock=True)
+        await products.versions(connection, skus, lock=True)
+        loaded: list[tuple[EntityKind, Sequence[Customer | Product | Order]]] = [
+            (EntityKind.CUSTOMER, await customers.load(connection, numbers)),
+            (EntityKind.PRODUCT, await products.load(connection, skus)),
+            (EntityKind.ORDER, list(orders.values())),
+        ]
+        for kind, entities in loaded:
+            keys = [entity.key for entity in entities]
+            self.entities |= {(kind.value, entity.key): entity for entity in entities}
+            unsent = await outbox.find(connection, kind, keys, lock=True)
+            self.unsent |= {(kind.value, key): row for key, row in unsent.items()}
+            times = await changed_at(connection, kind, keys)
+            self.changed_at |= {(kind.value, key): moment for key, moment in times.items()}
+        self.links = await links.find(connection, org_id, ids, lock=True)
+        for entity in sorted({link.entity for link in self.links.values()}):
+            keys = sorted(link.key for link in self.links.values() if link.entity == entity)
+            opened = await conflicts.open_fields(connection, org_id, entity, keys)
+            self.conflicts |= {(entity, key): fields for key, fields in opened.items()}
+            before = await restored_fields.get(connection, org_id, entity, keys)
+            self.restored |= {(entity, *place): item for place, item in before.items()}
+
+    def owner(self, link: Link) -> Any:
+        """The entity that is sent with the record of `link`; None if it is no longer here."""
+        return self.entities.get(link.owner)
+
+    def entity(self, link: Link) -> Any:
+        """The entity of `link` itself: its owner, or a line of it; None if it is no longer here."""
+        owner = self.owner(link)
+        if not link.is_part:
+            return owner
+        if isinstance(owner, Order):
+            return next((line for line in owner.lines if line.key == link.key), None)
+        return None
