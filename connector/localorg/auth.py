@@ -24,6 +24,7 @@ from connector.localorg import openid
 from connector.localorg.authorization_codes import AuthorizationCodes, OAuthError
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Storage
+from connector.localorg.users import Identity, Users
 
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
@@ -42,14 +43,7 @@ class Session:
     issued: int  # epoch ms
     expires: int  # epoch ms; 0 never
     grant: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    organization_id: str
     user_id: str
-    username: str
-    email: str
 
 
 class Auth:
@@ -65,7 +59,8 @@ class Auth:
         self.storage = storage
         self.settings = settings
         self.clock = clock
-        self.identity = identity
+        self.identity = identity  # the administrator
+        self.users = Users(storage, identity.organization_id)
         self.client_id = self._load_or_create("client_id", lambda: "3MVG9" + secrets.token_hex(38))
         self.client_secret = self._load_or_create("client_secret", lambda: secrets.token_hex(32).upper())
         self.password = self._load_or_create("password", lambda: secrets.token_urlsafe(15))
@@ -90,12 +85,13 @@ class Auth:
 
     # -- tokens -----------------------------------------------------------------------------------------------------
 
-    def issue(self, kind: str = "A", *, grant: str | None = None, seconds: int | None = None) -> str:
+    def issue(self, kind: str = "A", *, grant: str | None = None, seconds: int | None = None, user_id: str = "") -> str:
+        """Return a new token of this user, or of the administrator."""
         life = self.settings.token_seconds if seconds is None else seconds
         now = self._now_ms()
         expires = now + life * 1000 if kind == "A" else 0
         raw_grant = bytes.fromhex(grant) if grant else secrets.token_bytes(8)
-        body = _BODY.pack(kind.encode(), now, expires, raw_grant, secrets.token_bytes(15))
+        body = _BODY.pack(kind.encode(), now, expires, raw_grant, (user_id or self.identity.user_id)[:15].encode())
         signed = body + hmac.digest(self._secret, body, "sha256")
         text = base64.urlsafe_b64encode(signed).decode().rstrip("=").replace("-", ".")
         return f"{self.identity.organization_id[:15]}!{text}" if kind == "A" else f"5Aep861{text}"
@@ -116,8 +112,11 @@ class Auth:
         body, signature = signed[:-_SIGNATURE], signed[-_SIGNATURE:]
         if len(body) != _BODY.size or not hmac.compare_digest(signature, hmac.digest(self._secret, body, "sha256")):
             return None
-        kind, issued, expires, grant, _ = _BODY.unpack(body)
-        session = Session(kind=kind.decode(), issued=issued, expires=expires, grant=grant.hex())
+        kind, issued, expires, grant, raw_user = _BODY.unpack(body)
+        user = self.users.by_id(raw_user.decode("ascii", "replace"))
+        if user is None:
+            return None
+        session = Session(kind=kind.decode(), issued=issued, expires=expires, grant=grant.hex(), user_id=user.user_id)
         if session.grant in self._revoked or (expires and expires <= self._now_ms()):
             return None
         if session.kind == "A" and session.issued < self._sessions_from:
@@ -175,39 +174,47 @@ class Auth:
             raise OAuthError("invalid_client", "invalid client credentials")
         return client_id
 
-    def verify_password(self, username: str, password: str) -> bool:
-        matches = any(
-            hmac.compare_digest(password.encode(), good.encode())
-            for good in (self.password, self.password + self.security_token)
+    def verify_password(self, username: str, password: str) -> Identity | None:
+        """Return the active user with this name and password, or None. The security token may follow the password."""
+        user = self.users.by_name(username)
+        if user is None:
+            return None
+        without_token = password.removesuffix(self.security_token)
+        if any(self.users.has_password(user.user_id, given) for given in {password, without_token}):
+            return user
+        own = user.user_id == self.identity.user_id and hmac.compare_digest(
+            without_token.encode(), self.password.encode()
         )
-        return matches and username.lower() == self.identity.username.lower()
+        return user if own else None
 
     def handle_token_request(self, form: Mapping[str, str], basic: str | None, own_url: str) -> dict[str, Any]:
         """Return the body of the response to `POST /services/oauth2/token`."""
         match form.get("grant_type"):
             case "client_credentials":
                 self.check_client(form, basic)
-                return self.token_response(own_url)
+                return self.token_response(own_url, self.identity)
             case "authorization_code":
                 client_id = self.check_client(form, basic, public=True)
-                scope, nonce = self.codes.redeem(form, client_id)
-                response = self.token_response(own_url, scope=scope)
+                scope, nonce, user_id = self.codes.redeem(form, client_id)
+                user = self._active_user(user_id)
+                response = self.token_response(own_url, user, scope=scope)
                 if "openid" in scope.split():
                     response["id_token"] = openid.id_token(
                         self._now_ms() // 1000,
                         nonce,
                         iss=own_url,
-                        sub=self.identity_url(own_url),
+                        sub=identity_url(own_url, user),
                         aud=client_id,
-                        preferred_username=self.identity.username,
-                        email=self.identity.email,
+                        preferred_username=user.username,
+                        email=user.email,
                     )
                 return response
             case "password":
                 self.check_client(form, basic)
-                if not self.verify_password(form.get("username", ""), form.get("password", "")):
+                owner = self.verify_password(form.get("username", ""), form.get("password", ""))
+                if owner is None:
                     raise OAuthError("invalid_grant", "authentication failure")
-                return self.token_response(own_url, scope="refresh_token api")
+                return self.token_response(own_url, owner, scope="refresh_token api")
             case "refresh_token":
                 self.check_client(form, basic, public=True)
                 if not form.get("refresh_token"):
@@ -215,16 +222,23 @@ class Auth:
                 session = self.read_session(form.get("refresh_token", ""))
                 if session is None or session.kind != "R":
                     raise OAuthError("invalid_grant", "expired access/refresh token")
-                return self.token_response(own_url, scope="refresh_token api", grant=session.grant)
+                user = self._active_user(session.user_id)
+                return self.token_response(own_url, user, scope="refresh_token api", grant=session.grant)
             case grant if grant == JWT_GRANT:
-                self._check_assertion(form.get("assertion", ""), own_url)
-                return self.token_response(own_url)
+                return self.token_response(own_url, self._check_assertion(form.get("assertion", ""), own_url))
             case None | "":
                 raise OAuthError("invalid_request", "missing required parameter: grant_type")
             case _:
                 raise OAuthError("unsupported_grant_type", "grant type not supported")
 
-    def _check_assertion(self, assertion: str, own_url: str) -> None:
+    def _active_user(self, user_id: str) -> Identity:
+        user = self.users.by_id(user_id)
+        if user is None:
+            raise OAuthError("invalid_grant", "user is inactive")
+        return user
+
+    def _check_assertion(self, assertion: str, own_url: str) -> Identity:
+        """Return the user that a JWT is about. Every active user has approved the app."""
         key = self.storage.get_meta("jwt_public_key")
         if not assertion:
             raise OAuthError("invalid_request", "missing required parameter: assertion")
@@ -251,17 +265,21 @@ class Auth:
             raise OAuthError("invalid_grant", "invalid assertion") from None
         if not now - _JWT_BEHIND <= expires <= now + _JWT_AHEAD and expires < _MILLISECONDS:
             raise OAuthError("invalid_grant", "invalid assertion")
-        if str(claims["sub"]).lower() != self.identity.username.lower():
+        user = self.users.by_name(str(claims["sub"]))
+        if user is None:
             raise OAuthError("invalid_grant", "user hasn't approved this consumer")
+        return user
 
-    def token_response(self, own_url: str, *, scope: str = "api", grant: str | None = None) -> dict[str, Any]:
+    def token_response(
+        self, own_url: str, user: Identity, *, scope: str = "api", grant: str | None = None
+    ) -> dict[str, Any]:
         """Build a token response. It has a refresh token if the scope asks for one."""
         refreshed, grant = grant is not None, grant or secrets.token_hex(8)
         issued_at = str(self._now_ms())
-        identity = self.identity_url(own_url)
+        identity = identity_url(own_url, user)
         signature = hmac.new(self.client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256).digest()
         response = {
-            "access_token": self.issue(grant=grant),
+            "access_token": self.issue(grant=grant, user_id=user.user_id),
             "signature": base64.b64encode(signature).decode(),
             "scope": scope,
             "instance_url": own_url,
@@ -270,8 +288,9 @@ class Auth:
             "issued_at": issued_at,
         }
         if not refreshed and {"refresh_token", "offline_access"} & set(scope.split()):
-            response["refresh_token"] = self.issue("R", grant=grant)
+            response["refresh_token"] = self.issue("R", grant=grant, user_id=user.user_id)
         return response
 
-    def identity_url(self, own_url: str) -> str:
-        return f"{own_url}/id/{self.identity.organization_id}/{self.identity.user_id}"
+
+def identity_url(own_url: str, user: Identity) -> str:
+    return f"{own_url}/id/{user.organization_id}/{user.user_id}"

@@ -35,6 +35,7 @@ class _CodeGrant:
     redirect_uri: str
     scope: str
     nonce: str
+    user_id: str
     challenge: str
     expires_at: datetime
 
@@ -70,13 +71,16 @@ class AuthorizationCodes:
         self._clock = clock
         self._open: dict[str, _CodeGrant] = {}
 
-    def issue(self, *, client_id: str, redirect_uri: str, scope: str, challenge: str, nonce: str = "") -> str:
+    def issue(
+        self, *, client_id: str, redirect_uri: str, scope: str, challenge: str, user_id: str, nonce: str = ""
+    ) -> str:
         code = f"aPrx{secrets.token_urlsafe(54).replace('-', '.')}=="
         self._open[code] = _CodeGrant(
             client_id=client_id,
             redirect_uri=redirect_uri,
             scope=scope,
             nonce=nonce,
+            user_id=user_id,
             challenge=challenge,
             expires_at=self._clock() + CODE_LIFETIME,
         )
@@ -84,8 +88,8 @@ class AuthorizationCodes:
             del self._open[next(iter(self._open))]
         return code
 
-    def redeem(self, form: Mapping[str, str], client_id: str) -> tuple[str, str]:
-        """Return the scope and the nonce of a code. The code is used up even if another parameter is wrong."""
+    def redeem(self, form: Mapping[str, str], client_id: str) -> tuple[str, str, str]:
+        """Return scope, nonce and user of a code. The code is used up even if another parameter is wrong."""
         code = form.get("code", "")
         if not code:
             raise OAuthError("invalid_request", "missing required parameter: code")
@@ -104,4 +108,4 @@ class AuthorizationCodes:
             challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
             if not hmac.compare_digest(challenge, grant.challenge):
                 raise OAuthError("invalid_grant", "invalid code verifier")
-        return grant.scope, grant.nonce
+        return grant.scope, grant.nonce, grant.user_id

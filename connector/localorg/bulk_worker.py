@@ -50,7 +50,9 @@ class BulkWorker:
             written = org.dml.rows_written
             org.hub.origin = change_origin("bulkapi", job.version, job.client)
             try:
-                if not runner.step():
+                with org.dml.acting_as(job.created_by or org.dml.admin_id):
+                    more = runner.step()
+                if not more:
                     return
                 waited = 0.0
             except RowLockedError as held:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.localorg import describe, org_schema
-from connector.localorg.auth import Auth, Identity
+from connector.localorg.auth import Auth
 from connector.localorg.bulk import JobStore
 from connector.localorg.bulk.bulk_v1 import BulkV1Jobs
 from connector.localorg.dml import Dml
@@ -30,6 +30,7 @@ from connector.localorg.soql.query_cursors import QueryCursors
 from connector.localorg.storage import Change, Storage
 from connector.localorg.tooling.view import ToolingQueries
 from connector.localorg.usage import Usage
+from connector.localorg.users import Identity
 
 
 def utc_now() -> datetime:
@@ -75,7 +76,6 @@ class Org:
         self.locks = RowLocks(self.faults)
         self.dml = Dml(self.storage, self.schema, self.settings, clock, user_id="", locks=self.locks)
         identity: Identity = seed_org(self.dml)
-        self.dml.user_id = identity.user_id
         self.dml.faults = self.faults
         self.auth = Auth(self.storage, self.settings, clock, identity, jwt_public_key=options.jwt_public_key)
         self.usage = Usage(self.storage, clock, self.settings.api_limit)
@@ -142,6 +142,11 @@ class Org:
                 unavailable={item.name for item in declared if not item.available},
             )
         return result
+
+    @property
+    def acting(self) -> Identity:
+        """The running user."""
+        return self.auth.users.by_id(self.dml.user_id) or self.auth.identity
 
     @property
     def now(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -36,7 +37,8 @@ class RecordStore:
         self.schema = schema
         self.settings = settings
         self.clock = clock
-        self.user_id = user_id
+        self.admin_id = user_id  # the administrator, whose permissions every user has
+        self.user_id = user_id  # the running user
         self.rows_written = 0
         self.orders_to_total: set[str] = set()  # IDs of orders whose total must follow their lines
         self.missing_permissions: set[UserPermission] = set()  # what the running user may not do
@@ -50,6 +52,15 @@ class RecordStore:
         self.storage.sync_tables(self.schema)
         self.full_schema = Schema(replace(item, fields=item.all_fields) for item in self.schema)  # what rules see
         self._plans = {}  # made when first asked for: an org has many more objects than a client uses
+
+    @contextmanager
+    def acting_as(self, user_id: str) -> Iterator[None]:
+        """Write as this user. The block must not await: the org serves one call after the other."""
+        before, self.user_id = self.user_id, user_id
+        try:
+            yield
+        finally:
+            self.user_id = before
 
     def find_plan(self, name: str) -> WritePlan | None:
         plan = self._plans.get(name.lower())

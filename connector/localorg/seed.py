@@ -10,7 +10,6 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from connector.localorg.auth import Identity
 from connector.localorg.dml import Dml
 from connector.localorg.field_values import StoredValue
 from connector.localorg.org_schema import unknown_names
@@ -18,6 +17,7 @@ from connector.localorg.schema import Schema
 from connector.localorg.settings import OrgSettings, SeedError, SeedPath, contradictions
 from connector.localorg.soql.condition_evaluator import condition_problem
 from connector.localorg.storage import Storage, quote
+from connector.localorg.users import Identity, Users
 from connector.localorg.write_plan import Row
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ SeedRecords = dict[str, list[dict[str, Any]]]
 _SETTINGS = "settings"
 _RECORDS = "records"
 USERNAME = "admin@local-org.example"
+STANDARD_USER = "Standard User"
+_USER_SETTINGS = {
+    "TimeZoneSidKey": "UTC",
+    "LocaleSidKey": "en_US",
+    "LanguageLocaleKey": "en_US",
+    "EmailEncodingKey": "UTF-8",
+}
 
 
 def seed_org(dml: Dml) -> Identity:
@@ -39,19 +46,23 @@ def seed_org(dml: Dml) -> Identity:
             organization, user = _create_organization(dml)
         else:
             user = dml.scalar('SELECT "Id" FROM "User" ORDER BY "Id" LIMIT 1')
-        dml.user_id = user
+        dml.admin_id = user
+        dml.user_id = dml.user_id or user
         if not dml.scalar('SELECT 1 FROM "Pricebook2" WHERE "IsStandard" = 1'):
             dml.platform_insert("Pricebook2", Name="Standard Price Book", IsActive=1, IsStandard=1)
         if not dml.scalar('SELECT 1 FROM "Profile"'):
             profile = dml.platform_insert("Profile", Name="System Administrator", UserType="Standard")
             dml.platform_update("User", user, {"ProfileId": profile})
+        if not dml.scalar('SELECT 1 FROM "Profile" WHERE "Name" = ?', STANDARD_USER):
+            dml.platform_insert("Profile", Name=STANDARD_USER, UserType="Standard")
         _seed_statuses(dml)
         _seed_record_types(dml)
         _seed_currencies(dml)
         _index_duplicates(dml)
         dml.storage.changes.clear()
-    username = dml.scalar('SELECT "Username" FROM "User" WHERE "Id" = ?', user)
-    return Identity(organization_id=organization, user_id=user, username=username, email=username)
+    identity = Users(dml.storage, organization).by_id(user)
+    assert identity is not None  # the administrator stays active
+    return identity
 
 
 def resolve_settings(storage: Storage, settings: OrgSettings | None) -> tuple[OrgSettings, OrgSettings | None]:
@@ -92,13 +103,20 @@ def insert_seed_records(dml: Dml, records: SeedRecords) -> None:
             if plan is None:
                 problems.append((("records", name), "this org has no such object"))
                 continue
-            outcomes = dml.insert(plan, [_to_json_value(body) for body in bodies])
+            defaults = _user_defaults(dml) if plan.name == "User" else {}
+            outcomes = dml.insert(plan, [defaults | _to_json_value(body) for body in bodies])
             for index, outcome in enumerate(outcomes):
                 if outcome.error:
                     problems.append((("records", name, index), str(outcome.error)))
         if problems:
             raise SeedError(problems)
         dml.storage.set_meta(_RECORDS, "1")
+
+
+def _user_defaults(dml: Dml) -> dict[str, Any]:
+    """Return what a seed file may leave out of a user."""
+    profile = dml.scalar('SELECT "Id" FROM "Profile" WHERE "Name" = ?', STANDARD_USER)
+    return {**_USER_SETTINGS, "ProfileId": profile}
 
 
 def _to_json_value(value: Any) -> Any:
@@ -137,10 +155,7 @@ def _create_organization(dml: Dml) -> tuple[str, str]:
         Email=USERNAME,
         IsActive=1,
         UserType="Standard",
-        TimeZoneSidKey="UTC",
-        LocaleSidKey="en_US",
-        LanguageLocaleKey="en_US",
-        EmailEncodingKey="UTF-8",
+        **_USER_SETTINGS,
     )
     for name, record_id in (("Organization", organization), ("User", user)):
         stamps: Row = {

@@ -37,7 +37,7 @@ OBJECTS = (
     ("PermissionSet", "Permission Set", "Permission Sets", "0PS"),
     ("PermissionSetAssignment", "Permission Set Assignment", "Permission Set Assignments", "0Pa"),
 )
-READ_ONLY = {"Organization", "User", "OrderStatus", "PermissionSet", "Profile", "RecordType"}
+READ_ONLY = {"Organization", "OrderStatus", "PermissionSet", "Profile", "RecordType"}
 CHILDREN = {
     ("Account", "ParentId"): "ChildAccounts",
     ("Case", "AccountId"): "Cases",
@@ -268,7 +268,7 @@ def _standard_object(name: str, label: str, plural: str, prefix: str) -> SObject
         key_prefix=prefix,
         createable=writable,
         updateable=writable,
-        deletable=writable,
+        deletable=writable and name != "User",
     )
     for item in read_fields(name):
         sobject.add(item)

@@ -68,6 +68,7 @@ class BulkV1Job:
     key: str | None
     version: str
     created: str
+    created_by: str
     state: str = "Open"
     batches: dict[str, BulkV1Batch] = field(default_factory=dict)
 
@@ -101,6 +102,7 @@ class BulkV1Jobs:
         job = BulkV1Job(
             id=ids.make("750", number), operation=operation, sobject=plan.name, content_type=content_type,
             concurrency=str(info.get("concurrencyMode") or "Parallel"), key=key, version=version, created=self._now(),
+            created_by=self._dml.user_id,
         )  # fmt: skip
         self._jobs[job.id] = job
         while len(self._jobs) > MAX_JOBS:

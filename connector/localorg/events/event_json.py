@@ -20,10 +20,8 @@ def render_payload(schema: EventSchema, encoded: bytes) -> dict[str, Any]:
     if header is None:
         return fields
     changed = _field_names(header["changedFields"], schema.fields)
-    if header["changeType"] == "UPDATE":
-        fields = {name: _without_nulls(value) for name, value in fields.items() if name in changed}
-    else:
-        fields = {name: _without_nulls(value) for name, value in fields.items() if value is not None}
+    nulled = changed if header["changeType"] == "UPDATE" else []  # other fields with a value enrich the event
+    fields = {name: _without_nulls(value) for name, value in fields.items() if name in nulled or value is not None}
     header = {name: value for name, value in header.items() if name not in BINARY_ONLY}
     return {CHANGE_HEADER: {**header, "changedFields": changed}, **fields}
 

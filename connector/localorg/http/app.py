@@ -147,7 +147,8 @@ class App:
         org = self.org
         if len(segments) == 2:
             return respond(request, ApiResponse(200, resources.list_versions()))
-        if org.auth.bearer_session(request.headers.get("Authorization")) is None:
+        session = org.auth.bearer_session(request.headers.get("Authorization"))
+        if session is None:
             return respond(request, unauthorized())
         version = parse_version(segments[2])
         started = time.perf_counter()
@@ -183,7 +184,9 @@ class App:
         rows = 0
         if reply is None:
             fault = "row_lock" if write and org.faults.take("row_lock") else None
-            reply, rows = await self._dispatch_with_locks(call, write=write, next_row_held=fault is not None)
+            reply, rows = await self._dispatch_with_locks(
+                call, session.user_id, write=write, next_row_held=fault is not None
+            )
         lost = fault is None and write and org.faults.take("lost_response")
         cut = not lost and org.faults.take("truncated")
         fault = "lost_response" if lost else "truncated" if cut else fault
@@ -228,7 +231,9 @@ class App:
         extra = min(self.org.random.expovariate(1 / spread), 10 * spread) if spread else 0.0
         return (faults.latency_ms + extra) / 1000
 
-    async def _dispatch_with_locks(self, call: ApiCall, *, write: bool, next_row_held: bool) -> tuple[ApiResponse, int]:
+    async def _dispatch_with_locks(
+        self, call: ApiCall, user_id: str, *, write: bool, next_row_held: bool
+    ) -> tuple[ApiResponse, int]:
         """Dispatch a call and hold its row locks as the faults say. Return the response and the rows written."""
         org = self.org
         stamped = org.clock() if write and org.faults.late_commit_ms else None
@@ -241,6 +246,7 @@ class App:
             can_wait = time.monotonic() < deadline
             try:
                 with (
+                    org.dml.acting_as(user_id),  # outermost: the commit tells who changed what
                     org.locks.call_scope(can_wait=can_wait, next_fails=next_row_held),
                     org.storage.transaction() if org.locks.active and write else nullcontext(),
                     org.dml.at_time(stamped),

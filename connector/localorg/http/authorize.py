@@ -18,25 +18,29 @@ from connector.localorg.page.html import EMPTY, html, join
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
+    from connector.localorg.users import Identity
 
 
 def handle(org: Org, request: web.Request, params: Mapping[str, str], own_url: str) -> web.Response:
     """Redirect with a code or a token. Show a sign-in page first, or an error page for an untrusted callback."""
     try:
         _check_callback(org, params)
-        if not _is_signed_in(org, request, params):
+        user = _signed_in_user(org, request, params)
+        if user is None:
             return _sign_in_page(params)
-        return _redirect(org, params, own_url)
+        return _redirect(org, user, params, own_url)
     except OAuthError as failure:
         text = "&".join(f"{name}={escape(value)}" for name, value in failure.body().items())
         return web.Response(status=400, text=text, content_type="text/html")
 
 
-def _is_signed_in(org: Org, request: web.Request, params: Mapping[str, str]) -> bool:
-    posted = request.method == "POST" and "password" in params
-    return login.has_cookie(org, request) or (
-        posted and org.auth.verify_password(params.get("username", ""), params["password"])
-    )
+def _signed_in_user(org: Org, request: web.Request, params: Mapping[str, str]) -> Identity | None:
+    """Return the user of a posted form, else the administrator if the browser may see the pages."""
+    if request.method == "POST" and "password" in params:
+        user = org.auth.verify_password(params.get("username", ""), params["password"])
+        if user is not None:
+            return user
+    return org.auth.identity if login.has_cookie(org, request) else None
 
 
 def _sign_in_page(params: Mapping[str, str]) -> web.Response:
@@ -75,7 +79,7 @@ def _check_callback(org: Org, params: Mapping[str, str]) -> None:
         raise OAuthError("redirect_uri_mismatch", "redirect_uri must match configuration")
 
 
-def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response:
+def _redirect(org: Org, user: Identity, params: Mapping[str, str], own_url: str) -> web.Response:
     client_id, redirect_uri = params["client_id"], params["redirect_uri"]
     result: dict[str, Any]
     implicit = params.get("response_type") == "token"
@@ -89,11 +93,12 @@ def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response
                     redirect_uri=redirect_uri,
                     scope=scope,
                     challenge=challenge,
+                    user_id=user.user_id,
                     nonce=params.get("nonce", ""),
                 )
                 result = {"code": code}
             case "token":
-                result = org.auth.token_response(own_url, scope=scope)
+                result = org.auth.token_response(own_url, user, scope=scope)
             case None | "":
                 raise OAuthError("invalid_request", "missing required parameter: response_type")
             case _:

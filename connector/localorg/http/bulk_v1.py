@@ -37,7 +37,8 @@ async def handle(org: Org, request: web.Request, segments: list[str]) -> web.Str
     raw = await request.read()
     org.usage.record_call("async/job", write=request.method == "POST")
     try:
-        return _route(org, request, segments, raw, as_json=as_json)
+        with org.dml.acting_as(session.user_id):
+            return _route(org, request, segments, raw, as_json=as_json)
     except Refusal as refusal:
         return _respond_refusal(refusal, as_json=as_json)
 
@@ -126,7 +127,8 @@ def _list_or_add_batches(org: Org, job: BulkV1Job, raw: bytes | None, client: st
 
 def _run_batch(org: Org, job: BulkV1Job, batch: BulkV1Batch, client: str) -> None:
     org.hub.origin = change_origin("bulkapi", job.version, client)
-    org.bulk_v1.run_batch(job, batch)
+    with org.dml.acting_as(job.created_by):
+        org.bulk_v1.run_batch(job, batch)
 
 
 def _render_result(job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
@@ -169,7 +171,7 @@ def _render_job(org: Org, job: BulkV1Job) -> dict[str, Any]:
         "id": job.id,
         "operation": job.operation,
         "object": job.sobject,
-        "createdById": org.auth.identity.user_id,
+        "createdById": job.created_by,
         "createdDate": job.created,
         "systemModstamp": job.created,
         "state": job.state,

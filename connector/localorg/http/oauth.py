@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from connector.localorg import openid
+from connector.localorg.auth import identity_url
 from connector.localorg.authorization_codes import OAuthError
 from connector.localorg.errors import not_found
 from connector.localorg.http import authorize
@@ -16,6 +17,7 @@ from connector.localorg.page import login
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
+    from connector.localorg.users import Identity
 
 
 def own_url(org: Org, request: web.Request) -> str:
@@ -91,14 +93,15 @@ async def frontdoor(org: Org, request: web.Request, segments: list[str]) -> web.
 def _introspect(org: Org, form: dict[str, str], request: web.Request) -> dict[str, Any]:
     org.auth.check_client(form, request.headers.get("Authorization"))
     session = org.auth.read_session(form.get("token", ""))
-    if session is None:
+    user = org.auth.users.by_id(session.user_id) if session is not None else None
+    if session is None or user is None:
         return {"active": False}
     return {
         "active": True,
         "scope": "api",
         "client_id": org.auth.client_id,
-        "username": org.auth.identity.username,
-        "sub": org.auth.identity_url(own_url(org, request)),
+        "username": user.username,
+        "sub": identity_url(own_url(org, request), user),
         "token_type": "access_token" if session.kind == "A" else "refresh_token",
         "exp": session.expires // 1000,
         "iat": session.issued // 1000,
@@ -106,8 +109,7 @@ def _introspect(org: Org, form: dict[str, str], request: web.Request) -> dict[st
     }
 
 
-def _user_profile(org: Org, url: str) -> dict[str, Any]:
-    identity = org.auth.identity
+def _user_profile(org: Org, identity: Identity, url: str) -> dict[str, Any]:
     row = org.dml.fetch("User", identity.user_id) or {}
     return {
         "user_id": identity.user_id,
@@ -139,17 +141,23 @@ def _user_profile(org: Org, url: str) -> dict[str, Any]:
     }
 
 
+def _caller(org: Org, header: str | None) -> Identity | None:
+    session = org.auth.bearer_session(header)
+    return org.auth.users.by_id(session.user_id) if session is not None else None
+
+
 def _userinfo(org: Org, request: web.Request) -> web.Response:
     header = request.headers.get("Authorization")
-    if org.auth.bearer_session(header) is None:
+    identity = _caller(org, header)
+    if identity is None:
         return web.Response(status=403, text="Bad_OAuth_Token" if header else "Missing_OAuth_Token")
     url = own_url(org, request)
-    profile = _user_profile(org, url)
+    profile = _user_profile(org, identity, url)
     first, last, changed = profile.pop("first"), profile.pop("last"), profile.pop("changed")
-    username = org.auth.identity.username
+    username = identity.username
     return _json(
         {
-            "sub": org.auth.identity_url(url),
+            "sub": identity_url(url, identity),
             **profile,
             "preferred_username": username,
             "nickname": username.partition("@")[0],
@@ -157,7 +165,7 @@ def _userinfo(org: Org, request: web.Request) -> web.Response:
             "given_name": first,
             "family_name": last,
             "zoneinfo": "UTC",
-            "profile": f"{url}/{org.auth.identity.user_id}",
+            "profile": f"{url}/{identity.user_id}",
             "picture": None,
             "address": {},
             "updated_at": changed,
@@ -175,17 +183,17 @@ async def identity_endpoint(org: Org, request: web.Request, segments: list[str])
     if segments[1:] == ["keys"]:
         return _json(openid.key_set())
     header = request.headers.get("Authorization")
-    if org.auth.bearer_session(header) is None:
+    identity = _caller(org, header)
+    if identity is None:
         return web.Response(status=403, text="Bad_OAuth_Token" if header else "Missing_OAuth_Token")
-    identity = org.auth.identity
     if segments[1:] != [identity.organization_id, identity.user_id]:
         raise not_found()
     url = own_url(org, request)
-    profile = _user_profile(org, url)
+    profile = _user_profile(org, identity, url)
     first, last, changed = profile.pop("first"), profile.pop("last"), profile.pop("changed")
     return _json(
         {
-            "id": org.auth.identity_url(url),
+            "id": identity_url(url, identity),
             "asserted_user": True,
             **profile,
             "username": identity.username,

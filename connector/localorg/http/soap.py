@@ -68,15 +68,16 @@ def _handle_login(org: Org, request: web.Request, kind: str, segment: str, messa
         return respond_fault(
             "UNSUPPORTED_API_VERSION", f"login() is not available in API version {segment}", _ROW_NAMESPACES[kind]
         )
-    if not org.auth.verify_password(message.call.get("username"), message.call.get("password")):
+    user = org.auth.verify_password(message.call.get("username"), message.call.get("password"))
+    if user is None:
         problem = "Invalid username, password, security token; or user locked out."
         return respond_fault("INVALID_LOGIN", problem, _ROW_NAMESPACES[kind])
-    return respond(_ROW_NAMESPACES[kind], render_login(org, own_url(org, request), kind, segment))
+    return respond(_ROW_NAMESPACES[kind], render_login(org, user, own_url(org, request), kind, segment))
 
 
-def _is_signed_in(org: Org, message: SoapMessage) -> bool:
+def _signed_in_user(org: Org, message: SoapMessage) -> str | None:
     session = org.auth.read_session(message.header("SessionHeader", "sessionId"))
-    return session is not None and session.kind == "A"
+    return session.user_id if session is not None and session.kind == "A" else None
 
 
 def _respond_invalid_session(namespaces: Namespaces) -> web.Response:
@@ -86,14 +87,16 @@ def _respond_invalid_session(namespaces: Namespaces) -> web.Response:
 def _handle_rows(org: Org, kind: str, segment: str, message: SoapMessage) -> web.Response:
     namespaces = _ROW_NAMESPACES[kind]
     version = f"{segment.partition('.')[0]}.0"
-    if not _is_signed_in(org, message):
+    user_id = _signed_in_user(org, message)
+    if user_id is None:
         return _respond_invalid_session(namespaces)
     try:
         call = PartnerCall(org, message, version, typed=kind == "c")
         org.usage.record_call("soap", write=call.is_write)
         client = message.header("CallOptions", "client")
         org.hub.origin = f"com/salesforce/api/soap/{version}" + (f";client={client}" if client else "")
-        body = call.response_body()
+        with org.dml.acting_as(user_id):
+            body = call.response_body()
     except Refusal as refusal:
         return respond_fault(refusal.code, refusal.message, namespaces)
     if body is None:
@@ -104,7 +107,8 @@ def _handle_rows(org: Org, kind: str, segment: str, message: SoapMessage) -> web
 
 
 def _handle_metadata(org: Org, message: SoapMessage) -> web.Response:
-    if not _is_signed_in(org, message):
+    user_id = _signed_in_user(org, message)
+    if user_id is None:
         return _respond_invalid_session(METADATA)
     try:
         body = deployments.handle(org, message.call)

@@ -17,7 +17,7 @@ from connector.localorg.metadata.custom_fields import build_field
 from connector.localorg.metadata.deployed import DeployedMetadata, PermissionSet, SubscriptionDefinition
 from connector.localorg.metadata.xml import Element, MetadataError
 from connector.localorg.schema import Field, SObject
-from connector.localorg.soql.condition_evaluator import condition_fields
+from connector.localorg.soql.condition_evaluator import filter_fields
 from connector.localorg.soql.errors import SoqlError
 
 MAX_NAME_LENGTH = 80
@@ -192,7 +192,7 @@ def _parse_filter(
     if not condition:
         return "", []
     try:
-        field_names = condition_fields(deployed.schema, sobject, condition, with_header=with_header)
+        field_names = filter_fields(deployed.schema, sobject, condition, with_header=with_header)
     except SoqlError as error:
         message = " ".join(error.message.split())
         raise refuse(component, f"filterExpression: {message}", component.source.child("filterExpression")) from None

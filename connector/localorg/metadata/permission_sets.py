@@ -47,16 +47,16 @@ def assign(dml: Dml, deployed: DeployedMetadata, names: Iterable[str]) -> None:
         for name in names:
             record_id = dml.scalar('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', name)
             assignment_sql = 'SELECT 1 FROM "PermissionSetAssignment" WHERE "PermissionSetId" = ? AND "AssigneeId" = ?'
-            if not dml.scalar(assignment_sql, record_id, dml.user_id):
-                dml.platform_insert(ASSIGNMENT, PermissionSetId=record_id, AssigneeId=dml.user_id)
+            if not dml.scalar(assignment_sql, record_id, dml.admin_id):
+                dml.platform_insert(ASSIGNMENT, PermissionSetId=record_id, AssigneeId=dml.admin_id)
         dml.storage.changes.clear()
 
 
 def assigned_to_user(dml: Dml, deployed: DeployedMetadata) -> list[PermissionSet]:
-    """Return the permission sets of the running user."""
+    """Return the permission sets of the administrator, which count for every user."""
     rows = dml.storage.connection.execute(
         'SELECT s."Name" FROM "PermissionSetAssignment" a JOIN "PermissionSet" s ON s."Id" = a."PermissionSetId"'
         ' WHERE a."AssigneeId" = ?',
-        (dml.user_id,),
+        (dml.admin_id,),
     )
     return [deployed.grants[name] for [name] in rows.fetchall() if name in deployed.grants]

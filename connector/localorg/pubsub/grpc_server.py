@@ -97,9 +97,9 @@ class PubSubService(grpc.GenericRpcHandler):
             try:
                 if request is None:
                     raise invalid_argument("request.invalid", "The message cannot be read.")
-                self._authenticate(context)
+                user_id = self._check_token(self._authenticate(context))
                 await self._latency()
-                return await act(request, rpc_id)
+                return await act(request, rpc_id, user_id)
             except RpcError as failure:
                 await failure.abort(context, rpc_id)
 
@@ -134,10 +134,12 @@ class PubSubService(grpc.GenericRpcHandler):
         self._check_token(token)
         return token
 
-    def _check_token(self, token: str) -> None:
+    def _check_token(self, token: str) -> str:
+        """Return the user of an access token."""
         session = self.org.auth.read_session(token)
         if session is None or session.kind != "A":
             raise RpcError(Code.UNAUTHENTICATED, "service.auth.error", "The access token is invalid or has expired.")
+        return session.user_id
 
     @contextmanager
     def _count_stream(self) -> Iterator[None]:
@@ -159,7 +161,7 @@ class PubSubService(grpc.GenericRpcHandler):
 
     # -- topics and schemas ------------------------------------------------------------------------------------------
 
-    async def _get_topic(self, request: Any, rpc_id: str) -> Any:
+    async def _get_topic(self, request: Any, rpc_id: str, user_id: str) -> Any:
         name = request.topic_name
         self._require_topics(name)
         schema = self.hub.schema_for_topic(name)
@@ -172,7 +174,7 @@ class PubSubService(grpc.GenericRpcHandler):
             rpc_id=rpc_id,
         )
 
-    async def _get_schema(self, request: Any, rpc_id: str) -> Any:
+    async def _get_schema(self, request: Any, rpc_id: str, user_id: str) -> Any:
         schema = self.hub.schema_by_id(request.schema_id)
         if schema is None:
             text = f"There is no schema with the ID '{request.schema_id[:80]}'."
@@ -189,7 +191,7 @@ class PubSubService(grpc.GenericRpcHandler):
 
     # -- subscribing -------------------------------------------------------------------------------------------------
 
-    async def _subscribe(self, requests: AsyncIterator[Any], rpc_id: str, check: Callable[[], None]) -> Any:
+    async def _subscribe(self, requests: AsyncIterator[Any], rpc_id: str, check: Callable[[], str]) -> Any:
         first = await self._first_request(requests)
         self._require_topics(first.topic_name)
         fetch = FetchState(first.topic_name, self._start_position(first))
@@ -205,7 +207,7 @@ class PubSubService(grpc.GenericRpcHandler):
                 events=events, latest_replay_id=latest, rpc_id=rpc_id, pending_num_requested=fetch.pending
             )
 
-    async def _managed_subscribe(self, requests: AsyncIterator[Any], rpc_id: str, check: Callable[[], None]) -> Any:
+    async def _managed_subscribe(self, requests: AsyncIterator[Any], rpc_id: str, check: Callable[[], str]) -> Any:
         first = await self._first_request(requests)
         commit_responses: list[Any] = []
         with self._acquire(first) as subscription:
@@ -289,7 +291,7 @@ class PubSubService(grpc.GenericRpcHandler):
         fetch: FetchState,
         requests: AsyncIterator[Any],
         handle_request: Callable[[Any], None],
-        check: Callable[[], None],
+        check: Callable[[], str],
         commit_responses: Sequence[Any] = (),
     ) -> AsyncIterator[tuple[list[Any], bytes]]:
         """Yield requested events as they come, and an empty list with the latest position as a keepalive."""

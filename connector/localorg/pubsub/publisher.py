@@ -27,10 +27,10 @@ class Publisher:
         self.hub = org.hub
         self._latency = latency
 
-    async def publish(self, request: Any, rpc_id: str) -> Any:
-        return self._publish_events(request, request.topic_name, rpc_id)
+    async def publish(self, request: Any, rpc_id: str, user_id: str) -> Any:
+        return self._publish_events(request, request.topic_name, rpc_id, user_id)
 
-    async def publish_stream(self, requests: AsyncIterator[Any], rpc_id: str, check: Callable[[], None]) -> Any:
+    async def publish_stream(self, requests: AsyncIterator[Any], rpc_id: str, check: Callable[[], str]) -> Any:
         topic = ""
         source = aiter(requests)
         while True:
@@ -45,14 +45,14 @@ class Publisher:
                 ) from None
             if request is None:
                 return
-            check()
+            user_id = check()
             topic = topic or request.topic_name
             if request.topic_name and request.topic_name != topic:
                 raise invalid_argument("publish.topic.mismatch", "The topic of a stream cannot be changed.")
             await self._latency()
-            yield self._publish_events(request, topic, rpc_id)
+            yield self._publish_events(request, topic, rpc_id, user_id)
 
-    def _publish_events(self, request: Any, topic: str, rpc_id: str) -> Any:
+    def _publish_events(self, request: Any, topic: str, rpc_id: str, user_id: str) -> Any:
         if not topic:
             raise invalid_argument("publish.topic.validation.empty", "The topic name must not be empty.")
         if self.hub.resolve_topics(topic) is None:
@@ -61,7 +61,8 @@ class Publisher:
             raise RpcError(Code.PERMISSION_DENIED, "topic.meta.permission", f"Nothing can be published to {topic}.")
         if not request.events:
             raise invalid_argument("publish.event.count.invalid", "There is no event to publish.")
-        results = [self._publish_event(topic, event) for event in request.events]
+        with self.org.dml.acting_as(user_id):
+            results = [self._publish_event(topic, event) for event in request.events]
         schema = self.hub.schema_for_topic(topic)
         return grpc_codec.message_class("PublishResponse")(
             results=results, schema_id=schema.id if schema else "", rpc_id=rpc_id

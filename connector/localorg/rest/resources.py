@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from connector.localorg import describe
 from connector.localorg.api_call import NEWEST_VERSION, OLDEST_VERSION, ApiCall, ApiResponse, method_not_allowed
+from connector.localorg.auth import identity_url
 from connector.localorg.errors import not_found
 from connector.localorg.events import event_json
 from connector.localorg.rest import conditional_requests, sobject_rows, ui_metadata
@@ -60,7 +61,7 @@ def list_versions() -> list[dict[str, str]]:
 
 def list_resources(org: Org, call: ApiCall) -> ApiResponse:
     urls = {name: f"{call.base}/{name}" for name in _RESOURCES}
-    urls["identity"] = org.auth.identity_url(org.url)
+    urls["identity"] = identity_url(org.url, org.acting)
     return ApiResponse(200, urls)
 
 
@@ -82,6 +83,8 @@ def handle_sobjects(org: Org, call: ApiCall) -> ApiResponse:
             return _unless_not_modified(org, call, org.describe_sobject(name, call.version))
         case [name, "eventschema"]:
             return event_schema(org, call)
+        case ["user", _, "password"]:
+            return sobject_rows.handle_password(org, call)
         case [_, "updated"]:
             return sobject_rows.list_updated(org, call)
         case [_, "deleted"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -136,6 +137,28 @@ def _read(org: Org, call: ApiCall, plan: WritePlan, record_id: str) -> ApiRespon
     requested = call.params.get("fields")
     fields = [name for name in requested.split(",") if name.strip()] if requested else None
     return ApiResponse(200, render_record(plan, row, call.base, fields), headers)
+
+
+def handle_password(org: Org, call: ApiCall) -> ApiResponse:
+    """`sobjects/User/<ID>/password`: whether it has expired, set it, or reset it to a new one."""
+    user = org.auth.users.by_id(call.tail[2])
+    if user is None:
+        raise not_found()
+    match call.method:
+        case "GET" | "HEAD":
+            return ApiResponse(200, {"isExpired": False})
+        case "POST":
+            password = call.object_body().get("NewPassword")
+            try:
+                org.auth.users.set_password(user.user_id, password if isinstance(password, str) else "")
+            except ValueError as error:
+                raise Refusal("INVALID_NEW_PASSWORD", str(error)) from None
+            return ApiResponse(204)
+        case "DELETE":
+            password = secrets.token_urlsafe(12)
+            org.auth.users.set_password(user.user_id, password)
+            return ApiResponse(200, {"NewPassword": password})
+    raise method_not_allowed(call, "GET", "POST", "DELETE")
 
 
 # -- replication

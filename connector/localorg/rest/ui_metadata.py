@@ -48,7 +48,8 @@ def recent_records(org: Org, call: ApiCall, sobject: str = "") -> list[dict[str,
     requested = call.params.get("limit", str(_MAX_RECENT))
     limit = min(int(requested) if requested.isdigit() else _MAX_RECENT, _MAX_RECENT)
     records = []
-    for item in [org.schema.get(sobject)] if sobject else org.schema:
+    listed = [org.schema.get(sobject)] if sobject else [item for item in org.schema if item.deletable]
+    for item in listed:
         if item is None or not item.queryable or not item.createable or item.get("LastModifiedDate") is None:
             continue
         field = name_field(item)

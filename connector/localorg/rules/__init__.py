@@ -10,6 +10,7 @@ from connector.localorg.rules.orders import OrderRule
 from connector.localorg.rules.prices import PricebookEntryRule, PricebookRule, ProductRule
 from connector.localorg.rules.returns import ReturnOrderLineItemRule, ReturnOrderRule
 from connector.localorg.rules.rule import Rule
+from connector.localorg.rules.users import UserRule
 
 RULES: dict[str, Rule] = {
     "Account": AccountRule(),
@@ -24,6 +25,7 @@ RULES: dict[str, Rule] = {
     "ReturnOrderLineItem": ReturnOrderLineItemRule(),
     "Case": CaseRule(),
     "Task": TaskRule(),
+    "User": UserRule(),
 }
 
 __all__ = ["RULES", "Rule"]

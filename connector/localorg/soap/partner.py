@@ -229,7 +229,7 @@ class PartnerCall:
         return ""
 
     def user_info(self) -> str:
-        return login.render_user_info(self._org, "result")
+        return login.render_user_info(self._org, self._org.acting, "result")
 
     def server_timestamp(self) -> str:
         return f"<result>{tag('timestamp', serializers.serialize_text(self._org.now))}</result>"

@@ -6,6 +6,7 @@ filter of change events may also use fields of the event's header (`ChangeEventH
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import count
@@ -16,7 +17,7 @@ from connector.localorg.soql.errors import SoqlError, error_at
 from connector.localorg.soql.parser import parse
 from connector.localorg.soql.query import Query
 from connector.localorg.soql.scope import Column, Scope, no_column
-from connector.localorg.soql.syntax_tree import Path, Select
+from connector.localorg.soql.syntax_tree import Comparison, Condition, Group, Membership, Not, Path, Select
 from connector.localorg.storage import Storage, column_sql, quote
 
 if TYPE_CHECKING:
@@ -113,6 +114,41 @@ def condition_fields(schema: Schema, sobject: SObject, condition: str, *, with_h
     scope = _SingleRowScope(schema, sobject, _parse_condition(sobject.name, condition)[0], with_header=with_header)
     _condition_sql(scope, condition, datetime.now(UTC), [])
     return scope.used_fields
+
+
+def filter_fields(schema: Schema, sobject: SObject, condition: str, *, with_header: bool) -> set[str]:
+    """Return the fields that a channel's filter uses. SoqlError for an invalid one.
+
+    A filter is about the values of an event: comparisons, lists of values, AND, OR and NOT. It has no other clauses,
+    no queries inside, and no fields of other records.
+    """
+    text, select = _parse_condition(sobject.name, condition)
+    if select.order_by or select.limit is not None or select.offset or select.group_by or select.having:
+        raise error_at(text, 0, "MALFORMED_QUERY", "only a condition is allowed, no other clauses")
+    for part in _simple_conditions(select.where):
+        if isinstance(part, Membership) and part.select is not None:
+            raise error_at(text, part.left.position, "MALFORMED_QUERY", "a query inside a filter is not allowed")
+        if not isinstance(part.left, Path):
+            raise error_at(text, part.left.position, "MALFORMED_QUERY", "functions are not allowed")
+        parts = [item.lower() for item in part.left.parts]
+        in_header = parts[0] == HEADER.lower()
+        if len(parts) > 1 and not in_header and not (len(parts) == 2 and parts[0] == sobject.name.lower()):
+            raise error_at(text, part.left.position, "INVALID_FIELD", "fields of other records are not allowed")
+        field = _HEADER_FIELDS.get(parts[-1]) if in_header else sobject.all_fields.get(parts[-1])
+        if part.operator.upper() == "LIKE" and field is not None and field.type in {"id", "reference"}:
+            raise error_at(text, part.left.position, "INVALID_FIELD", f"LIKE is an invalid operator on {field.name}")
+    return condition_fields(schema, sobject, condition, with_header=with_header)
+
+
+def _simple_conditions(condition: Condition | None) -> Iterator[Comparison | Membership]:
+    match condition:
+        case Group():
+            for item in condition.conditions:
+                yield from _simple_conditions(item)
+        case Not():
+            yield from _simple_conditions(condition.condition)
+        case Comparison() | Membership():
+            yield condition
 
 
 def _condition_sql(scope: _SingleRowScope, condition: str, now: datetime, values: list[object]) -> str:
