@@ -10,7 +10,7 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from connector.clock import Clock, SystemClock
@@ -84,6 +84,7 @@ class Services(LocalServices):
     """All services, including those of the org."""
 
     push_context: PushContext
+    inbound_context: InboundJobContext
 
     @property
     def client(self) -> SalesforceClient:
@@ -115,25 +116,13 @@ class Services(LocalServices):
         """See `jobs.pull`."""
         from connector.jobs.pull import pull
 
-        return await pull(self.inbound_context())
+        return await pull(self.inbound_context)
 
     async def resolve_conflict(self, conflict_id: int, choice: ConflictState, *, actor: str) -> Conflict:
         """See `jobs.pull.resolve_conflict`."""
         from connector.jobs.pull import resolve_conflict
 
-        return await resolve_conflict(self.inbound_context(), conflict_id, choice, actor=actor)
-
-    def inbound_context(self) -> InboundJobContext:
-        """What jobs that read from the org work with."""
-        from connector.jobs.inbound_run import InboundJobContext
-
-        return InboundJobContext(
-            store=self.store,
-            client=self.client,
-            orders=self.orders,
-            mappings=self.push_context.mappings,
-            settings=self.settings,
-        )
+        return await resolve_conflict(self.inbound_context, conflict_id, choice, actor=actor)
 
 
 @asynccontextmanager
@@ -175,6 +164,7 @@ async def running_service(
     settings: Settings, *, clock: Clock | None = None, follow_files: bool = False
 ) -> AsyncIterator[Services]:
     """All services; see `local_services`. Also raises MappingError before anything is started."""
+    from connector.jobs.inbound_run import InboundJobContext, take_in
     from connector.jobs.mapping_versions import MappingFiles, MappingVersions
     from connector.jobs.push import PushContext
     from connector.outbound.health import OrgHealth
@@ -187,12 +177,21 @@ async def running_service(
         local_services(settings, clock=clock, follow_files=follow_files) as local,
         SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client,
     ):
+        inbound = InboundJobContext(
+            store=local.store, client=client, orders=local.orders, mappings=versions, settings=settings
+        )
         yield Services(
             settings=settings,
             store=local.store,
             orders=local.orders,
             current_composer=local.current_composer,
+            inbound_context=inbound,
             push_context=PushContext(
-                store=local.store, client=client, mappings=versions, settings=settings, health=OrgHealth()
+                store=local.store,
+                client=client,
+                mappings=versions,
+                settings=settings,
+                health=OrgHealth(),
+                take_in=partial(take_in, inbound),
             ),
         )

@@ -32,7 +32,7 @@ async def _listen() -> None:
     tune_garbage_collection()
     log = get_logger("listen")
     async with running_service(settings, follow_files=True) as service:
-        job = ListenJob(service.inbound_context())
+        job = ListenJob(service.inbound_context)
         task = asyncio.create_task(job.run())
         log.info("started", topic=settings.inbound.topic, poll_seconds=settings.inbound.poll_seconds)
         typer.echo(f"Listening to {settings.inbound.topic}; Ctrl-C stops.")

@@ -131,6 +131,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "dead_letters": summary.dead_letters,
         "discarded": summary.discarded,
         "refusals": [dead_letter_document(dead_letter) for dead_letter in summary.refusals],
+        "changed_in_org": stats.changed_in_org,
         "notes": stats.notes,
         "forecast": None if summary.lookup_forecast is None else _forecast_document(summary.lookup_forecast),
         "waiting": summary.waiting,
@@ -213,6 +214,10 @@ def _print_records(summary: PushSummary) -> None:
         typer.echo("Nothing was due." if not summary.in_sync else "The org has everything.")
     if stats.recovered:
         typer.echo(f"{plural(stats.recovered, 'order')} found in the org from an earlier, unanswered write.")
+    if stats.changed_in_org:
+        records = plural(stats.changed_in_org, "record")
+        would = "would be" if summary.dry_run else "was"
+        typer.echo(f"{records} had also been changed in the org: field by field, the owner {would} asked.")
     for note in stats.notes[:MAX_SHOWN]:
         typer.echo(note)
     if len(stats.notes) > MAX_SHOWN:

@@ -49,6 +49,11 @@ class InboundJobContext:
     settings: Settings
 
 
+async def take_in(context: InboundJobContext) -> IntakeReport:
+    """Read the records of the inbox that are due, and apply them. Raises what `InboundRun.begin` raises."""
+    return await (await InboundRun.begin(context)).intake()
+
+
 class InboundRun:
     """Reads from one org by the mappings as they are now. `begin` asks the org who it is."""
 

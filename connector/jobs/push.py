@@ -45,6 +45,7 @@ from connector.store.engine import Store
 from connector.store.outages import Outage
 from connector.store.outbox import Selection
 
+MAX_TAKE_INS = 3  # how often one push applies what it found to be changed in the org, and sends what still differs
 MAX_MAPPING_VERSIONS = 5
 """How often other mappings may become active during one push before it ends."""
 
@@ -111,6 +112,7 @@ class PushContext:
     mappings: MappingVersions
     settings: Settings
     health: OrgHealth
+    take_in: Callable[[], Awaitable[object]]  # applies what a push found to be changed in the org
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -305,7 +307,7 @@ class _PushRun:
                 reporter=self.reporter,
                 monitor=PushMonitor(stats=summary.stats, advance=self.reporter.advance, health=self.health),
             )
-            await rounds.run(patient=not scheduled)
+            await self._run_rounds(rounds)
             health = self.health
             summary.others_at_work = rounds.others_at_work
             summary.held, summary.stopped = outage.describe_error(health.held), outage.describe_error(health.stopped)
@@ -313,6 +315,16 @@ class _PushRun:
             if version is None or not version.outdated or health.stopped is not None:
                 break
         return True
+
+    async def _run_rounds(self, rounds: PushRounds) -> None:
+        """Run rounds; if the org had changed a record meanwhile, apply that here and send what still differs."""
+        for _ in range(MAX_TAKE_INS):
+            before = self.summary.stats.changed_in_org
+            await rounds.run(patient=not self.options.scheduled)
+            unchanged = self.summary.stats.changed_in_org == before
+            if unchanged or self.options.dry_run or self.health.stopped is not None:
+                return
+            await self.context.take_in()
 
     async def _fit_mappings(self, mappings: MappingSet) -> OrgMappings:
         """Fit the mappings to the org. Raises MappingError if the org lacks fields that they use, SalesforceError if it

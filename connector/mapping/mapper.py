@@ -31,6 +31,7 @@ class _RecordMapper:
         self._fields: tuple[tuple[str, Getter], ...] = tuple(
             (field.name, compile_field(field)) for field in spec.fields if field.owner is not Owner.SALESFORCE
         )
+        self._shared = frozenset(field.name for field in spec.fields if field.owner in {Owner.NEWEST, Owner.ASK})
         self._lookups: tuple[tuple[str, LookupGetter], ...] = tuple(
             (lookup.name, compile_lookup(lookup)) for lookup in spec.lookups
         )
@@ -59,6 +60,7 @@ class _RecordMapper:
             fields=fields,
             lookups=lookups,
             children=children,
+            shared=self._shared,
         )
 
     def _mapping_error(self, name: str, entity: Any, error: Exception) -> MappingError:

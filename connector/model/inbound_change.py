@@ -22,6 +22,7 @@ class Source(StrEnum):
 
     EVENT = "event"
     POLL = "poll"
+    PUSH = "push"
     RETRY = "retry"
 
 

@@ -30,7 +30,8 @@ class MappedRecord:
 
     `fields` are the values by API name, with the external ID field; `lookups` are the references by the API name of the
     reference field (`AccountId`); `children` are the records of the child object, in the sequence of the lines.
-    `person`: whether a customer's account is a person account; None if the org has no person accounts.
+    `person`: whether a customer's account is a person account; None if the org has no person accounts. `shared` fields
+    may be changed on both sides.
     """
 
     entity: str
@@ -41,6 +42,7 @@ class MappedRecord:
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
     children: tuple[MappedRecord, ...] = ()
     person: bool | None = None
+    shared: frozenset[str] = frozenset()
 
     def without_fields(self, names: Collection[str]) -> MappedRecord:
         """The same without these fields: the org keeps its values."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
 from connector.model.change import Refusal
 from connector.model.describe import FieldDescribe
+from connector.model.field_equality import same_value
 from connector.model.record import IS_PERSON, FieldValue, Link, MappedRecord
 from connector.outbound.lost_records import (
     GoneRecord,
@@ -26,6 +26,7 @@ from connector.outbound.lost_records import (
 )
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.plan_types import PendingEntity
+from connector.outbound.shared_fields import fields_changed_in_org, keep_agreed, shared_fields_to_send
 from connector.salesforce.query import in_chunks, soql
 
 ENTITIES_PER_QUERY = 300
@@ -35,6 +36,7 @@ _MAX_MERGES = 5
 """The longest chain of merges that is followed."""
 
 _MASTER = "MasterRecordId"
+_MODIFIED_BY = "LastModifiedById"
 _RECORD_TYPE = "RecordTypeId"
 _BY_ID_OR_KEY = "SELECT {columns:literal} FROM {sobject:literal} WHERE {key:literal} IN {keys}"
 _BY_ID = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE Id IN {values}"
@@ -44,6 +46,9 @@ Row = Mapping[str, Any]
 
 
 class Reader(Protocol):
+    @property
+    def user_id(self) -> str: ...
+
     async def query(self, soql: str, *, include_deleted: bool = False) -> list[dict[str, Any]]: ...
 
 
@@ -62,6 +67,9 @@ class LinkState:
     refusal: Refusal | None = None
     merged_id: str | None = None
     note: str | None = None
+    changed_fields: frozenset[str] = frozenset()
+    """Shared fields that somebody else changed in the org while a send of ours had no answer. In these, `link` has what
+    both sides agreed on before."""
 
 
 async def read_org_states(
@@ -96,6 +104,27 @@ async def find_unexpected(reader: Reader, pending_entities: Sequence[PendingEnti
             elif link is not None and by_id.get(link.salesforce_id) != key:
                 unexpected[item.change.key] = f"{record.sobject} {link.salesforce_id}"
     return unexpected
+
+
+async def read_changed_fields(
+    reader: Reader, pending_entities: Sequence[PendingEntity], profile: OrgProfile
+) -> dict[str, frozenset[str]]:
+    """The shared fields that these entities, all of one kind and linked, are about to send and that somebody else has
+    changed in the org, by key."""
+    changed: dict[str, frozenset[str]] = {}
+    by_id = {item.link.salesforce_id: item for item in pending_entities if item.link is not None}
+    records = [item.record for item in pending_entities if item.record is not None]
+    names = sorted(frozenset().union(*(record.shared for record in records)))
+    fields = profile.describes[records[0].sobject].fields
+    columns = ", ".join(name for name in names if name in fields)
+    for query in in_chunks(_BY_ID, sorted(by_id), columns=columns, sobject=records[0].sobject):
+        for row in await reader.query(query):
+            item = by_id[str(row["Id"])]
+            assert item.record is not None
+            assert item.link is not None
+            sent = shared_fields_to_send(item.record, item.link)
+            changed[item.change.key] = sent & fields_changed_in_org(item.record, item.link, row, fields)
+    return changed
 
 
 def key_of(pending: PendingEntity) -> str:
@@ -160,7 +189,7 @@ class _StateReader:
 
     async def _query_live_records(self) -> list[dict[str, Any]]:
         """Live records that have one of the IDs or one of the keys."""
-        columns = ", ".join(["Id", *self._columns])
+        columns = ", ".join(["Id", _MODIFIED_BY, *self._columns])
         return await self._reader.query(_by_id_or_key(self._candidates, self._sobject, self._key, columns))
 
     async def _query_gone_records(self, ids: Sequence[str]) -> dict[str, GoneRecord]:
@@ -226,12 +255,22 @@ class _StateReader:
         return self._state_of_gone_record(pending, gone[link.salesforce_id], gone)
 
     def _state_of_live_record(self, pending: PendingEntity, row: Row) -> LinkState:
-        link = self._build_link(pending, row)
+        changed = self._fields_changed_by_others(pending, row)
+        link = keep_agreed(self._build_link(pending, row), pending.link, changed)
         if row[self._key] == key_of(pending):
-            return LinkState(link=link)
+            return LinkState(link=link, changed_fields=changed)
         key_before = f"the key {row[self._key]}" if row[self._key] else "no key"
         note = f"{self._sobject} {row['Id']} of {_label(pending)} had {key_before} in the org: its key is put back."
-        return LinkState(link=link, note=note)
+        return LinkState(link=link, note=note, changed_fields=changed)
+
+    def _fields_changed_by_others(self, pending: PendingEntity, row: Row) -> frozenset[str]:
+        """Shared fields that somebody else changed while a send of ours had no answer. What our user changed last
+        is our own."""
+        record, link = pending.record, pending.link
+        was_ours = row[_MODIFIED_BY] == self._reader.user_id
+        if record is None or link is None or was_ours or not pending.change.unanswered_sends:
+            return frozenset()
+        return fields_changed_in_org(record, link, row, self._fields)
 
     def _state_of_keyed_record(self, pending: PendingEntity, row: Row, gone: Mapping[str, GoneRecord]) -> LinkState:
         """A record other than the linked one has our key. The key decides, so the link follows it."""
@@ -351,26 +390,8 @@ def _build_link(
 
 def _prefer_ours_if_equal(value: FieldValue, ours: FieldValue, field: FieldDescribe | None) -> FieldValue:
     """Our value if the org's value differs only in notation, so that nothing is sent that changes nothing."""
-    if not isinstance(value, str) or not isinstance(ours, str) or field is None:
-        return value
-    return ours if _canonical(value, field.type) == _canonical(ours, field.type) else value
-
-
-def _canonical(text: str, type_of_field: str) -> object:
-    text = text.replace("\r\n", "\n").strip()
-    match type_of_field:
-        case "datetime":
-            try:
-                return datetime.fromisoformat(text).replace(microsecond=0)
-            except ValueError:
-                return text
-        case "multipicklist":
-            return frozenset(part.strip() for part in text.split(";"))
-        case "email":
-            return text.lower()
-        case "reference" | "id":
-            return text[:15]
-    return text
+    both_text = isinstance(value, str) and isinstance(ours, str)
+    return ours if both_text and field is not None and same_value(value, ours, field) else value
 
 
 def _field_value(value: Any) -> FieldValue:

@@ -32,6 +32,8 @@ class Outcomes:
     deprioritized: list[tuple[Change, bool]] = field(default_factory=list)
     """Waiting changes that may be the cause of a failed call, and whether each was sent itself. All other changes go
     first."""
+    changed_in_org: list[tuple[str, str]] = field(default_factory=list)
+    """Records (object, ID) in which somebody else changed a shared field: inbound sync decides whose value stands."""
     to_read_back: list[Change] = field(default_factory=list)
     """Changes whose answer contradicts our links: they are read back before they are sent again."""
 

@@ -12,13 +12,14 @@ from connector.errors import RetryClass
 from connector.model.change import Change, EntityKind, Refusal
 from connector.model.record import Link
 from connector.outbound.dispatcher import CallDispatcher
-from connector.outbound.link_check import LinkState, Reader, read_org_states
+from connector.outbound.link_check import LinkState, Reader, read_changed_fields, read_org_states
 from connector.outbound.lost_records import rejection_for_foreign_record
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import WriteResult
+from connector.outbound.shared_fields import shared_fields_to_send
 from connector.outbound.stats import SyncStats
 from connector.outbound.writer import Writer
 from connector.salesforce.fault import Fault
@@ -73,8 +74,12 @@ class ReadBack:
     async def refresh_claim(self, claim: list[PendingEntity]) -> list[PendingEntity]:
         """Replace the links of unconfirmed entities by what the org holds.
 
-        Returns the claim without entities that could not be read, or that were refused because their record is gone.
+        Returns the claim without entities that could not be read, or that were refused because their record is gone. A
+        shared field that somebody else changed in the org is held: inbound sync decides first whose value stands.
         """
+        return await self._hold_changed_fields(await self._read_back_unconfirmed(claim))
+
+    async def _read_back_unconfirmed(self, claim: list[PendingEntity]) -> list[PendingEntity]:
         unconfirmed = {item.change.key: item for item in claim if item.record is not None and item.change.unconfirmed}
         if not unconfirmed:
             return claim
@@ -96,9 +101,40 @@ class ReadBack:
         state = states.get(item.change.key)
         if state is None:
             return item
+        current = self._repository.map_entity(item, state.link, state.lines)
         return replace(
-            self._repository.map_entity(item, state.link, state.lines), missing_lines=state.missing_lines or {}
+            current.with_held_fields(current.held_fields | state.changed_fields),
+            missing_lines=state.missing_lines or {},
         )
+
+    async def _hold_changed_fields(self, claim: list[PendingEntity]) -> list[PendingEntity]:
+        """Look at the records of which a shared field is to be sent. It takes a query for some hundred of them."""
+        sending = [item for item in claim if not item.is_read_back and _sends_shared_fields(item)]
+        if not sending:
+            return claim
+        changed: dict[str, frozenset[str]] = {}
+
+        async def look(batch: Sequence[BatchItem]) -> list[WriteResult]:
+            changed.update(await read_changed_fields(self._reader, [item.pending for item in batch], self._profile))
+            return []
+
+        failed = await self._dispatcher.send([*map(BatchItem, sending)], look)
+        outcomes = Outcomes()
+        self._dispatcher.collect(failed, outcomes, done=frozenset())
+        outcomes.changed_in_org = [
+            (item.link.sobject, item.link.salesforce_id)
+            for item in sending
+            if item.link is not None and changed.get(item.change.key)
+        ]
+        self._stats.changed_in_org += len(outcomes.changed_in_org)
+        if failed or outcomes.changed_in_org:
+            await self._repository.record(outcomes)
+        excluded = keys_of(failed)
+        return [
+            item.with_held_fields(item.held_fields | changed.get(item.change.key, frozenset()))
+            for item in claim
+            if item.change.key not in excluded
+        ]
 
     async def read_states(self, items: Sequence[PendingEntity]) -> tuple[dict[str, LinkState], list[WriteResult]]:
         """Read and store what the org holds of `items`. Returns the states by key, and results for items that could not
@@ -119,6 +155,9 @@ class ReadBack:
             if state.link is None:
                 continue
             outcomes.links += [state.link, *state.lines]
+            if state.changed_fields:
+                outcomes.changed_in_org.append((state.link.sobject, state.link.salesforce_id))
+                self._stats.changed_in_org += 1
             outcomes.dropped_links += state.stale_links
             if state.merged_id is not None:
                 outcomes.merged_links.append((state.link, state.merged_id))
@@ -186,6 +225,14 @@ class ReadBack:
 
 def keys_of(results: Iterable[WriteResult]) -> set[str]:
     return {result.pending.change.key for result in results}
+
+
+def _sends_shared_fields(pending: PendingEntity) -> bool:
+    return (
+        pending.record is not None
+        and pending.link is not None
+        and bool(shared_fields_to_send(pending.record, pending.link))
+    )
 
 
 def _record_id(link: Link | None) -> str | None:

@@ -14,6 +14,7 @@ from connector.errors import LeaseLostError, MappingError
 from connector.mapping import MappingSet
 from connector.model.change import Change, ChangeState, EntityKind, Refusal, Unsent
 from connector.model.customer import Customer
+from connector.model.inbound_change import Source
 from connector.model.record import PARTS, Link
 from connector.outbound.backoff import delay_after, describe_fault, final_refusal, with_counted_attempts
 from connector.outbound.entities import LOADERS, mark_unconfirmed, slot_of_entity
@@ -25,6 +26,7 @@ from connector.salesforce.fault import Fault
 from connector.store import (
     conflicts,
     dead_letters,
+    inbox,
     journal,
     leases,
     links,
@@ -119,7 +121,7 @@ class SyncRepository:
         before = {item.change.key: item for item in claim}
         return [
             replace(
-                item,
+                item.with_held_fields(item.held_fields | before[item.change.key].held_fields),
                 is_read_back=before[item.change.key].is_read_back,
                 missing_lines=before[item.change.key].missing_lines,
             )
@@ -249,6 +251,7 @@ class SyncRepository:
             outcomes = stored.without_refused(outcomes)
             await self._update_merged_accounts(uow, outcomes.merged_links)
             await mark_unconfirmed(uow, outcomes.unconfirmed)
+            await inbox.put(uow, self._org_id, outcomes.changed_in_org, Source.PUSH)
             await outbox.settle(uow, outcomes.done)
             await self._requeue_dependent_orders(uow, outcomes.done)
             await self._store_refusals(uow, outcomes.refused)

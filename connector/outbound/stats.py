@@ -20,6 +20,8 @@ class SyncStats:
     postponed: Counter[str] = field(default_factory=Counter)
     recovered: int = 0
     """Orders that the org had although no link said so: the answer to an earlier send was lost."""
+    changed_in_org: int = 0
+    """Records in which somebody else had changed a shared field before ours could be sent."""
     notes: list[str] = field(default_factory=list)
     """Remarks for a person: records merged in the org, keys restored."""
 

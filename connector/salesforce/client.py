@@ -78,12 +78,7 @@ class SalesforceClient:
         self._row_headers = duplicate_header if allow else {}
         self._transport = Transport(timeout=timeout, client=CLIENT_NAME, meter=self._meter, headers=duplicate_header)
         self.control = ControlPlane(
-            self._tokens,
-            pool=self._pool,
-            meter=self._meter,
-            version=self._version,
-            timeout=timeout,
-            client=CLIENT_NAME,
+            self._tokens, pool=self._pool, meter=self._meter, version=self._version, timeout=timeout, client=CLIENT_NAME
         )
 
     async def __aenter__(self) -> SalesforceClient:
@@ -118,6 +113,11 @@ class SalesforceClient:
     def org_id(self) -> str:
         """The organization ID; available after the first call or `connect()`."""
         return self._session.org_id
+
+    @property
+    def user_id(self) -> str:
+        """The ID of our user; available after the first call or `connect()`."""
+        return self._session.user_id
 
     @property
     def instance_url(self) -> str:

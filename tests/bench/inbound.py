@@ -66,7 +66,7 @@ async def measure(rate: float, seconds: float, latency_ms: int) -> dict[str, flo
         async with running_service(settings) as service:
             ids = await begin(service)
             reads_before = service.client.calls_made.reads
-            job = ListenJob(service.inbound_context())
+            job = ListenJob(service.inbound_context)
             listening = asyncio.create_task(job.run())
             try:
                 while not job.stats.subscribed:  # noqa: ASYNC110

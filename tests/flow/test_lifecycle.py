@@ -95,7 +95,7 @@ class Lives(RuleBasedStateMachine):
         for _ in range(AT_ONCE):
             self.place(random_draft(chance))
             self.runner.run(self.checked())
-        for _ in range(chance.randint(5, 40)):
+        for _ in range(chance.randint(3, 12)):
             self.command([random_wish(chance) for _ in range(AT_ONCE)])
 
     @precondition(lambda self: self.numbers)

@@ -49,7 +49,7 @@ async def world(org: LocalOrg, database_url: str) -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def listening(service: Services) -> AsyncIterator[ListenJob]:
-    job = ListenJob(service.inbound_context())
+    job = ListenJob(service.inbound_context)
     task = asyncio.create_task(job.run())
     try:
         await until(lambda: is_subscribed(job))
@@ -105,7 +105,7 @@ async def test_changes_made_while_nobody_listened_arrive_from_the_stored_positio
         await world.change_in_org("Order", NUMBER, Description="first")
         await until(lambda: notes_are(world, "first"))
     await world.change_in_org("Order", NUMBER, Description="meanwhile")
-    job = ListenJob(world.service.inbound_context())
+    job = ListenJob(world.service.inbound_context)
     task = asyncio.create_task(job.run())
     await until(lambda: notes_are(world, "meanwhile"))
     assert job.stats.gaps == 0
@@ -173,7 +173,7 @@ async def test_session_that_ends_in_mid_stream_is_renewed(world: World) -> None:
 
 
 async def test_second_listener_waits_and_takes_over_where_the_first_stood(world: World, org: LocalOrg) -> None:
-    second = ListenJob(world.service.inbound_context())
+    second = ListenJob(world.service.inbound_context)
     waiting: asyncio.Task[None] | None = None
     async with listening(world.service):
         waiting = asyncio.create_task(second.run())

@@ -1,0 +1,111 @@
+"""Fields that both sides may change: a push looks at the org before it sends one."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.errors import StoreError
+from connector.model.events import PlaceHold
+from connector.model.holds import Hold
+from connector.model.stage import Stage
+from connector.orders.command import OrderCommand
+from connector.outbound.outcomes import Outcomes
+from connector.outbound.repository import SyncRepository
+from connector.salesforce.client import SalesforceClient
+from tests.flow.conftest import World
+from tests.flow.test_pull import (
+    NUMBER,
+    OwnedWorld,
+    begin,
+    both_sides_rest,
+    change_notes,
+    notes_in_org,
+    open_conflicts,
+    order_here,
+    owned,
+)
+from tests.flow.test_push import an_order
+
+__all__ = ["owned"]  # a fixture
+
+
+async def test_push_before_the_poll_keeps_the_later_change_of_the_org(world: World) -> None:
+    await begin(world)
+    await change_notes(world, "ours")
+    await world.change_in_org("Order", NUMBER, Description="theirs, later")
+
+    summary = await world.push()
+
+    assert summary.stats.changed_in_org == 1
+    assert ((await order_here(world)).header.notes, await notes_in_org(world)) == ("theirs, later", "theirs, later")
+    await both_sides_rest(world)
+
+
+async def test_push_before_the_poll_asks_where_a_person_decides(owned: OwnedWorld) -> None:
+    async with owned("ask") as world:
+        await begin(world)
+        await world.change_in_org("Order", NUMBER, Description="theirs")
+        await change_notes(world, "ours")
+
+        await world.push()
+
+        [conflict] = await open_conflicts(world)
+        assert (conflict.base, conflict.local, conflict.remote) == (None, "ours", "theirs")
+        assert ((await order_here(world)).header.notes, await notes_in_org(world)) == ("ours", "theirs")
+
+
+async def test_only_a_change_of_a_shared_field_costs_a_look(world: World) -> None:
+    await begin(world, an_order(NUMBER, stage=Stage.PLACED))
+    await world.service.orders.execute(OrderCommand(number=NUMBER, event=PlaceHold(hold=Hold.MANUAL)), actor="clerk")
+    assert (await world.push()).reads == 0
+
+    await change_notes(world, "ours")
+    summary = await world.push()
+
+    assert (summary.reads, summary.stats.changed_in_org) == (1, 0)
+    assert await notes_in_org(world) == "ours"
+
+
+async def push_and_crash(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The write arrives, and the process ends before it stores the answer."""
+
+    async def crash(self: SyncRepository, outcomes: Outcomes) -> None:
+        raise StoreError("The process ended.", hint="")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SyncRepository, "record", crash)
+        with pytest.raises(StoreError):
+            await world.push()
+
+
+async def test_change_in_the_org_while_a_send_had_no_answer_is_kept(
+    owned: OwnedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with owned("ask") as world:
+        await begin(world)
+        await change_notes(world, "ours")
+        await push_and_crash(world, monkeypatch)
+        await world.change_in_org("Order", NUMBER, Description="theirs")
+        monkeypatch.setattr(SalesforceClient, "user_id", "005000000000009AAA")  # somebody else was the last
+
+        await world.push()
+
+        [conflict] = await open_conflicts(world)
+        assert (conflict.local, conflict.remote) == ("ours", "theirs")
+        assert await notes_in_org(world) == "theirs"
+
+
+async def test_our_own_value_after_a_send_without_an_answer_is_no_conflict(
+    owned: OwnedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with owned("ask") as world:
+        await begin(world)
+        await change_notes(world, "ours")
+        await push_and_crash(world, monkeypatch)
+        await change_notes(world, "ours, later")
+
+        await world.push()
+
+        assert await notes_in_org(world) == "ours, later"
+        assert not await open_conflicts(world)
+        await both_sides_rest(world)
