@@ -17,6 +17,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from connector.errors import SettingsError
 from connector.files import UnusableFileError, read_file
+from connector.policies import DeletedLines, DeletedOrders, DeletedRecords
 
 PREFIX = "CONNECTOR_"
 _SOURCES = "in the environment or in .env"
@@ -165,6 +166,10 @@ class InboundSettings(BaseModel):
     """What the listener subscribes to: the channel that `connector org deploy` puts into the org."""
     poll_seconds: float = Field(default=300, ge=5, le=86400)
     """How often the listener polls for what events may have missed."""
+    deleted_customers: DeletedRecords = DeletedRecords.REPORT
+    deleted_products: DeletedRecords = DeletedRecords.REPORT
+    deleted_orders: DeletedOrders = DeletedOrders.REPORT
+    deleted_lines: DeletedLines = DeletedLines.RESTORE
 
 
 class OrderSettings(BaseModel):

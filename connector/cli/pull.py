@@ -77,7 +77,23 @@ def _applied_document(applied: ApplyReport) -> dict[str, Any]:
         "overruled": dict(applied.overruled),
         "refused": applied.refused,
         "conflicts_opened": applied.conflicts,
+        "deletions": [
+            {"entity": entity, "done": done, "count": count}
+            for (entity, done), count in sorted(applied.deleted.items())
+        ],
+        "undeleted": dict(applied.undeleted),
     }
+
+
+def _print_deletions(applied: ApplyReport) -> None:
+    rows = [(entity, done, count) for (entity, done), count in sorted(applied.deleted.items())]
+    rows += [(entity, "undeleted", count) for entity, count in sorted(applied.undeleted.items())]
+    if not rows:
+        return
+    table(("Deleted in the org", "done here", "number"), rows)
+    if any(done == "reported" for _, done, _ in rows):
+        typer.echo("What is reported stays here: `connector show` says when it was deleted;")
+        typer.echo("`connector resync ENTITY KEY --recreate` creates it again.")
 
 
 def print_pull(summary: PullSummary) -> None:
@@ -95,10 +111,11 @@ def print_pull(summary: PullSummary) -> None:
     rows = [(name, applied.taken[name], applied.restored[name]) for name in sorted({*applied.taken, *applied.restored})]
     if rows:
         table(("Field", "taken from the org", "to be restored there"), rows)
-    else:
+    elif not applied.deleted and not applied.undeleted:
         typer.echo("Nothing that concerns us has changed in the org.")
     if applied.refused:
         typer.echo(f"{plural(applied.refused, 'change')} of an order not allowed at its stage: our values stand.")
+    _print_deletions(applied)
     for name in sorted(applied.overruled):
         typer.echo(f"{name}: something in the org changes what we send; our value is no longer sent.")
     if sum(applied.restored.values()):

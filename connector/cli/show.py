@@ -63,6 +63,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
     from connector.settings import load_settings
     from connector.store import (
         customers,
+        deleted_records,
         journal,
         links,
         order_history,
@@ -95,11 +96,23 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
             linked += (await links.children(connection, org_id, "return_line", [key])).get(key, {}).values()
         elif kind is EntityKind.PRODUCT:
             linked += (await links.children(connection, org_id, "price", [key])).get(key, {}).values()
+        deleted = {
+            item.record_id: item
+            for entity in {link.entity for link in linked}
+            for item in (
+                await deleted_records.get(
+                    connection, org_id, entity, [link.key for link in linked if link.entity == entity]
+                )
+            ).values()
+        }
         unsent = await outbox.find(connection, kind, [key])
         entries = await journal.read(connection, kind.value, key, limit=LATEST)
         events = await order_history.read(connection, key) if kind is EntityKind.ORDER else []
     document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _entity_document(entities[0])}
-    document["in_org"] = [asdict(link) for link in linked]
+    document["in_org"] = [
+        asdict(link) | {"deleted": asdict(deleted[link.salesforce_id]) if link.salesforce_id in deleted else None}
+        for link in linked
+    ]
     document["unsent"] = {**asdict(unsent[key]), "state": unsent[key].state.word} if key in unsent else None
     document["journal"] = [{"at": entry.at, "action": entry.action, **entry.detail} for entry in entries]
     if kind is EntityKind.ORDER:
@@ -178,6 +191,8 @@ def _print(document: dict[str, Any]) -> None:
     for link in document["in_org"]:
         typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as both sides last agreed:")
         _print_values(link["snapshot"].items())
+        if (deleted := link["deleted"]) is not None:
+            typer.echo(f"  {_deleted_text(deleted, document)}")
     if document.get("history"):
         typer.echo("\nHistory, oldest first:")
         for event in document["history"]:
@@ -190,6 +205,18 @@ def _print(document: dict[str, Any]) -> None:
         for entry in document["journal"]:
             detail = " ".join(str(value) for name, value in entry.items() if name not in {"at", "action"} and value)
             typer.echo(f"  {moment(entry['at'])}  {entry['action']:<10} {detail}")
+
+
+def _deleted_text(deleted: dict[str, Any], document: dict[str, Any]) -> str:
+    by = f" by {deleted['deleted_by']}" if deleted["deleted_by"] else ""
+    when = f"{moment(deleted['deleted_at'])}{by}"
+    if deleted["merged_into"]:
+        return (
+            f"Merged in the org into {deleted['merged_into']}, which is another customer's, {when}: orders of both"
+            f" refer to it there. `connector resync {document['entity']} {document['key']} --recreate` gives this one"
+            " an account of its own again."
+        )
+    return f"Deleted in the org {when}."
 
 
 def _line_cells(line: dict[str, Any]) -> tuple[Any, ...]:

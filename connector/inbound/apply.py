@@ -8,6 +8,7 @@ rows, then the links: the order in which every other writer takes them.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from connector.errors import CommandError
 from connector.inbound.batch_writes import ACTOR
@@ -37,22 +38,24 @@ class Applier:
         If the rules of an order forbid one of the changes, the records are applied one by one, and what is forbidden is
         restored in the org. Raises StoreError if the database fails; then nothing is applied.
         """
+        records = sorted(records, key=lambda record: not record.deleted)  # a merged account before its master
+        masters = {record.id: record for record in records}
         try:
-            return await self._apply_together(records, finish)
+            return await self._apply_together(records, finish, masters=masters)
         except CommandError:
             report = ApplyReport()
         for record in records:
-            report.add(await self._apply_alone(record))
+            report.add(await self._apply_alone(record, masters))
         if finish is not None:
             report.add(await self._apply_together([], finish))
         return report
 
-    async def _apply_alone(self, record: RemoteRecord) -> ApplyReport:
+    async def _apply_alone(self, record: RemoteRecord, masters: Mapping[str, RemoteRecord]) -> ApplyReport:
         """Apply what is allowed of one record. Bounded: each attempt refuses one field more, or all of them."""
         refused: dict[str, str] = {}
         while True:
             try:
-                return await self._apply_together([record], None, refused=refused)
+                return await self._apply_together([record], None, masters=masters, refused=refused)
             except CommandError as error:
                 if ALL_FIELDS in refused:
                     raise  # nothing was asked of the order any more
@@ -61,14 +64,19 @@ class Applier:
                 refused[ALL_FIELDS if name is None or name in refused else name] = error.message
 
     async def _apply_together(
-        self, records: Sequence[RemoteRecord], finish: Finish | None, *, refused: Mapping[str, str] | None = None
+        self,
+        records: Sequence[RemoteRecord],
+        finish: Finish | None,
+        *,
+        masters: Mapping[str, RemoteRecord] = MappingProxyType({}),
+        refused: Mapping[str, str] = MappingProxyType({}),
     ) -> ApplyReport:
         batches: list[RecordBatch] = []  # the transaction may be repeated: only the last one counts
 
         async def prepare(uow: UnitOfWork, lock_orders: LockOrders) -> Sequence[OrderCommand]:
-            batch = RecordBatch(self._context, self._receivers, uow, refused=refused or {})
+            batch = RecordBatch(self._context, self._receivers, uow, refused=refused)
             batches.append(batch)
-            await batch.load(records, lock_orders)
+            await batch.load(records, lock_orders, masters)
             for record in records:
                 batch.merge_record(record)
             await batch.store()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from connector.mapping.mapper import MappingSet
 from connector.model.describe import SObjectDescribe
 from connector.orders.service import OrderService
+from connector.settings import InboundSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +20,7 @@ class InboundContext:
     mappings: MappingSet
     describes: Mapping[str, SObjectDescribe]
     org_id: str
+    settings: InboundSettings = field(default_factory=InboundSettings)
 
 
 @dataclass(kw_only=True)
@@ -37,6 +39,10 @@ class ApplyReport:
     restored: Counter[str] = field(default_factory=Counter)
     overruled: Counter[str] = field(default_factory=Counter)
     """Fields that something in the org changes whenever we send them; ours is no longer sent."""
+    deleted: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Deletions in the org, by entity and what was done (`DeletionAction`)."""
+    undeleted: Counter[str] = field(default_factory=Counter)
+    """Linked records that came back out of the recycle bin, by entity."""
 
     def add(self, other: ApplyReport) -> None:
         for name in ("records", "echoes", "unknown", "deferred", "parked", "refused", "conflicts"):
@@ -44,3 +50,5 @@ class ApplyReport:
         self.taken += other.taken
         self.restored += other.restored
         self.overruled += other.overruled
+        self.deleted += other.deleted
+        self.undeleted += other.undeleted

@@ -1,7 +1,7 @@
 """Reads the records of the inbox from the org, and applies them.
 
-One query per object reads up to 200 records. A record that the org no longer has is settled; a read or a transaction
-that fails is tried again later; what cannot be applied is parked by `Applier`, and holds up nothing else.
+One query per object reads up to 200 records. A record that the org no longer shows counts as deleted; a read or a
+transaction that fails is tried again later; what cannot be applied is parked by `Applier`, and holds up nothing else.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from connector.inbound.apply import Applier
 from connector.inbound.context import ApplyReport
-from connector.inbound.poll import PollTarget, QueryReader, SoqlBuilder
-from connector.inbound.remote_rows import read_row
+from connector.inbound.poll_target import PollTarget
+from connector.inbound.record_reader import RecordReader
 from connector.model.inbound_change import InboxItem
 from connector.store import inbox
 from connector.store.engine import Store
@@ -25,7 +25,7 @@ MAX_BATCHES = 1000
 
 @dataclass(kw_only=True)
 class IntakeReport:
-    """What one round came to. `gone` records are no longer in the org; `waiting` stay due for later."""
+    """What one round came to. `gone` records are deleted in the org; `waiting` stay due for later."""
 
     records: int = 0
     calls: int = 0
@@ -39,18 +39,16 @@ class Intake:
     def __init__(
         self,
         store: Store,
-        reader: QueryReader,
+        records: RecordReader,
         applier: Applier,
         *,
         org_id: str,
-        soql: SoqlBuilder,
         targets: Mapping[str, PollTarget],
     ) -> None:
         self._store = store
-        self._reader = reader
+        self._records = records
         self._applier = applier
         self._org_id = org_id
-        self._soql = soql
         self._targets = targets
 
     async def run(self) -> IntakeReport:
@@ -70,25 +68,16 @@ class Intake:
         if target is None:  # no mapping receives it any more
             await self._settle(items)
             return
-        fields = target.fields
-        query = self._soql(
-            "SELECT {fields:literal} FROM {sobject:literal} WHERE Id IN {ids}",
-            fields=", ".join(fields),
-            sobject=sobject,
-            ids=[item.record_id for item in items],
-        )
-        read_at = self._store.clock.now()
-        rows = await self._reader.query(query, include_deleted=True)
-        report.calls += 1
+        before = self._records.calls
+        records = await self._records.read(target, [item.record_id for item in items])
+        report.calls += self._records.calls - before
         report.records += len(items)
-        records = [read_row(sobject, row, fields, read_at=read_at) for row in rows]
-        report.gone += len(items) - len(records)
-        present = [record for record in records if not record.deleted]
+        report.gone += sum(record.deleted for record in records)
 
         async def finish(uow: UnitOfWork) -> None:
             await inbox.settle(uow, self._org_id, items)
 
-        report.applied.add(await self._applier.apply(present, finish))
+        report.applied.add(await self._applier.apply(records, finish))
 
     async def _settle(self, items: Sequence[InboxItem]) -> None:
         async with self._store.transaction() as uow:

@@ -9,11 +9,12 @@ from typing import Any
 from connector.model.change import EntityKind, Unsent
 from connector.model.conflict import Conflict
 from connector.model.customer import Customer
+from connector.model.deleted_record import DeletedRecord
 from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.record import Link
 from connector.orders.service import LockOrders
-from connector.store import conflicts, customers, links, outbox, products, restored_fields
+from connector.store import conflicts, customers, deleted_records, links, outbox, products, restored_fields
 from connector.store.modification_times import changed_at
 from connector.store.restored_fields import Restored
 from connector.store.unit_of_work import UnitOfWork
@@ -33,6 +34,8 @@ class LoadedState:
         self.conflicts: dict[tuple[str, str], dict[str, Conflict]] = {}
         self.restored: dict[tuple[str, str, str], Restored] = {}
         """By entity, key and field."""
+        self.deleted: dict[tuple[str, str], DeletedRecord] = {}
+        """The linked records, and the orders of linked lines, that were seen to be deleted."""
 
     async def load(self, ids: Sequence[str], lock_orders: LockOrders) -> None:
         """Lock the entities of these records, their outbox rows and their links."""
@@ -65,6 +68,20 @@ class LoadedState:
             self.conflicts |= {(entity, key): fields for key, fields in opened.items()}
             before = await restored_fields.get(connection, org_id, entity, keys)
             self.restored |= {(entity, *place): item for place, item in before.items()}
+        await self._load_deleted()
+
+    async def _load_deleted(self) -> None:
+        connection, org_id = self._uow.connection, self._org_id
+        names = {(link.entity, link.key) for link in self.links.values()} | {link.owner for link in self.links.values()}
+        for entity in sorted({entity for entity, _ in names}):
+            keys = sorted(key for kind, key in names if kind == entity)
+            linked = await links.get(connection, org_id, entity, keys)
+            deleted = await deleted_records.get(connection, org_id, entity, keys)
+            self.deleted |= {
+                (entity, key): item
+                for key, item in deleted.items()
+                if key in linked and linked[key].salesforce_id == item.record_id
+            }
 
     def owner(self, link: Link) -> Any:
         """The entity that is sent with the record of `link`; None if it is no longer here."""

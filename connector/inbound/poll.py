@@ -8,18 +8,20 @@ the overlap grows with the latest record that was seen to come so late. What is 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from connector.inbound.apply import Applier, Finish
 from connector.inbound.context import ApplyReport
-from connector.inbound.remote_rows import query_fields, read_moment, read_row
-from connector.mapping.receiver import RecordReceiver
-from connector.model.describe import SObjectDescribe
-from connector.model.inbound_change import RemoteRecord
-from connector.store import cursors
+from connector.inbound.poll_target import PollTarget
+from connector.inbound.record_reader import OrgReader, RecordReader, SoqlBuilder
+from connector.inbound.remote_rows import read_moment, read_row
+from connector.model.inbound_change import RemoteRecord, Source
+from connector.salesforce.composite import SubRequest
+from connector.salesforce.replication import deleted_request
+from connector.store import cursors, deleted_records, inbox, links
 from connector.store.engine import Store
 from connector.store.unit_of_work import UnitOfWork
 
@@ -35,28 +37,8 @@ MAX_RECENT = 4000
 """Records within the overlap that are remembered, to tell one that comes late from one that is read again."""
 
 
-class QueryReader(Protocol):
-    async def query(self, soql: str, *, include_deleted: bool = False) -> list[dict[str, Any]]: ...
-
-
-SoqlBuilder = Callable[..., str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PollTarget:
-    """One object to poll, and how its records are read."""
-
-    sobject: str
-    receivers: tuple[RecordReceiver, ...]
-    describe: SObjectDescribe
-
-    @property
-    def cursor(self) -> str:
-        return f"poll:{self.sobject}"
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return query_fields((name for receiver in self.receivers for name in receiver.fields), self.describe)
+DELETED_OVERLAP = timedelta(minutes=15)
+"""How far before the watermark deletions are asked for, whose times have no seconds."""
 
 
 @dataclass(kw_only=True)
@@ -118,7 +100,8 @@ HoldLease = Callable[[UnitOfWork], Awaitable[None]]
 
 @dataclass(kw_only=True)
 class PollTurn:
-    """One poll of an object that is about to begin: where it starts, and what it is asked first.
+    """One poll of an object that is about to begin: where it starts, and what it is asked first: `query` for what
+    changed, `deleted_request` for what was deleted.
 
     `hold_lease` is awaited in each transaction, and raises LeaseLostError if another process polls this object now.
     """
@@ -127,14 +110,16 @@ class PollTurn:
     watermark: Watermark
     hold_lease: HoldLease
     query: str
+    deleted_request: SubRequest
 
 
 class Poller:
     """Polls the objects of one org and applies what changed."""
 
-    def __init__(self, store: Store, reader: QueryReader, applier: Applier, *, org_id: str, soql: SoqlBuilder) -> None:
+    def __init__(self, store: Store, reader: OrgReader, applier: Applier, *, org_id: str, soql: SoqlBuilder) -> None:
         self._store = store
         self._reader = reader
+        self._records = RecordReader(reader, soql, store.clock)
         self._applier = applier
         self._org_id = org_id
         self._soql = soql
@@ -150,7 +135,15 @@ class Poller:
             start=watermark.start.astimezone(UTC),
             **_names(target),
         )
-        return PollTurn(target=target, watermark=watermark, hold_lease=hold_lease, query=query)
+        return PollTurn(
+            target=target,
+            watermark=watermark,
+            hold_lease=hold_lease,
+            query=query,
+            deleted_request=deleted_request(
+                target.sobject, since=watermark.start - DELETED_OVERLAP, now=self._store.clock.now()
+            ),
+        )
 
     async def apply(self, turn: PollTurn, rows: list[dict[str, Any]], *, read_at: datetime) -> PollReport:
         """Apply the first rows of a turn, which were asked for at `read_at`, then read and apply what is behind them.
@@ -184,8 +177,24 @@ class Poller:
             batch = page[start : start + APPLY_AT_ONCE]
             turn.watermark = turn.watermark.advanced(batch)
             report.deleted += sum(record.deleted for record in batch)
-            present = [record for record in batch if not record.deleted]
-            report.applied.add(await self._applier.apply(present, self._cursor_mover(turn)))
+            records = await self._records.with_masters(turn.target, batch)
+            report.applied.add(await self._applier.apply(records, self._cursor_mover(turn)))
+
+    async def note_deleted(self, turn: PollTurn, record_ids: Collection[str]) -> None:
+        """Put those of these deleted records into the inbox that are linked here and not known to be deleted: what no
+        query shows, a line or a record that is out of the recycle bin."""
+        if not record_ids:
+            return
+        async with self._store.transaction() as uow:
+            await turn.hold_lease(uow)
+            linked = await links.find(uow.connection, self._org_id, record_ids)
+            known: set[str] = set()
+            for entity in {link.entity for link in linked.values()}:
+                keys = [link.key for link in linked.values() if link.entity == entity]
+                deleted = await deleted_records.get(uow.connection, self._org_id, entity, keys)
+                known |= {item.record_id for item in deleted.values()}
+            unseen = [(turn.target.sobject, record) for record in linked if record not in known]
+            await inbox.put(uow, self._org_id, unseen, Source.POLL)
 
     def _cursor_mover(self, turn: PollTurn) -> Finish:
         position = turn.watermark.dump()

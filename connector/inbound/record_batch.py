@@ -11,11 +11,13 @@ from typing import Any
 from connector.errors import CommandError
 from connector.inbound.batch_writes import BatchWrites
 from connector.inbound.context import ApplyReport, InboundContext
+from connector.inbound.deletions import Deletions
 from connector.inbound.loaded_state import LoadedState
 from connector.inbound.merge import Decision, FieldVersions, MergeContext, RecordMerge, merge
 from connector.inbound.receivers import Receivers
 from connector.mapping.backward import UnreadableValueError
 from connector.mapping.receiver import RecordReceiver
+from connector.model.change import ChangeState
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.inbound_change import RemoteRecord
 from connector.model.record import FieldValue, Link
@@ -55,6 +57,8 @@ class RecordBatch:
         self._refused = refused
         self._state = LoadedState(uow, context.org_id)
         self._writes = BatchWrites(uow, context.org_id)
+        self._deletions = Deletions(context.settings, self._state, self._writes)
+        self._masters: Mapping[str, RemoteRecord] = {}
 
     @property
     def report(self) -> ApplyReport:
@@ -65,12 +69,24 @@ class RecordBatch:
         """What is asked of orders: carried out after `store`, in the same transaction."""
         return self._writes.commands
 
-    async def load(self, records: Sequence[RemoteRecord], lock_orders: LockOrders) -> None:
-        """Lock the entities of these records, their outbox rows and their links."""
-        await self._state.load([record.id for record in records], lock_orders)
+    async def load(
+        self,
+        records: Sequence[RemoteRecord],
+        lock_orders: LockOrders,
+        masters: Mapping[str, RemoteRecord] = MappingProxyType({}),
+    ) -> None:
+        """Lock the entities of these records, their outbox rows and their links; those of the records that they were
+        merged into, by ID (`masters`), as well."""
+        self._masters = masters
+        wanted = {record.id for record in records}
+        for record in records:
+            if (master := self._live_master(record)) is not None:
+                wanted.add(master.id)
+        await self._state.load(sorted(wanted), lock_orders)
 
     async def store(self) -> None:
         """Write everything but the commands on orders."""
+        await self._deletions.store(self._uow, self._context.org_id)
         await self._writes.store()
 
     def merge_record(self, record: RemoteRecord) -> None:
@@ -78,6 +94,9 @@ class RecordBatch:
         self.report.records += 1
         link = self._state.links.get(record.id)
         receiver = None if link is None else self._receivers.of(link)
+        if link is not None and receiver is not None and record.deleted:
+            self._note_deleted(record, link, receiver)
+            return
         entity = None if link is None else self._state.entity(link)
         if link is None or receiver is None or entity is None:
             self.report.unknown += 1
@@ -85,6 +104,7 @@ class RecordBatch:
         if (pause := self._pause_before(record, link)) is not None:
             self._writes.defer(record, pause)
             return
+        self._deletions.note_undeleted(record, link)
         try:
             versions = self._versions(record, link, receiver, entity)
             merged = merge(versions, self._merge_context(record, link))
@@ -95,10 +115,33 @@ class RecordBatch:
             return
         self._note(record, link, merged, self._state.owner(link), patch, refused)
 
+    def _note_deleted(self, record: RemoteRecord, link: Link, receiver: RecordReceiver) -> None:
+        if (pause := self._pause_before(record, link)) is not None:
+            self._writes.defer(record, pause)
+            return
+        master = self._live_master(record)
+        if master is None:
+            self._deletions.note(record, link, forbidden=self._refused.get(ALL_FIELDS))
+            return
+        holder = self._state.links.get(master.id)
+        key = master.fields.get(receiver.spec.external_id)
+        is_foreign = key not in {None, "", link.key} if holder is None else holder.owner != link.owner
+        moved = self._deletions.follow_merge(record, link, master, holder=holder, is_foreign=is_foreign)
+        if moved is not None:
+            self._state.links[master.id] = moved
+
+    def _live_master(self, record: RemoteRecord) -> RemoteRecord | None:
+        """The record that took the place of a merged one; None for any other."""
+        seen = {record.id}
+        while record.deleted and (master := self._masters.get(record.master or "")) and master.id not in seen:
+            record = master
+            seen.add(record.id)
+        return None if record.deleted or len(seen) == 1 else record
+
     def _pause_before(self, record: RemoteRecord, link: Link) -> timedelta | None:
         """How long to wait before the record is read again; None if it was read after our latest write."""
         unsent = self._state.unsent.get(link.owner)
-        if unsent is not None and unsent.unconfirmed:
+        if unsent is not None and unsent.unconfirmed and unsent.state is ChangeState.DUE:
             return _UNCONFIRMED_PAUSE
         if link.synced_at is not None and link.synced_at >= record.read_at:
             return timedelta()

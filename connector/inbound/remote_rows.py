@@ -10,12 +10,15 @@ from connector.model.describe import SObjectDescribe
 from connector.model.inbound_change import RemoteRecord
 
 STANDARD_FIELDS = ("Id", "SystemModstamp", "LastModifiedById", "IsDeleted")
+MASTER = "MasterRecordId"
+"""On objects whose records can be merged: the record that took its place."""
 
 
 def query_fields(mapped: Iterable[str], describe: SObjectDescribe) -> tuple[str, ...]:
     """What is asked for of each record: what every object has, and the mapped fields that the org has."""
     visible = [name for name in dict.fromkeys(mapped) if name in describe.fields]
-    return (*STANDARD_FIELDS, *(name for name in visible if name not in STANDARD_FIELDS))
+    master = (MASTER,) if MASTER in describe.fields else ()
+    return (*STANDARD_FIELDS, *master, *(name for name in visible if name not in {*STANDARD_FIELDS, MASTER}))
 
 
 def read_row(sobject: str, row: Mapping[str, Any], fields: Collection[str], *, read_at: datetime) -> RemoteRecord:
@@ -28,6 +31,7 @@ def read_row(sobject: str, row: Mapping[str, Any], fields: Collection[str], *, r
         modified_at=read_moment(row["SystemModstamp"]),
         modified_by=row.get("LastModifiedById"),
         deleted=bool(row.get("IsDeleted")),
+        master=row.get(MASTER),
     )
 
 

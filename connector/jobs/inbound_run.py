@@ -14,8 +14,10 @@ from connector.errors import LeaseLostError, MappingError, StoreError
 from connector.inbound.apply import Applier
 from connector.inbound.context import InboundContext
 from connector.inbound.intake import Intake, IntakeReport
-from connector.inbound.poll import HoldLease, Poller, PollReport, PollTarget
+from connector.inbound.poll import HoldLease, Poller, PollReport
+from connector.inbound.poll_target import PollTarget
 from connector.inbound.receivers import Receivers
+from connector.inbound.record_reader import RecordReader
 from connector.jobs.mapping_versions import MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.mapping.check import check
@@ -26,6 +28,7 @@ from connector.outbound.org_profile import OrgProfile
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.query import soql
 from connector.salesforce.query_batch import query_together
+from connector.salesforce.replication import read_deleted
 from connector.settings import Settings
 from connector.store import leases, links
 from connector.store.engine import Store
@@ -67,7 +70,13 @@ class InboundRun:
         if problems:
             raise MappingError(problems)
         self.applier = Applier(
-            InboundContext(orders=context.orders, mappings=mappings, describes=profile.describes, org_id=org_id)
+            InboundContext(
+                orders=context.orders,
+                mappings=mappings,
+                describes=profile.describes,
+                org_id=org_id,
+                settings=context.settings.inbound,
+            )
         )
         receivers: dict[str, list[RecordReceiver]] = {}
         for receiver in Receivers(mappings):
@@ -129,8 +138,16 @@ class InboundRun:
                 if name in terms
             ]
             read_at = self._store.clock.now()
-            pages = await query_together(self._client, [turn.query for turn in turns], include_deleted=True)
-            return [await poller.apply(turn, rows, read_at=read_at) for turn, rows in zip(turns, pages, strict=True)]
+            pages, deleted = await query_together(
+                self._client,
+                [turn.query for turn in turns],
+                include_deleted=True,
+                besides=[turn.deleted_request for turn in turns],
+            )
+            reports = [await poller.apply(turn, rows, read_at=read_at) for turn, rows in zip(turns, pages, strict=True)]
+            for turn, outcome in zip(turns, deleted, strict=True):
+                await poller.note_deleted(turn, read_deleted(outcome))
+            return reports
         finally:
             await leases.release_all(self._store, self._owner, terms)
 
@@ -148,7 +165,8 @@ class InboundRun:
         return hold_lease
 
     async def intake(self) -> IntakeReport:
-        intake = Intake(self._store, self._client, self.applier, org_id=self.org_id, soql=soql, targets=self._targets)
+        records = RecordReader(self._client, soql, self._store.clock)
+        intake = Intake(self._store, records, self.applier, org_id=self.org_id, targets=self._targets)
         return await intake.run()
 
     async def _first_watermark(self) -> datetime:

@@ -64,3 +64,9 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def prefer_ours_if_equal(value: FieldValue, ours: FieldValue, field: FieldDescribe | None) -> FieldValue:
+    """Our value if the org's value differs only in notation, so that nothing is sent that changes nothing."""
+    both_text = isinstance(value, str) and isinstance(ours, str)
+    return ours if both_text and field is not None and same_value(value, ours, field) else value

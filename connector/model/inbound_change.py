@@ -29,7 +29,11 @@ class Source(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoteRecord:
     """A record as the org had it when it was read. `read_at` is our time just before the read was sent: what we wrote
-    later is not in it. `modified_at` and `modified_by` are its last modification, by the org's clock."""
+    later is not in it. `modified_at` and `modified_by` are its last modification, by the org's clock.
+
+    `deleted`: it is in the recycle bin, or not there at all. `certain` is False if it is only not found: the
+    connector's user may have lost the right to see it. `master` is the ID of the record that it was merged into.
+    """
 
     sobject: str
     id: str
@@ -38,6 +42,8 @@ class RemoteRecord:
     modified_at: datetime
     modified_by: str | None = None
     deleted: bool = False
+    certain: bool = True
+    master: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

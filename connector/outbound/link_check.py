@@ -15,8 +15,10 @@ from typing import Any, Protocol
 
 from connector.model.change import Refusal
 from connector.model.describe import FieldDescribe
-from connector.model.field_equality import same_value
+from connector.model.field_equality import prefer_ours_if_equal
+from connector.model.order import Order
 from connector.model.record import IS_PERSON, FieldValue, Link, MappedRecord
+from connector.model.stage import Stage
 from connector.outbound.lost_records import (
     GoneRecord,
     rejection_for_deleted_record,
@@ -56,8 +58,9 @@ class Reader(Protocol):
 class LinkState:
     """What the org holds of one entity: `link` and `lines` with the org's values, nothing, or a `refusal` to write.
 
-    `stale_links` are links of lines that are gone on both sides, `missing_lines` links of lines that are gone in the
-    org alone. `merged_id` is the ID of the record that was merged into that of `link`. `note` is a remark for a person.
+    `ended`: deleted there and canceled here, so nothing is left to send. `stale_links` are links of lines that are gone
+    on both sides, `missing_lines` links of lines that are gone in the org alone. `merged_id` is the ID of the
+    record that was merged into that of `link`. `note` is a remark for a person.
     """
 
     link: Link | None = None
@@ -66,6 +69,7 @@ class LinkState:
     missing_lines: Mapping[str, Link] | None = None
     refusal: Refusal | None = None
     merged_id: str | None = None
+    ended: bool = False
     note: str | None = None
     changed_fields: frozenset[str] = frozenset()
     """Shared fields that somebody else changed in the org while a send of ours had no answer. In these, `link` has what
@@ -291,6 +295,8 @@ class _StateReader:
             if record.master is None or record.master not in gone:
                 break
             record = gone[record.master]
+        if isinstance(pending.entity, Order) and pending.entity.stage is Stage.CANCELED:
+            return LinkState(ended=True)
         if record.master is None or record.master_row is None:
             return LinkState(refusal=rejection_for_deleted_record(pending.change, replace(record, id=linked_id)))
         key = record.master_row[self._key]
@@ -382,16 +388,10 @@ def _build_link(
         sobject=record.sobject,
         salesforce_id=str(row["Id"]),
         snapshot={
-            name: _prefer_ours_if_equal(_field_value(row.get(name)), record.fields.get(name), fields.get(name))
+            name: prefer_ours_if_equal(_field_value(row.get(name)), record.fields.get(name), fields.get(name))
             for name in columns
         },
     )
-
-
-def _prefer_ours_if_equal(value: FieldValue, ours: FieldValue, field: FieldDescribe | None) -> FieldValue:
-    """Our value if the org's value differs only in notation, so that nothing is sent that changes nothing."""
-    both_text = isinstance(value, str) and isinstance(ours, str)
-    return ours if both_text and field is not None and same_value(value, ours, field) else value
 
 
 def _field_value(value: Any) -> FieldValue:

@@ -91,10 +91,13 @@ class ReadBack:
             if state.refusal is not None
         ]
         await self._dispatcher.record_unsent(refused=refused)
+        ended = {key for key, state in states.items() if state.ended}
+        if ended:
+            await self._repository.record(Outcomes(done=[unconfirmed[key].change for key in sorted(ended)]))
         newly_linked = [unconfirmed[key].link is None for key, state in states.items() if state.link is not None]
         if claim[0].change.entity in {EntityKind.ORDER, EntityKind.RETURN}:
             self._stats.recovered += sum(newly_linked)
-        excluded = keys_of(failed) | {item.pending.change.key for item in refused}
+        excluded = keys_of(failed) | ended | {item.pending.change.key for item in refused}
         return [self._with_org_state(item, states) for item in claim if item.change.key not in excluded]
 
     def _with_org_state(self, item: PendingEntity, states: Mapping[str, LinkState]) -> PendingEntity:

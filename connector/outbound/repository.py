@@ -26,6 +26,7 @@ from connector.salesforce.fault import Fault
 from connector.store import (
     conflicts,
     dead_letters,
+    deleted_records,
     inbox,
     journal,
     leases,
@@ -38,8 +39,6 @@ from connector.store.engine import Connection, Store
 from connector.store.partitions import partition_hash
 from connector.store.retry import retry_on_abort
 from connector.store.unit_of_work import Lane, UnitOfWork
-
-CHUNK = 500
 
 
 class SyncRepository:
@@ -134,9 +133,15 @@ class SyncRepository:
         """The links of the customers in `keys`, the pending customers without a link, and the unconfirmed
         ones of both."""
         async with self._store.reader() as connection:
-            links_by_key = await links.get(connection, self._org_id, "customer", keys)
+            own_links = await links.get(connection, self._org_id, "customer", keys)
+            links_by_key = await deleted_records.with_merged(connection, self._org_id, own_links)
             unsent = await outbox.find(connection, EntityKind.CUSTOMER, keys)
-            needed = [key for key in keys if key not in links_by_key or (key in unsent and unsent[key].unconfirmed)]
+            needed = [
+                key
+                for key in keys
+                if key not in own_links
+                or (key in unsent and unsent[key].unconfirmed and links_by_key[key] is own_links[key])
+            ]
             changes = [_build_change(EntityKind.CUSTOMER, key, unsent.get(key), self._clock.now()) for key in needed]
             customers_to_load = await self._load_pending(connection, EntityKind.CUSTOMER, changes)
         missing = {item.change.key: item for item in customers_to_load if item.change.key not in links_by_key}
@@ -275,19 +280,11 @@ class SyncRepository:
     async def _update_merged_accounts(self, uow: UnitOfWork, merged_links: Sequence[tuple[Link, str]]) -> None:
         """Update the AccountId in the snapshots of orders whose account was merged: the org moves them itself, so
         nothing is due."""
-        new_ids = {before: link.salesforce_id for link, before in merged_links if link.entity == "customer"}
+        moved = {before: link.salesforce_id for link, before in merged_links if link.entity == "customer"}
         keys = [link.key for link, _ in merged_links if link.entity == "customer"]
-        if not keys:
-            return
-        numbers = [number for number, _ in await orders.orders_referencing(uow.connection, EntityKind.CUSTOMER, keys)]
-        for start in range(0, len(numbers), CHUNK):
-            order_links = await links.get(uow.connection, self._org_id, "order", numbers[start : start + CHUNK])
-            updated_links = [
-                replace(link, snapshot={**link.snapshot, "AccountId": new_ids[str(link.snapshot["AccountId"])]})
-                for link in order_links.values()
-                if link.snapshot.get("AccountId") in new_ids
-            ]
-            await links.put(uow, self._org_id, updated_links)
+        if keys:
+            await deleted_records.drop(uow, self._org_id, EntityKind.CUSTOMER, keys)
+            await deleted_records.follow_merge(uow, self._org_id, keys, moved)
 
     async def _requeue_dependent_orders(self, uow: UnitOfWork, done: Sequence[Change]) -> None:
         """Make orders due whose mapping uses values of a customer or product that was sent."""

@@ -62,6 +62,19 @@ conflicts = Table(
     Index("conflicts_state", "state", "id"),
 )
 
+deleted_records = Table(
+    "deleted_records",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("entity", Key, primary_key=True),
+    Column("key", Key, primary_key=True),
+    Column("record_id", Key, nullable=False),
+    Column("deleted_at", Instant, nullable=False),
+    Column("deleted_by", Text),
+    Column("merged_into", Key),
+    Index("deleted_records_merged_into", "org_id", "merged_into"),
+)
+
 restored_fields = Table(
     "restored_fields",
     metadata,

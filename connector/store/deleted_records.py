@@ -1,0 +1,102 @@
+"""Which linked records are deleted in the org, from when they were seen to be deleted until the link ends or they are
+undeleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.change import EntityKind
+from connector.model.deleted_record import DeletedRecord
+from connector.model.record import Link
+from connector.store.inbound_tables import deleted_records
+from connector.store.links import get as get_links
+from connector.store.links import put as put_links
+from connector.store.orders import orders_referencing
+from connector.store.sql import chunks, select_in, upsert
+from connector.store.unit_of_work import UnitOfWork
+
+_CHUNK = 500
+
+
+async def get(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> dict[str, DeletedRecord]:
+    """The deleted records of `keys`, by key."""
+    statement = select(deleted_records).where(deleted_records.c.org_id == org_id, deleted_records.c.entity == entity)
+    return {row.key: _build(row) for row in await select_in(connection, statement, deleted_records.c.key, keys)}
+
+
+async def put(uow: UnitOfWork, org_id: str, items: Iterable[DeletedRecord]) -> None:
+    rows = [
+        {
+            "org_id": org_id,
+            "entity": item.entity,
+            "key": item.key,
+            "record_id": item.record_id,
+            "deleted_at": item.deleted_at,
+            "deleted_by": item.deleted_by,
+            "merged_into": item.merged_into,
+        }
+        for item in sorted(items, key=lambda item: (item.entity, item.key))
+    ]
+    await upsert(uow.connection, deleted_records, rows)
+
+
+async def drop(uow: UnitOfWork, org_id: str, entity: str, keys: Iterable[str]) -> None:
+    for chunk in chunks(sorted(set(keys))):
+        chosen = (
+            deleted_records.c.org_id == org_id,
+            deleted_records.c.entity == entity,
+            deleted_records.c.key.in_(chunk),
+        )
+        await uow.connection.execute(delete(deleted_records).where(*chosen))
+
+
+async def with_merged(connection: AsyncConnection, org_id: str, links: Mapping[str, Link]) -> dict[str, Link]:
+    """Links of customers by key, in which an account that was merged into another customer's is replaced by that one:
+    what refers to the customer here refers to that account in the org."""
+    merged = {
+        key: item.merged_into
+        for key, item in (await get(connection, org_id, EntityKind.CUSTOMER, links)).items()
+        if item.merged_into is not None and item.record_id == links[key].salesforce_id
+    }
+    return {key: replace(link, salesforce_id=merged[key]) if key in merged else link for key, link in links.items()}
+
+
+async def follow_merge(uow: UnitOfWork, org_id: str, customers: Iterable[str], moved: Mapping[str, str]) -> int:
+    """The org has moved everything from these accounts to others (`moved`, by record ID): the snapshots of the orders
+    of these customers say so too, so nothing is due. Customers whose account was merged into a moved one earlier follow
+    as well. Returns the number of orders."""
+    followers = select(deleted_records.c.key).where(
+        deleted_records.c.org_id == org_id, deleted_records.c.merged_into.in_(sorted(moved))
+    )
+    keys = {*customers, *(await uow.connection.execute(followers)).scalars()}
+    for before, after in sorted(moved.items()):
+        chosen = (deleted_records.c.org_id == org_id, deleted_records.c.merged_into == before)
+        await uow.connection.execute(update(deleted_records).where(*chosen).values(merged_into=after))
+    numbers = [number for number, _ in await orders_referencing(uow.connection, EntityKind.CUSTOMER, sorted(keys))]
+    count = 0
+    for start in range(0, len(numbers), _CHUNK):
+        links = await get_links(uow.connection, org_id, EntityKind.ORDER, numbers[start : start + _CHUNK])
+        updated = [
+            replace(link, snapshot={**link.snapshot, "AccountId": moved[str(link.snapshot["AccountId"])]})
+            for link in links.values()
+            if link.snapshot.get("AccountId") in moved
+        ]
+        await put_links(uow, org_id, updated)
+        count += len(updated)
+    return count
+
+
+def _build(row: Any) -> DeletedRecord:
+    return DeletedRecord(
+        entity=row.entity,
+        key=row.key,
+        record_id=row.record_id,
+        deleted_at=row.deleted_at,
+        deleted_by=row.deleted_by,
+        merged_into=row.merged_into,
+    )
