@@ -164,6 +164,7 @@ class Dml(RecordStore):
         rule.prepare(self, row, given)
         dml_validation.check_required(row, plan.required)
         rule.insert(self, row, given)
+        admin_rules.apply_triggers(self, plan, row)
         admin_rules.check_validation_rules(self, plan, row)
         dml_validation.check_unique(self, plan, row, None)
         admin_rules.check_duplicate_rules(self, plan, row, None)
@@ -185,6 +186,7 @@ class Dml(RecordStore):
         if admin_rules.RECORD_TYPE_ID in changed:
             admin_rules.assign_record_type(self, plan, new)
         rule.update(self, old, new, changed)
+        admin_rules.apply_triggers(self, plan, new)
         changed = {name for name, value in new.items() if old[name] != value}
         admin_rules.check_validation_rules(self, plan, new)
         dml_validation.check_unique(self, plan, new, changed)

@@ -22,7 +22,7 @@ from connector.localorg.fault_responses import (
 
 _MAX_COUNT = 100_000
 _MAX_LATENCY_MS = 60_000
-_STATUSES = {500, 502, 503}
+_STATUSES = range(400, 600)
 _LOCK_WAIT = 10_000
 _DELAYS = (
     "latency_ms", "latency_spread_ms", "latency_row_ms", "late_commit_ms", "lock_hold_ms", "lock_row_ms",
@@ -92,8 +92,8 @@ class Faults:
         elif status is not None:
             settings["status_count"] = settings.pop("count", settings.get("status_count", 1))
         if status is not None:
-            if not isinstance(status, int) or status not in _STATUSES:
-                raise ValueError("status: must be one of 500, 502, 503")
+            if isinstance(status, bool) or not isinstance(status, int) or status not in _STATUSES:
+                raise ValueError("status: must be a number from 400 to 599")
             settings["status"] = status
         for name, value in settings.items():
             if name not in self.__dataclass_fields__:

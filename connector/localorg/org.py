@@ -24,8 +24,15 @@ from connector.localorg.metadata import field_security, permission_sets, sfdx_so
 from connector.localorg.metadata.deployed import DeployedMetadata
 from connector.localorg.metadata.deployments import Deployments, restore_deployed
 from connector.localorg.schema import Schema
-from connector.localorg.seed import SeedRecords, insert_seed_records, resolve_settings, save_settings, seed_org
-from connector.localorg.settings import OrgSettings
+from connector.localorg.seed import (
+    SeedRecords,
+    check_triggers,
+    insert_seed_records,
+    resolve_settings,
+    save_settings,
+    seed_org,
+)
+from connector.localorg.settings import LACKED_BY_EVERY_PROFILE, OrgSettings, Trigger
 from connector.localorg.soql.query_cursors import QueryCursors
 from connector.localorg.storage import Change, Storage
 from connector.localorg.tooling.view import ToolingQueries
@@ -88,12 +95,14 @@ class Org:
         self.tooling = ToolingQueries(self.deployed, clock)
         self.retrievals: dict[str, tuple[bytes, list[tuple[str, str, str]], list[str]]] = {}  # zips by their request
         self.url = ""
+        self.open_writes: list[datetime] = []  # when those began that are stamped and not committed
         self._describes: dict[tuple[str, str], dict[str, Any]] = {}
         self.schema_changed_at = clock()
         permission_sets.assign(self.dml, self.deployed, from_source)
         self.storage.commit_listeners.append(self._on_commit)
         self.refresh()
         try:
+            check_triggers(self.dml, self.settings.triggers)
             insert_seed_records(self.dml, options.records or {})
         except ValueError:
             self.storage.close()
@@ -108,7 +117,7 @@ class Org:
         permission_sets.sync_records(self.dml, self.deployed)
         assigned = permission_sets.assigned_to_user(self.dml, self.deployed)
         field_security.apply_field_security(self.schema, assigned)
-        self.dml.missing_permissions = set(self.settings.profile_lacks).difference(
+        self.dml.missing_permissions = {*LACKED_BY_EVERY_PROFILE, *self.settings.profile_lacks}.difference(
             *(grant.permissions for grant in assigned)
         )
         org_schema.mirror_contact_fields(self.schema)
@@ -123,6 +132,12 @@ class Org:
         self._describes.clear()
         self.tooling.stale = True
         self.schema_changed_at = self.clock()
+
+    def set_triggers(self, triggers: list[Trigger]) -> None:
+        """Replace the triggers. SeedError says what is wrong with them; then nothing changes."""
+        check_triggers(self.dml, triggers)
+        self.settings.triggers = triggers
+        save_settings(self.storage, self.settings, self.schema, self.settings)
 
     def describe_sobject(self, sobject: str, version: str) -> dict[str, Any]:
         key = (sobject.lower(), version)

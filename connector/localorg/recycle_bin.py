@@ -27,6 +27,14 @@ def purge(dml: Dml, record_ids: Sequence[str]) -> list[Outcome]:
     return _for_each_record(dml, record_ids, _purge)
 
 
+def hard_delete(dml: Dml, record_ids: Sequence[str]) -> list[Outcome]:
+    """Delete live records past the recycle bin."""
+    with dml.storage.transaction():
+        outcomes = dml.delete(record_ids)
+        purge(dml, [outcome.id for outcome in outcomes if outcome.id is not None])
+    return outcomes
+
+
 def _for_each_record(dml: Dml, record_ids: Sequence[str], act: Callable[[Dml, WritePlan, Row], None]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with dml.storage.transaction(), dml.deferred_totals():

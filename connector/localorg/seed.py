@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from connector.localorg.dml import Dml
 from connector.localorg.field_values import StoredValue
 from connector.localorg.org_schema import unknown_names
+from connector.localorg.rules.admin_rules import trigger_problem
 from connector.localorg.schema import Schema
-from connector.localorg.settings import OrgSettings, SeedError, SeedPath, contradictions
+from connector.localorg.settings import OrgSettings, SeedError, SeedPath, Trigger, contradictions
 from connector.localorg.soql.condition_evaluator import condition_problem
 from connector.localorg.storage import Storage, quote
 from connector.localorg.users import Identity, Users
@@ -117,6 +118,22 @@ def _user_defaults(dml: Dml) -> dict[str, Any]:
     """Return what a seed file may leave out of a user."""
     profile = dml.scalar('SELECT "Id" FROM "Profile" WHERE "Name" = ?', STANDARD_USER)
     return {**_USER_SETTINGS, "ProfileId": profile}
+
+
+def check_triggers(dml: Dml, triggers: list[Trigger]) -> None:
+    """Raise SeedError for triggers that name what this org does not have."""
+    found: list[tuple[SeedPath, str | None]] = [
+        (("triggers", index), trigger_problem(dml, trigger)) for index, trigger in enumerate(triggers)
+    ]
+    if problems := [(where, problem) for where, problem in found if problem]:
+        raise SeedError(problems)
+
+
+def parse_triggers(body: object) -> list[Trigger]:
+    """Return the triggers of a list of objects, as in a seed file. ValueError says what is wrong."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(list[Trigger]).validate_python(body)
 
 
 def _to_json_value(value: Any) -> Any:

@@ -10,8 +10,10 @@ SeedPath = tuple[str | int, ...]
 """A position in a seed file: keys and list indexes from the top."""
 
 
-UserPermission = Literal["ActivateOrder", "EditActivatedOrders"]
-"""The user permissions that the rules of orders check."""
+UserPermission = Literal["ActivateOrder", "EditActivatedOrders", "BulkApiHardDelete"]
+"""The user permissions that the org checks."""
+
+LACKED_BY_EVERY_PROFILE: tuple[UserPermission, ...] = ("BulkApiHardDelete",)
 
 
 class SeedError(ValueError):
@@ -64,6 +66,16 @@ class ValidationRule(StrictKeys):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trigger(StrictKeys):
+    """Values that the org sets in every row written, as a before-save flow does; only where the condition holds."""
+
+    name: str
+    sobject: str
+    set: dict[str, str | int | float | bool | None]
+    condition: str = ""  # a WHERE clause of SOQL
+
+
+@dataclass(frozen=True, kw_only=True)
 class DuplicateRule(StrictKeys):
     """A row is a duplicate if all these fields are set and equal those of another row. Text ignores case."""
 
@@ -92,6 +104,7 @@ class OrgSettings(StrictKeys):
     record_types: dict[str, list[RecordType]] = field(default_factory=dict)
     validation_rules: list[ValidationRule] = field(default_factory=list)
     duplicate_rules: list[DuplicateRule] = field(default_factory=list)
+    triggers: list[Trigger] = field(default_factory=list)
     api_limit: int = 1_000_000
     token_seconds: int = 7200
 

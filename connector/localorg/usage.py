@@ -65,6 +65,7 @@ class Usage:
         self.storage = storage
         self.clock = clock
         self.limit = limit
+        self.delivery_limit: int | None = None  # of the last 24 hours; None counts only
         self.log: deque[LoggedCall] = deque(maxlen=_LOG_SIZE)
         self.reset(persist=False)
         stored = storage.get_meta("usage")
@@ -101,6 +102,11 @@ class Usage:
     @property
     def exhausted(self) -> bool:
         return self.used >= self.limit
+
+    @property
+    def deliverable(self) -> int | None:
+        """How many more events may be delivered today; None without a limit."""
+        return None if self.delivery_limit is None else max(self.delivery_limit - self.delivered.used, 0)
 
     @property
     def header(self) -> str:

@@ -189,15 +189,6 @@ async def test_gap_event_is_a_header_only(feed: Feed) -> None:
     assert (header["changeType"], header["recordIds"], values) == ("GAP_CREATE", [account], {})
 
 
-async def test_too_many_changes_raise_one_overflow_event(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """G8."""
-    monkeypatch.setattr("connector.localorg.events.change_events.MAX_PER_TRANSACTION", 3)
-    records = [{"attributes": {"type": "Account"}, "Name": f"A{number}"} for number in range(4)]
-    await feed.caller.call("POST", "composite/sobjects", {"allOrNone": True, "records": records})
-    header, values, _ = await feed.one()
-    assert (header["changeType"], header["recordIds"], values) == ("GAP_OVERFLOW", ["000000000000000AAA"], {})
-
-
 async def test_update_reaches_the_topic_and_the_channel(feed: Feed) -> None:
     """G5, G8."""
     async with feed.client.subscribed(ACCOUNTS) as own:

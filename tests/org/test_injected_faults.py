@@ -45,6 +45,8 @@ async def trouble(caller: Caller, **faults: int) -> None:
         ({"limit": 1}, (500, "sf:REQUEST_LIMIT_EXCEEDED"), (400, "ExceededQuota")),
         ({"concurrent_limit": 1}, (500, "ConcurrentRequests"), (400, "ConcurrentRequests")),
         ({"status": 503, "count": 1}, (503, "<html>"), (503, "<html>")),
+        ({"status": 429, "count": 1}, (429, "<html>"), (429, "<html>")),
+        ({"status": 599, "count": 1}, (599, "<html>"), (599, "<html>")),
     ],
 )
 async def test_injected_refusal_has_the_shape_of_the_called_api(

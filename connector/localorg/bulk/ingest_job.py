@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from connector.localorg import recycle_bin
 from connector.localorg.bulk.csv_format import BadContentError, CsvColumn, parse_header, row_to_body
 from connector.localorg.bulk.job_store import COMPLETE, FAILED, RUNNING, Job, JobStore, RowResult
 from connector.localorg.dml import Dml, Outcome
@@ -108,7 +109,10 @@ class IngestJobRunner:
                 return dml.update(plan, [(str(item.get("Id", "")), _without_id(item)) for item in bodies])
             case "upsert":
                 return dml.upsert(plan, dml.key_field(plan, self._job.key), bodies)
-        return dml.delete([str(item.get("Id", "")) for item in bodies])
+        record_ids = [str(item.get("Id", "")) for item in bodies]
+        return (
+            recycle_bin.hard_delete(dml, record_ids) if self._job.operation == "hardDelete" else dml.delete(record_ids)
+        )
 
 
 def _without_id(item: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from connector.localorg.storage import Change
 from connector.localorg.write_plan import Row, WritePlan
 
 MAX_PER_TRANSACTION = 100_000
-"""More changes of an object in one transaction become a single GAP_OVERFLOW event."""
+"""More changes of an object in one transaction become a single GAP_OVERFLOW event, unless the org is told otherwise."""
 
 WILDCARD_RECORD_ID = "000000000000000AAA"
 ALWAYS_INCLUDED = frozenset({"LastModifiedDate"})
@@ -65,6 +65,22 @@ class _RecordChange:
     gone: bool = False
 
 
+def merge_same(events: Sequence[ChangeEvent]) -> list[ChangeEvent]:
+    """Merge the events of a commit that tell the same change of several records into one with all their IDs."""
+    merged: dict[str, ChangeEvent] = {}
+    for number, event in enumerate(events):
+        header = event.header
+        same = {name: value for name, value in header.items() if name not in {"recordIds", "sequenceNumber"}}
+        mergeable = header["changeType"] in {"UPDATE", "DELETE"}
+        key = repr((event.payload | {avro.CHANGE_HEADER: same}) if mergeable else number)
+        if key in merged:
+            merged[key].payload[avro.CHANGE_HEADER]["recordIds"] += header["recordIds"]
+        else:
+            merged[key] = replace(event, payload={**event.payload, avro.CHANGE_HEADER: header | {
+                "recordIds": list(header["recordIds"])}})  # fmt: skip
+    return list(merged.values())
+
+
 def merge_changes(changes: Sequence[Change]) -> list[_RecordChange]:
     """Merge changes to one entry per record, in order of the first change. A record created and deleted has none."""
     changes_by_id: dict[str, _RecordChange] = {}
@@ -87,6 +103,7 @@ class ChangeCapture:
         self._dml = dml
         self._faults = faults
         self.commit_number = 0
+        self.max_per_transaction = MAX_PER_TRANSACTION
 
     def change_events(
         self, changes: Sequence[Change], schemas: Mapping[str, EventSchema], *, origin: str, milliseconds: int
@@ -95,7 +112,7 @@ class ChangeCapture:
         self.commit_number += 1
         transaction = str(uuid.uuid4())
         entries = merge_changes(changes)
-        over = {name for name in schemas if sum(entry.sobject == name for entry in entries) > MAX_PER_TRANSACTION}
+        over = {name for name in schemas if sum(entry.sobject == name for entry in entries) > self.max_per_transaction}
         events: list[ChangeEvent] = []
         for number, entry in enumerate(entries, start=1):
             schema = schemas.get(entry.sobject)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
+from connector.localorg import dml_validation
 from connector.localorg.dml import Dml
 from connector.localorg.errors import Refusal
 from connector.localorg.events import avro
 from connector.localorg.events.avro import EventSchema
 from connector.localorg.events.bus import EventBus
-from connector.localorg.events.change_events import ChangeCapture
+from connector.localorg.events.change_events import ChangeCapture, ChangeEvent, merge_same
 from connector.localorg.events.channels import ChannelMember, Channels, member_topics, special_members
 from connector.localorg.faults import Faults
 from connector.localorg.schema import SObject
@@ -48,6 +49,7 @@ class EventHub:
         self.channels: Channels = {}
         self.origin = ""  # of the call under way
         self.keepalive_seconds = KEEPALIVE_SECONDS  # a waiting subscriber gets an empty response this often
+        self.merge_events = False  # whether equal changes of one commit become one event with several IDs
         self.fetch_seconds = FETCH_SECONDS  # a stream without a request for this long ends
         self._storage = storage
         self._schema = dml.schema
@@ -69,6 +71,9 @@ class EventHub:
             "retention_seconds": self.bus.retention,
             "keepalive_seconds": self.keepalive_seconds,
             "fetch_seconds": self.fetch_seconds,
+            "merge_events": self.merge_events,
+            "overflow_after": self.capture.max_per_transaction,
+            "delivery_limit": self._usage.delivery_limit,
             "captured": sorted(self.captured),
             "channels": {name: sorted(topics) for name, topics in self.channels.items()},
             "latest": self.bus.latest,
@@ -85,6 +90,13 @@ class EventHub:
                         or not 0 < value < MAX_SECONDS
                     ):
                         raise ValueError(f"{name}: must be a number of seconds above 0")
+                case "merge_events":
+                    if not isinstance(value, bool):
+                        raise ValueError("merge_events: must be true or false")
+                case "overflow_after" | "delivery_limit":
+                    unlimited = name == "delivery_limit" and value is None
+                    if not unlimited and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                        raise ValueError(f"{name}: must be a whole number from 0")
                 case "captured":
                     if not isinstance(value, list) or any(
                         change_topic(str(item)) not in self._schema_by_topic for item in value
@@ -92,11 +104,15 @@ class EventHub:
                         raise ValueError("captured: must be a list of objects that have change events")
                 case _:
                     raise ValueError(
-                        f"{name}: is unknown; one of retention_seconds, keepalive_seconds, fetch_seconds, captured"
+                        f"{name}: is unknown; one of retention_seconds, keepalive_seconds, fetch_seconds, captured,"
+                        " merge_events, overflow_after, delivery_limit"
                     )
         self.bus.retention = float(options.get("retention_seconds", self.bus.retention))
         self.keepalive_seconds = float(options.get("keepalive_seconds", self.keepalive_seconds))
         self.fetch_seconds = float(options.get("fetch_seconds", self.fetch_seconds))
+        self.merge_events = bool(options.get("merge_events", self.merge_events))
+        self.capture.max_per_transaction = int(options.get("overflow_after", self.capture.max_per_transaction))
+        self._usage.delivery_limit = options.get("delivery_limit", self._usage.delivery_limit)
         self.captured = set(options.get("captured", self.captured))
 
     def refresh(self) -> None:
@@ -144,7 +160,24 @@ class EventHub:
             raise ValueError(f"The schema {schema_id[:80]!r} is not the current one of {topic}, which is {schema.id}.")
         if self._usage.published.used >= MAX_PUBLISHED_PER_HOUR:
             raise ValueError(HOURLY_LIMIT_EXCEEDED)
-        return self.publish(topic, schema.decode(payload), event_uuid)
+        values = schema.decode(payload)
+        self._check_values(topic, values)
+        return self.publish(topic, values, event_uuid)
+
+    def _check_values(self, topic: str, values: Mapping[str, Any]) -> None:
+        """Check an event as REST does: required fields, lengths, values. ValueError says what is wrong."""
+        plan = self._dml.plan(topic.removeprefix("/event/"))
+        row: Row = {}
+        try:
+            for entry in plan.inputs.values():
+                value = values.get(entry.name)
+                if value is None or not entry.createable or entry.name not in plan.column_names:
+                    continue
+                given = avro.decode_value(entry.field, value)
+                row[entry.name] = entry.coerce(Decimal(repr(given)) if isinstance(given, float) else given)
+            dml_validation.check_required({**dict.fromkeys(plan.columns), **row}, plan.required)
+        except (Refusal, ArithmeticError) as refusal:
+            raise ValueError(str(refusal)) from None
 
     def publish(self, topic: str, payload: Mapping[str, Any], event_uuid: str = "") -> int:
         """Publish one platform event; return its replay number. ValueError if the payload does not fit the topic."""
@@ -193,10 +226,22 @@ class EventHub:
         schemas = {sobject.name: schema for sobject in self._schema if (schema := self._captured_schema(sobject.name))}
         milliseconds = round(self._clock().timestamp() * 1000)
         events = self.capture.change_events(changes, schemas, origin=self.origin, milliseconds=milliseconds)
+        merged = merge_same(events) if self.merge_events else events
+        for item in merged:
+            schema = schemas[item.sobject]
+            self.bus.publish(change_topic(item.sobject), [(schema.id, str(uuid.uuid4()), schema.encode(item.payload))])
+        self._publish_to_members(merged, schemas, enriched=False)
+        self._publish_to_members(events, schemas, enriched=True)  # values of one record: never merged
+
+    def _publish_to_members(
+        self, events: Sequence[ChangeEvent], schemas: Mapping[str, EventSchema], *, enriched: bool
+    ) -> None:
+        """Publish to the members that filter or enrich: to those with enriched fields, or to those without."""
         for item in events:
             schema, topic, event_uuid = schemas[item.sobject], change_topic(item.sobject), str(uuid.uuid4())
-            self.bus.publish(topic, [(schema.id, event_uuid, schema.encode(item.payload))])
             for alias, member in special_members(self.channels, topic):
+                if bool(member.enriched) != enriched:
+                    continue
                 more = item.enrich(self._dml.plan(item.sobject), schema, member.enriched)
                 filter_row = {name: more.row.get(name) for name in more.visible}
                 filter_row |= {f"{avro.CHANGE_HEADER}.{name}": value for name, value in more.header.items()}

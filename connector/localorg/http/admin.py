@@ -4,6 +4,8 @@ token.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from decimal import Decimal
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -13,6 +15,7 @@ from aiohttp import web
 
 from connector.localorg.api_call import parse_json
 from connector.localorg.errors import Refusal, not_found
+from connector.localorg.seed import parse_triggers
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -73,6 +76,14 @@ async def handle(org: Org, request: web.Request, segments: list[str]) -> web.Str
         case "POST", ["events", "lose"]:
             org.hub.bus.drop_all()
             return _json(org.hub.as_dict())
+        case "GET", ["triggers"]:
+            return _json([asdict(item) for item in org.settings.triggers])
+        case "PUT", ["triggers"]:
+            try:
+                org.set_triggers(parse_triggers(_plain_numbers(parse_json(await request.read()))))
+            except ValueError as error:
+                raise Refusal("INVALID_INPUT", " ".join(str(error).split())) from None
+            return _json([asdict(item) for item in org.settings.triggers])
         case "PUT", ["managed-subscriptions", name]:
             return _json(await _define_subscription(org, request, name))
         case "POST", ["sessions", "expire"]:
@@ -85,6 +96,18 @@ async def handle(org: Org, request: web.Request, segments: list[str]) -> web.Str
                 raise Refusal("INVALID_INPUT", f"The public key cannot be read: {error}") from None
             return web.Response(status=204)
     raise not_found()
+
+
+def _plain_numbers(body: Any) -> Any:
+    """Turn the decimals of parsed JSON into floats."""
+    match body:
+        case dict():
+            return {name: _plain_numbers(item) for name, item in body.items()}
+        case list():
+            return [_plain_numbers(item) for item in body]
+        case Decimal():
+            return float(body)
+    return body
 
 
 async def _configure_events(org: Org, request: web.Request) -> dict[str, Any]:

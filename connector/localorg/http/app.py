@@ -238,7 +238,11 @@ class App:
         org = self.org
         stamped = org.clock() if write and org.faults.late_commit_ms else None
         if stamped is not None:
-            await asyncio.sleep(org.faults.late_commit_ms / 1000)
+            org.open_writes.append(stamped)
+            try:
+                await asyncio.sleep(org.faults.late_commit_ms / 1000)
+            finally:
+                org.open_writes.remove(stamped)
         deadline = time.monotonic() + org.locks.wait_seconds
         while True:
             org.hub.origin = change_origin("rest", call.version, call.client)

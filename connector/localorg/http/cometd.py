@@ -29,6 +29,7 @@ IDLE_SECONDS = 40.0  # a client that does not poll is dropped
 MAX_CLIENTS = 1_000
 MAX_EVENTS = 100
 NEW, ALL = -1, -2
+LIMIT_REACHED = "403::Organization total events daily limit exceeded"
 EVENT_NAME_SINCE_VERSION = 55.0  # custom channels name the event since this API version
 _EXT = {"replay": True, "payload.format": True}
 _RETRY = {"interval": 0, "timeout": int(POLL_SECONDS * 1000), "reconnect": "retry"}
@@ -166,7 +167,7 @@ class CometD:
             client.polling = True
             try:
                 async with asyncio.timeout(self.poll_seconds):
-                    while not events:
+                    while not events and not self._limit_reached(client):
                         woken.clear()
                         await woken.wait()
                         events = self._take_events(client)
@@ -176,7 +177,16 @@ class CometD:
                 self.org.hub.bus.waiters.discard(woken)
                 client.polling = False
                 client.seen = time.monotonic()
+        if not events and self._limit_reached(client):
+            return [_failure(message, LIMIT_REACHED, advice={"reconnect": "none"})]
         return [*events, _success(message, advice=_RETRY)]
+
+    def _limit_reached(self, client: _Client) -> bool:
+        """Whether events wait that the delivery allowance of the day no longer covers."""
+        return self.org.usage.deliverable == 0 and any(
+            self.org.hub.bus.events_after(position, self.org.hub.resolve_topics(channel) or set(), 1)
+            for channel, position in client.positions.items()
+        )
 
     def _take_events(self, client: _Client) -> list[BayeuxMessage]:
         """Return the events that the client's subscriptions have not received yet."""
@@ -184,7 +194,11 @@ class CometD:
         bus = self.org.hub.bus
         for channel, position in client.positions.items():
             topics = self.org.hub.resolve_topics(channel) or set()
-            events = bus.events_after(position, topics, MAX_EVENTS)
+            left = self.org.usage.deliverable
+            most = MAX_EVENTS if left is None else min(MAX_EVENTS, left - len(messages))
+            if most <= 0:
+                break
+            events = bus.events_after(position, topics, most)
             client.positions[channel] = events[-1].replay if events else max(position, bus.latest)
             with_name = client.version >= EVENT_NAME_SINCE_VERSION and channel.endswith("__chn")
             messages += [self._render_event(channel, event, with_name=with_name) for event in events]

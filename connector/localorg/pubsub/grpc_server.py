@@ -340,13 +340,19 @@ class PubSubService(grpc.GenericRpcHandler):
     def _next_events(self, fetch: FetchState) -> list[Event]:
         """Return the next events of a subscription and move its position behind them."""
         faults, bus = self.org.faults, self.hub.bus
-        if faults.take("event_limit"):
+        left = self.org.usage.deliverable
+        events = bus.events_after(
+            fetch.position,
+            self._require_topics(fetch.topic),
+            fetch.pending if left is None else min(fetch.pending, left + 1),
+        )
+        if faults.take("event_limit") or (left == 0 and events):
             raise RpcError(
                 Code.RESOURCE_EXHAUSTED,
                 "subscription.limit.exceeded",
                 "You have exceeded the event delivery limit for your org.",
             )
-        events = bus.events_after(fetch.position, self._require_topics(fetch.topic), fetch.pending)
+        events = events if left is None else events[:left]
         # What lies between is none of this topic's: a subscriber that keeps the latest position skips it.
         fetch.position = events[-1].replay if events else max(fetch.position, bus.latest)
         fetch.pending -= len(events)

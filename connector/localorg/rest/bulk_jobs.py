@@ -102,7 +102,7 @@ def _parse_target(org: Org, body: dict[str, Any], operation: str) -> dict[str, s
     plan = org.dml.find_plan(name) if isinstance(name, str) else None
     if plan is None:
         raise Refusal("INVALIDENTITY", f"Entity '{name}' is not supported by the Bulk API or does not exist.")
-    if operation == "hardDelete":
+    if operation == "hardDelete" and "BulkApiHardDelete" in org.dml.missing_permissions:
         raise Refusal("FEATURENOTENABLED", "hardDelete needs the permission Bulk API Hard Delete")
     key = body.get("externalIdFieldName") or ""
     if operation == "upsert":

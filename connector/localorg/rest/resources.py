@@ -49,6 +49,8 @@ _LIMITS = {
     "StreamingApiConcurrentClients": 1_000,
 }
 
+_DELIVERIES = ("DailyDeliveredPlatformEvents", "MonthlyPlatformEventsUsageEntitlement")
+
 
 def list_versions() -> list[dict[str, str]]:
     listed = []
@@ -132,11 +134,14 @@ def limits(org: Org, call: ApiCall) -> ApiResponse:
     limit = org.settings.api_limit
     result: dict[str, Any] = {"DailyApiRequests": {"Max": limit, "Remaining": max(limit - org.usage.used, 0)}}
     result.update({name: {"Max": most, "Remaining": most} for name, most in _LIMITS.items()})
+    if org.usage.delivery_limit is not None:
+        for name in _DELIVERIES:
+            result[name] = dict.fromkeys(("Max", "Remaining"), org.usage.delivery_limit)
     batches, queries = org.jobs.daily_usage()
     spent = {
         "DailyBulkApiBatches": batches,
         "DailyBulkV2QueryJobs": queries,
-        "DailyDeliveredPlatformEvents": org.usage.delivered.used,
+        **dict.fromkeys(_DELIVERIES, org.usage.delivered.used),
         "HourlyPublishedPlatformEvents": org.usage.published.used,
     }
     for name, used in spent.items():

@@ -169,7 +169,7 @@ def list_updated(org: Org, call: ApiCall) -> ApiResponse:
     changed = "SystemModstamp" if "SystemModstamp" in plan.column_names else "CreatedDate"
     live = f'WHERE "{changed}" >= ? AND "{changed}" < ?' + plan.live_condition
     rows = org.storage.connection.execute(f'SELECT "Id" FROM "{plan.name}" {live}', (start, end))  # noqa: S608
-    return ApiResponse(200, {"ids": [row[0] for row in rows], "latestDateCovered": end})
+    return ApiResponse(200, {"ids": [row[0] for row in rows], "latestDateCovered": _latest_covered(org, end)})
 
 
 def list_deleted(org: Org, call: ApiCall) -> ApiResponse:
@@ -179,10 +179,16 @@ def list_deleted(org: Org, call: ApiCall) -> ApiResponse:
         (plan.name, start, end),
     )
     earliest = format_timestamp(org.clock() - timedelta(days=15))
+    covered = _latest_covered(org, end)
     deleted_records = [{"id": record_id, "deletedDate": at} for record_id, at in rows]
     return ApiResponse(
-        200, {"deletedRecords": deleted_records, "earliestDateAvailable": earliest, "latestDateCovered": end}
+        200, {"deletedRecords": deleted_records, "earliestDateAvailable": earliest, "latestDateCovered": covered}
     )
+
+
+def _latest_covered(org: Org, end: str) -> str:
+    """Return until when the lists are complete: the end of the window, or when the oldest open write began."""
+    return min([end, *(format_timestamp(moment) for moment in org.open_writes)])
 
 
 def _parse_window(org: Org, call: ApiCall) -> tuple[WritePlan, str, str]:

@@ -6,11 +6,12 @@ Like all rules they run before the row is written, so a condition is evaluated o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg.errors import Refusal
-from connector.localorg.settings import DuplicateRule
-from connector.localorg.soql.condition_evaluator import condition_holds
+from connector.localorg.settings import DuplicateRule, Trigger
+from connector.localorg.soql.condition_evaluator import condition_holds, condition_problem
 from connector.localorg.storage import quote
 
 if TYPE_CHECKING:
@@ -45,6 +46,43 @@ def assign_record_type(store: RecordStore, plan: WritePlan, row: Row) -> None:
             f"Record Type ID: this ID value isn't valid for the user: {row[RECORD_TYPE_ID]}",
             fields=[RECORD_TYPE_ID],
         )
+
+
+def apply_triggers(store: RecordStore, plan: WritePlan, row: Row) -> None:
+    """Set what the triggers of the object set, in the order of the triggers, in a row about to be written."""
+    for trigger in store.settings.triggers:
+        if trigger.sobject.lower() != plan.name.lower():
+            continue
+        now = store.clock()
+        if not trigger.condition or condition_holds(
+            store.storage, store.full_schema, plan.name, trigger.condition, row, now
+        ):
+            for name, value in trigger.set.items():
+                entry = plan.inputs[name.lower()]
+                row[entry.name] = entry.coerce(_as_json(value))
+
+
+def trigger_problem(store: RecordStore, trigger: Trigger) -> str | None:
+    """Return what is wrong with a trigger, or None."""
+    plan = store.find_plan(trigger.sobject)
+    if plan is None or not plan.sobject.createable or plan.sobject.event:
+        return f"sobject: this org has no records of {trigger.sobject}"
+    problem = trigger.condition and condition_problem(store.full_schema, plan.sobject, trigger.condition)
+    if problem:
+        return f"condition: {problem}"
+    for name, value in trigger.set.items():
+        entry = plan.inputs.get(name.lower())
+        if entry is None or not (entry.createable and entry.updateable):
+            return f"set: {name} is no field of {plan.name} that can be written"
+        try:
+            entry.coerce(_as_json(value))
+        except Refusal as refusal:
+            return f"set: {refusal.message}"
+    return None
+
+
+def _as_json(value: object) -> object:
+    return Decimal(repr(float(value))) if isinstance(value, float) else value
 
 
 def check_validation_rules(store: RecordStore, plan: WritePlan, row: Row) -> None:
