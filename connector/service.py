@@ -23,12 +23,12 @@ from connector.store.schema import check, open_store
 if TYPE_CHECKING:  # importing the org's client would slow short commands down
     from aiohttp import web
 
+    from connector.jobs.conflict_resolution import ConflictResolver
     from connector.jobs.inbound_run import InboundJobContext
     from connector.jobs.pull import PullSummary
     from connector.jobs.push import PushContext, PushSummary
     from connector.jobs.push_rounds import ProgressReporter
     from connector.mapping import MappingSet
-    from connector.model.conflict import Conflict, ConflictState
     from connector.notifications.composer import NotificationComposer
     from connector.notifications.transport.transport import MailTransport
     from connector.salesforce.client import SalesforceClient
@@ -76,7 +76,15 @@ class LocalServices:
         """The HTTP API."""
         from connector.web.app import make_app
 
-        return make_app(self.store, self.orders, self.current_composer)
+        return make_app(self.store, self.orders, self.current_composer, self.conflict_resolver)
+
+    def conflict_resolver(self) -> ConflictResolver:
+        """Resolves conflicts by the mappings of the files."""
+        from connector.jobs.conflict_resolution import ConflictResolver
+        from connector.jobs.mapping_versions import MappingFiles, MappingVersions
+
+        versions = MappingVersions(MappingFiles(self.settings.mappings_dir))
+        return ConflictResolver(store=self.store, orders=self.orders, mappings=versions.read)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +125,6 @@ class Services(LocalServices):
         from connector.jobs.pull import pull
 
         return await pull(self.inbound_context)
-
-    async def resolve_conflict(self, conflict_id: int, choice: ConflictState, *, actor: str) -> Conflict:
-        """See `jobs.pull.resolve_conflict`."""
-        from connector.jobs.pull import resolve_conflict
-
-        return await resolve_conflict(self.inbound_context, conflict_id, choice, actor=actor)
 
 
 @asynccontextmanager

@@ -284,6 +284,13 @@ class TrackingBody(Body):
     note: Text | None = None
 
 
+class ResolutionBody(Body):
+    """Whose value stands in a conflict: ours (`local`) or the org's. `always`: it becomes a rule of the field."""
+
+    take: Literal["local", "salesforce"]
+    always: StrictBool = False
+
+
 class MessagesBody(Body):
     """Messages by their ids."""
 

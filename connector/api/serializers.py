@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from operator import attrgetter
 
-from connector.model.conflict import Conflict
+from connector.model.conflict import Conflict, ConflictRule
 from connector.model.copying import inlined
 from connector.model.customer import Customer
 from connector.model.notification import Notification
@@ -119,6 +119,10 @@ def serialize_outage(item: Outage) -> JsonObject:
 
 def serialize_conflict(item: Conflict) -> JsonObject:
     return asdict(item) | {"state": item.state.value}
+
+
+def serialize_conflict_rule(item: ConflictRule) -> JsonObject:
+    return asdict(item) | {"choice": item.choice.value}
 
 
 def serialize_message(item: Notification) -> JsonObject:

@@ -14,7 +14,8 @@ from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
 
 if TYPE_CHECKING:
-    from connector.model.conflict import Conflict, ConflictState
+    from connector.jobs.conflict_resolution import Resolution
+    from connector.model.conflict import Conflict, ConflictRule, ConflictState
 
 conflicts_app = typer.Typer(
     help="Fields that both sides changed to different values, and that a person decides.",
@@ -88,26 +89,75 @@ def show(conflict_id: Id, json: Json = False) -> None:
 def resolve(
     conflict_id: Id,
     take: Annotated[str, typer.Option("--take", help="Whose value stands: local or salesforce.")],
+    always: Annotated[
+        bool, typer.Option("--always", help="Keep the answer as a rule: for this field, nobody is asked again.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Let one side's value stand. The other side gets it at once: here in the same transaction, in the org by a push.
 
-    Exit status 1 if the conflict is not open, or if the order does not allow the org's value any more.
+    With --always, other open conflicts of the field are resolved in the same way, and later ones do not open;
+    `connector conflicts rules` lists such rules. Exit status 1 if the conflict is not open, or if the order does not
+    allow the org's value any more.
     """
     from connector.model.conflict import ConflictState
 
     choices = {ConflictState.LOCAL.value, ConflictState.SALESFORCE.value}
     if take not in choices:
         raise UsageError(f"invalid --take {take!r}.", hint="Use one of local, salesforce.")
-    item, sent = run(_resolve(conflict_id, ConflictState(take)))
+    resolved, sent = run(_resolve(conflict_id, ConflictState(take), always=always))
+    item = resolved.conflict
     if json:
-        as_json(conflict_document(item) | {"sent": sent})
+        as_json(conflict_document(item) | {"also_resolved": list(resolved.also_resolved), "sent": sent})
     else:
         stands = item.local if item.state is ConflictState.LOCAL else item.remote
         where = "on both sides" if sent else "here; it is not in the org yet: `connector status` says why"
         typer.echo(f"{item.sobject}.{item.field} of {item.entity} {item.key} is {_text(stands)} {where}.")
+        if always:
+            also = plural(len(resolved.also_resolved), "other open conflict")
+            typer.echo(f"Kept as a rule for {item.sobject}.{item.field}; {also} resolved by it.")
     if not sent:
         raise typer.Exit(1)
+
+
+@conflicts_app.command("rules", short_help="Answers that are kept as rules.")
+def list_rules(
+    remove: Annotated[
+        str | None, typer.Option("--remove", metavar="OBJECT.FIELD", help="Ask again about this field.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Answers to conflicts that are kept as rules: whose value stands whenever both sides change the field."""
+    rules = run(_rules(None if remove is None else remove.strip()))
+    if json:
+        as_json([asdict(item) | {"choice": item.choice.value} for item in rules])
+        return
+    if remove is not None:
+        typer.echo(f"{remove.strip()} has no rule any more: a person decides again.")
+    if not rules:
+        typer.echo("No rules. `connector conflicts resolve ID --take … --always` makes one.")
+        return
+    table(
+        ("Field", "whose value stands", "made by", "at"),
+        [(f"{item.sobject}.{item.field}", item.choice.value, item.made_by, moment(item.made_at)) for item in rules],
+    )
+
+
+async def _rules(remove: str | None) -> list[ConflictRule]:
+    """The rules, after the one of field `remove` is removed."""
+    from connector.settings import load_settings
+    from connector.store import conflict_rules
+    from connector.store.schema import open_store
+
+    async with open_store(load_settings()) as store:
+        if remove is not None:
+            sobject, _, field = remove.partition(".")
+            async with store.transaction() as uow:
+                if not await conflict_rules.remove(uow, sobject, field):
+                    hint = "`connector conflicts rules` lists the rules, as Order.Description."
+                    raise ConnectorError(f"There is no rule for {remove!r}.", hint=hint)
+        async with store.reader() as connection:
+            return await conflict_rules.list_all(connection)
 
 
 def conflict_document(item: Conflict) -> dict[str, Any]:
@@ -133,8 +183,8 @@ async def _load(conflict_id: int) -> Conflict | None:
         return await conflicts.get(connection, conflict_id)
 
 
-async def _resolve(conflict_id: int, choice: ConflictState) -> tuple[Conflict, bool]:
-    """The conflict as it is then, and whether the org has the value."""
+async def _resolve(conflict_id: int, choice: ConflictState, *, always: bool) -> tuple[Resolution, bool]:
+    """What was resolved, and whether the org has the value."""
     from connector.cli.progress import NullProgress
     from connector.log import configure
     from connector.model.conflict import ConflictState as State
@@ -144,10 +194,11 @@ async def _resolve(conflict_id: int, choice: ConflictState) -> tuple[Conflict, b
     settings = load_settings()
     configure(settings.log_level)
     async with running_service(settings) as service:
-        item = await service.resolve_conflict(conflict_id, choice, actor=f"{getpass.getuser()} (command line)")
+        actor = f"{getpass.getuser()} (command line)"
+        resolved = await service.conflict_resolver().resolve(conflict_id, choice, actor=actor, always=always)
         if choice is State.SALESFORCE:
-            return item, True
-        return item, (await service.push(NullProgress())).in_sync
+            return resolved, True
+        return resolved, (await service.push(NullProgress())).in_sync
 
 
 def _text(value: object) -> str:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from connector.model.change import EntityKind, Unsent
-from connector.model.conflict import Conflict
+from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.deleted_record import DeletedRecord
 from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.record import Link
 from connector.orders.service import LockOrders
-from connector.store import conflicts, customers, deleted_records, links, outbox, products, restored_fields
+from connector.store import (
+    conflict_rules,
+    conflicts,
+    customers,
+    deleted_records,
+    links,
+    outbox,
+    products,
+    restored_fields,
+)
 from connector.store.modification_times import changed_at
 from connector.store.restored_fields import Restored
 from connector.store.unit_of_work import UnitOfWork
@@ -37,8 +46,13 @@ class LoadedState:
         self.deleted: dict[tuple[str, str], DeletedRecord] = {}
         """The linked records, and the orders of linked lines, that were seen to be deleted."""
 
-    async def load(self, ids: Sequence[str], lock_orders: LockOrders) -> None:
+        self.answers: Mapping[tuple[str, str], ConflictState] = {}
+        """Kept as rules, by object and field."""
+
+    async def load(self, ids: Sequence[str], lock_orders: LockOrders, *, with_answers: bool) -> None:
         """Lock the entities of these records, their outbox rows and their links."""
+        if with_answers:
+            self.answers = await conflict_rules.answers(self._uow.connection, self._org_id)
         connection, org_id = self._uow.connection, self._org_id
         owners = {link.owner for link in (await links.find(connection, org_id, ids)).values()}
         by_kind = {

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from connector.mapping.spec import Owner
+from connector.model.conflict import ConflictState
 from connector.model.describe import FieldDescribe
 from connector.model.field_equality import same_value
 from connector.model.record import FieldValue
@@ -48,11 +49,12 @@ class FieldVersions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeContext:
-    """What decides between two changes of one field: when each side was changed last (None: the time is not known), and
-    what the org says of its fields."""
+    """What decides between two changes of one field: when each side was changed last (None: the time is not known), the
+    answers that were kept as rules, by field, and what the org says of its fields."""
 
     local_changed_at: datetime | None = None
     remote_changed_at: datetime | None = None
+    answers: Mapping[str, ConflictState] = field(default_factory=dict)
     fields: Mapping[str, FieldDescribe] = field(default_factory=dict)
 
     @property
@@ -93,6 +95,9 @@ class RecordMerge:
         return all(made is Decision.KEEP for made in self.decisions.values())
 
 
+_ANSWERS = {ConflictState.LOCAL: Decision.RESTORE, ConflictState.SALESFORCE: Decision.TAKE}
+
+
 def merge(versions: Sequence[FieldVersions], context: MergeContext) -> RecordMerge:
     """Decide every field of a record."""
     return RecordMerge(
@@ -131,5 +136,6 @@ def _decide_shared(versions: FieldVersions, context: MergeContext, describe: Fie
     elif same_value(versions.remote, None, describe):
         return Decision.RESTORE
     if versions.owner is Owner.ASK:
-        return Decision.CONFLICT
+        answer = context.answers.get(versions.name)
+        return Decision.CONFLICT if answer is None else _ANSWERS[answer]
     return Decision.TAKE if context.remote_is_newer else Decision.RESTORE

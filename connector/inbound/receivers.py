@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from connector.mapping.mapper import MappingSet
 from connector.mapping.receiver import RecordReceiver
+from connector.mapping.spec import Owner
 from connector.model.change import EntityKind
 from connector.model.record import IS_PERSON, Link
 
@@ -19,6 +20,11 @@ class Receivers:
             record.entity: RecordReceiver(record) for mapping in received for record in mapping.spec.records
         }
         self._person = None if mappings.person is None else RecordReceiver(mappings.person.spec.record)
+
+    @property
+    def ask(self) -> bool:
+        """Whether a person decides about some field."""
+        return any(spec.owner is Owner.ASK for receiver in self for spec in receiver.fields.values())
 
     def __iter__(self) -> Iterator[RecordReceiver]:
         yield from self._by_entity.values()

@@ -82,7 +82,7 @@ class RecordBatch:
         for record in records:
             if (master := self._live_master(record)) is not None:
                 wanted.add(master.id)
-        await self._state.load(sorted(wanted), lock_orders)
+        await self._state.load(sorted(wanted), lock_orders, with_answers=self._receivers.ask)
 
     async def store(self) -> None:
         """Write everything but the commands on orders."""
@@ -163,10 +163,11 @@ class RecordBatch:
         ]
 
     def _merge_context(self, record: RemoteRecord, link: Link) -> MergeContext:
-        describe = self._context.describes.get(record.sobject)
+        describe, answers = self._context.describes.get(record.sobject), self._state.answers
         return MergeContext(
             local_changed_at=self._state.changed_at.get(link.owner),
             remote_changed_at=record.modified_at,
+            answers={name: choice for (sobject, name), choice in answers.items() if sobject == record.sobject},
             fields={} if describe is None else describe.fields,
         )
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from connector.errors import CommandError
 from connector.inbound.context import ApplyReport
 from connector.inbound.intake import IntakeReport
 from connector.inbound.poll import PollReport
 from connector.jobs.inbound_run import InboundJobContext, InboundRun
-from connector.model.conflict import Conflict, ConflictState
 from connector.model.inbound_change import InboxState
 from connector.store import conflicts, inbox
 
@@ -73,28 +71,3 @@ async def pull(context: InboundJobContext, sobjects: Sequence[str] | None = None
     summary.parked, summary.waiting = counts[InboxState.PARKED], counts[InboxState.DUE]
     summary.seconds = (store.clock.now() - started).total_seconds()
     return summary
-
-
-async def resolve_conflict(
-    context: InboundJobContext, conflict_id: int, choice: ConflictState, *, actor: str
-) -> Conflict:
-    """Let one side's value stand in an open conflict, and return the conflict as it is then. The next push, or the
-    service, sends it where our value stands.
-
-    Raises CommandError if there is no such open conflict, or if the order does not allow the org's value any more.
-    """
-    async with context.store.reader() as connection:
-        conflict = await conflicts.get(connection, conflict_id)
-    if conflict is None:
-        raise CommandError(
-            f"There is no conflict {conflict_id}.",
-            hint="`connector conflicts list` shows those that are open.",
-            field="id",
-            rule="unknown",
-        )
-    run = await InboundRun.begin(context)
-    await run.applier.resolve(conflict, choice, actor=actor)
-    async with context.store.reader() as connection:
-        resolved = await conflicts.get(connection, conflict_id)
-    assert resolved is not None
-    return resolved

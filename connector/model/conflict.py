@@ -41,3 +41,15 @@ class Conflict:
     remote_changed_by: str | None = None
     resolved_at: datetime | None = None
     resolved_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConflictRule:
+    """Whose value stands whenever both sides change a field whose owner is `ask`: `local` or `salesforce`."""
+
+    org_id: str
+    sobject: str
+    field: str
+    choice: ConflictState
+    made_by: str
+    made_at: datetime

@@ -65,6 +65,24 @@ async def list_page(
     return [_conflict(row) for row in await connection.execute(statement)]
 
 
+async def list_of_field(
+    connection: AsyncConnection, org_id: str, sobject: str, field: str, *, limit: int
+) -> list[Conflict]:
+    """Up to `limit` open conflicts of a field, oldest first."""
+    statement = (
+        select(conflicts)
+        .where(
+            conflicts.c.org_id == org_id,
+            conflicts.c.sobject == sobject,
+            conflicts.c.field == field,
+            conflicts.c.state == ConflictState.OPEN.value,
+        )
+        .order_by(conflicts.c.id)
+        .limit(limit)
+    )
+    return [_conflict(row) for row in await connection.execute(statement)]
+
+
 async def open_fields(
     connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]
 ) -> dict[str, dict[str, Conflict]]:

@@ -75,6 +75,18 @@ deleted_records = Table(
     Index("deleted_records_merged_into", "org_id", "merged_into"),
 )
 
+conflict_rules = Table(
+    "conflict_rules",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("sobject", Key, primary_key=True),
+    Column("field", Key, primary_key=True),
+    Column("choice", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    one_of("choice", (ConflictState.LOCAL, ConflictState.SALESFORCE)),
+)
+
 restored_fields = Table(
     "restored_fields",
     metadata,

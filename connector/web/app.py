@@ -13,11 +13,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from connector.errors import StoreError
+from connector.jobs.conflict_resolution import ConflictResolver
 from connector.log import get_logger
 from connector.notifications.composer import NotificationComposer
 from connector.orders.service import OrderService
 from connector.store import schema
 from connector.store.engine import Store
+from connector.store.tokens import Token
 from connector.web import tracking_page
 from connector.web.api import ROUTES
 from connector.web.auth import authenticate
@@ -37,19 +39,34 @@ SECURITY = {
 }
 
 CurrentComposer = Callable[[], NotificationComposer]
+CurrentResolver = Callable[[], ConflictResolver]
 
 _NUMBER = web.RequestKey("number", str)
 
 log = get_logger("web")
 
 
-def make_app(store: Store, orders: OrderService, current_composer: CurrentComposer) -> web.Application:
-    """Build the application. Each request calls `current_composer`, which follows edited rules and templates."""
+def make_app(
+    store: Store, orders: OrderService, current_composer: CurrentComposer, current_resolver: CurrentResolver
+) -> web.Application:
+    """Build the application. Each request calls `current_composer`, which follows edited rules and templates, and one
+    that resolves a conflict `current_resolver`, which reads the mappings."""
+
+    def context(request: web.Request, token: Token) -> RequestContext:
+        return RequestContext(
+            store=store,
+            orders=orders,
+            composer=current_composer(),
+            conflict_resolver=current_resolver,
+            request=request,
+            token=token,
+        )
+
     app = web.Application(middlewares=[_log_request, render_problems, check_request], client_max_size=LARGEST_BODY)
     app[BODY_SECONDS] = DEFAULT_BODY_SECONDS
     app.on_response_prepare.append(_add_headers)
     for route in ROUTES:
-        app.router.add_route(route.method, PREFIX + route.path, _make_handler(route, store, orders, current_composer))
+        app.router.add_route(route.method, PREFIX + route.path, _make_handler(route, store, context))
 
     async def healthy(request: web.Request) -> web.Response:
         return web.json_response({"status": "up"})
@@ -77,7 +94,7 @@ def _openapi_document() -> dict[str, Any]:
     return build_document(PREFIX, ROUTES)
 
 
-def _make_handler(route: Route, store: Store, orders: OrderService, current_composer: CurrentComposer) -> Handler:
+def _make_handler(route: Route, store: Store, context: Callable[[web.Request, Token], RequestContext]) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         token = await authenticate(store, request, route.role)
         unknown = sorted(set(request.query) - route.queries.keys())
@@ -89,8 +106,7 @@ def _make_handler(route: Route, store: Store, orders: OrderService, current_comp
         for name, value in (*request.match_info.items(), *request.query.items()):
             if "\x00" in value:  # PostgreSQL rejects it, SQLite does not
                 raise ProblemError(400, "input", f"{name}: must not contain the character NUL.", field=name)
-        call = RequestContext(store=store, orders=orders, composer=current_composer(), request=request, token=token)
-        return await make_response(request, await route.handler(call))
+        return await make_response(request, await route.handler(context(request, token)))
 
     return handle
 

@@ -14,6 +14,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
+from connector.jobs.conflict_resolution import ConflictResolver
 from connector.log import get_logger
 from connector.model.keys import normalize_key
 from connector.model.money import plain
@@ -40,6 +41,7 @@ class RequestContext:
     store: Store
     orders: OrderService
     composer: NotificationComposer
+    conflict_resolver: Callable[[], ConflictResolver]
     request: web.Request
     token: Token
 

@@ -209,11 +209,31 @@ async def test_resolved_conflict_makes_both_sides_equal_at_once(
         await world.service.pull()
         [conflict] = await open_conflicts(world)
 
-        await world.service.resolve_conflict(conflict.id, choice, actor="chief")
+        await world.service.conflict_resolver().resolve(conflict.id, choice, actor="chief")
         await world.push()
 
         assert ((await order_here(world)).header.notes, await notes_in_org(world)) == (value, value)
         assert not await open_conflicts(world)
+        await both_sides_rest(world)
+
+
+async def test_answer_kept_as_a_rule_is_not_asked_for_again(owned: OwnedWorld) -> None:
+    async with owned("ask") as world:
+        await begin(world)
+        await world.change_in_org("Order", NUMBER, Description="theirs")
+        await change_notes(world, "ours")
+        await world.service.pull()
+        [conflict] = await open_conflicts(world)
+        resolver = world.service.conflict_resolver()
+        await resolver.resolve(conflict.id, ConflictState.LOCAL, actor="chief", always=True)
+        await world.push()
+
+        await world.change_in_org("Order", NUMBER, Description="theirs again")
+        await change_notes(world, "ours again")
+        await world.push()
+
+        assert not await open_conflicts(world)
+        assert await notes_in_org(world) == "ours again"
         await both_sides_rest(world)
 
 

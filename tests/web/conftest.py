@@ -11,6 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from connector.jobs.conflict_resolution import ConflictResolver
+from connector.mapping import load_mappings
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
 from connector.notifications.renderer import TemplateRenderer
@@ -76,7 +78,9 @@ def app_on(store: Store, rules: Rules | None = None, composer: NotificationCompo
     """The application on `store`; without `rules` and `composer`, the ones we ship."""
     rules = rules or standard()
     composer = composer or NotificationComposer(renderer=TemplateRenderer(), billing=rules.billing)
-    return make_app(store, OrderService(store, lambda: rules), lambda: composer)
+    orders = OrderService(store, lambda: rules)
+    resolver = ConflictResolver(store=store, orders=orders, mappings=load_mappings)
+    return make_app(store, orders, lambda: composer, lambda: resolver)
 
 
 @pytest.fixture

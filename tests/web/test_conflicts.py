@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from connector.model.conflict import Conflict, ConflictState
+from connector.model.customer import Customer
+from connector.model.record import Link
 from connector.model.role import Role
-from connector.store import conflicts
+from connector.store import conflicts, customers, links
 from tests.web.conftest import Api
 
+ORG = "00D000000000001AAA"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -17,7 +20,7 @@ async def open_conflicts(api: Api, count: int) -> list[int]:
     items = [
         Conflict(
             id=0,
-            org_id="00D000000000001AAA",
+            org_id=ORG,
             entity="order",
             key=f"N-{number}",
             field="Description",
@@ -75,3 +78,62 @@ async def test_unknown_conflicts_and_states_are_named(api: Api) -> None:
     ):
         answer = await api("GET", path)
         assert (answer.status, answer.body["field"]) == (status, field), path
+
+
+async def linked_customer_in_conflict(api: Api, number: str) -> int:
+    """A customer whose phone both sides have changed; the number of the conflict."""
+    record = f"001{number:0>15}"
+    link = Link(entity="customer", key=number, sobject="Account", salesforce_id=record, snapshot={"Phone": "1"})
+    conflict = Conflict(
+        id=0,
+        org_id=ORG,
+        entity="customer",
+        key=number,
+        field="Phone",
+        sobject="Account",
+        record_id=record,
+        base="1",
+        local="2",
+        remote="3",
+        opened_at=NOON,
+    )
+    async with api.store.transaction() as uow:
+        await customers.save(uow, [Customer(number=number, name=number, phone="2")])
+        await links.put(uow, ORG, [link])
+        [opened] = await conflicts.open_or_update(uow, [conflict])
+    return opened.id
+
+
+async def phone_of(api: Api, number: str) -> str | None:
+    async with api.store.reader() as connection:
+        [customer] = await customers.load(connection, [number])
+    return customer.phone
+
+
+async def test_resolution_lets_one_side_stand_and_needs_ops(api: Api) -> None:
+    conflict = await linked_customer_in_conflict(api, "K-1")
+    path, body = f"/conflicts/{conflict}/resolution", {"take": "salesforce"}
+    assert (await api("POST", path, body, role=Role.VIEWER)).status == 403
+    assert (await api("POST", path, {"take": "both"})).body["field"] == "take"
+
+    answer = await api("POST", path, body)
+
+    assert (answer.status, answer.body["state"], answer.body["also_resolved"]) == (200, "salesforce", [])
+    assert await phone_of(api, "K-1") == "3"
+    again = await api("POST", path, body)
+    assert (again.status, again.body["rule"]) == (409, "conflict")
+    assert (await api("POST", "/conflicts/99/resolution", body)).status in {404, 422}
+
+
+async def test_answer_kept_as_a_rule_resolves_other_conflicts_of_the_field(api: Api) -> None:
+    first, second = [await linked_customer_in_conflict(api, number) for number in ("K-1", "K-2")]
+
+    answer = await api("POST", f"/conflicts/{first}/resolution", {"take": "salesforce", "always": True})
+
+    assert answer.body["also_resolved"] == [second]
+    assert await phone_of(api, "K-2") == "3"
+    [rule] = (await api("GET", "/conflict-rules", role=Role.VIEWER)).body["rules"]
+    assert (rule["sobject"], rule["field"], rule["choice"]) == ("Account", "Phone", "salesforce")
+    assert (await api("DELETE", "/conflict-rules/Account/Phone")).status == 200
+    assert (await api("DELETE", "/conflict-rules/Account/Phone")).status == 404
+    assert (await api("GET", "/conflict-rules")).body["rules"] == []

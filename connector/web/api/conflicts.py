@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from connector.api.serializers import serialize_conflict
+from connector.api.schemas import ResolutionBody
+from connector.api.serializers import serialize_conflict, serialize_conflict_rule
 from connector.model.conflict import ConflictState
 from connector.model.role import Role
-from connector.store import conflicts
+from connector.store import conflict_rules, conflicts
 from connector.web.problem import ProblemError
-from connector.web.routing import ApiResponse, RequestContext, Route
+from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
 PAGE_SIZE = 200
 MAX_DIGITS = 18
@@ -29,14 +30,44 @@ async def list_conflicts(call: RequestContext) -> ApiResponse:
     return ApiResponse(value={"conflicts": [serialize_conflict(item) for item in page[:PAGE_SIZE]], "after": following})
 
 
-async def get_conflict(call: RequestContext) -> ApiResponse:
+async def resolve_conflict(call: RequestContext, body: ResolutionBody) -> ApiResponse:
+    conflict_id = _conflict_id(call)
+    choice = ConflictState(body.take)
+    resolved = await call.conflict_resolver().resolve(
+        conflict_id, choice, actor=call.token.name, always=bool(body.always)
+    )
+    also = {"also_resolved": list(resolved.also_resolved)}
+    return ApiResponse(value=serialize_conflict(resolved.conflict) | also)
+
+
+async def list_rules(call: RequestContext) -> ApiResponse:
+    async with call.store.reader() as connection:
+        rules = await conflict_rules.list_all(connection)
+    return ApiResponse(value={"rules": [serialize_conflict_rule(rule) for rule in rules]})
+
+
+async def remove_rule(call: RequestContext) -> ApiResponse:
+    sobject, field = call.path_key("sobject"), call.path_key("field")
+    async with call.store.transaction() as uow:
+        removed = await conflict_rules.remove(uow, sobject, field)
+    if not removed:
+        raise ProblemError(404, "unknown", f"There is no rule for {sobject}.{field}.", field="field")
+    return ApiResponse(value={"removed": f"{sobject}.{field}"})
+
+
+def _conflict_id(call: RequestContext) -> int:
     text = call.path_key("id")
-    item = None
-    if text.isdecimal() and len(text) <= MAX_DIGITS:
-        async with call.store.reader() as connection:
-            item = await conflicts.get(connection, int(text))
-    if item is None:
+    if not text.isdecimal() or len(text) > MAX_DIGITS:
         raise ProblemError(404, "unknown", f"There is no conflict {text}.", field="id")
+    return int(text)
+
+
+async def get_conflict(call: RequestContext) -> ApiResponse:
+    conflict_id = _conflict_id(call)
+    async with call.store.reader() as connection:
+        item = await conflicts.get(connection, conflict_id)
+    if item is None:
+        raise ProblemError(404, "unknown", f"There is no conflict {conflict_id}.", field="id")
     return ApiResponse(value=serialize_conflict(item))
 
 
@@ -58,5 +89,26 @@ ROUTES = (
         role=Role.VIEWER,
         summary="One conflict: both values, and what both sides agreed on before.",
         handler=get_conflict,
+    ),
+    Route(
+        method="POST",
+        path="/conflicts/{id}/resolution",
+        role=Role.OPS,
+        summary="Let one side's value stand on both sides; with `always`, also in later conflicts of the field.",
+        handler=BodyHandler(ResolutionBody, resolve_conflict),
+    ),
+    Route(
+        method="GET",
+        path="/conflict-rules",
+        role=Role.VIEWER,
+        summary="Answers to conflicts that are kept as rules.",
+        handler=list_rules,
+    ),
+    Route(
+        method="DELETE",
+        path="/conflict-rules/{sobject}/{field}",
+        role=Role.OPS,
+        summary="Ask again about a field, instead of answering by a rule.",
+        handler=remove_rule,
     ),
 )

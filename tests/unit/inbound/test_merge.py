@@ -8,6 +8,7 @@ import pytest
 
 from connector.inbound.merge import Decision, FieldVersions, MergeContext, decide, merge
 from connector.mapping.spec import Owner
+from connector.model.conflict import ConflictState
 from connector.model.record import FieldValue
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -91,3 +92,11 @@ def test_snapshot_follows_the_org_except_in_conflict() -> None:
 
 def test_record_that_holds_what_was_agreed_is_an_echo() -> None:
     assert merge([versions(ASK, "1", "2", "1 ")], MergeContext()).is_echo
+
+
+@pytest.mark.parametrize(("answer", "decision"), [(ConflictState.LOCAL, RESTORE), (ConflictState.SALESFORCE, TAKE)])
+def test_answer_that_was_kept_as_a_rule_decides_instead_of_a_person(answer: ConflictState, decision: Decision) -> None:
+    context = MergeContext(answers={"Phone": answer})
+    assert decide(versions(ASK, "1", "2", "3"), context) is decision
+    assert decide(versions(ASK, "1", "1", "3"), context) is TAKE
+    assert decide(versions(ASK, "1", "2", "3"), MergeContext(answers={"Fax": answer})) is CONFLICT

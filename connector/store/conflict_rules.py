@@ -1,0 +1,52 @@
+"""Answers to conflicts that are kept as rules: whose value stands whenever both sides change a field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.conflict import ConflictRule, ConflictState
+from connector.store.inbound_tables import conflict_rules
+from connector.store.sql import insert
+from connector.store.unit_of_work import UnitOfWork
+
+
+async def put(uow: UnitOfWork, org_id: str, sobject: str, field: str, choice: ConflictState, *, actor: str) -> None:
+    """Keep this answer for a field, in place of an earlier one."""
+    statement = insert(uow.connection, conflict_rules)
+    names = ("choice", "made_by", "made_at")
+    await uow.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["org_id", "sobject", "field"], set_={name: statement.excluded[name] for name in names}
+        ),
+        {
+            "org_id": org_id,
+            "sobject": sobject,
+            "field": field,
+            "choice": choice.value,
+            "made_by": actor,
+            "made_at": uow.now,
+        },
+    )
+
+
+async def remove(uow: UnitOfWork, sobject: str, field: str) -> bool:
+    """Ask again about this field. False if there was no rule."""
+    statement = delete(conflict_rules).where(conflict_rules.c.sobject == sobject, conflict_rules.c.field == field)
+    return (await uow.connection.execute(statement)).rowcount > 0
+
+
+async def list_all(connection: AsyncConnection) -> list[ConflictRule]:
+    """All rules, by object and field."""
+    statement = select(conflict_rules).order_by(conflict_rules.c.sobject, conflict_rules.c.field)
+    return [
+        ConflictRule(**(dict(row._mapping) | {"choice": ConflictState(row.choice)}))
+        for row in await connection.execute(statement)
+    ]
+
+
+async def answers(connection: AsyncConnection, org_id: str) -> Mapping[tuple[str, str], ConflictState]:
+    """Whose value stands, by object and field."""
+    return {(rule.sobject, rule.field): rule.choice for rule in await list_all(connection) if rule.org_id == org_id}
