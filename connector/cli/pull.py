@@ -49,6 +49,7 @@ def pull_document(summary: PullSummary) -> dict[str, Any]:
             {
                 "sobject": poll.sobject,
                 "rows": poll.rows,
+                "bulk_rows": poll.bulk_rows,
                 "deleted": poll.deleted,
                 "watermark": poll.watermark,
                 "overlap_seconds": poll.overlap.total_seconds(),

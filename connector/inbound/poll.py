@@ -8,16 +8,19 @@ the overlap grows with the latest record that was seen to come so late. What is 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
+from connector.errors import RefusedError
 from connector.inbound.apply import Applier, Finish
 from connector.inbound.context import ApplyReport
 from connector.inbound.poll_target import PollTarget
 from connector.inbound.record_reader import OrgReader, RecordReader, SoqlBuilder
 from connector.inbound.remote_rows import read_moment, read_row
+from connector.log import get_logger
+from connector.model.describe import FieldDescribe
 from connector.model.inbound_change import RemoteRecord, Source
 from connector.salesforce.composite import SubRequest
 from connector.salesforce.replication import deleted_request
@@ -27,6 +30,9 @@ from connector.store.unit_of_work import UnitOfWork
 
 PAGE = 2000
 """Rows that the org returns for one call (REST API, query: the default batch)."""
+BULK_FROM_PAGES = 10
+"""With more pages than these behind the watermark, the rest is read by a bulk query: it takes about six calls, and one
+for each 100,000 rows."""
 APPLY_AT_ONCE = 200
 """Records that are applied in one transaction: other writers wait for one at most."""
 FIRST_OVERLAP = timedelta(seconds=30)
@@ -39,6 +45,21 @@ MAX_RECENT = 4000
 
 DELETED_OVERLAP = timedelta(minutes=15)
 """How far before the watermark deletions are asked for, whose times have no seconds."""
+
+log = get_logger(__name__)
+
+
+class BulkReader(Protocol):
+    """Query jobs of the org, for many rows by few calls."""
+
+    def rows(
+        self,
+        soql: str,
+        fields: Mapping[str, FieldDescribe],
+        *,
+        include_deleted: bool = False,
+        on_wait: Callable[[], Awaitable[None]] | None = None,
+    ) -> AsyncIterator[list[dict[str, Any]]]: ...
 
 
 @dataclass(kw_only=True)
@@ -85,10 +106,12 @@ class Watermark:
 
 @dataclass(kw_only=True)
 class PollReport:
-    """What one poll of an object came to. `rows` includes what was read again within the overlap."""
+    """What one poll of an object came to. `rows` includes what was read again within the overlap; `bulk_rows` are those
+    of them that a bulk query read."""
 
     sobject: str
     rows: int = 0
+    bulk_rows: int = 0
     deleted: int = 0
     watermark: datetime | None = None
     overlap: timedelta = FIRST_OVERLAP
@@ -116,9 +139,19 @@ class PollTurn:
 class Poller:
     """Polls the objects of one org and applies what changed."""
 
-    def __init__(self, store: Store, reader: OrgReader, applier: Applier, *, org_id: str, soql: SoqlBuilder) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reader: OrgReader,
+        applier: Applier,
+        *,
+        org_id: str,
+        soql: SoqlBuilder,
+        bulk: BulkReader | None = None,
+    ) -> None:
         self._store = store
         self._reader = reader
+        self._bulk = bulk
         self._records = RecordReader(reader, soql, store.clock)
         self._applier = applier
         self._org_id = org_id
@@ -148,7 +181,8 @@ class Poller:
     async def apply(self, turn: PollTurn, rows: list[dict[str, Any]], *, read_at: datetime) -> PollReport:
         """Apply the first rows of a turn, which were asked for at `read_at`, then read and apply what is behind them.
 
-        Bounded: each page begins behind the last record of the page before, and ends when nothing is behind it.
+        Bounded: each page begins behind the last record of the page before, and ends when nothing is behind it. If much
+        is behind the first page, it is read by a bulk query instead of page by page.
         """
         target = turn.target
         report = PollReport(sobject=target.sobject)
@@ -158,19 +192,48 @@ class Poller:
             await self._apply_page(turn, page, report)
             if len(rows) < PAGE:
                 break
-            last = rows[-1]
-            query = self._soql(
-                "SELECT {fields:literal} FROM {sobject:literal}"
-                " WHERE (SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > {id}))"
-                " ORDER BY SystemModstamp, Id LIMIT {page}",
-                stamp=read_moment(last["SystemModstamp"]),
-                id=str(last["Id"]),
-                **_names(target),
-            )
+            behind = {"stamp": read_moment(rows[-1]["SystemModstamp"]), "id": str(rows[-1]["Id"]), **_names(target)}
+            if report.rows == PAGE and await self._apply_by_bulk(turn, behind, report):
+                break
+            query = self._soql(f"{_SELECT} {_BEHIND} {_IN_ORDER} LIMIT {{page}}", **behind)
             read_at = self._store.clock.now()
             rows = await self._reader.query(query, include_deleted=True)
         report.watermark, report.overlap = turn.watermark.at, turn.watermark.overlap
         return report
+
+    async def _apply_by_bulk(self, turn: PollTurn, behind: Mapping[str, Any], report: PollReport) -> bool:
+        """Whether a bulk query read and applied all that is behind the first page. It does so where that takes fewer
+        calls, and the org allows it; in the order of the poll, so that the cursor moves as it does page by page."""
+        if self._bulk is None:
+            return False
+        count = self._soql(" ".join((_COUNT, _BEHIND)), **behind)
+        [row] = await self._reader.query(count, include_deleted=True)
+        if row["n"] <= BULK_FROM_PAGES * PAGE:
+            return False
+        target, read_at = turn.target, self._store.clock.now()
+
+        async def keep_lease() -> None:
+            async with self._store.transaction() as uow:
+                await turn.hold_lease(uow)
+
+        pages = self._bulk.rows(
+            self._soql(f"{_SELECT} {_BEHIND} {_IN_ORDER}", **behind),
+            target.describe.fields,
+            include_deleted=True,
+            on_wait=keep_lease,
+        )
+        try:
+            async for rows in pages:
+                report.rows += len(rows)
+                report.bulk_rows += len(rows)
+                page = [read_row(target.sobject, row, target.fields, read_at=read_at) for row in rows]
+                await self._apply_page(turn, page, report)
+        except RefusedError as error:
+            if report.bulk_rows:
+                raise  # what was applied stays, and the next poll continues there
+            log.warning("bulk_query_refused", sobject=target.sobject, code=error.code)
+            return False
+        return True
 
     async def _apply_page(self, turn: PollTurn, page: list[RemoteRecord], report: PollReport) -> None:
         for start in range(0, len(page), APPLY_AT_ONCE):
@@ -204,6 +267,12 @@ class Poller:
             await cursors.set_position(uow, self._org_id, turn.target.cursor, position)
 
         return finish
+
+
+_COUNT = "SELECT COUNT(Id) n FROM {sobject:literal}"
+_SELECT = "SELECT {fields:literal} FROM {sobject:literal}"
+_BEHIND = "WHERE (SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > {id}))"
+_IN_ORDER = "ORDER BY SystemModstamp, Id"
 
 
 def _names(target: PollTarget) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from connector.mapping.receiver import RecordReceiver
 from connector.orders.service import OrderService
 from connector.outbound.org_discovery import discover_org
 from connector.outbound.org_profile import OrgProfile
+from connector.salesforce.bulk_query import BulkQuery
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.query import soql
 from connector.salesforce.query_batch import query_together
@@ -130,7 +131,8 @@ class InboundRun:
         async with self._store.transaction() as uow:
             terms = await leases.acquire_many(uow, list(names.values()), self._owner, ttl)
         try:
-            poller = Poller(self._store, self._client, self.applier, org_id=self.org_id, soql=soql)
+            bulk = BulkQuery(self._client, clock=self._store.clock)
+            poller = Poller(self._store, self._client, self.applier, org_id=self.org_id, soql=soql, bulk=bulk)
             since = await self._first_watermark()
             turns = [
                 await poller.begin(self._targets[sobject], since=since, hold_lease=self._holder(name, terms[name]))

@@ -231,9 +231,11 @@ class SalesforceClient:
     async def describe(self, sobject: str) -> SObjectDescribe:
         """The describe of one object. Raises RefusedError (NOT_FOUND) if the org does not have it or does not show it
         to us."""
-        return await self._call(
-            "GET", self._base + describe_path(sobject), read=lambda answer: read_describe(answer.json()), write=False
-        )
+        return await self.get(describe_path(sobject), read=lambda answer: read_describe(answer.json()))
+
+    async def get(self, path: str, *, read: Callable[[HttpResponse], T]) -> T:
+        """What `read` makes of one resource; `path` begins behind the version of the API."""
+        return await self._call("GET", self._base + path, read=read, write=False)
 
     async def describe_many(
         self, sobjects: Sequence[str], queries: Sequence[str] = ()

@@ -150,6 +150,8 @@ class Transport:
         headers = {"Authorization": f"Bearer {token.access_token}"}
         if write:
             headers |= self._write_headers
+        if path.partition("?")[0].endswith("/results"):  # of a bulk query: the only resource that answers in CSV
+            headers["Accept"] = "text/csv"
         if content is not None:
             headers["Content-Type"] = "application/json"
         self._meter.count(write=write)
