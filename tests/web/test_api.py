@@ -252,7 +252,16 @@ async def test_lost_stock_is_taken_from_the_least_urgent_order(api: Api) -> None
 
 async def test_every_route_requires_a_token_of_its_role(api: Api) -> None:
     for route in ROUTES:
-        path = route.path.format(number="W-1", key="W-1-RMA1", metric="dwell", sku="CHAI", kind="confirmation", id="1")
+        path = route.path.format(
+            number="W-1",
+            key="W-1-RMA1",
+            metric="dwell",
+            sku="CHAI",
+            kind="confirmation",
+            id="1",
+            sobject="Order",
+            field="Description",
+        )
         assert (await api(route.method, path, role=None)).status == 401, path
         bad = await api(route.method, path, role=None, headers={"Authorization": "Bearer crm_guessed"})
         assert (bad.status, bad.body["rule"]) == (401, "token")
