@@ -45,4 +45,4 @@ async def _listen() -> None:
             await asyncio.gather(task, stop, return_exceptions=True)
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             raise error
-    log.info("stopped", events=job.stats.events, records=job.stats.records)
+    log.info("stopped", events=job.stats.events, echoes=job.stats.echoes, records=job.stats.records)

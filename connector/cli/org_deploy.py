@@ -128,6 +128,7 @@ def _document(summary: DeploySummary) -> dict[str, Any]:
         "status": deployed.status,
         "components": {name: len(items) for name, items in sorted(summary.package.members.items())},
         "problems": [asdict(problem) for problem in deployed.problems],
+        "filtered_user": summary.filtered_user,
         "assigned": list(summary.assigned),
         "unassigned": dict(summary.unassigned),
     }
@@ -147,6 +148,8 @@ def _print_summary(summary: DeploySummary) -> None:
         typer.echo("The org would accept everything. Nothing was changed.")
         return
     typer.echo("Everything is deployed.")
+    if summary.filtered_user is not None:
+        typer.echo(f"Connector__chn leaves out the changes of the connector's user, {summary.filtered_user}: our own.")
     for name in summary.assigned:
         typer.echo(f"The permission set {name} was assigned to the connector's user.")
     for name, why in summary.unassigned:

@@ -66,14 +66,15 @@ class Subscriber(Protocol):
 class ListenContext:
     """What a listener works with.
 
-    `sobjects` are those whose records are received. `hold_lease` is awaited in each transaction, and raises
-    LeaseLostError if another process listens now. `on_records` is called when the inbox has something new;
-    `catch_up` polls all objects.
+    `own_user` is the ID of the connector's user in the org. `sobjects` are those whose records are received.
+    `hold_lease` is awaited in each transaction, and raises LeaseLostError if another process listens now. `on_records`
+    is called when the inbox has something new; `catch_up` polls all objects.
     """
 
     store: Store
     subscriber: Subscriber
     org_id: str
+    own_user: str
     sobjects: Collection[str]
     hold_lease: Callable[[UnitOfWork], Awaitable[None]]
     on_records: Callable[[], None]
@@ -86,10 +87,11 @@ class ListenContext:
 
 @dataclass(kw_only=True)
 class ListenerStats:
-    """What a listener has seen since it began. `gaps` were closed by a poll; `reopened` counts streams after the
-    first."""
+    """What a listener has seen since it began. `echoes` are events of our own writes, which the filter of our channel
+    drops. `gaps` were closed by a poll; `reopened` counts streams after the first."""
 
     events: int = 0
+    echoes: int = 0
     deliveries: int = 0
     records: int = 0
     unreadable: int = 0
@@ -193,11 +195,13 @@ class Listener:
         last = deliveries[-1]
         events = [event for delivery in deliveries for event in delivery.events]
         unreadable = [event for event in events if isinstance(event, UnreadableEvent)]
-        records, polled = self._records_of([event for event in events if isinstance(event, ReceivedEvent)])
+        received = [event for event in events if isinstance(event, ReceivedEvent)]
+        records, polled = self._records_of(received)
         await self._store_records(records, last.replay_id, unreadable)
         self.stats.subscribed = True
         self.stats.deliveries += len(deliveries)
         self.stats.events += len(events)
+        self._count_echoes(received)
         self.stats.records += len(records)
         self.stats.unreadable += len(unreadable)
         if events:
@@ -208,6 +212,14 @@ class Listener:
             await self._context.catch_up()
         if last.pending <= MAX_REQUESTED // 2:
             await stream.request(MAX_REQUESTED - last.pending)
+
+    def _count_echoes(self, events: Sequence[ReceivedEvent]) -> None:
+        changes = [event.change for event in events]
+        echoes = sum(change is not None and change.user_id == self._context.own_user for change in changes)
+        if echoes and not self.stats.echoes:
+            hint = "`connector org deploy` gives Connector__chn the filter that leaves them out."
+            log.warning("our own changes are delivered", topic=self._topic, hint=hint)
+        self.stats.echoes += echoes
 
     def _records_of(self, events: Sequence[ReceivedEvent]) -> tuple[set[tuple[str, str]], bool]:
         """The records that these events name, and whether an event is about more than it names."""

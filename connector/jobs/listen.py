@@ -93,6 +93,7 @@ class ListenJob:
             store=self._context.store,
             subscriber=subscriber,
             org_id=run.org_id,
+            own_user=self._context.client.user_id,
             sobjects=run.sobjects,
             hold_lease=hold_lease,
             on_records=self._new_records.set,

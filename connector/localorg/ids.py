@@ -34,3 +34,7 @@ def normalize(value: str) -> str | None:
         return None
     full = value[:15] + checksum(value[:15])
     return full if len(value) == 15 or value == full else None
+
+
+ADMINISTRATOR_ID = make("005", 1)
+"""The first user of every org."""

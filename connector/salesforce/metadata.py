@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -78,8 +79,12 @@ class DeployResult:
         return self.status == "Succeeded"
 
 
-def build_package(root: Path, *, version: str) -> Package:
-    """Build a package from the source project under `root`. Raises OSError or ParseError if it cannot be read."""
+def build_package(root: Path, *, version: str, replacements: Mapping[str, str] = MappingProxyType({})) -> Package:
+    """Build a package from the source project under `root`. Raises OSError or ParseError if it cannot be read.
+
+    `replacements`: texts that differ by org, by the word that stands for them in the source (the Salesforce CLI knows
+    them from `sfdx-project.json`).
+    """
     files: dict[str, bytes] = {}
     members: dict[str, list[str]] = defaultdict(list)
     objects: dict[str, ElementTree.Element] = {}
@@ -104,12 +109,18 @@ def build_package(root: Path, *, version: str) -> Package:
             name = f"{path.parent.name}/{stem}" if inside else stem
             members[_TYPES[suffix]].append(name)
             folder = f"{path.parent.parent.name}/{path.parent.name}" if inside else path.parent.name
-            files[f"{folder}/{stem}.{suffix}"] = path.read_bytes()
+            files[f"{folder}/{stem}.{suffix}"] = _replace(path.read_bytes(), replacements)
     for name, element in objects.items():
         element[:] = sorted(element, key=lambda item: item.tag)  # repeated elements must lie together
         files[f"objects/{name}.object"] = _xml(element)
     files["package.xml"] = _manifest(members, version)
     return Package(content=_zip(files), members={name: tuple(sorted(items)) for name, items in members.items()})
+
+
+def _replace(content: bytes, replacements: Mapping[str, str]) -> bytes:
+    for word, text in replacements.items():
+        content = content.replace(word.encode(), text.encode())
+    return content
 
 
 def _manifest(members: Mapping[str, list[str]], version: str) -> bytes:
@@ -218,14 +229,3 @@ def _build_result(deployment_id: str, result: Mapping[str, Any]) -> DeployResult
         done=int(result.get("numberComponentsDeployed") or 0),
         problems=problems,
     )
-
-
-async def current_user_id(control: ControlPlane) -> str:
-    """The ID of the user that we are signed in as."""
-
-    def request_user_id(org: Any) -> str:
-        answer = org.session.get(f"https://{org.sf_instance}/services/oauth2/userinfo", headers=org.headers)
-        answer.raise_for_status()
-        return str(answer.json()["user_id"])
-
-    return await control.run(request_user_id)

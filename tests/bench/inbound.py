@@ -1,8 +1,9 @@
 """`python -m tests.bench.inbound`: how long a change in the org takes to be applied here, at a steady rate.
 
 A local org publishes change events by gRPC; `ListenJob` receives them, reads the records and applies them to a SQLite
-file. A rep changes the phone of one account after the other, `--rate` times a second for `--seconds`. Latency is from
-the moment before the rep's call to the moment the value is seen in the database, looked for every 5 ms.
+file. A rep, who has a user of their own (our channel leaves out what the connector's user changes), changes the phone
+of one account after the other, `--rate` times a second for `--seconds`. Latency is from the moment before the rep's
+call to the moment the value is seen in the database, looked for every 5 ms.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from connector.cli.progress import NullProgress
+from connector.clock import SystemClock
 from connector.jobs.listen import ListenJob
 from connector.log import configure
 from connector.model.customer import Customer
+from connector.salesforce.client import SalesforceClient
 from connector.service import Services, running_service
-from connector.settings import SalesforceSettings, Settings
+from connector.settings import AuthMethod, SalesforceSettings, Settings
 from connector.store import customers
 from connector.store.engine import Store
 from connector.store.schema import upgrade
@@ -69,9 +72,10 @@ async def measure(rate: float, seconds: float, latency_ms: int) -> dict[str, flo
             job = ListenJob(service.inbound_context)
             listening = asyncio.create_task(job.run())
             try:
-                while not job.stats.subscribed:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-                took = sorted(await change_and_wait(service, ids, rate, seconds))
+                async with signed_in_rep(service) as rep:
+                    while not job.stats.subscribed:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+                    took = sorted(await change_and_wait(service, rep, ids, rate, seconds))
             finally:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
@@ -86,7 +90,7 @@ async def measure(rate: float, seconds: float, latency_ms: int) -> dict[str, flo
 
 
 async def begin(service: Services) -> list[str]:
-    """Accounts that both sides know; their record IDs by customer."""
+    """Accounts that both sides know; their record IDs."""
     async with service.store.transaction() as uow:
         some = [Customer(number=f"C-{number}", name=f"Customer {number}") for number in range(ACCOUNTS)]
         await customers.save(uow, some)
@@ -97,7 +101,29 @@ async def begin(service: Services) -> list[str]:
     return [by_key[f"C-{number}"] for number in range(ACCOUNTS)]
 
 
-async def change_and_wait(service: Services, ids: list[str], rate: float, seconds: float) -> list[float]:
+@asynccontextmanager
+async def signed_in_rep(service: Services) -> AsyncIterator[SalesforceClient]:
+    """A new user of the org, with a session of their own."""
+    [profile] = await service.client.query("SELECT Id FROM Profile WHERE Name = 'Standard User'")
+    fields = {"Username": "rep@bench.example", "LastName": "Rep", "Alias": "rep", "Email": "rep@bench.example"}
+    zone = {"TimeZoneSidKey": "UTC", "LocaleSidKey": "en_US", "EmailEncodingKey": "UTF-8", "LanguageLocaleKey": "en_US"}
+    [created] = await service.client.collections_create("User", [{**fields, **zone, "ProfileId": profile["Id"]}])
+    assert created.success, created.errors
+    password = "correct horse 1"
+    path = f"sobjects/User/{created.id}/password"
+    await service.client.control.run(
+        lambda org: org.restful(path, method="POST", data=json.dumps({"NewPassword": password}))
+    )
+    settings = service.settings.salesforce.model_copy(
+        update={"auth": AuthMethod.PASSWORD, "username": fields["Username"], "password": SecretStr(password)}
+    )
+    async with SalesforceClient(settings, clock=SystemClock(), attempts=1) as rep:
+        yield rep
+
+
+async def change_and_wait(
+    service: Services, rep: SalesforceClient, ids: list[str], rate: float, seconds: float
+) -> list[float]:
     """Seconds from each change in the org to its being seen here."""
     expected: dict[str, tuple[str, float]] = {}
     took: list[float] = []
@@ -129,15 +155,15 @@ async def change_and_wait(service: Services, ids: list[str], rate: float, second
             continue  # still on its way
         phone = f"+49 {turn}"
         expected[f"C-{number}"] = (phone, time.perf_counter())
-        calls.add(asyncio.create_task(change(service, ids[number], phone)))
+        calls.add(asyncio.create_task(change(rep, ids[number], phone)))
     ended = True
     await asyncio.gather(*calls)
     await looking
     return took
 
 
-async def change(service: Services, record_id: str, phone: str) -> None:
-    [outcome] = await service.client.collections_update([("Account", record_id, {"Phone": phone})])
+async def change(rep: SalesforceClient, record_id: str, phone: str) -> None:
+    [outcome] = await rep.collections_update([("Account", record_id, {"Phone": phone})])
     assert outcome.success, outcome.errors
 
 

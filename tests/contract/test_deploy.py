@@ -15,6 +15,7 @@ from connector.jobs.org_deploy import DeploySummary, deploy_metadata
 from connector.localorg.server import LocalOrg
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.metadata import NAMESPACE, build_package
+from tests.contract.conftest import Connect
 
 FIELD = (
     f'<?xml version="1.0"?>\n<CustomField xmlns="{NAMESPACE}">\n<fullName>{{}}</fullName>\n<label>L</label>'
@@ -88,6 +89,20 @@ async def test_refused_component_is_reported_with_its_line_and_nothing_is_deploy
     sobject = org.org.schema.get("Order")
     assert sobject is not None
     assert "good__c" not in sobject.all_fields
+
+
+async def test_channel_leaves_out_the_changes_of_the_user_that_deploys_it(org: LocalOrg, connect: Connect) -> None:
+    member = {"Username": "sync@ours.example", "LastName": "Sync", "Email": "sync@ours.example", "IsActive": 1}
+    user = str(org.org.dml.platform_insert("User", **member))
+    org.org.auth.users.set_password(user, "correct horse 1")
+    client = connect(auth="password", username="sync@ours.example", password="correct horse 1")
+    summary = await deploy_metadata(
+        client, our_metadata(), version="66.0", clock=SystemClock(), on_progress=lambda _done, _total: None
+    )
+    assert (summary.deployed.succeeded, summary.filtered_user) == (True, user)
+    members = org.org.hub.channels["/data/Connector__chn"].values()
+    assert {item.condition for item in members} == {f"ChangeEventHeader.commitUser != '{user}'"}
+    assert len(members) == 3
 
 
 async def test_package_without_permission_sets_assigns_none(client: SalesforceClient, tmp_path: Path) -> None:

@@ -236,16 +236,31 @@ class EventHub:
     def _publish_to_members(
         self, events: Sequence[ChangeEvent], schemas: Mapping[str, EventSchema], *, enriched: bool
     ) -> None:
-        """Publish to the members that filter or enrich: to those with enriched fields, or to those without."""
+        """Publish to the members that filter or enrich: to those with enriched fields, or to those without.
+
+        A filter without fields of the record (they would enrich the events) is about the header only. It is evaluated
+        once for all events of a commit with the same header values.
+        """
+        passed: dict[tuple[object, ...], bool] = {}
         for item in events:
             schema, topic, event_uuid = schemas[item.sobject], change_topic(item.sobject), str(uuid.uuid4())
             for alias, member in special_members(self.channels, topic):
                 if bool(member.enriched) != enriched:
                     continue
                 more = item.enrich(self._dml.plan(item.sobject), schema, member.enriched)
-                filter_row = {name: more.row.get(name) for name in more.visible}
-                filter_row |= {f"{avro.CHANGE_HEADER}.{name}": value for name, value in more.header.items()}
-                if self._passes_filter(member, item.sobject, filter_row, with_header=True):
+                header = {f"{avro.CHANGE_HEADER}.{name}": value for name, value in more.header.items()}
+                if enriched:
+                    row = {name: more.row.get(name) for name in more.visible}
+                    passes = self._passes_filter(member, item.sobject, row | header, with_header=True)
+                else:
+                    used = tuple(
+                        str(value) for name, value in header.items() if name.lower() in member.condition.lower()
+                    )
+                    key = (item.sobject, member.condition, used)
+                    if key not in passed:
+                        passed[key] = self._passes_filter(member, item.sobject, header, with_header=True)
+                    passes = passed[key]
+                if passes:
                     self.bus.publish(alias, [(schema.id, event_uuid, schema.encode(more.payload))])
 
     def _captured_schema(self, sobject: str) -> EventSchema | None:
