@@ -17,6 +17,7 @@ from connector.jobs.order_automation import run_order_automation
 from connector.jobs.push import PushSummary
 from connector.jobs.schedule import Job, make_jobs
 from connector.jobs.send_notifications import send_notifications
+from connector.jobs.send_webhooks import NoticeSender
 from connector.log import configure, get_logger
 from connector.notifications.transport.transport import MailTransport
 from connector.service import Services, running_service, tune_garbage_collection
@@ -112,7 +113,7 @@ async def serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running_service(settings, follow_files=True) as service:
-        transport = service.transport()
+        transport, sender = service.transport(), service.notice_sender()
         push = Pushing(service)
         catalog = make_jobs(
             push=push.run,
@@ -121,6 +122,8 @@ async def serve() -> None:
             automation_seconds=settings.orders.automation_seconds,
             notifications=None if transport is None else lambda: _send_notifications(service, transport),
             notification_seconds=settings.messages.seconds,
+            webhooks=None if sender is None else lambda: _send_webhooks(sender),
+            webhook_seconds=settings.webhooks.seconds,
         )
         log.info("started", jobs=[job.name for job in catalog])
         await JobScheduler(catalog).until(stop)
@@ -154,6 +157,12 @@ async def _send_notifications(service: Services, transport: AbstractAsyncContext
     done = await send_notifications(service.store, service.composer, transport, messages, clock=clock)
     if done:
         log.info("notifications", **asdict(done))
+
+
+async def _send_webhooks(sender: NoticeSender) -> None:
+    done = await sender.send()
+    if done:
+        log.info("webhooks", **asdict(done))
 
 
 def main() -> int:

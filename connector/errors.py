@@ -11,7 +11,7 @@
     ├── StoreError                  the database cannot be used (absent, older schema, locked)
     │   └── AbortedError            it gave up a transaction for another one; the same again may succeed
     ├── LeaseLostError              another process took over the partition we were draining
-    ├── MailTransportError          the mail server or webhook did not accept a message
+    ├── DeliveryError          the mail server or webhook did not accept a message
     └── SalesforceError             the org, or the way to it
         ├── AuthError               no token to be had
         ├── OtherOrgError           another org answers than the one the database works with
@@ -128,8 +128,8 @@ class LeaseLostError(ConnectorError):
     """Another process acquired a lease that we held; it repeats whatever we had in flight."""
 
 
-class MailTransportError(ConnectorError):
-    """The mail server or webhook did not accept a message. `affects_all`: the cause is not this message, so every other
+class DeliveryError(ConnectorError):
+    """A mail server or webhook did not accept a message. `affects_all`: the cause is not this message, so every other
     one would fail, too; `wait`: the seconds after which the receiver asked for a retry. The text contains neither an
     address nor the text of a message."""
 

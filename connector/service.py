@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # importing the org's client would slow short commands down
     from connector.jobs.pull import PullSummary
     from connector.jobs.push import PushContext, PushSummary
     from connector.jobs.push_rounds import ProgressReporter
+    from connector.jobs.send_webhooks import NoticeSender
     from connector.mapping import MappingSet
     from connector.notifications.composer import NotificationComposer
     from connector.notifications.transport.transport import MailTransport
@@ -84,7 +85,15 @@ class LocalServices:
         from connector.jobs.mapping_versions import MappingFiles, MappingVersions
 
         versions = MappingVersions(MappingFiles(self.settings.mappings_dir))
-        return ConflictResolver(store=self.store, orders=self.orders, mappings=versions.read)
+        return ConflictResolver(
+            store=self.store, orders=self.orders, mappings=versions.read, webhooks=self.settings.webhooks
+        )
+
+    def notice_sender(self) -> NoticeSender | None:
+        """Posts change notices to the webhook; None if there is none."""
+        from connector.jobs.send_webhooks import NoticeSender
+
+        return NoticeSender(self.store, self.settings) if self.settings.webhooks.enabled else None
 
 
 @dataclass(frozen=True, kw_only=True)

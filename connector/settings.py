@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
@@ -18,6 +17,18 @@ from pydantic_settings import SettingsError as SourceError
 from connector.errors import SettingsError
 from connector.files import UnusableFileError, read_file
 from connector.policies import DeletedLines, DeletedOrders, DeletedRecords
+from connector.setting_checks import (
+    ADDRESS_PATTERN,
+    LOOPBACK_PATTERN,
+    SENDER_PATTERN,
+    OptionalPath,
+    check_webhook_secret,
+    check_webhook_secrets,
+    check_webhook_url,
+    matching,
+    to_upper,
+    webhook_keys,
+)
 
 PREFIX = "CONNECTOR_"
 _SOURCES = "in the environment or in .env"
@@ -77,50 +88,6 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
-def _matching(pattern: str, example: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if re.fullmatch(pattern, text, re.ASCII) is None:
-            raise ValueError(f"must look like {example}")
-        return text
-
-    return AfterValidator(check)
-
-
-def _to_upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _empty_to_none(value: object) -> object:
-    """Return None for an empty text, which would mean the current folder."""
-    return value or None
-
-
-def _check_webhook_url(url: SecretStr) -> SecretStr:
-    text = url.get_secret_value()
-    if re.fullmatch(rf"(https://[^\s/?#]+(/\S*)?|http://{LOOPBACK_PATTERN}(:\d+)?(/\S*)?)?", text, re.ASCII) is None:
-        raise ValueError("must be an https address, or an http one on this machine")
-    return url
-
-
-def _check_webhook_secret(secret: SecretStr) -> SecretStr:
-    text = secret.get_secret_value().removeprefix(SECRET_PREFIX)
-    try:
-        size = len(b64decode(text, validate=True))
-    except ValueError:
-        size = 0
-    if text and not 24 <= size <= 64:
-        raise ValueError(f"must be {SECRET_PREFIX} and 24 to 64 bytes in base64")
-    return secret
-
-
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of webhook secrets
-LOOPBACK_PATTERN = r"(localhost|127\.0\.0\.1|\[::1\])"
-ADDRESS_PATTERN = r"(?!\.|\S*(\.\.|\.@|=\?))[!#-'*+./-9=?A-Z^-~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
-"""An address that can be written into a header unchanged."""
-SENDER_PATTERN = rf"({ADDRESS_PATTERN}|[^<>@\r\n\"]+ <{ADDRESS_PATTERN}>)?"
-OptionalPath = Annotated[Path | None, BeforeValidator(_empty_to_none)]
-
-
 class SalesforceSettings(BaseModel):
     """How to reach the org. `login_url` is the My Domain address; the token response names the host of data calls."""
 
@@ -133,9 +100,9 @@ class SalesforceSettings(BaseModel):
     username: str = ""
     password: SecretStr = SecretStr("")
     private_key_file: OptionalPath = None
-    api_version: Annotated[str, _matching(r"\d{2}\.0", "66.0")] = "66.0"
+    api_version: Annotated[str, matching(r"\d{2}\.0", "66.0")] = "66.0"
     pubsub_endpoint: str = ""
-    currency: Annotated[str, _matching(r"[A-Z]{3}", "USD")] = "USD"
+    currency: Annotated[str, matching(r"[A-Z]{3}", "USD")] = "USD"
     """The currency of an org without multi-currency, which has no currency field."""
     returns: Returns = Returns.AUTO
     duplicate_rules: DuplicateRules = DuplicateRules.BLOCK
@@ -162,7 +129,7 @@ class InboundSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    topic: Annotated[str, _matching(r"/(data|event)/\w+", "/data/Connector__chn")] = "/data/Connector__chn"
+    topic: Annotated[str, matching(r"/(data|event)/\w+", "/data/Connector__chn")] = "/data/Connector__chn"
     """What the listener subscribes to: the channel that `connector org deploy` puts into the org."""
     poll_seconds: float = Field(default=300, ge=5, le=86400)
     """How often the listener polls for what events may have missed."""
@@ -187,17 +154,17 @@ class MessageSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     via: Via = Via.NONE
-    sender: Annotated[str, _matching(SENDER_PATTERN, "orders@shop.example or The Shop <orders@shop.example>")] = ""
-    ops_address: Annotated[str, _matching(f"({ADDRESS_PATTERN})?", "ops@shop.example")] = ""
+    sender: Annotated[str, matching(SENDER_PATTERN, "orders@shop.example or The Shop <orders@shop.example>")] = ""
+    ops_address: Annotated[str, matching(f"({ADDRESS_PATTERN})?", "ops@shop.example")] = ""
     """The recipient of escalated holds; if it is empty, nobody is notified."""
     smtp_host: str = ""
     smtp_port: int = Field(default=587, ge=1, le=65535)
     smtp_security: SmtpSecurity = SmtpSecurity.STARTTLS
     smtp_username: str = ""
     smtp_password: SecretStr = SecretStr("")
-    webhook_url: Annotated[SecretStr, AfterValidator(_check_webhook_url)] = SecretStr("")
+    webhook_url: Annotated[SecretStr, AfterValidator(check_webhook_url)] = SecretStr("")
     """A SecretStr, because many webhook URLs contain a secret."""
-    webhook_secret: Annotated[SecretStr, AfterValidator(_check_webhook_secret)] = SecretStr("")
+    webhook_secret: Annotated[SecretStr, AfterValidator(check_webhook_secret)] = SecretStr("")
     timeout_seconds: float = Field(default=30, gt=0, le=300)
     """Longest wait for one message to be accepted."""
     expire_hours: float = Field(default=72, gt=0, le=8760)
@@ -209,7 +176,35 @@ class MessageSettings(BaseModel):
 
     @property
     def webhook_key(self) -> bytes:
-        return b64decode(self.webhook_secret.get_secret_value().removeprefix(SECRET_PREFIX))
+        return webhook_keys(self.webhook_secret)[0]
+
+
+class WebhookSettings(BaseModel):
+    """Notices of what was applied from the org, for the company's own systems."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Annotated[SecretStr, AfterValidator(check_webhook_url)] = SecretStr("")
+    """Where notices are posted; without it, none are stored."""
+    secrets: Annotated[SecretStr, AfterValidator(check_webhook_secrets)] = SecretStr("")
+    """The secrets that sign notices, separated by commas: while one is being replaced, the new one and the old one."""
+    include_values: bool = False
+    """Whether a notice holds the new values of fields, which can be about a person, or only their names."""
+    timeout_seconds: float = Field(default=15, gt=0, le=300)
+    expire_hours: float = Field(default=72, gt=0, le=8760)
+    """A notice that was not accepted within this time fails."""
+    keep_days: float = Field(default=7, ge=0, le=3650)
+    """How long sent notices are kept, so that they can be sent again."""
+    seconds: float = Field(default=2, gt=0, le=3600)
+    """Seconds between two searches of the service for due notices."""
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.url.get_secret_value())
+
+    @property
+    def keys(self) -> list[bytes]:
+        return webhook_keys(self.secrets)
 
 
 class HttpSettings(BaseModel):
@@ -219,7 +214,7 @@ class HttpSettings(BaseModel):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
-    public_url: Annotated[str, _matching(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", "https://orders.shop.example")] = ""
+    public_url: Annotated[str, matching(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", "https://orders.shop.example")] = ""
     """The public address of the API: the beginning of links in messages to customers."""
 
 
@@ -239,7 +234,8 @@ class Settings(BaseSettings):
     inbound: InboundSettings = Field(default_factory=InboundSettings)
     orders: OrderSettings = OrderSettings()
     messages: MessageSettings = MessageSettings()
-    log_level: Annotated[LogLevel, BeforeValidator(_to_upper)] = LogLevel.WARNING
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
+    log_level: Annotated[LogLevel, BeforeValidator(to_upper)] = LogLevel.WARNING
 
     @property
     def service_log_level(self) -> LogLevel:
@@ -256,6 +252,8 @@ def load_settings() -> Settings:
             problems = dict(_unknown_names())
             settings = Settings()
         problems |= _combined_problems(settings.messages)
+        if settings.webhooks.enabled and not settings.webhooks.keys:
+            problems[f"{PREFIX}WEBHOOKS__SECRETS"] = "must be set: the key that signs notices"
         problems |= {f".env:{line}": "is not of the form NAME=value" for line in lines}
     except ValidationError as error:
         for item in error.errors(include_input=False):

@@ -30,6 +30,7 @@ GROUPS = (
     "listen",
     "conflicts",
     "inbox",
+    "webhooks",
     "db",
     "show",
     "act",

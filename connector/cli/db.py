@@ -114,7 +114,8 @@ def status(
             *_outage_remarks(document["outage"]),
             *_mapping_remarks(document["mappings"]),
         )
-        for text in (*texts, *_inbound_remarks(document["inbound"]), *_message_remarks(document["messages"])):
+        more = (*_message_remarks(document["messages"]), *_webhook_remarks(document["webhooks"]))
+        for text in (*texts, *_inbound_remarks(document["inbound"]), *more):
             typer.echo(text)
     if document["readable_by_others"] and not json:
         file = document["database"].removeprefix("sqlite:///")
@@ -128,9 +129,11 @@ def status(
 
 async def _load_status(*, check_files: bool) -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
+    from connector.model.change_notice import NoticeState
     from connector.model.notification import MessageState
     from connector.settings import load_settings
     from connector.store import (
+        change_notices,
         conflicts,
         customers,
         dead_letters,
@@ -163,6 +166,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         discarded = await dead_letters.list_discarded(connection)
         oldest = await retry_schedule.oldest_capture(connection)
         message_counts = await notifications.counts(connection)
+        notice_counts = await change_notices.counts(connection)
         mapping = await mapping_versions.get_active(connection)
         mapping_problems = await mapping_versions.list_problems(connection, store.clock.now() - timedelta(minutes=5))
         file_problem = await _find_file_problem(connection, settings) if check_files else None
@@ -201,6 +205,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
                 "parked": len(await inbox.list_parked(connection)),
             },
             "messages": {"due": message_counts[MessageState.DUE], "failed": message_counts[MessageState.FAILED]},
+            "webhooks": {"due": notice_counts[NoticeState.DUE], "failed": notice_counts[NoticeState.FAILED]},
             "in_sync": other is None
             and not discarded
             and file_problem is None
@@ -315,4 +320,13 @@ def _message_remarks(notifications: dict[str, int]) -> list[str]:
     if notifications["failed"]:
         failed = plural(notifications["failed"], "message")
         remarks.append(f"{failed} to customers failed: `connector messages list --state failed` says why.")
+    return remarks
+
+
+def _webhook_remarks(notices: dict[str, int]) -> list[str]:
+    """Remarks about notices to the company's own systems."""
+    remarks = [f"{plural(notices['due'], 'change notice')} to be posted."] if notices["due"] else []
+    if notices["failed"]:
+        failed = plural(notices["failed"], "change notice")
+        remarks.append(f"{failed} failed: `connector webhooks list --state failed` says why.")
     return remarks

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from connector.inbound.context import ApplyReport
 from connector.inbound.merge import FieldVersions
+from connector.inbound.notices import make_notice
 from connector.model.change import EntityKind
+from connector.model.change_notice import NewNotice
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.events import ChangeOrder, Event
@@ -18,7 +20,8 @@ from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.record import Link
 from connector.orders.command import OrderCommand
-from connector.store import conflicts, customers, inbox, journal, links, products, restored_fields
+from connector.settings import WebhookSettings
+from connector.store import change_notices, conflicts, customers, inbox, journal, links, products, restored_fields
 from connector.store.journal import JournalEntry
 from connector.store.partitions import partition_hash
 from connector.store.restored_fields import Restored
@@ -30,9 +33,10 @@ ACTOR = "salesforce"
 class BatchWrites:
     """Collects what is to be written, and what the report says of it. `store` writes all but the `commands`."""
 
-    def __init__(self, uow: UnitOfWork, org_id: str) -> None:
+    def __init__(self, uow: UnitOfWork, org_id: str, webhooks: WebhookSettings) -> None:
         self._uow = uow
         self._org_id = org_id
+        self._webhooks = webhooks
         self.report = ApplyReport()
         self.commands: list[OrderCommand] = []
         self.conflicts: list[Conflict] = []
@@ -44,6 +48,7 @@ class BatchWrites:
         self._entries: list[JournalEntry] = []
         self._deferred: list[tuple[RemoteRecord, timedelta]] = []
         self._parked: list[tuple[RemoteRecord, str]] = []
+        self._notices: list[NewNotice] = []
 
     def command(self, number: str, event: Event) -> None:
         """Ask this of an order."""
@@ -93,6 +98,16 @@ class BatchWrites:
             JournalEntry(entity=kind, key=key, action=action, detail=dict(detail), org_id=self._org_id)
         )
 
+    def notice(self, what: str, record: RemoteRecord, link: Link, data: Mapping[str, object]) -> None:
+        """Tell the company's own systems what was applied, if they are to be told."""
+        if self._webhooks.enabled:
+            self._notices.append(make_notice(what, record, link, data))
+
+    def notice_of_fields(self, record: RemoteRecord, link: Link, names: Sequence[str]) -> None:
+        """Tell that these fields were taken from the org: their values only if the settings say so."""
+        values = {"values": {name: record.fields[name] for name in names}} if self._webhooks.include_values else {}
+        self.notice("updated", record, link, {"fields": list(names), **values})
+
     async def store(self) -> None:
         """Write everything but the commands on orders."""
         uow, org_id = self._uow, self._org_id
@@ -110,3 +125,4 @@ class BatchWrites:
             fix = "Correct the value in the org or the mapping, then `connector inbox replay`."
             await inbox.park(uow, org_id, (record.sobject, record.id), Source.POLL, error=error, fix=fix)
         await journal.write(uow, self._entries)
+        await change_notices.capture(uow, self._notices)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from connector.mapping.mapper import MappingSet
 from connector.model.describe import SObjectDescribe
 from connector.orders.service import OrderService
-from connector.settings import InboundSettings
+from connector.settings import InboundSettings, WebhookSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +21,7 @@ class InboundContext:
     describes: Mapping[str, SObjectDescribe]
     org_id: str
     settings: InboundSettings = field(default_factory=InboundSettings)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
 
 
 @dataclass(kw_only=True)

@@ -137,6 +137,7 @@ class Deletions:
         self._writes.make_due(link, owner, unconfirmed=link.entity == EntityKind.ORDER)
         self._writes.report.undeleted[link.entity] += 1
         self._writes.journal(link.owner, "undeleted", _detail(record))
+        self._writes.notice("undeleted", record, link, {})
 
     def _remember(self, record: RemoteRecord, link: Link, *, merged_into: str | None = None) -> None:
         self._deleted[link.entity, link.key] = DeletedRecord(
@@ -156,6 +157,7 @@ class Deletions:
         done = {} if action is DeletionAction.MERGED else {"done": action.value}
         part = {"line": link.key} if link.is_part else {}
         self._writes.journal(link.owner, word, _detail(record) | part | done | dict(more))
+        self._writes.notice(word, record, link, done | dict(more))
 
     async def store(self, uow: UnitOfWork, org_id: str) -> None:
         """Write what was noted; before the links are written, so that a link can move to a record of another."""

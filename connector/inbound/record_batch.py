@@ -56,7 +56,7 @@ class RecordBatch:
         self._uow = uow
         self._refused = refused
         self._state = LoadedState(uow, context.org_id)
-        self._writes = BatchWrites(uow, context.org_id)
+        self._writes = BatchWrites(uow, context.org_id, context.webhooks)
         self._deletions = Deletions(context.settings, self._state, self._writes)
         self._masters: Mapping[str, RemoteRecord] = {}
 
@@ -210,6 +210,8 @@ class RecordBatch:
         ):
             counter.update(f"{record.sobject}.{name}" for name in names)
         self._journal(record, link, taken=taken, restored=restored)
+        if taken:
+            self._writes.notice_of_fields(record, link, taken)
 
     async def resolve(self, conflict: Conflict, choice: ConflictState, lock_orders: LockOrders, *, actor: str) -> None:
         """Note what closes one conflict."""
@@ -245,6 +247,7 @@ class RecordBatch:
                     field="choice",
                     rule="conflict",
                 ) from error
+            self._writes.notice_of_fields(record, link, [conflict.field])
             self.report.taken[f"{conflict.sobject}.{conflict.field}"] += 1
         else:
             self._writes.make_due(link, owner)

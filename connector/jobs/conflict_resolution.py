@@ -6,7 +6,7 @@ Nothing is asked of the org: a value that stands here becomes due, and the next 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from connector.errors import CommandError
 from connector.inbound.apply import Applier
@@ -14,6 +14,7 @@ from connector.inbound.context import InboundContext
 from connector.mapping.mapper import MappingSet
 from connector.model.conflict import Conflict, ConflictState
 from connector.orders.service import OrderService
+from connector.settings import WebhookSettings
 from connector.store import conflict_rules, conflicts
 from connector.store.engine import Store
 
@@ -36,6 +37,7 @@ class ConflictResolver:
     store: Store
     orders: OrderService
     mappings: Callable[[], MappingSet]
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
 
     async def resolve(self, conflict_id: int, choice: ConflictState, *, actor: str, always: bool = False) -> Resolution:
         """Let the value of `choice` (`local` or `salesforce`) stand in an open conflict.
@@ -46,7 +48,13 @@ class ConflictResolver:
         """
         conflict = await self._load(conflict_id)
         applier = Applier(
-            InboundContext(orders=self.orders, mappings=self.mappings(), describes={}, org_id=conflict.org_id)
+            InboundContext(
+                orders=self.orders,
+                mappings=self.mappings(),
+                describes={},
+                org_id=conflict.org_id,
+                webhooks=self.webhooks,
+            )
         )
         await applier.resolve(conflict, choice, actor=actor)
         also: list[int] = []

@@ -77,6 +77,7 @@ class InboundRun:
                 describes=profile.describes,
                 org_id=org_id,
                 settings=context.settings.inbound,
+                webhooks=context.settings.webhooks,
             )
         )
         receivers: dict[str, list[RecordReceiver]] = {}

@@ -27,12 +27,16 @@ def make_jobs(
     automation_seconds: float,
     notifications: Callable[[], Awaitable[None]] | None,
     notification_seconds: float,
+    webhooks: Callable[[], Awaitable[None]] | None = None,
+    webhook_seconds: float = 0,
 ) -> list[Job]:
     """Return the jobs of a service: no order automation if `automation_seconds` is 0; no notifications without a
-    transport."""
+    transport, no webhooks without an address."""
     scheduled = [Job(name="push", seconds=push_seconds, run=push)]
     if automation_seconds:
         scheduled.append(Job(name="order_automation", seconds=automation_seconds, run=automation))
     if notifications is not None:
         scheduled.append(Job(name="notifications", seconds=notification_seconds, run=notifications, concurrent=True))
+    if webhooks is not None:
+        scheduled.append(Job(name="webhooks", seconds=webhook_seconds, run=webhooks, concurrent=True))
     return scheduled

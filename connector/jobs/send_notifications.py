@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connector.clock import Clock
-from connector.errors import MailTransportError, RetryClass
+from connector.errors import DeliveryError, RetryClass
 from connector.log import get_logger, trace
 from connector.model.notification import MessageKind, MessageState, Notification
 from connector.notifications.composer import ComposedNotification, NotificationComposer, Skipped
@@ -154,7 +154,7 @@ class _Batch:
 
     async def _attempt(
         self, transport: MailTransport, message: Notification, subject: ComposedNotification | Skipped | Exception
-    ) -> MailTransportError | None:
+    ) -> DeliveryError | None:
         """Send one notification, and store its outcome; return the error if the transport did not accept it."""
         try:
             async with asyncio.timeout(self._longest):
@@ -167,12 +167,12 @@ class _Batch:
             await self._settle(message, MessageState.FAILED, error=f"A template cannot be filled: {error}.")
             return None
         except TimeoutError:
-            timeout = MailTransportError(
+            timeout = DeliveryError(
                 f"It was not composed and accepted within {self._longest:g} seconds.", retry_class=RetryClass.TRANSIENT
             )
             await self._postpone_or_fail(message, timeout)
             return timeout
-        except MailTransportError as error:
+        except DeliveryError as error:
             await self._postpone_or_fail(message, error)
             return error
         except Exception as error:  # concerns this notification only; the others are sent
@@ -185,7 +185,7 @@ class _Batch:
             await self._settle(message, MessageState.SENT)
         return None
 
-    async def _postpone_or_fail(self, message: Notification, error: MailTransportError) -> None:
+    async def _postpone_or_fail(self, message: Notification, error: DeliveryError) -> None:
         attempts = message.attempts + 1
         if not error.affects_all and not error.retry_class.retryable:
             await self._settle(message, MessageState.FAILED, error=str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
+from connector.model.change_notice import NoticeState
 from connector.model.conflict import ConflictState
 from connector.model.inbound_change import InboxState
 from connector.store.constraints import one_of
@@ -98,4 +99,25 @@ restored_fields = Table(
     Column("remote", Text, nullable=False),
     Column("times", Integer, nullable=False),
     Column("restored_at", Instant, nullable=False),
+)
+
+change_notices = Table(
+    "change_notices",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("message_id", Key, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("entity", Key, nullable=False),
+    Column("key", Key, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("captured_at", Instant, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("sent_at", Instant),
+    Column("error", Text),
+    one_of("state", NoticeState),
+    Index("change_notices_state", "state", "due_at"),
+    Index("change_notices_entity", "entity", "key", "id"),
 )

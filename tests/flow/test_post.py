@@ -12,7 +12,7 @@ import orjson
 import pytest
 from aiosmtpd.smtp import AuthResult
 
-from connector.errors import MailTransportError, RetryClass
+from connector.errors import DeliveryError, RetryClass
 from connector.jobs import send_notifications as job
 from connector.jobs.send_notifications import DeliveryReport
 from connector.localorg.certificates import load_or_create
@@ -166,7 +166,11 @@ async def test_retry_after_of_a_webhook_is_respected_and_the_id_stays_the_same(s
     ("status", "state", "says"),
     [
         (400, S.FAILED, "The webhook refused the message permanently (HTTP 400)."),
-        (410, S.FAILED, "The webhook refused the message permanently (HTTP 410)."),
+        (
+            410,
+            S.DUE,
+            "The webhook does not exist, or rejected the signature (HTTP 410). Set CONNECTOR_MESSAGES__WEBHOOK_URL and",
+        ),
         (422, S.FAILED, "The webhook refused the message permanently (HTTP 422)."),
         (302, S.DUE, "The webhook redirects to another address (HTTP 302). Set CONNECTOR_MESSAGES__WEBHOOK_URL and"),
         (
@@ -209,7 +213,7 @@ async def test_no_transport_is_made_without_settings(store: Store) -> None:
 
 
 async def test_smtp_and_webhook_report_refusals_alike(store: Store) -> None:
-    """Both transports raise MailTransportError, and nothing else, for a refused message."""
+    """Both transports raise DeliveryError, and nothing else, for a refused message."""
     mail = Email(key="k", kind="invoice", about="1", recipient="a@b.example", name="A", subject="S", text="t", html="h")
     async with odd_server() as server, hook() as receiver:
         server.will("RCPT", "550 no")
@@ -218,7 +222,7 @@ async def test_smtp_and_webhook_report_refusals_alike(store: Store) -> None:
             way = make_transport(settings, store.clock)
             assert way is not None
             async with way as post:
-                with pytest.raises(MailTransportError) as refused:
+                with pytest.raises(DeliveryError) as refused:
                     await post.send(mail)
                 assert (refused.value.retry_class, refused.value.affects_all) == (RetryClass.DATA, False)
                 await post.send(mail)

@@ -17,7 +17,7 @@ import aiosmtplib
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from connector.clock import Clock
-from connector.errors import MailTransportError, RetryClass
+from connector.errors import DeliveryError, RetryClass
 from connector.notifications.transport.email import Email, build_message
 from connector.settings import MessageSettings, SmtpSecurity
 
@@ -64,7 +64,7 @@ class SmtpTransport:
         except aiosmtplib.SMTPSenderRefused as error:
             if error.code == _CLOSING:
                 raise self._connection_broken() from None
-            raise MailTransportError(
+            raise DeliveryError(
                 f"The mail server rejected our sender address ({_code(error)}).",
                 hint="Set CONNECTOR_MESSAGES__SENDER to an address that this server may send for.",
                 retry_class=RetryClass.CONFIG, affects_all=True,
@@ -95,7 +95,7 @@ class SmtpTransport:
         try:
             async with asyncio.timeout(settings.timeout_seconds):
                 await self._sign_in(connection, where)
-        except MailTransportError:
+        except DeliveryError:
             connection.close()
             raise
         except SMTPResponseException as error:
@@ -137,22 +137,22 @@ class SmtpTransport:
                     f"{where} rejected our user name or password ({_code(error)}).", CREDENTIALS_HINT, RetryClass.AUTH
                 ) from None
 
-    def _rejection(self, error: SMTPResponseException, what: str) -> MailTransportError:
+    def _rejection(self, error: SMTPResponseException, what: str) -> DeliveryError:
         if error.code == _CLOSING:
             return self._connection_broken()
         if 500 <= error.code < 600:
             hint = "Correct the customer's e-mail address." if what == "the recipient" else ""
-            return MailTransportError(
+            return DeliveryError(
                 f"The mail server refused {what} permanently ({_code(error)}).", hint=hint, retry_class=RetryClass.DATA
             )
-        return MailTransportError(
+        return DeliveryError(
             f"The mail server did not accept {what} for now ({_code(error)}).", retry_class=RetryClass.TRANSIENT
         )
 
-    def _connection_broken(self) -> MailTransportError:
+    def _connection_broken(self) -> DeliveryError:
         """Close the connection, and return the error for it: whether the message was accepted is not known."""
         self._close()
-        return MailTransportError(
+        return DeliveryError(
             "The connection to the mail server broke before it confirmed the message.",
             retry_class=RetryClass.TRANSIENT,
         )
@@ -168,8 +168,8 @@ def _as_ascii(message: EmailMessage) -> bytes:
     return message.as_bytes(policy=message.policy.clone(cte_type="7bit"))
 
 
-def _unreachable(what: str, hint: str, retry_class: RetryClass = RetryClass.TRANSIENT) -> MailTransportError:
-    return MailTransportError(what, hint=hint, retry_class=retry_class, affects_all=True)
+def _unreachable(what: str, hint: str, retry_class: RetryClass = RetryClass.TRANSIENT) -> DeliveryError:
+    return DeliveryError(what, hint=hint, retry_class=retry_class, affects_all=True)
 
 
 def _code(error: SMTPResponseException) -> str:

@@ -16,7 +16,7 @@ class MailTransport(Protocol):
     """A transport. It is entered for each batch, and can be entered again."""
 
     async def send(self, mail: Email) -> None:
-        """Hand `mail` over. Raises MailTransportError if it was not accepted, or if that is not known."""
+        """Hand `mail` over. Raises DeliveryError if it was not accepted, or if that is not known."""
         ...
 
 

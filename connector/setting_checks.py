@@ -1,0 +1,73 @@
+"""Checks and conversions of single settings. An error never quotes the value, which may be a secret."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of webhook secrets
+LOOPBACK_PATTERN = r"(localhost|127\.0\.0\.1|\[::1\])"
+MAX_SECRETS = 3
+"""The new secret and those that it replaces."""
+ADDRESS_PATTERN = r"(?!\.|\S*(\.\.|\.@|=\?))[!#-'*+./-9=?A-Z^-~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+"""An address that can be written into a header unchanged."""
+SENDER_PATTERN = rf"({ADDRESS_PATTERN}|[^<>@\r\n\"]+ <{ADDRESS_PATTERN}>)?"
+
+
+def matching(pattern: str, example: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text, re.ASCII) is None:
+            raise ValueError(f"must look like {example}")
+        return text
+
+    return AfterValidator(check)
+
+
+def to_upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def empty_to_none(value: object) -> object:
+    """Return None for an empty text, which would mean the current folder."""
+    return value or None
+
+
+def check_webhook_url(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if re.fullmatch(rf"(https://[^\s/?#]+(/\S*)?|http://{LOOPBACK_PATTERN}(:\d+)?(/\S*)?)?", text, re.ASCII) is None:
+        raise ValueError("must be an https address, or an http one on this machine")
+    return url
+
+
+def check_webhook_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().removeprefix(SECRET_PREFIX)
+    try:
+        size = len(b64decode(text, validate=True))
+    except ValueError:
+        size = 0
+    if text and not 24 <= size <= 64:
+        raise ValueError(f"must be {SECRET_PREFIX} and 24 to 64 bytes in base64")
+    return secret
+
+
+def webhook_keys(secrets: SecretStr) -> list[bytes]:
+    """Return the keys of secrets that are separated by commas."""
+    texts = [text.strip() for text in secrets.get_secret_value().split(",")]
+    return [b64decode(text.removeprefix(SECRET_PREFIX)) for text in texts if text]
+
+
+def check_webhook_secrets(secrets: SecretStr) -> SecretStr:
+    """Check secrets that are separated by commas."""
+    texts = [text.strip() for text in secrets.get_secret_value().split(",")]
+    if len(texts) > MAX_SECRETS:
+        raise ValueError(f"must be at most {MAX_SECRETS} secrets")
+    for text in texts:
+        check_webhook_secret(SecretStr(text))
+    return secrets
+
+
+OptionalPath = Annotated[Path | None, BeforeValidator(empty_to_none)]
