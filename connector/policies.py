@@ -1,8 +1,13 @@
-"""The choices for what happens here when records of ours are deleted in the org."""
+"""The choices for what happens here when records are deleted in the org, or orders are created there."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict
+
+from connector.setting_checks import matching
 
 
 class DeletedRecords(StrEnum):
@@ -26,3 +31,41 @@ class DeletedLines(StrEnum):
     RESTORE = "restore"
     REPORT = "report"
     REMOVE = "remove"
+
+
+class AdoptOrders(StrEnum):
+    """Which orders that were created in the org become orders here: none, those that are activated, or those on which a
+    checkbox is ticked."""
+
+    OFF = "off"
+    ACTIVATED = "activated"
+    CHECKBOX = "checkbox"
+
+
+class AdoptProducts(StrEnum):
+    """How the product of such an order is found here: by its link or its key, or also by its ProductCode."""
+
+    LINK = "link"
+    PRODUCT_CODE = "product_code"
+
+
+class AdoptionSettings(BaseModel):
+    """Which orders that were created in the org become orders here, and how their customers and products are found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    adopt_orders: AdoptOrders = AdoptOrders.ACTIVATED
+    adopt_checkbox: Annotated[str, matching(r"(\w+)?", "Send_To_Shop__c")] = ""
+    """The checkbox of Order, with `adopt_orders` = `checkbox`."""
+    adopt_filter: str = ""
+    """A SOQL condition that an order must meet as well, such as `Type != 'ERP'`."""
+    adopt_prefix: Annotated[str, matching(r"[A-Za-z0-9._/-]{1,20}", "SF-")] = "SF-"
+    """What the number of an adopted order begins with, before the order number of the org."""
+    adopt_products: AdoptProducts = AdoptProducts.LINK
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is wrong with settings that depend on each other, by name."""
+        if self.adopt_orders is AdoptOrders.CHECKBOX and not self.adopt_checkbox:
+            return {"adopt_checkbox": "must be set: the checkbox of Order that says which orders are adopted"}
+        return {}

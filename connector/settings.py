@@ -16,7 +16,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from connector.errors import SettingsError
 from connector.files import UnusableFileError, read_file
-from connector.policies import DeletedLines, DeletedOrders, DeletedRecords
+from connector.policies import AdoptionSettings, DeletedLines, DeletedOrders, DeletedRecords
 from connector.setting_checks import (
     ADDRESS_PATTERN,
     LOOPBACK_PATTERN,
@@ -124,10 +124,8 @@ class SyncSettings(BaseModel):
     """Attempts of one call before its orders return to the outbox with a later due time."""
 
 
-class InboundSettings(BaseModel):
+class InboundSettings(AdoptionSettings):
     """How changes in the org come back."""
-
-    model_config = ConfigDict(extra="forbid")
 
     topic: Annotated[str, matching(r"/(data|event)/\w+", "/data/Connector__chn")] = "/data/Connector__chn"
     """What the listener subscribes to: the channel that `connector org deploy` puts into the org."""
@@ -254,6 +252,7 @@ def load_settings() -> Settings:
         problems |= _combined_problems(settings.messages)
         if settings.webhooks.enabled and not settings.webhooks.keys:
             problems[f"{PREFIX}WEBHOOKS__SECRETS"] = "must be set: the key that signs notices"
+        problems |= {_full_name(("inbound", name)): what for name, what in settings.inbound.problems.items()}
         problems |= {f".env:{line}": "is not of the form NAME=value" for line in lines}
     except ValidationError as error:
         for item in error.errors(include_input=False):

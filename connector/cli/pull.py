@@ -72,6 +72,7 @@ def _applied_document(applied: ApplyReport) -> dict[str, Any]:
         "records": applied.records,
         "unchanged": applied.echoes,
         "not_ours": applied.unknown,
+        "adopted": applied.adopted,
         "read_again": applied.deferred,
         "taken": dict(applied.taken),
         "restored": dict(applied.restored),
@@ -112,8 +113,12 @@ def print_pull(summary: PullSummary) -> None:
     rows = [(name, applied.taken[name], applied.restored[name]) for name in sorted({*applied.taken, *applied.restored})]
     if rows:
         table(("Field", "taken from the org", "to be restored there"), rows)
-    elif not applied.deleted and not applied.undeleted:
+    elif not applied.deleted and not applied.undeleted and not applied.adopted:
         typer.echo("Nothing that concerns us has changed in the org.")
+    if applied.adopted:
+        typer.echo(
+            f"{plural(applied.adopted, 'order')} created in the org taken over: `connector push` sends the numbers."
+        )
     if applied.refused:
         typer.echo(f"{plural(applied.refused, 'change')} of an order not allowed at its stage: our values stand.")
     _print_deletions(applied)

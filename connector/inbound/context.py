@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from connector.inbound.adoption.rule import AdoptionRule
 from connector.mapping.mapper import MappingSet
 from connector.model.describe import SObjectDescribe
 from connector.orders.service import OrderService
@@ -22,12 +23,15 @@ class InboundContext:
     org_id: str
     settings: InboundSettings = field(default_factory=InboundSettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    adoption: AdoptionRule | None = None
+    """Which orders of the org become orders here; None: none do."""
 
 
 @dataclass(kw_only=True)
 class ApplyReport:
     """What became of records. Fields are counted by `Object.Field`. `echoes` held what both sides had agreed on;
-    `deferred` are read again, because a write of ours was in flight; `unknown` belong to no entity here."""
+    `deferred` are read again, because a write of ours was in flight; `unknown` belong to no entity here;
+    `adopted` orders were created in the org, and became orders here."""
 
     records: int = 0
     echoes: int = 0
@@ -36,6 +40,7 @@ class ApplyReport:
     parked: int = 0
     refused: int = 0
     conflicts: int = 0
+    adopted: int = 0
     taken: Counter[str] = field(default_factory=Counter)
     restored: Counter[str] = field(default_factory=Counter)
     overruled: Counter[str] = field(default_factory=Counter)
@@ -46,7 +51,7 @@ class ApplyReport:
     """Linked records that came back out of the recycle bin, by entity."""
 
     def add(self, other: ApplyReport) -> None:
-        for name in ("records", "echoes", "unknown", "deferred", "parked", "refused", "conflicts"):
+        for name in ("records", "echoes", "unknown", "deferred", "parked", "refused", "conflicts", "adopted"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.taken += other.taken
         self.restored += other.restored

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from connector.inbound.adoption.adopter import Adopter
 from connector.inbound.apply import Applier
 from connector.inbound.context import ApplyReport
 from connector.inbound.poll_target import PollTarget
 from connector.inbound.record_reader import RecordReader
-from connector.model.inbound_change import InboxItem
+from connector.model.inbound_change import InboxItem, RemoteRecord
 from connector.store import inbox
 from connector.store.engine import Store
 from connector.store.unit_of_work import UnitOfWork
@@ -44,12 +45,14 @@ class Intake:
         *,
         org_id: str,
         targets: Mapping[str, PollTarget],
+        adopter: Adopter | None = None,
     ) -> None:
         self._store = store
         self._records = records
         self._applier = applier
         self._org_id = org_id
         self._targets = targets
+        self._adopter = adopter
 
     async def run(self) -> IntakeReport:
         """Read and apply every record that is due now."""
@@ -73,11 +76,28 @@ class Intake:
         report.calls += self._records.calls - before
         report.records += len(items)
         report.gone += sum(record.deleted for record in records)
+        adoptable = await self._adopt(records, items, report)
+        records = [record for record in records if record.id not in adoptable]
+        items = [item for item in items if item.record_id not in adoptable]
 
         async def finish(uow: UnitOfWork) -> None:
             await inbox.settle(uow, self._org_id, items)
 
-        report.applied.add(await self._applier.apply(records, finish))
+        if items:
+            report.applied.add(await self._applier.apply(records, finish))
+
+    async def _adopt(
+        self, records: Sequence[RemoteRecord], items: Sequence[InboxItem], report: IntakeReport
+    ) -> set[str]:
+        """Adopt orders that were created in the org; return the IDs of those that were, or were to be."""
+        if self._adopter is None:
+            return set()
+        chosen = {record.id for record in await self._adopter.select(records)}
+        if chosen:
+            before = self._adopter.calls
+            report.applied.add(await self._adopter.adopt([item for item in items if item.record_id in chosen]))
+            report.calls += self._adopter.calls - before
+        return chosen
 
     async def _settle(self, items: Sequence[InboxItem]) -> None:
         async with self._store.transaction() as uow:

@@ -16,6 +16,8 @@ class PollTarget:
     sobject: str
     receivers: tuple[RecordReceiver, ...]
     describe: SObjectDescribe
+    more_fields: tuple[str, ...] = ()
+    """Fields that are read besides the mapped ones."""
 
     @property
     def cursor(self) -> str:
@@ -23,7 +25,8 @@ class PollTarget:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        return query_fields((name for receiver in self.receivers for name in receiver.fields), self.describe)
+        mapped = [name for receiver in self.receivers for name in receiver.fields]
+        return query_fields([*mapped, *self.more_fields], self.describe)
 
     @property
     def has_recycle_bin(self) -> bool:

@@ -31,6 +31,14 @@ class Receivers:
         if self._person is not None:
             yield self._person
 
+    def named(self, entity: str) -> RecordReceiver:
+        """The receiver of an entity; of a customer, that of companies."""
+        return self._by_entity[entity]
+
+    def of_account(self, *, person: bool) -> RecordReceiver:
+        """The receiver of an account: that of persons, if they are mapped by themselves."""
+        return self._person if person and self._person is not None else self._by_entity[EntityKind.CUSTOMER]
+
     def of(self, link: Link) -> RecordReceiver | None:
         """The receiver of a link's record; None for what no mapping receives (prices, returns)."""
         if link.entity == EntityKind.CUSTOMER and link.snapshot.get(IS_PERSON) is True and self._person is not None:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from connector.errors import CommandError
+from connector.inbound.adoption.notices import note_unlinked
 from connector.inbound.batch_writes import BatchWrites
 from connector.inbound.context import ApplyReport, InboundContext
 from connector.inbound.deletions import Deletions
@@ -59,6 +60,7 @@ class RecordBatch:
         self._writes = BatchWrites(uow, context.org_id, context.webhooks)
         self._deletions = Deletions(context.settings, self._state, self._writes)
         self._masters: Mapping[str, RemoteRecord] = {}
+        self._unlinked: list[RemoteRecord] = []
 
     @property
     def report(self) -> ApplyReport:
@@ -88,6 +90,8 @@ class RecordBatch:
         """Write everything but the commands on orders."""
         await self._deletions.store(self._uow, self._context.org_id)
         await self._writes.store()
+        if self._unlinked and self._context.adoption is not None:
+            await note_unlinked(self._uow, self._context.org_id, self._context.adoption, self._unlinked)
 
     def merge_record(self, record: RemoteRecord) -> None:
         """Decide what becomes of one record, and note it."""
@@ -100,6 +104,8 @@ class RecordBatch:
         entity = None if link is None else self._state.entity(link)
         if link is None or receiver is None or entity is None:
             self.report.unknown += 1
+            if link is None:
+                self._unlinked.append(record)
             return
         if (pause := self._pause_before(record, link)) is not None:
             self._writes.defer(record, pause)

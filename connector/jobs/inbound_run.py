@@ -18,6 +18,7 @@ from connector.inbound.poll import HoldLease, Poller, PollReport
 from connector.inbound.poll_target import PollTarget
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_reader import RecordReader
+from connector.jobs.adoption_setup import AdoptionSetup
 from connector.jobs.mapping_versions import MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.mapping.check import check
@@ -70,6 +71,7 @@ class InboundRun:
         problems = check(mappings, profile.describes, person_types=profile.person_types)
         if problems:
             raise MappingError(problems)
+        adoption = AdoptionSetup(context.settings.inbound, mappings, profile)
         self.applier = Applier(
             InboundContext(
                 orders=context.orders,
@@ -78,13 +80,20 @@ class InboundRun:
                 org_id=org_id,
                 settings=context.settings.inbound,
                 webhooks=context.settings.webhooks,
+                adoption=adoption.rule,
             )
         )
+        self._adopter = adoption.adopter(context.store, context.client, context.orders)
         receivers: dict[str, list[RecordReceiver]] = {}
         for receiver in Receivers(mappings):
             receivers.setdefault(receiver.sobject, []).append(receiver)
         self._targets = {
-            sobject: PollTarget(sobject=sobject, receivers=tuple(some), describe=profile.describes[sobject])
+            sobject: PollTarget(
+                sobject=sobject,
+                receivers=tuple(some),
+                describe=profile.describes[sobject],
+                more_fields=adoption.more_fields(sobject),
+            )
             for sobject, some in receivers.items()
         }
         self._polling = asyncio.Lock()  # a poll that is asked for while another one runs would lose its leases to it
@@ -169,7 +178,9 @@ class InboundRun:
 
     async def intake(self) -> IntakeReport:
         records = RecordReader(self._client, soql, self._store.clock)
-        intake = Intake(self._store, records, self.applier, org_id=self.org_id, targets=self._targets)
+        intake = Intake(
+            self._store, records, self.applier, org_id=self.org_id, targets=self._targets, adopter=self._adopter
+        )
         return await intake.run()
 
     async def _first_watermark(self) -> datetime:

@@ -54,6 +54,10 @@ class Allocated:
     gained: Decimal
 
 
+PreparePlacements = Callable[[UnitOfWork], Awaitable[Sequence[Placement]]]
+FinishPlacements = Callable[[UnitOfWork, Sequence[Executed]], Awaitable[None]]
+
+
 class OrderService:
     """Places orders and carries out commands on them, by the rules that `rules` returns at that moment.
 
@@ -85,6 +89,21 @@ class OrderService:
             return [Executed(order=order, replayed=order.number not in transaction.created) for order in orders]
 
         return await self._store.transact(work)
+
+    async def place_prepared(self, prepare: PreparePlacements, finish: FinishPlacements, *, actor: str) -> None:
+        """Place the orders that `prepare` returns, in one transaction with whatever it and `finish` write themselves.
+
+        Both are called again when the database gave the transaction up for another one. Raises what `place` raises.
+        """
+
+        async def work(uow: UnitOfWork) -> None:
+            transaction = self._transaction(uow, actor)
+            orders = await transaction.place(await prepare(uow))
+            await finish(
+                uow, [Executed(order=item, replayed=item.number not in transaction.created) for item in orders]
+            )
+
+        await self._store.transact(work)
 
     async def execute(self, command: OrderCommand, *, actor: str) -> Executed:
         """Carry out one command.

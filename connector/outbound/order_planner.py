@@ -39,6 +39,7 @@ from connector.outbound.rejections import (
     rejection_for_no_currency,
     rejection_for_no_lines,
     rejection_for_no_record_type,
+    rejection_for_other_price_book,
     rejection_for_reference_like_key,
 )
 from connector.salesforce.limits import NODES_PER_CALL
@@ -129,6 +130,8 @@ def _plan_changed_order(
     active = context.profile.category(current) == ACTIVATED
     differing = {name: value for name, value in changed_fields(header, link.snapshot).items() if name not in SET_ONCE}
     differing.pop("Pricebook2Id", None)  # the org freezes it once lines exist, and ours is always the standard one
+    if active and context.profile.category(status) == DRAFT:
+        status = None  # whoever activated it in the org did so before the order was confirmed here
     lines = _line_changes(pending, record, context)
     target_status = status if status is not None else current
     if target_status is not None and context.profile.category(target_status) == ACTIVATED and not record.children:
@@ -163,6 +166,7 @@ def _line_changes(pending: PendingEntity, record: MappedRecord, context: OrderCo
     """A changed product is a removal and an addition."""
     changes = LineChanges()
     add, remove, update = changes.add, changes.remove, changes.update
+    in_other_book = _is_in_other_price_book(pending, context.profile)
     line_keys = {line.key for line in record.children}
     remove += [(key, link.salesforce_id) for key, link in pending.line_links.items() if key not in line_keys]
     for line in record.children:
@@ -170,17 +174,27 @@ def _line_changes(pending: PendingEntity, record: MappedRecord, context: OrderCo
         upsert = _build_line(line, context, creating=link is None)
         if link is None:
             _refuse_deleted_line(pending, line, upsert)
+            if in_other_book:
+                raise _RefuseError(rejection_for_other_price_book(line))
             add.append(upsert)
             continue
         differing = {
             name: value for name, value in changed_fields(upsert.fields, link.snapshot).items() if name not in SET_ONCE
         }
+        if in_other_book:
+            differing.pop("PricebookEntryId", None)  # a rep chose the entry; the product of the line is the same
         if CREATE_ONLY & differing.keys():
             remove.append((line.key, link.salesforce_id))
             add.append(_build_line(line, context, creating=True))
         elif differing:
             update.append(_build_update(pending, line, link, differing))
     return changes
+
+
+def _is_in_other_price_book(pending: PendingEntity, profile: OrgProfile) -> bool:
+    """Whether a rep created the order with another price book than the standard one."""
+    book = None if pending.link is None else pending.link.snapshot.get("Pricebook2Id")
+    return book is not None and book != profile.price_book
 
 
 def _refuse_deleted_line(pending: PendingEntity, line: MappedRecord, upsert: RecordUpsert) -> None:

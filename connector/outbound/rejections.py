@@ -43,6 +43,17 @@ def rejection_for_no_lines(record: MappedRecord) -> Refusal:
     )
 
 
+def rejection_for_other_price_book(line: MappedRecord) -> Refusal:
+    return Refusal(
+        code="OTHER_PRICE_BOOK",
+        message=f"line {line.key}: its order has another price book than the standard one, whose prices are not known.",
+        field=f"{line.sobject}.PricebookEntryId",
+        source=None,
+        fix="Remove the line here and add it to the order in Salesforce, then replay.",
+        record=f"line {line.key}",
+    )
+
+
 def rejection_for_reference_like_key(record: MappedRecord, name: str) -> Refusal:
     return Refusal(
         code="INVALID_INPUT",

@@ -68,6 +68,28 @@ async def put(
     )
 
 
+async def find_waiting(connection: AsyncConnection, org_id: str, sobject: str, ids: Sequence[str]) -> set[str]:
+    """Those of these records of an object that are in the inbox, due or parked."""
+    statement = select(inbox.c.record_id).where(inbox.c.org_id == org_id, inbox.c.sobject == sobject)
+    return {row.record_id for row in await select_in(connection, statement, inbox.c.record_id, ids)}
+
+
+async def lock(uow: UnitOfWork, org_id: str, records: Collection[Ref]) -> set[Ref]:
+    """Lock the rows of these records until the transaction ends, and return the records that are still there."""
+    statement = select(inbox.c.sobject, inbox.c.record_id).where(inbox.c.org_id == org_id)
+    locking = statement.order_by(inbox.c.sobject, inbox.c.record_id).with_for_update()
+    ids = sorted({record_id for _, record_id in records})
+    rows = await select_in(uow.connection, locking, inbox.c.record_id, ids)
+    return {(row.sobject, row.record_id) for row in rows} & set(records)
+
+
+async def drop(uow: UnitOfWork, org_id: str, records: Collection[Ref]) -> None:
+    """Delete the rows of these records, whatever their state."""
+    for sobject, record_id in sorted(set(records)):
+        is_record = (inbox.c.org_id == org_id, inbox.c.sobject == sobject, inbox.c.record_id == record_id)
+        await uow.connection.execute(delete(inbox).where(*is_record))
+
+
 async def retry(uow: UnitOfWork, org_id: str, records: Collection[Ref], *, pause: timedelta) -> None:
     """Read these records again after `pause`, which doubles each time in a row, up to 15 minutes."""
     statement = select(inbox.c.sobject, inbox.c.record_id, inbox.c.attempts).where(inbox.c.org_id == org_id)

@@ -1,0 +1,182 @@
+"""Adopts orders of the org: places each here and links it to its record, in one transaction.
+
+The rows of the inbox are locked first, so that of two processes that adopt one record the second finds the link of the
+first. If one order of several is rejected, they are adopted one by one, and the rejected one is parked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from connector.errors import CommandError
+from connector.inbound.adoption.obstacle import ObstacleError
+from connector.inbound.adoption.planner import Adoption, AdoptionPlanner, KnownEntities
+from connector.inbound.adoption.reader import AdoptionReader
+from connector.inbound.adoption.remote_order import RemoteOrder
+from connector.inbound.adoption.rule import ORDER, AdoptionRule
+from connector.inbound.batch_writes import ACTOR
+from connector.inbound.context import ApplyReport
+from connector.model.change import EntityKind
+from connector.model.inbound_change import InboxItem, RemoteRecord, Source
+from connector.model.record import Link
+from connector.orders.placement import Placement
+from connector.orders.service import Executed, OrderService
+from connector.store import customers, inbox, journal, links, orders, products
+from connector.store.engine import Store
+from connector.store.journal import JournalEntry
+from connector.store.partitions import partition_hash
+from connector.store.references import UnknownReferenceError
+from connector.store.unit_of_work import UnitOfWork
+
+
+class Adopter:
+    """Adopts orders of one org."""
+
+    def __init__(
+        self,
+        store: Store,
+        orders_service: OrderService,
+        reader: AdoptionReader,
+        planner: AdoptionPlanner,
+        *,
+        rule: AdoptionRule,
+        org_id: str,
+    ) -> None:
+        self._store = store
+        self._orders = orders_service
+        self._reader = reader
+        self._planner = planner
+        self._rule = rule
+        self._org_id = org_id
+
+    @property
+    def calls(self) -> int:
+        return self._reader.calls
+
+    async def select(self, records: Sequence[RemoteRecord]) -> list[RemoteRecord]:
+        """Those of these records that are to be adopted: candidates without a link."""
+        candidates = [record for record in records if self._rule.is_candidate(record)]
+        if not candidates:
+            return []
+        async with self._store.reader() as connection:
+            linked = await links.find(connection, self._org_id, [record.id for record in candidates])
+        return [record for record in candidates if record.id not in linked]
+
+    async def adopt(self, items: Sequence[InboxItem]) -> ApplyReport:
+        """Adopt the orders of these rows of the inbox, park those that cannot be adopted, and end the other rows.
+
+        Raises SettingsError if the org refuses the filter, RefusedError or TransportError if it does not answer.
+        """
+        found = await self._reader.read([item.record_id for item in items])
+        try:
+            return await self._adopt(items, found)
+        except (CommandError, UnknownReferenceError):
+            report = ApplyReport()
+        by_id = {remote.id: remote for remote in found}
+        for item in items:
+            one = [by_id[item.record_id]] if item.record_id in by_id else []
+            try:
+                report.add(await self._adopt([item], one))
+            except (CommandError, UnknownReferenceError) as error:
+                report.add(await self._park(item, ObstacleError(error.message, error.hint)))
+        return report
+
+    async def _park(self, item: InboxItem, obstacle: ObstacleError) -> ApplyReport:
+        async with self._store.transaction() as uow:
+            await self._park_in(uow, item.record_id, obstacle)
+        return ApplyReport(parked=1)
+
+    async def _park_in(self, uow: UnitOfWork, record: str, obstacle: ObstacleError) -> None:
+        error = f"Order {record} was not adopted: {obstacle.reason}"
+        await inbox.park(uow, self._org_id, (ORDER, record), Source.POLL, error=error, fix=obstacle.fix)
+
+    async def _adopt(self, items: Sequence[InboxItem], found: Sequence[RemoteOrder]) -> ApplyReport:
+        attempts: list[_Attempt] = []  # the transaction may be repeated: only the last one counts
+
+        async def prepare(uow: UnitOfWork) -> Sequence[Placement]:
+            attempt = await self._plan(uow, items, found)
+            attempts.append(attempt)
+            return [Placement(order=adoption.order) for adoption in attempt.adoptions]
+
+        async def finish(uow: UnitOfWork, placed: Sequence[Executed]) -> None:
+            await self._store_links(uow, attempts[-1].adoptions)
+            for record, obstacle in attempts[-1].obstacles.items():
+                await self._park_in(uow, record, obstacle)
+            await inbox.settle(uow, self._org_id, [i for i in items if i.record_id not in attempts[-1].obstacles])
+
+        await self._orders.place_prepared(prepare, finish, actor=_actor_of(found))
+        last = attempts[-1]
+        return ApplyReport(records=len(items), adopted=len(last.adoptions), parked=len(last.obstacles))
+
+    async def _plan(self, uow: UnitOfWork, items: Sequence[InboxItem], found: Sequence[RemoteOrder]) -> _Attempt:
+        """Lock everything that these orders refer to, and plan each of them that nobody has adopted meanwhile."""
+        locked = await inbox.lock(uow, self._org_id, [(ORDER, item.record_id) for item in items])
+        known = await self._load(uow, found)
+        attempt, taken = _Attempt(), set(known.numbers)
+        for remote in found:
+            if (ORDER, remote.id) not in locked or remote.id in known.links:
+                continue
+            try:
+                adoption = self._planner.plan(remote, known.with_numbers(taken))
+            except ObstacleError as obstacle:
+                attempt.obstacles[remote.id] = obstacle
+                continue
+            attempt.adoptions.append(adoption)
+            taken.add(adoption.order.number)
+            known = known.with_links(adoption.links)
+        return attempt
+
+    async def _load(self, uow: UnitOfWork, found: Sequence[RemoteOrder]) -> KnownEntities:
+        connection, org_id = uow.connection, self._org_id
+        ids = {remote.id for remote in found} | {remote.account_id for remote in found}
+        ids |= {str(line["Product2Id"]) for remote in found for line in remote.lines if line.get("Product2Id")}
+        before = await links.find(connection, org_id, sorted(ids))
+        keys = {(EntityKind(link.entity), link.key) for link in before.values() if not link.is_part}
+        keys |= {name for remote in found for name in self._planner.keys_of(remote)}
+        numbers = sorted(key for kind, key in keys if kind is EntityKind.CUSTOMER)
+        skus = sorted(key for kind, key in keys if kind is EntityKind.PRODUCT)
+        await customers.versions(connection, numbers, lock=True)
+        await products.versions(connection, skus, lock=True)
+        own: dict[tuple[str, str], Link] = {}
+        for kind, some in ((EntityKind.CUSTOMER, numbers), (EntityKind.PRODUCT, skus)):
+            linked = await links.get(connection, org_id, kind.value, some)
+            own |= {(kind.value, key): link for key, link in linked.items()}
+        wanted = [number for remote in found for number in self._planner.numbers_of(remote)]
+        return KnownEntities(
+            links=await links.find(connection, org_id, sorted(ids), lock=True),
+            customers={item.number: item for item in await customers.load(connection, numbers)},
+            products=await products.find(connection, skus),
+            own_links=own,
+            numbers=frozenset(order.number for order in await orders.load(connection, wanted)),
+        )
+
+    async def _store_links(self, uow: UnitOfWork, adoptions: Sequence[Adoption]) -> None:
+        entries: list[JournalEntry] = []
+        for adoption in adoptions:
+            row, number = adoption.remote.row, adoption.order.number
+            detail = {"record": adoption.remote.id, "order_number": row["OrderNumber"], "by": row["LastModifiedById"]}
+            entries.append(self._entry(EntityKind.ORDER, number, "adopted", detail))
+            for link in adoption.found_by_key:
+                kind = EntityKind(link.entity)
+                uow.changed(kind, link.key, partition_hash(link.key))
+                detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": f"order {number}"}
+                entries.append(self._entry(kind, link.key, "linked", detail))
+        await links.put(uow, self._org_id, [link for adoption in adoptions for link in adoption.links])
+        await journal.write(uow, entries)
+
+    def _entry(self, kind: EntityKind, key: str, action: str, detail: Mapping[str, object]) -> JournalEntry:
+        return JournalEntry(entity=kind.value, key=key, action=action, detail=detail, org_id=self._org_id)
+
+
+@dataclass(kw_only=True)
+class _Attempt:
+    adoptions: list[Adoption] = field(default_factory=list)
+    obstacles: dict[str, ObstacleError] = field(default_factory=dict)
+    """By record ID."""
+
+
+def _actor_of(found: Sequence[RemoteOrder]) -> str:
+    """Who stands in the history: the user of the org, if all orders were changed by one."""
+    users = {str(remote.row["LastModifiedById"]) for remote in found}
+    return f"{ACTOR} {users.pop()}" if len(users) == 1 else ACTOR

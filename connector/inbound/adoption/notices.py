@@ -1,0 +1,24 @@
+"""Notes in the inbox which records without a link may be, or belong to, an order that is to be adopted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from connector.inbound.adoption.rule import LINE, ORDER, AdoptionRule
+from connector.model.inbound_change import RemoteRecord, Source
+from connector.store import inbox
+from connector.store.unit_of_work import UnitOfWork
+
+
+async def note_unlinked(uow: UnitOfWork, org_id: str, rule: AdoptionRule, records: Sequence[RemoteRecord]) -> None:
+    """A candidate becomes due. An order that is none any more leaves the inbox. A parked order of which a line has
+    changed is due again."""
+    own = {record.id: record for record in records if record.sobject == ORDER}
+    parents = {
+        str(record.fields["OrderId"]) for record in records if record.sobject == LINE and "OrderId" in record.fields
+    }
+    waiting = await inbox.find_waiting(uow.connection, org_id, ORDER, sorted({*own, *parents}))
+    candidates = {record.id for record in own.values() if rule.is_candidate(record)}
+    await inbox.drop(uow, org_id, [(ORDER, record) for record in own if record in waiting and record not in candidates])
+    due = candidates | {record for record in parents if record in waiting and record not in own}
+    await inbox.put(uow, org_id, [(ORDER, record) for record in due], Source.POLL)
