@@ -1,6 +1,7 @@
-"""Field history: a row in `<Object>History` for each field that a user changed.
+"""Field history: a row in `<Object>History` for each tracked field that a user changed.
 
-Long texts are recorded without their values (Object Reference, "History objects").
+Nothing is tracked unless the metadata of the object says `enableHistory`, and that of the field `trackHistory`. Long
+texts are recorded without their values (Object Reference, "History objects").
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ _DATA_TYPES = {"reference": "EntityId", "boolean": "Boolean", "double": "Double"
 
 
 def record_changes(store: RecordStore, plan: WritePlan, old: Row, new: Row, names: Iterable[str]) -> None:
-    """Record the change of these fields if the object has a history."""
+    """Record the change of those of these fields whose history is tracked."""
+    tracked = [name for name in sorted(names) if plan.inputs[name.lower()].field.history_tracked]
+    if not tracked or not plan.sobject.history_enabled:
+        return
     history_plan = store.find_plan(f"{plan.name}History")
     if history_plan is None:
         return
     written = store.rows_written  # history rows do not count as the caller's
-    for name in sorted(names):
+    for name in tracked:
         field = plan.inputs[name.lower()].field
         long = field.type == "textarea" and field.length > MAX_VALUE_LENGTH
         before, after = (None, None) if long else (_text(field, old[name]), _text(field, new[name]))

@@ -91,6 +91,7 @@ class Org:
         self.bulk_v1 = BulkV1Jobs(self.dml, lambda: self.now)
         self.hub = EventHub(self.dml, self.random, faults=self.faults, usage=self.usage)
         self.managed_subscriptions = ManagedSubscriptions(self.storage, self.hub)
+        self._deployed_subscriptions: set[str] = set()
         self.deployments = Deployments(self.storage, self.deployed, clock, self.refresh)
         self.tooling = ToolingQueries(self.deployed, clock)
         self.retrievals: dict[str, tuple[bytes, list[tuple[str, str, str]], list[str]]] = {}  # zips by their request
@@ -129,6 +130,9 @@ class Org:
             self.managed_subscriptions.define(
                 name, item.topic, starts=item.starts, recovers=item.recovers, state=item.state
             )
+        for name in self._deployed_subscriptions - self.deployed.subscriptions.keys():
+            self.managed_subscriptions.remove(name)
+        self._deployed_subscriptions = set(self.deployed.subscriptions)
         self._describes.clear()
         self.tooling.stale = True
         self.schema_changed_at = self.clock()

@@ -57,6 +57,7 @@ class Field:
     aggregatable: bool = True
     name_field: bool = False
     help_text: str | None = None
+    history_tracked: bool = False
 
     @property
     def stored(self) -> bool:
@@ -92,6 +93,7 @@ class SObject:
     queryable: bool = True
     event: bool = False  # a platform event: publishable, not queryable
     immediate: bool = False  # an event that is published whatever becomes of the transaction
+    history_enabled: bool = False  # changes of tracked fields are kept in <Object>History
     all_fields: dict[str, Field] = field(default_factory=dict)
     fields: dict[str, Field] = field(default_factory=dict)
 
@@ -100,6 +102,13 @@ class SObject:
 
     def add(self, item: Field) -> None:
         self.all_fields[item.name.lower()] = self.fields[item.name.lower()] = item
+
+    def replace_field(self, item: Field) -> None:
+        """Replace a field by one of the same name, visible or hidden as before."""
+        name = item.name.lower()
+        self.all_fields[name] = item
+        if name in self.fields:
+            self.fields[name] = replace(self.fields[name], history_tracked=item.history_tracked)
 
     def remove(self, item: Field) -> None:
         self.all_fields.pop(item.name.lower(), None)

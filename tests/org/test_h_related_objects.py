@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from connector.localorg.metadata.deployments import OPTIONS
 from tests.org.conftest import Caller
+from tests.org.packages import package, xml
 
 
 async def test_return_order_has_defaults_category_and_totals(caller: Caller) -> None:
@@ -85,8 +87,27 @@ async def test_task_is_linked_to_its_account(caller: Caller, about: str) -> None
     assert body["What"]["attributes"] == {"type": "Name", "url": f"/services/data/v66.0/sobjects/{about}/{what}"}
 
 
-async def test_field_history_records_changes_of_users(caller: Caller) -> None:
+async def test_history_of_tracked_fields_records_changes_of_users(caller: Caller) -> None:
     """H11."""
+    order, _ = await caller.active_order()
+    await caller.call("PATCH", f"sobjects/Order/{order}", {"Description": "not tracked"})
+    assert await caller.query("SELECT Field FROM OrderHistory") == []
+    tracked = "".join(
+        f"<fields><fullName>{name}</fullName><trackHistory>true</trackHistory></fields>"
+        for name in ("Status", "Description", "PoNumber")
+    )
+    history = xml("CustomObject", f"<enableHistory>true</enableHistory>{tracked}")
+    fields = "Order.Status Order.Description Order.PoNumber"
+    content = package({"objects/Order.object": history}, CustomObject="Order", CustomField=fields)
+    deployment = caller.org.org.deployments.start(content, dict(OPTIONS))
+    caller.org.org.deployments.run(deployment)
+    assert deployment.status == "Succeeded"
+    where = "EntityDefinition.QualifiedApiName = 'Order' AND QualifiedApiName IN ('PoNumber', 'PoDate')"
+    rows = await caller.query(f"SELECT QualifiedApiName, IsFieldHistoryTracked FROM FieldDefinition WHERE {where}")
+    assert {row["QualifiedApiName"]: row["IsFieldHistoryTracked"] for row in rows} == {
+        "PoNumber": True,
+        "PoDate": False,
+    }
     order, _ = await caller.active_order()
     await caller.call("PATCH", f"sobjects/Order/{order}", {"Description": "long", "PoNumber": "7"})
     await caller.call("PATCH", f"sobjects/Order/{order}", {"PoNumber": "8"})
@@ -97,7 +118,7 @@ async def test_field_history_records_changes_of_users(caller: Caller) -> None:
         ("Status", "Draft", "Activated"), ("Description", None, None), ("PoNumber", None, "7"), ("PoNumber", "7", "8"),
     ]  # fmt: skip
     assert rows[0]["CreatedBy"]["Name"] == "Local Administrator"
-    [row] = await caller.query("SELECT (SELECT Field FROM Histories) FROM Order")
+    [row] = await caller.query(f"SELECT (SELECT Field FROM Histories) FROM Order WHERE Id = '{order}'")
     assert row["Histories"]["totalSize"] == 4
     status, code, _ = await caller.refusal("POST", "sobjects/OrderHistory", {"OrderId": order})
     assert (status, code) == (400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY")

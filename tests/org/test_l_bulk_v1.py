@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree
 
@@ -101,6 +103,32 @@ async def test_query_batch_returns_csv(caller: Caller) -> None:
     _, text = await call(caller, "GET", f"{batch}/result")
     _, text = await call(caller, "GET", f"{batch}/result/{xml(text, 'result')}")
     assert text == '"Name","Phone"\n"Say ""hi""","1"\n'
+
+
+async def test_query_batch_in_json_has_dates_in_milliseconds(caller: Caller) -> None:
+    """L6, L19."""
+    order, _ = await caller.active_order()
+    [row] = await caller.query("SELECT EffectiveDate, EndDate, CreatedDate, Account.CreatedDate FROM Order")
+    job_id = await job(caller, operation="query", object="Order", contentType="JSON")
+    text = "SELECT EffectiveDate, EndDate, CreatedDate, Account.CreatedDate FROM Order"
+    _, content = await call(caller, "POST", f"job/{job_id}/batch", text)
+    batch = f"job/{job_id}/batch/{json.loads(content)['id']}"
+    for _ in range(200):
+        if json.loads((await call(caller, "GET", batch))[1])["state"] == "Completed":
+            break
+        await asyncio.sleep(0.01)
+    [result] = json.loads((await call(caller, "GET", f"{batch}/result"))[1])
+    [record] = json.loads((await call(caller, "GET", f"{batch}/result/{result}"))[1])
+
+    def milliseconds(value: str) -> int:
+        moment = datetime.fromisoformat(value)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+    assert record["attributes"]["url"].endswith(order)
+    assert record["EffectiveDate"] == milliseconds(row["EffectiveDate"])
+    assert record["CreatedDate"] == milliseconds(row["CreatedDate"])
+    assert record["Account"]["CreatedDate"] == milliseconds(row["Account"]["CreatedDate"])
+    assert record["EndDate"] is None
 
 
 @pytest.mark.parametrize(

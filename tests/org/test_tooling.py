@@ -7,8 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import pytest
 
 from connector.cli.localorg import our_metadata
+from connector.localorg.events.managed_subscriptions import SubscriptionNotFoundError, SubscriptionStoppedError
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import Caller
@@ -117,6 +119,23 @@ async def test_channel_and_member_are_created(caller: Caller) -> None:
     assert (await caller.call("DELETE", f"tooling/sobjects/PlatformEventChannelMember/{created['id']}"))[0] == 204
     assert (await caller.call("DELETE", f"tooling/sobjects/PlatformEventChannel/{channel['id']}"))[0] == 204
     assert caller.org.org.hub.resolve_topics("/data/Sync__chn") is None
+
+
+async def test_managed_subscription_is_created_found_changed_and_deleted(caller: Caller) -> None:
+    metadata = {"label": "Keeper", "topicName": "/data/ChangeEvents", "defaultReplay": "EARLIEST", "state": "RUN"}
+    status, created = await create(caller, "ManagedEventSubscription", "Keeper", metadata)
+    assert status == 201, created
+    query = "SELECT DeveloperName, TopicName, DefaultReplay, State FROM ManagedEventSubscription"
+    [row] = await tooling(caller, query)
+    assert (row["DeveloperName"], row["TopicName"], row["State"]) == ("Keeper", "/data/ChangeEvents", "RUN")
+    path = f"tooling/sobjects/ManagedEventSubscription/{created['id']}"
+    assert (await caller.call("PATCH", path, {"Metadata": metadata | {"state": "STOP"}}))[0] == 204
+    managed = caller.org.org.managed_subscriptions
+    with pytest.raises(SubscriptionStoppedError), managed.acquire("", "Keeper"):
+        pass
+    assert (await caller.call("DELETE", path))[0] == 204
+    with pytest.raises(SubscriptionNotFoundError), managed.acquire("", "Keeper"):
+        pass
 
 
 async def test_describes_have_tooling_addresses(caller: Caller) -> None:

@@ -86,6 +86,11 @@ class ManagedSubscriptions:
             )
         return self._find("", name)
 
+    def remove(self, name: str) -> None:
+        """Delete the subscription of this name, with its committed position."""
+        with self._storage.transaction():
+            self._storage.connection.execute("DELETE FROM _managed WHERE name = ?", (name,))
+
     def _find(self, subscription_id: str, name: str) -> ManagedSubscription:
         if not subscription_id and not name:
             raise UnnamedSubscriptionError(

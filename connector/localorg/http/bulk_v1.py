@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -84,7 +85,7 @@ def _route(org: Org, request: web.Request, segments: list[str], raw: bytes, *, a
             batch = _require_finished(jobs.find_batch(job, batch_id))
             if batch.result_id != result_id:
                 raise Refusal("InvalidBatch", f"Unable to find result: {result_id[:40]}")
-            return _render_records(job, batch)
+            return _render_records(org, job, batch)
     raise Refusal("InvalidUrl", "Destination URL not reset. The URL returned from login must be set")
 
 
@@ -153,9 +154,9 @@ def _respond_csv(text: str) -> web.Response:
     return web.Response(body=text.encode(), content_type="text/csv")
 
 
-def _render_records(job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
+def _render_records(org: Org, job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
     if job.content_type == "JSON":
-        return _respond("", batch.records, as_json=True)
+        return _respond("", [_with_epoch_dates(org, row) for row in batch.records], as_json=True)
     if job.content_type == "CSV":
         return _respond_csv(result_csv(batch))
     records = [
@@ -163,6 +164,21 @@ def _render_records(job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
         for row in batch.records
     ]
     return _respond("queryResult", {"records": records}, as_json=False)
+
+
+def _with_epoch_dates(org: Org, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as this API writes it in JSON: dates and times are milliseconds since 1970."""
+    sobject = org.schema.get(str(row.get("attributes", {}).get("type", "")))
+    shown = {}
+    for name, value in row.items():
+        field = None if sobject is None else sobject.get(name)
+        if isinstance(value, dict) and "attributes" in value:
+            value = _with_epoch_dates(org, value)
+        elif field is not None and field.type in {"date", "datetime"} and isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            value = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        shown[name] = value
+    return shown
 
 
 def _render_job(org: Org, job: BulkV1Job) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def _build(source: Element, name: str, kind: str, refuse: MakeError) -> Field:
         raise refuse("Required field is missing: defaultValue")
     children = source.get("relationshipName")
     return Field(
+        history_tracked=source.get("trackHistory") == "true",
         name=name,
         label=source.get("label"),
         type=type_,

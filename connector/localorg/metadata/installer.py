@@ -21,6 +21,8 @@ from connector.localorg.soql.condition_evaluator import filter_fields
 from connector.localorg.soql.errors import SoqlError
 
 MAX_NAME_LENGTH = 80
+MAX_TRACKED_FIELDS = 20
+"""Of one object (Salesforce Help, "Field History Tracking")."""
 _NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*")
 EVENT_FIELDS = (
     Field(name="ReplayId", label="Replay ID", type="string", length=1000, createable=False, updateable=False),
@@ -54,9 +56,12 @@ def _require_tags(component: Component, *tags: str) -> None:
 def _install_object(deployed: DeployedMetadata, component: Component) -> None:
     name = component.name
     if not name.endswith(("__e", "__c")):
-        if deployed.schema.get(name) is None:
+        standard = deployed.schema.get(name)
+        if standard is None:
             raise refuse(component, f"Entity of type '{name}' is not available in this organization")
-        return  # a standard object's own settings change nothing here
+        if enabled := component.source.get("enableHistory"):
+            standard.history_enabled = enabled == "true"
+        return
     base = name[:-3]
     if not _NAME.fullmatch(base) or len(base) > 40:
         raise refuse(component, f"The object name '{name}' can only contain alphanumeric characters")
@@ -128,13 +133,28 @@ def _install_field(deployed: DeployedMetadata, component: Component) -> None:
     sobject = deployed.schema.get(owner)
     if sobject is None:
         raise refuse(component, f"Entity of type '{owner}' is not available in this organization")
-    if not name.endswith("__c") and sobject.get(name) is not None:
-        return  # settings of a standard field
+    present = sobject.all_fields.get(name.lower())
+    if not name.endswith("__c") and present is not None:
+        tracked = component.source.get("trackHistory")
+        if tracked:
+            _require_room_for_tracking(component, sobject, name)
+            sobject.replace_field(replace(present, history_tracked=tracked == "true"))
+        return
     built = build_field(component.source, sobject, component.file)
     for target in built.reference_to:
         if deployed.schema.get(target) is None:
             raise refuse(component, f"referenceTo value of '{target}' does not resolve to a valid sObject type")
+    _require_room_for_tracking(component, sobject, name)
     sobject.add(built)
+
+
+def _require_room_for_tracking(component: Component, sobject: SObject, name: str) -> None:
+    if component.source.get("trackHistory") != "true":
+        return
+    others = [item for item in sobject.all_fields.values() if item.history_tracked and item.name != name]
+    if len(others) >= MAX_TRACKED_FIELDS:
+        problem = f"History of at most {MAX_TRACKED_FIELDS} fields of {sobject.name} can be tracked"
+        raise refuse(component, problem, component.source.child("trackHistory"))
 
 
 # -- events ------------------------------------------------------------------------------------------------------------

@@ -46,6 +46,8 @@ def remove_component(deployed: DeployedMetadata, kind: str, name: str, file: str
             channel, entity = source.get("eventChannel"), source.get("selectedEntity")
             for side in ("data", "event"):
                 deployed.channels.get(f"/{side}/{channel}", {}).pop(f"/{side}/{entity}", None)
+        case "ManagedEventSubscription":
+            deployed.subscriptions.pop(name, None)
         case "PermissionSet":
             deployed.grants.pop(name, None)
         case "ReportType":

@@ -1,4 +1,4 @@
-"""The history of a record, newest first: from `<Object>History` if the org has one, else from change events.
+"""The history of a record, newest first: from `<Object>History` if the org tracks it, else from change events.
 
 Both reads are bounded. The page says whether older changes may exist.
 """
@@ -42,7 +42,7 @@ class HistoryEntry:
 
 def section(org: Org, formatter: ValueFormatter, sobject: SObject, row: Row) -> Html:
     history_object = org.schema.get(f"{sobject.name}History")
-    if history_object is not None and history_object.get(f"{sobject.name}Id"):
+    if sobject.history_enabled and history_object is not None and history_object.get(f"{sobject.name}Id"):
         entries, older = _entries_from_history(org, formatter, sobject, history_object, row)
         ending = (
             f"The latest {MAX_ENTRIES} of its field history; there are older ones."

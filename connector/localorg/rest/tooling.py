@@ -26,6 +26,7 @@ _FILES = {
     "CustomField": ("00N", "objects/{owner}/fields/{name}.field-meta.xml"),
     "PlatformEventChannel": ("0YL", "platformEventChannels/{name}.platformEventChannel"),
     "PlatformEventChannelMember": ("0v8", "platformEventChannelMembers/{name}.platformEventChannelMember"),
+    "ManagedEventSubscription": ("18x", "managedEventSubscriptions/{name}.managedEventSubscription"),
 }
 
 

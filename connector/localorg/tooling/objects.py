@@ -21,6 +21,7 @@ _LINKED = {FIELD: "Fields", PARTICLE: "Particles", "CustomField": "CustomFields"
 _PREFIX = {
     ENTITY: "4ie", FIELD: "4if", PARTICLE: "4im", "CustomField": "00N", "CustomObject": "01I",
     "PlatformEventChannel": "0YL", "PlatformEventChannelMember": "0v8",
+    "ManagedEventSubscription": "18x",
 }  # fmt: skip
 _FIELDS = {
     ENTITY: (
@@ -64,6 +65,10 @@ _FIELDS = {
     ),
     "PlatformEventChannelMember": (
         f"DeveloperName MasterLabel Language NamespacePrefix EventChannel SelectedEntity FilterExpression "
+        f"ManageableState IsDeleted:b FullName Metadata:x {_STAMPS}"
+    ),
+    "ManagedEventSubscription": (
+        f"DeveloperName MasterLabel Language NamespacePrefix TopicName DefaultReplay ErrorRecoveryReplay State Version "
         f"ManageableState IsDeleted:b FullName Metadata:x {_STAMPS}"
     ),
 }  # fmt: skip

@@ -18,7 +18,8 @@ from connector.localorg.tooling.data_types import data_type
 from connector.localorg.tooling.objects import ENTITY, FIELD, OWNER, PARTICLE
 
 Row = dict[str, Any]
-_KEY_PREFIXES = {"CustomField": "00N", "PlatformEventChannel": "0YL", "PlatformEventChannelMember": "0v8"}
+_KEY_PREFIXES = {"CustomField": "00N", "PlatformEventChannel": "0YL", "PlatformEventChannelMember": "0v8",
+                 "ManagedEventSubscription": "18x"}  # fmt: skip
 
 
 def stable_id(prefix: str, name: str) -> str:
@@ -51,7 +52,7 @@ def build_rows(deployed: DeployedMetadata, user_id: str, changed: datetime) -> I
                 component = deployed.names.get(("CustomField", f"{sobject.name}.{field.name}"))
                 yield "CustomField", stamps | _custom_field(sobject, field, component)
     for (kind, name), component in deployed.names.items():
-        if kind in {"PlatformEventChannel", "PlatformEventChannelMember"}:
+        if kind in {"PlatformEventChannel", "PlatformEventChannelMember", "ManagedEventSubscription"}:
             yield kind, stamps | _channel(kind, name, component)
 
 
@@ -130,6 +131,7 @@ def _field(sobject: SObject, field: Field) -> Row:
         "IsListFilterable": field.filterable,
         "IsListSortable": field.sortable,
         "IsWorkflowFilterable": field.filterable,
+        "IsFieldHistoryTracked": field.history_tracked and sobject.history_enabled,
         "IsCompactLayoutable": field.stored,
         "IsPolymorphicForeignKey": len(field.reference_to) > 1,
     }
@@ -200,6 +202,14 @@ def _channel(kind: str, name: str, component: Component) -> Row:
     }
     if kind == "PlatformEventChannel":
         return row | {"ChannelType": source.get("channelType"), "EventType": source.get("eventType") or None}
+    if kind == "ManagedEventSubscription":
+        return row | {
+            "TopicName": source.get("topicName"),
+            "DefaultReplay": source.get("defaultReplay"),
+            "ErrorRecoveryReplay": source.get("errorRecoveryReplay", "LATEST"),
+            "State": source.get("state"),
+            "Version": source.get("version") or None,
+        }
     return row | {
         "EventChannel": source.get("eventChannel"),
         "SelectedEntity": source.get("selectedEntity"),
