@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # importing the org's client would slow short commands down
     from connector.jobs.pull import PullSummary
     from connector.jobs.push import PushContext, PushSummary
     from connector.jobs.push_rounds import ProgressReporter
+    from connector.jobs.reconcile import ReconcileOptions, ReconcileSummary
     from connector.jobs.send_webhooks import NoticeSender
     from connector.mapping import MappingSet
     from connector.notifications.composer import NotificationComposer
@@ -134,6 +135,18 @@ class Services(LocalServices):
         from connector.jobs.pull import pull
 
         return await pull(self.inbound_context)
+
+    async def reconcile(
+        self,
+        options: ReconcileOptions,
+        reporter: ProgressReporter,
+        *,
+        announce: Callable[[ReconcileSummary], None] = lambda _: None,
+    ) -> ReconcileSummary:
+        """See `jobs.reconcile`."""
+        from connector.jobs.reconcile import reconcile
+
+        return await reconcile(self.inbound_context, options, reporter, announce=announce)
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ GROUPS = (
     "push",
     "pull",
     "listen",
+    "reconcile",
     "conflicts",
     "inbox",
     "webhooks",

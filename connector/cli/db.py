@@ -115,7 +115,8 @@ def status(
             *_mapping_remarks(document["mappings"]),
         )
         more = (*_message_remarks(document["messages"]), *_webhook_remarks(document["webhooks"]))
-        for text in (*texts, *_inbound_remarks(document["inbound"]), *more):
+        inbound = (*_reconciliation_remarks(document["reconciliation"]), *_inbound_remarks(document["inbound"]))
+        for text in (*texts, *inbound, *more):
             typer.echo(text)
     if document["readable_by_others"] and not json:
         file = document["database"].removeprefix("sqlite:///")
@@ -146,6 +147,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         outages,
         outbox,
         products,
+        reconcile_runs,
         retry_schedule,
         returns,
     )
@@ -170,6 +172,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         mapping = await mapping_versions.get_active(connection)
         mapping_problems = await mapping_versions.list_problems(connection, store.clock.now() - timedelta(minutes=5))
         file_problem = await _find_file_problem(connection, settings) if check_files else None
+        reconciled = await reconcile_runs.latest(connection, org.org_id) if org else None
         outage = await outages.get_current(connection)
         postponed = await retry_schedule.count_postponed_by_error(connection)
         return {
@@ -203,6 +206,15 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             "inbound": {
                 "conflicts": await conflicts.count_open(connection),
                 "parked": len(await inbox.list_parked(connection)),
+            },
+            "reconciliation": None
+            if reconciled is None
+            else {
+                "verified": reconciled.verified,
+                "total": reconciled.total,
+                "differing": reconciled.differing,
+                "verified_at": reconciled.finished_at,
+                "entities": reconciled.counts,
             },
             "messages": {"due": message_counts[MessageState.DUE], "failed": message_counts[MessageState.FAILED]},
             "webhooks": {"due": notice_counts[NoticeState.DUE], "failed": notice_counts[NoticeState.FAILED]},
@@ -276,6 +288,17 @@ def _inbound_remarks(inbound: dict[str, int]) -> list[str]:
     if inbound["parked"]:
         remarks.append(f"{plural(inbound['parked'], 'record')} could not be applied: `connector inbox list` says why.")
     return remarks
+
+
+def _reconciliation_remarks(reconciliation: dict[str, Any] | None) -> list[str]:
+    """Say what the latest comparison of both sides came to."""
+    if reconciliation is None:
+        return []
+    verified, total = reconciliation["verified"], reconciliation["total"]
+    text = f"{verified:,} of {total:,} verified at {moment(reconciliation['verified_at'])}."
+    if reconciliation["differing"]:
+        text += f" {plural(reconciliation['differing'], 'difference')}: `connector reconcile` lists them."
+    return [text]
 
 
 def _other_org_remark(document: dict[str, Any], other: dict[str, Any]) -> str:

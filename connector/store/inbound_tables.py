@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text
 
 from connector.model.change_notice import NoticeState
 from connector.model.conflict import ConflictState
 from connector.model.inbound_change import InboxState
+from connector.model.reconciliation import RunState
 from connector.store.constraints import one_of
 from connector.store.tables import metadata
 from connector.store.types import Instant, Key, Serial
@@ -120,4 +121,36 @@ change_notices = Table(
     one_of("state", NoticeState),
     Index("change_notices_state", "state", "due_at"),
     Index("change_notices_entity", "entity", "key", "id"),
+)
+
+reconcile_runs = Table(
+    "reconcile_runs",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("org_id", Key, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("full", Boolean, nullable=False),  # whether everything was compared
+    Column("scope", Text, nullable=False),  # the keys that were selected, by entity, as JSON
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("calls", Integer, nullable=False),
+    Column("healed", Integer, nullable=False),
+    Column("counts", Text, nullable=False),  # by entity and state, as JSON
+    Column("fields", Text, nullable=False),  # drifted fields by `Object.Field`, as JSON
+    one_of("state", RunState),
+    Index("reconcile_runs_org", "org_id", "id"),
+)
+
+reconcile_findings = Table(
+    "reconcile_findings",
+    metadata,
+    Column("run", Serial, ForeignKey("reconcile_runs.id"), primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("entity", Key, nullable=False),
+    Column("key", Key),
+    Column("state", Text, nullable=False),
+    Column("sobject", Text, nullable=False),
+    Column("record_id", Key),
+    Column("detail", Text, nullable=False),
+    Column("fields", Text, nullable=False),  # as JSON
 )

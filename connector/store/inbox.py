@@ -115,6 +115,13 @@ async def list_due(connection: AsyncConnection, org_id: str, now: datetime, limi
     return [_item(row) for row in await connection.execute(statement)]
 
 
+async def states(connection: AsyncConnection, org_id: str, record_ids: Iterable[str]) -> dict[str, InboxState]:
+    """Return the states of those of these records that are in the inbox, by record ID."""
+    statement = select(inbox.c.record_id, inbox.c.state).where(inbox.c.org_id == org_id)
+    rows = await select_in(connection, statement, inbox.c.record_id, sorted(record_ids))
+    return {row.record_id: InboxState(row.state) for row in rows}
+
+
 async def list_parked(connection: AsyncConnection, org_id: str | None = None, limit: int = 1000) -> list[InboxItem]:
     """Up to `limit` records that cannot be applied, oldest first."""
     statement = select(inbox).where(inbox.c.state == InboxState.PARKED.value).order_by(inbox.c.seen_at).limit(limit)

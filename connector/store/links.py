@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.record import Link, dump_snapshot, load_snapshot, owner_of
@@ -38,6 +38,36 @@ async def find(
         statement = statement.order_by(links.c.entity, links.c.key).with_for_update()
     rows = await select_in(connection, statement, links.c.salesforce_id, salesforce_ids)
     return {row.salesforce_id: _build_link(row.entity, row[1:]) for row in rows}
+
+
+async def record_ids(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> dict[str, str]:
+    """Return the IDs of the records that `keys` are linked to, by key."""
+    statement = select(links.c.key, links.c.salesforce_id).where(links.c.org_id == org_id, links.c.entity == entity)
+    return {row.key: row.salesforce_id for row in await select_in(connection, statement, links.c.key, keys)}
+
+
+async def list_by_record(
+    connection: AsyncConnection,
+    org_id: str,
+    sobject: str,
+    *,
+    after: str,
+    until: str | None = None,
+    limit: int,
+    with_snapshots: bool = True,
+) -> list[Link]:
+    """Return up to `limit` links to records of an object whose IDs follow `after`, up to and with `until`, in byte
+    order. Without their snapshots, which take most of the time, those are empty."""
+    columns = _COLUMNS if with_snapshots else (*_COLUMNS[:3], literal("{}"), _COLUMNS[4])
+    statement = (
+        select(links.c.entity, *columns)
+        .where(links.c.org_id == org_id, links.c.salesforce_id > after, links.c.sobject == sobject)
+        .order_by(links.c.salesforce_id)
+        .limit(limit)
+    )
+    if until is not None:
+        statement = statement.where(links.c.salesforce_id <= until)
+    return [_build_link(row.entity, row[1:]) for row in await connection.execute(statement)]
 
 
 async def list_missing(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> set[str]:

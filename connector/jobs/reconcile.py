@@ -1,0 +1,282 @@
+"""Reconciles both sides: compares everything, keeps what it found, and says "N of N verified at T".
+
+One process at a time works on an org, under a lease that is renewed while it works. A run that was stopped or killed
+leaves nothing but its row; the next one begins anew.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from connector.errors import ConnectorError, LeaseLostError, MappingError, StoreError
+from connector.inbound.reconcile.comparison import ComparisonRules, RecordComparison
+from connector.inbound.reconcile.context import READ_AGAIN, ReconcileContext, RunScope
+from connector.inbound.reconcile.local_side import LocalContext
+from connector.inbound.reconcile.org_side import ComparedObject, OrgSide, ReadPlan, estimate
+from connector.inbound.reconcile.reconciler import Reconciler
+from connector.jobs.inbound_run import InboundJobContext
+from connector.jobs.org_identity import confirm_org
+from connector.jobs.push_rounds import ProgressReporter
+from connector.jobs.resync import STORES
+from connector.mapping.check import check
+from connector.mapping.mapper import EntityMapping, MappingSet
+from connector.model.change import EntityKind
+from connector.model.reconciliation import Reconciliation, RunState
+from connector.outbound.frozen_fields import SET_ONCE
+from connector.outbound.org_discovery import discover_org
+from connector.outbound.org_profile import OrgProfile
+from connector.outbound.return_strategy import ReturnStrategy
+from connector.salesforce.bulk_query import BulkQuery
+from connector.salesforce.query import soql
+from connector.settings import Returns
+from connector.store import leases, reconcile_runs
+from connector.store.unit_of_work import UnitOfWork
+
+Selection = Mapping[EntityKind, Sequence[str]]
+"""Keys by kind; no keys mean all of the kind."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReconcileOptions:
+    """What is compared (nothing selected means everything), and how many findings are kept."""
+
+    selection: Selection = field(default_factory=dict)
+    limit: int = 100
+    dry_run: bool = False
+
+    @property
+    def has_keys(self) -> bool:
+        return any(self.selection.values())
+
+    @property
+    def full(self) -> bool:
+        return not self.selection
+
+
+@dataclass(kw_only=True)
+class ReconcileSummary:
+    """What a run came to. `plans` say how each object is read, `expected_calls` what that costs without the second look
+    at what differs; `calls` are the data API calls that were made."""
+
+    plans: list[ReadPlan] = field(default_factory=list)
+    expected_calls: int = 0
+    calls: int = 0
+    result: Reconciliation = field(default_factory=lambda: Reconciliation(limit=0))
+    verified_at: datetime | None = None
+    dry_run: bool = False
+    full: bool = True
+    org_id: str = ""
+    seconds: float = 0.0
+
+    @property
+    def in_sync(self) -> bool:
+        return self.dry_run or self.result.in_sync
+
+
+async def reconcile(
+    context: InboundJobContext,
+    options: ReconcileOptions,
+    reporter: ProgressReporter,
+    *,
+    announce: Callable[[ReconcileSummary], None],
+) -> ReconcileSummary:
+    """Compare both sides. `announce` is called with the plan before the records are read.
+
+    Raises StoreError if another process reconciles this org, ConnectorError for an unknown key, OtherOrgError if
+    another org answers, MappingError if the mappings do not fit the org, RefusedError or TransportError if the org does
+    not answer a query.
+    """
+    run = await _ReconcileRun.begin(context, options, reporter)
+    summary = run.summary
+    await run.plan()
+    announce(summary)
+    if not options.dry_run:
+        await run.hold_lease()
+        try:
+            await run.compare()
+        finally:
+            await run.release()
+    run.note_costs()
+    return summary
+
+
+class _ReconcileRun:
+    """One run, by the mappings as they are now."""
+
+    def __init__(
+        self,
+        context: InboundJobContext,
+        options: ReconcileOptions,
+        reporter: ProgressReporter,
+        profile: OrgProfile,
+        mappings: MappingSet,
+    ) -> None:
+        self._context = context
+        self._store, self._client = context.store, context.client
+        self._options = options
+        self._reporter = reporter
+        self._started_at = context.store.clock.now()
+        self._ttl = context.settings.sync.lease_seconds
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._lease = f"reconcile:{profile.org_id}"
+        self._term = 0
+        self._renewed_at = self._started_at
+        self._number = 0
+        self._calls_before = context.client.calls_made.reads
+        self.summary = ReconcileSummary(dry_run=options.dry_run, full=options.full, org_id=profile.org_id)
+        kinds = frozenset(options.selection) or frozenset(EntityKind)
+        bulk = BulkQuery(context.client, clock=context.store.clock)
+        self._reconcile_context = ReconcileContext(
+            store=context.store,
+            org=OrgSide(context.client, soql, bulk, context.store.clock, on_wait=self._keep_lease),
+            objects=_compared_objects(mappings, profile, kinds),
+            local=LocalContext(org_id=profile.org_id, mappings=mappings, record_types=_record_types(profile)),
+            scope=RunScope(kinds=kinds, started_at=self._started_at),
+            advance=self._advance,
+        )
+        self._reconciler = Reconciler(self._reconcile_context, limit=options.limit)
+
+    @classmethod
+    async def begin(
+        cls, context: InboundJobContext, options: ReconcileOptions, reporter: ProgressReporter
+    ) -> _ReconcileRun:
+        calls_before = context.client.calls_made.reads
+        org_id = await confirm_org(context.store, context.client, context.settings)
+        await _check_keys(context, options.selection)
+        mappings, salesforce = context.mappings.read(), context.settings.salesforce
+        extra: tuple[str, ...] = ()
+        if salesforce.returns is Returns.RETURN_ORDER and mappings.return_order is not None:
+            extra = mappings.return_order.sobjects
+        profile = await discover_org(context.store, context.client, org_id, settings=salesforce, extra_sobjects=extra)
+        strategy = ReturnStrategy(mappings, profile, salesforce.returns, context.store)
+        mappings = (await strategy.choose_mappings()).with_persons(profile.person_type is not None)
+        if problems := check(mappings, profile.describes, person_types=profile.person_types):
+            raise MappingError(problems)
+        run = cls(context, options, reporter, profile, mappings)
+        run._calls_before = calls_before
+        return run
+
+    async def plan(self) -> None:
+        """Count the records in the org, which costs a call, and say what the comparison will cost."""
+        context, summary = self._reconcile_context, self.summary
+        if self._options.has_keys:
+            calls = _calls_for_keys(context.objects, self._options.selection)
+            summary.expected_calls = self._calls_made() + calls
+            return
+        summary.plans = await context.org.plan(context.objects)
+        summary.expected_calls = self._calls_made() + estimate(summary.plans)
+        self._reporter.expect(sum(plan.records for plan in summary.plans))
+
+    async def hold_lease(self) -> None:
+        """Become the one process that reconciles this org, and store that the run begins."""
+        async with self._store.transaction() as uow:
+            term = (await leases.acquire_many(uow, [self._lease], self._owner, self._ttl)).get(self._lease)
+            if term is None:
+                raise StoreError(
+                    "Another process reconciles this org now.",
+                    hint="Wait until it is done; `connector status` shows its result.",
+                )
+            self._term = term
+            scope = {kind.value: list(keys) for kind, keys in self._options.selection.items()}
+            self._number = await reconcile_runs.begin(uow, self.summary.org_id, full=self._options.full, scope=scope)
+
+    async def compare(self) -> None:
+        """Compare, and store the result."""
+        if self._options.has_keys:
+            keys = {kind: list(keys) for kind, keys in self._options.selection.items()}
+            await self._reconciler.compare_selected(keys)
+        else:
+            await self._reconciler.compare_everything({plan.sobject: plan for plan in self.summary.plans})
+        self.summary.result = self._reconciler.result
+        async with self._store.transaction() as uow:
+            await self._renew(uow)
+            await reconcile_runs.finish(
+                uow, self._number, self.summary.result, state=RunState.FINISHED, calls=self._calls_made()
+            )
+            self.summary.verified_at = uow.now
+
+    async def release(self) -> None:
+        async with self._store.transaction() as uow:
+            await reconcile_runs.stop(uow, self._number, calls=self._calls_made())
+        await leases.release(self._store, self._lease, self._owner, self._term)
+
+    def note_costs(self) -> None:
+        self.summary.calls = self._calls_made()
+        self.summary.seconds = (self._store.clock.now() - self._started_at).total_seconds()
+
+    def _calls_made(self) -> int:
+        return self._client.calls_made.reads - self._calls_before
+
+    async def _advance(self, records: int) -> None:
+        self._reporter.advance(records)
+        await self._keep_lease()
+
+    async def _keep_lease(self) -> None:
+        """Renew the lease if a third of its time is over."""
+        if self._store.clock.now() - self._renewed_at >= timedelta(seconds=self._ttl / 3):
+            async with self._store.transaction() as uow:
+                await self._renew(uow)
+
+    async def _renew(self, uow: UnitOfWork) -> None:
+        renewed = await leases.acquire_many(uow, [self._lease], self._owner, self._ttl)
+        if renewed.get(self._lease) != self._term:
+            raise LeaseLostError(
+                "Another process reconciles this org now: this one did not answer for too long.",
+                hint="Its result counts; nothing was changed by this one.",
+            )
+        self._renewed_at = uow.now
+
+
+def _compared_objects(mappings: MappingSet, profile: OrgProfile, kinds: frozenset[EntityKind]) -> list[ComparedObject]:
+    """The objects to read, parents first, each with all mapped records of it."""
+    rules = ComparisonRules(ignored=SET_ONCE)
+    comparisons: dict[str, list[RecordComparison]] = {}
+    parents: dict[str, EntityMapping[Any]] = {}
+    for mapping in sorted(mappings, key=lambda item: list(EntityKind).index(item.kind)):
+        if mapping.kind not in kinds:
+            continue
+        merged = mapping.kind is not EntityKind.RETURN
+        for spec in mapping.spec.records:
+            describe = profile.describes[spec.sobject]
+            comparisons.setdefault(spec.sobject, []).append(RecordComparison(spec, describe, rules, merged=merged))
+            if spec is not mapping.spec.record:
+                parents[spec.sobject] = mapping
+    order = sorted(comparisons, key=lambda name: (name in parents, list(comparisons).index(name)))
+    return [
+        ComparedObject(
+            sobject=sobject,
+            describe=profile.describes[sobject],
+            comparisons=tuple(comparisons[sobject]),
+            parent=parents[sobject].sobject if sobject in parents else None,
+            parent_key=parents[sobject].external_id if sobject in parents else None,
+        )
+        for sobject in order
+    ]
+
+
+def _record_types(profile: OrgProfile) -> dict[tuple[str, str], str]:
+    return {
+        (sobject, item.name): item.id
+        for sobject, describe in profile.describes.items()
+        for item in describe.record_types
+    }
+
+
+async def _check_keys(context: InboundJobContext, selection: Selection) -> None:
+    async with context.store.reader() as connection:
+        for kind, keys in selection.items():
+            found = {item.key for item in await STORES[kind].load(connection, list(keys))}
+            if missing := [key for key in keys if key not in found]:
+                raise ConnectorError(f"There is no {kind} {', '.join(missing)} here.", hint="Correct --key.")
+
+
+def _calls_for_keys(objects: Sequence[ComparedObject], selection: Selection) -> int:
+    """About how many calls it takes to compare selected entities: the records by their IDs, and the parts of each."""
+    pages = max(-(-len(keys) // READ_AGAIN) for keys in selection.values())
+    return pages * sum(1 if item.parent is None else 2 for item in objects)

@@ -1,0 +1,149 @@
+"""Runs of the reconciliation, and what they found: a bounded list of each.
+
+A run that ends early stays as `stopped`. One that is found running when another begins was killed: the lease of a run
+lets only one be at work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.reconciliation import (
+    FieldDifference,
+    Finding,
+    Healing,
+    ReconcileRun,
+    Reconciliation,
+    RecordState,
+    RunState,
+)
+from connector.model.record import dump_value, load_value
+from connector.store.inbound_tables import reconcile_findings as findings
+from connector.store.inbound_tables import reconcile_runs as runs
+from connector.store.sql import chunks
+from connector.store.unit_of_work import UnitOfWork
+
+RUNS_KEPT = 30
+"""Older runs are deleted with their findings."""
+
+_VALUES = ("base", "local", "remote")
+
+
+async def begin(uow: UnitOfWork, org_id: str, *, full: bool, scope: Mapping[str, Sequence[str]]) -> int:
+    """Store a run that begins, and return its number. A run that was killed is stopped."""
+    killed = (runs.c.org_id == org_id, runs.c.state == RunState.RUNNING.value)
+    await uow.connection.execute(update(runs).where(*killed).values(state=RunState.STOPPED.value))
+    row = {
+        "org_id": org_id,
+        "state": RunState.RUNNING.value,
+        "full": full,
+        "scope": _json(scope),
+        "started_at": uow.now,
+        "calls": 0,
+        "healed": 0,
+        "counts": "{}",
+        "fields": "{}",
+    }
+    number: int = (await uow.connection.execute(insert(runs).values(row).returning(runs.c.id))).scalar_one()
+    return number
+
+
+async def finish(
+    uow: UnitOfWork, run: int, result: Reconciliation, *, state: RunState, calls: int, healed: int = 0
+) -> None:
+    """Store the result of a run, and delete runs that are too old."""
+    counts = {
+        entity: {kind.value: number for kind, number in counter.items()} for entity, counter in result.counts.items()
+    }
+    values = {
+        "state": state.value,
+        "finished_at": uow.now,
+        "calls": calls,
+        "healed": healed,
+        "counts": _json(counts),
+        "fields": _json(dict(result.fields)),
+    }
+    await uow.connection.execute(update(runs).where(runs.c.id == run).values(values))
+    await uow.connection.execute(delete(findings).where(findings.c.run == run))
+    rows = [
+        {
+            "run": run,
+            "number": number,
+            "entity": item.entity,
+            "key": item.key,
+            "state": item.state.value,
+            "sobject": item.sobject,
+            "record_id": item.record_id,
+            "detail": item.detail,
+            "fields": _json([_dump_field(field) for field in item.fields]),
+        }
+        for number, item in enumerate(result.findings, start=1)
+    ]
+    for some in chunks(rows):
+        await uow.connection.execute(insert(findings), some)
+    old = runs.c.id <= run - RUNS_KEPT
+    await uow.connection.execute(delete(findings).where(findings.c.run.in_(select(runs.c.id).where(old))))
+    await uow.connection.execute(delete(runs).where(old))
+
+
+async def stop(uow: UnitOfWork, run: int, *, calls: int) -> None:
+    """A run ended before its end: it verified nothing."""
+    chosen = (runs.c.id == run, runs.c.state == RunState.RUNNING.value)
+    values = {"state": RunState.STOPPED.value, "finished_at": uow.now, "calls": calls}
+    await uow.connection.execute(update(runs).where(*chosen).values(values))
+
+
+async def latest(connection: AsyncConnection, org_id: str, *, full: bool = True) -> ReconcileRun | None:
+    """The latest run that was finished; with `full`, the latest one that compared everything."""
+    statement = select(runs).where(runs.c.org_id == org_id, runs.c.state == RunState.FINISHED.value)
+    if full:
+        statement = statement.where(runs.c.full.is_(True))
+    row = (await connection.execute(statement.order_by(runs.c.id.desc()).limit(1))).first()
+    return None if row is None else _build(row)
+
+
+async def list_findings(connection: AsyncConnection, run: int, *, limit: int) -> list[Finding]:
+    """Up to `limit` findings of a run."""
+    statement = select(findings).where(findings.c.run == run).order_by(findings.c.number).limit(limit)
+    return [
+        Finding(
+            entity=row.entity,
+            key=row.key,
+            state=RecordState(row.state),
+            sobject=row.sobject,
+            record_id=row.record_id,
+            detail=row.detail,
+            fields=tuple(_load_field(item) for item in orjson.loads(row.fields)),
+        )
+        for row in await connection.execute(statement)
+    ]
+
+
+def _build(row: Any) -> ReconcileRun:
+    stored = dict(row._mapping)
+    parsed = {name: orjson.loads(stored[name]) for name in ("scope", "counts", "fields")}
+    return ReconcileRun(**(stored | parsed | {"state": RunState(row.state)}))
+
+
+def _dump_field(item: FieldDifference) -> dict[str, Any]:
+    return {
+        "field": item.field,
+        "owner": item.owner,
+        "has_base": item.has_base,
+        "healing": item.healing.value,
+        **{name: dump_value(getattr(item, name)) for name in _VALUES},
+    }
+
+
+def _load_field(stored: dict[str, Any]) -> FieldDifference:
+    values = {name: load_value(stored[name]) for name in _VALUES}
+    return FieldDifference(**(stored | values | {"healing": Healing(stored["healing"])}))
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()

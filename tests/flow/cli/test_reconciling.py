@@ -1,0 +1,35 @@
+"""`connector reconcile` and what `connector status` says of it."""
+
+from __future__ import annotations
+
+from tests.flow.cli_runner import SHOP, Shell
+
+
+def test_comparison_is_announced_reported_and_shown_by_status(shell: Shell) -> None:
+    shell("db", "upgrade")
+    assert shell("import", SHOP).status == 0
+    assert shell("push").status == 0
+
+    announced = shell("reconcile", "--dry-run")
+    assert announced.status == 0
+    assert "About 2 read calls, and one for each 2,000 records that differ.\n" in announced.out
+    assert announced.out.endswith("Dry run: nothing was compared, nothing was stored.\n")
+    assert "verified at" not in shell("status").out
+
+    equal = shell("reconcile")
+    assert equal.status == 0
+    assert "39 of 39 verified at " in equal.out
+    assert "39 of 39 verified at " in shell("status").out
+    assert shell("status", "--json").document["reconciliation"]["verified"] == 39
+
+    assert shell("unlink", "customer", "C-1001").status == 0
+    differs = shell("reconcile", "--json", "--limit-report", "0")
+    assert differs.status == 1
+    assert differs.document["findings"] == []
+    assert (differs.document["verified"], differs.document["differing"]) == (38, 1)
+    assert "38 of 39 verified at " in shell("status").out
+
+    assert shell("reconcile", "--key", "C-1001").err == (
+        "connector: --key: --entity is required with it, once. Name the entity that has the key.\n"
+    )
+    assert shell("reconcile", "--entity", "account").status == 2
