@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from connector.localorg import dml_validation, field_history, ids
+from connector.localorg import address_picklists, dml_validation, field_history, ids
 from connector.localorg.errors import MultipleMatches, Refusal, not_found
 from connector.localorg.faults import Faults
 from connector.localorg.field_values import format_timestamp
@@ -161,6 +161,8 @@ class Dml(RecordStore):
         if "OwnerId" in plan.column_names and row["OwnerId"] is None:
             row["OwnerId"] = self.user_id
         admin_rules.assign_record_type(self, plan, row)
+        if self.settings.countries:
+            address_picklists.complete(self.settings.countries, row, given)
         rule.prepare(self, row, given)
         dml_validation.check_required(row, plan.required)
         rule.insert(self, row, given)
@@ -182,7 +184,9 @@ class Dml(RecordStore):
         given = dml_validation.stored_values(self, plan, body, creating=False)
         new = {**old, **given}
         dml_validation.check_required(new, [field for field in plan.required if field.name in given])
-        changed = {name for name, value in given.items() if old[name] != value}
+        if self.settings.countries:
+            address_picklists.complete(self.settings.countries, new, given)
+        changed = {name for name, value in new.items() if old[name] != value}
         if admin_rules.RECORD_TYPE_ID in changed:
             admin_rules.assign_record_type(self, plan, new)
         rule.update(self, old, new, changed)

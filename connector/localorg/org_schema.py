@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from connector.localorg import standard_objects
+from connector.localorg.address_picklists import add_code_fields
 from connector.localorg.schema import Field, PicklistValue, Schema, SObject
 from connector.localorg.settings import OrgSettings, SeedPath
 
@@ -36,6 +37,8 @@ def schema_for(settings: OrgSettings) -> Schema:
             sobject.add(_record_type_field())
     if settings.multi_currency:
         _add_currencies(schema, settings)
+    if settings.countries:
+        add_code_fields(schema, settings.countries)
     return schema
 
 

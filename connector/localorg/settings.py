@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -87,6 +88,14 @@ class DuplicateRule(StrictKeys):
 
 
 @dataclass(kw_only=True)
+class Country(StrictKeys):
+    """A country of the state and country picklists: its code, and the codes of its states by their labels."""
+
+    code: str
+    states: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
 class OrgSettings(StrictKeys):
     """The settings of an org. Defaults are a developer org with orders, reduction orders and return orders enabled."""
 
@@ -105,6 +114,7 @@ class OrgSettings(StrictKeys):
     validation_rules: list[ValidationRule] = field(default_factory=list)
     duplicate_rules: list[DuplicateRule] = field(default_factory=list)
     triggers: list[Trigger] = field(default_factory=list)
+    countries: dict[str, Country] = field(default_factory=dict)  # by label; empty: addresses take any text
     api_limit: int = 1_000_000
     token_seconds: int = 7200
 
@@ -134,6 +144,9 @@ def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterato
             yield ("currencies", code), "must have a rate above 0 and between 0 and 6 decimal places"
     if settings.order_statuses:
         yield from _check_statuses(settings.order_statuses)
+    for label, country in settings.countries.items():
+        if re.fullmatch(r"[A-Z]{2}", country.code, re.ASCII) is None:
+            yield ("countries", label, "code"), "must be a code of two letters, such as DE"
     for sobject, types in settings.record_types.items():
         yield from _check_record_types(sobject, types, person_accounts=settings.person_accounts)
     if before is not None and before.person_accounts and not settings.person_accounts:
