@@ -33,6 +33,14 @@ class DeletedLines(StrEnum):
     REMOVE = "remove"
 
 
+class ChangedLines(StrEnum):
+    """What to do if a line of an order of ours is changed or added in the org: take it over, if the order allows that;
+    or restore ours."""
+
+    TAKE = "take"
+    RESTORE = "restore"
+
+
 class AdoptOrders(StrEnum):
     """Which orders that were created in the org become orders here: none, those that are activated, or those on which a
     checkbox is ticked."""

@@ -16,7 +16,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from connector.errors import SettingsError
 from connector.files import UnusableFileError, read_file
-from connector.policies import AdoptionSettings, DeletedLines, DeletedOrders, DeletedRecords
+from connector.policies import AdoptionSettings, ChangedLines, DeletedLines, DeletedOrders, DeletedRecords
 from connector.setting_checks import (
     ADDRESS_PATTERN,
     LOOPBACK_PATTERN,
@@ -135,6 +135,7 @@ class InboundSettings(AdoptionSettings):
     deleted_products: DeletedRecords = DeletedRecords.REPORT
     deleted_orders: DeletedOrders = DeletedOrders.REPORT
     deleted_lines: DeletedLines = DeletedLines.RESTORE
+    changed_lines: ChangedLines = ChangedLines.TAKE
 
 
 class OrderSettings(BaseModel):

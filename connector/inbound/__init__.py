@@ -15,6 +15,8 @@
        |-- taken from the org --------> a command on the order, or the customer or product saved
        |-- ours stands ---------------> the entity is due in the outbox; the push restores the field
        |-- both changed, owner `ask` -> a conflict; neither side's value goes to the other until a person decides
+       |-- a line changed or added ---> a change of the order, or ours stands                          (line_changes)
+       |-- an order without a link ---> adopted, if the rule says so                                       (adoption)
        |-- deleted or merged there ---> by the policy for deletions                                         (deletions)
        |-- forbidden by the order ----> as "ours stands", with the reason in the journal
        |-- a write of ours in flight -> [due] again, in a moment

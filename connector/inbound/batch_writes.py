@@ -14,7 +14,7 @@ from connector.model.change import EntityKind
 from connector.model.change_notice import NewNotice
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
-from connector.model.events import ChangeOrder, Event
+from connector.model.events import ChangeOrder, Event, LineEdit
 from connector.model.inbound_change import RemoteRecord, Source
 from connector.model.order import Order
 from connector.model.product import Product
@@ -28,6 +28,7 @@ from connector.store.restored_fields import Restored
 from connector.store.unit_of_work import Lane, UnitOfWork
 
 ACTOR = "salesforce"
+_FIX = "Correct the value in the org or the mapping, then `connector inbox replay`."
 
 
 class BatchWrites:
@@ -42,12 +43,13 @@ class BatchWrites:
         self.conflicts: list[Conflict] = []
         self.settled: list[int] = []
         """Conflicts that both sides have ended."""
+        self._line_edits: dict[str, dict[int, LineEdit]] = {}
         self._links: dict[tuple[str, str], Link] = {}
         self._saved: dict[tuple[str, str], Any] = {}
         self._restored: dict[str, dict[tuple[str, str], Restored]] = {}
         self._entries: list[JournalEntry] = []
         self._deferred: list[tuple[RemoteRecord, timedelta]] = []
-        self._parked: list[tuple[RemoteRecord, str]] = []
+        self._parked: list[tuple[RemoteRecord, str, str]] = []
         self._notices: list[NewNotice] = []
 
     def command(self, number: str, event: Event) -> None:
@@ -63,6 +65,14 @@ class BatchWrites:
         before = self._saved.get((kind.value, entity.key), entity)
         after = before.updated_from_order(**patch) if isinstance(before, Customer) else replace(before, **patch)
         self._saved[kind.value, entity.key] = after
+
+    def edit_line(self, order: str, number: int, edit: LineEdit) -> None:
+        """Give a line of an order new values, or add it; all lines of an order by one command."""
+        edits = self._line_edits.get(order)
+        if edits is None:
+            edits = self._line_edits[order] = {}
+            self.command(order, ChangeOrder(line_edits=edits))
+        edits[number] = edit
 
     def put_link(self, link: Link) -> None:
         self._links[link.entity, link.key] = link
@@ -87,9 +97,9 @@ class BatchWrites:
         self.report.deferred += 1
         self._deferred.append((record, pause))
 
-    def park(self, record: RemoteRecord, error: str) -> None:
+    def park(self, record: RemoteRecord, error: str, fix: str = _FIX) -> None:
         """The record waits for a person."""
-        self._parked.append((record, error))
+        self._parked.append((record, error, fix))
         self.report.parked += 1
 
     def journal(self, owner: tuple[str, str], action: str, detail: Mapping[str, Any]) -> None:
@@ -121,8 +131,7 @@ class BatchWrites:
         for pause in sorted({pause for _, pause in self._deferred}):
             records = [(item.sobject, item.id) for item, wait in self._deferred if wait == pause]
             await inbox.retry(uow, org_id, records, pause=pause)
-        for record, error in self._parked:
-            fix = "Correct the value in the org or the mapping, then `connector inbox replay`."
+        for record, error, fix in self._parked:
             await inbox.park(uow, org_id, (record.sobject, record.id), Source.POLL, error=error, fix=fix)
         await journal.write(uow, self._entries)
         await change_notices.capture(uow, self._notices)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +45,8 @@ class LoadedState:
         """By entity, key and field."""
         self.deleted: dict[tuple[str, str], DeletedRecord] = {}
         """The linked records, and the orders of linked lines, that were seen to be deleted."""
+        self.line_numbers: dict[str, list[int]] = {}
+        """Of orders to which lines may have been added: the numbers of their linked lines, here or not any more."""
 
         self.answers: Mapping[tuple[str, str], ConflictState] = {}
         """Kept as rules, by object and field."""
@@ -83,6 +85,14 @@ class LoadedState:
             before = await restored_fields.get(connection, org_id, entity, keys)
             self.restored |= {(entity, *place): item for place, item in before.items()}
         await self._load_deleted()
+
+    async def load_line_numbers(self, order_ids: Collection[str]) -> None:
+        """Load `line_numbers` of these records of orders."""
+        numbers = sorted({link.key for record, link in self.links.items() if record in order_ids})
+        lines = await links.children(self._uow.connection, self._org_id, "line", numbers) if numbers else {}
+        for number, by_key in lines.items():
+            suffixes = [key.removeprefix(f"{number}-") for key in by_key]
+            self.line_numbers[number] = [int(suffix) for suffix in suffixes if suffix.isascii() and suffix.isdigit()]
 
     async def _load_deleted(self) -> None:
         connection, org_id = self._uow.connection, self._org_id

@@ -13,6 +13,7 @@ from connector.inbound.adoption.notices import note_unlinked
 from connector.inbound.batch_writes import BatchWrites
 from connector.inbound.context import ApplyReport, InboundContext
 from connector.inbound.deletions import Deletions
+from connector.inbound.line_changes import LineChanges
 from connector.inbound.loaded_state import LoadedState
 from connector.inbound.merge import Decision, FieldVersions, MergeContext, RecordMerge, merge
 from connector.inbound.receivers import Receivers
@@ -59,6 +60,7 @@ class RecordBatch:
         self._state = LoadedState(uow, context.org_id)
         self._writes = BatchWrites(uow, context.org_id, context.webhooks)
         self._deletions = Deletions(context.settings, self._state, self._writes)
+        self._lines = LineChanges(context.settings.changed_lines, receivers, self._state, self._writes)
         self._masters: Mapping[str, RemoteRecord] = {}
         self._unlinked: list[RemoteRecord] = []
 
@@ -84,7 +86,11 @@ class RecordBatch:
         for record in records:
             if (master := self._live_master(record)) is not None:
                 wanted.add(master.id)
+        added = [record for record in records if self._lines.may_be_added(record)]
+        orders = {str(record.fields["OrderId"]) for record in added}
+        wanted |= orders | {str(record.fields.get("Product2Id")) for record in added}
         await self._state.load(sorted(wanted), lock_orders, with_answers=self._receivers.ask)
+        await self._state.load_line_numbers(orders)
 
     async def store(self) -> None:
         """Write everything but the commands on orders."""
@@ -103,9 +109,10 @@ class RecordBatch:
             return
         entity = None if link is None else self._state.entity(link)
         if link is None or receiver is None or entity is None:
-            self.report.unknown += 1
             if link is None:
-                self._unlinked.append(record)
+                self._note_unlinked(record)
+            else:
+                self.report.unknown += 1
             return
         if (pause := self._pause_before(record, link)) is not None:
             self._writes.defer(record, pause)
@@ -115,11 +122,25 @@ class RecordBatch:
             versions = self._versions(record, link, receiver, entity)
             merged = merge(versions, self._merge_context(record, link))
             refused = [name for name in merged.taken if self._refused_because(name) is not None]
-            patch = receiver.patch({name: value for name, value in merged.taken.items() if name not in refused})
+            taken = {name: value for name, value in merged.taken.items() if name not in refused}
+            edited = {name: value for name, value in taken.items() if self._lines.is_edited(receiver, name)}
+            patch = receiver.patch({name: value for name, value in taken.items() if name not in edited})
         except UnreadableValueError as error:
             self._writes.park(record, f"{record.sobject} {record.id}: {error}")
             return
+        if edited:
+            self._lines.edit(link, edited)
         self._note(record, link, merged, self._state.owner(link), patch, refused)
+
+    def _note_unlinked(self, record: RemoteRecord) -> None:
+        order_link = self._lines.order_of(record)
+        if order_link is None:
+            self.report.unknown += 1
+            self._unlinked.append(record)
+        elif (pause := self._pause_before(record, order_link)) is not None:
+            self._writes.defer(record, pause)
+        else:
+            self._lines.add(record, order_link, forbidden=self._refused.get(ALL_FIELDS))
 
     def _note_deleted(self, record: RemoteRecord, link: Link, receiver: RecordReceiver) -> None:
         if (pause := self._pause_before(record, link)) is not None:
@@ -158,7 +179,7 @@ class RecordBatch:
         return [
             FieldVersions(
                 name=name,
-                owner=receiver.owner(name),
+                owner=self._lines.owner_of(receiver, name),
                 base=link.snapshot.get(name),
                 local=local[name],
                 remote=record.fields[name],

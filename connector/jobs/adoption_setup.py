@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connector.errors import SettingsError
+from connector.inbound import line_changes
 from connector.inbound.adoption.adopter import Adopter
 from connector.inbound.adoption.planner import AdoptionContext, AdoptionPlanner
 from connector.inbound.adoption.reader import AdoptionReader
@@ -44,10 +45,11 @@ class AdoptionSetup:
         self.rule = AdoptionRule(settings=settings, key=spec.record.external_id, activated=activated)
 
     def more_fields(self, sobject: str) -> tuple[str, ...]:
-        """What is read of an object besides the mapped fields, to recognize orders that are to be adopted."""
-        if self.rule is None:
-            return ()
-        return {ORDER: self.rule.fields, LINE: ("OrderId",)}.get(sobject, ())
+        """What is read of an object besides the mapped fields: to recognize orders that are to be adopted, and lines
+        that were added to an order."""
+        if sobject == LINE:
+            return line_changes.FIELDS
+        return self.rule.fields if self.rule is not None and sobject == ORDER else ()
 
     def adopter(self, store: Store, client: SalesforceClient, orders: OrderService) -> Adopter | None:
         """None if nothing is adopted."""
