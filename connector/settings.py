@@ -130,7 +130,15 @@ class InboundSettings(AdoptionSettings):
     topic: Annotated[str, matching(r"/(data|event)/\w+", "/data/Connector__chn")] = "/data/Connector__chn"
     """What the listener subscribes to: the channel that `connector org deploy` puts into the org."""
     poll_seconds: float = Field(default=300, ge=5, le=86400)
-    """How often the listener polls for what events may have missed."""
+    """How often the listener polls for what events may have missed; where it only polls, the longest pause."""
+    fastest_poll_seconds: float = Field(default=15, ge=1, le=86400)
+    """The shortest pause between polls, where the listener only polls."""
+    poll_calls_per_day: int = Field(default=5000, ge=100, le=10_000_000)
+    """API calls that the listener's polls may take in a day; the more are used, the longer the pause."""
+    delivery_reserve_percent: float = Field(default=10, ge=0, le=90)
+    """The part of the org's event deliveries that the listener leaves to others: then it polls until midnight."""
+    most_deliveries_per_day: int = Field(default=0, ge=0, le=1_000_000_000)
+    """Event deliveries that the listener may use in 24 hours; 0: as many as the org allows, but for the reserve."""
     deleted_customers: DeletedRecords = DeletedRecords.REPORT
     deleted_products: DeletedRecords = DeletedRecords.REPORT
     deleted_orders: DeletedOrders = DeletedOrders.REPORT

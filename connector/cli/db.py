@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -206,6 +206,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             "inbound": {
                 "conflicts": await conflicts.count_open(connection),
                 "parked": len(await inbox.list_parked(connection)),
+                "deliveries": await _list_deliveries(connection, org, settings, store.clock.now()) if org else [],
             },
             "reconciliation": None
             if reconciled is None
@@ -223,6 +224,17 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             and file_problem is None
             and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
         }
+
+
+async def _list_deliveries(
+    connection: Connection, org: KnownOrg, settings: Settings, now: datetime
+) -> list[dict[str, Any]]:
+    """Return where each topic stands that is listened to."""
+    from connector.cli.delivery_text import delivery_document, delivery_text
+    from connector.store import deliveries
+
+    usages = await deliveries.usage(connection, org.org_id, now, deliveries.policy_of(settings.inbound))
+    return [{**delivery_document(usage), "text": delivery_text(usage)} for usage in usages]
 
 
 async def _find_file_problem(connection: Connection, settings: Settings) -> str | None:
@@ -280,14 +292,14 @@ def _sync_remarks(document: dict[str, Any]) -> list[str]:
     return remarks
 
 
-def _inbound_remarks(inbound: dict[str, int]) -> list[str]:
-    """Name what came from the org and waits for a person."""
+def _inbound_remarks(inbound: dict[str, Any]) -> list[str]:
+    """Name what came from the org and waits for a person, and what is streamed or polled."""
     remarks = []
     if inbound["conflicts"]:
         remarks.append(f"{plural(inbound['conflicts'], 'conflict')} to be resolved: `connector conflicts list`.")
     if inbound["parked"]:
         remarks.append(f"{plural(inbound['parked'], 'record')} could not be applied: `connector inbox list` says why.")
-    return remarks
+    return remarks + [item["text"] for item in inbound["deliveries"]]
 
 
 def _reconciliation_remarks(reconciliation: dict[str, Any] | None) -> list[str]:

@@ -14,7 +14,8 @@ def listen() -> None:
     Ctrl-C or SIGTERM.
 
     Several processes may run: one listens, the others take over when it ends. Every CONNECTOR_INBOUND__POLL_SECONDS it
-    also polls, for what events may have missed; where the org has no such channel, it only polls.
+    also polls, for what events may have missed. Where the org has no such channel, or its deliveries of the day are
+    used up but for a reserve, it only polls, and more often while changes come.
     """
     run(_listen())
 
@@ -22,6 +23,7 @@ def listen() -> None:
 async def _listen() -> None:
     import asyncio
 
+    from connector.cli.delivery_text import delivery_text
     from connector.jobs.listen import ListenJob
     from connector.log import configure, get_logger
     from connector.service import running_service, tune_garbage_collection
@@ -32,7 +34,7 @@ async def _listen() -> None:
     tune_garbage_collection()
     log = get_logger("listen")
     async with running_service(settings, follow_files=True) as service:
-        job = ListenJob(service.inbound_context)
+        job = ListenJob(service.inbound_context, on_mode=lambda usage: typer.echo(delivery_text(usage)))
         task = asyncio.create_task(job.run())
         log.info("started", topic=settings.inbound.topic, poll_seconds=settings.inbound.poll_seconds)
         typer.echo(f"Listening to {settings.inbound.topic}; Ctrl-C stops.")

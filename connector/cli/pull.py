@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
+from connector.cli.delivery_text import delivery_document, delivery_text
 from connector.cli.output import as_json, moment, plural, table
 from connector.cli.runner import run
 
@@ -62,6 +63,7 @@ def pull_document(summary: PullSummary) -> dict[str, Any]:
         "conflicts_open": summary.open_conflicts,
         "parked": summary.parked,
         "waiting": summary.waiting,
+        "deliveries": [delivery_document(usage) for usage in summary.deliveries],
         "in_sync": summary.in_sync,
         "seconds": round(summary.seconds, 3),
     }
@@ -133,3 +135,5 @@ def print_pull(summary: PullSummary) -> None:
         typer.echo(f"{plural(summary.parked, 'record')} could not be applied: `connector inbox list` says why.")
     if summary.waiting:
         typer.echo(f"{plural(summary.waiting, 'record')} to be read again: run `connector pull` once more.")
+    for usage in summary.deliveries:
+        typer.echo(delivery_text(usage))

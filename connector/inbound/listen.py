@@ -34,7 +34,7 @@ from connector.salesforce.pubsub.errors import (
 )
 from connector.salesforce.pubsub.events import ReceivedEvent, UnreadableEvent
 from connector.salesforce.pubsub.subscription import MAX_REQUESTED, Delivery
-from connector.store import cursors, inbox, journal
+from connector.store import cursors, deliveries, inbox, journal
 from connector.store.engine import Store
 from connector.store.journal import JournalEntry
 from connector.store.unit_of_work import UnitOfWork
@@ -44,7 +44,6 @@ LONGEST_PAUSE = 60.0
 """Seconds between two attempts to open a stream."""
 SETTLE_SECONDS = 2.0
 """After this time a subscription stands: the API does not say when. What changed before is polled."""
-LIMIT_PAUSE = 900.0
 CONFIG_PAUSE = 300.0
 
 log = get_logger(__name__)
@@ -92,7 +91,7 @@ class ListenerStats:
 
     events: int = 0
     echoes: int = 0
-    deliveries: int = 0
+    responses: int = 0
     records: int = 0
     unreadable: int = 0
     gaps: int = 0
@@ -103,29 +102,32 @@ class ListenerStats:
 
 
 class Listener:
-    """Listens to `topic` until it is canceled."""
+    """Listens to `topic` until it is canceled. `stats` continue those of an earlier listener."""
 
-    def __init__(self, context: ListenContext, topic: str) -> None:
+    def __init__(self, context: ListenContext, topic: str, stats: ListenerStats | None = None) -> None:
         self._context = context
         self._topic = topic
-        self.stats = ListenerStats()
+        self.stats = stats or ListenerStats()
 
     @property
     def _cursor(self) -> str:
-        return f"events:{self._topic}"
+        return cursors.events_of(self._topic)
 
     async def run(self) -> None:
         """Listen. Raises LeaseLostError when another process took over, StoreError if the database fails,
-        SalesforceError if the org answers neither a poll nor a sign-in; what ends the stream is waited out."""
+        DeliveryLimitError if the org delivers no more today, SalesforceError if it answers neither a poll nor a
+        sign-in; whatever else ends the stream is waited out."""
         attempt = 0
         while True:
-            events_before = self.stats.deliveries
+            before = self.stats.responses
             try:
                 await self._listen_once()
             except SalesforceError as error:
                 self.stats.subscribed = False
                 self.stats.last_error = error.message
-                attempt = 0 if self.stats.deliveries > events_before else attempt + 1
+                if isinstance(error, DeliveryLimitError):
+                    raise
+                attempt = 0 if self.stats.responses > before else attempt + 1
                 await self._handle(error, attempt)
             self.stats.reopened += 1
 
@@ -138,9 +140,6 @@ class Listener:
                 await self._forget_position()
             case SessionExpiredError():
                 await context.subscriber.renew_session()
-            case DeliveryLimitError():
-                await context.catch_up()
-                pause = LIMIT_PAUSE
             case TopicUnavailableError():
                 await context.catch_up()
                 pause = CONFIG_PAUSE
@@ -182,24 +181,24 @@ class Listener:
                 batch = [await arrived.get()]
                 while not arrived.empty():
                     batch.append(arrived.get_nowait())
-                deliveries = [item for item in batch if isinstance(item, Delivery)]
-                if deliveries:
-                    await self._store(deliveries, stream)
+                responses = [item for item in batch if isinstance(item, Delivery)]
+                if responses:
+                    await self._store(responses, stream)
                 if isinstance(batch[-1], SalesforceError):
                     raise batch[-1]
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
-    async def _store(self, deliveries: Sequence[Delivery], stream: Stream) -> None:
-        last = deliveries[-1]
-        events = [event for delivery in deliveries for event in delivery.events]
+    async def _store(self, responses: Sequence[Delivery], stream: Stream) -> None:
+        last = responses[-1]
+        events = [event for response in responses for event in response.events]
         unreadable = [event for event in events if isinstance(event, UnreadableEvent)]
         received = [event for event in events if isinstance(event, ReceivedEvent)]
         records, polled = self._records_of(received)
-        await self._store_records(records, last.replay_id, unreadable)
+        await self._store_records(records, last.replay_id, unreadable, delivered=len(events))
         self.stats.subscribed = True
-        self.stats.deliveries += len(deliveries)
+        self.stats.responses += len(responses)
         self.stats.events += len(events)
         self._count_echoes(received)
         self.stats.records += len(records)
@@ -236,7 +235,12 @@ class Listener:
         return records, concerns_all
 
     async def _store_records(
-        self, records: Collection[tuple[str, str]], replay_id: bytes, unreadable: Sequence[UnreadableEvent]
+        self,
+        records: Collection[tuple[str, str]],
+        replay_id: bytes,
+        unreadable: Sequence[UnreadableEvent],
+        *,
+        delivered: int,
     ) -> None:
         context = self._context
         entries = [
@@ -252,6 +256,7 @@ class Listener:
         async with context.store.transaction() as uow:
             await context.hold_lease(uow)
             await inbox.put(uow, context.org_id, records, Source.EVENT)
+            await deliveries.add(uow, context.org_id, self._topic, delivered)
             await journal.write(uow, entries)
             position = {"replay_id": _encode(replay_id), "at": uow.now.isoformat()}
             await cursors.set_position(uow, context.org_id, self._cursor, position)

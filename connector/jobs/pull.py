@@ -14,14 +14,15 @@ from connector.inbound.context import ApplyReport
 from connector.inbound.intake import IntakeReport
 from connector.inbound.poll import PollReport
 from connector.jobs.inbound_run import InboundJobContext, InboundRun
+from connector.model.deliveries import DeliveryUsage
 from connector.model.inbound_change import InboxState
-from connector.store import conflicts, inbox
+from connector.store import conflicts, deliveries, inbox
 
 
 @dataclass(kw_only=True)
 class PullSummary:
     """What a pull came to. `elsewhere` are objects that another process was polling. `reads` are the data API calls
-    that it made."""
+    that it made; `deliveries`: what listeners have used of the org's delivery allowance."""
 
     polls: list[PollReport] = field(default_factory=list)
     intake: IntakeReport = field(default_factory=IntakeReport)
@@ -30,6 +31,7 @@ class PullSummary:
     open_conflicts: int = 0
     parked: int = 0
     waiting: int = 0
+    deliveries: list[DeliveryUsage] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -68,6 +70,8 @@ async def pull(context: InboundJobContext, sobjects: Sequence[str] | None = None
     async with store.reader() as connection:
         counts = await inbox.counts(connection, org_id)
         summary.open_conflicts = await conflicts.count_open(connection)
+        policy = deliveries.policy_of(context.settings.inbound)
+        summary.deliveries = await deliveries.usage(connection, org_id, store.clock.now(), policy)
     summary.parked, summary.waiting = counts[InboxState.PARKED], counts[InboxState.DUE]
     summary.seconds = (store.clock.now() - started).total_seconds()
     return summary

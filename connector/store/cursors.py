@@ -20,6 +20,11 @@ Position = Mapping[str, Any]
 """Where a reader is, as JSON."""
 
 
+def events_of(topic: str) -> str:
+    """The name of the cursor of a subscription."""
+    return f"events:{topic}"
+
+
 async def get(connection: AsyncConnection, org_id: str, name: str) -> Position | None:
     """The position of one cursor; None if it was never set."""
     statement = select(cursors.c.position).where(cursors.c.org_id == org_id, cursors.c.name == name)

@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, 
 
 from connector.model.change_notice import NoticeState
 from connector.model.conflict import ConflictState
+from connector.model.deliveries import DeliveryMode
 from connector.model.inbound_change import InboxState
 from connector.model.reconciliation import RunState
 from connector.store.constraints import one_of
@@ -153,4 +154,28 @@ reconcile_findings = Table(
     Column("record_id", Key),
     Column("detail", Text, nullable=False),
     Column("fields", Text, nullable=False),  # as JSON
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("topic", Key, primary_key=True),
+    Column("hour", Instant, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+)
+
+topic_states = Table(
+    "topic_states",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("topic", Key, primary_key=True),
+    Column("mode", Text, nullable=False),
+    Column("since", Instant),
+    Column("resume_at", Instant),
+    Column("used", BigInteger),
+    Column("allowed", BigInteger),
+    Column("observed_at", Instant),
+    Column("counted_in_hour", BigInteger),
+    one_of("mode", DeliveryMode),
 )
