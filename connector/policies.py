@@ -77,3 +77,14 @@ class AdoptionSettings(BaseModel):
         if self.adopt_orders is AdoptOrders.CHECKBOX and not self.adopt_checkbox:
             return {"adopt_checkbox": "must be set: the checkbox of Order that says which orders are adopted"}
         return {}
+
+
+class EventSettings(BaseModel):
+    """Platform events between the org and us."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    actions: bool = True
+    """Whether actions that people ask for in the org (`Order_Action__e`) are carried out and answered."""
+    order_status: bool = True
+    """Whether each new stage and hold of an order is published (`Order_Status__e`)."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from connector.clock import Clock, SystemClock
 from connector.orders.policy.rules import Rules, load_rules_for
 from connector.orders.service import OrderService
+from connector.salesforce.address import has_pubsub
 from connector.settings import Settings
 from connector.store.engine import Store
 from connector.store.schema import check, open_store
@@ -159,6 +160,7 @@ async def local_services(
     """
     rules, composer = _reloading_files(settings) if follow_files else _files_read_once(settings)
     async with open_store(settings, clock=clock) as store:
+        store.publishes_status = settings.events.order_status and has_pubsub(settings.salesforce)
         orders = OrderService(store, rules)
         yield LocalServices(settings=settings, store=store, orders=orders, current_composer=composer)
 

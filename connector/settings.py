@@ -16,7 +16,14 @@ from pydantic_settings import SettingsError as SourceError
 
 from connector.errors import SettingsError
 from connector.files import UnusableFileError, read_file
-from connector.policies import AdoptionSettings, ChangedLines, DeletedLines, DeletedOrders, DeletedRecords
+from connector.policies import (
+    AdoptionSettings,
+    ChangedLines,
+    DeletedLines,
+    DeletedOrders,
+    DeletedRecords,
+    EventSettings,
+)
 from connector.setting_checks import (
     ADDRESS_PATTERN,
     LOOPBACK_PATTERN,
@@ -239,6 +246,7 @@ class Settings(BaseSettings):
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
     inbound: InboundSettings = Field(default_factory=InboundSettings)
+    events: EventSettings = EventSettings()
     orders: OrderSettings = OrderSettings()
     messages: MessageSettings = MessageSettings()
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)

@@ -11,7 +11,7 @@ from connector.cli.runner import run, until_stopped
 @app.command(short_help="Receive changes of the org as they happen, until stopped.")
 def listen() -> None:
     """Subscribe to the channel of CONNECTOR_INBOUND__TOPIC, and apply what changes in the org within moments, until
-    Ctrl-C or SIGTERM.
+    Ctrl-C or SIGTERM. Carry out and answer the actions that reps ask for there, and publish the stages of orders.
 
     Several processes may run: one listens, the others take over when it ends. Every CONNECTOR_INBOUND__POLL_SECONDS it
     also polls, for what events may have missed. Where the org has no such channel, or its deliveries of the day are
@@ -24,7 +24,7 @@ async def _listen() -> None:
     import asyncio
 
     from connector.cli.delivery_text import delivery_text
-    from connector.jobs.listen import ListenJob
+    from connector.jobs.listen import ListenerRole
     from connector.log import configure, get_logger
     from connector.service import running_service, tune_garbage_collection
     from connector.settings import load_settings
@@ -34,8 +34,8 @@ async def _listen() -> None:
     tune_garbage_collection()
     log = get_logger("listen")
     async with running_service(settings, follow_files=True) as service:
-        job = ListenJob(service.inbound_context, on_mode=lambda usage: typer.echo(delivery_text(usage)))
-        task = asyncio.create_task(job.run())
+        role = ListenerRole(service.inbound_context, on_mode=lambda usage: typer.echo(delivery_text(usage)))
+        task = asyncio.create_task(role.run())
         log.info("started", topic=settings.inbound.topic, poll_seconds=settings.inbound.poll_seconds)
         typer.echo(f"Listening to {settings.inbound.topic}; Ctrl-C stops.")
         stop = asyncio.create_task(until_stopped())
@@ -47,4 +47,5 @@ async def _listen() -> None:
             await asyncio.gather(task, stop, return_exceptions=True)
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             raise error
-    log.info("stopped", events=job.stats.events, echoes=job.stats.echoes, records=job.stats.records)
+    stats = role.changes.stats
+    log.info("stopped", events=stats.events, echoes=stats.echoes, records=stats.records)

@@ -1,21 +1,20 @@
-"""Listens to one topic: what its events name is noted in the inbox, together with the position behind them.
+"""Listens to one topic: hands what arrives to a handler, which stores it together with the position behind it.
 
-    connecting -> subscribed -> (a response: its records and its replay ID are stored, then more is requested)
+    connecting -> subscribed -> (a response: its events and its replay ID are stored, then more is requested)
         |             |
         |             +-- stream ends, silence, new token needed: again from the stored replay ID, after a growing pause
-        +---- replay ID no longer known: from now on, and a poll reads what happened in between (a closed gap)
+        +---- replay ID no longer known: a gap. Records are polled over it and the subscription begins now; actions,
+              which cannot be polled, are read again as far as the org still keeps them
 
-A crash before a response is stored: the org sends it again, from the stored position. A crash afterwards: its records
-are in the inbox. An event that cannot be decoded cannot say which records it is about: all objects are polled, so
-nothing is lost by it. Only the holder of the topic's lease stores anything; a holder that was frozen finds its lease
-gone in the transaction that would move the position.
+A crash before a response is stored: the org sends it again, from the stored position. A crash afterwards: it is stored.
+Only the holder of the topic's lease stores anything; a holder that was frozen finds its lease gone in the transaction
+that would move the position. The handlers are `record_events` and `action_events`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +22,9 @@ from typing import Protocol
 
 from connector.clock import Clock
 from connector.errors import SalesforceError
+from connector.inbound.topic_cursor import TopicCursor, TopicPosition, state_name
 from connector.log import get_logger
-from connector.model.inbound_change import Source
+from connector.model.listening_state import ListeningState, TopicActivity
 from connector.salesforce.pubsub.errors import (
     DeliveryLimitError,
     ReplayIdInvalidError,
@@ -32,9 +32,8 @@ from connector.salesforce.pubsub.errors import (
     SubscriptionError,
     TopicUnavailableError,
 )
-from connector.salesforce.pubsub.events import ReceivedEvent, UnreadableEvent
 from connector.salesforce.pubsub.subscription import MAX_REQUESTED, Delivery
-from connector.store import cursors, deliveries, inbox, journal
+from connector.store import cursors, journal
 from connector.store.engine import Store
 from connector.store.journal import JournalEntry
 from connector.store.unit_of_work import UnitOfWork
@@ -56,28 +55,50 @@ class Stream(Protocol):
 
 
 class Subscriber(Protocol):
-    def subscribe(self, topic: str, replay_id: bytes | None) -> AbstractAsyncContextManager[Stream]: ...
+    def subscribe(
+        self, topic: str, replay_id: bytes | None, *, from_earliest: bool = False
+    ) -> AbstractAsyncContextManager[Stream]: ...
 
     async def renew_session(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ListenContext:
-    """What a listener works with.
+class StoredEvents:
+    """What a handler has stored of some events: the records or actions that they named, and those it could not read.
+    `echoes` are events of our own writes."""
 
-    `own_user` is the ID of the connector's user in the org. `sobjects` are those whose records are received.
-    `hold_lease` is awaited in each transaction, and raises LeaseLostError if another process listens now. `on_records`
-    is called when the inbox has something new; `catch_up` polls all objects.
+    records: int
+    unreadable: int
+    echoes: int = 0
+
+
+class EventHandler(Protocol):
+    """What is done with the events of a topic.
+
+    `gap_action` is what the journal calls a gap, `fallback` what is done without a stream. `rereads`: without a
+    position the subscription begins with the earliest event that the org keeps: nothing but the stream has them.
     """
+
+    gap_action: str
+    fallback: TopicActivity
+    rereads: bool
+
+    async def store(self, responses: Sequence[Delivery]) -> StoredEvents:
+        """Store the events and the position behind them, and count them as delivered."""
+
+    async def catch_up(self) -> None:
+        """Fetch what no event tells."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListenContext:
+    """What a listener works with. `hold_lease` is awaited in each transaction, and raises LeaseLostError if another
+    process listens now."""
 
     store: Store
     subscriber: Subscriber
     org_id: str
-    own_user: str
-    sobjects: Collection[str]
     hold_lease: Callable[[UnitOfWork], Awaitable[None]]
-    on_records: Callable[[], None]
-    catch_up: Callable[[], Awaitable[None]]
 
     @property
     def clock(self) -> Clock:
@@ -87,7 +108,7 @@ class ListenContext:
 @dataclass(kw_only=True)
 class ListenerStats:
     """What a listener has seen since it began. `echoes` are events of our own writes, which the filter of our channel
-    drops. `gaps` were closed by a poll; `reopened` counts streams after the first."""
+    drops. `records` were named by events (or are actions); `reopened` counts streams after the first."""
 
     events: int = 0
     echoes: int = 0
@@ -102,16 +123,17 @@ class ListenerStats:
 
 
 class Listener:
-    """Listens to `topic` until it is canceled. `stats` continue those of an earlier listener."""
+    """Listens to the topic of `cursor` until it is canceled. `stats` continue those of an earlier listener."""
 
-    def __init__(self, context: ListenContext, topic: str, stats: ListenerStats | None = None) -> None:
+    def __init__(
+        self, context: ListenContext, cursor: TopicCursor, handler: EventHandler, stats: ListenerStats | None = None
+    ) -> None:
         self._context = context
-        self._topic = topic
+        self._topic = cursor.topic
+        self._cursor = cursor
+        self._handler = handler
+        self._state: ListeningState | None = None
         self.stats = stats or ListenerStats()
-
-    @property
-    def _cursor(self) -> str:
-        return cursors.events_of(self._topic)
 
     async def run(self) -> None:
         """Listen. Raises LeaseLostError when another process took over, StoreError if the database fails,
@@ -126,6 +148,7 @@ class Listener:
                 self.stats.subscribed = False
                 self.stats.last_error = error.message
                 if isinstance(error, DeliveryLimitError):
+                    await self._write_state(self._handler.fallback, error)
                     raise
                 attempt = 0 if self.stats.responses > before else attempt + 1
                 await self._handle(error, attempt)
@@ -141,26 +164,34 @@ class Listener:
             case SessionExpiredError():
                 await context.subscriber.renew_session()
             case TopicUnavailableError():
-                await context.catch_up()
                 pause = CONFIG_PAUSE
             case SubscriptionError():
                 pass
             case _:
                 pause = max(pause, FIRST_PAUSE)
         log.warning("subscription ended", topic=self._topic, error=error.message, hint=error.hint, pause=pause)
+        if pause:
+            await self._write_state(self._handler.fallback, error)
+        if isinstance(error, TopicUnavailableError):
+            await self._handler.catch_up()
         await context.clock.sleep(pause)
 
     async def _listen_once(self) -> None:
         context = self._context
         async with context.store.reader() as connection:
-            position = await cursors.get(connection, context.org_id, self._cursor)
-        replay_id = None if position is None else _decode(position.get("replay_id"))
-        gap_since = None if replay_id is not None or position is None else position.get("at")
-        async with context.subscriber.subscribe(self._topic, replay_id) as stream:
-            if replay_id is None:
+            position = await self._cursor.read(connection)
+        if position is None and self._handler.rereads:
+            async with context.store.transaction() as uow:
+                await context.hold_lease(uow)
+                await self._cursor.begin(uow)
+        position = position or TopicPosition()
+        async with context.subscriber.subscribe(
+            self._topic, position.replay_id, from_earliest=self._handler.rereads
+        ) as stream:
+            if position.replay_id is None:
                 await context.clock.sleep(SETTLE_SECONDS)
-                await self._close_gap(gap_since)  # events wait in the stream meanwhile
-                self.stats.subscribed = True
+                await self._close_gap(position.lost_since)  # events wait in the stream meanwhile
+                await self._note_subscribed()
             await self._store_what_comes(stream)
 
     async def _store_what_comes(self, stream: Stream) -> None:
@@ -178,7 +209,7 @@ class Listener:
         reading = asyncio.create_task(read())
         try:
             while True:
-                batch = [await arrived.get()]
+                batch = [await self._next(arrived)]
                 while not arrived.empty():
                     batch.append(arrived.get_nowait())
                 responses = [item for item in batch if isinstance(item, Delivery)]
@@ -190,105 +221,79 @@ class Listener:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
+    async def _next(self, arrived: asyncio.Queue[Delivery | SalesforceError]) -> Delivery | SalesforceError:
+        """What arrives next. A topic on which nothing arrives for a moment is subscribed to: errors come at once."""
+        if not self.stats.subscribed:
+            try:
+                async with asyncio.timeout(SETTLE_SECONDS):
+                    return await arrived.get()
+            except TimeoutError:
+                await self._note_subscribed()
+        return await arrived.get()
+
     async def _store(self, responses: Sequence[Delivery], stream: Stream) -> None:
         last = responses[-1]
-        events = [event for response in responses for event in response.events]
-        unreadable = [event for event in events if isinstance(event, UnreadableEvent)]
-        received = [event for event in events if isinstance(event, ReceivedEvent)]
-        records, polled = self._records_of(received)
-        await self._store_records(records, last.replay_id, unreadable, delivered=len(events))
-        self.stats.subscribed = True
+        events = sum(len(response.events) for response in responses)
+        stored = await self._handler.store(responses)
+        await self._note_subscribed()
         self.stats.responses += len(responses)
-        self.stats.events += len(events)
-        self._count_echoes(received)
-        self.stats.records += len(records)
-        self.stats.unreadable += len(unreadable)
+        self.stats.events += events
+        self.stats.echoes += stored.echoes
+        self.stats.records += stored.records
+        self.stats.unreadable += stored.unreadable
         if events:
             self.stats.last_event_at = self._context.clock.now()
-        if records:
-            self._context.on_records()
-        if polled or unreadable:
-            await self._context.catch_up()
         if last.pending <= MAX_REQUESTED // 2:
             await stream.request(MAX_REQUESTED - last.pending)
 
-    def _count_echoes(self, events: Sequence[ReceivedEvent]) -> None:
-        changes = [event.change for event in events]
-        echoes = sum(change is not None and change.user_id == self._context.own_user for change in changes)
-        if echoes and not self.stats.echoes:
-            hint = "`connector org deploy` gives Connector__chn the filter that leaves them out."
-            log.warning("our own changes are delivered", topic=self._topic, hint=hint)
-        self.stats.echoes += echoes
+    async def _note_subscribed(self) -> None:
+        self.stats.subscribed = True
+        if self._state is None or self._state.activity is not TopicActivity.LISTENING:
+            await self._write_state(TopicActivity.LISTENING)
 
-    def _records_of(self, events: Sequence[ReceivedEvent]) -> tuple[set[tuple[str, str]], bool]:
-        """The records that these events name, and whether an event is about more than it names."""
-        records: set[tuple[str, str]] = set()
-        concerns_all = False
-        for event in events:
-            header = event.change
-            if header is None or header.sobject not in self._context.sobjects:
-                continue
-            if header.concerns_all:
-                concerns_all = True
-            else:
-                records |= {(header.sobject, record_id) for record_id in header.record_ids}
-        return records, concerns_all
-
-    async def _store_records(
-        self,
-        records: Collection[tuple[str, str]],
-        replay_id: bytes,
-        unreadable: Sequence[UnreadableEvent],
-        *,
-        delivered: int,
+    async def _write_state(
+        self, activity: TopicActivity, error: SalesforceError | None = None, *, gap: bool = False
     ) -> None:
+        """Say in the database how the topic is being read, for `connector status`."""
         context = self._context
-        entries = [
-            JournalEntry(
-                entity="topic",
-                key=self._topic,
-                action="unreadable",
-                detail={"replay_id": _encode(event.replay_id), "event": event.id, "reason": event.reason},
-                org_id=context.org_id,
-            )
-            for event in unreadable
-        ]
         async with context.store.transaction() as uow:
             await context.hold_lease(uow)
-            await inbox.put(uow, context.org_id, records, Source.EVENT)
-            await deliveries.add(uow, context.org_id, self._topic, delivered)
-            await journal.write(uow, entries)
-            position = {"replay_id": _encode(replay_id), "at": uow.now.isoformat()}
-            await cursors.set_position(uow, context.org_id, self._cursor, position)
+            await self._put_state(uow, activity, error, gap=gap)
+
+    async def _put_state(
+        self, uow: UnitOfWork, activity: TopicActivity, error: SalesforceError | None, *, gap: bool
+    ) -> None:
+        document = await cursors.get(uow.connection, self._context.org_id, state_name(self._topic))
+        before = None if document is None else ListeningState.read(document)
+        self._state = ListeningState(
+            activity=activity,
+            since=uow.now,
+            why="" if error is None else error.message,
+            fix="" if error is None else error.hint,
+            gaps=(0 if before is None else before.gaps) + gap,
+            last_gap_at=uow.now if gap else None if before is None else before.last_gap_at,
+        )
+        await self._cursor.write_state(uow, self._state)
 
     async def _forget_position(self) -> None:
         """Keep when the position was stored: the gap begins there."""
         context = self._context
         async with context.store.transaction() as uow:
             await context.hold_lease(uow)
-            position = await cursors.get(uow.connection, context.org_id, self._cursor)
-            at = position["at"] if position is not None else uow.now.isoformat()
-            await cursors.set_position(uow, context.org_id, self._cursor, {"replay_id": None, "at": at})
+            await self._cursor.forget(uow)
 
     async def _close_gap(self, since: str | None) -> None:
-        """Poll what changed before the subscription stood, and note that the gap is closed."""
+        """Fetch what changed before the subscription stood, and note the gap."""
         context = self._context
-        await context.catch_up()
+        await self._handler.catch_up()
         if since is None:
             return
         self.stats.gaps += 1
         async with context.store.transaction() as uow:
             await context.hold_lease(uow)
+            await self._put_state(uow, TopicActivity.LISTENING, None, gap=True)
             detail = {"since": since, "until": uow.now.isoformat()}
             entry = JournalEntry(
-                entity="topic", key=self._topic, action="gap closed", detail=detail, org_id=context.org_id
+                entity="topic", key=self._topic, action=self._handler.gap_action, detail=detail, org_id=context.org_id
             )
             await journal.write(uow, [entry])
-
-
-def _encode(replay_id: bytes) -> str:
-    return base64.b64encode(replay_id).decode()
-
-
-def _decode(text: str | None) -> bytes | None:
-    return None if text is None else base64.b64decode(text)

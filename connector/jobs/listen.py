@@ -1,31 +1,34 @@
-"""Keeps listening to the org: one process holds the topic, works off the inbox, and polls for truth now and then.
+"""Keeps listening to the org: to the changes of its records, and to the actions that people ask for.
 
-While the org's delivery allowance for the topic is used up, it polls more often instead (`delivery_guard`).
-
-A process that finds the topic taken waits for it; when the holder dies, its lease expires and another one continues at
-the stored position. A holder that was frozen and wakes changes nothing: its lease is checked in every transaction.
+Each topic has its own lease, position, watchdog and back-off: one that fails does not disturb the other. The holder of
+the change topic also works off the inbox, and polls for truth now and then; while the org's delivery allowance is used
+up, it polls more often instead (`delivery_guard`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from uuid import uuid4
+from datetime import timedelta
 
-from connector.errors import ConnectorError, LeaseLostError, StoreError
+from connector.inbound.action_events import ActionEvents
 from connector.inbound.listen import ListenContext, Listener, ListenerStats
 from connector.inbound.poll_pace import PaceLimits, PollPace
+from connector.inbound.record_events import RecordEvents
+from connector.inbound.topic_cursor import TopicCursor
 from connector.jobs.delivery_guard import DeliveryGuard
+from connector.jobs.held_lease import HeldLease
 from connector.jobs.inbound_run import InboundJobContext, InboundRun
+from connector.jobs.lease_job import LeaseJob
+from connector.jobs.org_identity import confirm_org
+from connector.jobs.publish_events import PublishJob
 from connector.log import get_logger
 from connector.model.deliveries import DeliveryMode, DeliveryUsage
+from connector.model.platform_event import ORDER_ACTION, topic_of
 from connector.salesforce.pubsub.errors import DeliveryLimitError
 from connector.salesforce.pubsub.subscription import PubSubClient
-from connector.store import leases
-from connector.store.unit_of_work import UnitOfWork
+from connector.store import order_actions
 
 GUARD_SECONDS = 2.0
 """How often it is looked whether the delivery allowance lasts."""
@@ -33,71 +36,51 @@ INTAKE_SECONDS = 1.0
 """How often the inbox is looked at without being told: for records that were put off."""
 MOST_SLEPT = 1.0
 """Seconds after which it is looked whether the pause between polls is another one now."""
-RETRY_SECONDS = 5.0
-"""The pause after an error, before everything begins anew."""
+LIMIT_PAUSE = 900.0
+"""Seconds until actions are looked for again, when the org has used up its deliveries."""
+FORGET_SECONDS = timedelta(hours=6).total_seconds()
+ACTION_TOPIC = topic_of(ORDER_ACTION)
 
 log = get_logger(__name__)
 
 
-class ListenJob:
-    """Listens to one topic until it is canceled. `stats` and `usage` are those of the present holder in this process;
-    `on_mode` is called when the topic begins to be streamed or polled."""
+def listen_lease(org_id: str, topic: str) -> str:
+    """The name of the lease of a topic."""
+    return f"listen:{org_id}:{topic}"
+
+
+class ListenJob(LeaseJob):
+    """Listens to the topic with the changes of records. `stats` and `usage` are those of the present holder in this
+    process; `on_mode` is called when the topic begins to be streamed or polled."""
 
     def __init__(
         self, context: InboundJobContext, *, on_mode: Callable[[DeliveryUsage], None] = lambda usage: None
     ) -> None:
-        self._context = context
+        super().__init__(context, context.settings.inbound.topic)
         self._on_mode = on_mode
         self._topic = context.settings.inbound.topic
-        self._ttl = context.settings.sync.lease_seconds
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._new_records = asyncio.Event()
+        self._run: InboundRun | None = None
         self.stats = ListenerStats()
         self.usage: DeliveryUsage | None = None
 
-    async def run(self) -> None:
-        """Wait for the topic, then listen. What fails is logged, and begun anew."""
-        clock = self._context.store.clock
-        while True:
-            try:
-                run = await InboundRun.begin(self._context)
-                name = f"listen:{run.org_id}:{self._topic}"
-                term = await leases.acquire(self._context.store, name, self._owner, self._ttl)
-                if term is None:
-                    await clock.sleep(self._ttl / 3)
-                    continue
-                try:
-                    await self._hold(run, name, term)
-                except BaseExceptionGroup as group:
-                    raise group.exceptions[0] from None  # the others were canceled by it
-                finally:
-                    with suppress(StoreError):
-                        await leases.release(self._context.store, name, self._owner, term)
-            except LeaseLostError as error:
-                log.warning("another process listens", topic=self._topic, error=error.message)
-            except ConnectorError as error:
-                log.error("listening failed", topic=self._topic, error=error.message, hint=error.hint)
-                await clock.sleep(RETRY_SECONDS)
+    async def begin(self) -> tuple[str, str]:
+        self._run = await InboundRun.begin(self.context)
+        return listen_lease(self._run.org_id, self._topic), f"listens to {self._topic}"
 
-    async def _hold(self, run: InboundRun, name: str, term: int) -> None:
-        """Listen as the holder of the topic, until something fails."""
-
-        async def hold_lease(uow: UnitOfWork) -> None:
-            if not await leases.is_held(uow, name, term):
-                raise LeaseLostError(
-                    f"Another process listens to {self._topic} now.",
-                    hint="Nothing is lost: it continues where this one stopped.",
-                )
-
-        endpoint = self._context.settings.salesforce.pubsub_endpoint
-        async with PubSubClient(endpoint, self._context.client.tokens) as subscriber, asyncio.TaskGroup() as tasks:
-            guard = DeliveryGuard(self._context, run.org_id, self._topic, hold_lease)
+    async def work(self, lease: HeldLease) -> None:
+        run = self._run
+        assert run is not None
+        endpoint = self.context.settings.salesforce.pubsub_endpoint
+        async with PubSubClient(endpoint, self.context.client.tokens) as client, asyncio.TaskGroup() as tasks:
+            guard = DeliveryGuard(self.context, run.org_id, self._topic, lease.check)
             self.stats = ListenerStats()
             self.usage = None
-            tasks.create_task(self._receive(guard, lambda: self._listener(run, subscriber, hold_lease)))
+            context = _listen_context(self.context, client, run.org_id, lease)
+            tasks.create_task(self._receive(guard, lambda: self._listener(run, context)))
             tasks.create_task(self._take_in(run))
             tasks.create_task(self._poll_now_and_then(run))
-            tasks.create_task(self._renew(name, term))
+            tasks.create_task(lease.keep())
 
     async def _receive(self, guard: DeliveryGuard, make_listener: Callable[[], Listener]) -> None:
         """Stream the topic whenever the delivery allowance permits; `_poll_now_and_then` does the rest."""
@@ -105,7 +88,7 @@ class ListenJob:
             if await self._check(guard) is DeliveryMode.STREAM:
                 await self._stream(guard, make_listener())
             else:
-                await self._context.store.clock.sleep(GUARD_SECONDS)
+                await self.context.store.clock.sleep(GUARD_SECONDS)
 
     async def _stream(self, guard: DeliveryGuard, listener: Listener) -> None:
         """Stream the topic until the allowance is used up."""
@@ -128,23 +111,17 @@ class ListenJob:
             self._on_mode(self.usage)
         return self.usage.mode
 
-    def _listener(
-        self, run: InboundRun, subscriber: PubSubClient, hold_lease: Callable[[UnitOfWork], Awaitable[None]]
-    ) -> Listener:
-        async def catch_up() -> None:
-            await run.poll_everything()
-
-        context = ListenContext(
-            store=self._context.store,
-            subscriber=subscriber,
-            org_id=run.org_id,
-            own_user=self._context.client.user_id,
+    def _listener(self, run: InboundRun, context: ListenContext) -> Listener:
+        cursor = TopicCursor(run.org_id, self._topic)
+        handler = RecordEvents(
+            context,
+            cursor,
+            own_user=self.context.client.user_id,
             sobjects=run.sobjects,
-            hold_lease=hold_lease,
             on_records=self._new_records.set,
-            catch_up=catch_up,
+            catch_up=run.poll_everything,
         )
-        return Listener(context, self._topic, self.stats)
+        return Listener(context, cursor, handler, self.stats)
 
     async def _take_in(self, run: InboundRun) -> None:
         while True:
@@ -156,7 +133,7 @@ class ListenJob:
 
     async def _poll_now_and_then(self, run: InboundRun) -> None:
         """Poll seldom while the stream stands, and by the pace of the changes while it does not."""
-        clock, settings = self._context.store.clock, self._context.settings.inbound
+        clock, settings = self.context.store.clock, self.context.settings.inbound
         limits = PaceLimits(
             shortest=settings.fastest_poll_seconds,
             longest=settings.poll_seconds,
@@ -169,16 +146,74 @@ class ListenJob:
             if (left := pause - (clock.now() - last).total_seconds()) > 0:
                 await clock.sleep(min(left, MOST_SLEPT))
                 continue
-            last, reads = clock.now(), self._context.client.calls_made.reads
+            last, reads = clock.now(), self.context.client.calls_made.reads
             applied = [report.applied for report in await run.poll()]
             changes = sum(item.records - item.echoes - item.unknown for item in applied)
-            pace.note(changes=changes, calls=self._context.client.calls_made.reads - reads, now=clock.now())
+            pace.note(changes=changes, calls=self.context.client.calls_made.reads - reads, now=clock.now())
 
-    async def _renew(self, name: str, term: int) -> None:
+
+class ActionJob(LeaseJob):
+    """Listens to the topic with the actions of people, and carries them out. `on_answer` is called when an answer is
+    to be published."""
+
+    def __init__(self, context: InboundJobContext, on_answer: asyncio.Event) -> None:
+        super().__init__(context, ACTION_TOPIC)
+        self._on_answer = on_answer
+        self._org_id = ""
+        self.stats = ListenerStats()
+
+    async def begin(self) -> tuple[str, str]:
+        self._org_id = await confirm_org(self.context.store, self.context.client, self.context.settings)
+        return listen_lease(self._org_id, ACTION_TOPIC), f"listens to {ACTION_TOPIC}"
+
+    async def work(self, lease: HeldLease) -> None:
+        endpoint = self.context.settings.salesforce.pubsub_endpoint
+        async with PubSubClient(endpoint, self.context.client.tokens) as client, asyncio.TaskGroup() as tasks:
+            context = _listen_context(self.context, client, self._org_id, lease)
+            cursor = TopicCursor(self._org_id, ACTION_TOPIC)
+            handler = ActionEvents(context, cursor, self.context.orders, on_answer=self._on_answer.set)
+            self.stats = ListenerStats()
+            tasks.create_task(self._listen(Listener(context, cursor, handler, self.stats)))
+            tasks.create_task(self._forget_now_and_then(lease))
+            tasks.create_task(lease.keep())
+
+    async def _listen(self, listener: Listener) -> None:
         while True:
-            await self._context.store.clock.sleep(self._ttl / 3)
-            if not await leases.renew(self._context.store, self._owner, {name: term}, self._ttl):
-                raise LeaseLostError(
-                    f"Another process listens to {self._topic} now.",
-                    hint="Nothing is lost: it continues where this one stopped.",
-                )
+            try:
+                await listener.run()
+            except DeliveryLimitError as error:  # there is nothing to poll: the org keeps the actions for 72 hours
+                log.warning("actions wait", error=error.message, pause=LIMIT_PAUSE)
+                await self.context.store.clock.sleep(LIMIT_PAUSE)
+
+    async def _forget_now_and_then(self, lease: HeldLease) -> None:
+        while True:
+            async with self.context.store.transaction() as uow:
+                await lease.check(uow)
+                await order_actions.forget_old(uow)
+            await self.context.store.clock.sleep(FORGET_SECONDS)
+
+
+class ListenerRole:
+    """Everything of a process that listens to the org: both topics, and the publisher of our own events.
+
+    A part that its setting turns off is None; `on_mode` is that of `ListenJob`.
+    """
+
+    def __init__(
+        self, context: InboundJobContext, *, on_mode: Callable[[DeliveryUsage], None] = lambda usage: None
+    ) -> None:
+        settings = context.settings
+        self.changes = ListenJob(context, on_mode=on_mode)
+        self.publisher = PublishJob(context)
+        self.actions = ActionJob(context, self.publisher.wake) if settings.events.actions else None
+
+    async def run(self) -> None:
+        """Run until canceled."""
+        async with asyncio.TaskGroup() as tasks:
+            for job in (self.changes, self.actions, self.publisher):
+                if job is not None:
+                    tasks.create_task(job.run())
+
+
+def _listen_context(context: InboundJobContext, client: PubSubClient, org_id: str, lease: HeldLease) -> ListenContext:
+    return ListenContext(store=context.store, subscriber=client, org_id=org_id, hold_lease=lease.check)

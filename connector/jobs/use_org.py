@@ -9,7 +9,7 @@ from connector.jobs.resync import make_due
 from connector.log import get_logger
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, another_push_error, lease_name
 from connector.settings import Settings
-from connector.store import leases, orgs
+from connector.store import leases, orgs, outgoing_events
 from connector.store.engine import Store
 
 log = get_logger(__name__)
@@ -43,6 +43,7 @@ async def use_org(
             if await leases.list_lost(uow, worker.held_leases):
                 raise another_push_error()
             url, instance = login_url(settings), client.instance_url
+            await outgoing_events.clear(uow)  # they tell of records of the former org
             await orgs.put(uow, org_id, login_url=url, instance_url=instance, is_active=True)
     log.warning("org changed", org=org_id, before=active.org_id if active else None, due=number)
     return number

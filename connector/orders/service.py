@@ -46,6 +46,9 @@ class Executed:
     replayed: bool = False
 
 
+Finish = Callable[[UnitOfWork, Sequence[Executed]], Awaitable[None]]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Allocated:
     """An order after allocation, and the quantity that it gained by it."""
@@ -130,21 +133,25 @@ class OrderService:
 
         return await self._store.transact(work)
 
-    async def execute_prepared(self, prepare: Prepare, *, actor: str) -> list[Executed]:
-        """Carry out the commands that `prepare` returns, in one transaction with whatever it writes itself.
+    async def execute_prepared(self, prepare: Prepare, *, actor: str, finish: Finish | None = None) -> list[Executed]:
+        """Carry out the commands that `prepare` returns, in one transaction with whatever it writes itself, and with
+        what `finish` writes of their results.
 
         `prepare` gets the unit of work and a function that locks orders and returns them by number; unknown numbers are
-        left out. It is called again when the database gave the transaction up for another one.
+        left out. Both are called again when the database gave the transaction up for another one.
         """
 
         async def work(uow: UnitOfWork) -> list[Executed]:
             transaction = self._transaction(uow, actor)
             commands = await prepare(uow, transaction.find)
             replayed = [await execute_in(transaction, command) for command in commands]
-            return [
+            executed = [
                 Executed(order=await transaction.order(command.number), replayed=was_replayed)
                 for command, was_replayed in zip(commands, replayed, strict=True)
             ]
+            if finish is not None:
+                await finish(uow, executed)
+            return executed
 
         return await self._store.transact(work)
 

@@ -6,6 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from connector.errors import SettingsError
+from connector.settings import SalesforceSettings
 
 
 def is_loopback(host: str) -> bool:
@@ -36,6 +37,15 @@ def checked_origin(url: str, *, label: str) -> str:
         raise SettingsError(f"{label} must use https: plain http is for this machine only.", hint=_EXAMPLE)
     name = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{name}" if port is None else f"{parts.scheme}://{name}:{port}"
+
+
+def has_pubsub(settings: SalesforceSettings) -> bool:
+    """Whether the Pub/Sub API can be reached: that of an org on this machine has no address unless one is set."""
+    try:
+        host = urlsplit(settings.login_url.strip()).hostname or ""
+    except ValueError:
+        return False
+    return bool(settings.pubsub_endpoint) or (bool(host) and not is_loopback(host))
 
 
 _EXAMPLE = "Example: https://acme.my.salesforce.com"

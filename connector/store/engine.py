@@ -59,6 +59,8 @@ class Store:
         self, url: URL, clock: Clock, *, scratch: Path | None = None, busy_seconds: float = BUSY_SECONDS
     ) -> None:
         self.clock = clock
+        self.publishes_status = False
+        """Whether a new stage or hold of an order is published to the org (`CONNECTOR_EVENTS__ORDER_STATUS`)."""
         self.address = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
         self.dialect = url.get_backend_name()
         self._scratch = scratch
@@ -190,7 +192,7 @@ class Store:
             yield connection
 
     def _unit(self, connection: Connection) -> UnitOfWork:
-        return UnitOfWork(connection, self.clock.now())
+        return UnitOfWork(connection, self.clock.now(), publishes_status=self.publishes_status)
 
     @asynccontextmanager
     async def _writer_turn(self) -> AsyncIterator[None]:

@@ -17,6 +17,7 @@ from connector.model.order import MOVING, Order
 from connector.model.order_header import HEADER_FIELDS, OrderHeader
 from connector.model.order_return import return_key
 from connector.model.order_state import OrderState
+from connector.model.platform_event import status_events
 from connector.store import order_history, shipments
 from connector.store import orders as order_store
 from connector.store.order_history import EventEntry
@@ -67,6 +68,11 @@ async def save(uow: UnitOfWork, changes: Sequence[OrderChange], *, actor: str) -
                 key = return_key(item.order.number, number)
                 uow.changed(EntityKind.RETURN, key, partition_hash(item.order.customer.number), item.lane)
         uow.changed(EntityKind.ORDER, item.order.number, partition_hash(item.order.customer.number), item.lane)
+        if uow.publishes_status:
+            first = order_history.length(item.history_length, ()) + 1
+            entries = enumerate(item.entries, start=first)
+            steps = [(place, entry.before or entry.after, entry.after) for place, entry in entries]
+            uow.publish(status_events(item.order.number, steps, item.before.holds, item.after.holds))
 
 
 async def _save_orders(uow: UnitOfWork, changes: Sequence[OrderChange]) -> None:

@@ -1,19 +1,25 @@
-"""One transaction, and the only place where changes are captured.
+"""One transaction, and the only place where changes and events for the org are captured.
 
-Code that writes a synced entity reports it to `changed`. The rows of the outbox are written just before the commit, so
-a change and its capture succeed or fail together, and an entity that changed ten times in a transaction is captured
-once.
+Code that writes a synced entity reports it to `changed`, and gives `publish` the platform events that tell of it. The
+rows of both outboxes are written just before the commit, so a change and its capture succeed or fail together, and an
+entity that changed ten times in a transaction is captured once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import IntEnum
 
+import orjson
 from sqlalchemy import case, or_
+from sqlalchemy import insert as plain_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, EntityKind
+from connector.model.outgoing_event import OutgoingState
+from connector.model.platform_event import PlatformEvent
+from connector.store.event_tables import outgoing_events
 from connector.store.sql import Row, insert
 from connector.store.tables import outbox
 
@@ -34,11 +40,16 @@ class Lane(IntEnum):
 
 
 class UnitOfWork:
-    """The connection of a transaction, its time `now`, and the changes to capture at its end."""
+    """The connection of a transaction, its time `now`, and the changes and events to capture at its end.
 
-    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+    `publishes_status`: whether the stages and holds of orders are published to the org.
+    """
+
+    def __init__(self, connection: AsyncConnection, now: datetime, *, publishes_status: bool = False) -> None:
         self.connection = connection
         self.now = now
+        self.publishes_status = publishes_status
+        self._events: list[PlatformEvent] = []
         self._changed: dict[tuple[EntityKind, str], tuple[int, Lane, bool]] = {}
 
     def changed(
@@ -51,10 +62,36 @@ class UnitOfWork:
         _, earlier, earlier_unconfirmed = self._changed.get((entity, key), (slot, lane, False))
         self._changed[entity, key] = (slot, min(earlier, lane), earlier_unconfirmed or unconfirmed)
 
+    def publish(self, events: Iterable[PlatformEvent]) -> None:
+        """Publish these events to the org after the commit, those of an order in this sequence."""
+        self._events += events
+
     async def capture(self) -> None:
-        """Write the remembered changes to the outbox. Only the store calls this, before the commit."""
-        if not self._changed:
-            return
+        """Write the remembered changes and events to their outboxes. Only the store calls this, before the commit."""
+        if self._changed:
+            await self._capture_changes()
+        if self._events:
+            await self._capture_events()
+
+    async def _capture_events(self) -> None:
+        rows: list[Row] = [
+            {
+                "org_id": event.org_id,
+                "name": event.name,
+                "order_number": event.order,
+                "event_id": event.id,
+                "fields": orjson.dumps(event.fields).decode(),
+                "state": OutgoingState.DUE.value,
+                "captured_at": self.now,
+                "due_at": self.now,
+                "attempts": 0,
+            }
+            for event in self._events
+        ]
+        await self.connection.execute(plain_insert(outgoing_events), rows)
+        self._events.clear()
+
+    async def _capture_changes(self) -> None:
         # In key order, so that two transactions with the same entities wait for each other instead of deadlocking.
         rows: list[Row] = [
             {

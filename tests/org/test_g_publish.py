@@ -49,6 +49,19 @@ async def test_invalid_event_is_rejected(client: Client) -> None:
     )  # fmt: skip
 
 
+async def test_checkbox_can_be_published(client: Client) -> None:
+    """G4, G9."""
+    topic = "/event/Order_Action_Result__e"
+    schema_id = (await client.topic(topic)).schema_id
+    values = {"Order_Number__c": "1", "Action__c": "hold", "Succeeded__c": True}
+    body = await client.encoded(schema_id, CreatedDate=1, CreatedById="005000000000000", **values)
+    async with client.subscribed(topic) as stream:
+        [result] = (await client.publish(topic, ("a", body), schema_id=schema_id)).results
+        assert result.error.msg == ""
+        [(payload, _)] = await stream.events(1)
+    assert payload.items() >= values.items()
+
+
 async def test_publish_stream_returns_results_per_request(client: Client, org: LocalOrg) -> None:
     """G4, G6."""
     schema_id, body = await action(client)

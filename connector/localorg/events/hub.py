@@ -173,7 +173,7 @@ class EventHub:
                 value = values.get(entry.name)
                 if value is None or not entry.createable or entry.name not in plan.column_names:
                     continue
-                given = avro.decode_value(entry.field, value)
+                given = value if isinstance(value, bool) else avro.decode_value(entry.field, value)
                 row[entry.name] = entry.coerce(Decimal(repr(given)) if isinstance(given, float) else given)
             dml_validation.check_required({**dict.fromkeys(plan.columns), **row}, plan.required)
         except (Refusal, ArithmeticError) as refusal:

@@ -1,4 +1,4 @@
-"""Subscriptions over one gRPC channel to the Pub/Sub API.
+"""Subscriptions and calls over one gRPC channel to the Pub/Sub API.
 
 The server sends what was requested and no more: `Subscription.request` is called when events are stored, so memory does
 not grow while the database is slow. A stream on which nothing arrives, not even a keep-alive, is taken for dead: it
@@ -13,11 +13,12 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import fastavro
 import grpc
+from google.protobuf.message import Message
 
 from connector.errors import RetryClass
 from connector.salesforce.auth import TokenOwner
@@ -39,6 +40,8 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
 )
+
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,9 +82,11 @@ class PubSubClient:
             await self._tokens.renew(token)
 
     @asynccontextmanager
-    async def subscribe(self, topic: str, replay_id: bytes | None) -> AsyncIterator[Subscription]:
-        """Open a subscription behind `replay_id`; None: from now on. Raises SubscriptionError, also while it is
-        read."""
+    async def subscribe(
+        self, topic: str, replay_id: bytes | None, *, from_earliest: bool = False
+    ) -> AsyncIterator[Subscription]:
+        """Open a subscription behind `replay_id`; None: from now on, or `from_earliest` with all events that the org
+        still keeps. Raises SubscriptionError, also while it is read."""
         assert self._channel is not None
         call = self._channel.stream_stream(
             f"{_SERVICE}Subscribe",
@@ -90,7 +95,7 @@ class PubSubClient:
         )(metadata=await self._metadata())
         subscription = Subscription(self, call, topic)
         try:
-            await subscription.open(replay_id)
+            await subscription.open(replay_id, from_earliest=from_earliest)
             yield subscription
         finally:
             call.cancel()
@@ -120,19 +125,30 @@ class PubSubClient:
 
     async def _schema(self, schema_id: str, topic: str) -> Any:
         if schema_id not in self._schemas:
-            assert self._channel is not None
-            call = self._channel.unary_unary(
-                f"{_SERVICE}GetSchema",
-                request_serializer=pubsub_pb2.SchemaRequest.SerializeToString,
-                response_deserializer=pubsub_pb2.SchemaInfo.FromString,
-            )
             request = pubsub_pb2.SchemaRequest(schema_id=schema_id)
-            try:
-                info = await call(request, metadata=await self._metadata(), timeout=CALL_SECONDS)
-            except grpc.aio.AioRpcError as error:
-                raise error_for_rpc(error, topic) from error
+            info = await self.call("GetSchema", request, pubsub_pb2.SchemaInfo, topic)
             self._schemas[schema_id] = fastavro.parse_schema(json.loads(info.schema_json))
         return self._schemas[schema_id]
+
+    async def topic_schema(self, topic: str) -> tuple[str, Any]:
+        """The ID and the parsed schema by which events of a topic are published now. Raises SubscriptionError."""
+        request = pubsub_pb2.TopicRequest(topic_name=topic)
+        info = await self.call("GetTopic", request, pubsub_pb2.TopicInfo, topic)
+        return info.schema_id, await self._schema(info.schema_id, topic)
+
+    async def call(self, name: str, request: Message, response: type[M], topic: str) -> M:
+        """Make a call that has one answer. Raises SubscriptionError, which names the topic."""
+        assert self._channel is not None
+        rpc = self._channel.unary_unary(
+            f"{_SERVICE}{name}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        try:
+            answer: M = await rpc(request, metadata=await self._metadata(), timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise error_for_rpc(error, topic) from error
+        return answer
 
     async def _metadata(self) -> tuple[tuple[str, str], ...]:
         token = await self._tokens.token()
@@ -151,9 +167,11 @@ class Subscription:
         self._call = call
         self._topic = topic
 
-    async def open(self, replay_id: bytes | None) -> None:
+    async def open(self, replay_id: bytes | None, *, from_earliest: bool = False) -> None:
         """Send the first request, which fixes topic and start."""
-        preset = pubsub_pb2.ReplayPreset.LATEST if replay_id is None else pubsub_pb2.ReplayPreset.CUSTOM
+        preset = pubsub_pb2.ReplayPreset.CUSTOM
+        if replay_id is None:
+            preset = pubsub_pb2.ReplayPreset.EARLIEST if from_earliest else pubsub_pb2.ReplayPreset.LATEST
         await self._write(
             pubsub_pb2.FetchRequest(
                 topic_name=self._topic,

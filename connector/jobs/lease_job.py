@@ -1,0 +1,59 @@
+"""A job that one process at a time does, for as long as it runs; others wait to take over.
+
+A process that finds the lease taken waits for it; when the holder dies, its lease expires and another one continues. A
+holder that was frozen and wakes changes nothing: its lease is checked in every transaction.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from connector.errors import ConnectorError, LeaseLostError
+from connector.jobs.held_lease import HeldLease, lease_owner
+from connector.jobs.inbound_run import InboundJobContext
+from connector.log import get_logger
+
+RETRY_SECONDS = 5.0
+"""The pause after an error, before everything begins anew."""
+
+log = get_logger(__name__)
+
+
+class LeaseJob(ABC):
+    """Runs until it is canceled. `subject` is what the log names."""
+
+    def __init__(self, context: InboundJobContext, subject: str) -> None:
+        self.context = context
+        self._subject = subject
+        self._ttl = context.settings.sync.lease_seconds
+        self._owner = lease_owner()
+
+    async def run(self) -> None:
+        """Wait for the lease, then work. What fails is logged, and begun anew."""
+        clock = self.context.store.clock
+        while True:
+            try:
+                name, what = await self.begin()
+                async with HeldLease.acquired(
+                    self.context.store, name, owner=self._owner, ttl=self._ttl, what=what
+                ) as lease:
+                    if lease is None:
+                        await clock.sleep(self._ttl / 3)
+                        continue
+                    try:
+                        await self.work(lease)
+                    except BaseExceptionGroup as group:
+                        raise group.exceptions[0] from None  # the others were canceled by it
+            except LeaseLostError as error:
+                log.warning("lease lost", subject=self._subject, error=error.message)
+            except ConnectorError as error:
+                log.error("job interrupted", subject=self._subject, error=error.message, hint=error.hint)
+                await clock.sleep(RETRY_SECONDS)
+
+    @abstractmethod
+    async def begin(self) -> tuple[str, str]:
+        """Prepare for the org that answers. Returns the name of the lease, and what its holder does (`publishes`)."""
+
+    @abstractmethod
+    async def work(self, lease: HeldLease) -> None:
+        """Work as the holder, until canceled or until something fails."""

@@ -1,0 +1,219 @@
+"""Publishes the events of the outbox to the org: answers to actions, and the stages and holds of orders.
+
+One process publishes at a time, so that the events of an order arrive in their sequence: a call carries one event of
+each order at most, because the org takes or refuses each event by itself. What the org has taken is deleted in a
+transaction under the lease; a process that is killed before it publishes the same events again, with the same IDs.
+
+    limit of the hour used up    everything stays due, and is tried again by a growing interval
+    no such event in the org     its events are discarded, the log and `connector status` say so once; looked for again
+                                 every five minutes
+    one event is refused         tried again by a growing interval, its order's later ones wait; after twelve attempts
+                                 it is given up until a person replays it
+    the call fails               everything stays due
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from connector.errors import SalesforceError
+from connector.jobs.held_lease import HeldLease
+from connector.jobs.inbound_run import InboundJobContext
+from connector.jobs.lease_job import LeaseJob
+from connector.jobs.org_identity import confirm_org
+from connector.log import get_logger
+from connector.model.outgoing_event import OutgoingEvent
+from connector.model.platform_event import topic_of
+from connector.salesforce.pubsub.errors import SessionExpiredError, TopicUnavailableError
+from connector.salesforce.pubsub.publishing import EVENTS_PER_CALL, EventPublisher, PublishRefusal
+from connector.salesforce.pubsub.subscription import PubSubClient
+from connector.store import journal, outgoing_events
+from connector.store.journal import JournalEntry
+from connector.store.unit_of_work import UnitOfWork
+
+LOOK_SECONDS = 0.5
+"""How often the outbox is looked at without being told: other processes write to it too."""
+WINDOW = 1000
+"""Events among which the first of each order is looked for."""
+MISSING_PAUSE = timedelta(minutes=5)
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 900.0
+MAX_ATTEMPTS = 12
+"""About an hour and a half of attempts."""
+LONGEST_WAIT = timedelta(hours=72)
+"""The org keeps an event for that long; older news of an order is no news."""
+
+STOP_SECONDS = 5.0
+"""How long a call that is under way may take when the process ends."""
+
+T = TypeVar("T")
+
+log = get_logger(__name__)
+
+
+def publish_lease(org_id: str) -> str:
+    """The name of the lease of the publisher."""
+    return f"publish:{org_id}"
+
+
+@dataclass(kw_only=True)
+class PublishStats:
+    """What a publisher has done since it began, in events; `calls` are calls of the Pub/Sub API."""
+
+    published: int = 0
+    calls: int = 0
+    postponed: int = 0
+    refused: int = 0
+    discarded: int = 0
+
+
+class PublishJob(LeaseJob):
+    """Publishes until it is canceled. `wake` is set when the outbox has something new."""
+
+    def __init__(self, context: InboundJobContext) -> None:
+        super().__init__(context, "publisher of events")
+        self._org_id = ""
+        self._absent: dict[str, datetime] = {}
+        """Objects that the org does not have, and when they are looked for again."""
+        self.wake = asyncio.Event()
+        self.stats = PublishStats()
+
+    async def begin(self) -> tuple[str, str]:
+        self._org_id = await confirm_org(self.context.store, self.context.client, self.context.settings)
+        return publish_lease(self._org_id), "publishes events"
+
+    async def work(self, lease: HeldLease) -> None:
+        endpoint = self.context.settings.salesforce.pubsub_endpoint
+        async with PubSubClient(endpoint, self.context.client.tokens) as client, asyncio.TaskGroup() as tasks:
+            tasks.create_task(lease.keep())
+            tasks.create_task(self._publish_all(client, lease))
+
+    async def _publish_all(self, client: PubSubClient, lease: HeldLease) -> None:
+        publisher = EventPublisher(client, self.context.client.user_id)
+        failures = 0
+        while True:
+            try:
+                is_limited = not await _to_the_end(self._drain(publisher, lease))
+            except SessionExpiredError:
+                await client.renew_session()
+                continue
+            except SalesforceError as error:
+                log.warning("events not published", error=error.message, hint=error.hint)
+                is_limited = True
+            failures = failures + 1 if is_limited else 0
+            if failures:
+                await self.context.store.clock.sleep(min(FIRST_PAUSE * 2 ** min(failures - 1, 16), LONGEST_PAUSE))
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self.wake.wait()
+            self.wake.clear()
+
+    async def _drain(self, publisher: EventPublisher, lease: HeldLease) -> bool:
+        """Publish what is due now. Returns False if the org takes no more events in this hour."""
+        store = self.context.store
+        while True:
+            async with store.reader() as connection:
+                waiting = await outgoing_events.list_due(connection, self._org_id, WINDOW)
+            now = store.clock.now()
+            await self._expire(lease, waiting, now)
+            chosen = first_of_each_order(waiting, now)[:EVENTS_PER_CALL]
+            if not chosen:
+                return True
+            for name in dict.fromkeys(item.event.name for item in chosen):
+                events = [item for item in chosen if item.event.name == name]
+                if not await self._publish(publisher, lease, name, events):
+                    return False
+
+    async def _publish(
+        self, publisher: EventPublisher, lease: HeldLease, name: str, events: Sequence[OutgoingEvent]
+    ) -> bool:
+        """Publish events of one object. Returns False if the org takes no more events in this hour."""
+        now = self.context.store.clock.now()
+        if self._absent.get(name, now) > now:
+            await self._discard(lease, name)
+            return True
+        try:
+            self.stats.calls += 1
+            outcomes = await publisher.publish(
+                topic_of(name), [(item.event.id, item.event.fields) for item in events], now
+            )
+        except TopicUnavailableError as error:
+            if name not in self._absent:
+                log.warning("event cannot be published", name=name, error=error.message, hint=error.hint)
+            self._absent[name] = now + MISSING_PAUSE
+            await self._discard(lease, name, error)
+            return True
+        self._absent.pop(name, None)
+        await self._record(lease, list(zip(events, outcomes, strict=True)))
+        return not any(outcome is not None and outcome.is_limit for outcome in outcomes)
+
+    async def _record(self, lease: HeldLease, results: Sequence[tuple[OutgoingEvent, PublishRefusal | None]]) -> None:
+        """Delete what the org has taken, and postpone or refuse what it has not; a limit leaves events as they are."""
+        taken = [event.number for event, refusal in results if refusal is None]
+        async with self.context.store.transaction() as uow:
+            await lease.check(uow)
+            await outgoing_events.settle(uow, taken)
+            for event, refusal in results:
+                if refusal is None or refusal.is_limit:
+                    continue
+                if event.attempts + 1 >= MAX_ATTEMPTS:
+                    await outgoing_events.refuse(uow, event, error=refusal.reason)
+                    self.stats.refused += 1
+                    log.error("event refused", order=event.event.order, name=event.event.name, error=refusal.reason)
+                    continue
+                pause = min(FIRST_PAUSE * 2**event.attempts, LONGEST_PAUSE)
+                due_at = uow.now + timedelta(seconds=pause)
+                await outgoing_events.postpone(uow, event, due_at=due_at, error=refusal.reason)
+                self.stats.postponed += 1
+        self.stats.published += len(taken)
+
+    async def _discard(self, lease: HeldLease, name: str, error: SalesforceError | None = None) -> None:
+        """Delete the events of an object that the org does not have; the first time, the journal says so."""
+        async with self.context.store.transaction() as uow:
+            await lease.check(uow)
+            number = await outgoing_events.discard(uow, name)
+            if error is not None and number:
+                await self._journal(uow, name, "discarded", number, error.message)
+        self.stats.discarded += number
+
+    async def _expire(self, lease: HeldLease, waiting: Sequence[OutgoingEvent], now: datetime) -> None:
+        if not waiting or waiting[0].captured_at >= now - LONGEST_WAIT:
+            return
+        async with self.context.store.transaction() as uow:
+            await lease.check(uow)
+            number = await outgoing_events.expire(uow, LONGEST_WAIT)
+            await self._journal(uow, "all", "expired", number, f"They have waited for {LONGEST_WAIT.days} days.")
+        log.warning("events expired", events=number)
+
+    async def _journal(self, uow: UnitOfWork, name: str, action: str, number: int, why: str) -> None:
+        detail = {"events": number, "why": why}
+        entry = JournalEntry(entity="topic", key=topic_of(name), action=action, detail=detail, org_id=self._org_id)
+        await journal.write(uow, [entry])
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`; when canceled, let it finish first, so that what was published is recorded as such."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        _, pending = await asyncio.wait([task], timeout=STOP_SECONDS)
+        for each in pending:
+            each.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
+def first_of_each_order(waiting: Sequence[OutgoingEvent], now: datetime) -> list[OutgoingEvent]:
+    """The first event of each order, in the sequence of `waiting`, unless it is postponed: then the order's later ones
+    wait too."""
+    firsts: dict[str, OutgoingEvent] = {}
+    for item in waiting:
+        firsts.setdefault(item.event.order, item)
+    return [item for item in firsts.values() if item.due_at <= now]

@@ -1,0 +1,116 @@
+"""The outbox of platform events: captured in the transaction of the change they tell of, published by one process at a
+time, and deleted once the org has taken them.
+
+                 capture              the org has it
+      (no row) ----------> DUE ------------------------> (no row)
+                            |  ^
+                            |  '-- postpone: the org took others and not this one; its order's later events wait for it
+                            '----> REFUSED: so often that a person should look; later events no longer wait
+                                   (replay: DUE again)
+
+An event may be published twice: by a process that was killed between the org's answer and the deletion. Its ID is then
+the same. What waits for longer than the org itself keeps events is deleted, and the journal says how much it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import orjson
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.outgoing_event import OutgoingEvent, OutgoingState
+from connector.model.platform_event import PlatformEvent
+from connector.store.event_tables import outgoing_events
+from connector.store.sql import chunks
+from connector.store.unit_of_work import UnitOfWork
+
+_ROW = outgoing_events.c
+_IS_DUE = _ROW.state == OutgoingState.DUE.value
+
+
+async def list_due(connection: AsyncConnection, org_id: str, limit: int) -> list[OutgoingEvent]:
+    """The first `limit` events that wait, postponed ones among them, in the sequence of their capture."""
+    statement = (
+        select(outgoing_events)
+        .where(_IS_DUE, or_(_ROW.org_id.is_(None), _ROW.org_id == org_id))
+        .order_by(_ROW.id)
+        .limit(limit)
+    )
+    return [_build_event(row) for row in await connection.execute(statement)]
+
+
+async def settle(uow: UnitOfWork, numbers: Sequence[int]) -> int:
+    """Delete these events, which the org has. Returns how many there were."""
+    gone = 0
+    for chunk in chunks(sorted(numbers)):
+        gone += (await uow.connection.execute(delete(outgoing_events).where(_ROW.id.in_(chunk)))).rowcount
+    return gone
+
+
+async def postpone(uow: UnitOfWork, event: OutgoingEvent, *, due_at: datetime, error: str) -> None:
+    """Publish this event again at `due_at`: the org did not take it."""
+    changes = {"due_at": due_at, "attempts": _ROW.attempts + 1, "error": error}
+    await uow.connection.execute(update(outgoing_events).where(_ROW.id == event.number).values(changes))
+
+
+async def refuse(uow: UnitOfWork, event: OutgoingEvent, *, error: str) -> None:
+    """Give this event up until a person replays it."""
+    changes = {"state": OutgoingState.REFUSED.value, "attempts": _ROW.attempts + 1, "error": error}
+    await uow.connection.execute(update(outgoing_events).where(_ROW.id == event.number).values(changes))
+
+
+async def replay(uow: UnitOfWork) -> int:
+    """Make every refused event due again. Returns their number."""
+    changes = {"state": OutgoingState.DUE.value, "attempts": 0, "due_at": uow.now, "error": None}
+    refused = _ROW.state == OutgoingState.REFUSED.value
+    return (await uow.connection.execute(update(outgoing_events).where(refused).values(changes))).rowcount
+
+
+async def discard(uow: UnitOfWork, name: str) -> int:
+    """Delete the events of an object that the org does not have. Returns their number."""
+    return (await uow.connection.execute(delete(outgoing_events).where(_ROW.name == name, _IS_DUE))).rowcount
+
+
+async def clear(uow: UnitOfWork) -> int:
+    """Delete all events: they were for another org. Returns their number."""
+    return (await uow.connection.execute(delete(outgoing_events))).rowcount
+
+
+async def expire(uow: UnitOfWork, age: timedelta) -> int:
+    """Delete the events that have waited for longer than `age`. Returns their number."""
+    old = delete(outgoing_events).where(_IS_DUE, _ROW.captured_at < uow.now - age)
+    return (await uow.connection.execute(old)).rowcount
+
+
+async def counts(connection: AsyncConnection) -> dict[OutgoingState, int]:
+    """Events by state, every state named."""
+    rows = await connection.execute(select(_ROW.state, func.count()).group_by(_ROW.state))
+    numbers: dict[str, int] = dict(rows.all())
+    return {state: numbers.get(state.value, 0) for state in OutgoingState}
+
+
+async def list_refused(connection: AsyncConnection, limit: int = 1000) -> list[OutgoingEvent]:
+    """Up to `limit` refused events, oldest first."""
+    refused = _ROW.state == OutgoingState.REFUSED.value
+    statement = select(outgoing_events).where(refused).order_by(_ROW.id).limit(limit)
+    return [_build_event(row) for row in await connection.execute(statement)]
+
+
+def _build_event(row: object) -> OutgoingEvent:
+    values = row._mapping  # type: ignore[attr-defined]
+    event = PlatformEvent(
+        name=values["name"],
+        order=values["order_number"],
+        id=values["event_id"],
+        fields=orjson.loads(values["fields"]),
+        org_id=values["org_id"],
+    )
+    return OutgoingEvent(
+        number=values["id"],
+        event=event,
+        state=OutgoingState(values["state"]),
+        **{name: values[name] for name in ("captured_at", "due_at", "attempts", "error")},
+    )

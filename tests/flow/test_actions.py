@@ -1,0 +1,355 @@
+"""What a rep asks for in the org is done here and answered there, once; and stages are published to the org."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import pytest
+
+from connector.cli.localorg import our_metadata
+from connector.inbound.action_events import ActionEvents
+from connector.jobs.listen import ACTION_TOPIC, ListenerRole
+from connector.jobs.publish_events import PublishJob
+from connector.localorg.org import OrgOptions
+from connector.localorg.server import LocalOrg, Ports
+from connector.model.action_request import ActionRequest, ActionState
+from connector.model.change import EntityKind
+from connector.model.events import Capture, Confirm, Event, IssueInvoice, PlaceHold, ReleaseHold, Verify
+from connector.model.holds import Hold
+from connector.model.order import Order
+from connector.model.outgoing_event import OutgoingState
+from connector.model.platform_event import ORDER_ACTION_RESULT, ORDER_STATUS
+from connector.model.stage import Stage
+from connector.orders.command import OrderCommand
+from connector.policies import EventSettings
+from connector.service import running_service
+from connector.store import cursors, journal, order_actions, order_history, orders, outgoing_events
+from tests.flow.conftest import World
+from tests.flow.pubsub import answers, listening_settings, press, published, running, stages, until
+from tests.flow.test_push import an_order
+
+NUMBER, SHIPPED = "N-1", "N-2"
+READY = {
+    "stage": Stage.PLACED, "ship_to_name": "Käufer 1", "ship_to_street": "Prinzipalmarkt 1",
+    "ship_to_city": "Münster", "ship_to_postal_code": "48143", "ship_to_country": "Germany",
+}  # fmt: skip
+
+
+@pytest.fixture
+async def org() -> AsyncIterator[LocalOrg]:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata()), Ports(grpc=0)) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.inbound.listen.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("connector.inbound.listen.FIRST_PAUSE", 0.1)
+    monkeypatch.setattr("connector.jobs.publish_events.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("connector.jobs.publish_events.FIRST_PAUSE", 0.1)
+    monkeypatch.setattr("connector.jobs.lease_job.RETRY_SECONDS", 0.1)
+
+
+@pytest.fixture
+async def world(org: LocalOrg, database_url: str) -> AsyncIterator[World]:
+    async with running_service(listening_settings(org, database_url)) as service:
+        started = World(org, service)
+        await started.save([an_order(NUMBER, **READY), an_order(SHIPPED, stage=Stage.DELIVERED)])
+        yield started
+
+
+@pytest.fixture
+async def bare_world(database_url: str) -> AsyncIterator[World]:
+    async with (
+        LocalOrg(OrgOptions(), Ports(grpc=0)) as bare,
+        running_service(listening_settings(bare, database_url)) as service,
+    ):
+        started = World(bare, service)
+        await started.save([an_order(NUMBER, **READY)])
+        yield started
+
+
+def role(world: World) -> ListenerRole:
+    return ListenerRole(world.service.inbound_context)
+
+
+async def answered(world: World, count: int) -> None:
+    async def complete() -> bool:
+        return len(answers(world.org)) >= count
+
+    await until(complete)
+
+
+async def order(world: World, number: str = NUMBER) -> Order:
+    async with world.service.store.reader() as connection:
+        [loaded] = await orders.load(connection, [number])
+    return loaded
+
+
+async def test_actions_of_a_rep_are_carried_out_and_answered(world: World) -> None:
+    await world.push()
+    listener = role(world)
+    async with running(listener, lambda: listener.actions.stats):  # type: ignore[union-attr]
+        press(world.org, NUMBER, "hold", Reason__c="credit", Requested_By__c="Anna", Request_ID__c="R-1")
+        press(world.org, NUMBER, "hold", Reason__c="because")
+        press(world.org, NUMBER, "hold")
+        press(world.org, NUMBER, "release")
+        press(world.org, NUMBER, "Release", Reason__c="Credit")
+        press(world.org, NUMBER, "release")
+        press(world.org, NUMBER, "priority", Service_Level__c="express")
+        press(world.org, NUMBER, "priority")
+        press(world.org, NUMBER, "cancel", Reason__c="customer changed his mind")
+        press(world.org, NUMBER, "request_return")
+        press(world.org, SHIPPED, "request_return", Reason__c="damaged")
+        press(world.org, SHIPPED, "request_return", Reason__c="damaged")
+        press(world.org, SHIPPED, "refresh")
+        press(world.org, "N-99", "hold")
+        press(world.org, "N-100", "explode")
+        await answered(world, 15)
+    assert answers(world.org, NUMBER) == [
+        ("hold", True, "Order N-1 is on hold: credit."),
+        (
+            "hold", False,
+            "Reason__c: 'because' is no hold reason; use payment, address, stock, fraud, credit or manual.",
+        ),
+        ("hold", True, "Order N-1 is on hold: credit, manual."),
+        ("release", False, "Order N-1 has several holds: credit, manual. Name one of them as the reason."),
+        ("Release", True, "The hold credit of order N-1 is released. It is still on hold: manual."),
+        ("release", True, "Order N-1 is no longer on hold."),
+        ("priority", True, "Order N-1 has the service level express and the priority 60."),
+        ("priority", False, "Service_Level__c is required for priority: the new service level, as express."),
+        ("cancel", True, "Order N-1 is canceled."),
+        (
+            "request_return", False,
+            "Order N-1 is canceled: it cannot request a return now. That is possible while it is fulfilling, shipped,"
+            " delivered or completed.",
+        ),
+    ]  # fmt: skip
+    assert answers(world.org, SHIPPED) == [
+        ("request_return", True, "Return N-2-RMA1 is requested: 12 of line 1, 3 of line 2."),
+        (
+            "request_return", False,
+            "Order N-2 cannot request a return with 12 of line 1: nothing is left to return.",
+        ),
+        ("refresh", True, "Order N-2 is compared with Salesforce and sent now."),
+    ]  # fmt: skip
+    assert answers(world.org, "N-99") == [("hold", False, "There is no order N-99 here.")]
+    assert answers(world.org, "N-100")[0][2] == (
+        "Action__c: 'explode' is no action; use hold, release, cancel, priority, refresh or request_return."
+    )
+    first = published(world.org, ORDER_ACTION_RESULT)[0]
+    [requested] = world.org.org.hub.bus.events_after(0, {ACTION_TOPIC}, 1)
+    assert (first["Request_ID__c"], first["Request_Event_ID__c"]) == ("R-1", requested.uuid)
+    canceled, delivered = await order(world), await order(world, SHIPPED)
+    assert (canceled.stage, canceled.header.service_level, canceled.hold_reason) == (Stage.CANCELED, "express", None)
+    assert delivered.state.returns[1].lines[1].requested == Decimal(12)
+    async with world.service.store.reader() as connection:
+        events = await order_history.read(connection, NUMBER)
+        stored = await order_actions.counts(connection)
+    assert events[1].event.note == "Requested in Salesforce by Anna."
+    assert events[-2].event.note == "customer changed his mind – Requested in Salesforce."
+    assert events[-1].actor == f"salesforce {world.org.org.auth.identity.user_id}"
+    assert stored == {ActionState.ACCEPTED: 8, ActionState.REFUSED: 7, ActionState.PARKED: 0}
+    assert (await world.due())[EntityKind.ORDER] == 2
+
+
+async def test_refresh_restores_in_the_org_what_was_changed_there(world: World) -> None:
+    await world.push()
+    await world.change_in_org("Order", NUMBER, Lifecycle_Stage__c="confirmed")
+    listener = role(world)
+    async with running(listener, lambda: listener.actions.stats):  # type: ignore[union-attr]
+        press(world.org, NUMBER, "refresh")
+        await answered(world, 1)
+    assert (await world.push()).in_sync
+    [row] = await world.query(f"SELECT Lifecycle_Stage__c FROM Order WHERE External_Key__c = '{NUMBER}'")
+    assert row["Lifecycle_Stage__c"] == "placed"
+
+
+async def test_events_that_come_again_act_once(world: World) -> None:
+    """The org delivers an event twice; then the position is lost, and another process reads everything again."""
+    listener = role(world)
+    async with running(listener, lambda: listener.actions.stats):  # type: ignore[union-attr]
+        world.org.org.faults.configure({"event_duplicate": 1})
+        press(world.org, NUMBER, "hold", Reason__c="credit", event_id="U-1")
+        press(world.org, NUMBER, "release", event_id="U-2")
+        await answered(world, 2)
+    org_id = world.service.client.org_id
+    async with world.service.store.transaction() as uow:
+        position = {"replay_id": "bm8gcG9zaXRpb24=", "at": uow.now.isoformat()}
+        await cursors.set_position(uow, org_id, f"events:{ACTION_TOPIC}", position)
+    press(world.org, NUMBER, "cancel", event_id="U-3")
+
+    other = role(world)
+    async with running(other, lambda: other.actions.stats):  # type: ignore[union-attr]
+        await answered(world, 3)
+    assert [done for _, done, _ in answers(world.org)] == [True, True, True]
+    async with world.service.store.reader() as connection:
+        events = await order_history.read(connection, NUMBER)
+        gaps = [entry.action for entry in await journal.read(connection, "topic", ACTION_TOPIC)]
+        state = await cursors.get(connection, org_id, f"topic:{ACTION_TOPIC}")
+    assert [entry.event.action.value for entry in events] == ["begin", "hold", "release", "cancel", "advance"]
+    assert gaps == ["actions may be lost"]
+    assert state is not None
+    assert (state["activity"], state["gaps"]) == ("listening", 1)
+
+
+async def test_actions_asked_for_while_nobody_listened_are_carried_out(world: World) -> None:
+    """Also if the first listener ended before anything arrived; but not what is older than it."""
+    hub, clock = world.org.org.hub, world.service.clock
+    press(world.org, NUMBER, "cancel", CreatedDate=round(clock.now().timestamp() * 1000) - 3_600_000)
+    listener = role(world)
+    async with running(listener, lambda: listener.actions.stats):  # type: ignore[union-attr]
+        pass
+    press(world.org, NUMBER, "hold")
+    later = role(world)
+    async with running(later, lambda: later.actions.stats):  # type: ignore[union-attr]
+        await answered(world, 1)
+    assert [action for action, _, _ in answers(world.org)] == ["hold"]
+    assert len(hub.bus.events_after(0, {ACTION_TOPIC}, 10)) == 2
+
+
+async def test_poison_is_parked_and_stops_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = world.org.org.hub
+    schema = hub.schema_for_topic(ACTION_TOPIC)
+    assert schema is not None
+    original = ActionEvents._execute
+
+    async def failing(self: ActionEvents, request: ActionRequest, replay_id: bytes) -> None:
+        if request.event_id == "U-1":
+            raise KeyError("a fault of ours")
+        await original(self, request, replay_id)
+
+    monkeypatch.setattr(ActionEvents, "_execute", failing)
+    monkeypatch.setattr("connector.inbound.action_events.log.exception", lambda *_, **__: None)
+    listener = role(world)
+    async with running(listener, lambda: listener.actions.stats):  # type: ignore[union-attr]
+        hub.bus.publish(ACTION_TOPIC, [(schema.id, "U-0", b"\xff\xff no event")])
+        press(world.org, SHIPPED, "hold", event_id="U-1")
+        press(world.org, NUMBER, "hold", event_id="U-2")
+        await answered(world, 2)
+    assert sorted(done for _, done, _ in answers(world.org)) == [False, True]
+    async with world.service.store.reader() as connection:
+        parked = await order_actions.list_latest(connection, state=ActionState.PARKED)
+        noted = [entry.action for entry in await journal.read(connection, "topic", ACTION_TOPIC)]
+    assert sorted(item.request.event_id for item in parked) == ["U-0", "U-1"]
+    assert noted == ["unreadable"]
+    assert (await order(world)).hold_reason == "manual"
+
+
+async def test_listener_without_its_topic_waits_and_says_why(bare_world: World) -> None:
+    """An org without our metadata: actions wait, stages are discarded, the rest goes on."""
+    listener = role(bare_world)
+    await execute(bare_world, PlaceHold(hold=Hold.CREDIT))
+    async with running(listener):
+        org_id = await bare_world.service.client.connect()
+
+        async def told() -> bool:
+            async with bare_world.service.store.reader() as connection:
+                state = await cursors.get(connection, org_id, f"topic:{ACTION_TOPIC}")
+                return state is not None and state["activity"] == "waiting"
+
+        await until(told)
+
+        async def nothing_waits() -> bool:
+            async with bare_world.service.store.reader() as connection:
+                return (await outgoing_events.counts(connection))[OutgoingState.DUE] == 0
+
+        await until(nothing_waits)
+        await execute(bare_world, ReleaseHold(hold=Hold.CREDIT))
+        await until(nothing_waits)
+    async with bare_world.service.store.reader() as connection:
+        noted = await journal.read(connection, "topic", f"/event/{ORDER_STATUS}")
+    assert [(entry.action, entry.detail["events"]) for entry in noted] == [("discarded", 1)]
+    assert listener.publisher.stats.discarded == 2
+
+
+async def execute(world: World, *events: Event, number: str = NUMBER) -> None:
+    for event in events:
+        await world.service.orders.execute(OrderCommand(number=number, event=event), actor="test")
+
+
+async def test_stages_and_holds_are_published_in_their_sequence(world: World) -> None:
+    await execute(world, PlaceHold(hold=Hold.CREDIT), PlaceHold(hold=Hold.FRAUD), ReleaseHold(hold=Hold.CREDIT))
+    await execute(world, ReleaseHold(hold=Hold.FRAUD), Verify(), Confirm())
+    await execute(world, IssueInvoice(), number=SHIPPED)  # neither a stage nor a hold
+    await execute(world, Capture(), number=SHIPPED)
+    job = PublishJob(world.service.inbound_context)
+    world.org.org.faults.configure({"publish_failure": 1})
+    calls = world.org.org.usage.calls
+    async with running(job):
+
+        async def complete() -> bool:
+            return len(published(world.org, ORDER_STATUS)) == 7
+
+        await until(complete)
+    assert [item[1:] for item in stages(world.org) if item[0] == NUMBER] == [
+        ("placed", "placed", "credit"),
+        ("placed", "placed", "credit, fraud"),
+        ("placed", "placed", "fraud"),
+        ("placed", "placed", None),
+        ("placed", "verified", None),
+        ("verified", "confirmed", None),
+    ]
+    ids = [item["Event_ID__c"] for item in published(world.org, ORDER_STATUS)]
+    assert sorted(ids) == ["N-1:2", "N-1:3", "N-1:4", "N-1:5", "N-1:6", "N-1:7", "N-2:4"]
+    assert world.org.org.usage.calls == calls  # the Pub/Sub API costs no API request
+    assert job.stats.postponed == 1
+
+
+async def test_limit_of_the_hour_pauses_and_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await execute(world, PlaceHold(hold=Hold.CREDIT))
+    monkeypatch.setattr("connector.localorg.events.hub.MAX_PUBLISHED_PER_HOUR", 0)
+    job = PublishJob(world.service.inbound_context)
+    async with running(job):
+
+        async def tried() -> bool:
+            return job.stats.calls >= 3
+
+        await until(tried)
+        assert (job.stats.postponed, job.stats.refused, stages(world.org)) == (0, 0, [])
+        monkeypatch.undo()
+
+        async def complete() -> bool:
+            return len(stages(world.org)) == 1
+
+        await until(complete)
+
+
+async def test_event_that_the_org_always_refuses_is_given_up_and_can_be_replayed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.jobs.publish_events.MAX_ATTEMPTS", 2)
+    await execute(world, PlaceHold(hold=Hold.CREDIT), ReleaseHold(hold=Hold.CREDIT))
+    world.org.org.faults.configure({"publish_failure": 2})
+    job = PublishJob(world.service.inbound_context)
+    async with running(job):
+
+        async def published_one() -> bool:
+            return len(stages(world.org)) == 1
+
+        await until(published_one)
+        assert stages(world.org) == [(NUMBER, "placed", "placed", None)]
+        async with world.service.store.reader() as connection:
+            [refused] = await outgoing_events.list_refused(connection)
+        assert (refused.event.id, refused.attempts, refused.error) == (
+            "N-1:2", 2, "The event could not be published. Try again.",
+        )  # fmt: skip
+        async with world.service.store.transaction() as uow:
+            assert await outgoing_events.replay(uow) == 1
+
+        async def published_both() -> bool:
+            return len(stages(world.org)) == 2
+
+        await until(published_both)
+
+
+async def test_nothing_is_captured_if_the_setting_is_off(org: LocalOrg, database_url: str) -> None:
+    settings = listening_settings(org, database_url, events=EventSettings(actions=False, order_status=False))
+    async with running_service(settings) as service:
+        world = World(org, service)
+        await world.save([an_order(NUMBER, **READY)])
+        await execute(world, PlaceHold(hold=Hold.CREDIT))
+        assert ListenerRole(service.inbound_context).actions is None
+        async with service.store.reader() as connection:
+            assert (await outgoing_events.counts(connection))[OutgoingState.DUE] == 0
