@@ -36,6 +36,7 @@ from connector.store import customers, links, schema
 from connector.store.engine import Store
 from connector.store.sql import chunks
 from tests.acceptance.sides import CONNECTOR
+from tests.bench.extractors import EXTRACTORS, measure
 
 WAYS = ("poll", "bulk")
 
@@ -151,6 +152,9 @@ async def org_id_of(banner: dict[str, str]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bulk_pull", description=__doc__)
     parser.add_argument("--accounts", type=int, default=100_000, help="changed accounts (100,000)")
+    parser.add_argument(
+        "--beside", action="store_true", help="also tap-salesforce and airbyte-source-salesforce on the same org"
+    )
     parser.add_argument("--inside", nargs=2, metavar=("WAY", "URL"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
@@ -165,6 +169,9 @@ def main() -> int:
                 url = f"sqlite:///{folder}/{way}.db"
                 asyncio.run(fill_store(url, asyncio.run(org_id_of(banner)), options.accounts))
                 figures.append(run_apart("tests.bench.bulk_pull", banner, "--inside", way, url))
+        if options.beside:
+            with serving(data) as banner:
+                figures += [measure(extractor, Path(folder), banner) for extractor in EXTRACTORS]
     print(json.dumps({"accounts": options.accounts, "ways": figures}, indent=2))
     return 0
 
