@@ -147,7 +147,7 @@ class Services(LocalServices):
         """See `jobs.reconcile`."""
         from connector.jobs.reconcile import reconcile
 
-        return await reconcile(self.inbound_context, options, reporter, announce=announce)
+        return await reconcile(self.inbound_context, self.push_context, options, reporter, announce=announce)
 
 
 @asynccontextmanager

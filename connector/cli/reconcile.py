@@ -35,6 +35,9 @@ def reconcile(
     limit_report: Annotated[
         int, typer.Option("--limit-report", min=0, max=10_000, help="How many differences are listed and kept.")
     ] = 100,
+    heal: Annotated[
+        bool, typer.Option("--heal", help="Heal what differs, by the owner of each field, and compare it again.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how many calls it takes, and compare nothing.")
     ] = False,
@@ -43,13 +46,14 @@ def reconcile(
     """Compare all entities with their records in the org, field by field, and report what differs.
 
     What is on its way is no difference: a change that is due here, or was just made in the org. The result is kept, and
-    `connector status` shows it. Exit status 1 if something differs or waits for a person.
+    `connector status` shows it. With --heal, what is owned here is sent, what the org owns is applied here, and what
+    both sides changed is merged; then it is compared again. Exit status 1 if something differs or waits for a person.
     """
     from connector.log import configure
     from connector.service import running_service
     from connector.settings import load_settings
 
-    options = _options(entity or [], keys or [], limit=limit_report, dry_run=dry_run)
+    options = _options(entity or [], keys or [], limit=limit_report, dry_run=dry_run, heal=heal)
     settings = load_settings()
     configure(settings.log_level)
 
@@ -71,7 +75,7 @@ def reconcile(
         raise typer.Exit(1)
 
 
-def _options(entities: list[str], keys: list[str], *, limit: int, dry_run: bool) -> ReconcileOptions:
+def _options(entities: list[str], keys: list[str], *, limit: int, dry_run: bool, heal: bool) -> ReconcileOptions:
     from connector.jobs.reconcile import ReconcileOptions
     from connector.model.change import EntityKind
 
@@ -82,7 +86,7 @@ def _options(entities: list[str], keys: list[str], *, limit: int, dry_run: bool)
     if keys and len(kinds) != 1:
         raise UsageError("--key: --entity is required with it, once.", hint="Name the entity that has the key.")
     unique_keys = list(dict.fromkeys(keys))
-    return ReconcileOptions(selection=dict.fromkeys(kinds, unique_keys), limit=limit, dry_run=dry_run)
+    return ReconcileOptions(selection=dict.fromkeys(kinds, unique_keys), limit=limit, dry_run=dry_run, heal=heal)
 
 
 def print_plan(summary: ReconcileSummary) -> None:
@@ -114,9 +118,12 @@ def print_reconciliation(summary: ReconcileSummary) -> None:
     if result.differing > min(len(result.findings), MAX_SHOWN):
         more = result.differing - min(len(result.findings), MAX_SHOWN)
         typer.echo(f"… and {more:,} more: --json lists up to --limit-report.")
+    if summary.healing is not None and summary.healing.differences:
+        typer.echo(f"{summary.healing.healed:,} of {plural(summary.healing.differences, 'difference')} healed.")
     assert summary.verified_at is not None
     typer.echo(f"{result.verified:,} of {result.total():,} verified at {moment(summary.verified_at)}.")
-    typer.echo(f"{plural(summary.calls, 'read call')} made, in {summary.seconds:.1f} s.")
+    writes = f" and {plural(summary.writes, 'write call')}" if summary.writes else ""
+    typer.echo(f"{plural(summary.calls, 'read call')}{writes} made, in {summary.seconds:.1f} s.")
 
 
 def _print_finding(finding: Finding) -> None:
@@ -153,7 +160,10 @@ def reconcile_document(summary: ReconcileSummary) -> dict[str, Any]:
                 for plan in summary.plans
             ],
         },
-        "api_calls": {"reads": summary.calls},
+        "api_calls": {"reads": summary.calls, "writes": summary.writes},
+        "healing": None
+        if summary.healing is None
+        else {"differences": summary.healing.differences, "healed": summary.healing.healed},
         "entities": {
             entity: {state.value: counts[state] for state in RecordState} for entity, counts in result.counts.items()
         },

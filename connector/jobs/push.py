@@ -348,7 +348,7 @@ class _PushRun:
             problems = check(mappings, profile.describes, person_types=profile.person_types)
         if problems:
             keys = missing_key_fields(mappings, profile.describes)
-            raise _missing_keys_error(keys, len(problems) - len(keys)) if keys else MappingError(problems)
+            raise missing_keys_error(keys, len(problems) - len(keys)) if keys else MappingError(problems)
         return OrgMappings(mappings=mappings, profile=profile, return_strategy=strategy if returns_due else None)
 
     async def _forecast(self, org_mappings: OrgMappings) -> LookupForecast:
@@ -391,7 +391,7 @@ class _PushRun:
             return await dead_letters.list_dead_letters(connection)
 
 
-def _missing_keys_error(keys: Sequence[str], others: int) -> SalesforceError:
+def missing_keys_error(keys: Sequence[str], others: int) -> SalesforceError:
     more = f", and {others} others" if others else ""
     return SalesforceError(
         f"The org has none of the connector's fields, or hides them from this user: {', '.join(keys)}{more}.",

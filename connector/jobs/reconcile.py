@@ -6,36 +6,37 @@ leaves nothing but its row; the next one begins anew.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 from connector.errors import ConnectorError, LeaseLostError, MappingError, StoreError
-from connector.inbound.reconcile.comparison import ComparisonRules, RecordComparison
 from connector.inbound.reconcile.context import READ_AGAIN, ReconcileContext, RunScope
 from connector.inbound.reconcile.local_side import LocalContext
 from connector.inbound.reconcile.org_side import ComparedObject, OrgSide, ReadPlan, estimate
 from connector.inbound.reconcile.reconciler import Reconciler
+from connector.jobs.compared_objects import list_compared_objects, record_types_of
+from connector.jobs.heal import MAX_HEALED, HealingSummary, heal
 from connector.jobs.inbound_run import InboundJobContext
 from connector.jobs.org_identity import confirm_org
+from connector.jobs.push import PushContext, missing_keys_error
 from connector.jobs.push_rounds import ProgressReporter
 from connector.jobs.resync import STORES
-from connector.mapping.check import check
-from connector.mapping.mapper import EntityMapping, MappingSet
+from connector.mapping.check import check, missing_key_fields
+from connector.mapping.mapper import MappingSet
 from connector.model.change import EntityKind
 from connector.model.reconciliation import Reconciliation, RunState
-from connector.outbound.frozen_fields import SET_ONCE
 from connector.outbound.org_discovery import discover_org
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.return_strategy import ReturnStrategy
 from connector.salesforce.bulk_query import BulkQuery
 from connector.salesforce.query import soql
 from connector.settings import Returns
-from connector.store import leases, reconcile_runs
+from connector.store import leases, links, reconcile_runs
 from connector.store.unit_of_work import UnitOfWork
 
 Selection = Mapping[EntityKind, Sequence[str]]
@@ -49,6 +50,7 @@ class ReconcileOptions:
     selection: Selection = field(default_factory=dict)
     limit: int = 100
     dry_run: bool = False
+    heal: bool = False
 
     @property
     def has_keys(self) -> bool:
@@ -62,11 +64,13 @@ class ReconcileOptions:
 @dataclass(kw_only=True)
 class ReconcileSummary:
     """What a run came to. `plans` say how each object is read, `expected_calls` what that costs without the second look
-    at what differs; `calls` are the data API calls that were made."""
+    at what differs; `calls` and `writes` are the read and write calls that were made."""
 
     plans: list[ReadPlan] = field(default_factory=list)
     expected_calls: int = 0
     calls: int = 0
+    writes: int = 0
+    healing: HealingSummary | None = None
     result: Reconciliation = field(default_factory=lambda: Reconciliation(limit=0))
     verified_at: datetime | None = None
     dry_run: bool = False
@@ -81,16 +85,19 @@ class ReconcileSummary:
 
 async def reconcile(
     context: InboundJobContext,
+    outbound: PushContext,
     options: ReconcileOptions,
     reporter: ProgressReporter,
     *,
     announce: Callable[[ReconcileSummary], None],
 ) -> ReconcileSummary:
-    """Compare both sides. `announce` is called with the plan before the records are read.
+    """Compare both sides, and heal what differs if the options say so. `announce` is called with the plan before the
+    records are read. The result is stored when the comparison ends, and once more when what was healed is compared
+    again.
 
     Raises StoreError if another process reconciles this org, ConnectorError for an unknown key, OtherOrgError if
     another org answers, MappingError if the mappings do not fit the org, RefusedError or TransportError if the org does
-    not answer a query.
+    not answer a query; with healing, what a push raises.
     """
     run = await _ReconcileRun.begin(context, options, reporter)
     summary = run.summary
@@ -100,6 +107,8 @@ async def reconcile(
         await run.hold_lease()
         try:
             await run.compare()
+            if options.heal:
+                await run.heal(outbound)
         finally:
             await run.release()
     run.note_costs()
@@ -128,36 +137,31 @@ class _ReconcileRun:
         self._term = 0
         self._renewed_at = self._started_at
         self._number = 0
-        self._calls_before = context.client.calls_made.reads
+        self._profile = profile
+        self._calls_before = context.client.calls_made
         self.summary = ReconcileSummary(dry_run=options.dry_run, full=options.full, org_id=profile.org_id)
         kinds = frozenset(options.selection) or frozenset(EntityKind)
         bulk = BulkQuery(context.client, clock=context.store.clock)
         self._reconcile_context = ReconcileContext(
             store=context.store,
             org=OrgSide(context.client, soql, bulk, context.store.clock, on_wait=self._keep_lease),
-            objects=_compared_objects(mappings, profile, kinds),
-            local=LocalContext(org_id=profile.org_id, mappings=mappings, record_types=_record_types(profile)),
+            objects=list_compared_objects(mappings, profile, kinds),
+            local=LocalContext(org_id=profile.org_id, mappings=mappings, record_types=record_types_of(profile)),
             scope=RunScope(kinds=kinds, started_at=self._started_at),
             advance=self._advance,
         )
-        self._reconciler = Reconciler(self._reconcile_context, limit=options.limit)
+        outline_limit = MAX_HEALED if options.heal else 0
+        self.summary.result = Reconciliation(limit=options.limit, outline_limit=outline_limit)
+        self._reconciler = Reconciler(self._reconcile_context, self.summary.result)
 
     @classmethod
     async def begin(
         cls, context: InboundJobContext, options: ReconcileOptions, reporter: ProgressReporter
     ) -> _ReconcileRun:
-        calls_before = context.client.calls_made.reads
+        calls_before = context.client.calls_made
         org_id = await confirm_org(context.store, context.client, context.settings)
         await _check_keys(context, options.selection)
-        mappings, salesforce = context.mappings.read(), context.settings.salesforce
-        extra: tuple[str, ...] = ()
-        if salesforce.returns is Returns.RETURN_ORDER and mappings.return_order is not None:
-            extra = mappings.return_order.sobjects
-        profile = await discover_org(context.store, context.client, org_id, settings=salesforce, extra_sobjects=extra)
-        strategy = ReturnStrategy(mappings, profile, salesforce.returns, context.store)
-        mappings = (await strategy.choose_mappings()).with_persons(profile.person_type is not None)
-        if problems := check(mappings, profile.describes, person_types=profile.person_types):
-            raise MappingError(problems)
+        profile, mappings = await _fit_mappings(context, org_id)
         run = cls(context, options, reporter, profile, mappings)
         run._calls_before = calls_before
         return run
@@ -193,11 +197,43 @@ class _ReconcileRun:
             await self._reconciler.compare_selected(keys)
         else:
             await self._reconciler.compare_everything({plan.sobject: plan for plan in self.summary.plans})
-        self.summary.result = self._reconciler.result
+        await self._finish()
+
+    async def heal(self, outbound: PushContext) -> None:
+        """Heal what was found, and store what is left."""
+        work = heal(
+            self.summary.result,
+            self._reconcile_context,
+            inbound=self._context,
+            outbound=outbound,
+            profile=self._profile,
+            reporter=self._reporter,
+        )
+        renewing = asyncio.create_task(self._renew_now_and_then())
+        try:
+            self.summary.healing = await work
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+        await self._finish()
+
+    async def _renew_now_and_then(self) -> None:
+        """Renew the lease while a push is at work. If it is lost, the end of the run says so."""
+        while True:
+            await self._store.clock.sleep(self._ttl / 3)
+            await self._keep_lease()
+
+    async def _finish(self) -> None:
+        healed = 0 if self.summary.healing is None else self.summary.healing.healed
         async with self._store.transaction() as uow:
             await self._renew(uow)
             await reconcile_runs.finish(
-                uow, self._number, self.summary.result, state=RunState.FINISHED, calls=self._calls_made()
+                uow,
+                self._number,
+                self.summary.result,
+                state=RunState.FINISHED,
+                calls=self._calls_made(),
+                healed=healed,
             )
             self.summary.verified_at = uow.now
 
@@ -208,10 +244,11 @@ class _ReconcileRun:
 
     def note_costs(self) -> None:
         self.summary.calls = self._calls_made()
+        self.summary.writes = self._client.calls_made.writes - self._calls_before.writes
         self.summary.seconds = (self._store.clock.now() - self._started_at).total_seconds()
 
     def _calls_made(self) -> int:
-        return self._client.calls_made.reads - self._calls_before
+        return self._client.calls_made.reads - self._calls_before.reads
 
     async def _advance(self, records: int) -> None:
         self._reporter.advance(records)
@@ -233,39 +270,36 @@ class _ReconcileRun:
         self._renewed_at = uow.now
 
 
-def _compared_objects(mappings: MappingSet, profile: OrgProfile, kinds: frozenset[EntityKind]) -> list[ComparedObject]:
-    """The objects to read, parents first, each with all mapped records of it."""
-    rules = ComparisonRules(ignored=SET_ONCE)
-    comparisons: dict[str, list[RecordComparison]] = {}
-    parents: dict[str, EntityMapping[Any]] = {}
-    for mapping in sorted(mappings, key=lambda item: list(EntityKind).index(item.kind)):
-        if mapping.kind not in kinds:
-            continue
-        merged = mapping.kind is not EntityKind.RETURN
-        for spec in mapping.spec.records:
-            describe = profile.describes[spec.sobject]
-            comparisons.setdefault(spec.sobject, []).append(RecordComparison(spec, describe, rules, merged=merged))
-            if spec is not mapping.spec.record:
-                parents[spec.sobject] = mapping
-    order = sorted(comparisons, key=lambda name: (name in parents, list(comparisons).index(name)))
-    return [
-        ComparedObject(
-            sobject=sobject,
-            describe=profile.describes[sobject],
-            comparisons=tuple(comparisons[sobject]),
-            parent=parents[sobject].sobject if sobject in parents else None,
-            parent_key=parents[sobject].external_id if sobject in parents else None,
+async def _fit_mappings(context: InboundJobContext, org_id: str) -> tuple[OrgProfile, MappingSet]:
+    """The org, and the mappings as they suit it. Raises MappingError if they do not, SalesforceError if the org has
+    none of our fields."""
+    files, salesforce = context.mappings.read(), context.settings.salesforce
+    extra: tuple[str, ...] = ()
+    if salesforce.returns is Returns.RETURN_ORDER and files.return_order is not None:
+        extra = files.return_order.sobjects
+    problems: list[str] = []
+    for refresh in (False, True):  # perhaps an admin has corrected the org since it was discovered
+        profile = await discover_org(
+            context.store, context.client, org_id, settings=salesforce, refresh=refresh, extra_sobjects=extra
         )
-        for sobject in order
-    ]
+        mappings = await _with_returns(context, files, profile)
+        mappings = mappings.with_persons(profile.person_type is not None)
+        problems = check(mappings, profile.describes, person_types=profile.person_types)
+        if not problems:
+            return profile, mappings
+    keys = missing_key_fields(mappings, profile.describes)
+    raise missing_keys_error(keys, len(problems) - len(keys)) if keys else MappingError(problems)
 
 
-def _record_types(profile: OrgProfile) -> dict[tuple[str, str], str]:
-    return {
-        (sobject, item.name): item.id
-        for sobject, describe in profile.describes.items()
-        for item in describe.record_types
-    }
+async def _with_returns(context: InboundJobContext, files: MappingSet, profile: OrgProfile) -> MappingSet:
+    """The mappings with that of returns in the form that the org has. Whether it has reduction orders is known once one
+    was sent; until then there is none to be compared."""
+    setting = context.settings.salesforce.returns
+    if setting is Returns.AUTO:
+        async with context.store.reader() as connection:
+            if not (await links.count(connection, profile.org_id))[EntityKind.RETURN]:
+                return files.with_returns(None)
+    return await ReturnStrategy(files, profile, setting, context.store).choose_mappings()
 
 
 async def _check_keys(context: InboundJobContext, selection: Selection) -> None:

@@ -24,6 +24,7 @@ class Source(StrEnum):
     POLL = "poll"
     PUSH = "push"
     RETRY = "retry"
+    RECONCILE = "reconcile"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

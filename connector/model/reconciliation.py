@@ -32,6 +32,8 @@ class RecordState(StrEnum):
     """It is linked to nothing, although a record of the org has its key."""
     MISSING_HERE = "missing_here"
     """The record in the org belongs to nothing here."""
+    REMOVED_HERE = "removed_here"
+    """It was linked, and was removed here; the record is still in the org."""
     DUPLICATE = "duplicate"
     """The record in the org has the key of an entity that is linked to another record."""
     NOT_SYNCED = "not_synced"
@@ -45,12 +47,16 @@ FINDINGS = frozenset(
         RecordState.DELETED_IN_ORG,
         RecordState.UNLINKED,
         RecordState.MISSING_HERE,
+        RecordState.REMOVED_HERE,
         RecordState.DUPLICATE,
     }
 )
 """The states that are differences which nobody is working on."""
 
-UNCOUNTED = frozenset({RecordState.NOT_SYNCED, RecordState.MISSING_HERE, RecordState.DUPLICATE})
+UNHEALABLE = frozenset({RecordState.MISSING_HERE, RecordState.DUPLICATE})
+"""The findings about records of the org that belong to nothing here: a person decides what they are."""
+
+UNCOUNTED = UNHEALABLE | {RecordState.NOT_SYNCED, RecordState.REMOVED_HERE}
 """The states of what is not to be equal on both sides: left out here, or in the org alone."""
 
 
@@ -92,27 +98,92 @@ class Finding:
     detail: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outline:
+    """A finding without its values: what healing needs to find it again. `record_id` is None for a part that is missing
+    together with its owner."""
+
+    entity: str
+    key: str
+    state: RecordState
+    sobject: str = ""
+    record_id: str | None = None
+    fields: tuple[str, ...] = ()
+
+
 @dataclass(kw_only=True)
 class Reconciliation:
     """The counts of a comparison, by entity and state, with a bounded list of findings.
 
-    `fields` counts drifted fields by `Object.Field`. `findings` has the first `limit` of them.
+    `fields` counts drifted fields by `Object.Field`. `findings` has the first `limit` of them, `outlines` the first
+    `outline_limit` of what can be healed. `states` has the state of each entity that was counted, if that is wanted.
     """
 
     limit: int
+    outline_limit: int = 0
     counts: dict[str, Counter[RecordState]] = field(default_factory=dict)
     fields: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
+    outlines: list[Outline] = field(default_factory=list)
+    states: dict[tuple[str, str], RecordState] | None = None
 
-    def count(self, entity: str, state: RecordState, number: int = 1) -> None:
-        self.counts.setdefault(entity, Counter())[state] += number
+    def count(self, entity: str, state: RecordState, key: str | None) -> None:
+        """Count an entity or record. One that is a difference is outlined as well."""
+        self._count(entity, state, key)
+        if state in FINDINGS and key is not None:
+            self._outline(Outline(entity=entity, key=key, state=state))
 
     def add(self, finding: Finding) -> None:
         """Count a finding, and list it while there is room."""
-        self.count(finding.entity, finding.state)
+        self._count(finding.entity, finding.state, finding.key)
         self.fields.update(f"{finding.sobject}.{item.field}" for item in finding.fields)
         if len(self.findings) < self.limit:
             self.findings.append(finding)
+        if finding.key is not None and finding.state in FINDINGS:
+            self._outline(
+                Outline(
+                    entity=finding.entity,
+                    key=finding.key,
+                    state=finding.state,
+                    sobject=finding.sobject,
+                    record_id=finding.record_id,
+                    fields=tuple(item.field for item in finding.fields),
+                )
+            )
+
+    def _count(self, entity: str, state: RecordState, key: str | None) -> None:
+        self.counts.setdefault(entity, Counter())[state] += 1
+        if self.states is not None and key is not None and state not in UNHEALABLE:
+            self.states[entity, key] = state
+
+    def _outline(self, outline: Outline) -> None:
+        if len(self.outlines) < self.outline_limit and outline.state not in UNHEALABLE:
+            self.outlines.append(outline)
+
+    def replace_with(self, later: Reconciliation, outlines: Iterable[Outline]) -> int:
+        """Replace what was found of these by what a later comparison found, and return how many are no difference any
+        more. `later` has `states`."""
+        healed = 0
+        names = {(item.entity, item.key) for item in outlines}
+        for item in outlines:
+            state = (later.states or {}).get((item.entity, item.key))
+            self.counts[item.entity][item.state] -= 1
+            if state is not None:
+                self.counts[item.entity][state] += 1
+            healed += state in {None, RecordState.VERIFIED, RecordState.NOT_SYNCED}
+            self.fields.subtract(f"{item.sobject}.{name}" for name in item.fields)
+        remaining = [
+            item for item in later.findings if (item.entity, item.key) in names and item.state not in UNHEALABLE
+        ]
+        for finding in remaining:
+            self.fields.update(f"{finding.sobject}.{item.field}" for item in finding.fields)
+        self.fields = +self.fields
+        self.counts = {entity: +counter for entity, counter in self.counts.items()}
+        others = [
+            item for item in self.findings if item.state in UNHEALABLE or (item.entity, item.key or "") not in names
+        ]
+        self.findings = [*remaining, *others][: self.limit]
+        return healed
 
     def total(self, states: Iterable[RecordState] | None = None) -> int:
         """The number of entities and records in these states; without `states`, of all that are to be equal."""

@@ -68,7 +68,7 @@ class LinkJudge:
             if there is None and link.is_part:
                 return None
             return self._unfinished(side, link, readings) or finding(
-                link, RecordState.MISSING_HERE, "its entity is no longer here"
+                link, RecordState.REMOVED_HERE, "the org still has its record"
             )
         try:
             if not side.is_synced(link.owner):

@@ -19,12 +19,15 @@ from connector.inbound.remote_rows import query_fields, read_row
 from connector.log import get_logger
 from connector.model.describe import SObjectDescribe
 from connector.model.inbound_change import RemoteRecord
+from connector.model.record import IS_PERSON
 from connector.salesforce.bulk_query import estimate_calls
 from connector.salesforce.limits import QUERIES_PER_COMPOSITE, QUERY_LENGTH, QUERY_ROWS_PER_PAGE
 from connector.salesforce.query import in_chunks
 from connector.salesforce.query_batch import query_together
 
 PAGE = QUERY_ROWS_PER_PAGE
+_ACCOUNT_TYPE: tuple[str, ...] = (IS_PERSON, "RecordTypeId")
+"""What a new link of an account remembers besides its mapped fields."""
 
 log = get_logger(__name__)
 
@@ -51,7 +54,8 @@ class ComparedObject:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        extra = () if self.parent_field is None else (self.parent_field,)
+        extra = _ACCOUNT_TYPE if self.sobject == "Account" else ()
+        extra += () if self.parent_field is None else (self.parent_field,)
         return query_fields((*columns_of(self.comparisons), *extra), self.describe)
 
     @property

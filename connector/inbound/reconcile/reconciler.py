@@ -38,12 +38,12 @@ class _Page:
 
 
 class Reconciler:
-    """One comparison. `result` grows while it runs."""
+    """One comparison, which adds to `result`."""
 
-    def __init__(self, context: ReconcileContext, *, limit: int) -> None:
+    def __init__(self, context: ReconcileContext, result: Reconciliation) -> None:
         self._context = context
         self._store, self._org, self._org_id = context.store, context.org, context.org_id
-        self.result = Reconciliation(limit=limit)
+        self.result = result
         self._judge = LinkJudge(context)
         self._unlinked_entities = UnlinkedEntities(context, self.result)
         self._unlinked_records = UnlinkedRecords(context, self.result)
@@ -138,10 +138,10 @@ class Reconciler:
         if not self._judge.needs_second_look(side, link, record):
             if side.entity(link) is not None:
                 synced = side.is_synced(link.owner)
-                self.result.count(link.entity, RecordState.VERIFIED if synced else RecordState.NOT_SYNCED)
+                self.result.count(link.entity, RecordState.VERIFIED if synced else RecordState.NOT_SYNCED, link.key)
             return True
         if side.entity(link) is not None and side.is_due(link.owner):
-            self.result.count(link.entity, RecordState.PENDING)
+            self.result.count(link.entity, RecordState.PENDING, link.key)
             return True
         return False
 
@@ -161,20 +161,21 @@ class Reconciler:
         for before, first in suspects:
             link = found.get(before.salesforce_id)
             if link is None or (link.entity, link.key) != (before.entity, before.key):
-                self.result.count(before.entity, RecordState.PENDING)  # it was unlinked or linked anew meanwhile
+                # it was unlinked or linked anew meanwhile
+                self.result.count(before.entity, RecordState.PENDING, before.key)
                 continue
             readings = Readings(before=first, now=seen.get(link.salesforce_id))
             decided = self._judge.decide(side, link, readings, item)
             if isinstance(decided, Finding):
                 self._add(decided)
             elif decided is not None:
-                self.result.count(link.entity, decided)
+                self.result.count(link.entity, decided, link.key)
 
     def _add(self, finding: Finding) -> None:
         """Add a finding. Parts that are gone with their owner are counted, but not listed."""
         if finding.state in _GONE and finding.key is not None:
             if owner_of(finding.entity, finding.key) in self._gone_owners:
-                self.result.count(finding.entity, finding.state)
+                self.result.count(finding.entity, finding.state, finding.key)
                 return
             if len(self._gone_owners) < MAX_READ_AGAIN:
                 self._gone_owners.add((finding.entity, finding.key))

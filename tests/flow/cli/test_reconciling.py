@@ -20,6 +20,7 @@ def test_comparison_is_announced_reported_and_shown_by_status(shell: Shell) -> N
     assert equal.status == 0
     assert "39 of 39 verified at " in equal.out
     assert "39 of 39 verified at " in shell("status").out
+    assert shell("reconcile", "--heal", "--json").document["healing"] == {"differences": 0, "healed": 0}
     assert shell("status", "--json").document["reconciliation"]["verified"] == 39
 
     assert shell("unlink", "customer", "C-1001").status == 0

@@ -1,0 +1,84 @@
+"""Heals what a comparison found: queues it, lets inbound sync and a push do the work, and compares it again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from connector.inbound.reconcile.context import ReconcileContext, RunScope
+from connector.inbound.reconcile.healer import Healer
+from connector.inbound.reconcile.reconciler import Reconciler
+from connector.jobs.inbound_run import InboundJobContext, InboundRun
+from connector.jobs.push import PushContext, PushOptions, push
+from connector.jobs.push_rounds import ProgressReporter
+from connector.jobs.resync import push_selection
+from connector.model.change import EntityKind
+from connector.model.reconciliation import Outline, Reconciliation
+from connector.model.record import owner_of
+from connector.outbound.org_profile import OrgProfile
+from connector.store.engine import Store
+from connector.store.outbox import Selection
+
+MAX_HEALED = 20_000
+"""Differences that one run heals; the next run heals others."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HealingSummary:
+    """What healing came to: `differences` were queued, `healed` of them are equal on both sides now."""
+
+    differences: int
+    healed: int
+
+
+async def heal(
+    result: Reconciliation,
+    comparison: ReconcileContext,
+    *,
+    inbound: InboundJobContext,
+    outbound: PushContext,
+    profile: OrgProfile,
+    reporter: ProgressReporter,
+) -> HealingSummary:
+    """Heal the outlined differences of `result`, by the owner of each field, and replace them in it by what is left.
+
+    What is ours is sent by a push of these entities alone, what is the org's is applied like any change in it. Raises
+    what `push` and `InboundRun.intake` raise; what was queued until then is done by the next push and pull.
+    """
+    outlines = result.outlines
+    owners = _keys_by_kind(outlines)
+    if not outlines:
+        return HealingSummary(differences=0, healed=0)
+    healer = Healer(comparison)
+    await healer.queue(outlines)
+    await InboundRun(inbound, comparison.org_id, profile).intake()
+    await healer.make_read_back_due()
+    await push(outbound, reporter, PushOptions(prepare=_select(owners)))
+    scope = RunScope(kinds=frozenset(owners), started_at=inbound.store.clock.now())
+    again = Reconciliation(limit=len(outlines), states={})
+    await Reconciler(replace(comparison, scope=scope), again).compare_selected(owners)
+    return HealingSummary(differences=len(outlines), healed=result.replace_with(again, outlines))
+
+
+def _keys_by_kind(outlines: Sequence[Outline]) -> dict[EntityKind, list[str]]:
+    """The entities that these differences belong to."""
+    names = dict.fromkeys(owner_of(item.entity, item.key) or (item.entity, item.key) for item in outlines)
+    keys: dict[EntityKind, list[str]] = {}
+    for kind in EntityKind:
+        if some := sorted(key for entity, key in names if entity == kind):
+            keys[kind] = some
+    return keys
+
+
+def _select(owners: Mapping[EntityKind, Sequence[str]]) -> Callable[[Store], Awaitable[Selection | None]]:
+    """These entities, and the products that their orders need and the org lacks."""
+
+    async def select(store: Store) -> Selection | None:
+        selection: dict[EntityKind, set[str] | None] = {kind: set(keys) for kind, keys in owners.items()}
+        if EntityKind.ORDER in owners:
+            needed = await push_selection(store, EntityKind.ORDER, owners[EntityKind.ORDER])
+            products = (needed or {}).get(EntityKind.PRODUCT) or set()
+            selection[EntityKind.PRODUCT] = {*products, *owners.get(EntityKind.PRODUCT, ())}
+        return selection
+
+    return select
