@@ -21,7 +21,7 @@ from connector.inbound.batch_writes import BatchWrites
 from connector.inbound.loaded_state import LoadedState
 from connector.inbound.receivers import Receivers
 from connector.mapping.receiver import RecordReceiver
-from connector.mapping.spec import Owner
+from connector.mapping.spec import Owner, RecordSpec
 from connector.model.change import EntityKind
 from connector.model.events import LineEdit
 from connector.model.inbound_change import RemoteRecord
@@ -34,6 +34,14 @@ FIELDS = ("OrderId", "Product2Id", "PricebookEntryId", "Quantity", "UnitPrice", 
 """What is read of a line besides its mapped fields."""
 _ATTRIBUTES = {"quantity": "Quantity", "net_unit_price": "UnitPrice"}
 """The attributes of a line that a command changes, by the path of the mapping, and their fields."""
+
+
+def edited_fields(spec: RecordSpec, policy: ChangedLines) -> frozenset[str]:
+    """The fields of a line whose change in the org is a change of the line here; none for other objects."""
+    if policy is not ChangedLines.TAKE or spec.sobject != LINE:
+        return frozenset()
+    paths = {field.name: field.path for field in spec.fields}
+    return frozenset(name for name, path in paths.items() if path is not None and _ATTRIBUTES.get(path.text) == name)
 
 
 class LineChanges:
@@ -53,13 +61,7 @@ class LineChanges:
 
     def is_edited(self, receiver: RecordReceiver, name: str) -> bool:
         """Whether a change of this field in the org is a change of the line here."""
-        path = receiver.fields[name].path
-        return (
-            self._policy is ChangedLines.TAKE
-            and receiver.sobject == LINE
-            and path is not None
-            and _ATTRIBUTES.get(path.text) == name
-        )
+        return name in edited_fields(receiver.spec, self._policy)
 
     def edit(self, link: Link, values: Mapping[str, FieldValue]) -> None:
         """Ask of the order that a line gets these values of the org. Raises CommandError for a price that is none."""

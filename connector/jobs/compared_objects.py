@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from connector.inbound.line_changes import edited_fields
 from connector.inbound.reconcile.comparison import ComparisonRules, RecordComparison
 from connector.inbound.reconcile.org_side import ComparedObject
 from connector.mapping.mapper import EntityMapping, MappingSet
 from connector.model.change import EntityKind
 from connector.outbound.frozen_fields import SET_ONCE
 from connector.outbound.org_profile import OrgProfile
+from connector.settings import InboundSettings
 
 
 def list_compared_objects(
-    mappings: MappingSet, profile: OrgProfile, kinds: frozenset[EntityKind]
+    mappings: MappingSet, profile: OrgProfile, kinds: frozenset[EntityKind], settings: InboundSettings
 ) -> list[ComparedObject]:
     """The objects to read, parents first, each with all mapped records of it."""
-    rules = ComparisonRules(ignored=SET_ONCE)
     comparisons: dict[str, list[RecordComparison]] = {}
     parents: dict[str, EntityMapping[Any]] = {}
     for mapping in sorted(mappings, key=lambda item: list(EntityKind).index(item.kind)):
@@ -25,6 +26,8 @@ def list_compared_objects(
         merged = mapping.kind is not EntityKind.RETURN
         for spec in mapping.spec.records:
             describe = profile.describes[spec.sobject]
+            edited = edited_fields(spec, settings.changed_lines) if merged else frozenset()
+            rules = ComparisonRules(ignored=SET_ONCE, edited=edited)
             comparisons.setdefault(spec.sobject, []).append(RecordComparison(spec, describe, rules, merged=merged))
             if spec is not mapping.spec.record:
                 parents[spec.sobject] = mapping

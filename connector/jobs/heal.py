@@ -14,8 +14,8 @@ from connector.jobs.push_rounds import ProgressReporter
 from connector.jobs.resync import push_selection
 from connector.model.change import EntityKind
 from connector.model.reconciliation import Outline, Reconciliation
-from connector.model.record import owner_of
 from connector.outbound.org_profile import OrgProfile
+from connector.store import links
 from connector.store.engine import Store
 from connector.store.outbox import Selection
 
@@ -57,12 +57,24 @@ async def heal(
     scope = RunScope(kinds=frozenset(owners), started_at=inbound.store.clock.now())
     again = Reconciliation(limit=len(outlines), states={})
     await Reconciler(replace(comparison, scope=scope), again).compare_selected(owners)
-    return HealingSummary(differences=len(outlines), healed=result.replace_with(again, outlines))
+    named = await _with_new_keys(outlines, comparison)
+    return HealingSummary(differences=len(outlines), healed=result.replace_with(again, named))
+
+
+async def _with_new_keys(outlines: Sequence[Outline], comparison: ReconcileContext) -> list[Outline]:
+    """The outlines, with the keys that lines got which were added in the org."""
+    added = [item.record_id for item in outlines if item.key is None and item.record_id is not None]
+    async with comparison.store.reader() as connection:
+        found = await links.find(connection, comparison.org_id, added)
+    return [
+        replace(item, key=found[item.record_id].key) if item.key is None and item.record_id in found else item
+        for item in outlines
+    ]
 
 
 def _keys_by_kind(outlines: Sequence[Outline]) -> dict[EntityKind, list[str]]:
     """The entities that these differences belong to."""
-    names = dict.fromkeys(owner_of(item.entity, item.key) or (item.entity, item.key) for item in outlines)
+    names = dict.fromkeys(item.owner for item in outlines)
     keys: dict[EntityKind, list[str]] = {}
     for kind in EntityKind:
         if some := sorted(key for entity, key in names if entity == kind):

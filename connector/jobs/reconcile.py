@@ -145,7 +145,7 @@ class _ReconcileRun:
         self._reconcile_context = ReconcileContext(
             store=context.store,
             org=OrgSide(context.client, soql, bulk, context.store.clock, on_wait=self._keep_lease),
-            objects=list_compared_objects(mappings, profile, kinds),
+            objects=list_compared_objects(mappings, profile, kinds, context.settings.inbound),
             local=LocalContext(org_id=profile.org_id, mappings=mappings, record_types=record_types_of(profile)),
             scope=RunScope(kinds=kinds, started_at=self._started_at),
             advance=self._advance,

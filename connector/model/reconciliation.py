@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from connector.model.record import FieldValue
+from connector.model.record import FieldValue, owner_of
 
 
 class RecordState(StrEnum):
@@ -56,6 +56,8 @@ FINDINGS = frozenset(
 UNHEALABLE = frozenset({RecordState.MISSING_HERE, RecordState.DUPLICATE})
 """The findings about records of the org that belong to nothing here: a person decides what they are."""
 
+_HEALABLE = FINDINGS - UNHEALABLE
+
 UNCOUNTED = UNHEALABLE | {RecordState.NOT_SYNCED, RecordState.REMOVED_HERE}
 """The states of what is not to be equal on both sides: left out here, or in the org alone."""
 
@@ -101,14 +103,21 @@ class Finding:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outline:
     """A finding without its values: what healing needs to find it again. `record_id` is None for a part that is missing
-    together with its owner."""
+    together with its owner. `key` is None for a part that was added in the org to `owner`."""
 
     entity: str
-    key: str
+    key: str | None
     state: RecordState
     sobject: str = ""
     record_id: str | None = None
     fields: tuple[str, ...] = ()
+    added_to: tuple[str, str] | None = None
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        """The entity that it belongs to."""
+        key = self.key or ""
+        return self.added_to or owner_of(self.entity, key) or (self.entity, key)
 
 
 @dataclass(kw_only=True)
@@ -133,13 +142,13 @@ class Reconciliation:
         if state in FINDINGS and key is not None:
             self._outline(Outline(entity=entity, key=key, state=state))
 
-    def add(self, finding: Finding) -> None:
-        """Count a finding, and list it while there is room."""
+    def add(self, finding: Finding, *, added_to: tuple[str, str] | None = None) -> None:
+        """Count a finding, and list it while there is room. A part without a key was added in the org to an entity."""
         self._count(finding.entity, finding.state, finding.key)
         self.fields.update(f"{finding.sobject}.{item.field}" for item in finding.fields)
         if len(self.findings) < self.limit:
             self.findings.append(finding)
-        if finding.key is not None and finding.state in FINDINGS:
+        if finding.state in FINDINGS:
             self._outline(
                 Outline(
                     entity=finding.entity,
@@ -148,6 +157,7 @@ class Reconciliation:
                     sobject=finding.sobject,
                     record_id=finding.record_id,
                     fields=tuple(item.field for item in finding.fields),
+                    added_to=added_to,
                 )
             )
 
@@ -157,30 +167,33 @@ class Reconciliation:
             self.states[entity, key] = state
 
     def _outline(self, outline: Outline) -> None:
-        if len(self.outlines) < self.outline_limit and outline.state not in UNHEALABLE:
+        healable = outline.state not in UNHEALABLE or outline.added_to is not None
+        if healable and len(self.outlines) < self.outline_limit:
             self.outlines.append(outline)
 
     def replace_with(self, later: Reconciliation, outlines: Iterable[Outline]) -> int:
         """Replace what was found of these by what a later comparison found, and return how many are no difference any
         more. `later` has `states`."""
         healed = 0
+        added = {item.record_id for item in later.findings if item.key is None}
         names = {(item.entity, item.key) for item in outlines}
         for item in outlines:
-            state = (later.states or {}).get((item.entity, item.key))
+            state = item.state if item.record_id in added else (later.states or {}).get((item.entity, item.key or ""))
             self.counts[item.entity][item.state] -= 1
             if state is not None:
                 self.counts[item.entity][state] += 1
             healed += state in {None, RecordState.VERIFIED, RecordState.NOT_SYNCED}
             self.fields.subtract(f"{item.sobject}.{name}" for name in item.fields)
-        remaining = [
-            item for item in later.findings if (item.entity, item.key) in names and item.state not in UNHEALABLE
-        ]
+        remaining = [item for item in later.findings if (item.entity, item.key) in names and item.state in _HEALABLE]
         for finding in remaining:
             self.fields.update(f"{finding.sobject}.{item.field}" for item in finding.fields)
         self.fields = +self.fields
         self.counts = {entity: +counter for entity, counter in self.counts.items()}
+        records = {item.record_id for item in outlines if item.added_to is not None} - added
         others = [
-            item for item in self.findings if item.state in UNHEALABLE or (item.entity, item.key or "") not in names
+            item
+            for item in self.findings
+            if item.record_id not in records and (item.state in UNHEALABLE or (item.entity, item.key) not in names)
         ]
         self.findings = [*remaining, *others][: self.limit]
         return healed

@@ -25,10 +25,12 @@ Resolve = Callable[[Lookup], str | None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparisonRules:
-    """What is compared otherwise than by its value: fields that never change after creation (`ignored`), and fields
-    that only the push sets (`unmerged`), by object and field."""
+    """What is compared otherwise than by its value and owner: fields that never change after creation (`ignored`), and
+    fields that only the push sets (`unmerged`), by object and field. Of `edited` fields of a line the later change
+    counts, whoever made it."""
 
     ignored: frozenset[str] = frozenset()
+    edited: frozenset[str] = frozenset()
     unmerged: frozenset[tuple[str, str]] = frozenset({("Order", "Status")})
 
 
@@ -39,7 +41,9 @@ class RecordComparison:
         """`merged`: inbound sync merges its fields; otherwise all of them are ours."""
         self.spec = spec
         self._describe = describe
-        self._owners = {field.name: field.owner for field in spec.fields}
+        self._owners = {
+            field.name: Owner.NEWEST if field.name in rules.edited else field.owner for field in spec.fields
+        }
         names = [field for field in spec.fields if field.name in describe.fields and field.name not in rules.ignored]
         self._fields = tuple((field.name, compile_field(field), describe.fields[field.name]) for field in names)
         self._lookups = tuple(

@@ -23,7 +23,7 @@ from connector.model.inbound_change import InboxState, RemoteRecord, Source
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.reconciliation import FieldDifference, Finding, Outline, RecordState
-from connector.model.record import IS_PERSON, FieldValue, Link, owner_of
+from connector.model.record import IS_PERSON, FieldValue, Link
 from connector.store import inbox, journal, links, outbox
 from connector.store.journal import JournalEntry
 from connector.store.partitions import partition_hash
@@ -60,7 +60,7 @@ class Healer:
         """Queue these differences, all of one entity in one transaction."""
         by_owner: dict[Name, list[Outline]] = {}
         for outline in outlines:
-            by_owner.setdefault(_owner(outline), []).append(outline)
+            by_owner.setdefault(outline.owner, []).append(outline)
         owners = [*by_owner]
         for start in range(0, len(owners), READ_AGAIN):
             some = owners[start : start + READ_AGAIN]
@@ -82,7 +82,7 @@ class Healer:
     async def _queue(self, uow: UnitOfWork, outlines: Sequence[Outline], records: Mapping[str, RemoteRecord]) -> None:
         """Queue some differences. Locks are taken in the order of every writer: the outbox, then links."""
         connection = uow.connection
-        owners = sorted({_owner(outline) for outline in outlines})
+        owners = sorted({outline.owner for outline in outlines})
         for kind in EntityKind:
             keys = [key for entity, key in owners if entity == kind]
             if keys:
@@ -91,14 +91,14 @@ class Healer:
         found = await links.find(connection, self._org_id, ids, lock=True)
         side = self._context.new_side()
         await side.load(connection, owners)
-        names = sorted({(outline.entity, outline.key) for outline in outlines})
+        names = sorted({(outline.entity, outline.key) for outline in outlines if outline.key is not None})
         await side.load_details(connection, names, ids)
         batch = _Batch(outlines=outlines, records=records, links=found, side=side)
         to_merge: list[tuple[str, str]] = []
         new_links: list[Link] = []
         entries: list[JournalEntry] = []
         for outline in outlines:
-            if _owner(outline) not in side.owners:
+            if outline.owner not in side.owners:
                 continue
             link, merged = self._heal(uow, outline, batch)
             new_links += [] if link is None else [link]
@@ -124,8 +124,8 @@ class Healer:
             case RecordState.MISSING_IN_ORG if outline.record_id is None:
                 self._make_due(uow, outline, batch.side, unconfirmed=True)
                 return None, False
-            case RecordState.MISSING_IN_ORG | RecordState.DELETED_IN_ORG:
-                return None, outline.entity in _RECEIVED  # the policy for deletions decides
+            case RecordState.MISSING_IN_ORG | RecordState.DELETED_IN_ORG | RecordState.MISSING_HERE:
+                return None, outline.entity in _RECEIVED  # the policy for deletions, or for added lines, decides
         return None, False
 
     def _heal_drift(self, uow: UnitOfWork, outline: Outline, link: Link, batch: _Batch) -> tuple[Link | None, bool]:
@@ -175,7 +175,7 @@ class Healer:
         return link, True
 
     def _make_due(self, uow: UnitOfWork, outline: Outline, side: LocalSide, *, unconfirmed: bool = False) -> None:
-        kind, key = _owner(outline)
+        kind, key = outline.owner
         if unconfirmed:
             records = self._read_back.setdefault((kind, key), set())
             records |= {outline.record_id} if outline.record_id else set()
@@ -201,20 +201,16 @@ class Healer:
                 uow.changed(EntityKind(name[0]), name[1], _slot(side, name), Lane.BACKFILL, unconfirmed=True)
 
     def _journal_entry(self, outline: Outline) -> JournalEntry:
-        kind, key = _owner(outline)
+        kind, key = outline.owner
         detail = {"found": outline.state.value, "record": outline.record_id, "fields": list(outline.fields)}
         if (kind, key) != (outline.entity, outline.key):
-            detail["line"] = outline.key
+            detail["line"] = outline.key or "added"
         return JournalEntry(entity=kind, key=key, action="reconciled", detail=detail, org_id=self._org_id)
 
 
 def _is_as_agreed(field: FieldDifference, item: ComparedObject) -> bool:
     """Whether the org holds what both sides agreed on."""
     return field.has_base and same_value(field.remote, field.base, item.describe.fields.get(field.field))
-
-
-def _owner(outline: Outline) -> Name:
-    return owner_of(outline.entity, outline.key) or (outline.entity, outline.key)
 
 
 def _slot(side: LocalSide, name: Name) -> int:

@@ -192,7 +192,8 @@ class UnlinkedRecords:
                 sobject=item.sobject,
                 record_id=record.id,
                 detail=f"added in the org to {owner.entity} {owner.key}",
-            )
+            ),
+            added_to=owner.owner,
         )
 
 
