@@ -97,6 +97,7 @@ class Intake:
             before = self._adopter.calls
             report.applied.add(await self._adopter.adopt([item for item in items if item.record_id in chosen]))
             report.calls += self._adopter.calls - before
+        await self._adopter.withdraw([record for record in records if record.id not in chosen])
         return chosen
 
     async def _settle(self, items: Sequence[InboxItem]) -> None:

@@ -20,6 +20,7 @@ from connector.inbound.adoption.rule import LINE
 from connector.inbound.batch_writes import BatchWrites
 from connector.inbound.loaded_state import LoadedState
 from connector.inbound.receivers import Receivers
+from connector.inbound.rep_messages import RepMessages
 from connector.mapping.receiver import RecordReceiver
 from connector.mapping.spec import Owner, RecordSpec
 from connector.model.change import EntityKind
@@ -47,11 +48,19 @@ def edited_fields(spec: RecordSpec, policy: ChangedLines) -> frozenset[str]:
 class LineChanges:
     """The changed and added lines of one transaction."""
 
-    def __init__(self, policy: ChangedLines, receivers: Receivers, state: LoadedState, writes: BatchWrites) -> None:
+    def __init__(
+        self,
+        policy: ChangedLines,
+        receivers: Receivers,
+        state: LoadedState,
+        writes: BatchWrites,
+        messages: RepMessages,
+    ) -> None:
         self._policy = policy
         self._receivers = receivers
         self._state = state
         self._writes = writes
+        self._messages = messages
         self._numbers: dict[str, int] = {}
         """The highest line number of each order, here or of a link."""
 
@@ -99,11 +108,15 @@ class LineChanges:
             self._writes.report.restored[LINE] += 1
             self._writes.report.refused += forbidden is not None
             because = {} if forbidden is None else {"because": forbidden}
+            reason = forbidden or "Lines of this order are changed in the order system."
+            self._messages.tell_removed(record, order_link, reason)
             self._writes.journal(order_link.owner, "line removed", detail | because)
             return
         product = self._product(record)
         if product is None or not any(price.currency == order.currency for price in product.prices):
-            what = "is not known here" if product is None else f"{product.sku} has no price in {order.currency} here"
+            what = "is not known" if product is None else f"{product.sku} has no price in {order.currency}"
+            what += " in the order system"
+            self._messages.tell_parked(record, order_link, f"An added line was not taken over: its product {what}.")
             error = f"A line was added to order {order.number}, but its product {what}."
             fix = f"`connector link product SKU {record.fields.get('Product2Id')}`, or give it a price; then"
             self._writes.park(record, error, f"{fix} `connector inbox replay`.")
@@ -119,6 +132,7 @@ class LineChanges:
         )
         self._writes.edit_line(order.number, number, edit)
         self._writes.put_link(link)
+        self._messages.settle(record, order_link, taken=True)
         self._writes.report.taken[LINE] += 1
         self._writes.journal(order_link.owner, "line added", detail | {"line": number})
 

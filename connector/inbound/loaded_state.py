@@ -13,6 +13,7 @@ from connector.model.deleted_record import DeletedRecord
 from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.record import Link
+from connector.model.sync_message import SyncMessage
 from connector.orders.service import LockOrders
 from connector.store import (
     conflict_rules,
@@ -23,6 +24,7 @@ from connector.store import (
     outbox,
     products,
     restored_fields,
+    sync_messages,
 )
 from connector.store.modification_times import changed_at
 from connector.store.restored_fields import Restored
@@ -45,6 +47,10 @@ class LoadedState:
         """By entity, key and field."""
         self.deleted: dict[tuple[str, str], DeletedRecord] = {}
         """The linked records, and the orders of linked lines, that were seen to be deleted."""
+        self.messages: Sequence[SyncMessage] = ()
+        """What reps are told on these records, or because of changes of these records."""
+        self._main_links: dict[tuple[str, str], Link] = {}
+        """Of orders and customers, by entity and key."""
         self.line_numbers: dict[str, list[int]] = {}
         """Of orders to which lines may have been added: the numbers of their linked lines, here or not any more."""
 
@@ -84,7 +90,29 @@ class LoadedState:
             self.conflicts |= {(entity, key): fields for key, fields in opened.items()}
             before = await restored_fields.get(connection, org_id, entity, keys)
             self.restored |= {(entity, *place): item for place, item in before.items()}
+        await self._load_messages(ids)
         await self._load_deleted()
+
+    async def _load_messages(self, ids: Sequence[str]) -> None:
+        """The links of the orders of lines, and the messages on all of these records."""
+        connection, org_id = self._uow.connection, self._org_id
+        self._main_links = {link.owner: link for link in self.links.values() if not link.is_part}
+        orders = {link.owner[1] for link in self.links.values() if link.entity == "line"}
+        missing = sorted(number for number in orders if (EntityKind.ORDER.value, number) not in self._main_links)
+        if missing:
+            linked = await links.get(connection, org_id, EntityKind.ORDER.value, missing)
+            self._main_links |= {link.owner: link for link in linked.values()}
+        on = {*ids, *(link.salesforce_id for link in self._main_links.values())}
+        self.messages = await sync_messages.about(connection, org_id, on)
+
+    def main_link(self, link: Link) -> Link | None:
+        """The link of the order of a line; of anything else its own."""
+        return self._main_links.get(link.owner) if link.is_part else link
+
+    def link_of_record(self, record_id: str) -> Link | None:
+        """The link of an order or account whose message changes."""
+        found = (link for link in self._main_links.values() if link.salesforce_id == record_id)
+        return self.links.get(record_id) or next(found, None)
 
     async def load_line_numbers(self, order_ids: Collection[str]) -> None:
         """Load `line_numbers` of these records of orders."""

@@ -17,6 +17,7 @@ from connector.inbound.line_changes import LineChanges
 from connector.inbound.loaded_state import LoadedState
 from connector.inbound.merge import Decision, FieldVersions, MergeContext, RecordMerge, merge
 from connector.inbound.receivers import Receivers
+from connector.inbound.rep_messages import RepMessages
 from connector.mapping.backward import UnreadableValueError
 from connector.mapping.receiver import RecordReceiver
 from connector.model.change import ChangeState
@@ -25,7 +26,7 @@ from connector.model.inbound_change import RemoteRecord
 from connector.model.record import FieldValue, Link
 from connector.orders.command import OrderCommand
 from connector.orders.service import LockOrders
-from connector.store import conflicts
+from connector.store import conflicts, inbox
 from connector.store.unit_of_work import UnitOfWork
 
 ALL_FIELDS = "*"
@@ -60,9 +61,11 @@ class RecordBatch:
         self._state = LoadedState(uow, context.org_id)
         self._writes = BatchWrites(uow, context.org_id, context.webhooks)
         self._deletions = Deletions(context.settings, self._state, self._writes)
-        self._lines = LineChanges(context.settings.changed_lines, receivers, self._state, self._writes)
+        self._messages = RepMessages(context.describes, self._state, self._writes)
+        self._lines = LineChanges(context.settings.changed_lines, receivers, self._state, self._writes, self._messages)
         self._masters: Mapping[str, RemoteRecord] = {}
         self._unlinked: list[RemoteRecord] = []
+        self._applied: set[str] = set()
 
     @property
     def report(self) -> ApplyReport:
@@ -95,6 +98,8 @@ class RecordBatch:
     async def store(self) -> None:
         """Write everything but the commands on orders."""
         await self._deletions.store(self._uow, self._context.org_id)
+        await inbox.end_parked(self._uow, self._context.org_id, self._applied)
+        await self._messages.store(self._uow, self._context.org_id)
         await self._writes.store()
         if self._unlinked and self._context.adoption is not None:
             await note_unlinked(self._uow, self._context.org_id, self._context.adoption, self._unlinked)
@@ -127,6 +132,8 @@ class RecordBatch:
             patch = receiver.patch({name: value for name, value in taken.items() if name not in edited})
         except UnreadableValueError as error:
             self._writes.park(record, f"{record.sobject} {record.id}: {error}")
+            text = f"A change was not taken over: {error}."
+            self._messages.tell_parked(record, self._state.main_link(link), text)
             return
         if edited:
             self._lines.edit(link, edited)
@@ -137,6 +144,7 @@ class RecordBatch:
         if order_link is None:
             self.report.unknown += 1
             self._unlinked.append(record)
+            self._messages.settle(record, None, taken=False)
         elif (pause := self._pause_before(record, order_link)) is not None:
             self._writes.defer(record, pause)
         else:
@@ -210,6 +218,7 @@ class RecordBatch:
         patch: dict[str, Any],
         refused: Sequence[str],
     ) -> None:
+        self._applied.add(record.id)
         opened = self._state.conflicts.get((link.entity, link.key), {})
         taken = [name for name in merged.fields(Decision.TAKE) if name not in refused]
         restored = [*merged.fields(Decision.RESTORE), *refused]
@@ -220,11 +229,16 @@ class RecordBatch:
         agreed: dict[str, FieldValue] = {name: value for name, value in merged.agreed.items() if name not in stubborn}
         if not (taken or restored or stubborn or agreed or merged.fields(Decision.CONFLICT)):
             self.report.echoes += 1
+            self._messages.settle(record, link, taken=False)
             return
         if agreed:
             self._writes.put_link(replace(link, snapshot={**link.snapshot, **agreed}))
         if patch:
             self._writes.change(owner, patch)
+        self._messages.settle(record, link, taken=bool(taken))
+        if refused:
+            reasons = {name: self._refused_because(name) or "" for name in refused}
+            self._messages.tell_refused(record, link, reasons)
         if restored:
             self._writes.make_due(link, owner)
             for name in restored:

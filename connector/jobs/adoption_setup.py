@@ -8,6 +8,7 @@ from connector.inbound.adoption.adopter import Adopter
 from connector.inbound.adoption.planner import AdoptionContext, AdoptionPlanner
 from connector.inbound.adoption.reader import AdoptionReader
 from connector.inbound.adoption.remote_order import line_columns, order_columns
+from connector.inbound.adoption.rep_notifier import RepNotifier
 from connector.inbound.adoption.rule import LINE, ORDER, AdoptionRule
 from connector.inbound.receivers import Receivers
 from connector.mapping.mapper import MappingSet
@@ -66,4 +67,5 @@ class AdoptionSetup:
         context = AdoptionContext(
             settings=self._settings, receivers=self._receivers, currency=min(self._profile.currencies)
         )
-        return Adopter(store, orders, reader, AdoptionPlanner(context), rule=self.rule, org_id=self._profile.org_id)
+        planner = AdoptionPlanner(context)
+        return Adopter(store, orders, reader, RepNotifier(client, self._profile.org_id), planner, rule=self.rule)

@@ -11,6 +11,9 @@ from decimal import Decimal
 IS_PERSON = "IsPersonAccount"
 """A field of an account's snapshot, if the org has person accounts; it is never sent."""
 
+SYNC_MESSAGE, LAST_SYNCED = "Sync_Message__c", "Last_Synced__c"
+"""Fields of Account and Order, if the org has our metadata: what a rep is told, and when the connector wrote last."""
+
 FieldValue = str | bool | int | Decimal | None
 """The value of a Salesforce field in a request or response; dates and times are ISO text, money is Decimal."""
 

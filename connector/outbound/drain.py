@@ -18,6 +18,7 @@ from connector.outbound import plan_types
 from connector.outbound.batches import chunks, graph_calls, isolate_suspects, update_calls
 from connector.outbound.dependency_faults import ORIGINAL_NOT_ACTIVATED, PRODUCT_NOT_SENT_YET
 from connector.outbound.dispatcher import CallDispatcher
+from connector.outbound.last_synced import LastSyncedStamp
 from connector.outbound.order_planner import OrderContext
 from connector.outbound.org_profile import ACTIVATED
 from connector.outbound.outcomes import Outcomes
@@ -53,7 +54,7 @@ class Drain:
     ) -> None:
         profile, source, reader, stats = org.profile, org.source, org.reader, monitor.stats
         self._repository = repository
-        self._writer = Writer(org.writer, source)
+        self._writer = Writer(LastSyncedStamp(org.writer, profile, repository.clock), source)
         self._prices = PriceBook(org.writer, reader, profile, source)
         self._dispatcher = CallDispatcher(repository, stats, monitor.advance, monitor.health)
         self._read_back = ReadBack(repository, self._dispatcher, self._writer, reader, profile, stats)

@@ -17,7 +17,7 @@ from connector.model.change import Refusal
 from connector.model.describe import FieldDescribe
 from connector.model.field_equality import prefer_ours_if_equal
 from connector.model.order import Order
-from connector.model.record import IS_PERSON, FieldValue, Link, MappedRecord
+from connector.model.record import IS_PERSON, SYNC_MESSAGE, FieldValue, Link, MappedRecord
 from connector.model.stage import Stage
 from connector.outbound.lost_records import (
     GoneRecord,
@@ -173,8 +173,8 @@ class _StateReader:
             # The status is always queried: a mapping may leave it to the org, and it decides which fields are frozen.
             columns.append("Status")
             columns += ["CurrencyIsoCode"] if self._profile.multi_currency else []
-        if records[0].entity == "customer":
-            columns += [name for name in (IS_PERSON, _RECORD_TYPE) if name in self._fields]
+        more = (SYNC_MESSAGE, IS_PERSON, _RECORD_TYPE) if records[0].entity == "customer" else (SYNC_MESSAGE,)
+        columns += [name for name in more if name in self._fields]
         return list(dict.fromkeys(columns))
 
     async def read(self) -> dict[str, LinkState]:

@@ -22,7 +22,7 @@ class PendingEntity:
     `record` is None if the mapping's `when` excludes the entity, or if a value cannot be mapped, which `problem`
     describes. `line_links` are the links of its lines, by line key. `is_read_back`: the links were just read from the
     org. `missing_lines` are links of lines that the org no longer has. `held_fields` are in conflict: a person decides
-    whose value stands, and until then neither is sent.
+    whose value stands, and until then neither is sent. `message` is what the record is to say to reps.
     """
 
     change: Change
@@ -34,6 +34,7 @@ class PendingEntity:
     is_read_back: bool = False
     missing_lines: Mapping[str, Link] = field(default_factory=dict)
     held_fields: frozenset[str] = frozenset()
+    message: str | None = None
 
     @property
     def unconfirmed(self) -> bool:

@@ -15,7 +15,7 @@ from connector.mapping import MappingSet
 from connector.model.change import Change, ChangeState, EntityKind, Refusal, Unsent
 from connector.model.customer import Customer
 from connector.model.inbound_change import Source
-from connector.model.record import PARTS, Link
+from connector.model.record import PARTS, SYNC_MESSAGE, Link
 from connector.outbound.backoff import delay_after, describe_fault, final_refusal, with_counted_attempts
 from connector.outbound.entities import LOADERS, mark_unconfirmed, slot_of_entity
 from connector.outbound.link_conflicts import store_links
@@ -34,6 +34,7 @@ from connector.store import (
     orders,
     outbox,
     retry_schedule,
+    sync_messages,
 )
 from connector.store.engine import Connection, Store
 from connector.store.partitions import partition_hash
@@ -57,7 +58,7 @@ class SyncRepository:
         self._store = store
         self._mappings = mappings
         self._org_id = org_id
-        self._clock = store.clock
+        self.clock = store.clock
         self._selection = terms.selection
         self._held_leases = terms.held_leases
         self._leases_valid = terms.leases_valid
@@ -96,7 +97,7 @@ class SyncRepository:
                 entity=entity,
                 partitions=partitions,
                 of=partition_count,
-                now=self._clock.now(),
+                now=self.clock.now(),
                 limit=limit,
                 only=self._selection,
                 deprioritized=deprioritized,
@@ -107,7 +108,7 @@ class SyncRepository:
         """The entities of `keys` that exist here, with records and links, whether they are due or not."""
         async with self._store.reader() as connection:
             unsent = await outbox.find(connection, entity, keys)
-            changes = [_build_change(entity, key, unsent.get(key), self._clock.now()) for key in keys]
+            changes = [_build_change(entity, key, unsent.get(key), self.clock.now()) for key in keys]
             return await self._load_pending(connection, entity, changes)
 
     async def reload(self, claim: Sequence[PendingEntity]) -> list[PendingEntity]:
@@ -142,7 +143,7 @@ class SyncRepository:
                 if key not in own_links
                 or (key in unsent and unsent[key].unconfirmed and links_by_key[key] is own_links[key])
             ]
-            changes = [_build_change(EntityKind.CUSTOMER, key, unsent.get(key), self._clock.now()) for key in needed]
+            changes = [_build_change(EntityKind.CUSTOMER, key, unsent.get(key), self.clock.now()) for key in needed]
             customers_to_load = await self._load_pending(connection, EntityKind.CUSTOMER, changes)
         missing = {item.change.key: item for item in customers_to_load if item.change.key not in links_by_key}
         return links_by_key, missing, {item.change.key: item for item in customers_to_load if item.change.unconfirmed}
@@ -155,7 +156,7 @@ class SyncRepository:
     def map_entity(self, pending: PendingEntity, link: Link | None, parts: Sequence[Link]) -> PendingEntity:
         """The pending entity, mapped with links that were just read from the org."""
         lines = {part.key: part for part in parts}
-        rebuilt = self._build_pending(pending.change, pending.entity, link, lines)
+        rebuilt = self._build_pending(pending.change, pending.entity, link, lines, pending.message)
         return replace(rebuilt.with_held_fields(pending.held_fields), is_read_back=True)
 
     async def get_links(self, entity: str, keys: Sequence[str]) -> dict[str, Link]:
@@ -218,7 +219,7 @@ class SyncRepository:
         claim has sent becomes due and unconfirmed.
         """
         try:
-            await retry_on_abort(self._clock, lambda: self._record_once(outcomes))
+            await retry_on_abort(self.clock, lambda: self._record_once(outcomes))
         except LeaseLostError:
             async with self._store.transaction() as uow:
                 for (entity, key), slot in self._sent_slots.items():
@@ -329,15 +330,20 @@ class SyncRepository:
         if entity in {EntityKind.ORDER, EntityKind.RETURN}:
             lines = await links.children(connection, self._org_id, PARTS[entity.value], keys)
         held = await conflicts.open_fields(connection, self._org_id, entity.value, keys)
-        loaded = [
-            self._build_pending(change, entities[change.key], links_by_key.get(change.key), lines.get(change.key, {}))
-            for change in changes
-            if change.key in entities
-        ]
+        messages: Mapping[str, str] = {}
+        if entity in {EntityKind.ORDER, EntityKind.CUSTOMER}:
+            record_ids = [link.salesforce_id for link in links_by_key.values()]
+            messages = await sync_messages.texts(connection, self._org_id, record_ids)
+        loaded = []
+        for change in changes:
+            if change.key in entities:
+                link, parts = links_by_key.get(change.key), lines.get(change.key, {})
+                message = None if link is None else messages.get(link.salesforce_id)
+                loaded.append(self._build_pending(change, entities[change.key], link, parts, message))
         return [item.with_held_fields(held.get(item.change.key, {}).keys()) for item in loaded]
 
     def _build_pending(
-        self, change: Change, entity: Any, link: Link | None, lines: Mapping[str, Link]
+        self, change: Change, entity: Any, link: Link | None, lines: Mapping[str, Link], message: str | None = None
     ) -> PendingEntity:
         record, problem = None, None
         mapping = self._mappings.of(change.entity)
@@ -355,7 +361,11 @@ class SyncRepository:
                 fix="Correct the value or the mapping line, then replay.",
                 record=f"{change.entity} {change.key}",
             )
-        return PendingEntity(change=change, entity=entity, record=record, problem=problem, link=link, line_links=lines)
+        if record is not None and link is not None and message != link.snapshot.get(SYNC_MESSAGE):
+            record = replace(record, fields={**record.fields, SYNC_MESSAGE: message})
+        return PendingEntity(
+            change=change, entity=entity, record=record, problem=problem, link=link, line_links=lines, message=message
+        )
 
     async def _check_leases(self, uow: UnitOfWork) -> None:
         if lost_names := await leases.list_lost(uow, self._held_leases):

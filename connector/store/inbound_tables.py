@@ -9,6 +9,7 @@ from connector.model.conflict import ConflictState
 from connector.model.deliveries import DeliveryMode
 from connector.model.inbound_change import InboxState
 from connector.model.reconciliation import RunState
+from connector.model.sync_message import MessageCause
 from connector.store.constraints import one_of
 from connector.store.tables import metadata
 from connector.store.types import Instant, Key, Serial
@@ -178,4 +179,17 @@ topic_states = Table(
     Column("observed_at", Instant),
     Column("counted_in_hour", BigInteger),
     one_of("mode", DeliveryMode),
+)
+
+sync_messages = Table(
+    "sync_messages",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("record_id", Key, primary_key=True),
+    Column("source_id", Key, primary_key=True),
+    Column("cause", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("told_at", Instant, nullable=False),
+    one_of("cause", MessageCause),
+    Index("sync_messages_source", "org_id", "source_id"),
 )

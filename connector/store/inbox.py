@@ -90,6 +90,13 @@ async def drop(uow: UnitOfWork, org_id: str, records: Collection[Ref]) -> None:
         await uow.connection.execute(delete(inbox).where(*is_record))
 
 
+async def end_parked(uow: UnitOfWork, org_id: str, record_ids: Collection[str]) -> None:
+    """Delete the parked rows of these records: they were read again and applied."""
+    parked = (inbox.c.org_id == org_id, inbox.c.state == InboxState.PARKED.value)
+    for chunk in chunks(sorted(set(record_ids))):
+        await uow.connection.execute(delete(inbox).where(*parked, inbox.c.record_id.in_(chunk)))
+
+
 async def retry(uow: UnitOfWork, org_id: str, records: Collection[Ref], *, pause: timedelta) -> None:
     """Read these records again after `pause`, which doubles each time in a row, up to 15 minutes."""
     statement = select(inbox.c.sobject, inbox.c.record_id, inbox.c.attempts).where(inbox.c.org_id == org_id)

@@ -156,7 +156,10 @@ async def test_order_that_cannot_be_adopted_is_parked_and_tried_again_when_it_ch
     assert (summary.applied.adopted, summary.parked, summary.in_sync) == (1, 2, False)
     errors = {item.record_id: (item.error, item.fix) for item in await parked(world)}
     assert errors.keys() == {unknown, stranger}
-    assert errors[unknown][0] == f"Order {unknown} was not adopted: Line 2 has a product GIFT that is not known here."
+    assert (
+        errors[unknown][0]
+        == f"Order {unknown} was not adopted: Line 2 has a product GIFT that is not known in the order system."
+    )
     assert f"connector link product SKU {product}" in str(errors[unknown][1])
     assert "is not known as a customer" in str(errors[stranger][0])
     assert f"connector link customer NUMBER {account}" in str(errors[stranger][1])
@@ -188,7 +191,9 @@ async def test_replay_adopts_an_order_whose_product_has_come(world: World) -> No
     record = await order_by_rep(world, lines=[("RARE", 2, 5)])
     await world.service.pull()
     [item] = await parked(world)
-    assert item.error == f"Order {record} was not adopted: Line 1: product RARE has no price in USD here."
+    assert (
+        item.error == f"Order {record} was not adopted: Line 1: product RARE has no price in USD in the order system."
+    )
 
     prices = (*rare.prices, Price(currency="USD", unit_price=Decimal(5)))
     async with world.service.store.transaction() as uow:

@@ -34,8 +34,7 @@ async def test_value_that_cannot_be_read_is_parked_and_stops_nothing(world: Worl
 
 
 async def park_one(uow: UnitOfWork, world: World) -> None:
-    [row] = await world.query(f"SELECT Id FROM Order WHERE External_Key__c = '{NUMBER}'")
-    record = ("Order", str(row["Id"]))
+    record = ("Order", "801000000000001AAA")
     await inbox.park(uow, world.service.client.org_id, record, Source.POLL, error="unreadable", fix="correct it")
 
 

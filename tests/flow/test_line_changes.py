@@ -113,7 +113,7 @@ async def test_added_line_of_an_unknown_product_is_parked_and_replayed(world: Wo
     assert (await world.service.pull()).parked == 1
     async with world.service.store.reader() as connection:
         [item] = await inbox.list_parked(connection)
-    assert item.error == f"A line was added to order {NUMBER}, but its product is not known here."
+    assert item.error == f"A line was added to order {NUMBER}, but its product is not known in the order system."
     assert (item.record_id, f"link product SKU {product}" in str(item.fix)) == (added, True)
     world.org.org.dml.delete([added])
     async with world.service.store.transaction() as uow:

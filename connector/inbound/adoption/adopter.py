@@ -14,12 +14,13 @@ from connector.inbound.adoption.obstacle import ObstacleError
 from connector.inbound.adoption.planner import Adoption, AdoptionPlanner, KnownEntities
 from connector.inbound.adoption.reader import AdoptionReader
 from connector.inbound.adoption.remote_order import RemoteOrder
+from connector.inbound.adoption.rep_notifier import RepNotifier
 from connector.inbound.adoption.rule import ORDER, AdoptionRule
 from connector.inbound.batch_writes import ACTOR
 from connector.inbound.context import ApplyReport
 from connector.model.change import EntityKind
 from connector.model.inbound_change import InboxItem, RemoteRecord, Source
-from connector.model.record import Link
+from connector.model.record import SYNC_MESSAGE, Link
 from connector.orders.placement import Placement
 from connector.orders.service import Executed, OrderService
 from connector.store import customers, inbox, journal, links, orders, products
@@ -38,21 +39,22 @@ class Adopter:
         store: Store,
         orders_service: OrderService,
         reader: AdoptionReader,
+        notifier: RepNotifier,
         planner: AdoptionPlanner,
         *,
         rule: AdoptionRule,
-        org_id: str,
     ) -> None:
         self._store = store
         self._orders = orders_service
         self._reader = reader
+        self._notifier = notifier
         self._planner = planner
         self._rule = rule
-        self._org_id = org_id
+        self._org_id = notifier.org_id
 
     @property
     def calls(self) -> int:
-        return self._reader.calls
+        return self._reader.calls + self._notifier.calls
 
     async def select(self, records: Sequence[RemoteRecord]) -> list[RemoteRecord]:
         """Those of these records that are to be adopted: candidates without a link."""
@@ -70,28 +72,43 @@ class Adopter:
         """
         found = await self._reader.read([item.record_id for item in items])
         try:
-            return await self._adopt(items, found)
+            adopted, obstacles = await self._adopt(items, found)
         except (CommandError, UnknownReferenceError):
-            report = ApplyReport()
-        by_id = {remote.id: remote for remote in found}
-        for item in items:
-            one = [by_id[item.record_id]] if item.record_id in by_id else []
-            try:
-                report.add(await self._adopt([item], one))
-            except (CommandError, UnknownReferenceError) as error:
-                report.add(await self._park(item, ObstacleError(error.message, error.hint)))
-        return report
+            adopted, obstacles = 0, dict[str, ObstacleError]()
+            by_id = {remote.id: remote for remote in found}
+            for item in items:
+                one = [by_id[item.record_id]] if item.record_id in by_id else []
+                try:
+                    number, more = await self._adopt([item], one)
+                    adopted, obstacles = adopted + number, obstacles | more
+                except (CommandError, UnknownReferenceError) as error:
+                    obstacles[item.record_id] = ObstacleError(error.message, error.hint)
+        await self._park(found, obstacles)
+        return ApplyReport(records=len(items), adopted=adopted, parked=len(obstacles))
 
-    async def _park(self, item: InboxItem, obstacle: ObstacleError) -> ApplyReport:
+    async def _park(self, found: Sequence[RemoteOrder], obstacles: Mapping[str, ObstacleError]) -> None:
+        """Tell the reps first, then park: after a crash in between, the record is still due."""
+        texts = {record: f"This order was not taken over: {item.reason}" for record, item in obstacles.items()}
+        await self._notifier.tell({remote.id: remote.row for remote in found if remote.id in texts}, texts)
         async with self._store.transaction() as uow:
-            await self._park_in(uow, item.record_id, obstacle)
-        return ApplyReport(parked=1)
+            for record, obstacle in obstacles.items():
+                error = f"Order {record} was not adopted: {obstacle.reason}"
+                await inbox.park(uow, self._org_id, (ORDER, record), Source.POLL, error=error, fix=obstacle.fix)
 
-    async def _park_in(self, uow: UnitOfWork, record: str, obstacle: ObstacleError) -> None:
-        error = f"Order {record} was not adopted: {obstacle.reason}"
-        await inbox.park(uow, self._org_id, (ORDER, record), Source.POLL, error=error, fix=obstacle.fix)
+    async def withdraw(self, records: Sequence[RemoteRecord]) -> None:
+        """Clear what reps were told on orders that are no longer to be adopted."""
+        told = {record.id: record.fields for record in records if record.sobject == ORDER and not record.deleted}
+        told = {record: fields for record, fields in told.items() if fields.get(SYNC_MESSAGE)}
+        if not told:
+            return
+        async with self._store.reader() as connection:
+            linked = await links.find(connection, self._org_id, sorted(told))
+        await self._notifier.tell({record: fields for record, fields in told.items() if record not in linked}, {})
 
-    async def _adopt(self, items: Sequence[InboxItem], found: Sequence[RemoteOrder]) -> ApplyReport:
+    async def _adopt(
+        self, items: Sequence[InboxItem], found: Sequence[RemoteOrder]
+    ) -> tuple[int, dict[str, ObstacleError]]:
+        """How many were adopted, and why the others were not, by record ID: their rows of the inbox stay."""
         attempts: list[_Attempt] = []  # the transaction may be repeated: only the last one counts
 
         async def prepare(uow: UnitOfWork) -> Sequence[Placement]:
@@ -101,13 +118,10 @@ class Adopter:
 
         async def finish(uow: UnitOfWork, placed: Sequence[Executed]) -> None:
             await self._store_links(uow, attempts[-1].adoptions)
-            for record, obstacle in attempts[-1].obstacles.items():
-                await self._park_in(uow, record, obstacle)
             await inbox.settle(uow, self._org_id, [i for i in items if i.record_id not in attempts[-1].obstacles])
 
         await self._orders.place_prepared(prepare, finish, actor=_actor_of(found))
-        last = attempts[-1]
-        return ApplyReport(records=len(items), adopted=len(last.adoptions), parked=len(last.obstacles))
+        return len(attempts[-1].adoptions), attempts[-1].obstacles
 
     async def _plan(self, uow: UnitOfWork, items: Sequence[InboxItem], found: Sequence[RemoteOrder]) -> _Attempt:
         """Lock everything that these orders refer to, and plan each of them that nobody has adopted meanwhile."""

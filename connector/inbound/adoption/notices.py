@@ -6,19 +6,22 @@ from collections.abc import Sequence
 
 from connector.inbound.adoption.rule import LINE, ORDER, AdoptionRule
 from connector.model.inbound_change import RemoteRecord, Source
+from connector.model.record import SYNC_MESSAGE
 from connector.store import inbox
 from connector.store.unit_of_work import UnitOfWork
 
 
 async def note_unlinked(uow: UnitOfWork, org_id: str, rule: AdoptionRule, records: Sequence[RemoteRecord]) -> None:
-    """A candidate becomes due. An order that is none any more leaves the inbox. A parked order of which a line has
-    changed is due again."""
+    """A candidate becomes due. An order that is none any more leaves the inbox, once the org's record no longer says
+    why it was parked. A parked order of which a line has changed is due again."""
     own = {record.id: record for record in records if record.sobject == ORDER}
     parents = {
         str(record.fields["OrderId"]) for record in records if record.sobject == LINE and "OrderId" in record.fields
     }
     waiting = await inbox.find_waiting(uow.connection, org_id, ORDER, sorted({*own, *parents}))
     candidates = {record.id for record in own.values() if rule.is_candidate(record)}
-    await inbox.drop(uow, org_id, [(ORDER, record) for record in own if record in waiting and record not in candidates])
-    due = candidates | {record for record in parents if record in waiting and record not in own}
+    past = {record for record in own if record in waiting and record not in candidates}
+    told = {record for record in past if own[record].fields.get(SYNC_MESSAGE) and not own[record].deleted}
+    await inbox.drop(uow, org_id, [(ORDER, record) for record in past - told])
+    due = candidates | told | {record for record in parents if record in waiting and record not in own}
     await inbox.put(uow, org_id, [(ORDER, record) for record in due], Source.POLL)

@@ -106,7 +106,7 @@ class AdoptionPlanner:
         number = next((item for item in self.numbers_of(remote) if item not in known.numbers), None)
         if number is None:
             raise ObstacleError(
-                f"There is an order {self.numbers_of(remote)[0]} already.",
+                f"There is an order {self.numbers_of(remote)[0]} already in the order system.",
                 "Set CONNECTOR_INBOUND__ADOPT_PREFIX to a prefix that no other order has.",
             )
         links: list[Link] = []
@@ -140,7 +140,7 @@ class AdoptionPlanner:
         customer = None if link is not None or key is None else known.customers.get(str(key))
         if customer is None:
             raise ObstacleError(
-                "The account of the order is not known as a customer here.",
+                "The account of the order is not known as a customer in the order system.",
                 f"Link it: `connector link customer NUMBER {record}`.",
             )
         self._refuse_other_record(EntityKind.CUSTOMER, customer.number, "account", record, known)
@@ -167,7 +167,7 @@ class AdoptionPlanner:
         if product is None:
             code = f" {fields['ProductCode']}" if fields.get("ProductCode") else ""
             raise ObstacleError(
-                f"{label} has a product{code} that is not known here.",
+                f"{label} has a product{code} that is not known in the order system.",
                 f"Import the product, or link it: `connector link product SKU {record}`.",
             )
         self._refuse_other_record(EntityKind.PRODUCT, product.sku, "product", str(record), known)
@@ -189,7 +189,7 @@ class AdoptionPlanner:
         product = self._product(row, label, known, links)
         if not any(price.currency == currency for price in product.prices):
             raise ObstacleError(
-                f"{label}: product {product.sku} has no price in {currency} here.",
+                f"{label}: product {product.sku} has no price in {currency} in the order system.",
                 f"Give product {product.sku} a {currency} price.",
             )
         quantity = Decimal(str(row.get("Quantity") or 0))

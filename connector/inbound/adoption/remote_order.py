@@ -11,7 +11,7 @@ from connector.inbound.adoption.rule import LINE, ORDER, AdoptionRule
 from connector.inbound.receivers import Receivers
 from connector.mapping.receiver import RecordReceiver
 from connector.model.describe import SObjectDescribe
-from connector.model.record import IS_PERSON
+from connector.model.record import IS_PERSON, SYNC_MESSAGE
 
 _ORDER = ("Id", "OrderNumber", "Status", "AccountId", "EffectiveDate", "Pricebook2Id", "CreatedDate",
           "LastModifiedById", "CurrencyIsoCode")  # fmt: skip
@@ -60,7 +60,7 @@ def line_columns(receivers: Receivers, describes: Mapping[str, SObjectDescribe])
 
 def snapshot_of(receiver: RecordReceiver, row: Row) -> dict[str, Any]:
     """What both sides agree on from now on: what the org has in the mapped fields."""
-    return {name: row[name] for name in _mapped(receiver) if name in row}
+    return {name: row[name] for name in (*_mapped(receiver), SYNC_MESSAGE) if name in row}
 
 
 def _mapped(receiver: RecordReceiver) -> list[str]:

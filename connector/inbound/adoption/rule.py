@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from connector.model.inbound_change import RemoteRecord
+from connector.model.record import SYNC_MESSAGE
 from connector.policies import AdoptionSettings, AdoptOrders
 
 ORDER, LINE = "Order", "OrderItem"
@@ -23,9 +24,9 @@ class AdoptionRule:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields of Order that decide, where the org has them."""
+        """The fields of Order that decide, and what a rep was told there, where the org has them."""
         box = (self.settings.adopt_checkbox,) if self.settings.adopt_orders is AdoptOrders.CHECKBOX else ()
-        return (self.key, STATUS, REDUCTION, *box)
+        return (self.key, STATUS, REDUCTION, SYNC_MESSAGE, *box)
 
     def is_candidate(self, record: RemoteRecord) -> bool:
         """Whether this record, which has no link, is to become an order here if the filter includes it."""
