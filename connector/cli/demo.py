@@ -16,6 +16,7 @@ import typer
 
 from connector.cli import app
 from connector.cli.demo_mail import DemoMail, open_demo_mail
+from connector.cli.demo_reps import DemoReps, open_demo_reps, print_verified
 from connector.cli.extras import require_localorg
 from connector.cli.localorg import running_org
 from connector.cli.output import plural, program, table
@@ -61,7 +62,8 @@ def demo(
     """Run the connector against a local Salesforce org: no account, no network, no setup.
 
     Orders are placed in a local database and move through their life; after each step the connector sends what changed.
-    At the end both sides are compared. Your own settings (CONNECTOR_…, .env) are not used.
+    Meanwhile a sales rep works in the org, and what they do comes back. At the end both sides are compared. Your own
+    settings (CONNECTOR_…, .env) are not used.
     """
     require_localorg("demo")
     if data is not None and data.exists() and not data.is_dir():
@@ -89,7 +91,7 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="connector-demo-")))
         folder.mkdir(parents=True, exist_ok=True)
         org = await stack.enter_async_context(
-            running_org(Ports(port), data=folder / "org.db", seed=demo_files() / "org.yaml")
+            running_org(Ports(port, grpc=0), data=folder / "org.db", seed=demo_files() / "org.yaml")
         )
         mail = await stack.enter_async_context(open_demo_mail())
         settings = _settings(org, folder, mail)
@@ -101,7 +103,8 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         service = await stack.enter_async_context(running_service(settings))
         await import_files(service.store, [demo_files()], None, progress=NullProgress())
         await stack.enter_async_context(mail.serving(service))
-        shop = await _Shop.open(service, mail)
+        reps = await stack.enter_async_context(open_demo_reps(service))
+        shop = await _Shop.open(service, mail, reps)
         typer.echo(f"Local Salesforce org: {org.url}")
         typer.echo(f"Mails to customers:   {mail.catcher.url}")
         typer.echo(
@@ -110,10 +113,13 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         )
         calls = org.org.usage.calls
         records = await _run_lifecycle(shop, org, count)
-        in_sync = await _compare(service)
+        in_sync = await reps.tell()
+        in_sync = await _compare(service) and in_sync
+        in_sync = await print_verified(service) and in_sync
         calls = org.org.usage.calls - calls
         typer.echo(
-            f"{plural(calls, 'API call')}, including the read-back; one call per record would have been {records:,}."
+            f"{plural(calls, 'API call')}, including the rep's own and the read-back; one call per record would have"
+            f" been {records:,}."
         )
         in_sync = await mail.compare() and in_sync
         typer.echo("")
@@ -137,7 +143,10 @@ def _settings(org: LocalOrg, folder: Path, mail: DemoMail) -> Settings:
         _env_file=None,  # type: ignore[call-arg]
         database_url=f"sqlite:///{folder / 'connector.db'}",
         salesforce=SalesforceSettings(
-            login_url=org.url, client_id=org.client_id, client_secret=SecretStr(org.client_secret)
+            login_url=org.url,
+            client_id=org.client_id,
+            client_secret=SecretStr(org.client_secret),
+            pubsub_endpoint=str(org.pubsub_endpoint),
         ),
         http=HttpSettings(public_url=mail.public_url),
         messages=mail.settings,
@@ -150,6 +159,7 @@ class _Shop:
 
     service: Services
     mail: DemoMail
+    reps: DemoReps
     customers: Sequence[Customer]
     products: Sequence[Product]
     placed_count: int
@@ -157,7 +167,7 @@ class _Shop:
     open_numbers: list[str] = field(default_factory=list, init=False)
 
     @classmethod
-    async def open(cls, service: Services, mail: DemoMail) -> _Shop:
+    async def open(cls, service: Services, mail: DemoMail, reps: DemoReps) -> _Shop:
         from connector.store import customers, orders, products
 
         async with service.store.reader() as connection:
@@ -165,7 +175,12 @@ class _Shop:
             all_products = await products.load(connection, [key async for key in products.keys(connection)])
             placed_count = await orders.count(connection)
         shop = cls(
-            service=service, mail=mail, customers=all_customers, products=all_products, placed_count=placed_count
+            service=service,
+            mail=mail,
+            reps=reps,
+            customers=all_customers,
+            products=all_products,
+            placed_count=placed_count,
         )
         await shop.stock_up()
         return shop
@@ -253,9 +268,12 @@ async def _run_lifecycle(shop: _Shop, org: LocalOrg, count: int) -> int:
 
     await shop.place(count)
     await push("placed", "Sending new orders")
+    await shop.reps.begin(shop)
     for name, goal, max_steps in PHASES:
         await shop.advance_until(goal, max_steps)
         await push(name, f"Sending orders that are {name}")
+        if goal == "shipped":
+            await shop.reps.object(shop)
     table(("Orders are", "records created", "records updated", "API calls", "mails"), rows)
     typer.echo(f"\nAmong the events: {await _count_turns(shop.service)}.")
     return sum(created + updated for _, created, updated, *_ in rows)
@@ -344,6 +362,7 @@ async def _run_until_stopped(shop: _Shop, org: LocalOrg, rate: float) -> None:
         await shop.mail.deliver()
         if loop.time() - reported_at >= REPORT_SECONDS:
             reported_at = loop.time()
+            await shop.reps.work(shop)
             typer.echo(_progress_line(shop, org, summary))
         await asyncio.wait([stop], timeout=1.0)
     typer.echo(f"Stopped. {_progress_line(shop, org, summary)}")
@@ -355,5 +374,6 @@ def _progress_line(shop: _Shop, org: LocalOrg, summary: PushSummary) -> str:
     )
     calls = plural(org.org.usage.calls, "API call")
     mails = plural(shop.mail.received_count, "mail")
-    orders = f"{plural(shop.placed_count, 'order')} so far, {shop.completed_count:,} completed"
+    placed = shop.placed_count + len(shop.reps.created)
+    orders = f"{plural(placed, 'order')} so far ({len(shop.reps.created)} by a rep), {shop.completed_count:,} completed"
     return f"{orders}, {org_state}; {calls}, {mails}."

@@ -98,7 +98,11 @@ def test_demo_once_prints_a_summary(shell: Shell) -> None:
     answer = shell("demo", "--once", "--orders", "5")
     said = [line for line in answer.err.splitlines() if not PROGRESS.match(line)]
     assert (answer.status, said) == (0, [])
-    assert "Read back from the org: 5 of 5 orders are equal in" in answer.out
+    assert "Read back from the org: 6 of 6 orders are equal in" in answer.out  # one of them was created by the rep
+    assert "created 1 order, and asked for 4 actions: 3 carried out, 1 refused." in answer.out
+    assert "Refused, and told to the rep: cancel of order SO-000002: 'Order SO-000002 is shipped" in answer.out
+    assert "\nAll of it has come back.\n" in answer.out
+    assert re.search(r"^Reconciled: (\d+) of \1 accounts, .* are equal field by field\.$", answer.out, re.M)
     assert re.search(
         r"^Customers were sent 5 confirmations, .*5 invoices.*: each exactly once, every invoice with its PDF\.$",
         answer.out,
@@ -116,8 +120,8 @@ def test_demo_continues_until_it_is_stopped(shell: Shell) -> None:
             break
     mails = re.search(r"Mails to customers: +(http://\S+), with", said)
     assert mails is not None
-    text = requests.get(f"{mails[1]}/mails/1/text", timeout=30).text
-    link = re.search(r"^Follow your order: (http://\S+)$", text, re.M)
+    texts = [requests.get(f"{mails[1]}/mails/{number}/text", timeout=30).text for number in (1, 2)]
+    link = re.search(r"^Follow your order: (http://\S+)$", "\n".join(texts), re.M)
     assert link is not None
     page = requests.get(link[1], timeout=30)
     process.send_signal(signal.SIGINT)
