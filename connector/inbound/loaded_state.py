@@ -51,6 +51,8 @@ class LoadedState:
         """What reps are told on these records, or because of changes of these records."""
         self._main_links: dict[tuple[str, str], Link] = {}
         """Of orders and customers, by entity and key."""
+        self.accounts: Mapping[str, str] = {}
+        """Of customers whose orders were moved in the org: the account that their orders refer to, by number."""
         self.line_numbers: dict[str, list[int]] = {}
         """Of orders to which lines may have been added: the numbers of their linked lines, here or not any more."""
 
@@ -92,6 +94,13 @@ class LoadedState:
             self.restored |= {(entity, *place): item for place, item in before.items()}
         await self._load_messages(ids)
         await self._load_deleted()
+
+    async def load_accounts(self, customers: Collection[str]) -> None:
+        """Load `accounts` of these customers."""
+        connection, org_id = self._uow.connection, self._org_id
+        linked = await links.get(connection, org_id, EntityKind.CUSTOMER.value, sorted(customers)) if customers else {}
+        effective = await deleted_records.with_merged(connection, org_id, linked) if linked else {}
+        self.accounts = {key: link.salesforce_id for key, link in effective.items()}
 
     async def _load_messages(self, ids: Sequence[str]) -> None:
         """The links of the orders of lines, and the messages on all of these records."""

@@ -20,9 +20,11 @@ from connector.inbound.receivers import Receivers
 from connector.inbound.rep_messages import RepMessages
 from connector.mapping.backward import UnreadableValueError
 from connector.mapping.receiver import RecordReceiver
-from connector.model.change import ChangeState
+from connector.mapping.spec import Owner
+from connector.model.change import ChangeState, EntityKind
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.inbound_change import RemoteRecord
+from connector.model.order import Order
 from connector.model.record import FieldValue, Link
 from connector.orders.command import OrderCommand
 from connector.orders.service import LockOrders
@@ -38,6 +40,9 @@ _UNCONFIRMED_PAUSE = timedelta(seconds=5)
 """How long to wait for the answer to a write of ours before its record is read again, the first time."""
 _SET_BY_ORDER_RULES = frozenset({("Order", "Status")})
 """Fields whose value in the org may be ahead of ours, and cannot simply be set back: an activated order."""
+
+ACCOUNT = "AccountId"
+_ACCOUNT_STAYS = "The customer of an order does not change: cancel it, and create an order for the other account."
 
 
 class RecordBatch:
@@ -94,6 +99,9 @@ class RecordBatch:
         wanted |= orders | {str(record.fields.get("Product2Id")) for record in added}
         await self._state.load(sorted(wanted), lock_orders, with_answers=self._receivers.ask)
         await self._state.load_line_numbers(orders)
+        linked = [(record, self._state.links.get(record.id)) for record in records]
+        moved = [self._state.owner(link) for record, link in linked if link is not None and _was_moved(record, link)]
+        await self._state.load_accounts({order.customer.number for order in moved if isinstance(order, Order)})
 
     async def store(self) -> None:
         """Write everything but the commands on orders."""
@@ -184,7 +192,9 @@ class RecordBatch:
 
     def _versions(self, record: RemoteRecord, link: Link, receiver: RecordReceiver, entity: Any) -> list[FieldVersions]:
         local = receiver.local_values(entity)
-        return [
+        account = self._state.accounts.get(entity.customer.number) if _was_moved(record, link) else None
+        moved = [] if account is None else [_account_versions(record, link, account)]
+        return moved + [
             FieldVersions(
                 name=name,
                 owner=self._lines.owner_of(receiver, name),
@@ -236,8 +246,10 @@ class RecordBatch:
         if patch:
             self._writes.change(owner, patch)
         self._messages.settle(record, link, taken=bool(taken))
-        if refused:
-            reasons = {name: self._refused_because(name) or "" for name in refused}
+        reasons = {name: self._refused_because(name) or "" for name in refused}
+        if ACCOUNT in restored:
+            reasons[ACCOUNT] = _ACCOUNT_STAYS
+        if reasons:
             self._messages.tell_refused(record, link, reasons)
         if restored:
             self._writes.make_due(link, owner)
@@ -344,3 +356,15 @@ class RecordBatch:
                 if action == "restored" and reasons:
                     detail_of["because"] = reasons
                 self._writes.journal(link.owner, action, detail_of)
+
+
+def _was_moved(record: RemoteRecord, link: Link) -> bool:
+    """Whether an order refers to another account than both sides agreed on."""
+    agreed, remote = link.snapshot.get(ACCOUNT), record.fields.get(ACCOUNT)
+    return link.entity == EntityKind.ORDER and agreed is not None and remote is not None and agreed != remote
+
+
+def _account_versions(record: RemoteRecord, link: Link, account: str) -> FieldVersions:
+    return FieldVersions(
+        name=ACCOUNT, owner=Owner.LOCAL, base=link.snapshot[ACCOUNT], local=account, remote=record.fields[ACCOUNT]
+    )

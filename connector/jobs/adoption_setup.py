@@ -11,6 +11,7 @@ from connector.inbound.adoption.remote_order import line_columns, order_columns
 from connector.inbound.adoption.rep_notifier import RepNotifier
 from connector.inbound.adoption.rule import LINE, ORDER, AdoptionRule
 from connector.inbound.receivers import Receivers
+from connector.inbound.record_batch import ACCOUNT
 from connector.mapping.mapper import MappingSet
 from connector.orders.service import OrderService
 from connector.outbound.org_profile import ACTIVATED, OrgProfile
@@ -46,11 +47,13 @@ class AdoptionSetup:
         self.rule = AdoptionRule(settings=settings, key=spec.record.external_id, activated=activated)
 
     def more_fields(self, sobject: str) -> tuple[str, ...]:
-        """What is read of an object besides the mapped fields: to recognize orders that are to be adopted, and lines
-        that were added to an order."""
+        """What is read of an object besides the mapped fields: to recognize orders that are to be adopted or that
+        were moved to another account, and lines that were added to an order."""
         if sobject == LINE:
             return line_changes.FIELDS
-        return self.rule.fields if self.rule is not None and sobject == ORDER else ()
+        if sobject != ORDER:
+            return ()
+        return (ACCOUNT, *(self.rule.fields if self.rule is not None else ()))
 
     def adopter(self, store: Store, client: SalesforceClient, orders: OrderService) -> Adopter | None:
         """None if nothing is adopted."""
