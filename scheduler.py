@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
 from connector.errors import ConnectorError
 from connector.jobs.order_automation import run_order_automation
@@ -68,6 +70,13 @@ class OutageLog:
         self._held = None if summary.in_sync else summary.held_code or self._held
 
 
+def trigger_of(job: Job) -> IntervalTrigger | CronTrigger:
+    """When the job runs: at its interval, or once a day at its hour."""
+    if job.hour is None:
+        return IntervalTrigger(seconds=job.seconds, timezone="UTC")
+    return CronTrigger(hour=job.hour, minute=0, timezone="UTC")
+
+
 class JobScheduler:
     """Runs jobs at intervals. A failure is logged once until the job succeeds or fails with another error; the next run
     comes as usual. If a run takes longer than its interval, runs in between are skipped without a log entry."""
@@ -79,7 +88,7 @@ class JobScheduler:
         self._failed: dict[str, str] = {}
         self._apart = {job.name: asyncio.Lock() for job in catalog if job.concurrent}
         for job in catalog:
-            self._scheduler.add_job(self._run, "interval", seconds=job.seconds, args=[job], id=job.name)
+            self._scheduler.add_job(self._run, trigger_of(job), args=[job], id=job.name)
 
     async def _run(self, job: Job) -> None:
         async with self._apart.get(job.name, self._running):
@@ -124,6 +133,8 @@ async def serve() -> None:
             notification_seconds=settings.messages.seconds,
             webhooks=None if sender is None else lambda: _send_webhooks(sender),
             webhook_seconds=settings.webhooks.seconds,
+            reconcile=lambda: reconcile_nightly(service),
+            reconcile_hour=settings.reconcile.nightly_hour,
         )
         log.info("started", jobs=[job.name for job in catalog])
         await JobScheduler(catalog).until(stop)
@@ -163,6 +174,16 @@ async def _send_webhooks(sender: NoticeSender) -> None:
     done = await sender.send()
     if done:
         log.info("webhooks", **asdict(done))
+
+
+async def reconcile_nightly(service: Services) -> None:
+    """Compare both sides, unless another process of this service just has, or is doing so."""
+    summary = await service.reconcile_nightly(NullProgress())
+    if summary is not None:
+        result = summary.result
+        numbers = {"verified": result.verified, "total": result.total(), "differing": result.differing}
+        healed = {} if summary.healing is None else {"healed": summary.healing.healed}
+        (log.info if summary.in_sync else log.warning)("reconciled", **numbers, **healed, calls=summary.calls)
 
 
 def main() -> int:

@@ -88,3 +88,17 @@ class EventSettings(BaseModel):
     """Whether actions that people ask for in the org (`Order_Action__e`) are carried out and answered."""
     order_status: bool = True
     """Whether each new stage and hold of an order is published (`Order_Status__e`)."""
+
+
+class ReconcileSettings(BaseModel):
+    """The comparison of both sides that the service makes every night."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hour: Annotated[str, matching(r"off|0?\d|1\d|2[0-3]", "2 (the hour in UTC) or off")] = "2"
+    heal: bool = False
+    """Whether it also heals what differs."""
+
+    @property
+    def nightly_hour(self) -> int | None:
+        return None if self.hour == "off" else int(self.hour)

@@ -23,6 +23,7 @@ from connector.policies import (
     DeletedOrders,
     DeletedRecords,
     EventSettings,
+    ReconcileSettings,
 )
 from connector.setting_checks import (
     ADDRESS_PATTERN,
@@ -247,6 +248,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     inbound: InboundSettings = Field(default_factory=InboundSettings)
     events: EventSettings = EventSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
     orders: OrderSettings = OrderSettings()
     messages: MessageSettings = MessageSettings()
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)

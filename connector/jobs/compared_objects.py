@@ -27,7 +27,7 @@ def list_compared_objects(
         for spec in mapping.spec.records:
             describe = profile.describes[spec.sobject]
             edited = edited_fields(spec, settings.changed_lines) if merged else frozenset()
-            rules = ComparisonRules(ignored=SET_ONCE, edited=edited)
+            rules = ComparisonRules(ignored=SET_ONCE, edited=edited, categories=profile.statuses)
             comparisons.setdefault(spec.sobject, []).append(RecordComparison(spec, describe, rules, merged=merged))
             if spec is not mapping.spec.record:
                 parents[spec.sobject] = mapping

@@ -14,6 +14,7 @@ from connector.jobs.push_rounds import ProgressReporter
 from connector.jobs.resync import push_selection
 from connector.model.change import EntityKind
 from connector.model.reconciliation import Outline, Reconciliation
+from connector.outbound.health import OrgHealth
 from connector.outbound.org_profile import OrgProfile
 from connector.store import links
 from connector.store.engine import Store
@@ -53,7 +54,8 @@ async def heal(
     await healer.queue(outlines)
     await InboundRun(inbound, comparison.org_id, profile).intake()
     await healer.make_read_back_due()
-    await push(outbound, reporter, PushOptions(prepare=_select(owners)))
+    # The health is that of this push: the service may push at the same time.
+    await push(replace(outbound, health=OrgHealth()), reporter, PushOptions(prepare=_select(owners)))
     scope = RunScope(kinds=frozenset(owners), started_at=inbound.store.clock.now())
     again = Reconciliation(limit=len(outlines), states={})
     await Reconciler(replace(comparison, scope=scope), again).compare_selected(owners)

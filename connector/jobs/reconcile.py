@@ -36,11 +36,19 @@ from connector.outbound.return_strategy import ReturnStrategy
 from connector.salesforce.bulk_query import BulkQuery
 from connector.salesforce.query import soql
 from connector.settings import Returns
-from connector.store import leases, links, reconcile_runs
+from connector.store import leases, links, orgs, reconcile_runs
 from connector.store.unit_of_work import UnitOfWork
 
 Selection = Mapping[EntityKind, Sequence[str]]
 """Keys by kind; no keys mean all of the kind."""
+
+
+RECENT = timedelta(hours=1)
+"""A nightly run is left out if another one began so shortly before."""
+
+
+class ReconcileRunningError(StoreError):
+    """Another process reconciles the org at the moment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,9 +103,9 @@ async def reconcile(
     records are read. The result is stored when the comparison ends, and once more when what was healed is compared
     again.
 
-    Raises StoreError if another process reconciles this org, ConnectorError for an unknown key, OtherOrgError if
-    another org answers, MappingError if the mappings do not fit the org, RefusedError or TransportError if the org does
-    not answer a query; with healing, what a push raises.
+    Raises ReconcileRunningError if another process reconciles this org, ConnectorError for an unknown key,
+    OtherOrgError if another org answers, MappingError if the mappings do not fit the org, RefusedError or
+    TransportError if the org does not answer a query; with healing, what a push raises.
     """
     run = await _ReconcileRun.begin(context, options, reporter)
     summary = run.summary
@@ -113,6 +121,23 @@ async def reconcile(
             await run.release()
     run.note_costs()
     return summary
+
+
+async def reconcile_nightly(
+    context: InboundJobContext, outbound: PushContext, reporter: ProgressReporter
+) -> ReconcileSummary | None:
+    """Compare everything, by the settings. None if another process has begun to do so within the last hour, or is at
+    it: every process of a service has the same hour."""
+    async with context.store.reader() as connection:
+        org = await orgs.get_active(connection)
+        last = None if org is None else await reconcile_runs.latest(connection, org.org_id)
+    if last is not None and context.store.clock.now() - last.started_at < RECENT:
+        return None
+    options = ReconcileOptions(heal=context.settings.reconcile.heal)
+    try:
+        return await reconcile(context, outbound, options, reporter, announce=lambda _: None)
+    except ReconcileRunningError:
+        return None
 
 
 class _ReconcileRun:
@@ -146,7 +171,12 @@ class _ReconcileRun:
             store=context.store,
             org=OrgSide(context.client, soql, bulk, context.store.clock, on_wait=self._keep_lease),
             objects=list_compared_objects(mappings, profile, kinds, context.settings.inbound),
-            local=LocalContext(org_id=profile.org_id, mappings=mappings, record_types=record_types_of(profile)),
+            local=LocalContext(
+                org_id=profile.org_id,
+                mappings=mappings,
+                record_types=record_types_of(profile),
+                price_book=profile.price_book,
+            ),
             scope=RunScope(kinds=kinds, started_at=self._started_at),
             advance=self._advance,
         )
@@ -182,7 +212,7 @@ class _ReconcileRun:
         async with self._store.transaction() as uow:
             term = (await leases.acquire_many(uow, [self._lease], self._owner, self._ttl)).get(self._lease)
             if term is None:
-                raise StoreError(
+                raise ReconcileRunningError(
                     "Another process reconciles this org now.",
                     hint="Wait until it is done; `connector status` shows its result.",
                 )

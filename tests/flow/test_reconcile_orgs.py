@@ -17,6 +17,7 @@ from connector.model.reconciliation import Healing, RecordState
 from connector.model.shipments import ReturnReason
 from connector.service import running_service
 from connector.settings import Returns
+from tests.flow.adoption_steps import add_line, create, order_by_rep, record_of, update
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_currencies import CUSTOMERS as TEA_CUSTOMERS
 from tests.flow.test_currencies import SEED, TEA, tea, world_in
@@ -113,3 +114,23 @@ async def test_org_without_our_fields_is_named(database_url: str) -> None:
     async with LocalOrg(OrgOptions()) as bare, running_service(settings_for(bare, database_url)) as service:
         with pytest.raises(SalesforceError, match=r"none of the connector's fields.*Account\.External_Key__c"):
             await reconcile(World(bare, service))
+
+
+async def test_order_that_a_rep_created_is_equal_once_it_is_adopted(world: World) -> None:
+    """With another price book than ours, and a price of its own."""
+    await world.save([an_order("N-1")])
+    await world.push()
+    await world.service.pull()
+    book = await create(world, "Pricebook2", Name="Partners", IsActive=True)
+    product = await record_of(world, "Product2", "P-1")
+    entry = await create(world, "PricebookEntry", Pricebook2Id=book, Product2Id=product, UnitPrice=10, IsActive=True)
+    record = await order_by_rep(world, lines=[], activated=False, Pricebook2Id=book)
+    await add_line(world, record, "P-1", 2, 9, entry=entry)
+    await update(world, "Order", record, Status="Activated")
+    await world.service.pull()
+    assert (await world.push()).in_sync
+
+    result = (await reconcile(world)).result
+
+    assert result.findings == []
+    assert (result.counts["order"], result.counts["line"]) == ({RecordState.VERIFIED: 2}, {RecordState.VERIFIED: 3})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import structlog
@@ -11,8 +12,9 @@ import structlog
 from connector.errors import ConnectorError
 from connector.jobs.push import PushSummary
 from connector.jobs.schedule import Job, make_jobs
+from connector.policies import ReconcileSettings
 from connector.store.outages import Outage
-from scheduler import JobScheduler, OutageLog
+from scheduler import JobScheduler, OutageLog, trigger_of
 
 PATIENCE = 30
 
@@ -81,6 +83,22 @@ def test_notifications_are_a_job_only_if_there_is_a_transport() -> None:
 
     assert names(None) == [("push", False)]
     assert names(nothing) == [("push", False), ("notifications", True)]
+
+
+def test_reconciliation_is_a_job_once_a_day_unless_it_is_off() -> None:
+    def jobs(hour: int | None) -> list[Job]:
+        seconds = {"push_seconds": 1, "automation_seconds": 0, "notification_seconds": 5}
+        given: dict[str, Any] = {"notifications": None, "reconcile": nothing, "reconcile_hour": hour, **seconds}
+        return make_jobs(push=nothing, automation=nothing, **given)
+
+    assert [job.name for job in jobs(None)] == ["push"]
+    [_, nightly] = jobs(0)
+    assert (nightly.name, nightly.hour, nightly.concurrent) == ("reconcile", 0, True)
+    trigger = trigger_of(nightly)
+    evening = datetime(2026, 3, 1, 22, 30, tzinfo=UTC)
+    assert trigger.get_next_fire_time(None, evening) == datetime(2026, 3, 2, tzinfo=UTC)
+    assert ReconcileSettings(hour="off").nightly_hour is None
+    assert ReconcileSettings(hour="07").nightly_hour == 7
 
 
 async def test_repeated_failure_of_a_job_is_logged_once() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from connector.inbound.merge import Decision, FieldVersions, MergeContext, decide
@@ -16,6 +16,7 @@ from connector.model.field_equality import same_value
 from connector.model.reconciliation import FieldDifference, Healing
 from connector.model.record import FieldValue, Link, Lookup
 
+_STATUS = "Status"
 CURRENCY = "CurrencyIsoCode"
 """Of an order in an org with several currencies; it is sent although no mapping names it."""
 
@@ -27,9 +28,10 @@ Resolve = Callable[[Lookup], str | None]
 class ComparisonRules:
     """What is compared otherwise than by its value and owner: fields that never change after creation (`ignored`), and
     fields that only the push sets (`unmerged`), by object and field. Of `edited` fields of a line the later change
-    counts, whoever made it."""
+    counts, whoever made it. `categories` are those of the values of Order.Status: the org's may be ahead."""
 
     ignored: frozenset[str] = frozenset()
+    categories: Mapping[str, str] = field(default_factory=dict)
     edited: frozenset[str] = frozenset()
     unmerged: frozenset[tuple[str, str]] = frozenset({("Order", "Status")})
 
@@ -51,6 +53,7 @@ class RecordComparison:
             for lookup in spec.lookups
             if lookup.name in describe.fields and lookup.name not in rules.ignored and lookup.entity != "price_book"
         )
+        self._categories = rules.categories if spec.sobject == "Order" else {}
         self._has_currency = CURRENCY in describe.fields and spec.entity in {"order", "return"}
         self._merged = frozenset(
             field.name for field in names if merged and (spec.sobject, field.name) not in rules.unmerged
@@ -79,7 +82,9 @@ class RecordComparison:
             except Exception as error:  # whatever a transform or an expression raises on an unsuitable value
                 raise UnreadableValueError(f"{name} cannot be computed from the value here: {error}") from error
             theirs = remote.get(name)
-            if local is not ABSENT and local != theirs and not same_value(local, theirs, describe):
+            if local is ABSENT or local == theirs or same_value(local, theirs, describe):
+                continue
+            if not (name == _STATUS and self._is_ahead(local, theirs)):
                 differing[name] = (local, theirs)
         for name, find in self._lookups:
             lookup = find(entity)
@@ -89,6 +94,11 @@ class RecordComparison:
         if self._has_currency and entity.currency != remote.get(CURRENCY):
             differing[CURRENCY] = (entity.currency, remote.get(CURRENCY))
         return differing
+
+    def _is_ahead(self, local: FieldValue, remote: FieldValue) -> bool:
+        """Whether somebody activated the order in the org before it was confirmed here. A push leaves that as it is."""
+        ours, theirs = self._categories.get(str(local)), self._categories.get(str(remote))
+        return (ours, theirs) == ("Draft", "Activated")
 
     def explain(
         self,

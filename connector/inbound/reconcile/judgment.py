@@ -88,6 +88,8 @@ class LinkJudge:
         differing = comparison.differences(
             side.entity(link), record.fields, lambda lookup: side.resolve(record.sobject, lookup)
         )
+        if link.owner in side.details.in_other_book:
+            differing.pop("PricebookEntryId", None)  # a rep chose the entry; the product of the line is the same
         if not differing:
             return RecordState.VERIFIED
         if (state := self._unfinished(side, link, readings)) is not None:

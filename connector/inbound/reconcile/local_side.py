@@ -41,13 +41,15 @@ Name = tuple[str, str]
 @dataclass(kw_only=True)
 class Details:
     """What is read only of records that differ: open conflicts by field, what waits in the inbox, discarded changes,
-    deletions that are known, when entities changed, and answers that are kept as rules."""
+    deletions that are known, when entities changed, answers that are kept as rules, and orders that a rep created with
+    another price book than the standard one."""
 
     conflicts: dict[Name, set[str]] = field(default_factory=dict)
     inbox: dict[str, InboxState] = field(default_factory=dict)
     discarded: set[Name] = field(default_factory=set)
     merged: set[Name] = field(default_factory=set)
     changed_at: dict[Name, datetime] = field(default_factory=dict)
+    in_other_book: set[Name] = field(default_factory=set)
     answers: Mapping[tuple[str, str], ConflictState] = field(default_factory=dict)
 
 
@@ -58,6 +60,7 @@ class LocalContext:
     org_id: str
     mappings: MappingSet
     record_types: Mapping[tuple[str, str], str]
+    price_book: str
 
 
 class LocalSide:
@@ -65,7 +68,7 @@ class LocalSide:
 
     def __init__(self, context: LocalContext) -> None:
         self._org_id, self._mappings = context.org_id, context.mappings
-        self._record_types = context.record_types
+        self._record_types, self._price_book = context.record_types, context.price_book
         self._depends_on = {EntityKind.ORDER: context.mappings.order.depends_on}
         self.owners: dict[Name, Any] = {}
         self._parts: dict[Name, Any] = {}
@@ -133,6 +136,10 @@ class LocalSide:
                 details.discarded |= {(entity.value, key) for entity, key in discarded}
                 times = await changed_at(connection, kind, keys)
                 details.changed_at |= {(kind.value, key): moment for key, moment in times.items()}
+        numbers = sorted(key for kind, key in self.owners if kind == EntityKind.ORDER)
+        for key, link in (await links.get(connection, org_id, "order", numbers)).items():
+            if link.snapshot.get("Pricebook2Id") not in {None, self._price_book}:
+                details.in_other_book.add((EntityKind.ORDER.value, key))
         details.inbox = await inbox.states(connection, org_id, record_ids)
         details.answers = await conflict_rules.answers(connection, org_id)
         await self._load_dependencies(connection)
