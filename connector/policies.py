@@ -50,11 +50,21 @@ class AdoptOrders(StrEnum):
     CHECKBOX = "checkbox"
 
 
+class AdoptCustomers(StrEnum):
+    """How the customer of such an order is found here: by the link or the key of its account. `create`: an account that
+    is no customer becomes one."""
+
+    LINK = "link"
+    CREATE = "create"
+
+
 class AdoptProducts(StrEnum):
-    """How the product of such an order is found here: by its link or its key, or also by its ProductCode."""
+    """How the products of such an order are found here: by their link or key, or also by their ProductCode. `create`:
+    one that is not found becomes a product here."""
 
     LINK = "link"
     PRODUCT_CODE = "product_code"
+    CREATE = "create"
 
 
 class AdoptionSettings(BaseModel):
@@ -69,6 +79,7 @@ class AdoptionSettings(BaseModel):
     """A SOQL condition that an order must meet as well, such as `Type != 'ERP'`."""
     adopt_prefix: Annotated[str, matching(r"[A-Za-z0-9._/-]{1,20}", "SF-")] = "SF-"
     """What the number of an adopted order begins with, before the order number of the org."""
+    adopt_customers: AdoptCustomers = AdoptCustomers.LINK
     adopt_products: AdoptProducts = AdoptProducts.LINK
 
     @property

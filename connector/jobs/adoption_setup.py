@@ -5,8 +5,9 @@ from __future__ import annotations
 from connector.errors import SettingsError
 from connector.inbound import line_changes
 from connector.inbound.adoption.adopter import Adopter
-from connector.inbound.adoption.planner import AdoptionContext, AdoptionPlanner
+from connector.inbound.adoption.planner import AdoptionPlanner
 from connector.inbound.adoption.reader import AdoptionReader
+from connector.inbound.adoption.references import AdoptionContext
 from connector.inbound.adoption.remote_order import line_columns, order_columns
 from connector.inbound.adoption.rep_notifier import RepNotifier
 from connector.inbound.adoption.rule import LINE, ORDER, AdoptionRule
@@ -68,7 +69,10 @@ class AdoptionSetup:
             condition=self._settings.adopt_filter,
         )
         context = AdoptionContext(
-            settings=self._settings, receivers=self._receivers, currency=min(self._profile.currencies)
+            settings=self._settings,
+            receivers=self._receivers,
+            currency=min(self._profile.currencies),
+            price_book=self._profile.price_book,
         )
         planner = AdoptionPlanner(context)
         return Adopter(store, orders, reader, RepNotifier(client, self._profile.org_id), planner, rule=self.rule)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from connector.errors import CommandError
 from connector.inbound.adoption.obstacle import ObstacleError
-from connector.inbound.adoption.planner import Adoption, AdoptionPlanner, KnownEntities
+from connector.inbound.adoption.planner import Adoption, AdoptionPlanner
 from connector.inbound.adoption.reader import AdoptionReader
+from connector.inbound.adoption.references import KnownEntities, keys_of, with_found
 from connector.inbound.adoption.remote_order import RemoteOrder
 from connector.inbound.adoption.rep_notifier import RepNotifier
 from connector.inbound.adoption.rule import ORDER, AdoptionRule
@@ -114,6 +115,9 @@ class Adopter:
         async def prepare(uow: UnitOfWork) -> Sequence[Placement]:
             attempt = await self._plan(uow, items, found)
             attempts.append(attempt)
+            found_here = [adoption.found for adoption in attempt.adoptions]
+            await customers.save(uow, [item for one in found_here for item in one.customers.values()])
+            await products.save(uow, [item for one in found_here for item in one.products.values()])
             return [Placement(order=adoption.order) for adoption in attempt.adoptions]
 
         async def finish(uow: UnitOfWork, placed: Sequence[Executed]) -> None:
@@ -127,18 +131,17 @@ class Adopter:
         """Lock everything that these orders refer to, and plan each of them that nobody has adopted meanwhile."""
         locked = await inbox.lock(uow, self._org_id, [(ORDER, item.record_id) for item in items])
         known = await self._load(uow, found)
-        attempt, taken = _Attempt(), set(known.numbers)
+        attempt = _Attempt()
         for remote in found:
             if (ORDER, remote.id) not in locked or remote.id in known.links:
                 continue
             try:
-                adoption = self._planner.plan(remote, known.with_numbers(taken))
+                adoption = self._planner.plan(remote, known)
             except ObstacleError as obstacle:
                 attempt.obstacles[remote.id] = obstacle
                 continue
             attempt.adoptions.append(adoption)
-            taken.add(adoption.order.number)
-            known = known.with_links(adoption.links)
+            known = with_found(known, adoption.order.number, adoption.found)
         return attempt
 
     async def _load(self, uow: UnitOfWork, found: Sequence[RemoteOrder]) -> KnownEntities:
@@ -147,7 +150,7 @@ class Adopter:
         ids |= {str(line["Product2Id"]) for remote in found for line in remote.lines if line.get("Product2Id")}
         before = await links.find(connection, org_id, sorted(ids))
         keys = {(EntityKind(link.entity), link.key) for link in before.values() if not link.is_part}
-        keys |= {name for remote in found for name in self._planner.keys_of(remote)}
+        keys |= {name for remote in found for name in keys_of(self._planner.context, remote)}
         numbers = sorted(key for kind, key in keys if kind is EntityKind.CUSTOMER)
         skus = sorted(key for kind, key in keys if kind is EntityKind.PRODUCT)
         await customers.versions(connection, numbers, lock=True)
@@ -171,12 +174,14 @@ class Adopter:
             row, number = adoption.remote.row, adoption.order.number
             detail = {"record": adoption.remote.id, "order_number": row["OrderNumber"], "by": row["LastModifiedById"]}
             entries.append(self._entry(EntityKind.ORDER, number, "adopted", detail))
-            for link in adoption.found_by_key:
+            for link in adoption.new_references:
                 kind = EntityKind(link.entity)
+                is_new = link.key in adoption.found.customers or link.key in adoption.found.products
                 uow.changed(kind, link.key, partition_hash(link.key))
                 detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": f"order {number}"}
-                entries.append(self._entry(kind, link.key, "linked", detail))
-        await links.put(uow, self._org_id, [link for adoption in adoptions for link in adoption.links])
+                entries.append(self._entry(kind, link.key, "adopted" if is_new else "linked", detail))
+        new = [link for adoption in adoptions for link in (*adoption.found.links, *adoption.links)]
+        await links.put(uow, self._org_id, new)
         await journal.write(uow, entries)
 
     def _entry(self, kind: EntityKind, key: str, action: str, detail: Mapping[str, object]) -> JournalEntry:

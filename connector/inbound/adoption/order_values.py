@@ -1,8 +1,8 @@
-"""Reads values of an order and its lines in the org as those of a new order here. PURE."""
+"""Reads values of records of the org as those of new entities here. PURE."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from decimal import Decimal
 from typing import Any
 
@@ -18,12 +18,15 @@ _DISCOUNT_DIGITS = Decimal("0.0001")
 
 
 def read_header(receiver: RecordReceiver, row: Row) -> dict[str, Any]:
-    """Header fields by name: every mapped one that has a way back, whoever owns it from now on.
+    """Header fields of a new order, by name. Raises UnreadableValueError, which names the field."""
+    return read_values(receiver, row, HEADER_FIELDS.keys() - _SET_BY_US)
 
-    Raises UnreadableValueError, which names the field.
-    """
+
+def read_values(receiver: RecordReceiver, row: Row, attributes: Set[str]) -> dict[str, Any]:
+    """The values of these attributes of a new entity: of every mapped field that has a way back, whoever owns it from
+    now on. Raises UnreadableValueError, which names the field."""
     values: dict[str, Any] = {}
-    for name, (attribute, read) in _readers(receiver).items():
+    for name, (attribute, read) in _readers(receiver, attributes).items():
         try:
             value = read(row.get(name))
         except UnreadableValueError as error:
@@ -33,12 +36,12 @@ def read_header(receiver: RecordReceiver, row: Row) -> dict[str, Any]:
     return values
 
 
-def _readers(receiver: RecordReceiver) -> dict[str, tuple[str, Callable[[Any], Any]]]:
-    """The attribute and the way back of each field that sets a value of a new order."""
+def _readers(receiver: RecordReceiver, attributes: Set[str]) -> dict[str, tuple[str, Callable[[Any], Any]]]:
+    """The attribute and the way back of each field that sets one of `attributes`."""
     readers: dict[str, tuple[str, Callable[[Any], Any]]] = {}
     for name, spec in receiver.fields.items():
         path = spec.path
-        if path is None or path.text not in HEADER_FIELDS or path.text in _SET_BY_US:
+        if path is None or path.text not in attributes:
             continue
         if name in receiver.received:
             readers[name] = path.text, receiver.received[name].read

@@ -48,7 +48,9 @@ def order_columns(rule: AdoptionRule, receivers: Receivers, describes: Mapping[s
     columns = _existing([*_ORDER, *rule.fields, *_mapped(order)], describes[ORDER])
     accounts = [receiver for receiver in receivers if receiver.sobject == "Account"]
     names = [name for receiver in accounts for name in receiver.fields]
-    return columns + [f"Account.{name}" for name in _existing([*names, IS_PERSON], describes["Account"])]
+    return columns + [
+        f"Account.{name}" for name in _existing([*names, "AccountNumber", IS_PERSON], describes["Account"])
+    ]
 
 
 def line_columns(receivers: Receivers, describes: Mapping[str, SObjectDescribe]) -> list[str]:

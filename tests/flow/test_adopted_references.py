@@ -1,0 +1,123 @@
+"""Accounts and products that reps create in the org become customers and products here, with the orders of them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from connector.cli.localorg import our_metadata
+from connector.localorg.org import OrgOptions
+from connector.localorg.server import LocalOrg
+from connector.model.product import Product
+from connector.service import running_service
+from connector.settings import InboundSettings
+from connector.store import links, products
+from tests.flow.adoption_steps import add_line, create, order_by_rep, org_order, update
+from tests.flow.conftest import World, settings_for
+from tests.flow.test_adoption import orders_here, parked
+from tests.flow.test_deletions import PolicyWorld, with_policy  # noqa: F401 - a fixture
+from tests.flow.test_person_accounts import PERSONS
+from tests.flow.test_pull import begin, both_sides_rest, customer_here, journal_of
+
+CREATE = {"adopt_customers": "create", "adopt_products": "create"}
+
+
+async def new_product(world: World, code: str | None, price: Any = 5, **fields: Any) -> tuple[str, str]:
+    """A product that a rep creates with its price; the IDs of both."""
+    product = await create(world, "Product2", Name=f"Gift {code}", ProductCode=code, IsActive=True, **fields)
+    [book] = await world.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")
+    given = {"Pricebook2Id": book["Id"], "Product2Id": product, "UnitPrice": price, "IsActive": True}
+    return product, await create(world, "PricebookEntry", **given)
+
+
+async def product_here(world: World, sku: str) -> Product:
+    async with world.service.store.reader() as connection:
+        [product] = await products.load(connection, [sku])
+    return product
+
+
+async def test_new_account_and_product_are_created_here_with_the_order(with_policy: PolicyWorld) -> None:  # noqa: F811
+    """Two orders of one new account, with a product that both have, and one without a code."""
+    async with with_policy(**CREATE) as world:
+        await begin(world)
+        details = {"Phone": "+49 431 1", "BillingCity": "Kiel", "AccountNumber": "4711"}
+        account = await create(world, "Account", Name="Newcomer", **details)
+        product, entry = await new_product(world, "GIFT", Description="Wrapped")
+        nameless, second_entry = await new_product(world, None, "7.50")
+        first = await order_by_rep(world, AccountId=account, lines=[], activated=False)
+        await add_line(world, first, "GIFT", 2, "4.50", entry=entry)
+        await add_line(world, first, "", 1, "7.50", entry=second_entry)
+        await update(world, "Order", first, Status="Activated")
+        await order_by_rep(world, AccountId=account, lines=[("GIFT", 1, 5), ("P-1", 1, 14)])
+
+        assert (await world.service.pull()).applied.adopted == 2
+        before = {name: await world.count(name) for name in ("Account", "Product2", "PricebookEntry", "Order")}
+        assert (await world.push()).in_sync
+
+        customer = await customer_here(world, "SF-4711")
+        assert (customer.name, customer.phone, customer.city) == ("Newcomer", "+49 431 1", "Kiel")
+        gift = await product_here(world, "GIFT")
+        assert (gift.name, gift.description, gift.prices[0].unit_price) == ("Gift GIFT", "Wrapped", Decimal(5))
+        assert (await product_here(world, f"SF-{nameless}")).name == "Gift None"
+        orders = await orders_here(world)
+        assert {order.customer.number for order in orders} == {"SF-4711"}
+        assert [line.discount for line in orders[0].lines] == [Decimal("0.1"), 0]
+        assert {name: await world.count(name) for name in before} == before
+        keys = {
+            name: (await world.query(f"SELECT External_Key__c FROM {name} WHERE Id = '{record}'"))[0]["External_Key__c"]
+            for name, record in (("Account", account), ("Product2", product))
+        }
+        assert keys == {"Account": "SF-4711", "Product2": "GIFT"}
+        assert (await org_order(world, first))["External_Key__c"] is not None
+        assert dict(await journal_of(world, "customer", "SF-4711"))["adopted"]["id"] == account
+        async with world.service.store.reader() as connection:
+            [price] = (await links.get(connection, world.service.client.org_id, "price", ["GIFT|USD"])).values()
+        assert price.salesforce_id == entry
+        await both_sides_rest(world)
+
+        await update(world, "Account", account, Phone="+49 431 2")
+        await world.service.pull()
+        assert (await customer_here(world, "SF-4711")).phone == "+49 431 2"
+
+
+async def test_new_product_in_another_price_book_is_parked(with_policy: PolicyWorld) -> None:  # noqa: F811
+    """Its list price is not known. The account has a key of its own, which becomes the customer number."""
+    async with with_policy(**CREATE) as world:
+        await begin(world)
+        account = await create(world, "Account", Name="Keyed", External_Key__c="ERP 9")
+        book = await create(world, "Pricebook2", Name="Partners", IsActive=True)
+        product, _ = await new_product(world, "GIFT")
+        entry = await create(world, "PricebookEntry", Pricebook2Id=book, Product2Id=product, UnitPrice=4, IsActive=True)
+        record = await order_by_rep(world, AccountId=account, lines=[], activated=False, Pricebook2Id=book)
+        await add_line(world, record, "GIFT", 1, 4, entry=entry)
+        await update(world, "Order", record, Status="Activated")
+        await order_by_rep(world, AccountId=account)
+
+        assert (await world.service.pull()).applied.adopted == 1
+
+        [item] = await parked(world)
+        assert "Line 1 has a new product, whose list price only an order in the standard price book" in str(item.error)
+        assert (await customer_here(world, "ERP 9")).name == "Keyed"
+        assert (await world.push()).in_sync
+        await both_sides_rest(world)
+
+
+async def test_person_account_becomes_a_person_here(database_url: str) -> None:
+    options = OrgOptions(metadata_root=our_metadata(), settings=PERSONS)
+    async with LocalOrg(options) as org:
+        settings = settings_for(org, database_url).model_copy(update={"inbound": InboundSettings(**CREATE)})
+        async with running_service(settings) as service:
+            world = World(org, service)
+            await begin(world)
+            details = {"PersonEmail": "eva@berg.example", "BillingCity": "Kiel"}
+            account = await create(world, "Account", FirstName="Eva", LastName="Berg", **details)
+            await order_by_rep(world, AccountId=account)
+
+            assert (await world.service.pull()).applied.adopted == 1
+            customer = await customer_here(world, f"SF-{account}")
+            assert (customer.name, customer.first_name, customer.last_name) == ("Eva Berg", "Eva", "Berg")
+            assert (customer.email, customer.city) == ("eva@berg.example", "Kiel")
+            assert (await world.push()).in_sync
+            [row] = await world.query(f"SELECT External_Key__c, Name FROM Account WHERE Id = '{account}'")
+            assert row == {"External_Key__c": customer.number, "Name": "Eva Berg"}
+            await both_sides_rest(world)
