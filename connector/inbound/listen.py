@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Protocol
 
 from connector.clock import Clock
-from connector.errors import SalesforceError
+from connector.errors import RetryClass, SalesforceError
 from connector.inbound.topic_cursor import TopicCursor, TopicPosition, state_name
 from connector.log import get_logger
 from connector.model.listening_state import ListeningState, TopicActivity
@@ -200,11 +200,16 @@ class Listener:
         arrived: asyncio.Queue[Delivery | SalesforceError] = asyncio.Queue()
 
         async def read() -> None:
+            ended: SalesforceError = _ended(self._topic, "the stream was closed")
             try:
                 while True:
                     arrived.put_nowait(await stream.next())
             except SalesforceError as error:
-                arrived.put_nowait(error)
+                ended = error
+            except Exception as error:  # whatever it is: nobody would wait for this task, and the listener be silent
+                ended = _ended(self._topic, f"{error!r:.200}")
+            finally:
+                arrived.put_nowait(ended)
 
         reading = asyncio.create_task(read())
         try:
@@ -297,3 +302,11 @@ class Listener:
                 entity="topic", key=self._topic, action=self._handler.gap_action, detail=detail, org_id=context.org_id
             )
             await journal.write(uow, [entry])
+
+
+def _ended(topic: str, why: str) -> SubscriptionError:
+    return SubscriptionError(
+        f"{topic}: {why}.",
+        hint="Nothing to do: it is opened again automatically.",
+        retry_class=RetryClass.TRANSIENT,
+    )

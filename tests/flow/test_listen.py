@@ -159,6 +159,27 @@ class NoKnownChangeType(StrEnum):
     """No kind of change is known."""
 
 
+async def test_error_of_the_transport_that_nobody_expects_ends_the_stream_and_not_the_listener(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that died unseen would leave the listener silent for ever."""
+    async with listening(world.service) as job:
+        with monkeypatch.context() as patch:
+            patch.setattr("connector.salesforce.pubsub.subscription.PubSubClient.decode", fails)
+            await world.change_in_org("Order", NUMBER, Description="first")
+            await until(lambda: is_reopened(job))
+        await until(lambda: notes_are(world, "first"))
+        assert "RuntimeError" in job.stats.last_error
+
+
+async def fails(*_: object) -> None:
+    raise RuntimeError("of the library")
+
+
+async def is_reopened(job: ListenJob) -> bool:
+    return job.stats.reopened >= 1
+
+
 async def test_session_that_ends_in_mid_stream_is_renewed(world: World) -> None:
     async with listening(world.service):
         await world.change_in_org("Order", NUMBER, Description="first")
