@@ -97,7 +97,7 @@ def print_plan(summary: ReconcileSummary) -> None:
         ]
         table(("Object", "records", "read by", "further calls"), rows)
     calls = plural(summary.expected_calls, "read call")
-    typer.echo(f"About {calls}, and one for each 2,000 records that differ.")
+    typer.echo(f"About {calls}, and one for each 200 to 2,000 records that differ.")
     if summary.dry_run:
         typer.echo("Dry run: nothing was compared, nothing was stored.")
 

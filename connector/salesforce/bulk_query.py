@@ -91,6 +91,7 @@ class BulkQuery:
             for rows in read_csv(page.content, fields):
                 yield rows
             locator = page.locator
+            del page  # before the next one is there
 
     async def _create(self, soql: str, *, include_deleted: bool) -> str:
         operation = "queryAll" if include_deleted else "query"

@@ -271,3 +271,29 @@ async def test_order_that_was_activated_in_the_org_before_it_was_confirmed_here_
     summary = await reconcile(world, heal=True)
 
     assert (summary.result.verified, summary.writes) == (EVERYTHING, 0)
+
+
+async def test_event_that_is_on_its_way_to_the_listener_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await begin(world)
+    store, org_id = world.service.store, world.service.client.org_id
+    await world.change_in_org("Account", "C-1", Phone="+49 251 1")
+    assert found(await reconcile(world)).keys() == {("customer", "C-1")}  # nobody listens
+    await leases.acquire(store, f"listen:{org_id}:/data/Connector__chn", "a listener", 60)
+    await world.change_in_org("Order", "N-1", Tracking_Number__c="LOST")
+    sleep = store.clock.sleep
+
+    async def hear_of_it(seconds: float) -> None:
+        if seconds == reconciler.LATE_SECONDS:
+            await world.service.pull()
+        else:
+            await sleep(seconds)
+
+    monkeypatch.setattr(store.clock, "sleep", hear_of_it)
+
+    result = (await reconcile(world)).result
+
+    assert result.findings == []
+    assert result.counts["customer"] == {RecordState.VERIFIED: 8}
+    assert result.counts["order"] == {RecordState.VERIFIED: 1, RecordState.PENDING: 1}  # ours is due again

@@ -26,6 +26,10 @@ from connector.salesforce.query import in_chunks
 from connector.salesforce.query_batch import query_together
 
 PAGE = QUERY_ROWS_PER_PAGE
+LONG_TEXT_PAGE = 200
+"""Rows of a page when two or more long text fields are selected (SOQL guide, "Sforce-Query-Options")."""
+_SHORT_TEXT = 255
+"""The longest text area that does not count as long."""
 _ACCOUNT_TYPE: tuple[str, ...] = (IS_PERSON, "RecordTypeId")
 """What a new link of an account remembers besides its mapped fields."""
 
@@ -59,6 +63,12 @@ class ComparedObject:
         return query_fields((*columns_of(self.comparisons), *extra), self.describe)
 
     @property
+    def rows_per_page(self) -> int:
+        fields = [self.describe.fields[name] for name in self.columns if name in self.describe.fields]
+        long_texts = sum(field.type == "textarea" and field.length > _SHORT_TEXT for field in fields)
+        return min(PAGE, LONG_TEXT_PAGE) if long_texts > 1 else PAGE
+
+    @property
     def is_ours(self) -> str:
         """The condition for records that concern us. For a part it is the key of its parent, so that parts
         that somebody added there are found too."""
@@ -79,12 +89,11 @@ class ReadPlan:
     calls: int
 
 
-def plan_reading(sobject: str, records: int) -> ReadPlan:
+def plan_reading(item: ComparedObject, records: int) -> ReadPlan:
     """A bulk query takes fewer calls from about ten pages on; fewer records are read sooner page by page."""
-    bulk = records > BULK_FROM_PAGES * PAGE
-    return ReadPlan(
-        sobject=sobject, records=records, bulk=bulk, calls=estimate_calls(records) if bulk else records // PAGE
-    )
+    bulk = records > BULK_FROM_PAGES * item.rows_per_page
+    calls = estimate_calls(records) if bulk else records // item.rows_per_page
+    return ReadPlan(sobject=item.sobject, records=records, bulk=bulk, calls=calls)
 
 
 def estimate(plans: Sequence[ReadPlan]) -> int:
@@ -117,14 +126,14 @@ class OrgSide:
         template = "SELECT COUNT(Id) n FROM {sobject:literal} WHERE {ours:literal}"
         queries = [self._soql(template, **self._names(item)) for item in objects]
         counts, _ = await query_together(self._reader, queries)
-        return [plan_reading(item.sobject, int(row["n"])) for item, (row,) in zip(objects, counts, strict=True)]
+        return [plan_reading(item, int(row["n"])) for item, (row,) in zip(objects, counts, strict=True)]
 
     async def read_first_pages(self, objects: Sequence[ComparedObject]) -> None:
         """Read the first page of each of these objects, up to five with one call."""
         read_at = self._clock.now()
         pages, _ = await query_together(self._reader, [self._page_query(item, "") for item in objects])
         for item, rows in zip(objects, pages, strict=True):
-            self._first[item.sobject] = self._records(item, rows, read_at), len(rows) >= PAGE
+            self._first[item.sobject] = self._records(item, rows, read_at), len(rows) >= item.rows_per_page
 
     async def pages(self, item: ComparedObject, plan: ReadPlan) -> AsyncIterator[list[RemoteRecord]]:
         """The records of an object, page by page, in the order of their IDs.
@@ -150,7 +159,7 @@ class OrgSide:
             else:
                 read_at = self._clock.now()
                 rows = await self._reader.query(self._page_query(item, after))
-                records, more = self._records(item, rows, read_at), len(rows) >= PAGE
+                records, more = self._records(item, rows, read_at), len(rows) >= item.rows_per_page
             if records:
                 yield records
                 after = records[-1].id
@@ -207,7 +216,7 @@ class OrgSide:
             "SELECT {fields:literal} FROM {sobject:literal} WHERE {ours:literal}{behind:literal}"
             " ORDER BY Id LIMIT {page}",
             behind=behind,
-            page=PAGE,
+            page=item.rows_per_page,
             **self._names(item),
         )
 

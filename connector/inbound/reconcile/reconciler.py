@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from connector.inbound.reconcile.context import READ_AGAIN, ReconcileContext, live
 from connector.inbound.reconcile.judgment import LinkJudge, Readings
@@ -19,10 +20,16 @@ from connector.model.change import EntityKind
 from connector.model.inbound_change import RemoteRecord
 from connector.model.reconciliation import Finding, Reconciliation, RecordState
 from connector.model.record import PARTS, Link, owner_of
-from connector.store import links
+from connector.store import leases, links
 
 MAX_READ_AGAIN = 20_000
 """Records of one object that are read again; whether others are findings is decided by their stamps alone."""
+
+RECENT = timedelta(seconds=5)
+"""While a process listens to the org, a record that changed there so shortly before it was read is looked at once more
+at the end: its event may still be on its way."""
+LATE_SECONDS = 3.0
+"""How long to wait before that look."""
 
 _GONE = frozenset({RecordState.DELETED_IN_ORG, RecordState.MISSING_IN_ORG})
 
@@ -49,6 +56,8 @@ class Reconciler:
         self._unlinked_records = UnlinkedRecords(context, self.result)
         self._read_again: dict[str, int] = {}
         self._gone_owners: set[Name] = set()
+        self._late: dict[str, list[Pair]] = {}
+        self._is_listened: bool | None = None
 
     async def compare_everything(self, plans: Mapping[str, ReadPlan]) -> None:
         """Compare all records and entities."""
@@ -58,6 +67,7 @@ class Reconciler:
             async for page in self._joined(item, plans[item.sobject]):
                 await self._compare(item, page)
         await self._unlinked_entities.compare_all()
+        await self._decide_late()
 
     async def compare_selected(self, selection: Mapping[EntityKind, Sequence[str]]) -> None:
         """Compare these entities alone, with their parts."""
@@ -68,6 +78,7 @@ class Reconciler:
                     await self._compare(item, await self._selected_page(item, kind, some))
                 await self._unlinked_entities.compare_selected(kind, some)
                 await self._context.advance(len(some))
+        await self._decide_late()
 
     async def _selected_page(self, item: ComparedObject, kind: EntityKind, keys: Sequence[str]) -> _Page:
         entities = {comparison.spec.entity for comparison in item.comparisons}
@@ -145,8 +156,31 @@ class Reconciler:
             return True
         return False
 
-    async def _decide(self, item: ComparedObject, suspects: Sequence[Pair]) -> None:
-        """Read these records again, then our side, and decide each."""
+    async def _decide_late(self) -> None:
+        """Look once more at records that had changed in the org a moment before they were read."""
+        if not self._late:
+            return
+        await self._store.clock.sleep(LATE_SECONDS)
+        await self._context.advance(0)
+        late, self._late = self._late, {}
+        for item in self._context.objects:
+            await self._decide(item, late.get(item.sobject, []), may_wait=False)
+
+    async def _is_late(self, item: ComparedObject, readings: Readings) -> bool:
+        """Whether the event of a change may still be on its way to a process that listens."""
+        record = readings.now
+        if record is not None and record.modified_at < record.read_at - RECENT:
+            return False
+        if self._is_listened is None:
+            async with self._store.reader() as connection:
+                held = await leases.list_held(connection, f"listen:{self._org_id}:", self._store.clock.now())
+            self._is_listened = bool(held)
+        return self._is_listened and len(self._late.get(item.sobject, ())) < READ_AGAIN
+
+    async def _decide(self, item: ComparedObject, suspects: Sequence[Pair], *, may_wait: bool = True) -> None:
+        """Read these records again, then our side, and decide each; `may_wait` until events have arrived."""
+        if not suspects:
+            return
         ids = [link.salesforce_id for link, _ in suspects]
         seen: Mapping[str, RemoteRecord | None] = {link.salesforce_id: record for link, record in suspects}
         if self._read_again.setdefault(item.sobject, 0) < MAX_READ_AGAIN:
@@ -166,7 +200,9 @@ class Reconciler:
                 continue
             readings = Readings(before=first, now=seen.get(link.salesforce_id))
             decided = self._judge.decide(side, link, readings, item)
-            if isinstance(decided, Finding):
+            if isinstance(decided, Finding) and may_wait and await self._is_late(item, readings):
+                self._late.setdefault(item.sobject, []).append((link, readings.now))
+            elif isinstance(decided, Finding):
                 self._add(decided)
             elif decided is not None:
                 self.result.count(link.entity, decided, link.key)

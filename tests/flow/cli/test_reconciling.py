@@ -12,7 +12,7 @@ def test_comparison_is_announced_reported_and_shown_by_status(shell: Shell) -> N
 
     announced = shell("reconcile", "--dry-run")
     assert announced.status == 0
-    assert "About 2 read calls, and one for each 2,000 records that differ.\n" in announced.out
+    assert "About 2 read calls, and one for each 200 to 2,000 records that differ.\n" in announced.out
     assert announced.out.endswith("Dry run: nothing was compared, nothing was stored.\n")
     assert "verified at" not in shell("status").out
 
