@@ -126,6 +126,7 @@ class _CustomerDetails(Body):
     last_name: Text | None = None
     tier: Text | None = None
     credit_limit: Annotated[Number, Field(ge=0)] | None = None
+    payment_terms: Annotated[Text, Field(max_length=255)] | None = None
 
     def customer(self, number: str) -> Customer:
         return Customer.named_by_order(**{**self.model_dump(exclude={"version"}), "number": number})

@@ -16,7 +16,8 @@ class Customer:
     """A company or a person.
 
     `number` is our customer number and the external ID of the Account. Only a person has a `last_name`; its `name` is
-    then the full name. `tier` is our own rank (`gold`); `credit_limit` is in the company's currency.
+    then the full name. `tier` is our own rank (`gold`); `credit_limit` is in the company's currency;
+    `payment_terms` are those agreed with the customer (`30 days net`).
     """
 
     number: str
@@ -32,6 +33,7 @@ class Customer:
     last_name: str | None = None
     tier: str | None = None
     credit_limit: Decimal | None = None
+    payment_terms: str | None = None
 
     @classmethod
     def named_by_order(cls, *, number: str, name: str | None = None, **others: Any) -> Customer:

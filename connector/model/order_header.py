@@ -96,7 +96,8 @@ class OrderHeader:
     `number` identifies the order, so the same order may arrive more than once. `tax_rate` is a fraction that is added
     to lines and freight; prices that include tax need none. `stated_total` is the total that the customer saw, with tax
     and freight; verification compares it. `ship_complete`: no parcel leaves before everything is packed.
-    `delivery_note` is for the carrier. `shipped_on`, `carrier` and `tracking_number` show the latest shipment.
+    `delivery_note` is for the carrier, `rep_comment` what a sales rep noted in Salesforce. `shipped_on`, `carrier` and
+    `tracking_number` show the latest shipment.
     """
 
     number: str = field(metadata=_is(FieldKind.KEY, inherited=False))
@@ -123,6 +124,9 @@ class OrderHeader:
     )
     ship_complete: bool = field(default=False, metadata=_is(FieldKind.FLAG, changeable=True))
     delivery_note: str | None = field(default=None, metadata=_is(FieldKind.TEXT, changeable=True, personal=True))
+    rep_comment: str | None = field(
+        default=None, metadata=_is(FieldKind.TEXT, changeable=True, anytime=True, personal=True, inherited=False)
+    )
     ship_to_name: str | None = field(default=None, metadata=_part_of_address())
     ship_to_street: str | None = field(default=None, metadata=_part_of_address())
     ship_to_city: str | None = field(default=None, metadata=_part_of_address())

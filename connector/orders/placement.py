@@ -44,7 +44,7 @@ async def save_customer(uow: UnitOfWork, number: str, values: Mapping[str, Any])
     if not stored:
         await customers.save(uow, [Customer.named_by_order(number=number, **values)])
         return
-    trusted = {name: value for name, value in values.items() if name not in {"tier", "credit_limit"}}
+    trusted = {name: value for name, value in values.items() if name not in {"tier", "credit_limit", "payment_terms"}}
     await customers.save(uow, [stored[0].updated_from_order(**trusted)])
 
 

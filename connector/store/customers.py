@@ -28,7 +28,7 @@ from connector.store.tables import customers
 from connector.store.unit_of_work import Lane, UnitOfWork
 
 FIELDS = ("number", "name", "email", "phone", "street", "city", "state", "postal_code", "country",
-          "first_name", "last_name", "tier", "credit_limit")  # fmt: skip
+          "first_name", "last_name", "tier", "credit_limit", "payment_terms")  # fmt: skip
 COLUMNS = tuple(customers.c[name] for name in FIELDS)
 _values = attrgetter(*FIELDS)
 

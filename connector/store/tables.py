@@ -61,6 +61,7 @@ customers = Table(
     Column("last_name", Text),
     Column("tier", Text),
     Column("credit_limit", Exact),
+    Column("payment_terms", Text),
     Column("version", BigInteger, nullable=False, default=1),
     Column("updated_at", Instant, nullable=False),
 )

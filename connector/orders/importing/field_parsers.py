@@ -266,7 +266,7 @@ _HEADER: Mapping[FieldKind, FieldReader] = {
 
 CUSTOMER: Mapping[str, FieldReader] = {
     "number": key, "name": text, "email": text, "phone": text, "street": text, "city": text, "state": text,
-    "postal_code": text, "country": text, "first_name": text, "last_name": text,
+    "postal_code": text, "country": text, "first_name": text, "last_name": text, "payment_terms": text,
 }  # fmt: skip
 PRODUCT: Mapping[str, FieldReader] = {
     "sku": key, "name": text, "description": text, "active": yes_no, "unit_price": price, "currency": currency,

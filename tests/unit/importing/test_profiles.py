@@ -208,7 +208,7 @@ WRONG: list[tuple[str, list[str]]] = [
             f"3:1: returns: cannot be imported yet; use one of {KNOWN}",
             "4:13: customers.file: 'd' is not among `files`: c",
             "4:33: customers.nickname: is not a field; use one of file, number, name, email, phone, street, city,"
-            " state, postal_code, country, first_name, last_name",
+            " state, postal_code, country, first_name, last_name, payment_terms",
             "5:1: lines: must be a mapping of fields to columns",
         ],
     ),

@@ -162,6 +162,7 @@ def plain_org() -> dict[str, SObjectDescribe]:
             field("Name", nillable=False),
             field("Phone", "phone"),
             field("Contact_Email__c", "email"),
+            field("Payment_Terms__c", "string", length=255),
             *(field(f"Billing{part}") for part in address),
         ),
         sobject(
@@ -203,6 +204,7 @@ def plain_org() -> dict[str, SObjectDescribe]:
             field("Net_Total__c", "currency", scale=6),
             field("Ship_Complete__c", "boolean", nillable=False, defaulted_on_create=True),
             field("Delivery_Note__c", "textarea", length=2000),
+            field("Rep_Comment__c", "textarea", length=4000),
             *(
                 field(f"{name}__c", length=40)
                 for name in ("Service_Level", "Invoice_Number", "Return_Status", "Return_Reason")

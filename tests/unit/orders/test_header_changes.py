@@ -122,7 +122,7 @@ async def test_shipped_order_accepts_changes_of_notes_only(store: Store) -> None
     for parcel in (1, 2):
         await act(store, Action.SHIP, shipment=parcel, **SHIPPED)
     with pytest.raises(
-        CommandError, match=r"is shipped: it cannot change promised_on now.*notes or po_number later too"
+        CommandError, match=r"is shipped: it cannot change promised_on now.*notes, po_number or rep_comment later too"
     ):
         await change(store, promised_on=date(2026, 4, 1))
     with pytest.raises(CommandError, match="it cannot change its lines now"):

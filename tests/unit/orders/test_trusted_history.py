@@ -54,6 +54,7 @@ HEADER: dict[str, Any] = {
     "stated_total": Decimal("98.02"),
     "ship_complete": True,
     "delivery_note": "Leave it at the back door.",
+    "rep_comment": "A friend of the house.",
     "ship_to_name": "Ada Byron",
     "ship_to_street": "Rue 1",
     "ship_to_city": "Reims",
