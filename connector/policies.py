@@ -52,19 +52,21 @@ class AdoptOrders(StrEnum):
 
 class AdoptCustomers(StrEnum):
     """How the customer of such an order is found here: by the link or the key of its account. `create`: an account that
-    is no customer becomes one."""
+    is no customer becomes one, with its first order. `all`: every account does, without an order."""
 
     LINK = "link"
     CREATE = "create"
+    ALL = "all"
 
 
 class AdoptProducts(StrEnum):
     """How the products of such an order are found here: by their link or key, or also by their ProductCode. `create`:
-    one that is not found becomes a product here."""
+    one that is not found becomes a product here, with its first order. `all`: every product does, without an order."""
 
     LINK = "link"
     PRODUCT_CODE = "product_code"
     CREATE = "create"
+    ALL = "all"
 
 
 class AdoptionSettings(BaseModel):

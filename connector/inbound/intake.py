@@ -89,13 +89,15 @@ class Intake:
     async def _adopt(
         self, records: Sequence[RemoteRecord], items: Sequence[InboxItem], report: IntakeReport
     ) -> set[str]:
-        """Adopt orders that were created in the org; return the IDs of those that were, or were to be."""
+        """Adopt records that were created in the org; return the IDs of those that were, or were to be."""
         if self._adopter is None:
             return set()
-        chosen = {record.id for record in await self._adopter.select(records)}
+        candidates = await self._adopter.select(records)
+        chosen = {record.id for record in candidates}
         if chosen:
             before = self._adopter.calls
-            report.applied.add(await self._adopter.adopt([item for item in items if item.record_id in chosen]))
+            rows = [item for item in items if item.record_id in chosen]
+            report.applied.add(await self._adopter.adopt(candidates, rows))
             report.calls += self._adopter.calls - before
         await self._adopter.withdraw([record for record in records if record.id not in chosen])
         return chosen

@@ -41,7 +41,7 @@ _UNCONFIRMED_PAUSE = timedelta(seconds=5)
 _SET_BY_ORDER_RULES = frozenset({("Order", "Status")})
 """Fields whose value in the org may be ahead of ours, and cannot simply be set back: an activated order."""
 
-ACCOUNT = "AccountId"
+ACCOUNT_ID = "AccountId"
 _ACCOUNT_STAYS = "The customer of an order does not change: cancel it, and create an order for the other account."
 
 
@@ -247,8 +247,8 @@ class RecordBatch:
             self._writes.change(owner, patch)
         self._messages.settle(record, link, taken=bool(taken))
         reasons = {name: self._refused_because(name) or "" for name in refused}
-        if ACCOUNT in restored:
-            reasons[ACCOUNT] = _ACCOUNT_STAYS
+        if ACCOUNT_ID in restored:
+            reasons[ACCOUNT_ID] = _ACCOUNT_STAYS
         if reasons:
             self._messages.tell_refused(record, link, reasons)
         if restored:
@@ -360,11 +360,10 @@ class RecordBatch:
 
 def _was_moved(record: RemoteRecord, link: Link) -> bool:
     """Whether an order refers to another account than both sides agreed on."""
-    agreed, remote = link.snapshot.get(ACCOUNT), record.fields.get(ACCOUNT)
+    agreed, remote = link.snapshot.get(ACCOUNT_ID), record.fields.get(ACCOUNT_ID)
     return link.entity == EntityKind.ORDER and agreed is not None and remote is not None and agreed != remote
 
 
 def _account_versions(record: RemoteRecord, link: Link, account: str) -> FieldVersions:
-    return FieldVersions(
-        name=ACCOUNT, owner=Owner.LOCAL, base=link.snapshot[ACCOUNT], local=account, remote=record.fields[ACCOUNT]
-    )
+    agreed, remote = link.snapshot[ACCOUNT_ID], record.fields[ACCOUNT_ID]
+    return FieldVersions(name=ACCOUNT_ID, owner=Owner.LOCAL, base=agreed, local=account, remote=remote)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from connector.errors import SettingsError
 from connector.inbound import line_changes
 from connector.inbound.adoption.adopter import Adopter
+from connector.inbound.adoption.entity_adopter import EntityAdopter
 from connector.inbound.adoption.planner import AdoptionPlanner
 from connector.inbound.adoption.reader import AdoptionReader
 from connector.inbound.adoption.references import AdoptionContext
@@ -12,14 +13,14 @@ from connector.inbound.adoption.remote_order import line_columns, order_columns
 from connector.inbound.adoption.rep_notifier import RepNotifier
 from connector.inbound.adoption.rule import LINE, ORDER, AdoptionRule
 from connector.inbound.receivers import Receivers
-from connector.inbound.record_batch import ACCOUNT
+from connector.inbound.record_batch import ACCOUNT_ID
 from connector.mapping.mapper import MappingSet
 from connector.orders.service import OrderService
 from connector.outbound.org_profile import ACTIVATED, OrgProfile
 from connector.policies import AdoptOrders
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.query import soql
-from connector.settings import InboundSettings
+from connector.settings import Settings
 from connector.store.engine import Store
 
 
@@ -29,50 +30,60 @@ class AdoptionSetup:
     Raises SettingsError if the org has no such checkbox.
     """
 
-    def __init__(self, settings: InboundSettings, mappings: MappingSet, profile: OrgProfile) -> None:
+    def __init__(self, settings: Settings, mappings: MappingSet, profile: OrgProfile) -> None:
         self._settings = settings
         self._profile = profile
         self._receivers = Receivers(mappings)
-        self.rule: AdoptionRule | None = None
+        inbound = settings.inbound
         spec = mappings.order.spec
         mapped = (spec.record.sobject, *(record.sobject for record in spec.children.values()))
-        if settings.adopt_orders is AdoptOrders.OFF or mapped != (ORDER, LINE):
-            return
-        box = settings.adopt_checkbox
-        if settings.adopt_orders is AdoptOrders.CHECKBOX and box not in profile.describes[ORDER].fields:
+        box = inbound.adopt_checkbox
+        if inbound.adopt_orders is AdoptOrders.CHECKBOX and box not in profile.describes[ORDER].fields:
             raise SettingsError(
                 f"CONNECTOR_INBOUND__ADOPT_CHECKBOX: Order has no field {box} in the org.",
                 hint="Write the API name of a checkbox, and let the connector's user see it.",
             )
+        keys = {mapping.sobject: mapping.external_id for mapping in (mappings.customer, mappings.product)}
+        if mapped == (ORDER, LINE):
+            keys[ORDER] = spec.record.external_id
         activated = frozenset(value for value, category in profile.statuses.items() if category == ACTIVATED)
-        self.rule = AdoptionRule(settings=settings, key=spec.record.external_id, activated=activated)
+        rule = AdoptionRule(settings=inbound, keys=keys, activated=activated)
+        self.rule = rule if rule.sobjects else None
 
     def more_fields(self, sobject: str) -> tuple[str, ...]:
         """What is read of an object besides the mapped fields: to recognize orders that are to be adopted or that
         were moved to another account, and lines that were added to an order."""
         if sobject == LINE:
             return line_changes.FIELDS
-        if sobject != ORDER:
-            return ()
-        return (ACCOUNT, *(self.rule.fields if self.rule is not None else ()))
+        decisive = () if self.rule is None else self.rule.fields(sobject)
+        return (ACCOUNT_ID, *decisive) if sobject == ORDER else decisive
 
     def adopter(self, store: Store, client: SalesforceClient, orders: OrderService) -> Adopter | None:
         """None if nothing is adopted."""
         if self.rule is None:
             return None
-        describes = self._profile.describes
+        profile, inbound = self._profile, self._settings.inbound
+        columns = order_columns(self.rule, self._receivers, profile.describes)
         reader = AdoptionReader(
             client,
             soql,
             store.clock,
-            columns=(order_columns(self.rule, self._receivers, describes), line_columns(self._receivers, describes)),
-            condition=self._settings.adopt_filter,
+            columns=(columns, line_columns(self._receivers, profile.describes)),
+            condition=inbound.adopt_filter,
         )
         context = AdoptionContext(
-            settings=self._settings,
+            settings=inbound,
             receivers=self._receivers,
-            currency=min(self._profile.currencies),
-            price_book=self._profile.price_book,
+            currency=min(profile.currencies),
+            price_book=profile.price_book,
+            multi_currency=profile.multi_currency,
+            webhooks=self._settings.webhooks,
         )
-        planner = AdoptionPlanner(context)
-        return Adopter(store, orders, reader, RepNotifier(client, self._profile.org_id), planner, rule=self.rule)
+        return Adopter(
+            store,
+            orders,
+            reader,
+            RepNotifier(client, profile.org_id),
+            AdoptionPlanner(context, self.rule),
+            entities=EntityAdopter(store, client, soql, context, org_id=profile.org_id),
+        )

@@ -71,7 +71,7 @@ class InboundRun:
         problems = check(mappings, profile.describes, person_types=profile.person_types)
         if problems:
             raise MappingError(problems)
-        adoption = AdoptionSetup(context.settings.inbound, mappings, profile)
+        adoption = AdoptionSetup(context.settings, mappings, profile)
         self.applier = Applier(
             InboundContext(
                 orders=context.orders,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
+
+from pydantic import SecretStr
 
 from connector.cli.localorg import our_metadata
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.model.product import Product
 from connector.service import running_service
-from connector.settings import InboundSettings
-from connector.store import links, products
+from connector.settings import InboundSettings, WebhookSettings
+from connector.store import change_notices, links, products
 from tests.flow.adoption_steps import add_line, create, order_by_rep, org_order, update
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_adoption import orders_here, parked
@@ -121,3 +124,50 @@ async def test_person_account_becomes_a_person_here(database_url: str) -> None:
             [row] = await world.query(f"SELECT External_Key__c, Name FROM Account WHERE Id = '{account}'")
             assert row == {"External_Key__c": customer.number, "Name": "Eva Berg"}
             await both_sides_rest(world)
+
+
+async def test_every_new_account_and_product_is_adopted_without_an_order(with_policy: PolicyWorld) -> None:  # noqa: F811
+    """Those with a key of somebody else are not; a product without a price has none here either."""
+    async with with_policy(adopt_customers="all", adopt_products="all", adopt_orders="off") as world:
+        await begin(world)
+        account = await create(world, "Account", Name="Newcomer", Phone="1", AccountNumber="4711")
+        await create(world, "Account", Name="Of the ERP", External_Key__c="ERP-1")
+        product, entry = await new_product(world, "GIFT")
+        bare = await create(world, "Product2", Name="Bare", IsActive=False)
+        await order_by_rep(world, AccountId=account)
+
+        summary = await world.service.pull()
+
+        assert (summary.applied.adopted, summary.parked, summary.waiting) == (3, 0, 0)
+        before = {name: await world.count(name) for name in ("Account", "Product2", "PricebookEntry")}
+        assert (await world.push()).in_sync
+        assert {name: await world.count(name) for name in before} == before
+        assert (await customer_here(world, "SF-4711")).phone == "1"
+        gift = await product_here(world, "GIFT")
+        assert [(price.currency, price.unit_price) for price in gift.prices] == [("USD", Decimal(5))]
+        unpriced = await product_here(world, f"SF-{bare}")
+        assert (unpriced.active, unpriced.prices) == (False, ())
+        async with world.service.store.reader() as connection:
+            found = await links.find(connection, world.service.client.org_id, [account, product, entry])
+        assert {link.key for link in found.values()} == {"SF-4711", "GIFT", "GIFT|USD"}
+        [row] = await world.query(f"SELECT External_Key__c FROM Account WHERE Id = '{account}'")
+        assert row["External_Key__c"] == "SF-4711"
+        assert await orders_here(world) == []
+        await both_sides_rest(world)
+
+
+async def test_adoption_is_posted_as_a_notice(org: LocalOrg, database_url: str) -> None:
+    webhooks = WebhookSettings(url=SecretStr("https://erp.example/hook"))
+    values = {"inbound": InboundSettings(**CREATE), "webhooks": webhooks}
+    async with running_service(settings_for(org, database_url).model_copy(update=values)) as service:
+        world = World(org, service)
+        await begin(world)
+        account = await create(world, "Account", Name="Newcomer", AccountNumber="4711")
+        record = await order_by_rep(world, AccountId=account)
+        await world.service.pull()
+
+        async with world.service.store.reader() as connection:
+            notices = await change_notices.list_page(connection, limit=10)
+        told = {notice.type: (notice.key, json.loads(notice.body)["data"]["record"]) for notice in notices}
+        [order] = await orders_here(world)
+        assert told == {"order.adopted": (order.number, record), "customer.adopted": ("SF-4711", account)}

@@ -10,21 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connector.errors import CommandError
+from connector.inbound.adoption.entity_adopter import EntityAdopter
 from connector.inbound.adoption.obstacle import ObstacleError
 from connector.inbound.adoption.planner import Adoption, AdoptionPlanner
 from connector.inbound.adoption.reader import AdoptionReader
 from connector.inbound.adoption.references import KnownEntities, keys_of, with_found
 from connector.inbound.adoption.remote_order import RemoteOrder
 from connector.inbound.adoption.rep_notifier import RepNotifier
-from connector.inbound.adoption.rule import ORDER, AdoptionRule
+from connector.inbound.adoption.rule import ORDER
 from connector.inbound.batch_writes import ACTOR
 from connector.inbound.context import ApplyReport
+from connector.inbound.notices import make_notice
 from connector.model.change import EntityKind
+from connector.model.change_notice import NewNotice
 from connector.model.inbound_change import InboxItem, RemoteRecord, Source
 from connector.model.record import SYNC_MESSAGE, Link
 from connector.orders.placement import Placement
 from connector.orders.service import Executed, OrderService
-from connector.store import customers, inbox, journal, links, orders, products
+from connector.store import change_notices, customers, inbox, journal, links, orders, products
 from connector.store.engine import Store
 from connector.store.journal import JournalEntry
 from connector.store.partitions import partition_hash
@@ -43,19 +46,20 @@ class Adopter:
         notifier: RepNotifier,
         planner: AdoptionPlanner,
         *,
-        rule: AdoptionRule,
+        entities: EntityAdopter,
     ) -> None:
         self._store = store
         self._orders = orders_service
         self._reader = reader
         self._notifier = notifier
         self._planner = planner
-        self._rule = rule
+        self._rule = planner.rule
         self._org_id = notifier.org_id
+        self._entities = entities
 
     @property
     def calls(self) -> int:
-        return self._reader.calls + self._notifier.calls
+        return self._reader.calls + self._notifier.calls + self._entities.calls
 
     async def select(self, records: Sequence[RemoteRecord]) -> list[RemoteRecord]:
         """Those of these records that are to be adopted: candidates without a link."""
@@ -66,11 +70,14 @@ class Adopter:
             linked = await links.find(connection, self._org_id, [record.id for record in candidates])
         return [record for record in candidates if record.id not in linked]
 
-    async def adopt(self, items: Sequence[InboxItem]) -> ApplyReport:
-        """Adopt the orders of these rows of the inbox, park those that cannot be adopted, and end the other rows.
+    async def adopt(self, records: Sequence[RemoteRecord], items: Sequence[InboxItem]) -> ApplyReport:
+        """Adopt these records, all of one object, park those that cannot be adopted, and end the other rows of the
+        inbox.
 
         Raises SettingsError if the org refuses the filter, RefusedError or TransportError if it does not answer.
         """
+        if records[0].sobject != ORDER:
+            return await self._entities.adopt(records, items)
         found = await self._reader.read([item.record_id for item in items])
         try:
             adopted, obstacles = await self._adopt(items, found)
@@ -98,8 +105,9 @@ class Adopter:
 
     async def withdraw(self, records: Sequence[RemoteRecord]) -> None:
         """Clear what reps were told on orders that are no longer to be adopted."""
-        told = {record.id: record.fields for record in records if record.sobject == ORDER and not record.deleted}
-        told = {record: fields for record, fields in told.items() if fields.get(SYNC_MESSAGE)}
+        orders_there = [record for record in records if record.sobject == ORDER and not record.deleted]
+        keyless = [record for record in orders_there if not self._rule.has_key(record)]
+        told = {record.id: record.fields for record in keyless if record.fields.get(SYNC_MESSAGE)}
         if not told:
             return
         async with self._store.reader() as connection:
@@ -170,7 +178,9 @@ class Adopter:
 
     async def _store_links(self, uow: UnitOfWork, adoptions: Sequence[Adoption]) -> None:
         entries: list[JournalEntry] = []
+        notices: list[NewNotice] = []
         for adoption in adoptions:
+            notices += [make_notice("adopted", adoption.remote.record, link, {}) for link in adoption.new_entities]
             row, number = adoption.remote.row, adoption.order.number
             detail = {"record": adoption.remote.id, "order_number": row["OrderNumber"], "by": row["LastModifiedById"]}
             entries.append(self._entry(EntityKind.ORDER, number, "adopted", detail))
@@ -183,6 +193,8 @@ class Adopter:
         new = [link for adoption in adoptions for link in (*adoption.found.links, *adoption.links)]
         await links.put(uow, self._org_id, new)
         await journal.write(uow, entries)
+        if self._planner.context.webhooks.enabled:
+            await change_notices.capture(uow, notices)
 
     def _entry(self, kind: EntityKind, key: str, action: str, detail: Mapping[str, object]) -> JournalEntry:
         return JournalEntry(entity=kind.value, key=key, action=action, detail=detail, org_id=self._org_id)

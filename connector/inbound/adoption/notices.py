@@ -14,14 +14,15 @@ from connector.store.unit_of_work import UnitOfWork
 async def note_unlinked(uow: UnitOfWork, org_id: str, rule: AdoptionRule, records: Sequence[RemoteRecord]) -> None:
     """A candidate becomes due. An order that is none any more leaves the inbox, once the org's record no longer says
     why it was parked. A parked order of which a line has changed is due again."""
+    candidates = [record for record in records if rule.is_candidate(record)]
+    due = {(record.sobject, record.id) for record in candidates}
     own = {record.id: record for record in records if record.sobject == ORDER}
-    parents = {
-        str(record.fields["OrderId"]) for record in records if record.sobject == LINE and "OrderId" in record.fields
-    }
-    waiting = await inbox.find_waiting(uow.connection, org_id, ORDER, sorted({*own, *parents}))
-    candidates = {record.id for record in own.values() if rule.is_candidate(record)}
-    past = {record for record in own if record in waiting and record not in candidates}
-    told = {record for record in past if own[record].fields.get(SYNC_MESSAGE) and not own[record].deleted}
-    await inbox.drop(uow, org_id, [(ORDER, record) for record in past - told])
-    due = candidates | told | {record for record in parents if record in waiting and record not in own}
-    await inbox.put(uow, org_id, [(ORDER, record) for record in due], Source.POLL)
+    lines = [record for record in records if record.sobject == LINE and "OrderId" in record.fields]
+    parents = {str(line.fields["OrderId"]) for line in lines}
+    if own or parents:
+        waiting = await inbox.find_waiting(uow.connection, org_id, ORDER, sorted({*own, *parents}))
+        past = {record for record in own if record in waiting and (ORDER, record) not in due}
+        told = {record for record in past if own[record].fields.get(SYNC_MESSAGE) and not own[record].deleted}
+        await inbox.drop(uow, org_id, [(ORDER, record) for record in past - told])
+        due |= {(ORDER, record) for record in told | {record for record in parents if record in waiting} - own.keys()}
+    await inbox.put(uow, org_id, due, Source.POLL)

@@ -17,6 +17,7 @@ from connector.inbound.adoption.references import (
     make_link,
 )
 from connector.inbound.adoption.remote_order import RemoteOrder, Row
+from connector.inbound.adoption.rule import AdoptionRule
 from connector.mapping.backward import UnreadableValueError
 from connector.model.change import EntityKind
 from connector.model.order import LineInput, OrderInput
@@ -42,12 +43,19 @@ class Adoption:
         """The links of accounts and products that had none."""
         return [link for link in self.found.links if link.entity in {EntityKind.CUSTOMER, EntityKind.PRODUCT}]
 
+    @property
+    def new_entities(self) -> list[Link]:
+        """The links of the order itself, and of the customer and the products that are new here."""
+        new = {*self.found.customers, *self.found.products}
+        return [self.links[0], *(link for link in self.new_references if link.key in new)]
+
 
 class AdoptionPlanner:
     """Plans the adoption of one order at a time."""
 
-    def __init__(self, context: AdoptionContext) -> None:
+    def __init__(self, context: AdoptionContext, rule: AdoptionRule) -> None:
         self.context = context
+        self.rule = rule
         self._receivers = context.receivers
 
     def numbers_of(self, remote: RemoteOrder) -> list[str]:

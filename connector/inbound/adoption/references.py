@@ -25,6 +25,7 @@ from connector.model.product import Price, Product
 from connector.model.record import IS_PERSON, FieldValue, Link
 from connector.model.writable import WRITABLE
 from connector.policies import AdoptCustomers, AdoptionSettings, AdoptProducts
+from connector.settings import WebhookSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,8 @@ class AdoptionContext:
     receivers: Receivers
     currency: str
     price_book: str
+    multi_currency: bool = False
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +78,7 @@ class ReferenceFinder:
             return known.customers[link.key]
         customer = None if link is not None or key is None else known.customers.get(str(key))
         receiver = self._context.receivers.of_account(person=account.get(IS_PERSON) is True)
-        if customer is None and link is None and self._context.settings.adopt_customers is AdoptCustomers.CREATE:
+        if customer is None and link is None and self._context.settings.adopt_customers is not AdoptCustomers.LINK:
             customer = self._new_customer(remote, receiver)
         if customer is None:
             raise ObstacleError(
@@ -89,12 +92,11 @@ class ReferenceFinder:
 
     def _new_customer(self, remote: RemoteOrder, receiver: RecordReceiver) -> Customer | None:
         """A customer with the values of the account; None if the account has a key that cannot be one here."""
-        numbers = customer_numbers(self._context, remote)
+        numbers = customer_numbers(self._context, remote.account_id, remote.account)
         number = next((item for item in numbers if item not in self._known.customers), None)
         if number is None:
             return None
-        values = _values(receiver, remote.account, WRITABLE[Customer])
-        customer = self.found.customers[number] = Customer.named_by_order(number=number, **values)
+        customer = self.found.customers[number] = customer_from(receiver, number, remote.account)
         return customer
 
     def product(self, line: Row, label: str, currency: str, book: str) -> Product:
@@ -134,7 +136,7 @@ class ReferenceFinder:
     def _new_product(self, line: Row, label: str, currency: str, book: str) -> Product | None:
         """A product with the list price of the line, linked with its price book entry. Only an order in the standard
         price book tells the list price."""
-        if self._context.settings.adopt_products is not AdoptProducts.CREATE:
+        if self._context.settings.adopt_products not in {AdoptProducts.CREATE, AdoptProducts.ALL}:
             return None
         if book != self._context.price_book or line.get("ListPrice") is None:
             raise ObstacleError(
@@ -143,20 +145,13 @@ class ReferenceFinder:
             )
         receiver, fields = self._context.receivers.named("product"), line["Product2"]
         taken = {*self._known.products, *self.found.products}
-        sku = next(sku for sku in _new_skus(self._context, str(line["Product2Id"]), fields) if sku not in taken)
+        sku = next(sku for sku in new_skus(self._context, str(line["Product2Id"]), fields) if sku not in taken)
         listed = Decimal(str(line["ListPrice"]))
-        values = {"name": sku, **_values(receiver, fields, WRITABLE[Product])}
-        product = Product(sku=sku, prices=(Price(currency=currency, unit_price=listed),), **values)
+        product = product_from(receiver, sku, fields, (Price(currency=currency, unit_price=listed),))
         self.found.products[sku] = product
         self.found.links += [
             make_link(receiver, sku, {**fields, "Id": line["Product2Id"]}),
-            Link(
-                entity="price",
-                key=f"{sku}|{currency}",
-                sobject="PricebookEntry",
-                salesforce_id=str(line["PricebookEntryId"]),
-                snapshot={"UnitPrice": listed, "IsActive": True},
-            ),
+            price_link(f"{sku}|{currency}", str(line["PricebookEntryId"]), listed),
         ]
         return product
 
@@ -186,20 +181,36 @@ def with_found(known: KnownEntities, number: str, found: FoundReferences) -> Kno
 
 def keys_of(context: AdoptionContext, remote: RemoteOrder) -> Iterator[tuple[EntityKind, str]]:
     """The keys by which the account and the products may be found here, and those that new ones may get."""
-    for number in customer_numbers(context, remote):
+    for number in customer_numbers(context, remote.account_id, remote.account):
         yield EntityKind.CUSTOMER, number
     for line in remote.lines:
-        for sku in _new_skus(context, str(line.get("Product2Id")), line.get("Product2") or {}):
+        for sku in new_skus(context, str(line.get("Product2Id")), line.get("Product2") or {}):
             yield EntityKind.PRODUCT, sku
 
 
-def customer_numbers(context: AdoptionContext, remote: RemoteOrder) -> list[str]:
-    """The key of the account; without one, what a new customer may be called, the preferred number first."""
-    account, prefix = remote.account, context.settings.adopt_prefix
+def customer_numbers(context: AdoptionContext, record: str, account: Row) -> list[str]:
+    """The key of an account; without one, what a new customer may be called, the preferred number first."""
+    prefix = context.settings.adopt_prefix
     if key := account.get(_account_key(context)):
         return _normal([key])
     own = account.get("AccountNumber")
-    return [*_normal([f"{prefix}{own}"] if own else []), f"{prefix}{remote.account_id}"]
+    return [*_normal([f"{prefix}{own}"] if own else []), f"{prefix}{record}"]
+
+
+def customer_from(receiver: RecordReceiver, number: str, account: Row) -> Customer:
+    """A new customer with the values of an account. Raises ObstacleError if one cannot be read."""
+    return Customer.named_by_order(number=number, **_values(receiver, account, WRITABLE[Customer]))
+
+
+def product_from(receiver: RecordReceiver, sku: str, fields: Row, prices: tuple[Price, ...]) -> Product:
+    """A new product with the values of its record. Raises ObstacleError if one cannot be read."""
+    return Product(sku=sku, prices=prices, **{"name": sku, **_values(receiver, fields, WRITABLE[Product])})
+
+
+def price_link(key: str, record: str, listed: Decimal) -> Link:
+    """The link of a list price to its price book entry."""
+    snapshot: dict[str, FieldValue] = {"UnitPrice": listed, "IsActive": True}
+    return Link(entity="price", key=key, sobject="PricebookEntry", salesforce_id=record, snapshot=snapshot)
 
 
 def make_link(receiver: RecordReceiver, key: str, row: Row, more: Mapping[str, FieldValue] | None = None) -> Link:
@@ -224,7 +235,8 @@ def _skus_of(context: AdoptionContext, fields: Row) -> list[str]:
     return _normal([fields[name] for name in names if fields.get(name)])
 
 
-def _new_skus(context: AdoptionContext, record: str, fields: Row) -> list[str]:
+def new_skus(context: AdoptionContext, record: str, fields: Row) -> list[str]:
+    """What a new product may be called, the preferred SKU first."""
     return [*_skus_of(context, fields), f"{context.settings.adopt_prefix}{record}"]
 
 

@@ -11,10 +11,11 @@ from connector.inbound.adoption.rule import LINE, ORDER, AdoptionRule
 from connector.inbound.receivers import Receivers
 from connector.mapping.receiver import RecordReceiver
 from connector.model.describe import SObjectDescribe
+from connector.model.inbound_change import RemoteRecord
 from connector.model.record import IS_PERSON, SYNC_MESSAGE
 
 _ORDER = ("Id", "OrderNumber", "Status", "AccountId", "EffectiveDate", "Pricebook2Id", "CreatedDate",
-          "LastModifiedById", "CurrencyIsoCode")  # fmt: skip
+          "LastModifiedById", "SystemModstamp", "CurrencyIsoCode")  # fmt: skip
 _LINE = ("Id", "OrderId", "PricebookEntryId", "Product2Id", "Quantity", "UnitPrice", "ListPrice")
 
 Row = Mapping[str, Any]
@@ -34,6 +35,18 @@ class RemoteOrder:
         return str(self.row["Id"])
 
     @property
+    def record(self) -> RemoteRecord:
+        """The order as a record that was read."""
+        return RemoteRecord(
+            sobject=ORDER,
+            id=self.id,
+            fields={},
+            read_at=self.read_at,
+            modified_at=datetime.fromisoformat(str(self.row["SystemModstamp"])),
+            modified_by=self.row.get("LastModifiedById"),
+        )
+
+    @property
     def account(self) -> Row:
         return self.row.get("Account") or {}
 
@@ -45,7 +58,7 @@ class RemoteOrder:
 def order_columns(rule: AdoptionRule, receivers: Receivers, describes: Mapping[str, SObjectDescribe]) -> list[str]:
     """The columns of an order and its account."""
     order = receivers.named("order")
-    columns = _existing([*_ORDER, *rule.fields, *_mapped(order)], describes[ORDER])
+    columns = _existing([*_ORDER, *rule.fields(ORDER), *_mapped(order)], describes[ORDER])
     accounts = [receiver for receiver in receivers if receiver.sobject == "Account"]
     names = [name for receiver in accounts for name in receiver.fields]
     return columns + [

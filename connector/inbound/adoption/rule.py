@@ -1,42 +1,66 @@
-"""Which orders of the org are to become orders here. PURE."""
+"""Which records of the org are to become orders, customers or products here. PURE."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connector.model.inbound_change import RemoteRecord
-from connector.model.record import SYNC_MESSAGE
-from connector.policies import AdoptionSettings, AdoptOrders
+from connector.model.record import IS_PERSON, SYNC_MESSAGE, FieldValue
+from connector.policies import AdoptCustomers, AdoptionSettings, AdoptOrders, AdoptProducts
 
-ORDER, LINE = "Order", "OrderItem"
+ORDER, LINE, ACCOUNT, PRODUCT = "Order", "OrderItem", "Account", "Product2"
 REDUCTION = "IsReductionOrder"
 STATUS = "Status"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdoptionRule:
-    """What an order without a link must be like. `key` is the field of our key: an order that has one was created by a
-    connector, or is somebody else's. `activated` are the Status values of the category Activated."""
+    """What a record without a link must be like. `keys` are the fields of our key, by object: a record that has one was
+    created by a connector, or is somebody else's. `activated` are the Status values of the category Activated."""
 
     settings: AdoptionSettings
-    key: str
+    keys: Mapping[str, str]
     activated: frozenset[str]
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """The fields of Order that decide, and what a rep was told there, where the org has them."""
+    def sobjects(self) -> frozenset[str]:
+        """The objects whose records may become something here."""
+        settings = self.settings
+        wanted = {
+            ORDER: settings.adopt_orders is not AdoptOrders.OFF and ORDER in self.keys,
+            ACCOUNT: settings.adopt_customers is AdoptCustomers.ALL,
+            PRODUCT: settings.adopt_products is AdoptProducts.ALL,
+        }
+        return frozenset(sobject for sobject, is_wanted in wanted.items() if is_wanted)
+
+    def fields(self, sobject: str) -> tuple[str, ...]:
+        """The fields that decide, name what becomes of it, or tell a rep, where the org has them."""
+        if sobject not in self.sobjects:
+            return ()
+        key = self.keys[sobject]
+        match sobject:
+            case "Account":
+                return (key, "AccountNumber", IS_PERSON)
+            case "Product2":
+                return (key, "ProductCode")
         box = (self.settings.adopt_checkbox,) if self.settings.adopt_orders is AdoptOrders.CHECKBOX else ()
-        return (self.key, STATUS, REDUCTION, SYNC_MESSAGE, *box)
+        return (key, STATUS, REDUCTION, SYNC_MESSAGE, *box)
 
     def is_candidate(self, record: RemoteRecord) -> bool:
-        """Whether this record, which has no link, is to become an order here if the filter includes it."""
+        """Whether this record, which has no link, is to become something here, an order if the filter includes it."""
         fields = record.fields
-        if record.sobject != ORDER or record.deleted or fields.get(self.key) or fields.get(REDUCTION):
+        if record.sobject not in self.sobjects or record.deleted or self.has_key(record):
             return False
-        match self.settings.adopt_orders:
-            case AdoptOrders.OFF:
-                return False
-            case AdoptOrders.ACTIVATED:
-                return fields.get(STATUS) in self.activated
-            case AdoptOrders.CHECKBOX:
-                return fields.get(self.settings.adopt_checkbox) is True
+        return record.sobject != ORDER or self._includes_order(fields)
+
+    def has_key(self, record: RemoteRecord) -> bool:
+        """Whether a record has a key, ours or another one."""
+        return bool(record.fields.get(self.keys.get(record.sobject, "")))
+
+    def _includes_order(self, fields: Mapping[str, FieldValue]) -> bool:
+        if fields.get(REDUCTION):
+            return False
+        if self.settings.adopt_orders is AdoptOrders.CHECKBOX:
+            return fields.get(self.settings.adopt_checkbox) is True
+        return fields.get(STATUS) in self.activated
