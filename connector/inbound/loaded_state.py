@@ -20,6 +20,7 @@ from connector.store import (
     conflicts,
     customers,
     deleted_records,
+    field_times,
     links,
     outbox,
     products,
@@ -42,6 +43,8 @@ class LoadedState:
         self.entities: dict[tuple[str, str], Any] = {}
         self.unsent: dict[tuple[str, str], Unsent] = {}
         self.changed_at: dict[tuple[str, str], datetime] = {}
+        self.field_times: dict[tuple[str, str], Mapping[str, datetime]] = {}
+        """By attribute."""
         self.conflicts: dict[tuple[str, str], dict[str, Conflict]] = {}
         self.restored: dict[tuple[str, str, str], Restored] = {}
         """By entity, key and field."""
@@ -85,6 +88,8 @@ class LoadedState:
             self.unsent |= {(kind.value, key): row for key, row in unsent.items()}
             times = await changed_at(connection, kind, keys)
             self.changed_at |= {(kind.value, key): moment for key, moment in times.items()}
+            by_field = await field_times.get(connection, kind, keys)
+            self.field_times |= {(kind.value, key): moments for key, moments in by_field.items()}
         self.links = await links.find(connection, org_id, ids, lock=True)
         for entity in sorted({link.entity for link in self.links.values()}):
             keys = sorted(link.key for link in self.links.values() if link.entity == entity)

@@ -50,20 +50,26 @@ class FieldVersions:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeContext:
     """What decides between two changes of one field: when each side was changed last (None: the time is not known), the
-    answers that were kept as rules, by field, and what the org says of its fields."""
+    answers that were kept as rules, by field, and what the org says of its fields. `local_times`: those of single
+    fields, where they are known; the org knows only the time of a record."""
 
     local_changed_at: datetime | None = None
+    local_times: Mapping[str, datetime] = field(default_factory=dict)
     remote_changed_at: datetime | None = None
     answers: Mapping[str, ConflictState] = field(default_factory=dict)
     fields: Mapping[str, FieldDescribe] = field(default_factory=dict)
 
-    @property
-    def remote_is_newer(self) -> bool:
+    def local_time(self, name: str) -> datetime | None:
+        """When the field was changed here last; if that is not known, when the entity was."""
+        return self.local_times.get(name, self.local_changed_at)
+
+    def remote_is_newer(self, name: str) -> bool:
         """Whether the org's change came last. Equal times count as newer: the org's clock has whole seconds, and the
         value that a person typed there is the one that would be lost unseen."""
         if self.remote_changed_at is None:
             return False
-        return self.local_changed_at is None or self.remote_changed_at >= self.local_changed_at.replace(microsecond=0)
+        local_changed_at = self.local_time(name)
+        return local_changed_at is None or self.remote_changed_at >= local_changed_at.replace(microsecond=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +78,7 @@ class RecordMerge:
 
     decisions: Mapping[str, Decision]
     versions: Mapping[str, FieldVersions]
+    context: MergeContext
 
     def fields(self, decision: Decision) -> list[str]:
         """The fields that were decided so, in the order of the mapping."""
@@ -103,6 +110,7 @@ def merge(versions: Sequence[FieldVersions], context: MergeContext) -> RecordMer
     return RecordMerge(
         decisions={item.name: decide(item, context) for item in versions},
         versions={item.name: item for item in versions},
+        context=context,
     )
 
 
@@ -138,4 +146,4 @@ def _decide_shared(versions: FieldVersions, context: MergeContext, describe: Fie
     if versions.owner is Owner.ASK:
         answer = context.answers.get(versions.name)
         return Decision.CONFLICT if answer is None else _ANSWERS[answer]
-    return Decision.TAKE if context.remote_is_newer else Decision.RESTORE
+    return Decision.TAKE if context.remote_is_newer(versions.name) else Decision.RESTORE

@@ -133,7 +133,8 @@ class RecordBatch:
         self._deletions.note_undeleted(record, link)
         try:
             versions = self._versions(record, link, receiver, entity)
-            merged = merge(versions, self._merge_context(record, link))
+            context = self._merge_context(record, link, receiver)
+            merged = merge(versions, context)
             refused = [name for name in merged.taken if self._refused_because(name) is not None]
             taken = {name: value for name, value in merged.taken.items() if name not in refused}
             edited = {name: value for name, value in taken.items() if self._lines.is_edited(receiver, name)}
@@ -207,10 +208,12 @@ class RecordBatch:
             if name in local and name in record.fields and (record.sobject, name) not in _SET_BY_ORDER_RULES
         ]
 
-    def _merge_context(self, record: RemoteRecord, link: Link) -> MergeContext:
+    def _merge_context(self, record: RemoteRecord, link: Link, receiver: RecordReceiver) -> MergeContext:
         describe, answers = self._context.describes.get(record.sobject), self._state.answers
+        times = {} if link.is_part else self._state.field_times.get(link.owner, {})
         return MergeContext(
             local_changed_at=self._state.changed_at.get(link.owner),
+            local_times=receiver.by_field(times),
             remote_changed_at=record.modified_at,
             answers={name: choice for (sobject, name), choice in answers.items() if sobject == record.sobject},
             fields={} if describe is None else describe.fields,
@@ -327,7 +330,7 @@ class RecordBatch:
                     local=versions.local,
                     remote=versions.remote,
                     opened_at=self._uow.now,
-                    local_changed_at=self._state.changed_at.get(link.owner),
+                    local_changed_at=merged.context.local_time(name),
                     remote_changed_at=record.modified_at,
                     remote_changed_by=record.modified_by,
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from connector.mapping.backward import ReceivedField, UnreadableValueError, received_fields
@@ -26,6 +27,12 @@ class RecordReceiver:
 
     def owner(self, name: str) -> Owner:
         return self.fields[name].owner
+
+    def by_field(self, times: Mapping[str, datetime]) -> dict[str, datetime]:
+        """The times of attributes, by the fields that receive them."""
+        return {
+            name: times[received.attribute] for name, received in self.received.items() if received.attribute in times
+        }
 
     def local_values(self, entity: Any) -> dict[str, FieldValue]:
         """What the org would hold of `entity`, also in fields that it owns. A field that keeps the org's value (a value

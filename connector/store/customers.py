@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
-from connector.store import dead_letters
+from connector.store import dead_letters, field_times
 from connector.store.partitions import partition_hash
 from connector.store.sql import (
     Row,
@@ -45,6 +45,7 @@ async def save(uow: UnitOfWork, items: Sequence[Customer], *, lane: Lane = Lane.
 
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
     await update_rows(uow.connection, customers, [_row(uow, wanted[number]) for number in changed])
+    await field_times.note(uow, EntityKind.CUSTOMER, [(key, stored[key], wanted[key]) for key in changed], FIELDS)
     for number in [*created, *changed]:
         uow.changed(EntityKind.CUSTOMER, number, partition_hash(number), lane)
     await dead_letters.requeue_blocked_by(uow, [f"{EntityKind.CUSTOMER} {number}" for number in changed])

@@ -193,3 +193,12 @@ sync_messages = Table(
     one_of("cause", MessageCause),
     Index("sync_messages_source", "org_id", "source_id"),
 )
+
+field_times = Table(
+    "field_times",
+    metadata,
+    Column("entity", Key, primary_key=True),
+    Column("key", Key, primary_key=True),
+    Column("attribute", Key, primary_key=True),
+    Column("changed_at", Instant, nullable=False),
+)

@@ -18,7 +18,7 @@ from connector.model.order_header import HEADER_FIELDS, OrderHeader
 from connector.model.order_return import return_key
 from connector.model.order_state import OrderState
 from connector.model.platform_event import status_events
-from connector.store import order_history, shipments
+from connector.store import field_times, order_history, shipments
 from connector.store import orders as order_store
 from connector.store.order_history import EventEntry
 from connector.store.orders import MONEY
@@ -83,6 +83,8 @@ async def _save_orders(uow: UnitOfWork, changes: Sequence[OrderChange]) -> None:
         for name in HEADER_FIELDS
         if any(getattr(stored, name) != getattr(header, name) for stored, header in headers)
     ]
+    headers_by_key = [(item.order.number, item.stored, item.after.header) for item in changes]
+    await field_times.note(uow, EntityKind.ORDER, headers_by_key, changed)
     # A parameter with the name of a column would be taken for a value to set.
     names = ("stage", "events", *_OF_ORDER, *MONEY, *changed)
     statement = (

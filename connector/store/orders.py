@@ -24,8 +24,8 @@ from connector.model.product import Product
 from connector.model.shipments import ZERO
 from connector.model.stage import OPEN, Stage
 from connector.store import customers as customer_store
+from connector.store import field_times, shipments
 from connector.store import products as product_store
-from connector.store import shipments
 from connector.store.partitions import partition_hash
 from connector.store.references import UnknownReferenceError, listed_keys
 from connector.store.sql import (
@@ -66,12 +66,10 @@ async def save(
 ) -> Saved:
     """Store `items` with their lines, replacing orders with the same number. The last of two with one number wins.
 
-    Without `lane`, new orders are captured in the lane `NEW` and changed ones in `STATUS`. If an item would change more
-    of an order with a history than an import may, StoreError is raised, and nothing is saved. With `conflicts`, the
-    stored order is kept instead, and the names of the differing fields are added to `conflicts` by order number; a
-    different stage is ignored then.
-
-    Raises UnknownReferenceError for unknown customers or products, and StoreError if an order has a line number twice.
+    Without `lane`, new orders are captured in the lane `NEW` and changed ones in `STATUS`. An item that would change
+    more of an order with a history than an import may raises StoreError. With `conflicts`, the stored order is kept
+    instead, and the differing fields are added to `conflicts` by order number; a different stage is ignored then.
+    Raises UnknownReferenceError for unknown customers or products, StoreError for a line number that occurs twice.
     """
     wanted = {order.number: _with_sorted_lines(order) for order in items}
     await _refuse_unknown(uow.connection, wanted)
@@ -88,6 +86,8 @@ async def save(
     await _keep_orders_with_history(uow.connection, changed, stored, wanted, conflicts)
     changed = [number for number in changed if stored[number] != wanted[number]]
     await update_rows(uow.connection, orders, [_row(uow, wanted[number]) for number in changed])
+    headers = [(number, stored[number].header, wanted[number].header) for number in changed]
+    await field_times.note(uow, EntityKind.ORDER, headers, HEADER_FIELDS)
     relined = [number for number in changed if stored[number].lines != wanted[number].lines]
     for chunk in chunks(relined):
         await uow.connection.execute(delete(order_lines).where(order_lines.c.order_number.in_(chunk)))

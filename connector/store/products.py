@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import EntityKind
 from connector.model.copying import evolved
 from connector.model.product import Price, Product
-from connector.store import dead_letters
+from connector.store import dead_letters, field_times
 from connector.store.partitions import partition_hash
 from connector.store.sql import (
     Row,
@@ -51,6 +51,8 @@ async def save(uow: UnitOfWork, items: Sequence[Product], *, lane: Lane = Lane.P
 
     changed = [sku for sku in sorted(stored) if stored[sku] != wanted[sku]]
     await update_rows(uow.connection, products, [_row(uow, wanted[sku]) for sku in changed])
+    compared = [(sku, stored[sku], wanted[sku]) for sku in changed]
+    await field_times.note(uow, EntityKind.PRODUCT, compared, ("name", "description", "active"))
     repriced = [sku for sku in changed if stored[sku].prices != wanted[sku].prices]
     for chunk in chunks(repriced):
         await uow.connection.execute(delete(prices).where(prices.c.sku.in_(chunk)))

@@ -68,7 +68,8 @@ def run_all(seeds: range, actions: int, databases: Databases, *, again: str, sho
         totals.update(operations=sum(map(len, report.steps.values())), conflicts=report.conflicts)
         totals.update(write_calls=report.writes, late_takeovers=report.actions.count("awake"))
         if problem is not None:
-            print(f"Seed {seed} failed: {problem}\nTo repeat it: python -m tests.chaos --seeds {seed}{again} --show")
+            print(f"Seed {seed} failed: {problem}")
+            print(f"To repeat it: python -m tests.chaos --seeds {seed}{again} --show", flush=True)
         if show:
             print("\n".join(report.actions))
         if problem is None and seed % 20 == 0:

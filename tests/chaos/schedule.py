@@ -179,6 +179,7 @@ class Schedule:
             case "expire":
                 self._note("replay IDs expire")
                 self._org.org.hub.bus.drop_all()
+        self._time.advance(chance.choice((0, 0, 0.3, 2, 6)))
         self._commit_late(chance.random() < 0.5)
 
     def _note(self, text: str) -> None:
@@ -299,9 +300,16 @@ class Schedule:
                     steps.failed = {chance.randint(1, 6): status for status in statuses}
 
     async def _edit_both(self) -> None:
-        place = self._any_place()
-        await self._edit_here(place)
-        self._edit_in_org(place)
+        """In the same second, or some seconds apart."""
+        place, seconds = self._any_place(), self._random.choice((0, 0, 3))
+        if self._random.random() < 0.5:
+            await self._edit_here(place)
+            self._time.advance(seconds)
+            self._edit_in_org(place)
+        else:
+            self._edit_in_org(place)
+            self._time.advance(seconds)
+            await self._edit_here(place)
 
     async def _async_edit_in_org(self) -> None:
         self._edit_in_org()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -367,3 +368,26 @@ async def test_row_that_is_committed_late_is_not_lost(world: World) -> None:
 
 async def configure(world: World, **faults: Any) -> None:
     world.org.org.faults.configure(faults)
+
+
+async def test_newest_compares_the_time_of_the_field_and_not_of_the_record(world: World) -> None:
+    """A later change of another field here does not make the earlier one later than the rep's."""
+    await begin(world)
+
+    async def change_here(**values: str) -> None:
+        await world.save(some_customers=[replace(await customer_here(world), **values)], some_products=())
+
+    async def pause() -> None:
+        await asyncio.sleep(1.05)  # the org stamps by the second
+
+    await change_here(phone="ours", city="ours")
+    await pause()
+    await world.change_in_org("Account", "C-1", Phone="theirs, later", BillingCity="theirs, before ours")
+    await pause()
+    await change_here(city="ours, last", street="ours alone")
+    await world.service.pull()
+    customer = await customer_here(world)
+    assert (customer.phone, customer.city, customer.street) == ("theirs, later", "ours, last", "ours alone")
+    await world.push()
+    [account] = await world.query("SELECT Phone, BillingCity FROM Account WHERE External_Key__c = 'C-1'")
+    assert (account["Phone"], account["BillingCity"]) == ("theirs, later", "ours, last")

@@ -11,6 +11,7 @@ from connector.inbound.reconcile.context import Comparisons, ReconcileContext, l
 from connector.inbound.reconcile.local_side import LocalSide
 from connector.inbound.reconcile.org_side import ComparedObject
 from connector.mapping.backward import UnreadableValueError
+from connector.mapping.receiver import RecordReceiver
 from connector.model.inbound_change import InboxState, RemoteRecord
 from connector.model.order import Order
 from connector.model.reconciliation import Finding, RecordState
@@ -97,8 +98,10 @@ class LinkJudge:
         if differing.keys() <= side.details.conflicts.get((link.entity, link.key), set()):
             return RecordState.IN_CONFLICT
         answers = side.details.answers.items()
+        times = {} if link.is_part else side.details.field_times.get(link.owner, {})
         context = MergeContext(
             local_changed_at=side.details.changed_at.get(link.owner),
+            local_times=RecordReceiver(comparison.spec).by_field(times),
             remote_changed_at=record.modified_at,
             answers={name: choice for (sobject, name), choice in answers if sobject == record.sobject},
             fields=item.describe.fields,

@@ -22,6 +22,7 @@ from connector.store import (
     customers,
     dead_letters,
     deleted_records,
+    field_times,
     inbox,
     links,
     orders,
@@ -49,6 +50,7 @@ class Details:
     discarded: set[Name] = field(default_factory=set)
     merged: set[Name] = field(default_factory=set)
     changed_at: dict[Name, datetime] = field(default_factory=dict)
+    field_times: dict[Name, Mapping[str, datetime]] = field(default_factory=dict)
     in_other_book: set[Name] = field(default_factory=set)
     answers: Mapping[tuple[str, str], ConflictState] = field(default_factory=dict)
 
@@ -136,6 +138,8 @@ class LocalSide:
                 details.discarded |= {(entity.value, key) for entity, key in discarded}
                 times = await changed_at(connection, kind, keys)
                 details.changed_at |= {(kind.value, key): moment for key, moment in times.items()}
+                by_field = await field_times.get(connection, kind, keys)
+                details.field_times |= {(kind.value, key): moments for key, moments in by_field.items()}
         numbers = sorted(key for kind, key in self.owners if kind == EntityKind.ORDER)
         for key, link in (await links.get(connection, org_id, "order", numbers)).items():
             if link.snapshot.get("Pricebook2Id") not in {None, self._price_book}:
