@@ -7,7 +7,7 @@ first. If one order of several is rejected, they are adopted one by one, and the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from connector.errors import CommandError
 from connector.inbound.adoption.entity_adopter import EntityAdopter
@@ -180,7 +180,9 @@ class Adopter:
         entries: list[JournalEntry] = []
         notices: list[NewNotice] = []
         for adoption in adoptions:
-            notices += [make_notice("adopted", adoption.remote.record, link, {}) for link in adoption.new_entities]
+            for link in adoption.new_entities:
+                record = replace(adoption.remote.record, sobject=link.sobject, id=link.salesforce_id)
+                notices.append(make_notice("adopted", record, link, {}))
             row, number = adoption.remote.row, adoption.order.number
             detail = {"record": adoption.remote.id, "order_number": row["OrderNumber"], "by": row["LastModifiedById"]}
             entries.append(self._entry(EntityKind.ORDER, number, "adopted", detail))
