@@ -1,4 +1,5 @@
-"""The scheduler: runs the jobs of `connector.jobs.schedule` by APScheduler. `python scheduler.py` is the service."""
+"""The scheduler: runs the jobs of `connector.jobs.schedule` by APScheduler, and listens to the org. `python
+scheduler.py` is the service."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import asyncio
 import logging
 import signal
 import sys
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import asdict
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -136,8 +137,10 @@ async def serve() -> None:
             reconcile=lambda: reconcile_nightly(service),
             reconcile_hour=settings.reconcile.nightly_hour,
         )
-        log.info("started", jobs=[job.name for job in catalog])
-        await JobScheduler(catalog).until(stop)
+        listener = service.listener()
+        log.info("started", jobs=[job.name for job in catalog], listener=listener is not None)
+        async with nullcontext() if listener is None else listener.running():
+            await JobScheduler(catalog).until(stop)
     log.info("stopped")
 
 

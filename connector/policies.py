@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from connector.setting_checks import matching
 
@@ -115,3 +115,12 @@ class ReconcileSettings(BaseModel):
     @property
     def nightly_hour(self) -> int | None:
         return None if self.hour == "off" else int(self.hour)
+
+
+class OrderSettings(BaseModel):
+    """What the service does with orders automatically."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    automation_seconds: float = Field(default=0, ge=0, le=86400)
+    """Seconds between two runs that verify placed orders, allocate waiting ones and escalate old holds; 0: never."""

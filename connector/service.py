@@ -18,6 +18,7 @@ from connector.orders.policy.rules import Rules, load_rules_for
 from connector.orders.service import OrderService
 from connector.salesforce.address import has_pubsub
 from connector.settings import Settings
+from connector.store import outgoing_events
 from connector.store.engine import Store
 from connector.store.schema import check, open_store
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # importing the org's client would slow short commands down
 
     from connector.jobs.conflict_resolution import ConflictResolver
     from connector.jobs.inbound_run import InboundJobContext
+    from connector.jobs.listen import ListenerRole
     from connector.jobs.pull import PullSummary
     from connector.jobs.push import PushContext, PushSummary
     from connector.jobs.push_rounds import ProgressReporter
@@ -128,8 +130,20 @@ class Services(LocalServices):
 
         if scheduled:
             await check(self.store)
+        elif self.store.publishes_status and not dry_run:
+            async with self.store.transaction() as uow:  # a service does so itself; here perhaps none ever runs
+                await outgoing_events.expire(uow)
         options = PushOptions(dry_run=dry_run, scheduled=scheduled, prepare=prepare, verify=verify)
         return await push(self.push_context, reporter, options)
+
+    def listener(self) -> ListenerRole | None:
+        """What listens to the org, and publishes events to it; None if that is turned off, or if the org is on this
+        machine and its Pub/Sub API has no address."""
+        from connector.jobs.listen import ListenerRole
+
+        if not self.settings.inbound.listen or not has_pubsub(self.settings.salesforce):
+            return None
+        return ListenerRole(self.inbound_context)
 
     async def pull(self) -> PullSummary:
         """See `jobs.pull`."""

@@ -23,6 +23,7 @@ from connector.policies import (
     DeletedOrders,
     DeletedRecords,
     EventSettings,
+    OrderSettings,
     ReconcileSettings,
 )
 from connector.setting_checks import (
@@ -135,6 +136,8 @@ class SyncSettings(BaseModel):
 class InboundSettings(AdoptionSettings):
     """How changes in the org come back."""
 
+    listen: bool = True
+    """Whether the service listens to the org: to changes and actions there; it also publishes events then."""
     topic: Annotated[str, matching(r"/(data|event)/\w+", "/data/Connector__chn")] = "/data/Connector__chn"
     """What the listener subscribes to: the channel that `connector org deploy` puts into the org."""
     poll_seconds: float = Field(default=300, ge=5, le=86400)
@@ -152,15 +155,6 @@ class InboundSettings(AdoptionSettings):
     deleted_orders: DeletedOrders = DeletedOrders.REPORT
     deleted_lines: DeletedLines = DeletedLines.RESTORE
     changed_lines: ChangedLines = ChangedLines.TAKE
-
-
-class OrderSettings(BaseModel):
-    """What the service does with orders automatically."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    automation_seconds: float = Field(default=0, ge=0, le=86400)
-    """Seconds between two runs that verify placed orders, allocate waiting ones and escalate old holds; 0: never."""
 
 
 class MessageSettings(BaseModel):

@@ -31,6 +31,7 @@ GROUPS = (
     "reconcile",
     "conflicts",
     "inbox",
+    "actions",
     "webhooks",
     "db",
     "show",

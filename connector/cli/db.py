@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +11,7 @@ import typer
 from connector.cli import app
 from connector.cli.output import as_json, moment, plural, table
 from connector.cli.runner import run
+from connector.cli.topic_text import event_remarks
 
 if TYPE_CHECKING:
     from connector.settings import Settings
@@ -207,6 +208,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
                 "conflicts": await conflicts.count_open(connection),
                 "parked": len(await inbox.list_parked(connection)),
                 "deliveries": await _list_deliveries(connection, org, settings, store.clock.now()) if org else [],
+                "events": await _load_events(connection, org, settings, store.clock.now()) if org else None,
             },
             "reconciliation": None
             if reconciled is None
@@ -235,6 +237,15 @@ async def _list_deliveries(
 
     usages = await deliveries.usage(connection, org.org_id, now, deliveries.policy_of(settings.inbound))
     return [{**delivery_document(usage), "text": delivery_text(usage)} for usage in usages]
+
+
+async def _load_events(connection: Connection, org: KnownOrg, settings: Settings, now: datetime) -> dict[str, Any]:
+    """Return how each topic is read, and which events wait to be published."""
+    from connector.cli.topic_text import load_events
+    from connector.store import deliveries
+
+    usages = await deliveries.usage(connection, org.org_id, now, deliveries.policy_of(settings.inbound))
+    return await load_events(connection, org.org_id, usages, now)
 
 
 async def _find_file_problem(connection: Connection, settings: Settings) -> str | None:
@@ -299,7 +310,8 @@ def _inbound_remarks(inbound: dict[str, Any]) -> list[str]:
         remarks.append(f"{plural(inbound['conflicts'], 'conflict')} to be resolved: `connector conflicts list`.")
     if inbound["parked"]:
         remarks.append(f"{plural(inbound['parked'], 'record')} could not be applied: `connector inbox list` says why.")
-    return remarks + [item["text"] for item in inbound["deliveries"]]
+    remarks += [item["text"] for item in inbound["deliveries"]]
+    return remarks + event_remarks(inbound["events"], datetime.now(UTC))
 
 
 def _reconciliation_remarks(reconciliation: dict[str, Any] | None) -> list[str]:

@@ -6,6 +6,7 @@ import typer
 
 from connector.cli import app
 from connector.cli.runner import run, until_stopped
+from connector.errors import SettingsError
 
 
 @app.command(short_help="Receive changes of the org as they happen, until stopped.")
@@ -26,10 +27,17 @@ async def _listen() -> None:
     from connector.cli.delivery_text import delivery_text
     from connector.jobs.listen import ListenerRole
     from connector.log import configure, get_logger
+    from connector.salesforce.address import has_pubsub
     from connector.service import running_service, tune_garbage_collection
     from connector.settings import load_settings
 
     settings = load_settings()
+    if settings.salesforce.login_url and not has_pubsub(settings.salesforce):
+        raise SettingsError(
+            "CONNECTOR_SALESFORCE__PUBSUB_ENDPOINT must be set: the Pub/Sub API of an org on this machine has no fixed"
+            " address.",
+            hint="`connector localorg` prints it.",
+        )
     configure(settings.service_log_level)
     tune_garbage_collection()
     log = get_logger("listen")

@@ -119,6 +119,7 @@ def environment(banner: Mapping[str, object]) -> dict[str, str]:
         "CONNECTOR_SALESFORCE__LOGIN_URL": str(banner["instance_url"]),
         "CONNECTOR_SALESFORCE__CLIENT_ID": str(banner["client_id"]),
         "CONNECTOR_SALESFORCE__CLIENT_SECRET": str(banner["client_secret"]),
+        "CONNECTOR_SALESFORCE__PUBSUB_ENDPOINT": str(banner["pubsub_endpoint"]),
     }
 
 

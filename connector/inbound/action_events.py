@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from connector.errors import CommandError, LeaseLostError, StoreError
 from connector.inbound.batch_writes import ACTOR
@@ -34,6 +35,9 @@ from connector.store.partitions import partition_hash
 from connector.store.unit_of_work import Lane, UnitOfWork
 
 FAILED = "The connector could not handle this. Its operators see it in `connector actions list`; nothing was changed."
+
+BEFORE_BEGIN = timedelta(minutes=1)
+"""Events that were published so long before a topic was first read are carried out: the org has another clock."""
 
 log = get_logger(__name__)
 
@@ -66,7 +70,7 @@ class ActionEvents:
             ids = {request.event_id for request in requests.values()}
             known = await order_actions.list_known(connection, context.org_id, ids)
             position = await self._cursor.read(connection)
-        begun_at = None if position is None else position.begun_at
+        begun_at = None if position is None or position.begun_at is None else position.begun_at - BEFORE_BEGIN
         handled = unreadable = 0
         for event in events:
             request = requests[id(event)]

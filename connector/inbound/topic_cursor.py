@@ -73,9 +73,19 @@ class TopicCursor:
         await cursors.set_position(uow, self._org_id, state_name(self.topic), state.as_document())
 
 
+STATE = "topic:"
+PUBLISHED_STATE = "publish:"
+"""Cursors with the state of a topic begin with these: of one that is listened to, of one that is published to."""
+
+
 def state_name(topic: str) -> str:
     """The name of the cursor with the state of a topic."""
-    return f"topic:{topic}"
+    return f"{STATE}{topic}"
+
+
+def listen_lease(org_id: str, topic: str) -> str:
+    """The name of the lease of a topic."""
+    return f"listen:{org_id}:{topic}"
 
 
 def encode(replay_id: bytes) -> str:

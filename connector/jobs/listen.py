@@ -8,19 +8,19 @@ up, it polls more often instead (`delivery_guard`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from connector.inbound.action_events import ActionEvents
 from connector.inbound.listen import ListenContext, Listener, ListenerStats
 from connector.inbound.poll_pace import PaceLimits, PollPace
 from connector.inbound.record_events import RecordEvents
-from connector.inbound.topic_cursor import TopicCursor
+from connector.inbound.topic_cursor import TopicCursor, listen_lease
 from connector.jobs.delivery_guard import DeliveryGuard
 from connector.jobs.held_lease import HeldLease
 from connector.jobs.inbound_run import InboundJobContext, InboundRun
-from connector.jobs.lease_job import LeaseJob
+from connector.jobs.lease_job import RETRY_SECONDS, LeaseJob
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.publish_events import PublishJob
 from connector.log import get_logger
@@ -44,11 +44,6 @@ ACTION_TOPIC = topic_of(ORDER_ACTION)
 log = get_logger(__name__)
 
 
-def listen_lease(org_id: str, topic: str) -> str:
-    """The name of the lease of a topic."""
-    return f"listen:{org_id}:{topic}"
-
-
 class ListenJob(LeaseJob):
     """Listens to the topic with the changes of records. `stats` and `usage` are those of the present holder in this
     process; `on_mode` is called when the topic begins to be streamed or polled."""
@@ -58,7 +53,7 @@ class ListenJob(LeaseJob):
     ) -> None:
         super().__init__(context, context.settings.inbound.topic)
         self._on_mode = on_mode
-        self._topic = context.settings.inbound.topic
+        self.topic = context.settings.inbound.topic
         self._new_records = asyncio.Event()
         self._run: InboundRun | None = None
         self.stats = ListenerStats()
@@ -66,14 +61,14 @@ class ListenJob(LeaseJob):
 
     async def begin(self) -> tuple[str, str]:
         self._run = await InboundRun.begin(self.context)
-        return listen_lease(self._run.org_id, self._topic), f"listens to {self._topic}"
+        return listen_lease(self._run.org_id, self.topic), f"listens to {self.topic}"
 
     async def work(self, lease: HeldLease) -> None:
         run = self._run
         assert run is not None
         endpoint = self.context.settings.salesforce.pubsub_endpoint
         async with PubSubClient(endpoint, self.context.client.tokens) as client, asyncio.TaskGroup() as tasks:
-            guard = DeliveryGuard(self.context, run.org_id, self._topic, lease.check)
+            guard = DeliveryGuard(self.context, run.org_id, self.topic, lease.check)
             self.stats = ListenerStats()
             self.usage = None
             context = _listen_context(self.context, client, run.org_id, lease)
@@ -112,7 +107,7 @@ class ListenJob(LeaseJob):
         return self.usage.mode
 
     def _listener(self, run: InboundRun, context: ListenContext) -> Listener:
-        cursor = TopicCursor(run.org_id, self._topic)
+        cursor = TopicCursor(run.org_id, self.topic)
         handler = RecordEvents(
             context,
             cursor,
@@ -206,6 +201,27 @@ class ListenerRole:
         self.changes = ListenJob(context, on_mode=on_mode)
         self.publisher = PublishJob(context)
         self.actions = ActionJob(context, self.publisher.wake) if settings.events.actions else None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run in the background of this block, and end in order with it: leases are released, and what was published
+        is recorded. A fault of ours is logged, and the role begins anew; the process goes on."""
+        task = asyncio.create_task(self._keep_running())
+        log.info("listener started", topic=self.changes.topic, actions=self.actions is not None)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            log.info("listener stopped", events=self.changes.stats.events, records=self.changes.stats.records)
+
+    async def _keep_running(self) -> None:
+        while True:
+            try:
+                await self.run()
+            except Exception:
+                log.exception("listener failed")
+            await self.changes.context.store.clock.sleep(RETRY_SECONDS)
 
     async def run(self) -> None:
         """Run until canceled."""

@@ -22,17 +22,19 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from connector.errors import SalesforceError
+from connector.inbound.topic_cursor import PUBLISHED_STATE
 from connector.jobs.held_lease import HeldLease
 from connector.jobs.inbound_run import InboundJobContext
 from connector.jobs.lease_job import LeaseJob
 from connector.jobs.org_identity import confirm_org
 from connector.log import get_logger
+from connector.model.listening_state import ListeningState, TopicActivity
 from connector.model.outgoing_event import OutgoingEvent
 from connector.model.platform_event import topic_of
 from connector.salesforce.pubsub.errors import SessionExpiredError, TopicUnavailableError
 from connector.salesforce.pubsub.publishing import EVENTS_PER_CALL, EventPublisher, PublishRefusal
 from connector.salesforce.pubsub.subscription import PubSubClient
-from connector.store import journal, outgoing_events
+from connector.store import cursors, journal, outgoing_events
 from connector.store.journal import JournalEntry
 from connector.store.unit_of_work import UnitOfWork
 
@@ -45,8 +47,6 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 900.0
 MAX_ATTEMPTS = 12
 """About an hour and a half of attempts."""
-LONGEST_WAIT = timedelta(hours=72)
-"""The org keeps an event for that long; older news of an order is no news."""
 
 STOP_SECONDS = 5.0
 """How long a call that is under way may take when the process ends."""
@@ -80,6 +80,8 @@ class PublishJob(LeaseJob):
         self._org_id = ""
         self._absent: dict[str, datetime] = {}
         """Objects that the org does not have, and when they are looked for again."""
+        self._confirmed: set[str] = set()
+        """Objects that were published to, and `connector status` knows it."""
         self.wake = asyncio.Event()
         self.stats = PublishStats()
 
@@ -147,9 +149,14 @@ class PublishJob(LeaseJob):
             if name not in self._absent:
                 log.warning("event cannot be published", name=name, error=error.message, hint=error.hint)
             self._absent[name] = now + MISSING_PAUSE
+            self._confirmed.discard(name)
+            await self._note_state(lease, name, error)
             await self._discard(lease, name, error)
             return True
-        self._absent.pop(name, None)
+        if name not in self._confirmed:
+            self._absent.pop(name, None)
+            await self._note_state(lease, name, None)
+            self._confirmed.add(name)
         await self._record(lease, list(zip(events, outcomes, strict=True)))
         return not any(outcome is not None and outcome.is_limit for outcome in outcomes)
 
@@ -182,13 +189,34 @@ class PublishJob(LeaseJob):
                 await self._journal(uow, name, "discarded", number, error.message)
         self.stats.discarded += number
 
+    async def _note_state(self, lease: HeldLease, name: str, error: SalesforceError | None) -> None:
+        """Say in the database whether events of this object can be published, for `connector status`."""
+        cursor = f"{PUBLISHED_STATE}{topic_of(name)}"
+        async with self.context.store.transaction() as uow:
+            await lease.check(uow)
+            document = await cursors.get(uow.connection, self._org_id, cursor)
+            activity = TopicActivity.LISTENING if error is None else TopicActivity.WAITING
+            if document is None and error is None:
+                return
+            if document is not None and ListeningState.read(document).activity is activity:
+                return
+            fix = (
+                ""
+                if error is None
+                else "Run `connector org deploy`, or turn it off by CONNECTOR_EVENTS__ORDER_STATUS=false."
+            )
+            state = ListeningState(activity=activity, since=uow.now, why=error.message if error else "", fix=fix)
+            await cursors.set_position(uow, self._org_id, cursor, state.as_document())
+
     async def _expire(self, lease: HeldLease, waiting: Sequence[OutgoingEvent], now: datetime) -> None:
-        if not waiting or waiting[0].captured_at >= now - LONGEST_WAIT:
+        if not waiting or waiting[0].captured_at >= now - outgoing_events.KEPT:
             return
         async with self.context.store.transaction() as uow:
             await lease.check(uow)
-            number = await outgoing_events.expire(uow, LONGEST_WAIT)
-            await self._journal(uow, "all", "expired", number, f"They have waited for {LONGEST_WAIT.days} days.")
+            number = await outgoing_events.expire(uow)
+            await self._journal(
+                uow, "all", "expired", number, f"They have waited for {outgoing_events.KEPT.days} days."
+            )
         log.warning("events expired", events=number)
 
     async def _journal(self, uow: UnitOfWork, name: str, action: str, number: int, why: str) -> None:

@@ -27,6 +27,8 @@ from connector.store.event_tables import outgoing_events
 from connector.store.sql import chunks
 from connector.store.unit_of_work import UnitOfWork
 
+KEPT = timedelta(hours=72)
+"""The org keeps an event for that long (Platform Events developer guide, "Retention"); older news is none."""
 _ROW = outgoing_events.c
 _IS_DUE = _ROW.state == OutgoingState.DUE.value
 
@@ -79,9 +81,9 @@ async def clear(uow: UnitOfWork) -> int:
     return (await uow.connection.execute(delete(outgoing_events))).rowcount
 
 
-async def expire(uow: UnitOfWork, age: timedelta) -> int:
-    """Delete the events that have waited for longer than `age`. Returns their number."""
-    old = delete(outgoing_events).where(_IS_DUE, _ROW.captured_at < uow.now - age)
+async def expire(uow: UnitOfWork) -> int:
+    """Delete the events that have waited for longer than `KEPT`. Returns their number."""
+    old = delete(outgoing_events).where(_IS_DUE, _ROW.captured_at < uow.now - KEPT)
     return (await uow.connection.execute(old)).rowcount
 
 

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -25,14 +26,20 @@ def run(
     words: Sequence[str], *, environment: Mapping[str, str], folder: Path, seconds: float, out: Path, err: Path
 ) -> int:
     """The exit status of `connector WORDS`; what it printed is in the files `out` and `err`."""
-    process = _SERVER.Process(target=_main, args=(list(words), dict(environment), folder, out, err))
-    process.start()
+    process = start(words, environment=environment, folder=folder, out=out, err=err)
     process.join(seconds)
     if process.exitcode is None:
         process.kill()
         process.join()
         raise TimedOutError(" ".join(words))
     return process.exitcode
+
+
+def start(words: Sequence[str], *, environment: Mapping[str, str], folder: Path, out: Path, err: Path) -> BaseProcess:
+    """Start `connector WORDS`; what it prints is in the files `out` and `err`."""
+    process = _SERVER.Process(target=_main, args=(list(words), dict(environment), folder, out, err))
+    process.start()
+    return process
 
 
 def _main(words: Sequence[str], environment: Mapping[str, str], folder: Path, out: Path, err: Path) -> None:

@@ -13,6 +13,7 @@ for _group in cli.GROUPS:
     import_module(f"connector.cli.{_group}")
 for _name in (
     "aiosqlite",
+    "connector.jobs.listen",
     "connector.jobs.org_deploy",
     "connector.orders.importing",
     "connector.service",

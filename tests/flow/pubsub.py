@@ -10,10 +10,19 @@ from typing import Any, Protocol
 from connector.inbound.listen import ListenerStats
 from connector.jobs.listen import ACTION_TOPIC
 from connector.localorg.server import LocalOrg
+from connector.model.events import Event
 from connector.model.platform_event import ORDER_ACTION_RESULT, ORDER_STATUS, topic_of
+from connector.model.stage import Stage
+from connector.orders.command import OrderCommand
 from connector.settings import Settings
-from tests.flow.conftest import settings_for
+from tests.flow.conftest import World, settings_for
 
+NUMBER, SHIPPED = "N-1", "N-2"
+READY = {
+    "stage": Stage.PLACED, "ship_to_name": "Käufer 1", "ship_to_street": "Prinzipalmarkt 1",
+    "ship_to_city": "Münster", "ship_to_postal_code": "48143", "ship_to_country": "Germany",
+}  # fmt: skip
+"""An order that can be verified."""
 MOST = 10_000
 ID_FIELDS = {ORDER_ACTION_RESULT: "Request_Event_ID__c", ORDER_STATUS: "Event_ID__c"}
 
@@ -81,3 +90,8 @@ def stages(org: LocalOrg) -> list[tuple[str, str, str, str | None]]:
     """Order, stage before, stage after, holds."""
     names = ("Order_Number__c", "Previous_Stage__c", "Stage__c", "Hold_Reason__c")
     return [tuple(item[name] for name in names) for item in published(org, ORDER_STATUS)]  # type: ignore[misc]
+
+
+async def execute(world: World, *events: Event, number: str = NUMBER) -> None:
+    for event in events:
+        await world.service.orders.execute(OrderCommand(number=number, event=event), actor="test")

@@ -1,7 +1,8 @@
-"""What a rep asks for in the org is done here and answered there, once; and stages are published to the org."""
+"""What a rep asks for in the org is done here and answered there, once."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -9,31 +10,34 @@ import pytest
 
 from connector.cli.localorg import our_metadata
 from connector.inbound.action_events import ActionEvents
-from connector.jobs.listen import ACTION_TOPIC, ListenerRole
-from connector.jobs.publish_events import PublishJob
+from connector.inbound.topic_status import TopicStatus, TopicStatusKind, list_topics
+from connector.jobs.listen import ACTION_TOPIC, ActionJob, ListenerRole
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg, Ports
 from connector.model.action_request import ActionRequest, ActionState
 from connector.model.change import EntityKind
-from connector.model.events import Capture, Confirm, Event, IssueInvoice, PlaceHold, ReleaseHold, Verify
+from connector.model.events import PlaceHold, ReleaseHold
 from connector.model.holds import Hold
 from connector.model.order import Order
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import ORDER_ACTION_RESULT, ORDER_STATUS
 from connector.model.stage import Stage
-from connector.orders.command import OrderCommand
-from connector.policies import EventSettings
 from connector.service import running_service
-from connector.store import cursors, journal, order_actions, order_history, orders, outgoing_events
+from connector.store import cursors, journal, leases, order_actions, order_history, orders, outgoing_events
 from tests.flow.conftest import World
-from tests.flow.pubsub import answers, listening_settings, press, published, running, stages, until
+from tests.flow.pubsub import (
+    NUMBER,
+    READY,
+    SHIPPED,
+    answers,
+    execute,
+    listening_settings,
+    press,
+    published,
+    running,
+    until,
+)
 from tests.flow.test_push import an_order
-
-NUMBER, SHIPPED = "N-1", "N-2"
-READY = {
-    "stage": Stage.PLACED, "ship_to_name": "Käufer 1", "ship_to_street": "Prinzipalmarkt 1",
-    "ship_to_city": "Münster", "ship_to_postal_code": "48143", "ship_to_country": "Germany",
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -264,92 +268,70 @@ async def test_listener_without_its_topic_waits_and_says_why(bare_world: World) 
     assert listener.publisher.stats.discarded == 2
 
 
-async def execute(world: World, *events: Event, number: str = NUMBER) -> None:
-    for event in events:
-        await world.service.orders.execute(OrderCommand(number=number, event=event), actor="test")
+async def test_silent_stream_is_opened_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.salesforce.pubsub.subscription.SILENCE_SECONDS", 0.3)
+    listener = role(world)
+    actions = listener.actions
+    assert actions is not None
+    async with running(listener, lambda: actions.stats):
+
+        async def reopened() -> bool:
+            return actions.stats.reopened >= 2
+
+        await until(reopened)
+        press(world.org, NUMBER, "hold")
+        await answered(world, 1)
+    assert "nothing arrived for" in actions.stats.last_error
 
 
-async def test_stages_and_holds_are_published_in_their_sequence(world: World) -> None:
-    await execute(world, PlaceHold(hold=Hold.CREDIT), PlaceHold(hold=Hold.FRAUD), ReleaseHold(hold=Hold.CREDIT))
-    await execute(world, ReleaseHold(hold=Hold.FRAUD), Verify(), Confirm())
-    await execute(world, IssueInvoice(), number=SHIPPED)  # neither a stage nor a hold
-    await execute(world, Capture(), number=SHIPPED)
-    job = PublishJob(world.service.inbound_context)
-    world.org.org.faults.configure({"publish_failure": 1})
-    calls = world.org.org.usage.calls
-    async with running(job):
-
-        async def complete() -> bool:
-            return len(published(world.org, ORDER_STATUS)) == 7
-
-        await until(complete)
-    assert [item[1:] for item in stages(world.org) if item[0] == NUMBER] == [
-        ("placed", "placed", "credit"),
-        ("placed", "placed", "credit, fraud"),
-        ("placed", "placed", "fraud"),
-        ("placed", "placed", None),
-        ("placed", "verified", None),
-        ("verified", "confirmed", None),
-    ]
-    ids = [item["Event_ID__c"] for item in published(world.org, ORDER_STATUS)]
-    assert sorted(ids) == ["N-1:2", "N-1:3", "N-1:4", "N-1:5", "N-1:6", "N-1:7", "N-2:4"]
-    assert world.org.org.usage.calls == calls  # the Pub/Sub API costs no API request
-    assert job.stats.postponed == 1
-
-
-async def test_limit_of_the_hour_pauses_and_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    await execute(world, PlaceHold(hold=Hold.CREDIT))
-    monkeypatch.setattr("connector.localorg.events.hub.MAX_PUBLISHED_PER_HOUR", 0)
-    job = PublishJob(world.service.inbound_context)
-    async with running(job):
-
-        async def tried() -> bool:
-            return job.stats.calls >= 3
-
-        await until(tried)
-        assert (job.stats.postponed, job.stats.refused, stages(world.org)) == (0, 0, [])
-        monkeypatch.undo()
-
-        async def complete() -> bool:
-            return len(stages(world.org)) == 1
-
-        await until(complete)
-
-
-async def test_event_that_the_org_always_refuses_is_given_up_and_can_be_replayed(
+async def test_actions_wait_while_the_deliveries_of_the_day_are_used_up(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connector.jobs.publish_events.MAX_ATTEMPTS", 2)
-    await execute(world, PlaceHold(hold=Hold.CREDIT), ReleaseHold(hold=Hold.CREDIT))
-    world.org.org.faults.configure({"publish_failure": 2})
-    job = PublishJob(world.service.inbound_context)
-    async with running(job):
+    monkeypatch.setattr("connector.jobs.listen.LIMIT_PAUSE", 0.5)
+    job = ActionJob(world.service.inbound_context, asyncio.Event())
 
-        async def published_one() -> bool:
-            return len(stages(world.org)) == 1
+    async def is_now(kind: TopicStatusKind, why: str) -> bool:
+        topic = await action_topic(world)
+        return topic is not None and topic.kind is kind and why in topic.why
 
-        await until(published_one)
-        assert stages(world.org) == [(NUMBER, "placed", "placed", None)]
-        async with world.service.store.reader() as connection:
-            [refused] = await outgoing_events.list_refused(connection)
-        assert (refused.event.id, refused.attempts, refused.error) == (
-            "N-1:2", 2, "The event could not be published. Try again.",
-        )  # fmt: skip
-        async with world.service.store.transaction() as uow:
-            assert await outgoing_events.replay(uow) == 1
+    async with running(job, lambda: job.stats):
+        world.org.org.faults.configure({"event_limit": 1})
+        press(world.org, NUMBER, "hold")
+        await until(lambda: is_now(TopicStatusKind.WAITING, "delivery limit"))
+        assert (await order(world)).hold_reason is None
+        await until(lambda: is_now(TopicStatusKind.LISTENING, ""))
 
-        async def published_both() -> bool:
-            return len(stages(world.org)) == 2
+        async def is_held() -> bool:
+            return (await order(world)).hold_reason == "manual"
 
-        await until(published_both)
+        await until(is_held)
+    assert await is_now(TopicStatusKind.STOPPED, "")
 
 
-async def test_nothing_is_captured_if_the_setting_is_off(org: LocalOrg, database_url: str) -> None:
-    settings = listening_settings(org, database_url, events=EventSettings(actions=False, order_status=False))
-    async with running_service(settings) as service:
-        world = World(org, service)
-        await world.save([an_order(NUMBER, **READY)])
-        await execute(world, PlaceHold(hold=Hold.CREDIT))
-        assert ListenerRole(service.inbound_context).actions is None
-        async with service.store.reader() as connection:
-            assert (await outgoing_events.counts(connection))[OutgoingState.DUE] == 0
+async def action_topic(world: World) -> TopicStatus | None:
+    async with world.service.store.reader() as connection:
+        topics = await list_topics(connection, world.service.client.org_id, [], world.service.clock.now())
+    return next((topic for topic in topics if topic.topic == ACTION_TOPIC), None)
+
+
+async def test_role_begins_anew_after_a_fault_and_ends_with_its_block(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.jobs.listen.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("connector.jobs.listen.log.exception", lambda *_, **__: None)
+    original, faults = ActionJob.begin, [KeyError("a fault of ours")]
+
+    async def failing(self: ActionJob) -> tuple[str, str]:
+        if faults:
+            raise faults.pop()
+        return await original(self)
+
+    monkeypatch.setattr(ActionJob, "begin", failing)
+    listener = world.service.listener()
+    assert listener is not None
+    async with listener.running():
+        press(world.org, NUMBER, "hold")
+        await answered(world, 1)
+    async with world.service.store.reader() as connection:
+        assert await leases.list_held(connection, "listen:", world.service.clock.now()) == {}
+        assert await leases.list_held(connection, "publish:", world.service.clock.now()) == {}

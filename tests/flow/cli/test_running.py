@@ -179,8 +179,10 @@ def test_serve_logs_its_start_and_stop(shell: Shell) -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stdout.readline().startswith("Listening at ")
-    started = process.stderr.readline()
+    started = [process.stderr.readline() for _ in range(2)]
     process.send_signal(signal.SIGTERM)
     _, rest = process.communicate(timeout=LONGEST)
-    assert [json.loads(line)["event"] for line in (started, *rest.splitlines())] == ["started", "stopped"]
+    assert [json.loads(line)["event"] for line in (*started, *rest.splitlines())] == [
+        "started", "listener started", "listener stopped", "stopped",
+    ]  # fmt: skip
     assert process.returncode == 0

@@ -1,0 +1,79 @@
+"""Says how each topic of the org is being read, and what of our own events waits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from connector.cli.output import moment, plural
+
+if TYPE_CHECKING:
+    from connector.model.deliveries import DeliveryUsage
+    from connector.store.engine import Connection
+
+
+async def load_events(
+    connection: Connection, org_id: str, usages: list[DeliveryUsage], now: datetime
+) -> dict[str, Any]:
+    """The topics, the actions that are parked, and the events that are not published yet, for `status --json`."""
+    from connector.inbound.topic_status import list_topics
+    from connector.model.action_request import ActionState
+    from connector.model.outgoing_event import OutgoingState
+    from connector.store import order_actions, outgoing_events
+
+    outgoing = await outgoing_events.counts(connection)
+    return {
+        "topics": [
+            {**asdict(topic), "kind": topic.kind.value} for topic in await list_topics(connection, org_id, usages, now)
+        ],
+        "parked_actions": (await order_actions.counts(connection))[ActionState.PARKED],
+        "unpublished": outgoing[OutgoingState.DUE],
+        "refused": outgoing[OutgoingState.REFUSED],
+    }
+
+
+def event_remarks(events: dict[str, Any] | None, now: datetime) -> list[str]:
+    """One sentence for each topic, and for what waits for a person."""
+    if events is None:
+        return []
+    remarks = [_topic_remark(topic, now) for topic in events["topics"]]
+    if events["unpublished"]:
+        remarks.append(f"{plural(events['unpublished'], 'event')} to be published to the org.")
+    if events["refused"]:
+        remarks.append(f"{plural(events['refused'], 'event')} refused by the org: `connector events list` says why.")
+    if events["parked_actions"]:
+        parked = plural(events["parked_actions"], "action")
+        remarks.append(f"{parked} of reps could not be handled: `connector actions list --state parked` says why.")
+    return remarks
+
+
+def _topic_remark(topic: dict[str, Any], now: datetime) -> str:
+    name, since = topic["topic"], moment(topic["since"])
+    if topic["published"]:
+        return f"{name} cannot be published to since {since}: {topic['why']} {topic['fix']}".strip()
+    match topic["kind"]:
+        case "listening":
+            text = f"{name} is listened to since {since}"
+        case "stopped":
+            text = f"Nobody listens to {name}: `connector serve` does"
+        case "polling":
+            text = f"{name} is polled, not listened to: {topic['why']} {topic['fix']}".strip().rstrip(".")
+        case _:
+            text = f"{name} is not listened to since {since}: {topic['why']} {topic['fix']}".strip().rstrip(".")
+    if topic["position_at"] is not None:
+        text += f"; position of {_age(topic['position_at'], now)} ago"
+    if topic["last_event_at"] is not None:
+        text += f", last event {_age(topic['last_event_at'], now)} ago"
+    if topic["gaps"]:
+        text += f"; {plural(topic['gaps'], 'gap')}, the latest at {moment(topic['last_gap_at'])}"
+    return f"{text}."
+
+
+def _age(then: datetime, now: datetime) -> str:
+    """`12 seconds`, `3 hours`."""
+    seconds = max(int((now - then).total_seconds()), 0)
+    for size, noun in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return plural(seconds // size, noun)
+    return plural(seconds, "second")
