@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Text, and_, cast, literal, or_, select
+from sqlalchemy import ColumnElement, Exists, Text, and_, cast, exists, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
-from connector.model.order_return import MARK
+from connector.model.order_return import MARK, return_key, split_key
 from connector.store.tables import customers, links, order_lines, orders, products, returns
 from connector.store.types import Key
 
@@ -20,20 +20,25 @@ _KEYS = {
 async def list_unlinked(
     connection: AsyncConnection, org_id: str, kind: EntityKind, *, after: str | None, limit: int
 ) -> list[str]:
-    """Return up to `limit` keys of entities without a link, that follow `after`, in byte order."""
-    key: ColumnElement[str]
+    """Return up to `limit` keys of entities without a link, that follow `after`, in the order of their index."""
     if kind is EntityKind.RETURN:
-        number = cast(returns.c.number, Text)
-        key = cast(returns.c.order_number + literal(MARK) + number, Key)
-        statement = select(key.label("key")).select_from(returns)
-    else:
-        key = _KEYS[kind]
-        statement = select(key.label("key"))
-    linked = and_(links.c.org_id == org_id, links.c.entity == kind.value, links.c.key == key)
-    statement = statement.outerjoin(links, linked).where(links.c.key.is_(None)).order_by(key).limit(limit)
+        return await _list_unlinked_returns(connection, org_id, after=after, limit=limit)
+    key = _KEYS[kind]
+    statement = select(key).where(~_has_link(org_id, kind.value, key)).order_by(key).limit(limit)
     if after is not None:
         statement = statement.where(key > after)
     return list((await connection.execute(statement)).scalars())
+
+
+async def _list_unlinked_returns(
+    connection: AsyncConnection, org_id: str, *, after: str | None, limit: int
+) -> list[str]:
+    order, number = returns.c.order_number, returns.c.number
+    statement = select(order, number).where(~_has_link(org_id, "return", _part_key(order, MARK, number)))
+    if after is not None:
+        statement = statement.where(_follows(order, number, split_key(after)))
+    rows = await connection.execute(statement.order_by(order, number).limit(limit))
+    return [return_key(row[0], row[1]) for row in rows]
 
 
 async def list_unlinked_lines(
@@ -41,16 +46,25 @@ async def list_unlinked_lines(
 ) -> list[tuple[str, int]]:
     """Return up to `limit` lines without a link, of orders that have one, as (order, line), in that order."""
     order, number = order_lines.c.order_number, order_lines.c.number
-    of_order, of_line = links.alias("of_order"), links.alias("of_line")
-    key = cast(order + literal("-") + cast(number, Text), Key)
-    statement = (
-        select(order, number)
-        .join(of_order, and_(of_order.c.org_id == org_id, of_order.c.entity == "order", of_order.c.key == order))
-        .outerjoin(of_line, and_(of_line.c.org_id == org_id, of_line.c.entity == "line", of_line.c.key == key))
-        .where(of_line.c.key.is_(None))
-        .order_by(order, number)
-        .limit(limit)
+    statement = select(order, number).where(
+        _has_link(org_id, "order", order), ~_has_link(org_id, "line", _part_key(order, "-", number))
     )
     if after is not None:
-        statement = statement.where(or_(order > after[0], and_(order == after[0], number > after[1])))
-    return [(row[0], row[1]) for row in await connection.execute(statement)]
+        statement = statement.where(_follows(order, number, after))
+    rows = await connection.execute(statement.order_by(order, number).limit(limit))
+    return [(row[0], row[1]) for row in rows]
+
+
+def _has_link(org_id: str, entity: str, key: ColumnElement[str]) -> Exists:
+    """As a subquery and no join, so that the rows come in the order of their own index."""
+    linked = links.alias()
+    return exists().where(linked.c.org_id == org_id, linked.c.entity == entity, linked.c.key == key)
+
+
+def _part_key(order: ColumnElement[str], separator: str, number: ColumnElement[int]) -> ColumnElement[str]:
+    """The key of a line or a return of an order."""
+    return cast(order + literal(separator) + cast(number, Text), Key)
+
+
+def _follows(order: ColumnElement[str], number: ColumnElement[int], after: tuple[str, int]) -> ColumnElement[bool]:
+    return or_(order > after[0], and_(order == after[0], number > after[1]))

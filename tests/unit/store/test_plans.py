@@ -11,6 +11,7 @@ from sqlalchemy import event
 from connector.model.change import EntityKind
 from connector.store import dead_letters, links, notifications, outbox, schema
 from connector.store.engine import Store
+from connector.store.queries.unlinked import list_unlinked, list_unlinked_lines
 from tests.conftest import ManualClock
 
 
@@ -48,6 +49,21 @@ async def test_link_lookup_by_record_id_uses_the_index(fresh: Store) -> None:
     by_id, by_order = await plan_of(fresh, statements)
     assert by_id == "SEARCH links USING INDEX links_salesforce_id (org_id=? AND salesforce_id=?)"
     assert by_order == "SEARCH links USING INDEX links_parent (org_id=? AND entity=? AND parent=?)"
+
+
+async def test_reconciliation_reads_links_in_the_order_of_records_and_sorts_nothing(fresh: Store) -> None:
+    async with fresh.reader() as connection:
+        statements = watch(connection)
+        await links.list_by_record(connection, "00D", "Order", after="801", until="802", limit=2000)
+        for kind in (EntityKind.ORDER, EntityKind.RETURN):
+            await list_unlinked(connection, "00D", kind, after="1-RMA1", limit=2000)
+        await list_unlinked_lines(connection, "00D", after=("1", 2), limit=2000)
+    plan = await plan_of(fresh, statements)
+    assert plan[0] == "SEARCH links USING INDEX links_salesforce_id (org_id=? AND salesforce_id>? AND salesforce_id<?)"
+    lookups = [line for line in plan[1:] if line.startswith("SEARCH links_")]
+    assert len(lookups) == 4
+    assert all("(org_id=? AND entity=? AND key=?)" in line for line in lookups)
+    assert not [line for line in plan if "TEMP B-TREE" in line]
 
 
 async def test_claim_of_messages_uses_the_indexes_on_due_time_and_order(fresh: Store) -> None:
