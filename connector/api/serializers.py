@@ -13,6 +13,7 @@ from connector.model.notification import Notification
 from connector.model.order import Line, Order
 from connector.model.order_return import OrderReturn
 from connector.model.product import Product
+from connector.model.reconciliation import ReconcileRun
 from connector.model.stock import StockKey, StockLevel
 from connector.store.invoices import Invoice
 from connector.store.order_history import StoredEvent
@@ -137,3 +138,15 @@ def serialize_stock(levels: Mapping[StockKey, StockLevel]) -> list[JsonObject]:
         {"sku": sku, "warehouse": warehouse, **{name: getattr(level, name) for name in names}}
         for (sku, warehouse), level in sorted(levels.items())
     ]
+
+
+def serialize_reconciliation(run: ReconcileRun) -> JsonObject:
+    """Serialize the counts of a comparison of both sides."""
+    return {
+        "verified": run.verified,
+        "total": run.total,
+        "differing": run.differing,
+        "healed": run.healed,
+        "verified_at": run.finished_at,
+        "entities": run.counts,
+    }

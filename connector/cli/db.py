@@ -130,6 +130,7 @@ def status(
 
 
 async def _load_status(*, check_files: bool) -> dict[str, Any]:
+    from connector.api.serializers import serialize_reconciliation
     from connector.model.change import ChangeState, EntityKind
     from connector.model.change_notice import NoticeState
     from connector.model.notification import MessageState
@@ -210,15 +211,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
                 "deliveries": await _list_deliveries(connection, org, settings, store.clock.now()) if org else [],
                 "events": await _load_events(connection, org, settings, store.clock.now()) if org else None,
             },
-            "reconciliation": None
-            if reconciled is None
-            else {
-                "verified": reconciled.verified,
-                "total": reconciled.total,
-                "differing": reconciled.differing,
-                "verified_at": reconciled.finished_at,
-                "entities": reconciled.counts,
-            },
+            "reconciliation": None if reconciled is None else serialize_reconciliation(reconciled),
             "messages": {"due": message_counts[MessageState.DUE], "failed": message_counts[MessageState.FAILED]},
             "webhooks": {"due": notice_counts[NoticeState.DUE], "failed": notice_counts[NoticeState.FAILED]},
             "in_sync": other is None

@@ -14,8 +14,9 @@ from yarl import URL
 from connector.api.schemas import OrderBody
 from connector.model.action_fields import ACTION_FIELDS, REQUESTABLE
 from connector.model.actions import Action
+from connector.model.reconciliation import Reconciliation, RecordState, RunState
 from connector.model.role import Role
-from connector.store import customers, tokens
+from connector.store import customers, orgs, reconcile_runs, tokens
 from connector.store.references import UnknownReferenceError
 from connector.store.tables import order_events, orders
 from connector.web.api.orders import _unknown_reference
@@ -76,6 +77,22 @@ async def test_status_counts_changes_as_due_refused_and_blocked(api: Api) -> Non
     await placed(api)
     unsent = (await api("GET", "/status", role=Role.VIEWER)).body["unsent"]
     assert unsent["order"] == {"due": 1, "refused": 0, "blocked": 0}
+
+
+async def test_status_has_the_latest_reconciliation(api: Api) -> None:
+    assert (await api("GET", "/status", role=Role.VIEWER)).body["reconciliation"] is None
+    result = Reconciliation(limit=0)
+    for key, state in (("W-1", RecordState.VERIFIED), ("W-2", RecordState.DRIFTED), ("W-3", RecordState.NOT_SYNCED)):
+        result.count("order", state, key)
+    async with api.store.transaction() as uow:
+        await orgs.put(uow, "00D", login_url="", instance_url="", is_active=True)
+        run = await reconcile_runs.begin(uow, "00D", full=True, scope={})
+        await reconcile_runs.finish(uow, run, result, state=RunState.FINISHED, calls=2)
+
+    body = (await api("GET", "/status", role=Role.VIEWER)).body["reconciliation"]
+
+    assert (body["verified"], body["total"], body["differing"]) == (1, 2, 1)
+    assert body["entities"] == {"order": {"verified": 1, "drifted": 1, "not_synced": 1}}
 
 
 async def test_request_that_leads_nowhere_is_answered_with_a_hint(api: Api) -> None:

@@ -1,10 +1,10 @@
-"""Status: orders by stage, holds with their age, and pending pushes and notifications."""
+"""Status: orders by stage, holds with their age, pending pushes and notifications, the latest reconciliation."""
 
 from __future__ import annotations
 
-from connector.api.serializers import serialize_hold, serialize_outage
+from connector.api.serializers import serialize_hold, serialize_outage, serialize_reconciliation
 from connector.model.role import Role
-from connector.store import notifications, orders, outages, outbox
+from connector.store import notifications, orders, orgs, outages, outbox, reconcile_runs
 from connector.store.queries.holds import list_holds
 from connector.web.routing import ApiResponse, RequestContext, Route
 
@@ -15,11 +15,14 @@ async def get_status(call: RequestContext) -> ApiResponse:
         unsent = await outbox.counts(connection)
         message_counts = await notifications.counts(connection)
         outage = await outages.get_current(connection)
+        org = await orgs.get_active(connection)
+        reconciled = None if org is None else await reconcile_runs.latest(connection, org.org_id)
     return ApiResponse(
         value={
             "orders": {stage.value: count for stage, count in stages.items()},
             "unsent": {kind.value: {state.word: n for state, n in states.items()} for kind, states in unsent.items()},
             "outage": None if outage is None else serialize_outage(outage),
+            "reconciliation": None if reconciled is None else serialize_reconciliation(reconciled),
             "messages": {state.value: count for state, count in message_counts.items()},
         }
     )
