@@ -32,7 +32,7 @@ from connector.salesforce.query import soql
 from connector.salesforce.query_batch import query_together
 from connector.salesforce.replication import read_deleted
 from connector.settings import Settings
-from connector.store import leases, links
+from connector.store import inbox, leases, links
 from connector.store.engine import Store
 from connector.store.unit_of_work import UnitOfWork
 
@@ -140,6 +140,7 @@ class InboundRun:
         ttl = self._settings.sync.lease_seconds
         async with self._store.transaction() as uow:
             terms = await leases.acquire_many(uow, list(names.values()), self._owner, ttl)
+            await inbox.retry_parked(uow, self.org_id)
         try:
             bulk = BulkQuery(self._client, clock=self._store.clock)
             poller = Poller(self._store, self._client, self.applier, org_id=self.org_id, soql=soql, bulk=bulk)

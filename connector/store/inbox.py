@@ -18,6 +18,8 @@ from connector.store.sql import chunks, insert, select_in
 from connector.store.unit_of_work import UnitOfWork
 
 LONGEST_PAUSE = timedelta(minutes=15)
+FIRST_RETRY = timedelta(minutes=5)
+LONGEST_RETRY = timedelta(hours=12)
 _MAX_DOUBLINGS = 10
 
 Ref = tuple[str, str]
@@ -150,15 +152,26 @@ async def postpone(uow: UnitOfWork, org_id: str, items: Sequence[InboxItem], *, 
         await uow.connection.execute(statement, [_parameters(org_id, item) for item in items])
 
 
-async def park(uow: UnitOfWork, org_id: str, record: Ref, source: Source, *, error: str, fix: str) -> None:
-    """Park a record that cannot be applied, whether or not it is in the inbox already."""
-    await put(uow, org_id, [record], source)
+async def park(
+    uow: UnitOfWork, org_id: str, record: Ref, source: Source, *, error: str, fix: str, attempts: int = 0
+) -> None:
+    """Park a record that cannot be applied, whether or not it is in the inbox already. With `attempts`, the number of
+    times that this has happened in a row, `retry_parked` tries it again, less and less often."""
+    pause = min(FIRST_RETRY * 2 ** min(attempts - 1, _MAX_DOUBLINGS), LONGEST_RETRY) if attempts else timedelta()
+    await put(uow, org_id, [record], source, delay=pause, attempts=attempts)
     statement = (
         update(inbox)
         .where(inbox.c.org_id == org_id, inbox.c.sobject == record[0], inbox.c.record_id == record[1])
         .values(state=InboxState.PARKED.value, error=error, fix=fix)
     )
     await uow.connection.execute(statement)
+
+
+async def retry_parked(uow: UnitOfWork, org_id: str) -> None:
+    """Make parked records due whose time has come: something here may have changed meanwhile."""
+    is_parked = (inbox.c.org_id == org_id, inbox.c.state == InboxState.PARKED.value, inbox.c.attempts > 0)
+    statement = update(inbox).where(*is_parked, inbox.c.due_at <= uow.now)
+    await uow.connection.execute(statement.values(state=InboxState.DUE.value))
 
 
 async def replay(uow: UnitOfWork, records: Iterable[Ref] | None = None) -> int:

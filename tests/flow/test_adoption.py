@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from connector.errors import SettingsError
 from connector.inbound.intake import IntakeReport
-from connector.jobs.inbound_run import take_in
+from connector.jobs.inbound_run import InboundRun, take_in
 from connector.model.customer import Customer
 from connector.model.inbound_change import InboxItem, Source
 from connector.model.order import Order
@@ -303,3 +304,20 @@ async def test_event_of_an_order_or_of_a_line_of_a_parked_one_leads_to_adoption(
     assert (heard.applied.adopted, heard.calls) == (1, 2)
     assert (await world.service.pull()).in_sync
     assert len(await orders_here(world)) == 2
+
+
+async def test_parked_order_is_tried_again_after_what_was_missing_has_come(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The customer of its account is imported later; the order itself does not change, and is not read by the poll."""
+    monkeypatch.setattr(inbox, "FIRST_RETRY", timedelta())
+    await begin(world)
+    account = await create(world, "Account", Name="Later", External_Key__c="C-90")
+    await order_by_rep(world, AccountId=account)
+    assert (await world.service.pull()).parked == 1
+    await world.save(some_customers=[Customer(number="C-90", name="Later")])
+
+    run = await InboundRun.begin(world.service.inbound_context)
+    await run.poll(["Product2"])
+    assert (await run.intake()).applied.adopted == 1
+    assert await parked(world) == []

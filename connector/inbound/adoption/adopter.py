@@ -91,17 +91,28 @@ class Adopter:
                     adopted, obstacles = adopted + number, obstacles | more
                 except (CommandError, UnknownReferenceError) as error:
                     obstacles[item.record_id] = ObstacleError(error.message, error.hint)
-        await self._park(found, obstacles)
+        await self._park(items, found, obstacles)
         return ApplyReport(records=len(items), adopted=adopted, parked=len(obstacles))
 
-    async def _park(self, found: Sequence[RemoteOrder], obstacles: Mapping[str, ObstacleError]) -> None:
+    async def _park(
+        self, items: Sequence[InboxItem], found: Sequence[RemoteOrder], obstacles: Mapping[str, ObstacleError]
+    ) -> None:
         """Tell the reps first, then park: after a crash in between, the record is still due."""
         texts = {record: f"This order was not taken over: {item.reason}" for record, item in obstacles.items()}
         await self._notifier.tell({remote.id: remote.row for remote in found if remote.id in texts}, texts)
+        attempts = {item.record_id: item.attempts + 1 for item in items}
         async with self._store.transaction() as uow:
             for record, obstacle in obstacles.items():
                 error = f"Order {record} was not adopted: {obstacle.reason}"
-                await inbox.park(uow, self._org_id, (ORDER, record), Source.POLL, error=error, fix=obstacle.fix)
+                await inbox.park(
+                    uow,
+                    self._org_id,
+                    (ORDER, record),
+                    Source.POLL,
+                    error=error,
+                    fix=obstacle.fix,
+                    attempts=attempts[record],
+                )
 
     async def withdraw(self, records: Sequence[RemoteRecord]) -> None:
         """Clear what reps were told on orders that are no longer to be adopted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TRY_AGAIN = "It is tried again when the order changes, or by `connector inbox replay`."
+TRY_AGAIN = "It is tried again automatically, or at once by `connector inbox replay`."
 
 
 class ObstacleError(Exception):
