@@ -108,6 +108,6 @@ class Applier:
 
 def _actor_of(records: Sequence[RemoteRecord]) -> str:
     """Who stands in the history: the user of the org, if all records were changed by one."""
-    users = {record.modified_by for record in records}
+    users = {record.author for record in records}
     user = users.pop() if len(users) == 1 else None
     return f"{ACTOR} {user}" if user else ACTOR

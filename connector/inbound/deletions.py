@@ -73,7 +73,7 @@ class Deletions:
         self._report(action, record, link, {"because": forbidden} if forbidden else {})
 
     def _carry_out(self, action: DeletionAction, record: RemoteRecord, link: Link, owner: Any, entity: Any) -> None:
-        note = f"deleted in Salesforce by {record.modified_by}" if record.modified_by else "deleted in Salesforce"
+        note = f"deleted in Salesforce by {record.author}" if record.author else "deleted in Salesforce"
         match action:
             case DeletionAction.REPORTED | DeletionAction.WITH_ORDER:
                 self._remember(record, link)
@@ -145,7 +145,7 @@ class Deletions:
             key=link.key,
             record_id=record.id,
             deleted_at=record.modified_at,
-            deleted_by=record.modified_by,
+            deleted_by=record.author,
             merged_into=merged_into,
         )
 
@@ -182,4 +182,4 @@ class Deletions:
 
 
 def _detail(record: RemoteRecord) -> dict[str, Any]:
-    return {"record": record.id, "by": record.modified_by, "at": record.modified_at}
+    return {"record": record.id, "by": record.author, "at": record.modified_at}

@@ -101,7 +101,7 @@ class LineChanges:
         """Ask of the order that it gets this line too. `forbidden` says why it may not: then the push removes it."""
         order = self._state.owner(order_link)
         assert isinstance(order, Order)
-        detail = {"record": record.id, "by": record.modified_by, "at": record.modified_at}
+        detail = {"record": record.id, "by": record.author, "at": record.modified_at}
         if forbidden is not None or self._policy is ChangedLines.RESTORE:
             self._writes.put_link(self._new_link(record, order))
             self._writes.make_due(order_link, order)

@@ -277,7 +277,7 @@ class RecordBatch:
             fields={conflict.field: conflict.remote},
             read_at=self._uow.now,
             modified_at=conflict.remote_changed_at or self._uow.now,
-            modified_by=conflict.remote_changed_by,
+            author=conflict.remote_changed_by,
         )
         await self.load([record], lock_orders)
         link = self._state.links.get(record.id)
@@ -332,7 +332,7 @@ class RecordBatch:
                     opened_at=self._uow.now,
                     local_changed_at=merged.context.local_time(name),
                     remote_changed_at=record.modified_at,
-                    remote_changed_by=record.modified_by,
+                    remote_changed_by=record.author,
                 )
             )
         still_open = set(merged.fields(Decision.CONFLICT))
@@ -351,7 +351,7 @@ class RecordBatch:
 
     def _journal(self, record: RemoteRecord, link: Link, *, taken: Sequence[str], restored: Sequence[str]) -> None:
         """Names of fields alone: their values may be about a person."""
-        detail: dict[str, Any] = {"record": record.id, "by": record.modified_by, "at": record.modified_at}
+        detail: dict[str, Any] = {"record": record.id, "by": record.author, "at": record.modified_at}
         for action, names in (("received", taken), ("restored", restored)):
             if names:
                 detail_of = detail | {"fields": list(names)}

@@ -9,7 +9,8 @@ from typing import Any
 from connector.model.describe import SObjectDescribe
 from connector.model.inbound_change import RemoteRecord
 
-STANDARD_FIELDS = ("Id", "SystemModstamp", "LastModifiedById", "IsDeleted")
+AUTHOR_NAME = "LastModifiedBy.Name"
+STANDARD_FIELDS = ("Id", "SystemModstamp", "LastModifiedById", AUTHOR_NAME, "IsDeleted")
 MASTER = "MasterRecordId"
 """On objects whose records can be merged: the record that took its place."""
 
@@ -30,9 +31,18 @@ def read_row(sobject: str, row: Mapping[str, Any], fields: Collection[str], *, r
         read_at=read_at,
         modified_at=read_moment(row["SystemModstamp"]),
         modified_by=row.get("LastModifiedById"),
+        author=author_of(row),
         deleted=bool(row.get("IsDeleted")),
         master=row.get(MASTER),
     )
+
+
+def author_of(row: Mapping[str, Any]) -> str | None:
+    """Who changed a record last, for a person to read: `Jo Doe (005…)`, or the ID alone. A query nests the name in its
+    parent; a bulk query has a column for it."""
+    parent, user = row.get("LastModifiedBy"), row.get("LastModifiedById")
+    name = parent.get("Name") if isinstance(parent, Mapping) else row.get(AUTHOR_NAME)
+    return f"{name} ({user})" if name else user
 
 
 def read_moment(text: str) -> datetime:

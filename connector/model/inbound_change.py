@@ -30,7 +30,8 @@ class Source(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoteRecord:
     """A record as the org had it when it was read. `read_at` is our time just before the read was sent: what we wrote
-    later is not in it. `modified_at` and `modified_by` are its last modification, by the org's clock.
+    later is not in it. `modified_at`, `modified_by` (the ID of a user) and `author` (for a person to read) are its last
+    modification, by the org's clock.
 
     `deleted`: it is in the recycle bin, or not there at all. `certain` is False if it is only not found: the
     connector's user may have lost the right to see it. `master` is the ID of the record that it was merged into.
@@ -42,6 +43,7 @@ class RemoteRecord:
     read_at: datetime
     modified_at: datetime
     modified_by: str | None = None
+    author: str | None = None
     deleted: bool = False
     certain: bool = True
     master: str | None = None

@@ -121,7 +121,7 @@ def rep_of(org: LocalOrg) -> str:
     """The ID of a user of the org who is not the connector's."""
     dml, name = org.org.dml, "rep@local-org.example"
     found = dml.scalar('SELECT "Id" FROM "User" WHERE "Username" = ?', name)
-    return str(found or dml.platform_insert("User", Username=name, LastName="Rep", Email=name, IsActive=1))
+    return str(found or dml.platform_insert("User", Username=name, LastName="Rep", Name="Rep", Email=name, IsActive=1))
 
 
 def settings_for(org: LocalOrg, database_url: str) -> Settings:

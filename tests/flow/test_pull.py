@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -192,7 +193,7 @@ async def test_both_sides_change_a_field_to_ask_about_and_a_conflict_holds_both(
             "ours",
             "theirs",
         )
-        assert conflict.remote_changed_by is not None
+        assert re.fullmatch(r"Rep \(005\w{15}\)", conflict.remote_changed_by or "")
         assert ((await order_here(world)).header.notes, await notes_in_org(world)) == ("ours", "theirs")
         await change_notes(world, "ours again")  # still nobody has decided
         await world.push()

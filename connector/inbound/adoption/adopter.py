@@ -195,7 +195,7 @@ class Adopter:
                 record = replace(adoption.remote.record, sobject=link.sobject, id=link.salesforce_id)
                 notices.append(make_notice("adopted", record, link, {}))
             row, number = adoption.remote.row, adoption.order.number
-            detail = {"record": adoption.remote.id, "order_number": row["OrderNumber"], "by": row["LastModifiedById"]}
+            detail = {"record": adoption.remote.id, "order_number": row["OrderNumber"], "by": adoption.remote.author}
             entries.append(self._entry(EntityKind.ORDER, number, "adopted", detail))
             for link in adoption.new_references:
                 kind = EntityKind(link.entity)
@@ -222,5 +222,5 @@ class _Attempt:
 
 def _actor_of(found: Sequence[RemoteOrder]) -> str:
     """Who stands in the history: the user of the org, if all orders were changed by one."""
-    users = {str(remote.row["LastModifiedById"]) for remote in found}
+    users = {remote.author for remote in found}
     return f"{ACTOR} {users.pop()}" if len(users) == 1 else ACTOR

@@ -9,6 +9,7 @@ from typing import Any
 
 from connector.inbound.adoption.rule import LINE, ORDER, AdoptionRule
 from connector.inbound.receivers import Receivers
+from connector.inbound.remote_rows import AUTHOR_NAME, author_of
 from connector.mapping.receiver import RecordReceiver
 from connector.model.describe import SObjectDescribe
 from connector.model.inbound_change import RemoteRecord
@@ -44,7 +45,13 @@ class RemoteOrder:
             read_at=self.read_at,
             modified_at=datetime.fromisoformat(str(self.row["SystemModstamp"])),
             modified_by=self.row.get("LastModifiedById"),
+            author=author_of(self.row),
         )
+
+    @property
+    def author(self) -> str:
+        """Who changed it last, for a person to read."""
+        return author_of(self.row) or ""
 
     @property
     def account(self) -> Row:
@@ -58,7 +65,7 @@ class RemoteOrder:
 def order_columns(rule: AdoptionRule, receivers: Receivers, describes: Mapping[str, SObjectDescribe]) -> list[str]:
     """The columns of an order and its account."""
     order = receivers.named("order")
-    columns = _existing([*_ORDER, *rule.fields(ORDER), *_mapped(order)], describes[ORDER])
+    columns = [*_existing([*_ORDER, *rule.fields(ORDER), *_mapped(order)], describes[ORDER]), AUTHOR_NAME]
     accounts = [receiver for receiver in receivers if receiver.sobject == "Account"]
     names = [name for receiver in accounts for name in receiver.fields]
     return columns + [
