@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from connector.errors import SettingsError
 from connector.inbound import line_changes
 from connector.inbound.adoption.adopter import Adopter
@@ -63,14 +65,11 @@ class AdoptionSetup:
         if self.rule is None:
             return None
         profile, inbound = self._profile, self._settings.inbound
-        columns = order_columns(self.rule, self._receivers, profile.describes)
-        reader = AdoptionReader(
-            client,
-            soql,
-            store.clock,
-            columns=(columns, line_columns(self._receivers, profile.describes)),
-            condition=inbound.adopt_filter,
-        )
+        columns: tuple[Sequence[str], Sequence[str]] = ((), ())
+        if ORDER in self.rule.sobjects:
+            of_orders = order_columns(self.rule, self._receivers, profile.describes)
+            columns = (of_orders, line_columns(self._receivers, profile.describes))
+        reader = AdoptionReader(client, soql, store.clock, columns=columns, condition=inbound.adopt_filter)
         context = AdoptionContext(
             settings=inbound,
             receivers=self._receivers,
