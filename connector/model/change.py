@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from connector.model.record import SentValues
+
 
 class EntityKind(StrEnum):
     """An entity that is synced as a unit. A drain sends them in the order of declaration."""
@@ -53,6 +55,9 @@ class Change:
     unanswered_sends: int = 0
     """How often it was sent since an answer was last recorded: 1 while it is in flight; more if the process ended each
     time before the answer was recorded."""
+    sent: SentValues | None = None
+    """What was sent of shared fields while no answer is recorded; None: nothing, or by a release that did not note
+    it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,3 +103,4 @@ class Unsent:
     error: str | None
     refusal: Refusal | None
     unanswered_sends: int = 0
+    sent: SentValues | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,8 @@ SYNC_MESSAGE, LAST_SYNCED = "Sync_Message__c", "Last_Synced__c"
 """Fields of Account and Order, if the org has our metadata: what a rep is told, and when the connector wrote last."""
 
 FieldValue = str | bool | int | Decimal | None
+SentValues = Mapping[str, Sequence[FieldValue]]
+"""Values that were sent of fields, each of which the org may hold or not."""
 """The value of a Salesforce field in a request or response; dates and times are ISO text, money is Decimal."""
 
 
@@ -122,6 +124,20 @@ def dump_value(value: FieldValue) -> str:
 def load_value(text: str) -> FieldValue:
     """Return a value that `dump_value` wrote."""
     return _decode(json.loads(text))
+
+
+def dump_sent(sent: SentValues | None) -> str | None:
+    """Return JSON text, or None for None."""
+    if sent is None:
+        return None
+    return json.dumps({name: [_encode(value) for value in values] for name, values in sent.items()}, ensure_ascii=False)
+
+
+def load_sent(text: str | None) -> SentValues | None:
+    """Return what `dump_sent` wrote."""
+    if text is None:
+        return None
+    return {name: tuple(_decode(value) for value in values) for name, values in json.loads(text).items()}
 
 
 def _encode(value: FieldValue) -> object:

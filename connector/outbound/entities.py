@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from connector.model.change import ChangeState, EntityKind
+from connector.model.change import Change, ChangeState, EntityKind, Unsent
 from connector.model.customer import Customer
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
@@ -52,3 +53,18 @@ async def mark_unconfirmed(uow: UnitOfWork, entities: Sequence[tuple[str, str]])
         for item in await LOADERS[kind].load(uow.connection, list(keys)):
             if item.key not in refused:
                 uow.changed(kind, item.key, slot_of_entity(item), unconfirmed=True)
+
+
+def build_change(entity: EntityKind, key: str, unsent: Unsent | None, now: datetime) -> Change:
+    """The change behind an outbox row; version 0 stands for a customer without one."""
+    return Change(
+        entity=entity,
+        key=key,
+        partition=0,
+        version=unsent.version if unsent else 0,
+        attempts=unsent.attempts if unsent else 0,
+        captured_at=unsent.captured_at if unsent else now,
+        unconfirmed=unsent is not None and unsent.unconfirmed,
+        unanswered_sends=unsent.unanswered_sends if unsent else 0,
+        sent=unsent.sent if unsent else None,
+    )

@@ -28,7 +28,13 @@ from connector.outbound.lost_records import (
 )
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.plan_types import PendingEntity
-from connector.outbound.shared_fields import fields_changed_in_org, keep_agreed, shared_fields_to_send
+from connector.outbound.shared_fields import (
+    MODIFIED_BY,
+    fields_changed_by_others,
+    fields_changed_in_org,
+    keep_agreed,
+    shared_fields_to_send,
+)
 from connector.salesforce.query import in_chunks, soql
 
 ENTITIES_PER_QUERY = 300
@@ -38,7 +44,6 @@ _MAX_MERGES = 5
 """The longest chain of merges that is followed."""
 
 _MASTER = "MasterRecordId"
-_MODIFIED_BY = "LastModifiedById"
 _RECORD_TYPE = "RecordTypeId"
 _BY_ID_OR_KEY = "SELECT {columns:literal} FROM {sobject:literal} WHERE {key:literal} IN {keys}"
 _BY_ID = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE Id IN {values}"
@@ -193,7 +198,7 @@ class _StateReader:
 
     async def _query_live_records(self) -> list[dict[str, Any]]:
         """Live records that have one of the IDs or one of the keys."""
-        columns = ", ".join(["Id", _MODIFIED_BY, *self._columns])
+        columns = ", ".join(["Id", MODIFIED_BY, *self._columns])
         return await self._reader.query(_by_id_or_key(self._candidates, self._sobject, self._key, columns))
 
     async def _query_gone_records(self, ids: Sequence[str]) -> dict[str, GoneRecord]:
@@ -259,22 +264,13 @@ class _StateReader:
         return self._state_of_gone_record(pending, gone[link.salesforce_id], gone)
 
     def _state_of_live_record(self, pending: PendingEntity, row: Row) -> LinkState:
-        changed = self._fields_changed_by_others(pending, row)
+        changed = fields_changed_by_others(pending, row, self._fields, self._reader.user_id)
         link = keep_agreed(self._build_link(pending, row), pending.link, changed)
         if row[self._key] == key_of(pending):
             return LinkState(link=link, changed_fields=changed)
         key_before = f"the key {row[self._key]}" if row[self._key] else "no key"
         note = f"{self._sobject} {row['Id']} of {_label(pending)} had {key_before} in the org: its key is put back."
         return LinkState(link=link, note=note, changed_fields=changed)
-
-    def _fields_changed_by_others(self, pending: PendingEntity, row: Row) -> frozenset[str]:
-        """Shared fields that somebody else changed while a send of ours had no answer. What our user changed last
-        is our own."""
-        record, link = pending.record, pending.link
-        was_ours = row[_MODIFIED_BY] == self._reader.user_id
-        if record is None or link is None or was_ours or not pending.change.unanswered_sends:
-            return frozenset()
-        return fields_changed_in_org(record, link, row, self._fields)
 
     def _state_of_keyed_record(self, pending: PendingEntity, row: Row, gone: Mapping[str, GoneRecord]) -> LinkState:
         """A record other than the linked one has our key. The key decides, so the link follows it."""

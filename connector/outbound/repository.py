@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from connector.errors import LeaseLostError, MappingError
@@ -17,11 +16,12 @@ from connector.model.customer import Customer
 from connector.model.inbound_change import Source
 from connector.model.record import PARTS, SYNC_MESSAGE, Link
 from connector.outbound.backoff import delay_after, describe_fault, final_refusal, with_counted_attempts
-from connector.outbound.entities import LOADERS, mark_unconfirmed, slot_of_entity
+from connector.outbound.entities import LOADERS, build_change, mark_unconfirmed, slot_of_entity
 from connector.outbound.link_conflicts import store_links
 from connector.outbound.outcomes import Outcomes, journal_entries
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.push_parts import ClaimTerms
+from connector.outbound.shared_fields import with_sent
 from connector.salesforce.fault import Fault
 from connector.store import (
     conflicts,
@@ -108,7 +108,7 @@ class SyncRepository:
         """The entities of `keys` that exist here, with records and links, whether they are due or not."""
         async with self._store.reader() as connection:
             unsent = await outbox.find(connection, entity, keys)
-            changes = [_build_change(entity, key, unsent.get(key), self.clock.now()) for key in keys]
+            changes = [build_change(entity, key, unsent.get(key), self.clock.now()) for key in keys]
             return await self._load_pending(connection, entity, changes)
 
     async def reload(self, claim: Sequence[PendingEntity]) -> list[PendingEntity]:
@@ -143,7 +143,7 @@ class SyncRepository:
                 if key not in own_links
                 or (key in unsent and unsent[key].unconfirmed and links_by_key[key] is own_links[key])
             ]
-            changes = [_build_change(EntityKind.CUSTOMER, key, unsent.get(key), self.clock.now()) for key in needed]
+            changes = [build_change(EntityKind.CUSTOMER, key, unsent.get(key), self.clock.now()) for key in needed]
             customers_to_load = await self._load_pending(connection, EntityKind.CUSTOMER, changes)
         missing = {item.change.key: item for item in customers_to_load if item.change.key not in links_by_key}
         return links_by_key, missing, {item.change.key: item for item in customers_to_load if item.change.unconfirmed}
@@ -192,7 +192,10 @@ class SyncRepository:
             await self._check_leases(uow)
             if self._mapping_version is not None and not await self._mapping_version.is_still_active(uow.connection):
                 return set()
-            sendable = await outbox.begin_send(uow, [item.change for item in pending_entities if item.change.version])
+            changes = [item.change for item in pending_entities if item.change.version]
+            sendable = await outbox.begin_send(
+                uow, changes, {item.change.key: with_sent(item) for item in pending_entities}
+            )
         self._sent_slots.update({(item.change.entity, item.change.key): _slot_of(item) for item in pending_entities})
         return {
             item.change.key
@@ -307,7 +310,7 @@ class SyncRepository:
                 refusals_by_customer[key] = item.refusal
         unsent = await outbox.find(uow.connection, EntityKind.CUSTOMER, refusals_by_customer)
         blocked = [
-            (_build_change(EntityKind.CUSTOMER, key, row, uow.now), refusals_by_customer[key])
+            (build_change(EntityKind.CUSTOMER, key, row, uow.now), refusals_by_customer[key])
             for key, row in unsent.items()
         ]
         await outbox.refuse_all(uow, blocked, state=ChangeState.BLOCKED)
@@ -381,17 +384,3 @@ def _lease_lost(name: str) -> LeaseLostError:
 
 def _slot_of(pending: PendingEntity) -> int:
     return slot_of_entity(pending.entity)
-
-
-def _build_change(entity: EntityKind, key: str, unsent: Unsent | None, now: datetime) -> Change:
-    """The change behind an outbox row; version 0 stands for a customer without one."""
-    return Change(
-        entity=entity,
-        key=key,
-        partition=0,
-        version=unsent.version if unsent else 0,
-        attempts=unsent.attempts if unsent else 0,
-        captured_at=unsent.captured_at if unsent else now,
-        unconfirmed=unsent is not None and unsent.unconfirmed,
-        unanswered_sends=unsent.unanswered_sends if unsent else 0,
-    )

@@ -16,7 +16,8 @@ its versions again, with a later `captured_at`.)
          +----- discard ------+------- replay, capture ----> DUE
 
 `capture` (in `UnitOfWork`) makes any row due and raises its version; `replay` and `discard` are in `dead_letters`.
-`begin_send` marks a change unconfirmed (column `unsure`) and counts the send (`begun`); `mark_confirmed` clears both. A
+`begin_send` marks a change unconfirmed (column `unsure`), counts the send (`begun`) and stores what is sent of shared
+fields (`sent`), so that a value found later is known to be ours; `mark_confirmed` clears all three. A
 postponed change whose outcome is unknown stays unconfirmed. What our own checks hold or refuse goes the same ways from
 DUE, without `begin_send`. A change that keeps failing for a reason of its own is refused after 20 attempts
 (`outbound.backoff`).
@@ -40,6 +41,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import orjson
@@ -61,6 +63,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import MAX_UNANSWERED_SENDS, Change, ChangeState, EntityKind, Refusal, Unsent
+from connector.model.record import SentValues, dump_sent, load_sent
 from connector.store.retry_schedule import pause_after
 from connector.store.sql import Row, chunks, select_in
 from connector.store.tables import outbox
@@ -106,6 +109,7 @@ async def list_due(
         outbox.c.captured_at,
         outbox.c.unsure,
         outbox.c.begun,
+        outbox.c.sent,
         outbox.c.lane,
         partition,
     )
@@ -126,6 +130,7 @@ async def list_due(
         statement = statement.where(
             outbox.c.lane >= Lane.DEPRIORITIZED if deprioritized else outbox.c.lane < Lane.DEPRIORITIZED
         )
+    rows = await connection.execute(statement)
     return [
         Change(
             entity=entity,
@@ -136,23 +141,33 @@ async def list_due(
             captured_at=captured_at,
             unconfirmed=unsure,
             unanswered_sends=sends,
+            sent=load_sent(sent),
             deprioritized=lane >= Lane.DEPRIORITIZED,
         )
-        for key, version, attempts, captured_at, unsure, sends, lane, number in await connection.execute(statement)
+        for key, version, attempts, captured_at, unsure, sends, sent, lane, number in rows
     ]
 
 
-async def begin_send(uow: UnitOfWork, changes: Sequence[Change]) -> set[tuple[EntityKind, str]]:
-    """Mark these changes as about to be sent: until `mark_confirmed`, what the org holds of them is unknown.
+async def begin_send(
+    uow: UnitOfWork, changes: Sequence[Change], sent: Mapping[str, SentValues] = MappingProxyType({})
+) -> set[tuple[EntityKind, str]]:
+    """Mark these changes as about to be sent: until `mark_confirmed`, what the org holds of them is unknown. `sent`:
+    the values of shared fields that were sent without an answer, by key, with those of this send.
 
     Returns those that may be sent. The others changed since they were claimed, or another stream took them over.
     Changes that were sent `MAX_UNANSWERED_SENDS` times without a recorded answer are due again only after a pause.
     """
-    statement = update(outbox).where(_IS_CLAIMED_VERSION).values(begun=outbox.c.begun + 1, unsure=True)
+    statement = (
+        update(outbox)
+        .where(_IS_CLAIMED_VERSION)
+        .values(begun=outbox.c.begun + 1, unsure=True, sent=bindparam("the_sent"))
+    )
     paused = update(outbox).where(_IS_CLAIMED_VERSION).values(due_at=bindparam("the_due_at"))
     suspects = [change for change in changes if change.unanswered_sends >= MAX_UNANSWERED_SENDS]
     await lock(uow, changes)
-    complete = await _execute_for_each(uow, statement, changes) == len(changes)
+    texts = {change.key: dump_sent(sent.get(change.key)) for change in changes}
+    begun = await _execute_for_each(uow, statement, changes, lambda change: {"the_sent": texts[change.key]})
+    complete = begun == len(changes)
     await _execute_for_each(
         uow, paused, suspects, lambda change: {"the_due_at": uow.now + pause_after(change.unanswered_sends)}
     )
@@ -176,7 +191,7 @@ async def mark_confirmed(uow: UnitOfWork, changes: Sequence[Change]) -> int:
     statement = (
         update(outbox)
         .where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"))
-        .values(unsure=False, begun=0)
+        .values(unsure=False, begun=0, sent=None)
     )
     return await _execute_for_each(uow, statement, changes)
 
@@ -259,6 +274,7 @@ async def find(
             captured_at=row.captured_at,
             unconfirmed=row.unsure,
             unanswered_sends=row.begun,
+            sent=load_sent(row.sent),
             error=row.error,
             refusal=None if row.refusal is None else Refusal(**orjson.loads(row.refusal)),
         )

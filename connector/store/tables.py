@@ -230,6 +230,7 @@ outbox = Table(
     Column("refusal", Text),
     Column("unsure", Boolean, nullable=False, server_default=false()),
     Column("begun", Integer, nullable=False, server_default="0"),  # sends since the last recorded answer
+    Column("sent", Text),  # what was sent of shared fields since then, as JSON
     _one_of("state", ChangeState),
     Index("outbox_due", "state", "due_at"),
     # In the sequence in which a drain claims changes, so that a claim reads only its batch.

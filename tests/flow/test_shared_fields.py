@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.errors import StoreError
-from connector.model.events import PlaceHold
+from connector.model.events import ChangeOrder, PlaceHold
 from connector.model.holds import Hold
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
@@ -109,3 +109,39 @@ async def test_our_own_value_after_a_send_without_an_answer_is_no_conflict(
         assert await notes_in_org(world) == "ours, later"
         assert not await open_conflicts(world)
         await both_sides_rest(world)
+
+
+async def test_own_value_of_a_send_without_an_answer_is_ours_though_a_rep_changed_another_field_since(
+    owned: OwnedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with owned("ask") as world:
+        await begin(world)
+        await change_notes(world, "ours")
+        await push_and_crash(world, monkeypatch)
+        await change_notes(world, "ours, later")
+        await world.change_in_org("Order", NUMBER, PoNumber="PO-7")
+
+        await world.push()
+
+        assert (await notes_in_org(world), await open_conflicts(world)) == ("ours, later", [])
+        await world.service.pull()
+        assert (await order_here(world)).header.po_number == "PO-7"
+        await both_sides_rest(world)
+
+
+async def test_field_that_a_rep_changed_is_kept_though_our_send_without_an_answer_came_later(
+    owned: OwnedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with owned("ask") as world:
+        await begin(world)
+        await world.change_in_org("Order", NUMBER, Description="theirs")
+        event = ChangeOrder(details={"po_number": "PO-7"})
+        await world.service.orders.execute(OrderCommand(number=NUMBER, event=event), actor="clerk")
+        await push_and_crash(world, monkeypatch)
+        await change_notes(world, "ours")
+
+        await world.push()
+
+        [conflict] = await open_conflicts(world)
+        assert (conflict.local, conflict.remote) == ("ours", "theirs")
+        assert await notes_in_org(world) == "theirs"
