@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ async def test_record_whose_write_has_no_answer_is_read_again_less_and_less_ofte
             later = uow.now + inbox.LONGEST_PAUSE
             items = await inbox.list_due(uow.connection, world.service.client.org_id, later, 10)
             [item] = [item for item in items if item.sobject == "Order"]
-            pauses.append(round((item.due_at - uow.now).total_seconds()))
+            pauses.append(ceil((item.due_at - uow.now).total_seconds()))
     assert pauses == [5, 10, 20]
 
 
