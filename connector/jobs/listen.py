@@ -25,7 +25,7 @@ from connector.jobs.org_identity import confirm_org
 from connector.jobs.publish_events import PublishJob
 from connector.log import get_logger
 from connector.model.deliveries import DeliveryMode, DeliveryUsage
-from connector.model.platform_event import ORDER_ACTION, topic_of
+from connector.model.platform_event import ORDER_ACTION, ORDER_ACTION_RESULT, topic_of
 from connector.salesforce.pubsub.errors import DeliveryLimitError
 from connector.salesforce.pubsub.subscription import PubSubClient
 from connector.store import order_actions
@@ -200,7 +200,7 @@ class ListenerRole:
         settings = context.settings
         self.changes = ListenJob(context, on_mode=on_mode)
         self.publisher = PublishJob(context)
-        self.actions = ActionJob(context, self.publisher.wake) if settings.events.actions else None
+        self.actions = ActionJob(context, self.publisher.wake[ORDER_ACTION_RESULT]) if settings.events.actions else None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

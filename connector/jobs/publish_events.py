@@ -1,8 +1,9 @@
 """Publishes the events of the outbox to the org: answers to actions, and the stages and holds of orders.
 
-One process publishes at a time, so that the events of an order arrive in their sequence: a call carries one event of
-each order at most, because the org takes or refuses each event by itself. What the org has taken is deleted in a
-transaction under the lease; a process that is killed before it publishes the same events again, with the same IDs.
+One process publishes at a time, so that the stages of an order arrive in their sequence, and the answers too: a call
+carries one event of each order at most, because the org takes or refuses each event by itself. What the org has taken
+is deleted in a transaction under the lease; a process that is killed before it publishes the same events again, with
+the same IDs.
 
     limit of the hour used up    everything stays due, and is tried again by a growing interval
     no such event in the org     its events are discarded, the log and `connector status` say so once; looked for again
@@ -30,7 +31,7 @@ from connector.jobs.org_identity import confirm_org
 from connector.log import get_logger
 from connector.model.listening_state import ListeningState, TopicActivity
 from connector.model.outgoing_event import OutgoingEvent
-from connector.model.platform_event import topic_of
+from connector.model.platform_event import ORDER_ACTION_RESULT, ORDER_STATUS, topic_of
 from connector.salesforce.pubsub.errors import SessionExpiredError, TopicUnavailableError
 from connector.salesforce.pubsub.publishing import EVENTS_PER_CALL, EventPublisher, PublishRefusal
 from connector.salesforce.pubsub.subscription import PubSubClient
@@ -45,6 +46,10 @@ WINDOW = 1000
 MISSING_PAUSE = timedelta(minutes=5)
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 900.0
+LONGEST_FAILURE_PAUSE = 60.0
+"""Seconds between attempts: after a limit, and after a call that failed."""
+PUBLISHED = (ORDER_ACTION_RESULT, ORDER_STATUS)
+"""What is published, each by itself: a person waits for an answer, and should not wait for the stages before it."""
 MAX_ATTEMPTS = 12
 """About an hour and a half of attempts."""
 
@@ -73,7 +78,7 @@ class PublishStats:
 
 
 class PublishJob(LeaseJob):
-    """Publishes until it is canceled. `wake` is set when the outbox has something new."""
+    """Publishes until it is canceled. `wake`: set when the outbox has new events of an object, by its name."""
 
     def __init__(self, context: InboundJobContext) -> None:
         super().__init__(context, "publisher of events")
@@ -82,7 +87,7 @@ class PublishJob(LeaseJob):
         """Objects that the org does not have, and when they are looked for again."""
         self._confirmed: set[str] = set()
         """Objects that were published to, and `connector status` knows it."""
-        self.wake = asyncio.Event()
+        self.wake = {name: asyncio.Event() for name in PUBLISHED}
         self.stats = PublishStats()
 
     async def begin(self) -> tuple[str, str]:
@@ -93,44 +98,43 @@ class PublishJob(LeaseJob):
         endpoint = self.context.settings.salesforce.pubsub_endpoint
         async with PubSubClient(endpoint, self.context.client.tokens) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(lease.keep())
-            tasks.create_task(self._publish_all(client, lease))
+            for name in PUBLISHED:
+                tasks.create_task(self._publish_all(name, client, lease))
 
-    async def _publish_all(self, client: PubSubClient, lease: HeldLease) -> None:
+    async def _publish_all(self, name: str, client: PubSubClient, lease: HeldLease) -> None:
         publisher = EventPublisher(client, self.context.client.user_id)
-        failures = 0
+        failures, longest = 0, LONGEST_PAUSE
         while True:
             try:
-                is_limited = not await _to_the_end(self._drain(publisher, lease))
+                failures = 0 if await _to_the_end(self._drain(name, publisher, lease)) else failures + 1
+                longest = LONGEST_PAUSE
             except SessionExpiredError:
                 await client.renew_session()
                 continue
             except SalesforceError as error:
-                log.warning("events not published", error=error.message, hint=error.hint)
-                is_limited = True
-            failures = failures + 1 if is_limited else 0
+                log.warning("events not published", name=name, error=error.message, hint=error.hint)
+                failures, longest = failures + 1, LONGEST_FAILURE_PAUSE
             if failures:
-                await self.context.store.clock.sleep(min(FIRST_PAUSE * 2 ** min(failures - 1, 16), LONGEST_PAUSE))
+                await self.context.store.clock.sleep(min(FIRST_PAUSE * 2 ** min(failures - 1, 16), longest))
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
-                    await self.wake.wait()
-            self.wake.clear()
+                    await self.wake[name].wait()
+            self.wake[name].clear()
 
-    async def _drain(self, publisher: EventPublisher, lease: HeldLease) -> bool:
-        """Publish what is due now. Returns False if the org takes no more events in this hour."""
+    async def _drain(self, name: str, publisher: EventPublisher, lease: HeldLease) -> bool:
+        """Publish what is due of one object. Returns False if the org takes no more events in this hour."""
         store = self.context.store
         while True:
             async with store.reader() as connection:
-                waiting = await outgoing_events.list_due(connection, self._org_id, WINDOW)
+                waiting = await outgoing_events.list_due(connection, self._org_id, name, WINDOW)
             now = store.clock.now()
             await self._expire(lease, waiting, now)
             chosen = first_of_each_order(waiting, now)[:EVENTS_PER_CALL]
             if not chosen:
                 return True
-            for name in dict.fromkeys(item.event.name for item in chosen):
-                events = [item for item in chosen if item.event.name == name]
-                if not await self._publish(publisher, lease, name, events):
-                    return False
+            if not await self._publish(publisher, lease, name, chosen):
+                return False
 
     async def _publish(
         self, publisher: EventPublisher, lease: HeldLease, name: str, events: Sequence[OutgoingEvent]

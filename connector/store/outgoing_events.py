@@ -33,11 +33,11 @@ _ROW = outgoing_events.c
 _IS_DUE = _ROW.state == OutgoingState.DUE.value
 
 
-async def list_due(connection: AsyncConnection, org_id: str, limit: int) -> list[OutgoingEvent]:
-    """The first `limit` events that wait, postponed ones among them, in the sequence of their capture."""
+async def list_due(connection: AsyncConnection, org_id: str, name: str, limit: int) -> list[OutgoingEvent]:
+    """The first `limit` events of an object that wait, postponed ones among them, in the sequence of their capture."""
     statement = (
         select(outgoing_events)
-        .where(_IS_DUE, or_(_ROW.org_id.is_(None), _ROW.org_id == org_id))
+        .where(_IS_DUE, _ROW.name == name, or_(_ROW.org_id.is_(None), _ROW.org_id == org_id))
         .order_by(_ROW.id)
         .limit(limit)
     )
