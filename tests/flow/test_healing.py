@@ -12,7 +12,7 @@ from connector.jobs.inbound_run import InboundRun
 from connector.model.reconciliation import Healing, RecordState
 from connector.model.stage import Stage
 from connector.policies import ReconcileSettings
-from connector.store import customers, orders, reconcile_runs
+from connector.store import customers, links, orders, reconcile_runs
 from tests.flow.conftest import CUSTOMERS, Silent, World
 from tests.flow.test_pull import OwnedWorld, open_conflicts, order_here, owned
 from tests.flow.test_push import an_order
@@ -154,3 +154,26 @@ async def test_service_compares_once_a_night_and_heals_if_it_is_set(world: World
     assert first is not None
     assert (first.healing, first.in_sync) == (HealingSummary(differences=1, healed=1), True)
     assert second is None  # another process has just done it
+
+
+async def test_order_whose_links_were_lost_is_linked_again_and_merged(world: World) -> None:
+    """As after a database was restored from a backup: what a rep changed meanwhile is not overwritten."""
+    await begin(world)
+    store, org_id = world.service.store, world.service.client.org_id
+    async with store.transaction() as uow:
+        await links.drop(uow, org_id, "order", ["N-2"])
+        await links.drop_children(uow, org_id, "line", ["N-2"])
+    await world.change_in_org("Order", "N-2", Description="call first", Tracking_Number__c="LOST")
+
+    found_first = await reconcile(world)
+    summary = await reconcile(world, heal=True)
+
+    assert found(found_first)["order", "N-2"].state is RecordState.UNLINKED
+    assert found_first.result.counts["line"] == {RecordState.VERIFIED: 2, RecordState.UNLINKED: 2}
+    assert summary.healing == HealingSummary(differences=3, healed=3)
+    assert (summary.result.verified, summary.result.findings) == (EVERYTHING, [])
+    order = await world.order("N-2")
+    [row] = await world.query("SELECT Tracking_Number__c FROM Order WHERE External_Key__c = 'N-2'")
+    assert (order["Description"], row["Tracking_Number__c"]) == ("call first", None)
+    assert (await order_here(world, "N-2")).header.notes == "call first"
+    assert await world.count("Order") == 2

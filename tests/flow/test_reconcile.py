@@ -188,6 +188,7 @@ async def test_large_objects_are_read_by_a_bulk_query_in_pages(world: World, mon
     by_bulk = await reconcile(world)
     monkeypatch.setattr(org_side, "BULK_FROM_PAGES", 99)
     by_page = await reconcile(world)
+    products = await reconcile(world, selection={EntityKind.PRODUCT: ()})
 
     assert {plan.sobject: plan.bulk for plan in by_bulk.plans} == {
         "Account": True, "Product2": True, "Order": False, "OrderItem": True,
@@ -196,6 +197,7 @@ async def test_large_objects_are_read_by_a_bulk_query_in_pages(world: World, mon
         assert {(item.entity, item.key, item.record_id) for item in summary.result.findings} == expected
         assert summary.result.total() == EVERYTHING
     assert ids["twin"] in {record for _, _, record in expected}
+    assert (products.calls, products.expected_calls) == (3, 3)  # equal on both sides: nothing is read again
     assert by_page.expected_calls == 1 + 1 + 8 // 3 + 4 // 3 + 2 // 3 + 4 // 3
 
 
