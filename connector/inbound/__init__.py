@@ -1,6 +1,6 @@
 """Inbound sync: apply here what changed in the org.
 
-    event   the record that it names is put into the inbox, together with the replay ID   (listen)
+    event   the record that it names is put into the inbox, together with the replay ID   (listen, record_events)
     poll    records changed since the watermark are read, and applied at once              (poll)
        |
        v
@@ -21,6 +21,9 @@
        |-- forbidden by the order ----> as "ours stands", with the reason in the journal
        |-- a write of ours in flight -> [due] again, in a moment
        '-- unreadable value ----------> [parked]: a person sees it; everything else goes on
+
+What somebody asks of an order by a platform event goes another way: a command on the order, the note that the event
+was handled, the answer, and the replay ID are one transaction (action_events, order_actions).
 
 Invariants:
 
