@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from connector.errors import ConnectorError, RefusedError, RetryClass, SettingsError
 from connector.inbound.adoption.adopter import Adopter
 from connector.inbound.apply import Applier
 from connector.inbound.context import ApplyReport
@@ -97,10 +98,31 @@ class Intake:
         if chosen:
             before = self._adopter.calls
             rows = [item for item in items if item.record_id in chosen]
-            report.applied.add(await self._adopter.adopt(candidates, rows))
+            try:
+                report.applied.add(await self._adopter.adopt(candidates, rows))
+            except (SettingsError, RefusedError) as error:
+                if isinstance(error, RefusedError) and error.retry_class is not RetryClass.DATA:
+                    raise  # the org has a bad day: nothing of it concerns these records alone
+                await self._park(rows, error)
+                report.applied.add(ApplyReport(records=len(rows), parked=len(rows)))
             report.calls += self._adopter.calls - before
         await self._adopter.withdraw([record for record in records if record.id not in chosen])
         return chosen
+
+    async def _park(self, items: Sequence[InboxItem], error: ConnectorError) -> None:
+        """Park records that the org does not let us adopt; they are tried again less and less often."""
+        fix = error.hint or "`connector inbox replay` tries it again."
+        async with self._store.transaction() as uow:
+            for item in items:
+                await inbox.park(
+                    uow,
+                    self._org_id,
+                    (item.sobject, item.record_id),
+                    item.source,
+                    error=f"{item.sobject} {item.record_id} was not adopted: {error.message}",
+                    fix=fix,
+                    attempts=item.attempts + 1,
+                )
 
     async def _settle(self, items: Sequence[InboxItem]) -> None:
         async with self._store.transaction() as uow:

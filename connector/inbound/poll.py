@@ -8,7 +8,7 @@ the overlap grows with the latest record that was seen to come so late. What is 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from connector.log import get_logger
 from connector.model.describe import FieldDescribe
 from connector.model.inbound_change import RemoteRecord, Source
 from connector.salesforce.composite import SubRequest
-from connector.salesforce.replication import deleted_request
+from connector.salesforce.replication import DeletedRecords, deleted_request
 from connector.store import cursors, deleted_records, inbox, links
 from connector.store.engine import Store
 from connector.store.unit_of_work import UnitOfWork
@@ -44,7 +44,9 @@ MAX_RECENT = 4000
 
 
 DELETED_OVERLAP = timedelta(minutes=15)
-"""How far before the watermark deletions are asked for, whose times have no seconds."""
+"""How far before their cursor deletions are asked for, whose times have no seconds."""
+DELETED_CURSOR_STEP = timedelta(minutes=10)
+"""The cursor of deletions moves in such steps while nothing is deleted."""
 
 log = get_logger(__name__)
 
@@ -133,6 +135,7 @@ class PollTurn:
     watermark: Watermark
     hold_lease: HoldLease
     query: str
+    deleted_since: datetime
     deleted_request: SubRequest
 
 
@@ -161,7 +164,9 @@ class Poller:
         """Prepare a poll of what changed since the last one; since `since` if there was none."""
         async with self._store.reader() as connection:
             position = await cursors.get(connection, self._org_id, target.cursor)
+            deletions = await cursors.get(connection, self._org_id, target.deletions_cursor)
         watermark = Watermark(at=since) if position is None else Watermark.load(position)
+        deleted_since = watermark.start if deletions is None else datetime.fromisoformat(deletions["at"])
         query = self._soql(
             "SELECT {fields:literal} FROM {sobject:literal} WHERE SystemModstamp >= {start}"
             " ORDER BY SystemModstamp, Id LIMIT {page}",
@@ -173,8 +178,9 @@ class Poller:
             watermark=watermark,
             hold_lease=hold_lease,
             query=query,
+            deleted_since=deleted_since,
             deleted_request=deleted_request(
-                target.sobject, since=watermark.start - DELETED_OVERLAP, now=self._store.clock.now()
+                target.sobject, since=deleted_since - DELETED_OVERLAP, now=self._store.clock.now()
             ),
         )
 
@@ -243,14 +249,21 @@ class Poller:
             records = await self._records.with_masters(turn.target, batch)
             report.applied.add(await self._applier.apply(records, self._cursor_mover(turn)))
 
-    async def note_deleted(self, turn: PollTurn, record_ids: Collection[str]) -> None:
+    async def note_deleted(self, turn: PollTurn, found: DeletedRecords | None) -> None:
         """Put those of these deleted records into the inbox that are linked here and not known to be deleted: what no
-        query shows, a line or a record that is out of the recycle bin."""
-        if not record_ids:
+        query shows, a line or a record that is out of the recycle bin.
+
+        The cursor of deletions moves in the same transaction. If the org did not answer, the next poll asks from the
+        same time on.
+        """
+        if found is None:
+            log.warning("deletions_unreadable", sobject=turn.target.sobject)
+            return
+        if not found.deleted_at and turn.deleted_since + DELETED_CURSOR_STEP > found.complete_until:
             return
         async with self._store.transaction() as uow:
             await turn.hold_lease(uow)
-            linked = await links.find(uow.connection, self._org_id, record_ids)
+            linked = await links.find(uow.connection, self._org_id, found.deleted_at)
             known: set[str] = set()
             for entity in {link.entity for link in linked.values()}:
                 keys = [link.key for link in linked.values() if link.entity == entity]
@@ -258,6 +271,8 @@ class Poller:
                 known |= {item.record_id for item in deleted.values()}
             unseen = [(turn.target.sobject, record) for record in linked if record not in known]
             await inbox.put(uow, self._org_id, unseen, Source.POLL)
+            position = {"at": max(turn.deleted_since, found.complete_until).isoformat()}
+            await cursors.set_position(uow, self._org_id, turn.target.deletions_cursor, position)
 
     def _cursor_mover(self, turn: PollTurn) -> Finish:
         position = turn.watermark.dump()

@@ -24,6 +24,10 @@ class PollTarget:
         return f"poll:{self.sobject}"
 
     @property
+    def deletions_cursor(self) -> str:
+        return f"deleted:{self.sobject}"
+
+    @property
     def fields(self) -> tuple[str, ...]:
         mapped = [name for receiver in self.receivers for name in receiver.fields]
         return query_fields([*mapped, *self.more_fields], self.describe)

@@ -159,7 +159,7 @@ class InboundRun:
             )
             reports = [await poller.apply(turn, rows, read_at=read_at) for turn, rows in zip(turns, pages, strict=True)]
             for turn, outcome in zip(turns, deleted, strict=True):
-                await poller.note_deleted(turn, read_deleted(outcome))
+                await poller.note_deleted(turn, read_deleted(outcome))  # what a query has shown is applied by now
             return reports
         finally:
             await leases.release_all(self._store, self._owner, terms)

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from connector.clock import Clock
 from connector.errors import DeliveryError, RetryClass
-from connector.log import get_logger
+from connector.log import get_logger, trace
 from connector.model.change_notice import ChangeNotice, NoticeState
 from connector.settings import Settings
 from connector.store import change_notices, leases
@@ -37,6 +37,8 @@ FIRST_WAIT, LONGEST_WAIT = 5.0, 3600.0
 CONFIG_WAIT = 60.0
 """Seconds until the next attempt if the address or the secret is wrong."""
 SETTINGS_HINT = "Set CONNECTOR_WEBHOOKS__URL and CONNECTOR_WEBHOOKS__SECRETS to those of the receiver."
+
+FAULT = "The notice could not be posted, because of an error in the connector. See the log."
 
 log = get_logger("webhooks")
 
@@ -168,10 +170,16 @@ class _Batch:
     async def _attempt(self, notice: ChangeNotice) -> NoticeOutcome:
         try:
             await self._poster.post(notice.message_id, notice.body.encode())
-        except DeliveryError as error:
+        except Exception as problem:
+            # What is no DeliveryError is a fault of ours: the outcomes of the others are recorded all the same.
+            if not isinstance(problem, DeliveryError):
+                log.error("internal_error", notice=notice.id, exception=trace(problem))
+            error = (
+                problem if isinstance(problem, DeliveryError) else DeliveryError(FAULT, retry_class=RetryClass.UNKNOWN)
+            )
             if error.affects_all:
                 self.fault = error
-            elif not error.retry_class.retryable:
+            elif error.retry_class is RetryClass.DATA:
                 log.warning("notice_failed", notice=notice.id, type=notice.type, key=notice.key, why=str(error))
                 return NoticeOutcome(id=notice.id, state=NoticeState.FAILED, error=str(error))
             wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(notice.attempts, 20))

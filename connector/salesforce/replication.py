@@ -3,7 +3,8 @@ Guide, "sObject Get Deleted"). Lines of orders have no recycle bin, so no query 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from urllib.parse import quote
@@ -28,22 +29,36 @@ def deleted_request(sobject: str, *, since: datetime, now: datetime) -> SubReque
     return SubRequest(reference=f"deleted{sobject}", method="GET", path=f"sobjects/{quote(sobject)}/deleted/?{window}")
 
 
-def read_deleted(outcome: SubOutcome) -> dict[str, datetime]:
-    """The IDs of deleted records, with the time of their deletion; empty if the org does not answer this."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeletedRecords:
+    """The IDs of deleted records, with the time of their deletion, and until when (by the org's clock) the list is
+    complete: writes that are still open in the org may delete more after that."""
+
+    deleted_at: Mapping[str, datetime]
+    complete_until: datetime
+
+
+def read_deleted(outcome: SubOutcome) -> DeletedRecords | None:
+    """The answer; None if the org did not give one."""
     if not outcome.success or not isinstance(outcome.body, dict):
-        return {}
-    return {
-        str(row["id"]): datetime.fromisoformat(row["deletedDate"]).astimezone(UTC)
-        for row in outcome.body.get("deletedRecords", [])
-    }
+        return None
+    return DeletedRecords(
+        deleted_at={str(row["id"]): _moment(row["deletedDate"]) for row in outcome.body.get("deletedRecords", [])},
+        complete_until=_moment(outcome.body["latestDateCovered"]),
+    )
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 async def list_deleted(client: CompositeClient, sobject: str, *, since: datetime, now: datetime) -> dict[str, datetime]:
-    """The same for one object, with one call."""
+    """The deleted records of one object, with one call; none if the org does not answer this."""
     [outcome] = await client.composite(
         [deleted_request(sobject, since=since, now=now)], all_or_none=False, collate=True
     )
-    return read_deleted(outcome)
+    found = read_deleted(outcome)
+    return {} if found is None else dict(found.deleted_at)
 
 
 def _encode(moment: datetime) -> str:

@@ -70,10 +70,10 @@ async def put(
     )
 
 
-async def find_waiting(connection: AsyncConnection, org_id: str, sobject: str, ids: Sequence[str]) -> set[str]:
-    """Those of these records of an object that are in the inbox, due or parked."""
-    statement = select(inbox.c.record_id).where(inbox.c.org_id == org_id, inbox.c.sobject == sobject)
-    return {row.record_id for row in await select_in(connection, statement, inbox.c.record_id, ids)}
+async def find(connection: AsyncConnection, org_id: str, sobject: str, ids: Sequence[str]) -> dict[str, InboxItem]:
+    """The rows of these records of an object, due or parked, by record ID."""
+    statement = select(inbox).where(inbox.c.org_id == org_id, inbox.c.sobject == sobject)
+    return {row.record_id: _item(row) for row in await select_in(connection, statement, inbox.c.record_id, ids)}
 
 
 async def lock(uow: UnitOfWork, org_id: str, records: Collection[Ref]) -> set[Ref]:

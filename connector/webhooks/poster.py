@@ -125,5 +125,5 @@ def _retry_after_seconds(text: str, now: datetime) -> float | None:
     try:
         until = parsedate_to_datetime(text)
         return min(max(0.0, (until - now).total_seconds()), MAX_WAIT_SECONDS)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

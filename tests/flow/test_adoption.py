@@ -8,12 +8,12 @@ from decimal import Decimal
 
 import pytest
 
-from connector.errors import SettingsError
 from connector.inbound.intake import IntakeReport
 from connector.jobs.inbound_run import InboundRun, take_in
 from connector.model.customer import Customer
 from connector.model.inbound_change import InboxItem, Source
 from connector.model.order import Order
+from connector.model.outcome import Outcome, RowError
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
 from connector.service import running_service
@@ -275,14 +275,6 @@ async def test_order_in_another_price_book_keeps_its_entries(world: World) -> No
     await both_sides_rest(world)
 
 
-async def test_filter_that_the_org_refuses_is_named(with_policy: PolicyWorld) -> None:  # noqa: F811
-    async with with_policy(adopt_filter="Typ = ") as world:
-        await begin(world)
-        await order_by_rep(world)
-        with pytest.raises(SettingsError, match="CONNECTOR_INBOUND__ADOPT_FILTER is refused by the org"):
-            await world.service.pull()
-
-
 async def test_event_of_an_order_or_of_a_line_of_a_parked_one_leads_to_adoption(world: World) -> None:
     await begin(world)
     record = await order_by_rep(world)
@@ -321,3 +313,46 @@ async def test_parked_order_is_tried_again_after_what_was_missing_has_come(
     await run.poll(["Product2"])
     assert (await run.intake()).applied.adopted == 1
     assert await parked(world) == []
+
+
+async def test_filter_that_the_org_refuses_parks_the_order_and_stops_nothing_else(
+    with_policy: PolicyWorld,  # noqa: F811
+) -> None:
+    async with with_policy(adopt_filter="Typ = ") as world:
+        await begin(world)
+        await order_by_rep(world)
+        await world.change_in_org("Order", "N-1", Description="theirs")
+
+        summary = await world.service.pull()
+
+        assert summary.applied.taken == {"Order.Description": 1}
+        [item] = await parked(world)
+        assert "CONNECTOR_INBOUND__ADOPT_FILTER is refused by the org" in str(item.error)
+        await world.change_in_org("Order", "N-1", Description="theirs, later")
+        await take_in(world.service.inbound_context)
+        assert (await world.service.pull()).applied.taken == {"Order.Description": 1}
+
+
+async def test_message_that_the_org_does_not_let_us_clear_is_tried_again_after_a_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await begin(world)
+    record = await order_by_rep(world, lines=(("P-1", 1, "14"),), Sync_Message__c="This order was not taken over: …")
+    calls = 0
+
+    async def locked(rows: object) -> list[Outcome]:
+        nonlocal calls
+        calls += 1
+        error = RowError(code="ENTITY_IS_LOCKED", message="This record is locked.")
+        return [Outcome(success=False, id=row[1], errors=(error,)) for row in rows]  # type: ignore[attr-defined]
+
+    async with world.service.store.transaction() as uow:
+        org_id = world.service.client.org_id
+        await inbox.park(uow, org_id, ("Order", record), Source.POLL, error="no account", fix="link it")
+    await update(world, "Order", record, Status="Draft")
+    monkeypatch.setattr(world.service.client, "collections_update", locked)
+
+    await world.service.pull()
+    await take_in(world.service.inbound_context)
+
+    assert calls <= 2

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from connector.cli.localorg import our_metadata
 from connector.inbound.deletion_policy import DeletionAction, decide_deletion
+from connector.inbound.poll import Poller
+from connector.localorg.org import OrgOptions
 from connector.localorg.record_merge import merge_records
 from connector.localorg.recycle_bin import purge, undelete
 from connector.localorg.server import LocalOrg
@@ -19,7 +23,7 @@ from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.service import running_service
 from connector.settings import InboundSettings
-from connector.store import inbox
+from connector.store import cursors, inbox
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_pull import begin, both_sides_rest, change_notes, customer_here, journal_of, order_here
 from tests.flow.test_push import an_order
@@ -255,3 +259,39 @@ async def test_accounts_of_two_customers_merged_keep_their_orders_on_the_shared_
 )
 def test_deletion_is_decided_by_policy_and_facts(policy: str, facts: dict[str, bool], action: DeletionAction) -> None:
     assert decide_deletion(policy, **{"ended_here": False, **facts}) is action
+
+
+@pytest.mark.parametrize("fault", ["crash", "no answer"])
+async def test_deletion_during_a_downtime_is_found_after_a_failed_poll(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    shift = timedelta(hours=-3)
+    options = OrgOptions(metadata_root=our_metadata(), clock=lambda: datetime.now(UTC) + shift)
+    async with LocalOrg(options) as org, running_service(settings_for(org, database_url)) as service:
+        world = World(org, service)
+        await begin(world, an_order(NUMBER, stage=Stage.PLACED))
+        three_hours_ago = {"at": (datetime.now(UTC) + shift).isoformat()}
+        async with service.store.transaction() as uow:
+            poll = {**three_hours_ago, "overlap_seconds": 30.0, "recent": {}}
+            await cursors.set_position(uow, service.client.org_id, "poll:OrderItem", poll)
+            await cursors.set_position(uow, service.client.org_id, "deleted:OrderItem", three_hours_ago)
+        shift = timedelta(hours=-1)
+        await delete_in_org(world, "OrderItem", f"{NUMBER}-1")
+        shift = timedelta()
+        await world.change_in_org("OrderItem", f"{NUMBER}-2", Description="moves the watermark")
+        with monkeypatch.context() as patch:
+            if fault == "crash":
+                patch.setattr(Poller, "note_deleted", _fail)
+                with pytest.raises(KeyError):
+                    await service.pull()
+            else:
+                patch.setattr("connector.jobs.inbound_run.read_deleted", lambda outcome: None)
+                await service.pull()
+        await service.pull()
+        await world.push()
+
+        assert len((await order_here(world)).lines) == len((await world.order(NUMBER))["lines"]) == 2
+
+
+async def _fail(*_: object, **__: object) -> None:
+    raise KeyError("the process is gone")

@@ -228,3 +228,25 @@ async def test_what_is_applied_from_the_org_is_posted_without_values_unless_aske
     await world.service.pull()  # without an address, nothing is stored
     async with world.service.store.reader() as connection:
         assert len(await change_notices.list_page(connection)) == 4
+
+
+async def test_odd_answer_or_a_fault_of_ours_concerns_one_notice_only(
+    store: Store, httpx2_mock: respx.Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = {"Retry-After": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}
+
+    def answer(request: httpx2.Request) -> httpx.Response:
+        match json.loads(request.content)["data"]["key"]:
+            case "N-1":
+                return httpx.Response(503, headers=odd)
+            case "N-2":
+                raise KeyError("a fault of ours")
+        return httpx.Response(200)
+
+    route = httpx2_mock.post(URL).mock(side_effect=answer)
+    await capture(store, "N-1", "N-2", "N-3")
+    sender = NoticeSender(store, settings())
+
+    assert await sender.send() == WebhookReport(sent=1, postponed=2)
+    assert not await sender.send()
+    assert sorted(posted_keys(route)).count("N-3") == 1
