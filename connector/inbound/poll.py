@@ -3,7 +3,8 @@
 The watermark is the latest SystemModstamp that was read. Records are read in the order of (SystemModstamp, Id) and a
 page continues behind the last record of the page before, so equal stamps are never split. A record becomes visible up
 to some seconds after its stamp, when its transaction commits: each poll begins an *overlap* before the watermark, and
-the overlap grows with the latest record that was seen to come so late. What is read twice is recognized as an echo.
+the overlap grows with the latest record that was seen to come so late. It is halved after a week in which half of it
+would have done. What is read twice is recognized as an echo.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ LONGEST_OVERLAP = timedelta(minutes=10)
 """The longest time that a transaction in the org may take (REST API, call timeout)."""
 MAX_RECENT = 4000
 """Records within the overlap that are remembered, to tell one that comes late from one that is read again."""
-
+OVERLAP_KEPT = timedelta(days=7)
+"""How long an overlap is kept that no record needs: a job that runs once a week may commit late each time."""
 
 DELETED_OVERLAP = timedelta(minutes=15)
 """How far before their cursor deletions are asked for, whose times have no seconds."""
@@ -66,18 +68,27 @@ class BulkReader(Protocol):
 
 @dataclass(kw_only=True)
 class Watermark:
-    """Where the poll of one object is. `recent` are the records within the overlap, with their stamps."""
+    """Where the poll of one object is.
+
+    `recent` are the records within the overlap, with their stamps: all that were read with a stamp after `recent_from`,
+    and none before. `needed_at` is when a record last came so late that half of the overlap would not have done.
+    """
 
     at: datetime
     overlap: timedelta = FIRST_OVERLAP
     recent: dict[str, datetime] = field(default_factory=dict)
+    recent_from: datetime | None = None
+    needed_at: datetime | None = None
 
     @classmethod
     def load(cls, position: Mapping[str, Any]) -> Watermark:
+        recent = {record: datetime.fromisoformat(at) for record, at in position["recent"].items()}
         return cls(
             at=datetime.fromisoformat(position["at"]),
             overlap=timedelta(seconds=position["overlap_seconds"]),
-            recent={record: datetime.fromisoformat(at) for record, at in position["recent"].items()},
+            recent=recent,
+            recent_from=_moment(position, "recent_from") or min(recent.values(), default=None),
+            needed_at=_moment(position, "needed_at"),
         )
 
     def dump(self) -> dict[str, Any]:
@@ -85,6 +96,8 @@ class Watermark:
             "at": self.at.isoformat(),
             "overlap_seconds": self.overlap.total_seconds(),
             "recent": {record: at.isoformat() for record, at in self.recent.items()},
+            "recent_from": self.recent_from and self.recent_from.isoformat(),
+            "needed_at": self.needed_at and self.needed_at.isoformat(),
         }
 
     @property
@@ -93,17 +106,38 @@ class Watermark:
 
     def advanced(self, records: list[RemoteRecord]) -> Watermark:
         """The watermark after these records were read. A record that is older than the watermark and was not seen
-        before came late: the overlap becomes twice its delay, if that is longer."""
+        before came late: the overlap becomes twice its delay, if that is longer. Whether one before `recent_from` was
+        seen, nobody knows any more: it does not count."""
+        known_from = self.recent_from or self.start
         late = [
             self.at - record.modified_at
             for record in records
-            if record.modified_at < self.at and self.recent.get(record.id) != record.modified_at
+            if known_from < record.modified_at < self.at and self.recent.get(record.id) != record.modified_at
         ]
-        overlap = min(max([self.overlap, *(2 * delay for delay in late)]), LONGEST_OVERLAP)
         at = max([self.at, *(record.modified_at for record in records)])
+        longest = 2 * max(late, default=timedelta())
+        overlap, needed_at = self.overlap, self.needed_at or at
+        if 2 * longest > overlap:
+            overlap, needed_at = min(max(overlap, longest), LONGEST_OVERLAP), at
+        elif overlap > FIRST_OVERLAP and at - needed_at > OVERLAP_KEPT:
+            overlap, needed_at = max(overlap / 2, FIRST_OVERLAP), at
         recent = self.recent | {record.id: record.modified_at for record in records}
-        kept = sorted(((when, record) for record, when in recent.items() if when >= at - overlap), reverse=True)
-        return Watermark(at=at, overlap=overlap, recent={record: when for when, record in kept[:MAX_RECENT]})
+        known_from = max(known_from, at - overlap)
+        kept = sorted(((when, record) for record, when in recent.items() if when > known_from), reverse=True)
+        if len(kept) > MAX_RECENT:
+            known_from = kept[MAX_RECENT][0]
+        return Watermark(
+            at=at,
+            overlap=overlap,
+            recent={record: when for when, record in kept[:MAX_RECENT] if when > known_from},
+            recent_from=known_from,
+            needed_at=needed_at,
+        )
+
+
+def _moment(position: Mapping[str, Any], name: str) -> datetime | None:
+    text = position.get(name)
+    return None if text is None else datetime.fromisoformat(text)
 
 
 @dataclass(kw_only=True)
