@@ -17,6 +17,7 @@ from connector.store.inbound_tables import inbox
 from connector.store.sql import chunks, insert, select_in
 from connector.store.unit_of_work import UnitOfWork
 
+SHORTEST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=15)
 FIRST_RETRY = timedelta(minutes=5)
 LONGEST_RETRY = timedelta(hours=12)
@@ -100,7 +101,8 @@ async def end_parked(uow: UnitOfWork, org_id: str, record_ids: Collection[str]) 
 
 
 async def retry(uow: UnitOfWork, org_id: str, records: Collection[Ref], *, pause: timedelta) -> None:
-    """Read these records again after `pause`, which doubles each time in a row, up to 15 minutes."""
+    """Read these records again after `pause`, which doubles each time in a row, up to 15 minutes. No pause means none
+    the first time, then a second: what it waits for may be the clock of another host."""
     statement = select(inbox.c.sobject, inbox.c.record_id, inbox.c.attempts).where(inbox.c.org_id == org_id)
     ids = sorted({record_id for _, record_id in records})
     before = {
@@ -109,7 +111,8 @@ async def retry(uow: UnitOfWork, org_id: str, records: Collection[Ref], *, pause
     }
     for record in sorted(set(records)):
         attempts = before.get(record, 0)
-        delay = min(pause * 2 ** min(attempts, _MAX_DOUBLINGS), LONGEST_PAUSE)
+        doublings = min(attempts if pause else attempts - 1, _MAX_DOUBLINGS)
+        delay = min((pause or SHORTEST_PAUSE) * 2**doublings, LONGEST_PAUSE) if pause or attempts else timedelta()
         await put(uow, org_id, [record], Source.RETRY, delay=delay, attempts=attempts + 1)
 
 
