@@ -34,6 +34,11 @@ class Crash(BaseException):
     """The process ended here."""
 
 
+class RollBackError(Exception):
+    """The process ended in a transaction. Works of one group share a runner, which must go on to the others: only
+    their next steps crash."""
+
+
 @dataclass
 class Steps:
     """Counts the steps of a process. `acts` are done before the step of their number, outside of transactions; at a
@@ -177,11 +182,17 @@ def _observe_store(store: Store, steps: Steps) -> None:
     async def observed_transact(work: Callable[[UnitOfWork], Awaitable[Any]]) -> Any:
         async def observed_work(uow: UnitOfWork) -> Any:
             result = await work(uow)
-            steps.crash_if_planned()
+            try:
+                steps.crash_if_planned()
+            except Crash:
+                raise RollBackError from None
             return result
 
         await steps.step()
-        result = await transact(observed_work)
+        try:
+            result = await transact(observed_work)
+        except RollBackError:
+            raise Crash from None
         await steps.step()
         return result
 
