@@ -44,3 +44,13 @@ def permission_set(*fields: str, label: str = "Set", editable: bool = True) -> s
         for name in fields
     )
     return xml("PermissionSet", f"{given}<label>{label}</label>")
+
+
+def history_package(sobject: str, *fields: str) -> bytes:
+    """A package that tracks the history of these fields of a standard object."""
+    tracked = "".join(
+        f"<fields><fullName>{name}</fullName><trackHistory>true</trackHistory></fields>" for name in fields
+    )
+    body = xml("CustomObject", f"<enableHistory>true</enableHistory>{tracked}")
+    members = " ".join(f"{sobject}.{name}" for name in fields)
+    return package({f"objects/{sobject}.object": body}, CustomObject=sobject, CustomField=members)

@@ -6,7 +6,7 @@ import pytest
 
 from connector.localorg.metadata.deployments import OPTIONS
 from tests.org.conftest import Caller
-from tests.org.packages import package, xml
+from tests.org.packages import history_package
 
 
 async def test_return_order_has_defaults_category_and_totals(caller: Caller) -> None:
@@ -92,13 +92,7 @@ async def test_history_of_tracked_fields_records_changes_of_users(caller: Caller
     order, _ = await caller.active_order()
     await caller.call("PATCH", f"sobjects/Order/{order}", {"Description": "not tracked"})
     assert await caller.query("SELECT Field FROM OrderHistory") == []
-    tracked = "".join(
-        f"<fields><fullName>{name}</fullName><trackHistory>true</trackHistory></fields>"
-        for name in ("Status", "Description", "PoNumber")
-    )
-    history = xml("CustomObject", f"<enableHistory>true</enableHistory>{tracked}")
-    fields = "Order.Status Order.Description Order.PoNumber"
-    content = package({"objects/Order.object": history}, CustomObject="Order", CustomField=fields)
+    content = history_package("Order", "Status", "Description", "PoNumber")
     deployment = caller.org.org.deployments.start(content, dict(OPTIONS))
     caller.org.org.deployments.run(deployment)
     assert deployment.status == "Succeeded"

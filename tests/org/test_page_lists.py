@@ -10,9 +10,11 @@ from urllib.parse import quote
 import pytest
 
 from connector.cli.localorg import our_metadata
+from connector.localorg.metadata.deployments import OPTIONS
 from connector.localorg.org import OrgOptions
 from connector.localorg.page import record_queries
 from connector.localorg.server import LocalOrg
+from tests.org.packages import history_package
 from tests.org.pages import Reader, following, heads, plain
 
 # -- lists ------------------------------------------------------------------------------------------------------------
@@ -175,6 +177,8 @@ async def test_history_reports_that_older_changes_may_exist(reader: Reader, monk
 
 
 async def test_field_history_shows_old_and_new_values(reader: Reader) -> None:
+    deployments = reader.caller.org.org.deployments
+    deployments.run(deployments.start(history_package("Account", "Name", "Industry"), dict(OPTIONS)))
     account = await reader.caller.create("Account", Name="Before", Industry="Here")
     await reader.caller.call("PATCH", f"sobjects/Account/{account}", {"Name": "After & on", "Industry": None})
     await reader.caller.call("PATCH", f"sobjects/Account/{account}", {"Name": "Later", "Industry": "There"})
