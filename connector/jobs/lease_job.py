@@ -15,6 +15,8 @@ from connector.log import get_logger
 
 RETRY_SECONDS = 5.0
 """The pause after an error, before everything begins anew."""
+LONGEST_PAUSE = 300.0
+"""The pause grows up to this one while a fault of ours repeats; work that lasted for longer begins with the first."""
 
 log = get_logger(__name__)
 
@@ -29,9 +31,12 @@ class LeaseJob(ABC):
         self._owner = lease_owner()
 
     async def run(self) -> None:
-        """Wait for the lease, then work. What fails is logged, and begun anew."""
+        """Wait for the lease, then work. What fails is logged, and begun anew after a pause: an error of the org or of
+        the database as well as a fault of ours, so that no other job of the process ends with this one."""
         clock = self.context.store.clock
+        faults = 0
         while True:
+            begun_at = clock.now()
             try:
                 name, what = await self.begin()
                 async with HeldLease.acquired(
@@ -46,9 +51,16 @@ class LeaseJob(ABC):
                         raise group.exceptions[0] from None  # the others were canceled by it
             except LeaseLostError as error:
                 log.warning("lease lost", subject=self._subject, error=error.message)
+                await clock.sleep(RETRY_SECONDS)  # perhaps not the job's own lease: that of a poll, which is still held
             except ConnectorError as error:
                 log.error("job interrupted", subject=self._subject, error=error.message, hint=error.hint)
                 await clock.sleep(RETRY_SECONDS)
+            except Exception:
+                log.exception("job failed", subject=self._subject)
+                if (clock.now() - begun_at).total_seconds() > LONGEST_PAUSE:
+                    faults = 0
+                await clock.sleep(min(RETRY_SECONDS * 2 ** min(faults, 16), LONGEST_PAUSE))
+                faults += 1
 
     @abstractmethod
     async def begin(self) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from connector.inbound.topic_cursor import TopicCursor, listen_lease
 from connector.jobs.delivery_guard import DeliveryGuard
 from connector.jobs.held_lease import HeldLease
 from connector.jobs.inbound_run import InboundJobContext, InboundRun
-from connector.jobs.lease_job import RETRY_SECONDS, LeaseJob
+from connector.jobs.lease_job import LeaseJob
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.publish_events import PublishJob
 from connector.log import get_logger
@@ -205,8 +205,8 @@ class ListenerRole:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run in the background of this block, and end in order with it: leases are released, and what was published
-        is recorded. A fault of ours is logged, and the role begins anew; the process goes on."""
-        task = asyncio.create_task(self._keep_running())
+        is recorded."""
+        task = asyncio.create_task(self.run())
         log.info("listener started", topic=self.changes.topic, actions=self.actions is not None)
         try:
             yield
@@ -215,16 +215,8 @@ class ListenerRole:
             await asyncio.gather(task, return_exceptions=True)
             log.info("listener stopped", events=self.changes.stats.events, records=self.changes.stats.records)
 
-    async def _keep_running(self) -> None:
-        while True:
-            try:
-                await self.run()
-            except Exception:
-                log.exception("listener failed")
-            await self.changes.context.store.clock.sleep(RETRY_SECONDS)
-
     async def run(self) -> None:
-        """Run until canceled."""
+        """Run until canceled. A job that fails begins anew by itself (`LeaseJob`); the others go on."""
         async with asyncio.TaskGroup() as tasks:
             for job in (self.changes, self.actions, self.publisher):
                 if job is not None:

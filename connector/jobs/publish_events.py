@@ -11,6 +11,8 @@ the same IDs.
     one event is refused         tried again by a growing interval, its order's later ones wait; after twelve attempts
                                  it is given up until a person replays it
     the call fails               everything stays due
+    the session is refused       it signs in again at once, but only the first time: Salesforce blocks a user's sign-ins
+                                 if there are too many, and then pulls and pushes stop too
 """
 
 from __future__ import annotations
@@ -103,14 +105,18 @@ class PublishJob(LeaseJob):
 
     async def _publish_all(self, name: str, client: PubSubClient, lease: HeldLease) -> None:
         publisher = EventPublisher(client, self.context.client.user_id)
-        failures, longest = 0, LONGEST_PAUSE
+        failures, longest, refused_sessions = 0, LONGEST_PAUSE, 0
         while True:
             try:
                 failures = 0 if await _to_the_end(self._drain(name, publisher, lease)) else failures + 1
-                longest = LONGEST_PAUSE
-            except SessionExpiredError:
+                longest, refused_sessions = LONGEST_PAUSE, 0
+            except SessionExpiredError as error:
                 await client.renew_session()
-                continue
+                refused_sessions += 1
+                if refused_sessions == 1:
+                    continue
+                log.warning("events not published: the new session is refused too", name=name, error=error.message)
+                failures, longest = failures + 1, LONGEST_PAUSE
             except SalesforceError as error:
                 log.warning("events not published", name=name, error=error.message, hint=error.hint)
                 failures, longest = failures + 1, LONGEST_FAILURE_PAUSE

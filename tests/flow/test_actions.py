@@ -317,8 +317,7 @@ async def action_topic(world: World) -> TopicStatus | None:
 async def test_role_begins_anew_after_a_fault_and_ends_with_its_block(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connector.jobs.listen.RETRY_SECONDS", 0.05)
-    monkeypatch.setattr("connector.jobs.listen.log.exception", lambda *_, **__: None)
+    monkeypatch.setattr("connector.jobs.lease_job.log.exception", lambda *_, **__: None)
     original, faults = ActionJob.begin, [KeyError("a fault of ours")]
 
     async def failing(self: ActionJob) -> tuple[str, str]:
