@@ -132,6 +132,7 @@ class BatchWrites:
             records = [(item.sobject, item.id) for item, wait in self._deferred if wait == pause]
             await inbox.retry(uow, org_id, records, pause=pause)
         for record, error, fix in self._parked:
-            await inbox.park(uow, org_id, (record.sobject, record.id), Source.POLL, error=error, fix=fix)
+            ref = (record.sobject, record.id)
+            await inbox.park(uow, org_id, ref, Source.POLL, error=error, fix=fix, read_at=record.read_at)
         await journal.write(uow, self._entries)
         await change_notices.capture(uow, self._notices)

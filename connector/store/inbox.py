@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, bindparam, delete, func, select, update
+from sqlalchemy import and_, bindparam, delete, func, not_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.inbound_change import InboxItem, InboxState, Source
@@ -156,18 +156,46 @@ async def postpone(uow: UnitOfWork, org_id: str, items: Sequence[InboxItem], *, 
 
 
 async def park(
-    uow: UnitOfWork, org_id: str, record: Ref, source: Source, *, error: str, fix: str, attempts: int = 0
+    uow: UnitOfWork,
+    org_id: str,
+    record: Ref,
+    source: Source,
+    *,
+    error: str,
+    fix: str,
+    attempts: int = 0,
+    read_at: datetime | None = None,
 ) -> None:
-    """Park a record that cannot be applied, whether or not it is in the inbox already. With `attempts`, the number of
-    times that this has happened in a row, `retry_parked` tries it again, less and less often."""
+    """Park a record that cannot be applied, whether or not it is in the inbox already. One that became due after it was
+    read, at `read_at` (now, by default), stays due: it has changed meanwhile.
+
+    With `attempts`, the number of times that this has happened in a row, `retry_parked` tries it again, less and less
+    often."""
     pause = min(FIRST_RETRY * 2 ** min(attempts - 1, _MAX_DOUBLINGS), LONGEST_RETRY) if attempts else timedelta()
-    await put(uow, org_id, [record], source, delay=pause, attempts=attempts)
-    statement = (
-        update(inbox)
-        .where(inbox.c.org_id == org_id, inbox.c.sobject == record[0], inbox.c.record_id == record[1])
-        .values(state=InboxState.PARKED.value, error=error, fix=fix)
+    row = {
+        "org_id": org_id,
+        "sobject": record[0],
+        "record_id": record[1],
+        "version": 1,
+        "state": InboxState.PARKED.value,
+        "source": source.value,
+        "seen_at": uow.now,
+        "due_at": uow.now + pause,
+        "attempts": attempts,
+        "error": error,
+        "fix": fix,
+    }
+    statement = insert(uow.connection, inbox)
+    changes = {name: statement.excluded[name] for name in ("state", "source", "due_at", "attempts", "error", "fix")}
+    is_newer = and_(inbox.c.state == InboxState.DUE.value, inbox.c.due_at > (read_at or uow.now))
+    await uow.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["org_id", "sobject", "record_id"],
+            set_={**changes, "version": inbox.c.version + 1},
+            where=not_(is_newer),
+        ),
+        [row],
     )
-    await uow.connection.execute(statement)
 
 
 async def retry_parked(uow: UnitOfWork, org_id: str) -> None:

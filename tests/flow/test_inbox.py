@@ -13,8 +13,9 @@ from sqlalchemy import update
 from connector.jobs.inbound_run import take_in
 from connector.mapping.receiver import RecordReceiver
 from connector.model.change import EntityKind
-from connector.model.inbound_change import InboxItem, Source
+from connector.model.inbound_change import InboxItem, InboxState, Source
 from connector.store import inbox
+from connector.store.engine import Store
 from connector.store.tables import links
 from connector.store.unit_of_work import UnitOfWork
 from tests.flow.conftest import World
@@ -41,6 +42,17 @@ async def test_value_that_cannot_be_read_is_parked_and_stops_nothing(world: Worl
 async def park_one(uow: UnitOfWork, world: World) -> None:
     record = ("Order", "801000000000001AAA")
     await inbox.park(uow, world.service.client.org_id, record, Source.POLL, error="unreadable", fix="correct it")
+
+
+async def test_record_that_became_due_after_it_was_read_is_not_parked(store: Store) -> None:
+    record = ("Order", "801000000000001AAA")
+    async with store.transaction() as uow:
+        before, after = uow.now - timedelta(seconds=1), uow.now + timedelta(seconds=1)
+        await inbox.put(uow, "00D", [record], Source.EVENT)
+        await inbox.park(uow, "00D", record, Source.POLL, error="unreadable", fix="correct it", read_at=before)
+        assert (await inbox.counts(uow.connection, "00D"))[InboxState.PARKED] == 0
+        await inbox.park(uow, "00D", record, Source.POLL, error="unreadable", fix="correct it", read_at=after)
+        assert (await inbox.counts(uow.connection, "00D"))[InboxState.PARKED] == 1
 
 
 async def test_record_whose_write_has_no_answer_is_read_again_less_and_less_often(world: World) -> None:

@@ -101,6 +101,7 @@ class Adopter:
         texts = {record: f"This order was not taken over: {item.reason}" for record, item in obstacles.items()}
         await self._notifier.tell({remote.id: remote.row for remote in found if remote.id in texts}, texts)
         attempts = {item.record_id: item.attempts + 1 for item in items}
+        read_at = {remote.id: remote.read_at for remote in found}
         async with self._store.transaction() as uow:
             for record, obstacle in obstacles.items():
                 error = f"Order {record} was not adopted: {obstacle.reason}"
@@ -112,6 +113,7 @@ class Adopter:
                     error=error,
                     fix=obstacle.fix,
                     attempts=attempts[record],
+                    read_at=read_at.get(record),
                 )
 
     async def withdraw(self, records: Sequence[RemoteRecord]) -> None:

@@ -159,7 +159,8 @@ class _Transaction:
             await change_notices.capture(uow, notices)
         for record, obstacle in self.obstacles.values():
             error = f"{record.sobject} {record.id} was not adopted: {obstacle.reason}"
-            await inbox.park(uow, self._org_id, (record.sobject, record.id), Source.POLL, error=error, fix=obstacle.fix)
+            ref, read_at = (record.sobject, record.id), record.read_at
+            await inbox.park(uow, self._org_id, ref, Source.POLL, error=error, fix=obstacle.fix, read_at=read_at)
         return ApplyReport(
             records=len(self._adopted) + len(self.obstacles), adopted=len(self._adopted), parked=len(self.obstacles)
         )
