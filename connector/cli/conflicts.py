@@ -144,20 +144,22 @@ def list_rules(
 
 
 async def _rules(remove: str | None) -> list[ConflictRule]:
-    """The rules, after the one of field `remove` is removed."""
+    """The rules of the active org, after the one of field `remove` is removed."""
     from connector.settings import load_settings
-    from connector.store import conflict_rules
+    from connector.store import conflict_rules, orgs
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store:
         if remove is not None:
             sobject, _, field = remove.partition(".")
             async with store.transaction() as uow:
-                if not await conflict_rules.remove(uow, sobject, field):
+                org = await orgs.get_active(uow.connection)
+                if org is None or not await conflict_rules.remove(uow, org.org_id, sobject, field):
                     hint = "`connector conflicts rules` lists the rules, as Order.Description."
                     raise ConnectorError(f"There is no rule for {remove!r}.", hint=hint)
         async with store.reader() as connection:
-            return await conflict_rules.list_all(connection)
+            org = await orgs.get_active(connection)
+            return [] if org is None else await conflict_rules.list_all(connection, org.org_id)
 
 
 def conflict_document(item: Conflict) -> dict[str, Any]:

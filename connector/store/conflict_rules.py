@@ -32,15 +32,20 @@ async def put(uow: UnitOfWork, org_id: str, sobject: str, field: str, choice: Co
     )
 
 
-async def remove(uow: UnitOfWork, sobject: str, field: str) -> bool:
-    """Ask again about this field. False if there was no rule."""
-    statement = delete(conflict_rules).where(conflict_rules.c.sobject == sobject, conflict_rules.c.field == field)
-    return (await uow.connection.execute(statement)).rowcount > 0
+async def remove(uow: UnitOfWork, org_id: str, sobject: str, field: str) -> bool:
+    """Ask again about this field of an org. False if there was no rule."""
+    is_rule = (
+        conflict_rules.c.org_id == org_id,
+        conflict_rules.c.sobject == sobject,
+        conflict_rules.c.field == field,
+    )
+    return (await uow.connection.execute(delete(conflict_rules).where(*is_rule))).rowcount > 0
 
 
-async def list_all(connection: AsyncConnection) -> list[ConflictRule]:
-    """All rules, by object and field."""
-    statement = select(conflict_rules).order_by(conflict_rules.c.sobject, conflict_rules.c.field)
+async def list_all(connection: AsyncConnection, org_id: str) -> list[ConflictRule]:
+    """All rules of an org, by object and field."""
+    of_org = select(conflict_rules).where(conflict_rules.c.org_id == org_id)
+    statement = of_org.order_by(conflict_rules.c.sobject, conflict_rules.c.field)
     return [
         ConflictRule(**(dict(row._mapping) | {"choice": ConflictState(row.choice)}))
         for row in await connection.execute(statement)
@@ -49,4 +54,4 @@ async def list_all(connection: AsyncConnection) -> list[ConflictRule]:
 
 async def answers(connection: AsyncConnection, org_id: str) -> Mapping[tuple[str, str], ConflictState]:
     """Whose value stands, by object and field."""
-    return {(rule.sobject, rule.field): rule.choice for rule in await list_all(connection) if rule.org_id == org_id}
+    return {(rule.sobject, rule.field): rule.choice for rule in await list_all(connection, org_id)}

@@ -9,7 +9,7 @@ from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.record import Link
 from connector.model.role import Role
-from connector.store import conflicts, customers, links
+from connector.store import conflict_rules, conflicts, customers, links, orgs
 from tests.web.conftest import Api
 
 ORG = "00D000000000001AAA"
@@ -127,6 +127,9 @@ async def test_resolution_lets_one_side_stand_and_needs_ops(api: Api) -> None:
 
 async def test_answer_kept_as_a_rule_resolves_other_conflicts_of_the_field(api: Api) -> None:
     first, second = [await linked_customer_in_conflict(api, number) for number in ("K-1", "K-2")]
+    async with api.store.transaction() as uow:
+        await orgs.put(uow, ORG, login_url="", instance_url="", is_active=True)
+        await conflict_rules.put(uow, "00D-other", "Account", "Phone", ConflictState.LOCAL, actor="chief")
 
     answer = await api("POST", f"/conflicts/{first}/resolution", {"take": "salesforce", "always": True})
 
@@ -137,3 +140,5 @@ async def test_answer_kept_as_a_rule_resolves_other_conflicts_of_the_field(api: 
     assert (await api("DELETE", "/conflict-rules/Account/Phone")).status == 200
     assert (await api("DELETE", "/conflict-rules/Account/Phone")).status == 404
     assert (await api("GET", "/conflict-rules")).body["rules"] == []
+    async with api.store.reader() as connection:
+        assert len(await conflict_rules.answers(connection, "00D-other")) == 1

@@ -6,7 +6,7 @@ from connector.api.schemas import ResolutionBody
 from connector.api.serializers import serialize_conflict, serialize_conflict_rule
 from connector.model.conflict import ConflictState
 from connector.model.role import Role
-from connector.store import conflict_rules, conflicts
+from connector.store import conflict_rules, conflicts, orgs
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
@@ -42,14 +42,16 @@ async def resolve_conflict(call: RequestContext, body: ResolutionBody) -> ApiRes
 
 async def list_rules(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
-        rules = await conflict_rules.list_all(connection)
+        org = await orgs.get_active(connection)
+        rules = [] if org is None else await conflict_rules.list_all(connection, org.org_id)
     return ApiResponse(value={"rules": [serialize_conflict_rule(rule) for rule in rules]})
 
 
 async def remove_rule(call: RequestContext) -> ApiResponse:
     sobject, field = call.path_key("sobject"), call.path_key("field")
     async with call.store.transaction() as uow:
-        removed = await conflict_rules.remove(uow, sobject, field)
+        org = await orgs.get_active(uow.connection)
+        removed = org is not None and await conflict_rules.remove(uow, org.org_id, sobject, field)
     if not removed:
         raise ProblemError(404, "unknown", f"There is no rule for {sobject}.{field}.", field="field")
     return ApiResponse(value={"removed": f"{sobject}.{field}"})
