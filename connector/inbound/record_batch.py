@@ -298,7 +298,7 @@ class RecordBatch:
                 self._writes.change(owner, receiver.patch({conflict.field: remote}))
             except UnreadableValueError as error:
                 raise CommandError(
-                    f"{conflict.sobject}.{conflict.field}: {error}.",
+                    f"{conflict.sobject}.{error}.",
                     hint="Correct the value in the org, or choose the local one.",
                     field="choice",
                     rule="conflict",

@@ -17,7 +17,8 @@ Reader = Callable[[FieldValue], Any]
 
 
 class UnreadableValueError(ValueError):
-    """A value in the org that cannot be taken: its text says why, in one sentence."""
+    """A value that cannot be taken. The text says why, without the value, which may be about a person: it is stored and
+    shown where the value itself is not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +69,9 @@ def compile_backward(spec: FieldSpec) -> Reader:
         except UnreadableValueError:
             raise
         except (ValueError, TypeError, InvalidOperation) as error:
-            raise UnreadableValueError(f"{value!r} is not a {kind}: {error}") from error
+            names = ", ".join(transform.name for transform in spec.transforms)
+            how = f" that `transform: {names}` can turn back" if names else ""
+            raise UnreadableValueError(f"the value is not a {kind}{how}") from error
         return result
 
     return read
@@ -100,7 +103,7 @@ def _table_backward(table: ValueTable) -> Callable[[Any], str]:
             text.casefold()
         )  # an admin may have changed the case of a picklist value
         if ours is None:
-            raise UnreadableValueError(f"{text!r} is not in the value table `{table.name}`: add a row for it")
+            raise UnreadableValueError(f"the value is not in the value table `{table.name}`: add a row for it")
         return ours
 
     return backward
@@ -109,7 +112,7 @@ def _table_backward(table: ValueTable) -> Callable[[Any], str]:
 def _among(choices: tuple[str, ...]) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value not in choices:
-            raise UnreadableValueError(f"{value!r} is not one of {', '.join(choices)}")
+            raise UnreadableValueError(f"the value is not one of {', '.join(choices)}")
         return str(value)
 
     return check

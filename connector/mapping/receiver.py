@@ -42,7 +42,8 @@ class RecordReceiver:
             try:
                 value = get(entity)
             except Exception as error:  # whatever a transform or an expression raises on an unsuitable value
-                raise UnreadableValueError(f"{name} cannot be computed from the value here: {error}") from error
+                why = type(error).__name__
+                raise UnreadableValueError(f"{name} cannot be computed from the value here ({why})") from error
             if value is not ABSENT:
                 values[name] = value
         return values
@@ -50,4 +51,10 @@ class RecordReceiver:
     def patch(self, taken: Mapping[str, FieldValue]) -> dict[str, Any]:
         """Attributes and their new values, from fields of the org. UnreadableValueError names the field that does not
         suit."""
-        return {self.received[name].attribute: self.received[name].read(value) for name, value in taken.items()}
+        patch = {}
+        for name, value in taken.items():
+            try:
+                patch[self.received[name].attribute] = self.received[name].read(value)
+            except UnreadableValueError as error:
+                raise UnreadableValueError(f"{name}: {error}") from error
+        return patch

@@ -80,7 +80,9 @@ class RecordComparison:
             try:
                 local = get(entity)
             except Exception as error:  # whatever a transform or an expression raises on an unsuitable value
-                raise UnreadableValueError(f"{name} cannot be computed from the value here: {error}") from error
+                raise UnreadableValueError(
+                    f"{name} cannot be computed from the value here ({type(error).__name__})"
+                ) from error
             theirs = remote.get(name)
             if local is ABSENT or local == theirs or same_value(local, theirs, describe):
                 continue

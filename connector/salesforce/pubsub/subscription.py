@@ -110,7 +110,7 @@ class PubSubClient:
         except SubscriptionError:
             raise
         except Exception as error:  # fastavro raises whatever the bytes lead to
-            reason = f"its payload does not suit schema {sent.schema_id}: {error!r:.200}"
+            reason = f"its payload does not suit schema {sent.schema_id} ({type(error).__name__})"
             return UnreadableEvent(replay_id=event.replay_id, id=sent.id, reason=reason)
         if not isinstance(payload, Mapping):
             return UnreadableEvent(replay_id=event.replay_id, id=sent.id, reason="its payload is not a record")
@@ -119,7 +119,7 @@ class PubSubClient:
             _ = received.change
         except (KeyError, TypeError, ValueError) as error:  # a kind of change that is newer than this release
             return UnreadableEvent(
-                replay_id=event.replay_id, id=sent.id, reason=f"its header is unknown: {error!r:.200}"
+                replay_id=event.replay_id, id=sent.id, reason=f"its header is unknown ({type(error).__name__})"
             )
         return received
 

@@ -42,16 +42,21 @@ def test_value_of_the_org_becomes_ours(
 @pytest.mark.parametrize(
     ("entry", "value", "reason"),
     [
-        ("X__c: {path: promised_on, owner: ask}", "soon", "'soon' is not a date"),
-        ("X__c: {path: freight, owner: ask}", "much", "'much' is not a decimal number"),
-        ("X__c: {path: ship_complete, transform: yes_no, owner: ask}", "maybe", "is neither Yes nor No"),
+        ("X__c: {path: promised_on, owner: ask}", "soon", "the value is not a date"),
+        ("X__c: {path: freight, owner: ask}", "much", "the value is not a decimal number"),
+        (
+            "X__c: {path: ship_complete, transform: yes_no, owner: ask}",
+            "maybe",
+            "the value is not a text that `transform: yes_no` can turn back",
+        ),
     ],
 )
 def test_value_that_does_not_suit_is_named_with_the_reason(
     folder: Folder, entry: str, value: FieldValue, reason: str
 ) -> None:
-    with pytest.raises(UnreadableValueError, match=reason):
+    with pytest.raises(UnreadableValueError, match=f"^X__c: {reason}$") as error:
         receiver(folder, entry).patch({"X__c": value})
+    assert repr(value) not in str(error.value)  # it may be about a person
 
 
 def test_value_table_is_read_backward_whatever_the_case(folder: Folder) -> None:
@@ -59,7 +64,7 @@ def test_value_table_is_read_backward_whatever_the_case(folder: Folder) -> None:
     received = receiver(folder, "X__c: {path: ship_complete, values: complete, owner: ask}")
     assert received.patch({"X__c": "all at once"}) == {"ship_complete": True}
     assert received.patch({"X__c": "As it comes"}) == {"ship_complete": False}
-    with pytest.raises(UnreadableValueError, match="'Never' is not in the value table `complete`: add a row for it"):
+    with pytest.raises(UnreadableValueError, match=r"^X__c: the value is not in the value table `complete`"):
         received.patch({"X__c": "Never"})
 
 
