@@ -15,7 +15,7 @@ import base64
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from connector.errors import CommandError, LeaseLostError, StoreError
+from connector.errors import AbortedError, CommandError, LeaseLostError, RetryClass, StoreError
 from connector.inbound.batch_writes import ACTOR
 from connector.inbound.listen import ListenContext, StoredEvents
 from connector.inbound.order_actions import acceptance, answer, event_for, order_number, org_action, shortened
@@ -97,11 +97,24 @@ class ActionEvents:
         except CommandError as error:
             sentence = shortened(f"{error.message} {error.hint}".strip())
             await self._finish_alone(request, replay_id, ActionState.REFUSED, sentence)
-        except (LeaseLostError, StoreError):
-            raise  # nothing is stored: whoever holds the topic handles the event again
-        except Exception:
+        except Exception as error:
+            if _concerns_everything(error):
+                raise  # nothing is stored: whoever holds the topic handles the event again
             log.exception("action failed", event_id=request.event_id, action=request.action)
+            await self._park_failed(request, replay_id)
+
+    async def _park_failed(self, request: ActionRequest, replay_id: bytes) -> None:
+        try:
             await self._finish_alone(request, replay_id, ActionState.PARKED, FAILED)
+        except StoreError as error:
+            if _concerns_everything(error):
+                raise
+            log.error("action cannot be stored", event_id=request.event_id, error=error.message)
+            bare = ActionRequest(event_id=request.event_id, published_at=request.published_at)
+            async with self._context.store.transaction() as uow:
+                await self._context.hold_lease(uow)
+                await order_actions.put(uow, self._context.org_id, bare, ActionState.PARKED, shortened(error.message))
+                await self._cursor.move(uow, replay_id, with_event=True)
 
     async def _execute(self, request: ActionRequest, replay_id: bytes) -> None:
         """Carry the action out. CommandError if it is not understood, or the order does not allow it."""
@@ -154,6 +167,15 @@ class ActionEvents:
             await order_actions.put(uow, org_id, request, ActionState.PARKED, shortened(event.reason))
             await journal.write(uow, unreadable_entries([event], self._cursor.topic, org_id))
             await self._cursor.move(uow, event.replay_id, with_event=True)
+
+
+def _concerns_everything(error: Exception) -> bool:
+    """Whether the next event would fail as well: another process listens now, or the database is not usable. One that
+    refuses a value or a statement is."""
+    if isinstance(error, StoreError):
+        is_refusal = error.retry_class in {RetryClass.DATA, RetryClass.UNKNOWN}
+        return not is_refusal or (isinstance(error, AbortedError) and error.retry_class is not RetryClass.DATA)
+    return isinstance(error, LeaseLostError)
 
 
 def _request_of(event: ReceivedEvent | UnreadableEvent) -> ActionRequest:

@@ -1,6 +1,7 @@
 """Change events: the records that they name are put into the inbox, together with the position behind them.
 
 An event that cannot be decoded cannot say which records it is about: all objects are polled, so nothing is lost by it.
+The position moves when that poll has succeeded; until then the org delivers the events again.
 """
 
 from __future__ import annotations
@@ -51,22 +52,28 @@ class RecordEvents:
         await self._catch_up()
 
     async def store(self, responses: Sequence[Delivery]) -> StoredEvents:
-        """Store what these events name, and the position behind them, in one transaction."""
+        """Store what these events name, and the position behind them: in one transaction, unless they do not name
+        everything; then the position moves after a poll of all objects."""
         events = [event for response in responses for event in response.events]
         unreadable = [event for event in events if isinstance(event, UnreadableEvent)]
         received = [event for event in events if isinstance(event, ReceivedEvent)]
         records, concerns_all = self._records_of(received)
+        is_more = concerns_all or bool(unreadable)
         context = self._context
         async with context.store.transaction() as uow:
             await context.hold_lease(uow)
             await inbox.put(uow, context.org_id, records, Source.EVENT)
-            await journal.write(uow, unreadable_entries(unreadable, self._cursor.topic, context.org_id))
             await deliveries.add(uow, context.org_id, self._cursor.topic, len(events))
-            await self._cursor.move(uow, responses[-1].replay_id, with_event=bool(events))
+            if not is_more:
+                await self._cursor.move(uow, responses[-1].replay_id, with_event=bool(events))
         if records:
             self._on_records()
-        if concerns_all or unreadable:
+        if is_more:
             await self._catch_up()
+            async with context.store.transaction() as uow:
+                await context.hold_lease(uow)
+                await journal.write(uow, unreadable_entries(unreadable, self._cursor.topic, context.org_id))
+                await self._cursor.move(uow, responses[-1].replay_id, with_event=True)
         return StoredEvents(records=len(records), unreadable=len(unreadable), echoes=self._count_echoes(received))
 
     def _count_echoes(self, events: Sequence[ReceivedEvent]) -> int:

@@ -43,8 +43,6 @@ from connector.store.unit_of_work import UnitOfWork
 
 LOOK_SECONDS = 0.5
 """How often the outbox is looked at without being told: other processes write to it too."""
-WINDOW = 1000
-"""Events among which the first of each order is looked for."""
 MISSING_PAUSE = timedelta(minutes=5)
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 900.0
@@ -132,13 +130,14 @@ class PublishJob(LeaseJob):
         """Publish what is due of one object. Returns False if the org takes no more events in this hour."""
         store = self.context.store
         while True:
-            async with store.reader() as connection:
-                waiting = await outgoing_events.list_due(connection, self._org_id, name, WINDOW)
             now = store.clock.now()
-            await self._expire(lease, waiting, now)
-            chosen = first_of_each_order(waiting, now)[:EVENTS_PER_CALL]
+            async with store.reader() as connection:
+                chosen = await outgoing_events.list_due(connection, self._org_id, name, now=now, limit=EVENTS_PER_CALL)
             if not chosen:
                 return True
+            if chosen[0].captured_at < now - outgoing_events.KEPT:
+                await self._expire(lease)
+                continue
             if not await self._publish(publisher, lease, name, chosen):
                 return False
 
@@ -218,9 +217,7 @@ class PublishJob(LeaseJob):
             state = ListeningState(activity=activity, since=uow.now, why=error.message if error else "", fix=fix)
             await cursors.set_position(uow, self._org_id, cursor, state.as_document())
 
-    async def _expire(self, lease: HeldLease, waiting: Sequence[OutgoingEvent], now: datetime) -> None:
-        if not waiting or waiting[0].captured_at >= now - outgoing_events.KEPT:
-            return
+    async def _expire(self, lease: HeldLease) -> None:
         async with self.context.store.transaction() as uow:
             await lease.check(uow)
             number = await outgoing_events.expire(uow)
@@ -246,12 +243,3 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
             each.cancel()
         await asyncio.gather(task, return_exceptions=True)
         raise
-
-
-def first_of_each_order(waiting: Sequence[OutgoingEvent], now: datetime) -> list[OutgoingEvent]:
-    """The first event of each order, in the sequence of `waiting`, unless it is postponed: then the order's later ones
-    wait too."""
-    firsts: dict[str, OutgoingEvent] = {}
-    for item in waiting:
-        firsts.setdefault(item.event.order, item)
-    return [item for item in firsts.values() if item.due_at <= now]

@@ -48,10 +48,10 @@ class ActionRequest:
 
         def text(name: str) -> str | None:
             value = payload.get(name)
-            return (str(value).strip() or None) if value is not None else None
+            return (_storable(str(value)).strip() or None) if value is not None else None
 
         return cls(
-            event_id=event_id,
+            event_id=_storable(event_id),
             order=text("Order_Number__c") or "",
             action=text("Action__c") or "",
             reason=text("Reason__c"),
@@ -61,6 +61,11 @@ class ActionRequest:
             user_id=text("CreatedById"),
             published_at=published_at,
         )
+
+
+def _storable(text: str) -> str:
+    """`text` without NUL, which PostgreSQL stores in no text."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,7 @@ outgoing_events = Table(
     Column("attempts", Integer, nullable=False),
     Column("error", Text),
     one_of("state", OutgoingState),
+    Index("outgoing_events_order", "name", "order_number", "id"),
 )
 
 order_actions = Table(

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import orjson
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.outgoing_event import OutgoingEvent, OutgoingState
@@ -33,11 +33,22 @@ _ROW = outgoing_events.c
 _IS_DUE = _ROW.state == OutgoingState.DUE.value
 
 
-async def list_due(connection: AsyncConnection, org_id: str, name: str, limit: int) -> list[OutgoingEvent]:
-    """The first `limit` events of an object that wait, postponed ones among them, in the sequence of their capture."""
+async def list_due(
+    connection: AsyncConnection, org_id: str, name: str, *, now: datetime, limit: int
+) -> list[OutgoingEvent]:
+    """The first `limit` events of an object that can be published now, in the sequence of their capture: the first one
+    of each order, unless it is postponed; then the order's later ones wait too."""
+    earlier = outgoing_events.alias("earlier")
+    waits = exists().where(
+        earlier.c.state == OutgoingState.DUE.value,
+        earlier.c.name == _ROW.name,
+        earlier.c.order_number == _ROW.order_number,
+        earlier.c.id < _ROW.id,
+    )
     statement = (
         select(outgoing_events)
         .where(_IS_DUE, _ROW.name == name, or_(_ROW.org_id.is_(None), _ROW.org_id == org_id))
+        .where(_ROW.due_at <= now, ~waits)
         .order_by(_ROW.id)
         .limit(limit)
     )

@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 from connector.errors import RetryClass
 from connector.salesforce.auth import TokenOwner
 from connector.salesforce.pubsub import pubsub_pb2
-from connector.salesforce.pubsub.errors import SubscriptionError, error_for_rpc
+from connector.salesforce.pubsub.errors import SessionExpiredError, SubscriptionError, error_for_rpc
 from connector.salesforce.pubsub.events import ReceivedEvent, UnreadableEvent
 
 DEFAULT_ENDPOINT = "api.pubsub.salesforce.com:7443"
@@ -33,6 +33,8 @@ KEEPALIVE_SECONDS = 270
 """The server sends an empty response at least this often while events are requested."""
 SILENCE_SECONDS = KEEPALIVE_SECONDS + 30
 CALL_SECONDS = 30
+SCHEMA_ATTEMPTS = 10
+"""So often a schema is asked for, each time by a new stream: about six minutes. Then its events are unreadable."""
 _SERVICE = "/eventbus.v1.PubSub/"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPTIONS = (
@@ -61,6 +63,7 @@ class PubSubClient:
         self._endpoint = endpoint or DEFAULT_ENDPOINT
         self._tokens = tokens
         self._schemas: dict[str, Any] = {}
+        self._schema_failures: dict[str, int] = {}
         self._channel: grpc.aio.Channel | None = None
 
     async def __aenter__(self) -> PubSubClient:
@@ -102,13 +105,20 @@ class PubSubClient:
 
     async def decode(self, event: pubsub_pb2.ConsumerEvent, topic: str) -> ReceivedEvent | UnreadableEvent:
         """Decode one event by its own schema: the events of a channel have several, and a new one in mid-stream when an
-        admin adds a field."""
+        admin adds a field. Raises SubscriptionError if the schema cannot be fetched, `SCHEMA_ATTEMPTS` times at most:
+        no event stops its stream for ever."""
         sent = event.event
         try:
             schema = await self._schema(sent.schema_id, topic)
             payload = fastavro.schemaless_reader(io.BytesIO(sent.payload), schema, None)
-        except SubscriptionError:
+        except SessionExpiredError:
             raise
+        except SubscriptionError as error:
+            failures = self._schema_failures[sent.schema_id] = self._schema_failures.get(sent.schema_id, 0) + 1
+            if failures < SCHEMA_ATTEMPTS:
+                raise
+            reason = f"its schema {sent.schema_id} cannot be fetched: {error.message:.200}"
+            return UnreadableEvent(replay_id=event.replay_id, id=sent.id, reason=reason)
         except Exception as error:  # fastavro raises whatever the bytes lead to
             reason = f"its payload does not suit schema {sent.schema_id} ({type(error).__name__})"
             return UnreadableEvent(replay_id=event.replay_id, id=sent.id, reason=reason)
@@ -128,6 +138,7 @@ class PubSubClient:
             request = pubsub_pb2.SchemaRequest(schema_id=schema_id)
             info = await self.call("GetSchema", request, pubsub_pb2.SchemaInfo, topic)
             self._schemas[schema_id] = fastavro.parse_schema(json.loads(info.schema_json))
+            self._schema_failures.pop(schema_id, None)
         return self._schemas[schema_id]
 
     async def topic_schema(self, topic: str) -> tuple[str, Any]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy import select
 
 from connector.model.events import Allocate, Cancel, Confirm, Event, PlaceHold, ReleaseHold, Verify
 from connector.model.holds import Hold
 from connector.orders.command import OrderCommand
 from connector.orders.policy.rules import standard
 from connector.orders.service import OrderService
-from connector.store import outgoing_events, stock
+from connector.store import event_tables, stock
 from connector.store.engine import Store
 from tests.unit.orders.test_transaction import opened
 
@@ -57,6 +59,8 @@ async def test_new_stages_cost_one_statement_and_other_changes_none(store: Store
         insert, insert, [], insert, [], insert,
     ]  # fmt: skip
     async with store.reader() as connection:
-        waiting = await outgoing_events.list_due(connection, "any org", "Order_Status__e", 100)
-    stages = [item.event.fields["Stage__c"] for item in waiting if item.event.order == "1"]
+        rows = await connection.execute(
+            select(event_tables.outgoing_events).order_by(event_tables.outgoing_events.c.id)
+        )
+    stages = [orjson.loads(row.fields)["Stage__c"] for row in rows if row.order_number == "1"]
     assert stages == (["verified", "confirmed", "confirmed", "confirmed", "canceled"] if published else [])
