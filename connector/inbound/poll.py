@@ -5,12 +5,14 @@ page continues behind the last record of the page before, so equal stamps are ne
 to some seconds after its stamp, when its transaction commits: each poll begins an *overlap* before the watermark, and
 the overlap grows with the latest record that was seen to come so late. It is halved after a week in which half of it
 would have done. What is read twice is recognized as an echo.
+
+A poll of a quiet org begins at the watermark itself: no transaction that is still open can have an older stamp.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -40,6 +42,9 @@ FIRST_OVERLAP = timedelta(seconds=30)
 """Rows were seen to become visible 1 to 3 seconds after their stamp; a long transaction takes longer."""
 LONGEST_OVERLAP = timedelta(minutes=10)
 """The longest time that a transaction in the org may take (REST API, call timeout)."""
+QUIET_AFTER = LONGEST_OVERLAP + timedelta(minutes=5)
+"""How far the time of the org must be behind the watermark until nothing can come late. The additional minutes are for
+our clock, which says up to when we ask."""
 MAX_RECENT = 4000
 """Records within the overlap that are remembered, to tell one that comes late from one that is read again."""
 OVERLAP_KEPT = timedelta(days=7)
@@ -72,6 +77,7 @@ class Watermark:
 
     `recent` are the records within the overlap, with their stamps: all that were read with a stamp after `recent_from`,
     and none before. `needed_at` is when a record last came so late that half of the overlap would not have done.
+    `quiet`: nothing came after `at` for so long that nothing can come late any more.
     """
 
     at: datetime
@@ -79,6 +85,7 @@ class Watermark:
     recent: dict[str, datetime] = field(default_factory=dict)
     recent_from: datetime | None = None
     needed_at: datetime | None = None
+    quiet: bool = False
 
     @classmethod
     def load(cls, position: Mapping[str, Any]) -> Watermark:
@@ -89,6 +96,7 @@ class Watermark:
             recent=recent,
             recent_from=_moment(position, "recent_from") or min(recent.values(), default=None),
             needed_at=_moment(position, "needed_at"),
+            quiet=position.get("quiet", False),
         )
 
     def dump(self) -> dict[str, Any]:
@@ -98,6 +106,7 @@ class Watermark:
             "recent": {record: at.isoformat() for record, at in self.recent.items()},
             "recent_from": self.recent_from and self.recent_from.isoformat(),
             "needed_at": self.needed_at and self.needed_at.isoformat(),
+            "quiet": self.quiet,
         }
 
     @property
@@ -132,6 +141,7 @@ class Watermark:
             recent={record: when for when, record in kept[:MAX_RECENT] if when > known_from},
             recent_from=known_from,
             needed_at=needed_at,
+            quiet=self.quiet and at == self.at,
         )
 
 
@@ -202,9 +212,10 @@ class Poller:
         watermark = Watermark(at=since) if position is None else Watermark.load(position)
         deleted_since = watermark.start if deletions is None else datetime.fromisoformat(deletions["at"])
         query = self._soql(
-            "SELECT {fields:literal} FROM {sobject:literal} WHERE SystemModstamp >= {start}"
+            "SELECT {fields:literal} FROM {sobject:literal} WHERE SystemModstamp {relation:literal} {start}"
             " ORDER BY SystemModstamp, Id LIMIT {page}",
-            start=watermark.start.astimezone(UTC),
+            relation=">" if watermark.quiet else ">=",
+            start=(watermark.at if watermark.quiet else watermark.start).astimezone(UTC),
             **_names(target),
         )
         return PollTurn(
@@ -288,12 +299,18 @@ class Poller:
         query shows, a line or a record that is out of the recycle bin.
 
         The cursor of deletions moves in the same transaction. If the org did not answer, the next poll asks from the
-        same time on.
+        same time on. Its answer also shows the time of the org: after all rows of the turn are applied, it says whether
+        the object is quiet.
         """
         if found is None:
             log.warning("deletions_unreadable", sobject=turn.target.sobject)
             return
-        if not found.deleted_at and turn.deleted_since + DELETED_CURSOR_STEP > found.complete_until:
+        becomes_quiet = not turn.watermark.quiet and found.complete_until - turn.watermark.at > QUIET_AFTER
+        if (
+            not becomes_quiet
+            and not found.deleted_at
+            and turn.deleted_since + DELETED_CURSOR_STEP > found.complete_until
+        ):
             return
         async with self._store.transaction() as uow:
             await turn.hold_lease(uow)
@@ -307,6 +324,9 @@ class Poller:
             await inbox.put(uow, self._org_id, unseen, Source.POLL)
             position = {"at": max(turn.deleted_since, found.complete_until).isoformat()}
             await cursors.set_position(uow, self._org_id, turn.target.deletions_cursor, position)
+            if becomes_quiet:
+                watermark = replace(turn.watermark, quiet=True)
+                await cursors.set_position(uow, self._org_id, turn.target.cursor, watermark.dump())
 
     def _cursor_mover(self, turn: PollTurn) -> Finish:
         position = turn.watermark.dump()
