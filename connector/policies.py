@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
@@ -79,6 +80,9 @@ class AdoptionSettings(BaseModel):
     """The checkbox of Order, with `adopt_orders` = `checkbox`."""
     adopt_filter: str = ""
     """A SOQL condition that an order must meet as well, such as `Type != 'ERP'`."""
+    adopt_since: date | None = None
+    """Orders that were activated before this day are not adopted; without it, those from before the connector first
+    worked with the org."""
     adopt_prefix: Annotated[str, matching(r"[A-Za-z0-9._/-]{1,20}", "SF-")] = "SF-"
     """What the number of an adopted order begins with, before the order number of the org."""
     adopt_customers: AdoptCustomers = AdoptCustomers.LINK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
 
 from connector.errors import SettingsError
 from connector.inbound import line_changes
@@ -19,11 +20,30 @@ from connector.inbound.record_batch import ACCOUNT_ID
 from connector.mapping.mapper import MappingSet
 from connector.orders.service import OrderService
 from connector.outbound.org_profile import ACTIVATED, OrgProfile
-from connector.policies import AdoptOrders
+from connector.policies import AdoptionSettings, AdoptOrders
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.query import soql
 from connector.settings import Settings
+from connector.store import cursors, links
 from connector.store.engine import Store
+
+BEFORE_OLDEST_LINK = timedelta(minutes=10)
+_CURSOR = "adoption"
+
+
+async def adoption_start(store: Store, org_id: str, settings: AdoptionSettings) -> datetime:
+    """The time before which an order was activated without us. It is stored when the connector first reads from the
+    org: the time of the oldest link then."""
+    if settings.adopt_since is not None:
+        return datetime.combine(settings.adopt_since, time(), tzinfo=UTC)
+    async with store.reader() as connection:
+        position = await cursors.get(connection, org_id, _CURSOR)
+    if position is not None:
+        return datetime.fromisoformat(position["since"])
+    async with store.transaction() as uow:
+        since = (await links.oldest(uow.connection, org_id) or uow.now) - BEFORE_OLDEST_LINK
+        await cursors.set_position(uow, org_id, _CURSOR, {"since": since.isoformat()})
+    return since
 
 
 class AdoptionSetup:
@@ -32,7 +52,7 @@ class AdoptionSetup:
     Raises SettingsError if the org has no such checkbox.
     """
 
-    def __init__(self, settings: Settings, mappings: MappingSet, profile: OrgProfile) -> None:
+    def __init__(self, settings: Settings, mappings: MappingSet, profile: OrgProfile, *, since: datetime) -> None:
         self._settings = settings
         self._profile = profile
         self._receivers = Receivers(mappings)
@@ -49,7 +69,7 @@ class AdoptionSetup:
         if mapped == (ORDER, LINE):
             keys[ORDER] = spec.record.external_id
         activated = frozenset(value for value, category in profile.statuses.items() if category == ACTIVATED)
-        rule = AdoptionRule(settings=inbound, keys=keys, activated=activated)
+        rule = AdoptionRule(settings=inbound, keys=keys, activated=activated, since=since)
         self.rule = rule if rule.sobjects else None
 
     def more_fields(self, sobject: str) -> tuple[str, ...]:

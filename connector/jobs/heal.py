@@ -52,7 +52,7 @@ async def heal(
         return HealingSummary(differences=0, healed=0)
     healer = Healer(comparison)
     await healer.queue(outlines)
-    await InboundRun(inbound, comparison.org_id, profile).intake()
+    await (await InboundRun.by_profile(inbound, comparison.org_id, profile)).intake()
     await healer.make_read_back_due()
     # The health is that of this push: the service may push at the same time.
     await push(replace(outbound, health=OrgHealth()), reporter, PushOptions(prepare=_select(owners)))

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import uuid4
 
 from connector.errors import LeaseLostError, MappingError, StoreError
@@ -18,7 +18,7 @@ from connector.inbound.poll import HoldLease, Poller, PollReport
 from connector.inbound.poll_target import PollTarget
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_reader import RecordReader
-from connector.jobs.adoption_setup import AdoptionSetup
+from connector.jobs.adoption_setup import BEFORE_OLDEST_LINK, AdoptionSetup, adoption_start
 from connector.jobs.mapping_versions import MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.mapping.check import check
@@ -38,7 +38,6 @@ from connector.store.unit_of_work import UnitOfWork
 
 POLLED = ("Account", "Product2", "Order", "OrderItem")
 """The objects that are polled: parents first, so that an order finds its account."""
-BEFORE_OLDEST_LINK = timedelta(minutes=10)
 CATCH_UP_ATTEMPTS = 6
 """Each a third of a lease after the one before."""
 
@@ -62,7 +61,7 @@ async def take_in(context: InboundJobContext) -> IntakeReport:
 class InboundRun:
     """Reads from one org by the mappings as they are now. `begin` asks the org who it is."""
 
-    def __init__(self, context: InboundJobContext, org_id: str, profile: OrgProfile) -> None:
+    def __init__(self, context: InboundJobContext, org_id: str, profile: OrgProfile, *, adopt_since: datetime) -> None:
         self._store = context.store
         self._client = context.client
         self._settings = context.settings
@@ -71,7 +70,7 @@ class InboundRun:
         problems = check(mappings, profile.describes, person_types=profile.person_types)
         if problems:
             raise MappingError(problems)
-        adoption = AdoptionSetup(context.settings, mappings, profile)
+        adoption = AdoptionSetup(context.settings, mappings, profile, since=adopt_since)
         self.applier = Applier(
             InboundContext(
                 orders=context.orders,
@@ -105,7 +104,13 @@ class InboundRun:
         the org lets nobody in."""
         org_id = await confirm_org(context.store, context.client, context.settings)
         profile = await discover_org(context.store, context.client, org_id, settings=context.settings.salesforce)
-        return cls(context, org_id, profile)
+        return await cls.by_profile(context, org_id, profile)
+
+    @classmethod
+    async def by_profile(cls, context: InboundJobContext, org_id: str, profile: OrgProfile) -> InboundRun:
+        """The same for an org that has been asked already."""
+        since = await adoption_start(context.store, org_id, context.settings.inbound)
+        return cls(context, org_id, profile, adopt_since=since)
 
     @property
     def sobjects(self) -> tuple[str, ...]:

@@ -356,3 +356,24 @@ async def test_message_that_the_org_does_not_let_us_clear_is_tried_again_after_a
     await take_in(world.service.inbound_context)
 
     assert calls <= 2
+
+
+async def test_order_activated_before_our_first_work_with_the_org_is_history(
+    with_policy: PolicyWorld,  # noqa: F811
+) -> None:
+    async with with_policy() as world:
+        await begin(world)
+        old = await order_by_rep(world)
+        dml, long_ago = world.org.org.dml, {"ActivatedDate": "2009-01-31T10:00:00.000+0000"}
+        with dml.storage.transaction():
+            dml.platform_update("Order", old, long_ago, touch=True)
+        recent = await order_by_rep(world)
+        await update(world, "Order", old, Description="touched by a data load")
+
+        assert (await world.service.pull()).applied.adopted == 1
+
+        assert (await org_order(world, recent))["External_Key__c"] is None  # adopted, and written by the next push
+        assert [order.header.notes for order in await orders_here(world)] == [None]
+    async with with_policy(adopt_since="2009-01-01") as world:
+        await update(world, "Order", old, Description="wanted after all")
+        assert (await world.service.pull()).applied.adopted == 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from connector.inbound.remote_rows import read_moment
 from connector.model.inbound_change import RemoteRecord
 from connector.model.record import IS_PERSON, SYNC_MESSAGE, FieldValue
 from connector.policies import AdoptCustomers, AdoptionSettings, AdoptOrders, AdoptProducts
@@ -12,16 +14,19 @@ from connector.policies import AdoptCustomers, AdoptionSettings, AdoptOrders, Ad
 ORDER, LINE, ACCOUNT, PRODUCT = "Order", "OrderItem", "Account", "Product2"
 REDUCTION = "IsReductionOrder"
 STATUS = "Status"
+ACTIVATED_AT = "ActivatedDate"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdoptionRule:
     """What a record without a link must be like. `keys` are the fields of our key, by object: a record that has one was
-    created by a connector, or is somebody else's. `activated` are the Status values of the category Activated."""
+    created by a connector, or is somebody else's. `activated` are the Status values of the category Activated. An order
+    that was activated before `since` is history: it is not adopted, whatever touches it later."""
 
     settings: AdoptionSettings
     keys: Mapping[str, str]
     activated: frozenset[str]
+    since: datetime
 
     @property
     def sobjects(self) -> frozenset[str]:
@@ -45,7 +50,7 @@ class AdoptionRule:
             case "Product2":
                 return (key, "ProductCode")
         box = (self.settings.adopt_checkbox,) if self.settings.adopt_orders is AdoptOrders.CHECKBOX else ()
-        return (key, STATUS, REDUCTION, SYNC_MESSAGE, *box)
+        return (key, STATUS, ACTIVATED_AT, REDUCTION, SYNC_MESSAGE, *box)
 
     def is_candidate(self, record: RemoteRecord) -> bool:
         """Whether this record, which has no link, is to become something here, an order if the filter includes it."""
@@ -63,4 +68,6 @@ class AdoptionRule:
             return False
         if self.settings.adopt_orders is AdoptOrders.CHECKBOX:
             return fields.get(self.settings.adopt_checkbox) is True
-        return fields.get(STATUS) in self.activated
+        activated_at = fields.get(ACTIVATED_AT)
+        is_recent = activated_at is None or read_moment(str(activated_at)) >= self.since
+        return fields.get(STATUS) in self.activated and is_recent
