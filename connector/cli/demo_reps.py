@@ -197,15 +197,15 @@ async def open_demo_reps(service: Services) -> AsyncIterator[DemoReps]:
     """The rep, signed in, and the connector listening to the org."""
     import asyncio
 
-    from connector.demo.reps import signed_in_rep
+    from connector.demo.reps import SalesRep, rep_session
     from connector.jobs.listen import ListenerRole
 
     role = ListenerRole(service.inbound_context)
     task = asyncio.create_task(role.run())
     try:
-        async with signed_in_rep(service) as rep:
+        async with rep_session(service) as session:
             await _until(lambda: _listens(role, task))
-            yield DemoReps(service=service, rep=rep)
+            yield DemoReps(service=service, rep=SalesRep(session))
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

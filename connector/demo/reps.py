@@ -96,8 +96,8 @@ def _require(outcome: Any) -> None:
 
 
 @asynccontextmanager
-async def signed_in_rep(service: Services) -> AsyncIterator[SalesRep]:
-    """The rep, with a session of their own. The user is created if the org does not have it yet."""
+async def rep_session(service: Services) -> AsyncIterator[SalesforceClient]:
+    """A session of the rep. The user is created if the org does not have it yet."""
     client = service.client
     await client.connect()
     present = await client.query(soql("SELECT Id FROM User WHERE Username = {name}", name=USERNAME))
@@ -116,4 +116,4 @@ async def signed_in_rep(service: Services) -> AsyncIterator[SalesRep]:
     )
     async with SalesforceClient(settings, clock=service.clock, attempts=1) as own:
         await own.connect()
-        yield SalesRep(own)
+        yield own

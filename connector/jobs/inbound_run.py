@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import uuid4
 
 from connector.errors import LeaseLostError, MappingError, StoreError
 from connector.inbound.apply import Applier
@@ -19,6 +16,7 @@ from connector.inbound.poll_target import PollTarget
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_reader import RecordReader
 from connector.jobs.adoption_setup import BEFORE_OLDEST_LINK, AdoptionSetup, adoption_start
+from connector.jobs.held_lease import lease_owner
 from connector.jobs.mapping_versions import MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.mapping.check import check
@@ -96,7 +94,7 @@ class InboundRun:
             for sobject, some in receivers.items()
         }
         self._polling = asyncio.Lock()  # a poll that is asked for while another one runs would lose its leases to it
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._owner = lease_owner()
 
     @classmethod
     async def begin(cls, context: InboundJobContext) -> InboundRun:

@@ -7,12 +7,9 @@ leaves nothing but its row; the next one begins anew.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from uuid import uuid4
 
 from connector.errors import ConnectorError, LeaseLostError, MappingError, StoreError
 from connector.inbound.reconcile.context import READ_AGAIN, ReconcileContext, RunScope
@@ -21,6 +18,7 @@ from connector.inbound.reconcile.org_side import ComparedObject, OrgSide, ReadPl
 from connector.inbound.reconcile.reconciler import Reconciler
 from connector.jobs.compared_objects import list_compared_objects, record_types_of
 from connector.jobs.heal import MAX_HEALED, HealingSummary, heal
+from connector.jobs.held_lease import lease_owner
 from connector.jobs.inbound_run import InboundJobContext
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.push import PushContext, missing_keys_error
@@ -157,7 +155,7 @@ class _ReconcileRun:
         self._reporter = reporter
         self._started_at = context.store.clock.now()
         self._ttl = context.settings.sync.lease_seconds
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._owner = lease_owner()
         self._lease = f"reconcile:{profile.org_id}"
         self._term = 0
         self._renewed_at = self._started_at

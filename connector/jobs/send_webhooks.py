@@ -7,15 +7,13 @@ other. A process that stops between a post and its record posts the notice again
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import uuid4
 
 from connector.clock import Clock
 from connector.errors import DeliveryError, RetryClass
+from connector.jobs.held_lease import lease_owner
 from connector.log import get_logger, trace
 from connector.model.change_notice import ChangeNotice, NoticeState
 from connector.settings import Settings
@@ -63,7 +61,7 @@ class NoticeSender:
         self._store = store
         self._webhooks = settings.webhooks
         self._lease_seconds = BATCH_SECONDS + settings.webhooks.timeout_seconds + settings.sync.lease_seconds
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._owner = lease_owner()
         self._paused_until: datetime | None = None
         self._faults = 0
         """Of the endpoint, in a row."""

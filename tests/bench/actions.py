@@ -16,10 +16,8 @@ import sys
 import tempfile
 import time
 from decimal import Decimal
-from pathlib import Path
 
-from pydantic import SecretStr
-
+from connector.demo.reps import rep_session
 from connector.jobs.listen import ListenerRole
 from connector.log import configure
 from connector.model.customer import Customer
@@ -32,11 +30,8 @@ from connector.salesforce.client import SalesforceClient
 from connector.salesforce.pubsub.events import ReceivedEvent
 from connector.salesforce.pubsub.subscription import PubSubClient
 from connector.service import Services, running_service
-from connector.settings import SalesforceSettings, Settings
 from connector.store import customers, products
-from connector.store.engine import Store
-from connector.store.schema import upgrade
-from tests.bench.inbound import local_org, signed_in_rep
+from tests.bench.inbound import local_org, prepare
 
 ORDERS = 100
 LONGEST_WAIT = 60.0
@@ -45,23 +40,13 @@ LONGEST_WAIT = 60.0
 async def measure(rate: float, seconds: float, latency_ms: int) -> dict[str, float]:
     configure("ERROR")
     with tempfile.TemporaryDirectory() as folder, local_org(latency_ms) as org:
-        url = f"sqlite:///{Path(folder) / 'connector.db'}"
-        salesforce = SalesforceSettings(
-            login_url=org["instance_url"],
-            client_id=org["client_id"],
-            client_secret=SecretStr(org["client_secret"]),
-            pubsub_endpoint=org["pubsub_endpoint"],
-        )
-        settings = Settings(_env_file=None, database_url=url, salesforce=salesforce)
-        store = Store.open(url)
-        await upgrade(store)
-        await store.close()
+        settings = await prepare(folder, org)
         async with running_service(settings) as service:
             numbers = await place_orders(service)
             await service.client.connect()
             role = ListenerRole(service.inbound_context)
             assert role.actions is not None
-            async with role.running(), signed_in_rep(service) as rep:
+            async with role.running(), rep_session(service) as rep:
                 while not role.actions.stats.subscribed:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
                 calls = service.client.calls_made

@@ -19,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +28,14 @@ import psutil
 from pydantic import SecretStr
 
 from connector.cli.progress import NullProgress
-from connector.clock import SystemClock
+from connector.demo.reps import rep_session
 from connector.errors import StoreError
 from connector.jobs.listen import ListenJob
 from connector.log import configure
 from connector.model.customer import Customer
 from connector.salesforce.client import SalesforceClient
 from connector.service import Services, running_service
-from connector.settings import AuthMethod, SalesforceSettings, Settings
+from connector.settings import SalesforceSettings, Settings
 from connector.store import customers
 from connector.store.engine import Store
 from connector.store.schema import upgrade
@@ -55,6 +55,21 @@ def local_org(latency_ms: int) -> Iterator[dict[str, str]]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+async def prepare(folder: str, org: Mapping[str, str]) -> Settings:
+    """An empty SQLite file in `folder`, and the settings of a connector that works with it and the org."""
+    url = f"sqlite:///{Path(folder) / 'connector.db'}"
+    store = Store.open(url)
+    await upgrade(store)
+    await store.close()
+    salesforce = SalesforceSettings(
+        login_url=org["instance_url"],
+        client_id=org["client_id"],
+        client_secret=SecretStr(org["client_secret"]),
+        pubsub_endpoint=org["pubsub_endpoint"],
+    )
+    return Settings(_env_file=None, database_url=url, salesforce=salesforce)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,24 +92,14 @@ class Load:
 async def measure(load: Load) -> dict[str, object]:
     configure("CRITICAL" if load.outage else "ERROR")
     with tempfile.TemporaryDirectory() as folder, local_org(load.latency_ms) as org:
-        url = f"sqlite:///{Path(folder) / 'connector.db'}"
-        salesforce = SalesforceSettings(
-            login_url=org["instance_url"],
-            client_id=org["client_id"],
-            client_secret=SecretStr(org["client_secret"]),
-            pubsub_endpoint=org["pubsub_endpoint"],
-        )
-        settings = Settings(_env_file=None, database_url=url, salesforce=salesforce)
-        store = Store.open(url)
-        await upgrade(store)
-        await store.close()
+        settings = await prepare(folder, org)
         async with running_service(settings) as service:
             ids = await begin(service, load.accounts)
             reads_before = service.client.calls_made.reads
             job = ListenJob(service.inbound_context)
             listening = asyncio.create_task(job.run())
             try:
-                async with signed_in_rep(service) as rep:
+                async with rep_session(service) as rep:
                     while not job.stats.subscribed:  # noqa: ASYNC110
                         await asyncio.sleep(0.05)
                     outage = asyncio.create_task(lock_database(Path(folder) / "connector.db", load))
@@ -161,26 +166,6 @@ async def begin(service: Services, accounts: int) -> list[str]:
     rows = await service.client.query("SELECT Id, External_Key__c FROM Account ORDER BY External_Key__c")
     by_key = {row["External_Key__c"]: str(row["Id"]) for row in rows}
     return [by_key[f"C-{number}"] for number in range(accounts)]
-
-
-@asynccontextmanager
-async def signed_in_rep(service: Services) -> AsyncIterator[SalesforceClient]:
-    """A new user of the org, with a session of their own."""
-    [profile] = await service.client.query("SELECT Id FROM Profile WHERE Name = 'Standard User'")
-    fields = {"Username": "rep@bench.example", "LastName": "Rep", "Alias": "rep", "Email": "rep@bench.example"}
-    zone = {"TimeZoneSidKey": "UTC", "LocaleSidKey": "en_US", "EmailEncodingKey": "UTF-8", "LanguageLocaleKey": "en_US"}
-    [created] = await service.client.collections_create("User", [{**fields, **zone, "ProfileId": profile["Id"]}])
-    assert created.success, created.errors
-    password = "correct horse 1"
-    path = f"sobjects/User/{created.id}/password"
-    await service.client.control.run(
-        lambda org: org.restful(path, method="POST", data=json.dumps({"NewPassword": password}))
-    )
-    settings = service.settings.salesforce.model_copy(
-        update={"auth": AuthMethod.PASSWORD, "username": fields["Username"], "password": SecretStr(password)}
-    )
-    async with SalesforceClient(settings, clock=SystemClock(), attempts=1) as rep:
-        yield rep
 
 
 async def change_and_wait(service: Services, rep: SalesforceClient, ids: list[str], load: Load) -> list[float]:

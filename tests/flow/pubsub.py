@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+import pytest
+
 from connector.inbound.listen import ListenerStats
 from connector.jobs.listen import ACTION_TOPIC
 from connector.localorg.server import LocalOrg
@@ -14,8 +16,10 @@ from connector.model.events import Event
 from connector.model.platform_event import ORDER_ACTION_RESULT, ORDER_STATUS, topic_of
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
+from connector.service import running_service
 from connector.settings import Settings
 from tests.flow.conftest import World, settings_for
+from tests.flow.test_push import an_order
 
 NUMBER, SHIPPED = "N-1", "N-2"
 READY = {
@@ -95,3 +99,21 @@ def stages(org: LocalOrg) -> list[tuple[str, str, str, str | None]]:
 async def execute(world: World, *events: Event, number: str = NUMBER) -> None:
     for event in events:
         await world.service.orders.execute(OrderCommand(number=number, event=event), actor="test")
+
+
+def shorten_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the listener and the publisher wait only a moment."""
+    monkeypatch.setattr("connector.inbound.listen.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("connector.inbound.listen.FIRST_PAUSE", 0.1)
+    monkeypatch.setattr("connector.jobs.publish_events.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("connector.jobs.publish_events.FIRST_PAUSE", 0.1)
+    monkeypatch.setattr("connector.jobs.lease_job.RETRY_SECONDS", 0.1)
+
+
+@asynccontextmanager
+async def world_with_two_orders(org: LocalOrg, database_url: str) -> AsyncIterator[World]:
+    """A service that can listen, with an order that is ready to be worked on and a delivered one."""
+    async with running_service(listening_settings(org, database_url)) as service:
+        started = World(org, service)
+        await started.save([an_order(NUMBER, **READY), an_order(SHIPPED, stage=Stage.DELIVERED)])
+        yield started

@@ -35,7 +35,9 @@ from tests.flow.pubsub import (
     press,
     published,
     running,
+    shorten_pauses,
     until,
+    world_with_two_orders,
 )
 from tests.flow.test_push import an_order
 
@@ -48,18 +50,12 @@ async def org() -> AsyncIterator[LocalOrg]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.inbound.listen.SETTLE_SECONDS", 0.1)
-    monkeypatch.setattr("connector.inbound.listen.FIRST_PAUSE", 0.1)
-    monkeypatch.setattr("connector.jobs.publish_events.LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("connector.jobs.publish_events.FIRST_PAUSE", 0.1)
-    monkeypatch.setattr("connector.jobs.lease_job.RETRY_SECONDS", 0.1)
+    shorten_pauses(monkeypatch)
 
 
 @pytest.fixture
 async def world(org: LocalOrg, database_url: str) -> AsyncIterator[World]:
-    async with running_service(listening_settings(org, database_url)) as service:
-        started = World(org, service)
-        await started.save([an_order(NUMBER, **READY), an_order(SHIPPED, stage=Stage.DELIVERED)])
+    async with world_with_two_orders(org, database_url) as started:
         yield started
 
 
@@ -248,12 +244,12 @@ async def test_listener_without_its_topic_waits_and_says_why(bare_world: World) 
     async with running(listener):
         org_id = await bare_world.service.client.connect()
 
-        async def told() -> bool:
+        async def is_answered() -> bool:
             async with bare_world.service.store.reader() as connection:
                 state = await cursors.get(connection, org_id, f"topic:{ACTION_TOPIC}")
                 return state is not None and state["activity"] == "waiting"
 
-        await until(told)
+        await until(is_answered)
 
         async def nothing_waits() -> bool:
             async with bare_world.service.store.reader() as connection:

@@ -15,7 +15,6 @@ from connector.model.events import Capture, Confirm, IssueInvoice, PlaceHold, Re
 from connector.model.holds import Hold
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import ORDER_STATUS
-from connector.model.stage import Stage
 from connector.policies import EventSettings
 from connector.service import running_service
 from connector.store import outgoing_events
@@ -28,8 +27,10 @@ from tests.flow.pubsub import (
     listening_settings,
     published,
     running,
+    shorten_pauses,
     stages,
     until,
+    world_with_two_orders,
 )
 from tests.flow.test_push import an_order
 
@@ -42,18 +43,12 @@ async def org() -> AsyncIterator[LocalOrg]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.inbound.listen.SETTLE_SECONDS", 0.1)
-    monkeypatch.setattr("connector.inbound.listen.FIRST_PAUSE", 0.1)
-    monkeypatch.setattr("connector.jobs.publish_events.LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("connector.jobs.publish_events.FIRST_PAUSE", 0.1)
-    monkeypatch.setattr("connector.jobs.lease_job.RETRY_SECONDS", 0.1)
+    shorten_pauses(monkeypatch)
 
 
 @pytest.fixture
 async def world(org: LocalOrg, database_url: str) -> AsyncIterator[World]:
-    async with running_service(listening_settings(org, database_url)) as service:
-        started = World(org, service)
-        await started.save([an_order(NUMBER, **READY), an_order(SHIPPED, stage=Stage.DELIVERED)])
+    async with world_with_two_orders(org, database_url) as started:
         yield started
 
 
