@@ -145,11 +145,12 @@ class Services(LocalServices):
             return None
         return ListenerRole(self.inbound_context)
 
-    async def pull(self) -> PullSummary:
-        """See `jobs.pull`."""
+    async def pull(self, *, dry_run: bool = False) -> PullSummary:
+        """See `jobs.pull` and `jobs.pull_dry_run`."""
         from connector.jobs.pull import pull
+        from connector.jobs.pull_dry_run import pull_dry_run
 
-        return await pull(self.inbound_context)
+        return await (pull_dry_run if dry_run else pull)(self.inbound_context)
 
     async def reconcile(
         self,

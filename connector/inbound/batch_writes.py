@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from connector.inbound.context import ApplyReport
+from connector.inbound.context import ApplyReport, InboundContext
 from connector.inbound.merge import FieldVersions
 from connector.inbound.notices import make_notice
 from connector.model.change import EntityKind
@@ -19,8 +19,8 @@ from connector.model.inbound_change import RemoteRecord, Source
 from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.record import Link
+from connector.model.record_change import Effect, RecordChange
 from connector.orders.command import OrderCommand
-from connector.settings import WebhookSettings
 from connector.store import change_notices, conflicts, customers, inbox, journal, links, products, restored_fields
 from connector.store.journal import JournalEntry
 from connector.store.partitions import partition_hash
@@ -34,10 +34,11 @@ _FIX = "Correct the value in the org or the mapping, then `connector inbox repla
 class BatchWrites:
     """Collects what is to be written, and what the report says of it. `store` writes all but the `commands`."""
 
-    def __init__(self, uow: UnitOfWork, org_id: str, webhooks: WebhookSettings) -> None:
+    def __init__(self, uow: UnitOfWork, context: InboundContext) -> None:
         self._uow = uow
-        self._org_id = org_id
-        self._webhooks = webhooks
+        self._org_id = context.org_id
+        self._webhooks = context.webhooks
+        self._explains = context.explain
         self.report = ApplyReport()
         self.commands: list[OrderCommand] = []
         self.conflicts: list[Conflict] = []
@@ -95,10 +96,12 @@ class BatchWrites:
     def defer(self, record: RemoteRecord, pause: timedelta) -> None:
         """Read the record again after `pause`."""
         self.report.deferred += 1
+        self.explain(Effect.READ_AGAIN, record, None)
         self._deferred.append((record, pause))
 
-    def park(self, record: RemoteRecord, error: str, fix: str = _FIX) -> None:
-        """The record waits for a person."""
+    def park(self, record: RemoteRecord, error: str, fix: str = _FIX, *, link: Link | None = None) -> None:
+        """The record waits for a person; `link` says what it belongs to."""
+        self.explain(Effect.PARKED, record, link, why=error, fix=fix)
         self._parked.append((record, error, fix))
         self.report.parked += 1
 
@@ -117,6 +120,34 @@ class BatchWrites:
         """Tell that these fields were taken from the org: their values only if the settings say so."""
         values = {"values": {name: record.fields[name] for name in names}} if self._webhooks.include_values else {}
         self.notice("updated", record, link, {"fields": list(names), **values})
+
+    def explain(
+        self,
+        effect: Effect,
+        record: RemoteRecord,
+        link: Link | None,
+        versions: FieldVersions | None = None,
+        *,
+        why: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        """List a change in the report, if changes are to be explained."""
+        if self._explains:
+            self.report.changes.append(
+                RecordChange(
+                    effect=effect,
+                    sobject=record.sobject,
+                    record_id=record.id,
+                    entity=None if link is None else link.entity,
+                    key=None if link is None else link.key,
+                    field=None if versions is None else versions.name,
+                    here=None if versions is None else versions.local,
+                    in_org=None if versions is None else versions.remote,
+                    changed_by=record.author,
+                    why=why,
+                    fix=fix,
+                )
+            )
 
     async def store(self) -> None:
         """Write everything but the commands on orders."""

@@ -26,6 +26,7 @@ from connector.model.conflict import Conflict, ConflictState
 from connector.model.inbound_change import RemoteRecord
 from connector.model.order import Order
 from connector.model.record import FieldValue, Link
+from connector.model.record_change import Effect
 from connector.orders.command import OrderCommand
 from connector.orders.service import LockOrders
 from connector.store import conflicts, inbox
@@ -64,7 +65,7 @@ class RecordBatch:
         self._uow = uow
         self._refused = refused
         self._state = LoadedState(uow, context.org_id)
-        self._writes = BatchWrites(uow, context.org_id, context.webhooks)
+        self._writes = BatchWrites(uow, context)
         self._deletions = Deletions(context.settings, self._state, self._writes)
         self._messages = RepMessages(context.describes, self._state, self._writes)
         self._lines = LineChanges(context.settings.changed_lines, receivers, self._state, self._writes, self._messages)
@@ -140,7 +141,7 @@ class RecordBatch:
             edited = {name: value for name, value in taken.items() if self._lines.is_edited(receiver, name)}
             patch = receiver.patch({name: value for name, value in taken.items() if name not in edited})
         except UnreadableValueError as error:
-            self._writes.park(record, f"{record.sobject} {record.id}: {error}")
+            self._writes.park(record, f"{record.sobject} {record.id}: {error}", link=link)
             text = f"A change was not taken over: {error}."
             self._messages.tell_parked(record, self._state.main_link(link), text)
             return
@@ -265,6 +266,15 @@ class RecordBatch:
             (self.report.overruled, stubborn),
         ):
             counter.update(f"{record.sobject}.{name}" for name in names)
+        for effect, names in (
+            (Effect.TAKEN, taken),
+            (Effect.RESTORED, [name for name in restored if name not in reasons]),
+            (Effect.REFUSED, [name for name in restored if name in reasons]),
+            (Effect.OVERRULED, stubborn),
+            (Effect.CONFLICT, merged.fields(Decision.CONFLICT)),
+        ):
+            for name in names:
+                self._writes.explain(effect, record, link, merged.versions[name], why=reasons.get(name))
         self._journal(record, link, taken=taken, restored=restored)
         if taken:
             self._writes.notice_of_fields(record, link, taken)

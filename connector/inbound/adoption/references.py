@@ -39,6 +39,8 @@ class AdoptionContext:
     price_book: str
     multi_currency: bool = False
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    explain: bool = False
+    """Whether the report lists every change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
