@@ -16,6 +16,7 @@ from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.events import ChangeOrder, Event, LineEdit
 from connector.model.inbound_change import RemoteRecord, Source
+from connector.model.observed_value import ObservedValues
 from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.record import Link
@@ -50,6 +51,7 @@ class BatchWrites:
         self._restored: dict[str, dict[tuple[str, str], Restored]] = {}
         self._entries: list[JournalEntry] = []
         self._deferred: list[tuple[RemoteRecord, timedelta]] = []
+        self._observed: dict[tuple[str, str], ObservedValues] = {}
         self._parked: list[tuple[RemoteRecord, str, str]] = []
         self._notices: list[NewNotice] = []
 
@@ -93,11 +95,13 @@ class BatchWrites:
         restored = Restored(versions.local, versions.remote, times)
         self._restored.setdefault(link.entity, {})[link.key, versions.name] = restored
 
-    def defer(self, record: RemoteRecord, pause: timedelta) -> None:
-        """Read the record again after `pause`."""
+    def defer(self, record: RemoteRecord, pause: timedelta, observed: ObservedValues | None = None) -> None:
+        """Read the record again after `pause`; `observed` are values that stand in it now."""
         self.report.deferred += 1
         self.explain(Effect.READ_AGAIN, record, None)
         self._deferred.append((record, pause))
+        if observed:
+            self._observed[record.sobject, record.id] = observed
 
     def park(self, record: RemoteRecord, error: str, fix: str = _FIX, *, link: Link | None = None) -> None:
         """The record waits for a person; `link` says what it belongs to."""
@@ -161,7 +165,7 @@ class BatchWrites:
         await conflicts.resolve(uow, self.settled, ConflictState.CLOSED, actor=ACTOR)
         for pause in sorted({pause for _, pause in self._deferred}):
             records = [(item.sobject, item.id) for item, wait in self._deferred if wait == pause]
-            await inbox.retry(uow, org_id, records, pause=pause)
+            await inbox.retry(uow, org_id, records, pause=pause, observed=self._observed)
         for record, error, fix in self._parked:
             ref = (record.sobject, record.id)
             await inbox.park(uow, org_id, ref, Source.POLL, error=error, fix=fix, read_at=record.read_at)

@@ -10,6 +10,7 @@ from connector.model.change import EntityKind, Unsent
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.deleted_record import DeletedRecord
+from connector.model.observed_value import ObservedValues
 from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.record import Link
@@ -21,6 +22,7 @@ from connector.store import (
     customers,
     deleted_records,
     field_times,
+    inbox,
     links,
     outbox,
     products,
@@ -45,6 +47,8 @@ class LoadedState:
         self.changed_at: dict[tuple[str, str], datetime] = {}
         self.field_times: dict[tuple[str, str], Mapping[str, datetime]] = {}
         """By attribute."""
+        self.observed: Mapping[str, ObservedValues] = {}
+        """What was seen in records of the inbox, by record ID."""
         self.conflicts: dict[tuple[str, str], dict[str, Conflict]] = {}
         self.restored: dict[tuple[str, str, str], Restored] = {}
         """By entity, key and field."""
@@ -91,6 +95,7 @@ class LoadedState:
             by_field = await field_times.get(connection, kind, keys)
             self.field_times |= {(kind.value, key): moments for key, moments in by_field.items()}
         self.links = await links.find(connection, org_id, ids, lock=True)
+        self.observed = await inbox.find_observed(connection, org_id, self.links)
         for entity in sorted({link.entity for link in self.links.values()}):
             keys = sorted(link.key for link in self.links.values() if link.entity == entity)
             opened = await conflicts.open_fields(connection, org_id, entity, keys)

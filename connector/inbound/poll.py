@@ -22,10 +22,11 @@ from connector.inbound.apply import Applier, Finish
 from connector.inbound.context import ApplyReport
 from connector.inbound.poll_target import PollTarget
 from connector.inbound.record_reader import OrgReader, RecordReader, SoqlBuilder
-from connector.inbound.remote_rows import read_moment, read_row
+from connector.inbound.remote_rows import read_row
 from connector.log import get_logger
 from connector.model.describe import FieldDescribe
 from connector.model.inbound_change import RemoteRecord, Source
+from connector.model.observed_value import read_moment
 from connector.salesforce.composite import SubRequest
 from connector.salesforce.replication import DeletedRecords, deleted_request
 from connector.store import cursors, deleted_records, inbox, links

@@ -20,10 +20,12 @@ from connector.inbound.receivers import Receivers
 from connector.inbound.rep_messages import RepMessages
 from connector.mapping.backward import UnreadableValueError
 from connector.mapping.receiver import RecordReceiver
-from connector.mapping.spec import Owner
+from connector.mapping.spec import SHARED_OWNERS, Owner
 from connector.model.change import ChangeState, EntityKind
 from connector.model.conflict import Conflict, ConflictState
+from connector.model.field_equality import same_value
 from connector.model.inbound_change import RemoteRecord
+from connector.model.observed_value import ObservedValue, ObservedValues
 from connector.model.order import Order
 from connector.model.record import FieldValue, Link
 from connector.model.record_change import Effect
@@ -129,7 +131,7 @@ class RecordBatch:
                 self.report.unknown += 1
             return
         if (pause := self._pause_before(record, link)) is not None:
-            self._writes.defer(record, pause)
+            self._writes.defer(record, pause, self._changed_values(record, link, receiver))
             return
         self._deletions.note_undeleted(record, link)
         try:
@@ -192,6 +194,19 @@ class RecordBatch:
             return timedelta()
         return None
 
+    def _changed_values(self, record: RemoteRecord, link: Link, receiver: RecordReceiver) -> ObservedValues:
+        """What the org changed in fields of both sides: our write that is in flight raises the time of the record."""
+        describe = self._context.describes.get(record.sobject)
+        fields = {} if describe is None else describe.fields
+        return {
+            name: ObservedValue(value=record.fields[name], at=record.modified_at, author=record.author)
+            for name in receiver.fields
+            if name in record.fields
+            and name in link.snapshot
+            and self._lines.owner_of(receiver, name) in SHARED_OWNERS
+            and not same_value(record.fields[name], link.snapshot[name], fields.get(name))
+        }
+
     def _versions(self, record: RemoteRecord, link: Link, receiver: RecordReceiver, entity: Any) -> list[FieldVersions]:
         local = receiver.local_values(entity)
         account = self._state.accounts.get(entity.customer.number) if _was_moved(record, link) else None
@@ -216,6 +231,7 @@ class RecordBatch:
             local_changed_at=self._state.changed_at.get(link.owner),
             local_times=receiver.by_field(times),
             remote_changed_at=record.modified_at,
+            observed=self._state.observed.get(record.id, {}),
             answers={name: choice for (sobject, name), choice in answers.items() if sobject == record.sobject},
             fields={} if describe is None else describe.fields,
         )
@@ -327,6 +343,7 @@ class RecordBatch:
     ) -> None:
         for name in merged.fields(Decision.CONFLICT):
             versions = merged.versions[name]
+            seen = merged.context.observed_before(versions)
             self._writes.conflicts.append(
                 Conflict(
                     id=0,
@@ -341,8 +358,8 @@ class RecordBatch:
                     remote=versions.remote,
                     opened_at=self._uow.now,
                     local_changed_at=merged.context.local_time(name),
-                    remote_changed_at=record.modified_at,
-                    remote_changed_by=record.author,
+                    remote_changed_at=record.modified_at if seen is None else seen.at,
+                    remote_changed_by=record.author if seen is None else seen.author,
                 )
             )
         still_open = set(merged.fields(Decision.CONFLICT))

@@ -260,7 +260,8 @@ class SyncRepository:
             outcomes = stored.without_refused(outcomes)
             await self._update_merged_accounts(uow, outcomes.merged_links)
             await mark_unconfirmed(uow, outcomes.unconfirmed)
-            await inbox.put(uow, self._org_id, outcomes.changed_in_org, Source.PUSH)
+            changed = outcomes.changed_in_org
+            await inbox.put(uow, self._org_id, changed, Source.PUSH, observed=changed)
             await outbox.settle(uow, outcomes.done)
             await self._requeue_dependent_orders(uow, outcomes.done)
             await self._store_refusals(uow, outcomes.refused)
