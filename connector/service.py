@@ -79,9 +79,11 @@ class LocalServices:
 
     def web_app(self) -> web.Application:
         """The HTTP API."""
+        from connector.store import deliveries
         from connector.web.app import make_app
 
-        return make_app(self.store, self.orders, self.current_composer, self.conflict_resolver)
+        policy = deliveries.policy_of(self.settings.inbound)
+        return make_app(self.store, self.orders, self.current_composer, self.conflict_resolver, delivery_policy=policy)
 
     def conflict_resolver(self) -> ConflictResolver:
         """Resolves conflicts by the mappings of the files."""

@@ -17,7 +17,6 @@ from connector.model.reconciliation import ReconcileRun
 from connector.model.stock import StockKey, StockLevel
 from connector.store.invoices import Invoice
 from connector.store.order_history import StoredEvent
-from connector.store.outages import Outage
 from connector.store.queries.backorders import Backorder
 from connector.store.queries.holds import OrderHold
 from connector.store.shipments import serialize_shipment
@@ -111,10 +110,6 @@ def serialize_backorder(item: Backorder) -> JsonObject:
 
 
 def serialize_hold(item: OrderHold) -> JsonObject:
-    return asdict(item)
-
-
-def serialize_outage(item: Outage) -> JsonObject:
     return asdict(item)
 
 

@@ -137,10 +137,8 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
     from connector.settings import load_settings
     from connector.store import (
         change_notices,
-        conflicts,
         customers,
         dead_letters,
-        inbox,
         links,
         mapping_versions,
         notifications,
@@ -205,12 +203,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             if outage is None
             else {**asdict(outage), "retry_expected": outage.next_attempt_at > store.clock.now()},
             "postponed": [{"error": error, "changes": number} for error, number in postponed],
-            "inbound": {
-                "conflicts": await conflicts.count_open(connection),
-                "parked": len(await inbox.list_parked(connection)),
-                "deliveries": await _list_deliveries(connection, org, settings, store.clock.now()) if org else [],
-                "events": await _load_events(connection, org, settings, store.clock.now()) if org else None,
-            },
+            "inbound": await _load_inbound(connection, org, settings, store.clock.now()),
             "reconciliation": None if reconciled is None else serialize_reconciliation(reconciled),
             "messages": {"due": message_counts[MessageState.DUE], "failed": message_counts[MessageState.FAILED]},
             "webhooks": {"due": notice_counts[NoticeState.DUE], "failed": notice_counts[NoticeState.FAILED]},
@@ -221,24 +214,18 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         }
 
 
-async def _list_deliveries(
-    connection: Connection, org: KnownOrg, settings: Settings, now: datetime
-) -> list[dict[str, Any]]:
-    """Return where each topic stands that is listened to."""
-    from connector.cli.delivery_text import delivery_document, delivery_text
+async def _load_inbound(connection: Connection, org: KnownOrg | None, settings: Settings, now: datetime) -> Any:
+    """Return what came from the org and waits, and how each topic is read; deliveries also as a sentence."""
+    from connector.cli.delivery_text import delivery_text
+    from connector.inbound.inbound_status import load_inbound_status
     from connector.store import deliveries
 
-    usages = await deliveries.usage(connection, org.org_id, now, deliveries.policy_of(settings.inbound))
-    return [{**delivery_document(usage), "text": delivery_text(usage)} for usage in usages]
-
-
-async def _load_events(connection: Connection, org: KnownOrg, settings: Settings, now: datetime) -> dict[str, Any]:
-    """Return how each topic is read, and which events wait to be published."""
-    from connector.cli.topic_text import load_events
-    from connector.store import deliveries
-
-    usages = await deliveries.usage(connection, org.org_id, now, deliveries.policy_of(settings.inbound))
-    return await load_events(connection, org.org_id, usages, now)
+    policy = deliveries.policy_of(settings.inbound)
+    status = await load_inbound_status(connection, org.org_id if org else None, now, policy)
+    document = asdict(status)
+    texts = [delivery_text(usage) for usage in status.deliveries]
+    named = zip(document["deliveries"], texts, strict=True)
+    return document | {"deliveries": [usage | {"text": text} for usage, text in named]}
 
 
 async def _find_file_problem(connection: Connection, settings: Settings) -> str | None:
