@@ -47,6 +47,8 @@ class BatchWrites:
         """Conflicts that both sides have ended."""
         self._line_edits: dict[str, dict[int, LineEdit]] = {}
         self._links: dict[tuple[str, str], Link] = {}
+        self._locked: dict[tuple[str, str], Customer | Product] = {}
+        """Those of the saved entities, as they were before."""
         self._saved: dict[tuple[str, str], Any] = {}
         self._restored: dict[str, dict[tuple[str, str], Restored]] = {}
         self._entries: list[JournalEntry] = []
@@ -60,11 +62,12 @@ class BatchWrites:
         self.commands.append(OrderCommand(number=number, event=event))
 
     def change(self, entity: Customer | Product | Order, patch: Mapping[str, Any]) -> None:
-        """Give an entity new values, by attribute."""
+        """Give an entity, which is locked, new values, by attribute."""
         if isinstance(entity, Order):
             self.command(entity.number, ChangeOrder(details=dict(patch)))
             return
         kind = EntityKind.CUSTOMER if isinstance(entity, Customer) else EntityKind.PRODUCT
+        self._locked.setdefault((kind.value, entity.key), entity)
         before = self._saved.get((kind.value, entity.key), entity)
         after = before.updated_from_order(**patch) if isinstance(before, Customer) else replace(before, **patch)
         self._saved[kind.value, entity.key] = after
@@ -156,8 +159,12 @@ class BatchWrites:
     async def store(self) -> None:
         """Write everything but the commands on orders."""
         uow, org_id = self._uow, self._org_id
-        await customers.save(uow, [item for item in self._saved.values() if isinstance(item, Customer)])
-        await products.save(uow, [item for item in self._saved.values() if isinstance(item, Product)])
+        locked_customers = {item.key: item for item in self._locked.values() if isinstance(item, Customer)}
+        locked_products = {item.key: item for item in self._locked.values() if isinstance(item, Product)}
+        saved_customers = [item for item in self._saved.values() if isinstance(item, Customer)]
+        saved_products = [item for item in self._saved.values() if isinstance(item, Product)]
+        await customers.save(uow, saved_customers, locked=locked_customers)
+        await products.save(uow, saved_products, locked=locked_products)
         await links.put(uow, org_id, [*self._links.values()])
         for entity, restored in self._restored.items():
             await restored_fields.put(uow, org_id, entity, restored)
