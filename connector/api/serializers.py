@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from operator import attrgetter
 
+from connector.model.action_request import ReceivedAction
 from connector.model.conflict import Conflict, ConflictRule
 from connector.model.copying import inlined
 from connector.model.customer import Customer
@@ -78,6 +79,18 @@ def serialize_product(product: Product, version: int) -> JsonObject:
 def serialize_event(entry: StoredEvent) -> JsonObject:
     document = {"sequence": entry.sequence, "at": entry.at, "actor": entry.actor, **entry.payload, "stage": entry.after}
     return document | ({"request": entry.request.key} if entry.request else {})
+
+
+def serialize_action(item: ReceivedAction) -> JsonObject:
+    """Serialize what somebody asked of an order in the org, and the answer."""
+    names = ("event_id", "action", "reason", "published_at")
+    return {
+        "at": item.received_at,
+        **{name: getattr(item.request, name) for name in names},
+        "who": item.who,
+        "state": item.state.value,
+        "message": item.message,
+    }
 
 
 def serialize_return(item: OrderReturn) -> JsonObject:

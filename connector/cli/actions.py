@@ -47,10 +47,8 @@ def list_actions(
         return
     for item in items:
         request = item.request
-        who = request.requested_by or request.user_id or "somebody"
-        typer.echo(
-            f"{moment(item.received_at)}  {request.order or '?'}  {request.action or '?'}  by {who}: {item.state}"
-        )
+        what = f"{request.order or '?'}  {request.action or '?'}"
+        typer.echo(f"{moment(item.received_at)}  {what}  by {item.who}: {item.state}")
         typer.echo(f"  {item.message}")
     if not items:
         typer.echo("No actions.")
