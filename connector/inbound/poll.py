@@ -70,6 +70,7 @@ class BulkReader(Protocol):
         *,
         include_deleted: bool = False,
         on_wait: Callable[[], Awaitable[None]] | None = None,
+        expected: int = 0,
     ) -> AsyncIterator[list[dict[str, Any]]]: ...
 
 
@@ -255,9 +256,9 @@ class Poller:
             if len(rows) < PAGE:
                 break
             behind = {"stamp": read_moment(rows[-1]["SystemModstamp"]), "id": str(rows[-1]["Id"]), **_names(target)}
-            if report.rows == PAGE and await self._suits_bulk(behind):
+            if report.rows == PAGE and (count := await self._rows_for_bulk(behind)):
                 try:
-                    async for page in self._read_by_bulk(turn, behind, report):
+                    async for page in self._read_by_bulk(turn, behind, report, count):
                         yield page
                     break
                 except RefusedError as error:
@@ -268,16 +269,16 @@ class Poller:
             read_at = self._store.clock.now()
             rows = await self._reader.query(query, include_deleted=True)
 
-    async def _suits_bulk(self, behind: Mapping[str, Any]) -> bool:
-        """Whether a bulk query takes fewer calls for all that is behind the first page."""
+    async def _rows_for_bulk(self, behind: Mapping[str, Any]) -> int:
+        """How many rows are behind the first page, if a bulk query takes fewer calls for them; else 0."""
         if self._bulk is None:
-            return False
+            return 0
         count = self._soql(" ".join((_COUNT, _BEHIND)), **behind)
         [row] = await self._reader.query(count, include_deleted=True)
-        return int(row["n"]) > BULK_FROM_PAGES * PAGE
+        return int(row["n"]) if row["n"] > BULK_FROM_PAGES * PAGE else 0
 
     async def _read_by_bulk(
-        self, turn: PollTurn, behind: Mapping[str, Any], report: PollReport
+        self, turn: PollTurn, behind: Mapping[str, Any], report: PollReport, count: int
     ) -> AsyncIterator[list[RemoteRecord]]:
         """Yield all that is behind the first page. Raises RefusedError if the org allows no bulk query."""
         assert self._bulk is not None
@@ -292,6 +293,7 @@ class Poller:
             target.describe.fields,
             include_deleted=True,
             on_wait=keep_lease,
+            expected=count,
         )
         async for rows in pages:
             report.rows += len(rows)

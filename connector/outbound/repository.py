@@ -87,6 +87,18 @@ class SyncRepository:
         self._sent_slots.clear()
         if self._before_claim is not None:
             await self._before_claim()
+        return await self.claim_more(entity, partitions, partition_count, limit, deprioritized=deprioritized)
+
+    async def claim_more(
+        self,
+        entity: EntityKind,
+        partitions: Set[int],
+        partition_count: int,
+        limit: int,
+        *,
+        deprioritized: bool | None = False,
+    ) -> list[PendingEntity]:
+        """Up to `limit` further due entities, while a claim is being sent."""
         if not partitions:
             return []
         async with self._store.reader() as connection:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from connector.cli.localorg import our_metadata
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
+from connector.model.change import EntityKind
 from connector.model.product import Product
 from connector.service import running_service
 from connector.settings import InboundSettings, WebhookSettings
@@ -81,6 +82,35 @@ async def test_new_account_and_product_are_created_here_with_the_order(with_poli
         await update(world, "Account", account, Phone="+49 431 2")
         await world.service.pull()
         assert (await customer_here(world, "SF-4711")).phone == "+49 431 2"
+
+
+async def test_keys_of_new_accounts_travel_with_their_orders(with_policy: PolicyWorld) -> None:  # noqa: F811
+    """In one call. A refused row of an account keeps no order from being settled, not even one with its key."""
+    async with with_policy(**CREATE) as world:
+        await begin(world)
+        accounts = [
+            await create(world, "Account", Name=name, AccountNumber=number)
+            for name, number in (("Newcomer", "4711"), ("Refused", "00000102"))
+        ]
+        records = [await order_by_rep(world, AccountId=account) for account in accounts]
+        await world.service.pull()
+        world.org.org.faults.configure(
+            {"rows": {"code": "FIELD_CUSTOM_VALIDATION_EXCEPTION", "containing": accounts[1], "count": 1}}
+        )
+
+        summary = await world.push()
+
+        assert (summary.writes, dict(summary.stats.done), dict(summary.stats.refused)) == (
+            1, {EntityKind.ORDER: 2, EntityKind.CUSTOMER: 1}, {EntityKind.CUSTOMER: 1},
+        )  # fmt: skip
+        letters = [(letter.entity, letter.key) for letter in await world.dead_letters()]
+        assert letters == [(EntityKind.CUSTOMER, "SF-00000102")]
+        assert (await org_order(world, records[1]))["External_Key__c"] == "SF-00000102"
+        await world.replay()
+        assert (await world.push()).in_sync
+        rows = await world.query("SELECT External_Key__c FROM Account WHERE Name IN ('Newcomer', 'Refused')")
+        assert {row["External_Key__c"] for row in rows} == {"SF-4711", "SF-00000102"}
+        await both_sides_rest(world)
 
 
 async def test_new_product_in_another_price_book_is_parked(with_policy: PolicyWorld) -> None:  # noqa: F811
