@@ -36,6 +36,7 @@ async def test_order_shows_what_was_asked_of_it_and_the_answers(api: Api, capsys
     assert (await api("GET", "/orders/W-9/actions", role=Role.VIEWER)).status == 404
     async with api.store.reader() as connection:
         stored = await order_actions.list_latest(connection, order="W-1")
+    capsys.readouterr()  # the log of the requests
     _print_actions([serialize_action(item) for item in stored])
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "Asked for in the org, newest first:"
