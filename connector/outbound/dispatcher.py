@@ -268,6 +268,8 @@ class CallDispatcher:
             # It stays due and unconfirmed: the next claim reads the org back and sends what differs from that.
             self._contradicted.add((entity, pending.change.key))
             outcomes.to_read_back.append(pending.change)
+            if pending.link is None and result.certain:
+                outcomes.not_created.append(pending.change)
             outcomes.dropped_links.extend(link for link in result.stale_links if link[0] == "price")
             outcomes.unconfirmed.extend(link for link in result.stale_links if link[0] != "price")
 

@@ -206,7 +206,10 @@ class Drain:
         sendable = await self._repository.begin_send(
             distinct_entities([*plan.graphs, *plan.updates, *plan.rewrites, *plan.status_updates])
         )
-        statuses = await self._write_graphs(steps_for(plan.graphs, sendable), accounts.missing)
+        graphs, missing = steps_for(plan.graphs, sendable), accounts.missing
+        traveling = [missing[item.customer] for item in graphs if item.account and item.customer in missing]
+        await self._repository.begin_send(traveling)
+        statuses = await self._write_graphs(graphs, missing)
         status_updates = steps_for(plan.status_updates, sendable)
         updates = steps_for(plan.updates, sendable)
         failed = await self._write_updates(
@@ -273,11 +276,15 @@ class Drain:
         plan = plan_records(accounts_to_write, self._profile, self._source_of)
         accounts.refusals.update({item.pending.change.key: item.refusal for item in plan.refused})
         for upserts in chunks(plan.upserts):
+            await self._repository.begin_send([upsert.pending for upsert in upserts])
             results = await self._send_upserts(upserts, self._writer.write_upserts, step="accounts")
-            await self._record_results([result for result in results if result.success], done=True)
-            stale_links = [link for result in results if result.refusal is not None for link in result.stale_links]
-            if stale_links:
-                await self._repository.record(Outcomes(unconfirmed=stale_links))
+            outcomes = Outcomes(
+                confirmed=[result.pending.change for result in results if result.is_known],
+                unconfirmed=[link for result in results if result.refusal is not None for link in result.stale_links],
+            )
+            written = [result for result in results if result.success]
+            self._dispatcher.collect(written, outcomes, done=keys_of(written))
+            await self._repository.record(outcomes)
             for result in results:
                 key = result.pending.change.key
                 if result.refusal is not None:
@@ -335,10 +342,11 @@ class Drain:
             self._dispatcher.collect(results, outcomes, done=complete)
             for result in results:
                 order = by_key[result.pending.change.key]
+                if order.account is not None and order.customer in missing_accounts and result.is_known:
+                    ended = outcomes.done if result.success else outcomes.confirmed
+                    ended.append(missing_accounts[order.customer].change)
                 if not result.success:
                     continue
-                if order.account is not None and order.customer in missing_accounts:
-                    outcomes.done.append(missing_accounts[order.customer].change)
                 if order.status is not None and not order.partial:
                     statuses.append(status_update(order, result.links))
             await self._repository.record(outcomes)

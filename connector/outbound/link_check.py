@@ -29,7 +29,7 @@ from connector.outbound.lost_records import (
 )
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.plan_types import PendingEntity
-from connector.outbound.shared_fields import fields_changed_by_others, keep_agreed
+from connector.outbound.shared_fields import agreed_values, fields_changed_by_others, keep_agreed
 from connector.salesforce.query import in_chunks, soql
 
 ENTITIES_PER_QUERY = 300
@@ -238,9 +238,7 @@ class _StateReader:
         return self._state_of_gone_record(pending, gone[link.salesforce_id], gone)
 
     def _state_of_live_record(self, pending: PendingEntity, row: Row) -> LinkState:
-        names = fields_changed_by_others(pending, row, self._fields, self._reader.user_id)
-        link = keep_agreed(self._build_link(pending, row), pending.link, names)
-        changed = observe(names, row)
+        link, changed = self._build_link_and_changes(pending, row)
         if row[self._key] == key_of(pending):
             return LinkState(link=link, changed_fields=changed)
         key_before = f"the key {row[self._key]}" if row[self._key] else "no key"
@@ -249,9 +247,10 @@ class _StateReader:
 
     def _state_of_keyed_record(self, pending: PendingEntity, row: Row, gone: Mapping[str, GoneRecord]) -> LinkState:
         """A record other than the linked one has our key. The key decides, so the link follows it."""
-        link = self._build_link(pending, row)
         if pending.link is None:
-            return LinkState(link=link)
+            link, changed = self._build_link_and_changes(pending, row)
+            return LinkState(link=link, changed_fields=changed)
+        link = self._build_link(pending, row)
         linked_id = pending.link.salesforce_id
         was_merged = linked_id in gone and gone[linked_id].master is not None
         how = "was merged into another" if was_merged else "is gone"
@@ -277,6 +276,11 @@ class _StateReader:
             )
         note = f"{self._sobject} {linked_id} was merged into {record.master} in the org: {_label(pending)} follows it."
         return LinkState(link=self._build_link(pending, record.master_row), merged_id=linked_id, note=note)
+
+    def _build_link_and_changes(self, pending: PendingEntity, row: Row) -> tuple[Link, ObservedValues]:
+        """The link, and the shared fields that somebody else changed while a send of ours had no answer."""
+        names = fields_changed_by_others(pending, row, self._fields, self._reader.user_id)
+        return keep_agreed(self._build_link(pending, row), agreed_values(pending), names), observe(names, row)
 
     def _build_link(self, pending: PendingEntity, row: Row) -> Link:
         record = pending.record

@@ -38,6 +38,8 @@ class Outcomes:
     stands."""
     to_read_back: list[Change] = field(default_factory=list)
     """Changes whose answer contradicts our links: they are read back before they are sent again."""
+    not_created: list[Change] = field(default_factory=list)
+    """Those of them whose record the org had before: nothing in it was sent by us."""
 
     @property
     def waiting(self) -> list[tuple[PendingEntity, Fault]]:

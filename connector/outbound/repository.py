@@ -266,6 +266,7 @@ class SyncRepository:
             )
             await outbox.mark_confirmed(uow, [*confirmed, *outcomes.confirmed])
             await retry_schedule.reset_unanswered_sends(uow, answered)
+            await outbox.forget_sent(uow, outcomes.not_created)
             for entity in sorted({entity for entity, _ in outcomes.dropped_links}):
                 await self._drop_links(uow, entity, [key for kind, key in outcomes.dropped_links if kind == entity])
             stored = await store_links(uow, self._org_id, outcomes.links)

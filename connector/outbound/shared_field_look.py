@@ -31,5 +31,7 @@ async def read_changed_fields(
             assert item.record is not None
             assert item.link is not None
             sent = shared_fields_to_send(item.record, item.link)
-            changed[item.change.key] = observe(sent & fields_changed_in_org(item.record, item.link, row, fields), row)
+            changed[item.change.key] = observe(
+                sent & fields_changed_in_org(item.record, item.link.snapshot, row, fields), row
+            )
     return changed
