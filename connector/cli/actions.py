@@ -38,7 +38,8 @@ def list_actions(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
     json: Json = False,
 ) -> None:
-    """The latest actions that reps asked for in the org, and what they were answered. They are kept for 30 days."""
+    """The latest actions that reps asked for in the org, and what they were answered. They are kept for
+    CONNECTOR_RETENTION__ACTION_DAYS, 30 by default."""
     if state is not None and state not in STATES:
         raise UsageError(f"--state: {state!r} is no state.", hint=f"Use one of {', '.join(STATES)}.")
     items = run(_load_actions(order, state, limit))

@@ -1,4 +1,4 @@
-"""`connector db upgrade` and `connector status`."""
+"""`connector db upgrade`, `connector db prune` and `connector status`."""
 
 from __future__ import annotations
 
@@ -69,6 +69,31 @@ def upgrade(json: Json = False) -> None:
             typer.echo(text)
         if len(renamed) > MOST_LISTED:
             typer.echo(f"And {len(renamed) - MOST_LISTED:,} more: `connector show` shows the former key of each.")
+
+
+@db.command(short_help="Delete what nobody needs any more.")
+def prune(json: Json = False) -> None:
+    """Delete what is done with and older than CONNECTOR_RETENTION__* says: sent and failed webhook notices, answered
+    actions of reps, refused events, resolved conflicts, and the history of topics. What waits for a person or for the
+    org stays. A running service does so every hour.
+    """
+    from connector.jobs.prune import prune as delete_expired
+    from connector.settings import load_settings
+    from connector.store.schema import open_store
+
+    async def work() -> dict[str, int]:
+        settings = load_settings()
+        async with open_store(settings) as store:
+            return await delete_expired(store, settings)
+
+    deleted = run(work())
+    if json:
+        as_json({"deleted": deleted})
+    elif not any(deleted.values()):
+        typer.echo("Nothing is older than its retention.")
+    for kind, number in deleted.items():
+        if number and not json:
+            typer.echo(f"{kind.replace('_', ' ').capitalize()}: {number:,} deleted.")
 
 
 async def _find_last_journal_id(store: Store) -> int:
