@@ -144,7 +144,7 @@ class Adopter:
             attempts.append(attempt)
             found_here = [adoption.found for adoption in attempt.adoptions]
             await customers.save(uow, [item for one in found_here for item in one.customers.values()])
-            await products.save(uow, [item for one in found_here for item in one.products.values()])
+            await products.save(uow, [item for one in found_here for item in {**one.products, **one.priced}.values()])
             return [Placement(order=adoption.order) for adoption in attempt.adoptions]
 
         async def finish(uow: UnitOfWork, placed: Sequence[Executed]) -> None:
