@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 
 from connector.inbound.action_events import ActionEvents
 from connector.inbound.listen import ListenContext, Listener, ListenerStats
@@ -28,6 +29,7 @@ from connector.model.deliveries import DeliveryMode, DeliveryUsage
 from connector.model.platform_event import ORDER_ACTION, ORDER_ACTION_RESULT, topic_of
 from connector.salesforce.pubsub.errors import DeliveryLimitError
 from connector.salesforce.pubsub.subscription import PubSubClient
+from connector.salesforce.server_time import read_server_time
 
 GUARD_SECONDS = 2.0
 """How often it is looked whether the delivery allowance lasts."""
@@ -217,4 +219,9 @@ class ListenerRole:
 
 
 def _listen_context(context: InboundJobContext, client: PubSubClient, org_id: str, lease: HeldLease) -> ListenContext:
-    return ListenContext(store=context.store, subscriber=client, org_id=org_id, hold_lease=lease.check)
+    async def org_time() -> datetime:
+        return await read_server_time(context.client, otherwise=context.store.clock.now())
+
+    return ListenContext(
+        store=context.store, subscriber=client, org_id=org_id, hold_lease=lease.check, org_time=org_time
+    )
