@@ -25,7 +25,6 @@ from connector.policies import (
     EventSettings,
     OrderSettings,
     ReconcileSettings,
-    RetentionSettings,
 )
 from connector.setting_checks import (
     ADDRESS_PATTERN,
@@ -244,7 +243,6 @@ class Settings(BaseSettings):
     inbound: InboundSettings = Field(default_factory=InboundSettings)
     events: EventSettings = EventSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
-    retention: RetentionSettings = RetentionSettings()
     orders: OrderSettings = OrderSettings()
     messages: MessageSettings = MessageSettings()
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)

@@ -69,6 +69,7 @@ LONG_TESTS = (
     "test_random_order_lives",
     "test_claims_of_the_acceptance_run",
     "test_push_after_kill_9",
+    "test_killed_and_frozen",
     "test_each_contestant",
     "test_random_requests",
 )

@@ -70,11 +70,10 @@ class OrderContext:
 class _RefuseError(Exception):
     """Stops the planning of one order. `certain`: a retry needs no read-back of the org first."""
 
-    def __init__(self, reason: Refusal, *, certain: bool = True, deleted_lines: tuple[Link, ...] = ()) -> None:
+    def __init__(self, reason: Refusal, *, certain: bool = True) -> None:
         super().__init__(reason.message)
         self.reason = reason
         self.certain = certain
-        self.deleted_lines = deleted_lines
 
 
 def plan_order(pending: PendingEntity, context: OrderContext, plan: Plan) -> None:
@@ -93,14 +92,7 @@ def plan_order(pending: PendingEntity, context: OrderContext, plan: Plan) -> Non
         else:
             _plan_changed_order(pending, record, pending.link, context, plan)
     except _RefuseError as refused:
-        plan.refused.append(
-            Rejection(
-                pending=pending,
-                refusal=refused.reason,
-                certain=refused.certain,
-                deleted_lines=tuple(link for link in refused.deleted_lines if link.entity == "line"),
-            )
-        )
+        plan.refused.append(Rejection(pending=pending, refusal=refused.reason, certain=refused.certain))
 
 
 def _plan_new_order(pending: PendingEntity, record: MappedRecord, context: OrderContext) -> OrderGraph:
@@ -172,7 +164,7 @@ def _plan_changed_order(
 
 def _line_changes(pending: PendingEntity, record: MappedRecord, context: OrderContext) -> LineChanges:
     """A changed product is a removal and an addition."""
-    changes, deleted = LineChanges(), list[tuple[MappedRecord, Link]]()
+    changes = LineChanges()
     add, remove, update = changes.add, changes.remove, changes.update
     in_other_book = _is_in_other_price_book(pending, context.profile)
     line_keys = {line.key for line in record.children}
@@ -181,9 +173,7 @@ def _line_changes(pending: PendingEntity, record: MappedRecord, context: OrderCo
         link = pending.line_links.get(line.key)
         upsert = _build_line(line, context, creating=link is None)
         if link is None:
-            if (lost_link := _deleted_link(pending, line, upsert)) is not None:
-                deleted.append((line, lost_link))
-                continue
+            _refuse_deleted_line(pending, line, upsert)
             if in_other_book:
                 raise _RefuseError(rejection_for_other_price_book(line))
             add.append(upsert)
@@ -198,9 +188,6 @@ def _line_changes(pending: PendingEntity, record: MappedRecord, context: OrderCo
             add.append(_build_line(line, context, creating=True))
         elif differing:
             update.append(_build_update(pending, line, link, differing))
-    if deleted:
-        refusal = rejection_for_deleted_line(pending.change, *deleted[0])
-        raise _RefuseError(refusal, certain=False, deleted_lines=tuple(lost_link for _, lost_link in deleted))
     return changes
 
 
@@ -210,13 +197,12 @@ def _is_in_other_price_book(pending: PendingEntity, profile: OrgProfile) -> bool
     return book is not None and book != profile.price_book
 
 
-def _deleted_link(pending: PendingEntity, line: MappedRecord, upsert: RecordUpsert) -> Link | None:
-    """The link of a line that somebody deleted in the org. A line with another product may have been deleted by us, to
-    replace it."""
+def _refuse_deleted_line(pending: PendingEntity, line: MappedRecord, upsert: RecordUpsert) -> None:
+    """Refuse to recreate a line that somebody deleted in the org. A line with another product may have been deleted by
+    us, to replace it."""
     lost_link = pending.missing_lines.get(line.key)
-    if lost_link is not None and CREATE_ONLY & changed_fields(upsert.fields, lost_link.snapshot).keys():
-        return None
-    return lost_link
+    if lost_link is not None and not CREATE_ONLY & changed_fields(upsert.fields, lost_link.snapshot).keys():
+        raise _RefuseError(rejection_for_deleted_line(pending.change, line, lost_link), certain=False)
 
 
 def _build_header(

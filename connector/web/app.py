@@ -15,7 +15,6 @@ from aiohttp.typedefs import Handler
 from connector.errors import StoreError
 from connector.jobs.conflict_resolution import ConflictResolver
 from connector.log import get_logger
-from connector.model.deliveries import DeliveryPolicy
 from connector.notifications.composer import NotificationComposer
 from connector.orders.service import OrderService
 from connector.store import schema
@@ -48,16 +47,10 @@ log = get_logger("web")
 
 
 def make_app(
-    store: Store,
-    orders: OrderService,
-    current_composer: CurrentComposer,
-    current_resolver: CurrentResolver,
-    *,
-    delivery_policy: DeliveryPolicy | None = None,
+    store: Store, orders: OrderService, current_composer: CurrentComposer, current_resolver: CurrentResolver
 ) -> web.Application:
     """Build the application. Each request calls `current_composer`, which follows edited rules and templates, and one
-    that resolves a conflict `current_resolver`, which reads the mappings. `delivery_policy`: for the forecast of event
-    deliveries."""
+    that resolves a conflict `current_resolver`, which reads the mappings."""
 
     def context(request: web.Request, token: Token) -> RequestContext:
         return RequestContext(
@@ -65,7 +58,6 @@ def make_app(
             orders=orders,
             composer=current_composer(),
             conflict_resolver=current_resolver,
-            delivery_policy=delivery_policy or DeliveryPolicy(),
             request=request,
             token=token,
         )

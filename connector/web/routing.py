@@ -16,7 +16,6 @@ from pydantic import BaseModel
 
 from connector.jobs.conflict_resolution import ConflictResolver
 from connector.log import get_logger
-from connector.model.deliveries import DeliveryPolicy
 from connector.model.keys import normalize_key
 from connector.model.money import plain
 from connector.model.role import Role
@@ -43,7 +42,6 @@ class RequestContext:
     orders: OrderService
     composer: NotificationComposer
     conflict_resolver: Callable[[], ConflictResolver]
-    delivery_policy: DeliveryPolicy
     request: web.Request
     token: Token
 
@@ -107,8 +105,7 @@ class Route:
     """A route of the API.
 
     `queries`: query parameters with their description. `headers`: request headers that the handler reads. `statuses`:
-    status codes of success. `kind`: the content type of a successful response; `result`: the dataclass that its JSON
-    is made of, for the OpenAPI document.
+    status codes of success. `kind`: the content type of a successful response.
     """
 
     method: str
@@ -120,7 +117,6 @@ class Route:
     headers: Sequence[str] = ()
     statuses: Sequence[int] = (200,)
     kind: str = JSON
-    result: type | None = None
 
     @property
     def body(self) -> type[BaseModel] | None:

@@ -30,12 +30,16 @@ LONGEST = 300
 class Org:
     """A local org in a process of its own."""
 
+    process: subprocess.Popen[str]
+
     def __init__(self, *more: str) -> None:
-        self.process = subprocess.Popen(
-            [*CONNECTOR, "localorg", "--port", "0", "--json", *more], stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )
+        self.banner: dict[str, str] = json.loads(self.start("localorg", "--port", "0", "--json", *more))
+
+    def start(self, *words: str) -> str:
+        """The first line that `connector WORDS` prints."""
+        self.process = subprocess.Popen([*CONNECTOR, *words], stdout=subprocess.PIPE, text=True, cwd=ROOT)
         assert self.process.stdout is not None
-        self.banner: dict[str, str] = json.loads(self.process.stdout.readline())
+        return self.process.stdout.readline()
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - loopback

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,16 +17,24 @@ from connector.orders.analytics import METRICS
 from tests.flow.cli_runner import Shell
 
 
+@pytest.fixture(scope="session")
+def bought(tmp_path_factory: pytest.TempPathFactory, upgraded: Path) -> Path:
+    """A folder with a database that has one order."""
+    folder = tmp_path_factory.mktemp("bought")
+    shutil.copytree(upgraded, folder, dirs_exist_ok=True)
+    files = folder / "shop"
+    files.mkdir()
+    (files / "customers.csv").write_text("number,name,street,city,country\nC-1,Ada Ltd,,Oslo,Norway\n")
+    (files / "products.csv").write_text("sku,name,unit_price,currency\nTEA,Tea,10,USD\n")
+    (files / "orders.csv").write_text("number,customer,placed_at,currency\nO-1,C-1,2026-03-01T08:00:00Z,USD\n")
+    (files / "order_lines.csv").write_text("order,line,sku,quantity,unit_price\nO-1,1,TEA,2,10\n")
+    assert Shell(folder)("import", "shop").status == 0
+    return folder
+
+
 @pytest.fixture
-def shop(shell: Shell) -> Shell:
-    folder = shell.folder / "shop"
-    folder.mkdir()
-    (folder / "customers.csv").write_text("number,name,street,city,country\nC-1,Ada Ltd,,Oslo,Norway\n")
-    (folder / "products.csv").write_text("sku,name,unit_price,currency\nTEA,Tea,10,USD\n")
-    (folder / "orders.csv").write_text("number,customer,placed_at,currency\nO-1,C-1,2026-03-01T08:00:00Z,USD\n")
-    (folder / "order_lines.csv").write_text("order,line,sku,quantity,unit_price\nO-1,1,TEA,2,10\n")
-    assert shell("db", "upgrade").status == 0
-    assert shell("import", "shop").status == 0
+def shop(shell: Shell, bought: Path) -> Shell:
+    shutil.copytree(bought, shell.folder, dirs_exist_ok=True)
     return shell
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.flow.cli_runner import ROOT, SHOP, Shell
 
 
@@ -48,8 +50,8 @@ def test_import_and_push_take_an_empty_database_to_in_sync(shell: Shell) -> None
     assert shell("show", "order", "SO-1001", "--json").document["here"]["exact_total"] == "387.00"
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_refused_order_is_listed_fixed_replayed_and_discarded(shell: Shell, tmp_path: Path) -> None:
-    shell("db", "upgrade")
     (tmp_path / "customers.csv").write_text("number,name\nR-1,Refused Ltd\n")
     (tmp_path / "products.csv").write_text("sku,name,unit_price,currency\nR-TEA,Tea,4.50,USD\n")
     (tmp_path / "orders.csv").write_text("number,customer,placed_at,currency\nR-1,R-1,2026-03-01,XAU\n")
@@ -89,8 +91,8 @@ def test_refused_order_is_listed_fixed_replayed_and_discarded(shell: Shell, tmp_
     )
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_discarded_changes_are_reported_until_a_resync_sends_them(shell: Shell, tmp_path: Path) -> None:
-    shell("db", "upgrade")
     (tmp_path / "customers.csv").write_text(f"number,name\nD-1,{'Long ' * 60}\n")
     (tmp_path / "products.csv").write_text("sku,name,unit_price,currency\nD-TEA,Tea,4.50,USD\n")
     (tmp_path / "orders.csv").write_text("number,customer,placed_at,currency\nD-1,D-1,2026-03-01,USD\n")
@@ -120,8 +122,8 @@ def test_discarded_changes_are_reported_until_a_resync_sends_them(shell: Shell, 
     assert shell("status").status == 0
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_discarded_change_of_a_linked_entity_leaves_older_values_in_the_org(shell: Shell, tmp_path: Path) -> None:
-    shell("db", "upgrade")
     for name in ("Tea", "Tea " * 80):
         (tmp_path / "products.csv").write_text(f"sku,name,unit_price,currency\nL-TEA,{name},4.50,USD\n")
         assert shell("import", "products.csv").status == 0
@@ -140,9 +142,8 @@ def test_discarded_change_of_a_linked_entity_leaves_older_values_in_the_org(shel
     assert "Nothing is due: the org has it as it is here." in shell("show", "product", "L-TEA").out
 
 
+@pytest.mark.usefixtures("sample_shop")
 def test_resync_applies_a_changed_mapping_to_existing_records(shell: Shell, tmp_path: Path) -> None:
-    shell("db", "upgrade")
-    shell("import", SHOP)
     assert shell("push").status == 0
     shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
     file = tmp_path / "mappings" / "customer.yaml"
@@ -176,9 +177,8 @@ def test_resync_applies_a_changed_mapping_to_existing_records(shell: Shell, tmp_
     assert shell("resync", "customer", "C-1001", "--json").document["updated"] == {"Account": 1}
 
 
+@pytest.mark.usefixtures("sample_shop")
 def test_mapping_that_does_not_fit_the_org_changes_nothing(shell: Shell, tmp_path: Path) -> None:
-    shell("db", "upgrade")
-    shell("import", SHOP)
     assert shell("push").status == 0
     before = shell("status", "--json").document
     shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
@@ -192,9 +192,8 @@ def test_mapping_that_does_not_fit_the_org_changes_nothing(shell: Shell, tmp_pat
     assert shell("status", "--json").document == before
 
 
+@pytest.mark.usefixtures("sample_shop")
 def test_wrong_api_version_makes_no_dead_letters(shell: Shell) -> None:
-    shell("db", "upgrade")
-    shell("import", SHOP)
     assert shell("push").status == 0
     (shell.folder / "customers.csv").write_text("number,city\nC-1001,Salem\n")
     shell("import", "customers.csv")
@@ -203,8 +202,8 @@ def test_wrong_api_version_makes_no_dead_letters(shell: Shell) -> None:
     assert shell("push").status == 0
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_order_fixed_through_its_product_is_due_again(shell: Shell) -> None:
-    shell("db", "upgrade")
     files = {
         "customers.csv": f"number,name\nM-1,{'x' * 300}\n",
         "products.csv": "sku,name\nM-TEA,Tea\n",
@@ -229,8 +228,8 @@ def test_order_fixed_through_its_product_is_due_again(shell: Shell) -> None:
     assert shell("push").status == 0
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_bad_rows_are_reported_and_good_rows_are_imported(shell: Shell, tmp_path: Path) -> None:
-    shell("db", "upgrade")
     rows = "".join(f"B-{number},,\n" for number in range(30))
     (tmp_path / "products.csv").write_text("sku,name,description\nB-G,Good,Tea\n" + rows)
     answer = shell("import", "products.csv")

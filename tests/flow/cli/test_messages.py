@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -16,30 +17,43 @@ import requests
 from tests.flow.cli_runner import LONGEST, SERVICE, Shell
 
 
-@pytest.fixture
-def caught(shell: Shell) -> Iterator[tuple[Shell, str]]:
-    """A shop that sends its mails to a catcher, and the address of the catcher's page."""
-    process = shell.start("mailcatcher", "--smtp-port", "0", "--port", "0")
+@pytest.fixture(scope="module")
+def catcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], str]]:
+    """The settings that send mails to a catcher, and the address of its page."""
+    process = Shell(tmp_path_factory.mktemp("catcher")).start("mailcatcher", "--smtp-port", "0", "--port", "0")
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(10)]
     page = re.search(r"http://127\.0\.0\.1:\d+", lines[0])
     assert page is not None
-    settings = dict(re.findall(r"^export (\w+)=(.*)$", "".join(lines), re.M))
-    folder = shell.folder / "shop"
-    folder.mkdir()
-    customers = "number,name,email,street,city,country\nC-1,Ada Ltd,ada@shop.example,Main St 1,Oslo,Norway\n"
-    (folder / "customers.csv").write_text(customers + "C-2,Mute Ltd,,Main St 2,Oslo,Norway\n")
-    (folder / "products.csv").write_text("sku,name,unit_price,currency\nTEA,Tea,10,USD\n")
-    orders = "".join(f"O-{number},C-{number},2026-03-01T08:00:00Z,USD\n" for number in (1, 2))
-    (folder / "orders.csv").write_text(f"number,customer,placed_at,currency\n{orders}")
-    (folder / "order_lines.csv").write_text("order,line,sku,quantity,unit_price\nO-1,1,TEA,2,10\nO-2,1,TEA,2,10\n")
-    there = Shell(shell.folder, {**shell.settings, **settings})
-    assert there("db", "upgrade").status == 0
-    assert there("import", "shop").status == 0
-    yield there, page[0]
+    yield dict(re.findall(r"^export (\w+)=(.*)$", "".join(lines), re.M)), page[0]
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=LONGEST)
     assert (process.returncode, err) == (0, "")
+
+
+@pytest.fixture(scope="session")
+def bought(tmp_path_factory: pytest.TempPathFactory, upgraded: Path) -> Path:
+    """A folder with a database that has two orders."""
+    folder = tmp_path_factory.mktemp("bought")
+    shutil.copytree(upgraded, folder, dirs_exist_ok=True)
+    files = folder / "shop"
+    files.mkdir()
+    customers = "number,name,email,street,city,country\nC-1,Ada Ltd,ada@shop.example,Main St 1,Oslo,Norway\n"
+    (files / "customers.csv").write_text(customers + "C-2,Mute Ltd,,Main St 2,Oslo,Norway\n")
+    (files / "products.csv").write_text("sku,name,unit_price,currency\nTEA,Tea,10,USD\n")
+    orders = "".join(f"O-{number},C-{number},2026-03-01T08:00:00Z,USD\n" for number in (1, 2))
+    (files / "orders.csv").write_text(f"number,customer,placed_at,currency\n{orders}")
+    (files / "order_lines.csv").write_text("order,line,sku,quantity,unit_price\nO-1,1,TEA,2,10\nO-2,1,TEA,2,10\n")
+    assert Shell(folder)("import", "shop").status == 0
+    return folder
+
+
+@pytest.fixture
+def caught(shell: Shell, bought: Path, catcher: tuple[dict[str, str], str]) -> tuple[Shell, str]:
+    """A shop that sends its mails to a catcher, and the address of the catcher's page."""
+    settings, page = catcher
+    shutil.copytree(bought, shell.folder, dirs_exist_ok=True)
+    return Shell(shell.folder, {**shell.settings, **settings}), page
 
 
 def confirm(shell: Shell, number: str) -> None:
@@ -156,8 +170,8 @@ def test_mailcatcher_reports_a_port_in_use(caught: tuple[Shell, str]) -> None:
     assert "cannot be used: address already in use." in answer.err
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_service_rejects_incomplete_mail_settings(shell: Shell) -> None:
-    shell("db", "upgrade")
     there = Shell(shell.folder, {**shell.settings, "CONNECTOR_MESSAGES__VIA": "smtp"})
     done = subprocess.run(
         SERVICE, env=there.environment, cwd=there.folder, capture_output=True, text=True, timeout=LONGEST, check=False

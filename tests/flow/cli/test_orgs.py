@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
 from connector.cli.localorg import environment
-from tests.acceptance.sides import Org, an_org
-from tests.flow.cli_runner import SHOP, Shell
+from tests.acceptance.sides import Org
+from tests.flow.cli_runner import Shell
+from tests.flow.forked_org import forked_org
 
 
+@pytest.mark.usefixtures("sample_shop")
 def test_push_and_status_report_another_org_until_org_use_confirms_it(shell: Shell, beside: Org) -> None:
-    shell("db", "upgrade")
-    shell("import", SHOP)
     assert shell("push").status == 0
     first = shell("status", "--json").document["org"]
-    with an_org() as other:
+    with forked_org() as other:
         elsewhere = environment(other.banner)
         changed = shell("status", **elsewhere)
         assert changed.status == 1
@@ -37,9 +39,8 @@ def test_push_and_status_report_another_org_until_org_use_confirms_it(shell: She
     assert shell("org", "use", "00D000000000001").status == 1
 
 
+@pytest.mark.usefixtures("sample_shop")
 def test_link_unlink_and_resync_report_missing_entities_and_records(shell: Shell) -> None:
-    shell("db", "upgrade")
-    shell("import", SHOP)
     shell("push")
     customer = "C-1001"
     account = shell("show", "customer", customer, "--json").document["in_org"][0]["salesforce_id"]

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from connector.cli.localorg import environment
-from tests.acceptance.sides import Org, an_org
+from tests.acceptance.sides import Org
 from tests.flow.cli_runner import ROOT, Shell
+from tests.flow.forked_org import forked_org
 
 
 @pytest.fixture(scope="module")
 def beside() -> Iterator[Org]:
-    with an_org("--seed", str(ROOT / "fixtures" / "orgs" / "person-accounts.yaml")) as org:
+    with forked_org("--seed", str(ROOT / "fixtures" / "orgs" / "person-accounts.yaml")) as org:
         yield org
 
 
@@ -24,8 +25,8 @@ def shell(tmp_path: Path, beside: Org) -> Shell:
     return Shell(tmp_path, environment(beside.banner))
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_imported_person_becomes_a_person_account(shell: Shell, tmp_path: Path) -> None:
-    shell("db", "upgrade")
     (tmp_path / "customers.csv").write_text(
         "number,name,email,first_name,last_name\nP-1,,ana@example.com,Ana,Trujillo\nP-2,Alder & Finch,,,\nP-3,,,,\n"
     )
@@ -54,8 +55,8 @@ def test_imported_person_becomes_a_person_account(shell: Shell, tmp_path: Path) 
     assert shell("resync", "--all", "--json").document["api_calls"]["writes"] == 0
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_customer_that_becomes_a_person_is_refused_with_instructions(shell: Shell, tmp_path: Path) -> None:
-    shell("db", "upgrade")
     (tmp_path / "customers.csv").write_text("number,name\nQ-1,Berg Ltd\n")
     shell("import", ".")
     assert shell("push").status == 0
@@ -67,8 +68,8 @@ def test_customer_that_becomes_a_person_is_refused_with_instructions(shell: Shel
     assert "Give a person a customer number of its own, or take its last name out." in told
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_person_mapping_is_checked_against_the_org(shell: Shell, tmp_path: Path) -> None:
-    shell("db", "upgrade")
     shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
     file = tmp_path / "mappings" / "person.yaml"
     file.write_text(file.read_text().replace("  LastName: last_name\n", "  LastNam: last_name\n"))

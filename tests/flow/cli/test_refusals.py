@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.sides import Org
-from tests.flow.cli_runner import SHOP, Shell
+from tests.flow.cli_runner import Shell
 
 NO_DATABASE = "connector: The database sqlite:///connector.db has no tables yet. Run `connector db upgrade`.\n"
 REFUSALS: list[tuple[list[str], int, str]] = [
@@ -57,8 +57,8 @@ SETTINGS: list[tuple[dict[str, str], str]] = [
 
 
 @pytest.mark.parametrize(("wrong", "named"), SETTINGS, ids=[f"{name}={value}" for item, _ in SETTINGS for name, value in item.items()])  # fmt: skip  # noqa: E501
+@pytest.mark.usefixtures("empty_database")
 def test_invalid_setting_is_named_without_its_value(shell: Shell, wrong: dict[str, str], named: str) -> None:
-    shell("db", "upgrade")
     answer = shell("push", **wrong)
     assert (answer.status, answer.out) == (2, "")
     assert answer.err.count("\n") == 1
@@ -66,38 +66,35 @@ def test_invalid_setting_is_named_without_its_value(shell: Shell, wrong: dict[st
     assert "hunter2" not in answer.err.replace(str(shell.folder), "") or "MAPPINGS_DIR" in next(iter(wrong))
 
 
+@pytest.mark.usefixtures("sample_shop")
 def test_rejected_client_secret_is_not_printed(shell: Shell) -> None:
-    shell("db", "upgrade")
-    shell("import", SHOP)
     answer = shell("push", CONNECTOR_SALESFORCE__CLIENT_SECRET="hunter2", CONNECTOR_LOG_LEVEL="DEBUG")
     assert answer.status == 1
     assert "hunter2" not in answer.err + answer.out
     assert "invalid_client" in answer.err
 
 
+@pytest.mark.usefixtures("sample_shop")
 def test_debug_log_contains_no_secret_and_no_personal_data(shell: Shell, beside: Org) -> None:
-    shell("db", "upgrade")
-    shell("import", SHOP)
     answer = shell("push", CONNECTOR_LOG_LEVEL="DEBUG")
     assert answer.status == 0
     for hidden in (beside.banner["client_secret"], "Bearer", "alderfinch", "Mill Lane", "+1 555"):
         assert hidden not in answer.err + answer.out
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_all_errors_of_mapping_files_are_reported(shell: Shell, tmp_path: Path) -> None:
     folder = tmp_path / "mappings"
     folder.mkdir()
     (folder / "customer.yaml").write_text("entity: customer\nsobject: Account\nfields: 7\nfilds: {}\n")
-    shell("db", "upgrade")
     answer = shell("push", CONNECTOR_MAPPINGS_DIR=str(folder))
     assert (answer.status, answer.out) == (2, "")
     assert len(answer.err.splitlines()) > 2
     assert all(line.split(":")[0].endswith(".yaml") for line in answer.err.splitlines())
 
 
+@pytest.mark.usefixtures("sample_shop")
 def test_unreachable_org_is_named_and_the_next_push_succeeds(shell: Shell) -> None:
-    shell("db", "upgrade")
-    shell("import", SHOP)
     answer = shell("push", CONNECTOR_SALESFORCE__LOGIN_URL="http://127.0.0.1:9")
     assert answer.status == 1
     assert "127.0.0.1:9" in answer.err
@@ -129,10 +126,10 @@ def test_invalid_seed_file_is_reported_with_line_and_column(shell: Shell, seed: 
     assert (answer.status, answer.err, answer.out) == (2, line, "")
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_missing_file_is_reported_as_missing(shell: Shell) -> None:
     seed = shell("localorg", "--port", "0", "--seed", "nix.yaml")
     assert (seed.status, seed.err) == (2, "nix.yaml: there is no such file\n")
-    shell("db", "upgrade")
     rules = shell("act", "1", "verify", CONNECTOR_RULES_FILE="nix.yaml")
     missing = "nix.yaml: there is no such file: correct CONNECTOR_RULES_FILE, or the file.\n"
     assert (rules.status, rules.err) == (2, missing)
@@ -148,18 +145,18 @@ def test_missing_file_is_reported_as_missing(shell: Shell) -> None:
         (["stock", "count", "--file", "pipe"], {}),
     ],
 )
+@pytest.mark.usefixtures("empty_database")
 def test_hostile_file_is_refused_in_one_line(shell: Shell, words: list[str], settings: dict[str, str]) -> None:
     levels = "".join(f"x{n}: &x{n}\n  <<: [*x{n - 1}, *x{n - 1}]\n" for n in range(1, 40))
     (shell.folder / "hostile").write_text(f"x0: &x0 {{a: 1}}\n{levels}")
     os.mkfifo(shell.folder / "pipe")
-    assert shell("db", "upgrade").status == 0
     answer = shell(*words, **settings)
     assert (answer.status, len(answer.err.splitlines()), answer.out) == (2, 1, "")
     assert any(word in answer.err for word in ("aliases", "50 levels", "a pipe or a device"))
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_status_warns_that_others_can_read_the_database(shell: Shell) -> None:
-    assert shell("db", "upgrade").status == 0
     assert (shell("status", "--health").err, shell("status", "--json").document["readable_by_others"]) == ("", False)
     (shell.folder / "connector.db").chmod(0o644)
     answer = shell("status", "--health")

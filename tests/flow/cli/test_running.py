@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 import requests
 
 from connector.cli.localorg import environment
@@ -74,8 +75,8 @@ def test_bare_org_is_usable_once_our_fields_are_deployed(shell: Shell, tmp_path:
     assert (after.status, after.out.splitlines()[-1]) == (0, "In sync.")
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_service_pushes_automatically_and_stops_cleanly(shell: Shell, tmp_path: Path) -> None:
-    shell("db", "upgrade")
     service = shell.start(program=SERVICE)
     try:
         shell("import", SHOP)
@@ -140,8 +141,8 @@ def test_demo_with_a_data_folder_can_be_run_again(shell: Shell) -> None:
         assert "Customers were sent 2 confirmations" in answer.out
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_progress_is_a_bar_on_a_terminal_and_lines_in_a_pipe(shell: Shell) -> None:
-    shell("db", "upgrade")
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [*CONNECTOR, "import", str(SHOP)], env={**shell.environment, "TERM": "xterm"}, cwd=shell.folder,
@@ -173,8 +174,8 @@ def _orders(banner: str) -> int:
     return int(answer.json()["totalSize"])
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_serve_logs_its_start_and_stop(shell: Shell) -> None:
-    shell("db", "upgrade")
     process = Shell(shell.folder, {**shell.settings, "CONNECTOR_HTTP__PORT": "0"}).start("serve")
     assert process.stdout is not None
     assert process.stderr is not None

@@ -55,9 +55,9 @@ async def capture(database_url: str) -> None:
         await change_notices.capture(uow, notices)
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_notices_are_listed_posted_and_sent_again(tmp_path: Path, receiver: Receiver) -> None:
     shell = Shell(tmp_path)
-    assert shell("db", "upgrade").status == 0
     assert shell("webhooks", "list").out == "No notices.\n"
     asyncio.run(capture(f"sqlite:///{tmp_path / 'connector.db'}"))
     assert "2 change notices to be posted." in shell("status").out
