@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from connector.model.storable_text import storable
+
 
 class OrgAction(StrEnum):
     """`priority` gives the order another service level, `refresh` sends it to the org at once."""
@@ -48,10 +50,10 @@ class ActionRequest:
 
         def text(name: str) -> str | None:
             value = payload.get(name)
-            return (_storable(str(value)).strip() or None) if value is not None else None
+            return (storable(str(value)).strip() or None) if value is not None else None
 
         return cls(
-            event_id=_storable(event_id),
+            event_id=storable(event_id),
             order=text("Order_Number__c") or "",
             action=text("Action__c") or "",
             reason=text("Reason__c"),
@@ -61,11 +63,6 @@ class ActionRequest:
             user_id=text("CreatedById"),
             published_at=published_at,
         )
-
-
-def _storable(text: str) -> str:
-    """`text` without NUL, which PostgreSQL stores in no text."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from connector.clock import Clock
 from connector.errors import RefusedError, RetryClass, Scope, TransportError
 from connector.model.describe import FieldDescribe
+from connector.model.storable_text import storable_csv
 from connector.salesforce.control_plane import ControlPlane
 from connector.salesforce.errors import UnreadableResponseError
 from connector.salesforce.fault import NoResponse
@@ -150,7 +151,8 @@ def estimate_calls(rows: int, *, rows_per_call: int = ROWS_PER_CALL) -> int:
 def read_csv(content: bytes, fields: Mapping[str, FieldDescribe]) -> Iterator[list[dict[str, Any]]]:
     """The rows of one page, up to 2,000 at a time. Raises UnreadableResponseError for a row of another length."""
     csv.field_size_limit(_LONGEST_CELL)
-    lines = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""))
+    text = io.BytesIO(storable_csv(content))
+    lines = csv.reader(io.TextIOWrapper(text, encoding="utf-8-sig", errors="replace", newline=""))
     header = next(lines, [])
     readers = [cell_reader(name, fields.get(name)) for name in header]
     rows: list[dict[str, Any]] = []

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
+from connector.model.storable_text import storable_json
 from connector.salesforce.address import is_loopback
 
 CONNECT_SECONDS = 10.0
@@ -38,6 +39,8 @@ class OrgSession(requests.Session):
     def _record_response(self, response: requests.Response, *_: Any, **__: Any) -> None:
         self.calls += 1
         self.limit_info = response.headers.get("Sforce-Limit-Info", self.limit_info)
+        if "json" in response.headers.get("Content-Type", ""):
+            response._content = storable_json(response.content)
 
 
 class _RoutingAdapter(HTTPAdapter):

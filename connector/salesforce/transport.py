@@ -19,6 +19,7 @@ import httpx2
 import orjson
 
 from connector.model.outcome import RowError
+from connector.model.storable_text import storable_json
 from connector.salesforce.auth import Token
 from connector.salesforce.errors import UnreadableResponseError, read_errors
 from connector.salesforce.fault import NoResponse
@@ -85,7 +86,7 @@ class HttpResponse:
 
     def _load(self, loads: Any) -> Any:
         try:
-            return loads(self.content)
+            return loads(storable_json(self.content))
         except ValueError:
             page = self.content.lstrip()[:1] == b"<"
             raise UnreadableResponseError(NoResponse.WEB_PAGE if page else NoResponse.UNREADABLE) from None

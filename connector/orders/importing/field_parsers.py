@@ -18,12 +18,11 @@ from connector.model.keys import normalize_key
 from connector.model.literals import MOST_DIGITS, YEARS, parse_decimal, parse_moment
 from connector.model.order_header import HEADER_FIELDS, FieldKind, names_of
 from connector.model.stage import Stage
+from connector.model.storable_text import NOT_STORABLE
 
 _IN_PARENTHESES = re.compile(r"\((.+)\)\Z")
 _IMPLAUSIBLE = "is not a plausible date: check its year"
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
-_NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
-"""Characters that a database cannot store: NUL, and a lone surrogate."""
 _UTC = re.compile(r"(.*\d)\s*(?:UTC|GMT|Z)\Z", re.IGNORECASE | re.DOTALL)
 NO_BREAK_SPACES = "\u00a0\u202f"
 YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -65,7 +64,7 @@ def text(value: str, form: NumberAndDateFormat) -> str:
 
 
 def _check_storable(value: str) -> str:
-    if match := _NOT_STORABLE.search(value):
+    if match := NOT_STORABLE.search(value):
         problem = "a NUL character" if match[0] == "\x00" else "half of a character (a lone surrogate)"
         raise BadValueError(f"has {problem}; remove it")
     return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 import grpc
 
 from connector.errors import RetryClass, SalesforceError
+from connector.model.storable_text import storable
 
 ERROR_CODE = "error-code"
 
@@ -68,7 +69,7 @@ def error_for_rpc(error: grpc.aio.AioRpcError, topic: str) -> SubscriptionError:
     """The error of a failed call, by its `error-code` trailer, else by its status."""
     trailers = error.trailing_metadata() or ()
     code = next((str(value) for key, value in trailers if key == ERROR_CODE), "")
-    message = f"{topic}: {error.details() or error.code().name}"
+    message = f"{topic}: {storable(error.details() or error.code().name)}"
     for fragment, kind, retry_class, hint in _CLASSES:
         if fragment in code:
             return kind(message, hint=hint, retry_class=retry_class)

@@ -21,6 +21,7 @@ import grpc
 from google.protobuf.message import Message
 
 from connector.errors import RetryClass
+from connector.model.storable_text import storable, storable_values
 from connector.salesforce.auth import TokenOwner
 from connector.salesforce.pubsub import pubsub_pb2
 from connector.salesforce.pubsub.errors import SessionExpiredError, SubscriptionError, error_for_rpc
@@ -107,10 +108,10 @@ class PubSubClient:
         """Decode one event by its own schema: the events of a channel have several, and a new one in mid-stream when an
         admin adds a field. Raises SubscriptionError if the schema cannot be fetched, `SCHEMA_ATTEMPTS` times at most:
         no event stops its stream for ever."""
-        sent = event.event
+        sent, event_id = event.event, storable(event.event.id)
         try:
             schema = await self._schema(sent.schema_id, topic)
-            payload = fastavro.schemaless_reader(io.BytesIO(sent.payload), schema, None)
+            payload = storable_values(fastavro.schemaless_reader(io.BytesIO(sent.payload), schema, None))
         except SessionExpiredError:
             raise
         except SubscriptionError as error:
@@ -118,18 +119,18 @@ class PubSubClient:
             if failures < SCHEMA_ATTEMPTS:
                 raise
             reason = f"its schema {sent.schema_id} cannot be fetched: {error.message:.200}"
-            return UnreadableEvent(replay_id=event.replay_id, id=sent.id, reason=reason)
+            return UnreadableEvent(replay_id=event.replay_id, id=event_id, reason=reason)
         except Exception as error:  # fastavro raises whatever the bytes lead to
             reason = f"its payload does not suit schema {sent.schema_id} ({type(error).__name__})"
-            return UnreadableEvent(replay_id=event.replay_id, id=sent.id, reason=reason)
+            return UnreadableEvent(replay_id=event.replay_id, id=event_id, reason=reason)
         if not isinstance(payload, Mapping):
-            return UnreadableEvent(replay_id=event.replay_id, id=sent.id, reason="its payload is not a record")
-        received = ReceivedEvent(replay_id=event.replay_id, id=sent.id, payload=payload)
+            return UnreadableEvent(replay_id=event.replay_id, id=event_id, reason="its payload is not a record")
+        received = ReceivedEvent(replay_id=event.replay_id, id=event_id, payload=payload)
         try:
             _ = received.change
         except (KeyError, TypeError, ValueError) as error:  # a kind of change that is newer than this release
             return UnreadableEvent(
-                replay_id=event.replay_id, id=sent.id, reason=f"its header is unknown ({type(error).__name__})"
+                replay_id=event.replay_id, id=event_id, reason=f"its header is unknown ({type(error).__name__})"
             )
         return received
 

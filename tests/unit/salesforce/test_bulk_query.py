@@ -47,6 +47,11 @@ def test_page_with_quotes_line_breaks_and_empty_cells_is_read() -> None:
     assert list(read_csv(page, {})) == [[{"Id": "1", "F": 'a "b",\nc'}, {"Id": "2", "F": None}]]
 
 
+def test_characters_that_no_database_stores_are_replaced() -> None:
+    page = b"Id,F\n1,a\0b\n2,\xed\xa0\xbd\n3,\xff\n"
+    assert [row["F"] for rows in read_csv(page, {}) for row in rows] == ["a\ufffdb", "\ufffd", "\ufffd"]
+
+
 def test_large_page_is_read_in_parts() -> None:
     page = b"Id\n" + b"1\n" * (ROWS_AT_ONCE + 1)
     assert [len(rows) for rows in read_csv(page, {})] == [ROWS_AT_ONCE, 1]
