@@ -17,6 +17,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from connector.errors import ConnectorError
 from connector.jobs.order_automation import run_order_automation
+from connector.jobs.prune import prune
 from connector.jobs.push import PushSummary
 from connector.jobs.schedule import Job, make_jobs
 from connector.jobs.send_notifications import send_notifications
@@ -123,7 +124,7 @@ async def serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running_service(settings, follow_files=True) as service:
-        transport, sender = service.transport(), service.notice_sender()
+        transport, sender, listener = service.transport(), service.notice_sender(), service.listener()
         push = Pushing(service)
         catalog = make_jobs(
             push=push.run,
@@ -136,8 +137,8 @@ async def serve() -> None:
             webhook_seconds=settings.webhooks.seconds,
             reconcile=lambda: reconcile_nightly(service),
             reconcile_hour=settings.reconcile.nightly_hour,
+            prune=None if listener is not None else lambda: _prune(service),  # the listener does it
         )
-        listener = service.listener()
         log.info("started", jobs=[job.name for job in catalog], listener=listener is not None)
         async with nullcontext() if listener is None else listener.running():
             await JobScheduler(catalog).until(stop)
@@ -177,6 +178,10 @@ async def _send_webhooks(sender: NoticeSender) -> None:
     done = await sender.send()
     if done:
         log.info("webhooks", **asdict(done))
+
+
+async def _prune(service: Services) -> None:
+    await prune(service.store, service.settings)
 
 
 async def reconcile_nightly(service: Services) -> None:

@@ -107,6 +107,23 @@ class EventSettings(BaseModel):
     """Whether each new stage and hold of an order is published (`Order_Status__e`)."""
 
 
+class RetentionSettings(BaseModel):
+    """For how many days is kept what is done with. What waits for a person or for the org is never deleted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    failed_notice_days: float = Field(default=90, ge=1, le=36500)
+    """Webhook notices that failed, from their last attempt on; sent ones have a setting of webhooks."""
+    action_days: float = Field(default=30, ge=4, le=36500)
+    """Actions of reps and their answers. The org can deliver an action again for 72 hours: it is known for longer."""
+    refused_event_days: float = Field(default=90, ge=1, le=36500)
+    """Our events that the org refused, from the last attempt on."""
+    conflict_days: float = Field(default=365, ge=1, le=36500)
+    """Conflicts, from their resolution on."""
+    topic_history_days: float = Field(default=365, ge=1, le=36500)
+    """What the journal says of topics: gaps, changes between streaming and polling, what could not be decoded."""
+
+
 class ReconcileSettings(BaseModel):
     """The comparison of both sides that the service makes every night."""
 

@@ -79,9 +79,11 @@ class LocalServices:
 
     def web_app(self) -> web.Application:
         """The HTTP API."""
+        from connector.store import deliveries
         from connector.web.app import make_app
 
-        return make_app(self.store, self.orders, self.current_composer, self.conflict_resolver)
+        policy = deliveries.policy_of(self.settings.inbound)
+        return make_app(self.store, self.orders, self.current_composer, self.conflict_resolver, delivery_policy=policy)
 
     def conflict_resolver(self) -> ConflictResolver:
         """Resolves conflicts by the mappings of the files."""
@@ -145,11 +147,12 @@ class Services(LocalServices):
             return None
         return ListenerRole(self.inbound_context)
 
-    async def pull(self) -> PullSummary:
-        """See `jobs.pull`."""
+    async def pull(self, *, dry_run: bool = False) -> PullSummary:
+        """See `jobs.pull` and `jobs.pull_dry_run`."""
         from connector.jobs.pull import pull
+        from connector.jobs.pull_dry_run import pull_dry_run
 
-        return await pull(self.inbound_context)
+        return await (pull_dry_run if dry_run else pull)(self.inbound_context)
 
     async def reconcile(
         self,

@@ -25,6 +25,7 @@ from connector.policies import (
     EventSettings,
     OrderSettings,
     ReconcileSettings,
+    RetentionSettings,
 )
 from connector.setting_checks import (
     ADDRESS_PATTERN,
@@ -243,6 +244,7 @@ class Settings(BaseSettings):
     inbound: InboundSettings = Field(default_factory=InboundSettings)
     events: EventSettings = EventSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
+    retention: RetentionSettings = RetentionSettings()
     orders: OrderSettings = OrderSettings()
     messages: MessageSettings = MessageSettings()
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)

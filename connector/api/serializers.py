@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from operator import attrgetter
 
+from connector.model.action_request import ReceivedAction
 from connector.model.conflict import Conflict, ConflictRule
 from connector.model.copying import inlined
 from connector.model.customer import Customer
@@ -17,7 +18,6 @@ from connector.model.reconciliation import ReconcileRun
 from connector.model.stock import StockKey, StockLevel
 from connector.store.invoices import Invoice
 from connector.store.order_history import StoredEvent
-from connector.store.outages import Outage
 from connector.store.queries.backorders import Backorder
 from connector.store.queries.holds import OrderHold
 from connector.store.shipments import serialize_shipment
@@ -81,6 +81,18 @@ def serialize_event(entry: StoredEvent) -> JsonObject:
     return document | ({"request": entry.request.key} if entry.request else {})
 
 
+def serialize_action(item: ReceivedAction) -> JsonObject:
+    """Serialize what somebody asked of an order in the org, and the answer."""
+    names = ("event_id", "action", "reason", "published_at")
+    return {
+        "at": item.received_at,
+        **{name: getattr(item.request, name) for name in names},
+        "who": item.who,
+        "state": item.state.value,
+        "message": item.message,
+    }
+
+
 def serialize_return(item: OrderReturn) -> JsonObject:
     names = ("status", "reason", "resolution", "carrier", "tracking_number", "requested_on")
     return {
@@ -111,10 +123,6 @@ def serialize_backorder(item: Backorder) -> JsonObject:
 
 
 def serialize_hold(item: OrderHold) -> JsonObject:
-    return asdict(item)
-
-
-def serialize_outage(item: Outage) -> JsonObject:
     return asdict(item)
 
 

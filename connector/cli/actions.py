@@ -38,7 +38,8 @@ def list_actions(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
     json: Json = False,
 ) -> None:
-    """The latest actions that reps asked for in the org, and what they were answered. They are kept for 30 days."""
+    """The latest actions that reps asked for in the org, and what they were answered. They are kept for
+    CONNECTOR_RETENTION__ACTION_DAYS, 30 by default."""
     if state is not None and state not in STATES:
         raise UsageError(f"--state: {state!r} is no state.", hint=f"Use one of {', '.join(STATES)}.")
     items = run(_load_actions(order, state, limit))
@@ -47,10 +48,8 @@ def list_actions(
         return
     for item in items:
         request = item.request
-        who = request.requested_by or request.user_id or "somebody"
-        typer.echo(
-            f"{moment(item.received_at)}  {request.order or '?'}  {request.action or '?'}  by {who}: {item.state}"
-        )
+        what = f"{request.order or '?'}  {request.action or '?'}"
+        typer.echo(f"{moment(item.received_at)}  {what}  by {item.who}: {item.state}")
         typer.echo(f"  {item.message}")
     if not items:
         typer.echo("No actions.")

@@ -1,4 +1,4 @@
-"""`connector db upgrade` and `connector status`."""
+"""`connector db upgrade`, `connector db prune` and `connector status`."""
 
 from __future__ import annotations
 
@@ -71,6 +71,31 @@ def upgrade(json: Json = False) -> None:
             typer.echo(f"And {len(renamed) - MOST_LISTED:,} more: `connector show` shows the former key of each.")
 
 
+@db.command(short_help="Delete what nobody needs any more.")
+def prune(json: Json = False) -> None:
+    """Delete what is done with and older than CONNECTOR_RETENTION__* says: sent and failed webhook notices, answered
+    actions of reps, refused events, resolved conflicts, and the history of topics. What waits for a person or for the
+    org stays. A running service does so every hour.
+    """
+    from connector.jobs.prune import prune as delete_expired
+    from connector.settings import load_settings
+    from connector.store.schema import open_store
+
+    async def work() -> dict[str, int]:
+        settings = load_settings()
+        async with open_store(settings) as store:
+            return await delete_expired(store, settings)
+
+    deleted = run(work())
+    if json:
+        as_json({"deleted": deleted})
+    elif not any(deleted.values()):
+        typer.echo("Nothing is older than its retention.")
+    for kind, number in deleted.items():
+        if number and not json:
+            typer.echo(f"{kind.replace('_', ' ').capitalize()}: {number:,} deleted.")
+
+
 async def _find_last_journal_id(store: Store) -> int:
     """The number of the journal's last entry."""
     from connector.store import journal
@@ -137,10 +162,8 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
     from connector.settings import load_settings
     from connector.store import (
         change_notices,
-        conflicts,
         customers,
         dead_letters,
-        inbox,
         links,
         mapping_versions,
         notifications,
@@ -205,12 +228,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             if outage is None
             else {**asdict(outage), "retry_expected": outage.next_attempt_at > store.clock.now()},
             "postponed": [{"error": error, "changes": number} for error, number in postponed],
-            "inbound": {
-                "conflicts": await conflicts.count_open(connection),
-                "parked": len(await inbox.list_parked(connection)),
-                "deliveries": await _list_deliveries(connection, org, settings, store.clock.now()) if org else [],
-                "events": await _load_events(connection, org, settings, store.clock.now()) if org else None,
-            },
+            "inbound": await _load_inbound(connection, org, settings, store.clock.now()),
             "reconciliation": None if reconciled is None else serialize_reconciliation(reconciled),
             "messages": {"due": message_counts[MessageState.DUE], "failed": message_counts[MessageState.FAILED]},
             "webhooks": {"due": notice_counts[NoticeState.DUE], "failed": notice_counts[NoticeState.FAILED]},
@@ -221,24 +239,18 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         }
 
 
-async def _list_deliveries(
-    connection: Connection, org: KnownOrg, settings: Settings, now: datetime
-) -> list[dict[str, Any]]:
-    """Return where each topic stands that is listened to."""
-    from connector.cli.delivery_text import delivery_document, delivery_text
+async def _load_inbound(connection: Connection, org: KnownOrg | None, settings: Settings, now: datetime) -> Any:
+    """Return what came from the org and waits, and how each topic is read; deliveries also as a sentence."""
+    from connector.cli.delivery_text import delivery_text
+    from connector.inbound.inbound_status import load_inbound_status
     from connector.store import deliveries
 
-    usages = await deliveries.usage(connection, org.org_id, now, deliveries.policy_of(settings.inbound))
-    return [{**delivery_document(usage), "text": delivery_text(usage)} for usage in usages]
-
-
-async def _load_events(connection: Connection, org: KnownOrg, settings: Settings, now: datetime) -> dict[str, Any]:
-    """Return how each topic is read, and which events wait to be published."""
-    from connector.cli.topic_text import load_events
-    from connector.store import deliveries
-
-    usages = await deliveries.usage(connection, org.org_id, now, deliveries.policy_of(settings.inbound))
-    return await load_events(connection, org.org_id, usages, now)
+    policy = deliveries.policy_of(settings.inbound)
+    status = await load_inbound_status(connection, org.org_id if org else None, now, policy)
+    document = asdict(status)
+    texts = [delivery_text(usage) for usage in status.deliveries]
+    named = zip(document["deliveries"], texts, strict=True)
+    return document | {"deliveries": [usage | {"text": text} for usage, text in named]}
 
 
 async def _find_file_problem(connection: Connection, settings: Settings) -> str | None:

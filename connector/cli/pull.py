@@ -14,14 +14,24 @@ from connector.cli.runner import run
 if TYPE_CHECKING:
     from connector.inbound.context import ApplyReport
     from connector.jobs.pull import PullSummary
+    from connector.model.record_change import RecordChange
+
+MAX_SHOWN = 10
+LONGEST_VALUE = 40
 
 
 @app.command(short_help="Bring back what changed in the org.")
-def pull(json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False) -> None:
+def pull(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, field by field, and change nothing.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
     """Read what changed in the org since the last pull, apply it here by the owner of each field, and print a summary.
 
     A field that the org owns, or that changed there last, is taken over. A field that is owned here is made due, and
-    the next push restores it in the org. Exit status 1 if a conflict is open or a record could not be applied.
+    the next push restores it in the org. Exit status 1 if a conflict is open or a record could not be applied, in a dry
+    run if one would be.
     """
     from connector.log import configure
     from connector.service import running_service
@@ -32,7 +42,7 @@ def pull(json: Annotated[bool, typer.Option("--json", help="One JSON document in
 
     async def work() -> PullSummary:
         async with running_service(settings) as service:
-            return await service.pull()
+            return await service.pull(dry_run=dry_run)
 
     summary = run(work())
     if json:
@@ -46,6 +56,7 @@ def pull(json: Annotated[bool, typer.Option("--json", help="One JSON document in
 def pull_document(summary: PullSummary) -> dict[str, Any]:
     """The summary as one JSON object."""
     return {
+        "dry_run": summary.dry_run,
         "objects": [
             {
                 "sobject": poll.sobject,
@@ -59,6 +70,7 @@ def pull_document(summary: PullSummary) -> dict[str, Any]:
         ],
         "elsewhere": summary.elsewhere,
         **_applied_document(summary.applied),
+        **({"changes": summary.changes, "not_looked_at": summary.not_looked_at} if summary.dry_run else {}),
         "api_calls": {"reads": summary.reads},
         "conflicts_open": summary.open_conflicts,
         "parked": summary.parked,
@@ -103,6 +115,7 @@ def _print_deletions(applied: ApplyReport) -> None:
 def print_pull(summary: PullSummary) -> None:
     """Print the summary for a person."""
     applied = summary.applied
+    would = "would be " if summary.dry_run else ""
     table(
         ("Object", "rows read", "deleted", "up to"),
         [
@@ -114,12 +127,16 @@ def print_pull(summary: PullSummary) -> None:
         typer.echo(f"{sobject} is being polled by another process.")
     rows = [(name, applied.taken[name], applied.restored[name]) for name in sorted({*applied.taken, *applied.restored})]
     if rows:
-        table(("Field", "taken from the org", "to be restored there"), rows)
-    elif not applied.deleted and not applied.undeleted and not applied.adopted:
+        restored = "would be restored there" if summary.dry_run else "to be restored there"
+        table(("Field", f"{would}taken from the org", restored), rows)
+    elif not (applied.deleted or applied.undeleted or applied.adopted or summary.changes or summary.not_looked_at):
         typer.echo("Nothing that concerns us has changed in the org.")
+    if summary.dry_run:
+        _print_dry_run(summary)
+        return
     if applied.adopted:
         typer.echo(
-            f"{plural(applied.adopted, 'order')} created in the org taken over: `connector push` sends the numbers."
+            f"{plural(applied.adopted, 'record')} created in the org taken over: `connector push` sends the keys."
         )
     if applied.refused:
         typer.echo(f"{plural(applied.refused, 'change')} of an order not allowed at its stage: our values stand.")
@@ -137,3 +154,48 @@ def print_pull(summary: PullSummary) -> None:
         typer.echo(f"{plural(summary.waiting, 'record')} to be read again: run `connector pull` once more.")
     for usage in summary.deliveries:
         typer.echo(delivery_text(usage))
+
+
+def _print_dry_run(summary: PullSummary) -> None:
+    """Each change, up to a number, and what would wait then."""
+    changes = summary.changes
+    if changes:
+        table(
+            ("Record", "field", "here", "in the org", "what would happen"),
+            [
+                (
+                    f"{change.entity} {change.key}" if change.key else f"{change.sobject} {change.record_id}",
+                    change.field or "",
+                    _text(change.here) if change.field else "",
+                    _text(change.in_org) if change.field else "",
+                    _outcome(change),
+                )
+                for change in changes[:MAX_SHOWN]
+            ],
+        )
+    if len(changes) > MAX_SHOWN:
+        typer.echo(f"… and {len(changes) - MAX_SHOWN:,} more: --json lists all.")
+    if summary.not_looked_at:
+        typer.echo(f"{plural(summary.not_looked_at, 'other changed record')} not looked at.")
+    for number, text in (
+        (summary.open_conflicts, "conflict"),
+        (summary.parked, "parked record"),
+        (summary.waiting, "record to be read again"),
+    ):
+        if number:
+            typer.echo(f"{plural(number, text, text.replace('record', 'records'))} afterwards.")
+    typer.echo(f"The dry run made {plural(summary.reads, 'read call')}, in {summary.seconds:.1f} s.")
+    typer.echo("Dry run: nothing was changed, here or in the org.")
+
+
+def _outcome(change: RecordChange) -> str:
+    """What would happen, who changed the record, and why."""
+    by = f" (changed by {change.changed_by})" if change.changed_by else ""
+    why = f": {change.why}" if change.why else ""
+    return f"{change.effect.value}{by}{why}"
+
+
+def _text(value: object) -> str:
+    """A value on one line, not too long for a table."""
+    text = "(empty)" if value is None or value == "" else " ".join(str(value).split())
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

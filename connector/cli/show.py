@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -59,6 +59,7 @@ def show(
 
 
 async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
+    from connector.api.serializers import serialize_action
     from connector.model.change import EntityKind
     from connector.settings import load_settings
     from connector.store import (
@@ -66,6 +67,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         deleted_records,
         journal,
         links,
+        order_actions,
         order_history,
         orders,
         orgs,
@@ -108,6 +110,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         unsent = await outbox.find(connection, kind, [key])
         entries = await journal.read(connection, kind.value, key, limit=LATEST)
         events = await order_history.read(connection, key) if kind is EntityKind.ORDER else []
+        actions = await order_actions.list_latest(connection, order=key) if kind is EntityKind.ORDER else []
     document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _entity_document(entities[0])}
     document["in_org"] = [
         asdict(link) | {"deleted": asdict(deleted[link.salesforce_id]) if link.salesforce_id in deleted else None}
@@ -119,6 +122,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         document["history"] = [
             {"at": event.at, "actor": event.actor, **event.payload, "stage": event.after} for event in events
         ]
+        document["actions"] = [serialize_action(item) for item in actions]
     return document
 
 
@@ -198,6 +202,7 @@ def _print(document: dict[str, Any]) -> None:
         for event in document["history"]:
             text = event_text(event, here["currency"])
             typer.echo(f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {text}".rstrip())
+    _print_actions(document.get("actions", ()))
     typer.echo("")
     _print_due(document)
     if document["journal"]:
@@ -205,6 +210,19 @@ def _print(document: dict[str, Any]) -> None:
         for entry in document["journal"]:
             detail = " ".join(str(value) for name, value in entry.items() if name not in {"at", "action"} and value)
             typer.echo(f"  {moment(entry['at'])}  {entry['action']:<10} {detail}")
+
+
+def _print_actions(actions: Sequence[Mapping[str, Any]]) -> None:
+    """What people asked of the order in the org, and what they were answered."""
+    if not actions:
+        return
+    typer.echo("\nAsked for in the org, newest first:")
+    for action in actions[:LATEST]:
+        reason = f" ({action['reason']})" if action["reason"] else ""
+        typer.echo(f"  {moment(action['at'])}  {action['action'] or '?'}{reason} by {action['who']}: {action['state']}")
+        typer.echo(f"    {action['message']}")
+    if len(actions) > LATEST:
+        typer.echo(f"  … and {len(actions) - LATEST:,} earlier: --json lists the latest 100.")
 
 
 def _deleted_text(deleted: dict[str, Any], document: dict[str, Any]) -> str:

@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connector.cli.output import moment, plural
-
-if TYPE_CHECKING:
-    from connector.model.deliveries import DeliveryUsage
-    from connector.store.engine import Connection
-
-
-async def load_events(
-    connection: Connection, org_id: str, usages: list[DeliveryUsage], now: datetime
-) -> dict[str, Any]:
-    """The topics, the actions that are parked, and the events that are not published yet, for `status --json`."""
-    from connector.inbound.topic_status import list_topics
-    from connector.model.action_request import ActionState
-    from connector.model.outgoing_event import OutgoingState
-    from connector.store import order_actions, outgoing_events
-
-    outgoing = await outgoing_events.counts(connection)
-    return {
-        "topics": [
-            {**asdict(topic), "kind": topic.kind.value} for topic in await list_topics(connection, org_id, usages, now)
-        ],
-        "parked_actions": (await order_actions.counts(connection))[ActionState.PARKED],
-        "unpublished": outgoing[OutgoingState.DUE],
-        "refused": outgoing[OutgoingState.REFUSED],
-    }
 
 
 def event_remarks(events: dict[str, Any] | None, now: datetime) -> list[str]:

@@ -37,7 +37,8 @@ from connector.store.unit_of_work import Lane, UnitOfWork
 FAILED = "The connector could not handle this. Its operators see it in `connector actions list`; nothing was changed."
 
 BEFORE_BEGIN = timedelta(minutes=1)
-"""Events that were published so long before a topic was first read are carried out: the org has another clock."""
+"""Events that were published so long before a topic was first read are carried out: the hosts of the org have clocks of
+their own."""
 
 log = get_logger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from connector.inbound.context import ApplyReport
+from connector.inbound.context import ApplyReport, InboundContext
 from connector.inbound.merge import FieldVersions
 from connector.inbound.notices import make_notice
 from connector.model.change import EntityKind
@@ -16,11 +16,12 @@ from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.events import ChangeOrder, Event, LineEdit
 from connector.model.inbound_change import RemoteRecord, Source
+from connector.model.observed_value import ObservedValues
 from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.record import Link
+from connector.model.record_change import Effect, RecordChange
 from connector.orders.command import OrderCommand
-from connector.settings import WebhookSettings
 from connector.store import change_notices, conflicts, customers, inbox, journal, links, products, restored_fields
 from connector.store.journal import JournalEntry
 from connector.store.partitions import partition_hash
@@ -34,10 +35,11 @@ _FIX = "Correct the value in the org or the mapping, then `connector inbox repla
 class BatchWrites:
     """Collects what is to be written, and what the report says of it. `store` writes all but the `commands`."""
 
-    def __init__(self, uow: UnitOfWork, org_id: str, webhooks: WebhookSettings) -> None:
+    def __init__(self, uow: UnitOfWork, context: InboundContext) -> None:
         self._uow = uow
-        self._org_id = org_id
-        self._webhooks = webhooks
+        self._org_id = context.org_id
+        self._webhooks = context.webhooks
+        self._explains = context.explain
         self.report = ApplyReport()
         self.commands: list[OrderCommand] = []
         self.conflicts: list[Conflict] = []
@@ -45,10 +47,13 @@ class BatchWrites:
         """Conflicts that both sides have ended."""
         self._line_edits: dict[str, dict[int, LineEdit]] = {}
         self._links: dict[tuple[str, str], Link] = {}
+        self._locked: dict[tuple[str, str], Customer | Product] = {}
+        """Those of the saved entities, as they were before."""
         self._saved: dict[tuple[str, str], Any] = {}
         self._restored: dict[str, dict[tuple[str, str], Restored]] = {}
         self._entries: list[JournalEntry] = []
         self._deferred: list[tuple[RemoteRecord, timedelta]] = []
+        self._observed: dict[tuple[str, str], ObservedValues] = {}
         self._parked: list[tuple[RemoteRecord, str, str]] = []
         self._notices: list[NewNotice] = []
 
@@ -57,11 +62,12 @@ class BatchWrites:
         self.commands.append(OrderCommand(number=number, event=event))
 
     def change(self, entity: Customer | Product | Order, patch: Mapping[str, Any]) -> None:
-        """Give an entity new values, by attribute."""
+        """Give an entity, which is locked, new values, by attribute."""
         if isinstance(entity, Order):
             self.command(entity.number, ChangeOrder(details=dict(patch)))
             return
         kind = EntityKind.CUSTOMER if isinstance(entity, Customer) else EntityKind.PRODUCT
+        self._locked.setdefault((kind.value, entity.key), entity)
         before = self._saved.get((kind.value, entity.key), entity)
         after = before.updated_from_order(**patch) if isinstance(before, Customer) else replace(before, **patch)
         self._saved[kind.value, entity.key] = after
@@ -92,13 +98,17 @@ class BatchWrites:
         restored = Restored(versions.local, versions.remote, times)
         self._restored.setdefault(link.entity, {})[link.key, versions.name] = restored
 
-    def defer(self, record: RemoteRecord, pause: timedelta) -> None:
-        """Read the record again after `pause`."""
+    def defer(self, record: RemoteRecord, pause: timedelta, observed: ObservedValues | None = None) -> None:
+        """Read the record again after `pause`; `observed` are values that stand in it now."""
         self.report.deferred += 1
+        self.explain(Effect.READ_AGAIN, record, None)
         self._deferred.append((record, pause))
+        if observed:
+            self._observed[record.sobject, record.id] = observed
 
-    def park(self, record: RemoteRecord, error: str, fix: str = _FIX) -> None:
-        """The record waits for a person."""
+    def park(self, record: RemoteRecord, error: str, fix: str = _FIX, *, link: Link | None = None) -> None:
+        """The record waits for a person; `link` says what it belongs to."""
+        self.explain(Effect.PARKED, record, link, why=error, fix=fix)
         self._parked.append((record, error, fix))
         self.report.parked += 1
 
@@ -118,11 +128,43 @@ class BatchWrites:
         values = {"values": {name: record.fields[name] for name in names}} if self._webhooks.include_values else {}
         self.notice("updated", record, link, {"fields": list(names), **values})
 
+    def explain(
+        self,
+        effect: Effect,
+        record: RemoteRecord,
+        link: Link | None,
+        versions: FieldVersions | None = None,
+        *,
+        why: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        """List a change in the report, if changes are to be explained."""
+        if self._explains:
+            self.report.changes.append(
+                RecordChange(
+                    effect=effect,
+                    sobject=record.sobject,
+                    record_id=record.id,
+                    entity=None if link is None else link.entity,
+                    key=None if link is None else link.key,
+                    field=None if versions is None else versions.name,
+                    here=None if versions is None else versions.local,
+                    in_org=None if versions is None else versions.remote,
+                    changed_by=record.author,
+                    why=why,
+                    fix=fix,
+                )
+            )
+
     async def store(self) -> None:
         """Write everything but the commands on orders."""
         uow, org_id = self._uow, self._org_id
-        await customers.save(uow, [item for item in self._saved.values() if isinstance(item, Customer)])
-        await products.save(uow, [item for item in self._saved.values() if isinstance(item, Product)])
+        locked_customers = {item.key: item for item in self._locked.values() if isinstance(item, Customer)}
+        locked_products = {item.key: item for item in self._locked.values() if isinstance(item, Product)}
+        saved_customers = [item for item in self._saved.values() if isinstance(item, Customer)]
+        saved_products = [item for item in self._saved.values() if isinstance(item, Product)]
+        await customers.save(uow, saved_customers, locked=locked_customers)
+        await products.save(uow, saved_products, locked=locked_products)
         await links.put(uow, org_id, [*self._links.values()])
         for entity, restored in self._restored.items():
             await restored_fields.put(uow, org_id, entity, restored)
@@ -130,7 +172,7 @@ class BatchWrites:
         await conflicts.resolve(uow, self.settled, ConflictState.CLOSED, actor=ACTOR)
         for pause in sorted({pause for _, pause in self._deferred}):
             records = [(item.sobject, item.id) for item, wait in self._deferred if wait == pause]
-            await inbox.retry(uow, org_id, records, pause=pause)
+            await inbox.retry(uow, org_id, records, pause=pause, observed=self._observed)
         for record, error, fix in self._parked:
             ref = (record.sobject, record.id)
             await inbox.park(uow, org_id, ref, Source.POLL, error=error, fix=fix, read_at=record.read_at)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from connector.inbound.adoption.rule import AdoptionRule
 from connector.mapping.mapper import MappingSet
 from connector.model.describe import SObjectDescribe
+from connector.model.record_change import RecordChange
 from connector.orders.service import OrderService
 from connector.settings import InboundSettings, WebhookSettings
 
@@ -25,6 +26,8 @@ class InboundContext:
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     adoption: AdoptionRule | None = None
     """Which orders of the org become orders here; None: none do."""
+    explain: bool = False
+    """Whether the report lists every change."""
 
 
 @dataclass(kw_only=True)
@@ -49,6 +52,8 @@ class ApplyReport:
     """Deletions in the org, by entity and what was done (`DeletionAction`)."""
     undeleted: Counter[str] = field(default_factory=Counter)
     """Linked records that came back out of the recycle bin, by entity."""
+    changes: list[RecordChange] = field(default_factory=list)
+    """Each change, if they are to be explained."""
 
     def add(self, other: ApplyReport) -> None:
         for name in ("records", "echoes", "unknown", "deferred", "parked", "refused", "conflicts", "adopted"):
@@ -58,3 +63,4 @@ class ApplyReport:
         self.overruled += other.overruled
         self.deleted += other.deleted
         self.undeleted += other.undeleted
+        self.changes += other.changes

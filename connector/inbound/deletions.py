@@ -26,6 +26,7 @@ from connector.model.events import Cancel, ChangeOrder, LineEdit
 from connector.model.inbound_change import RemoteRecord
 from connector.model.order import Line, Order
 from connector.model.record import PARTS, Link
+from connector.model.record_change import Effect
 from connector.model.shipments import ZERO
 from connector.model.stage import Stage
 from connector.policies import DeletedLines
@@ -137,6 +138,7 @@ class Deletions:
         self._writes.make_due(link, owner, unconfirmed=link.entity == EntityKind.ORDER)
         self._writes.report.undeleted[link.entity] += 1
         self._writes.journal(link.owner, "undeleted", _detail(record))
+        self._writes.explain(Effect.UNDELETED, record, link)
         self._writes.notice("undeleted", record, link, {})
 
     def _remember(self, record: RemoteRecord, link: Link, *, merged_into: str | None = None) -> None:
@@ -158,6 +160,10 @@ class Deletions:
         part = {"line": link.key} if link.is_part else {}
         self._writes.journal(link.owner, word, _detail(record) | part | done | dict(more))
         self._writes.notice(word, record, link, done | dict(more))
+        effect = Effect.MERGED if action is DeletionAction.MERGED else Effect.DELETED
+        because = f": {more['because']}" if "because" in more else ""
+        why = f"into {more['into']}" if action is DeletionAction.MERGED else f"{action.value}{because}"
+        self._writes.explain(effect, record, link, why=why)
 
     async def store(self, uow: UnitOfWork, org_id: str) -> None:
         """Write what was noted; before the links are written, so that a link can move to a record of another."""

@@ -55,10 +55,10 @@ class Intake:
         self._targets = targets
         self._adopter = adopter
 
-    async def run(self) -> IntakeReport:
+    async def run(self, max_batches: int = MAX_BATCHES) -> IntakeReport:
         """Read and apply every record that is due now."""
         report = IntakeReport()
-        for _ in range(MAX_BATCHES):
+        for _ in range(max_batches):
             async with self._store.reader() as connection:
                 due = await inbox.list_due(connection, self._org_id, self._store.clock.now(), BATCH)
             if not due:

@@ -29,6 +29,7 @@ from connector.model.inbound_change import RemoteRecord
 from connector.model.order import Line, Order
 from connector.model.product import Product
 from connector.model.record import FieldValue, Link
+from connector.model.record_change import Effect
 from connector.policies import ChangedLines
 
 FIELDS = ("OrderId", "Product2Id", "PricebookEntryId", "Quantity", "UnitPrice", "ListPrice")
@@ -111,6 +112,7 @@ class LineChanges:
             reason = forbidden or "Lines of this order are changed in the order system."
             self._messages.tell_removed(record, order_link, reason)
             self._writes.journal(order_link.owner, "line removed", detail | because)
+            self._writes.explain(Effect.REFUSED, record, order_link, why=reason)
             return
         product = self._product(record)
         if product is None or not any(price.currency == order.currency for price in product.prices):
@@ -119,7 +121,7 @@ class LineChanges:
             self._messages.tell_parked(record, order_link, f"An added line was not taken over: its product {what}.")
             error = f"A line was added to order {order.number}, but its product {what}."
             fix = f"`connector link product SKU {record.fields.get('Product2Id')}`, or give it a price; then"
-            self._writes.park(record, error, f"{fix} `connector inbox replay`.")
+            self._writes.park(record, error, f"{fix} `connector inbox replay`.", link=order_link)
             return
         price, discount = _price(order, record.fields, self._highest(order) + 1)
         link = self._new_link(record, order)
@@ -135,6 +137,9 @@ class LineChanges:
         self._messages.settle(record, order_link, taken=True)
         self._writes.report.taken[LINE] += 1
         self._writes.journal(order_link.owner, "line added", detail | {"line": number})
+        self._writes.explain(
+            Effect.TAKEN, record, link, why=f"{edit.quantity.normalize():f} x {edit.sku} is added to the order"
+        )
 
     @property
     def _line(self) -> RecordReceiver:

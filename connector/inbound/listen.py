@@ -93,12 +93,13 @@ class EventHandler(Protocol):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListenContext:
     """What a listener works with. `hold_lease` is awaited in each transaction, and raises LeaseLostError if another
-    process listens now."""
+    process listens now. `org_time` asks the org for the time by its clock."""
 
     store: Store
     subscriber: Subscriber
     org_id: str
     hold_lease: Callable[[UnitOfWork], Awaitable[None]]
+    org_time: Callable[[], Awaitable[datetime]]
 
     @property
     def clock(self) -> Clock:
@@ -181,9 +182,10 @@ class Listener:
         async with context.store.reader() as connection:
             position = await self._cursor.read(connection)
         if position is None and self._handler.rereads:
+            begun_at = await context.org_time()
             async with context.store.transaction() as uow:
                 await context.hold_lease(uow)
-                await self._cursor.begin(uow)
+                await self._cursor.begin(uow, begun_at)
         position = position or TopicPosition()
         async with context.subscriber.subscribe(
             self._topic, position.replay_id, from_earliest=self._handler.rereads

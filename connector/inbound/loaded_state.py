@@ -10,6 +10,7 @@ from connector.model.change import EntityKind, Unsent
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.deleted_record import DeletedRecord
+from connector.model.observed_value import ObservedValues
 from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.record import Link
@@ -20,14 +21,14 @@ from connector.store import (
     conflicts,
     customers,
     deleted_records,
-    field_times,
+    inbox,
     links,
+    modification_times,
     outbox,
     products,
     restored_fields,
     sync_messages,
 )
-from connector.store.modification_times import changed_at
 from connector.store.restored_fields import Restored
 from connector.store.unit_of_work import UnitOfWork
 
@@ -45,6 +46,8 @@ class LoadedState:
         self.changed_at: dict[tuple[str, str], datetime] = {}
         self.field_times: dict[tuple[str, str], Mapping[str, datetime]] = {}
         """By attribute."""
+        self.observed: Mapping[str, ObservedValues] = {}
+        """What was seen in records of the inbox, by record ID."""
         self.conflicts: dict[tuple[str, str], dict[str, Conflict]] = {}
         self.restored: dict[tuple[str, str, str], Restored] = {}
         """By entity, key and field."""
@@ -53,7 +56,7 @@ class LoadedState:
         self.messages: Sequence[SyncMessage] = ()
         """What reps are told on these records, or because of changes of these records."""
         self._main_links: dict[tuple[str, str], Link] = {}
-        """Of orders and customers, by entity and key."""
+        """Of whole entities, by entity and key: those of `links`, and the owners of lines and other parts."""
         self.accounts: Mapping[str, str] = {}
         """Of customers whose orders were moved in the org: the account that their orders refer to, by number."""
         self.line_numbers: dict[str, list[int]] = {}
@@ -67,30 +70,28 @@ class LoadedState:
         if with_answers:
             self.answers = await conflict_rules.answers(self._uow.connection, self._org_id)
         connection, org_id = self._uow.connection, self._org_id
-        owners = {link.owner for link in (await links.find(connection, org_id, ids)).values()}
+        found = await links.find(connection, org_id, ids)
+        owners = {link.owner for link in found.values()}
         by_kind = {
             kind: sorted(key for entity, key in owners if entity == kind)
             for kind in (EntityKind.CUSTOMER, EntityKind.PRODUCT, EntityKind.ORDER)
         }
         orders = await lock_orders(by_kind[EntityKind.ORDER]) if by_kind[EntityKind.ORDER] else {}
         numbers, skus = by_kind[EntityKind.CUSTOMER], by_kind[EntityKind.PRODUCT]
-        await customers.versions(connection, numbers, lock=True)
-        await products.versions(connection, skus, lock=True)
-        loaded: list[tuple[EntityKind, Sequence[Customer | Product | Order]]] = [
-            (EntityKind.CUSTOMER, await customers.load(connection, numbers)),
-            (EntityKind.PRODUCT, await products.load(connection, skus)),
-            (EntityKind.ORDER, list(orders.values())),
+        loaded: list[tuple[EntityKind, Mapping[str, Customer | Product | Order]]] = [
+            (EntityKind.CUSTOMER, await customers.lock(connection, numbers)),
+            (EntityKind.PRODUCT, await products.lock(connection, skus)),
+            (EntityKind.ORDER, orders),
         ]
         for kind, entities in loaded:
-            keys = [entity.key for entity in entities]
-            self.entities |= {(kind.value, entity.key): entity for entity in entities}
-            unsent = await outbox.find(connection, kind, keys, lock=True)
+            self.entities |= {(kind.value, key): entity for key, entity in entities.items()}
+            unsent = await outbox.find(connection, kind, sorted(entities), lock=True)
             self.unsent |= {(kind.value, key): row for key, row in unsent.items()}
-            times = await changed_at(connection, kind, keys)
-            self.changed_at |= {(kind.value, key): moment for key, moment in times.items()}
-            by_field = await field_times.get(connection, kind, keys)
-            self.field_times |= {(kind.value, key): moments for key, moments in by_field.items()}
-        self.links = await links.find(connection, org_id, ids, lock=True)
+            for key, times in (await modification_times.get(connection, kind, sorted(entities))).items():
+                self.changed_at[kind.value, key] = times.latest
+                self.field_times[kind.value, key] = times.by_attribute
+        self.links = found if self._uow.is_alone else await links.find(connection, org_id, ids, lock=True)
+        self.observed = await inbox.find_observed(connection, org_id, self.links)
         for entity in sorted({link.entity for link in self.links.values()}):
             keys = sorted(link.key for link in self.links.values() if link.entity == entity)
             opened = await conflicts.open_fields(connection, org_id, entity, keys)
@@ -108,13 +109,13 @@ class LoadedState:
         self.accounts = {key: link.salesforce_id for key, link in effective.items()}
 
     async def _load_messages(self, ids: Sequence[str]) -> None:
-        """The links of the orders of lines, and the messages on all of these records."""
+        """The links of the owners of lines and other parts, and the messages on all of these records."""
         connection, org_id = self._uow.connection, self._org_id
         self._main_links = {link.owner: link for link in self.links.values() if not link.is_part}
-        orders = {link.owner[1] for link in self.links.values() if link.entity == "line"}
-        missing = sorted(number for number in orders if (EntityKind.ORDER.value, number) not in self._main_links)
-        if missing:
-            linked = await links.get(connection, org_id, EntityKind.ORDER.value, missing)
+        missing = {link.owner for link in self.links.values()} - self._main_links.keys()
+        for entity in sorted({entity for entity, _ in missing}):
+            keys = sorted(key for kind, key in missing if kind == entity)
+            linked = await links.get(connection, org_id, entity, keys)
             self._main_links |= {link.owner: link for link in linked.values()}
         on = {*ids, *(link.salesforce_id for link in self._main_links.values())}
         self.messages = await sync_messages.about(connection, org_id, on)
@@ -138,15 +139,14 @@ class LoadedState:
 
     async def _load_deleted(self) -> None:
         connection, org_id = self._uow.connection, self._org_id
-        names = {(link.entity, link.key) for link in self.links.values()} | {link.owner for link in self.links.values()}
-        for entity in sorted({entity for entity, _ in names}):
-            keys = sorted(key for kind, key in names if kind == entity)
-            linked = await links.get(connection, org_id, entity, keys)
+        linked = {(link.entity, link.key): link for link in (*self._main_links.values(), *self.links.values())}
+        for entity in sorted({entity for entity, _ in linked}):
+            keys = sorted(key for kind, key in linked if kind == entity)
             deleted = await deleted_records.get(connection, org_id, entity, keys)
             self.deleted |= {
                 (entity, key): item
                 for key, item in deleted.items()
-                if key in linked and linked[key].salesforce_id == item.record_id
+                if linked[entity, key].salesforce_id == item.record_id
             }
 
     def owner(self, link: Link) -> Any:

@@ -16,6 +16,7 @@ from connector.mapping.spec import Owner
 from connector.model.conflict import ConflictState
 from connector.model.describe import FieldDescribe
 from connector.model.field_equality import same_value
+from connector.model.observed_value import ObservedValue
 from connector.model.record import FieldValue
 
 
@@ -51,11 +52,13 @@ class FieldVersions:
 class MergeContext:
     """What decides between two changes of one field: when each side was changed last (None: the time is not known), the
     answers that were kept as rules, by field, and what the org says of its fields. `local_times`: those of single
-    fields, where they are known; the org knows only the time of a record."""
+    fields, where they are known; the org knows only the time of a record. `observed`: values that were seen in the org
+    before, by field. If one still stands, what raised the time of the record since was a write of something else."""
 
     local_changed_at: datetime | None = None
     local_times: Mapping[str, datetime] = field(default_factory=dict)
     remote_changed_at: datetime | None = None
+    observed: Mapping[str, ObservedValue] = field(default_factory=dict)
     answers: Mapping[str, ConflictState] = field(default_factory=dict)
     fields: Mapping[str, FieldDescribe] = field(default_factory=dict)
 
@@ -63,13 +66,25 @@ class MergeContext:
         """When the field was changed here last; if that is not known, when the entity was."""
         return self.local_times.get(name, self.local_changed_at)
 
-    def remote_is_newer(self, name: str) -> bool:
+    def observed_before(self, versions: FieldVersions) -> ObservedValue | None:
+        """What was seen of a field, if the org still has that value."""
+        seen = self.observed.get(versions.name)
+        is_same = seen is not None and same_value(seen.value, versions.remote, self.fields.get(versions.name))
+        return seen if is_same else None
+
+    def remote_time(self, versions: FieldVersions) -> datetime | None:
+        """When the value came into the org at the latest."""
+        seen = self.observed_before(versions)
+        return self.remote_changed_at if seen is None else seen.at
+
+    def remote_is_newer(self, versions: FieldVersions) -> bool:
         """Whether the org's change came last. Equal times count as newer: the org's clock has whole seconds, and the
         value that a person typed there is the one that would be lost unseen."""
-        if self.remote_changed_at is None:
+        remote_changed_at = self.remote_time(versions)
+        if remote_changed_at is None:
             return False
-        local_changed_at = self.local_time(name)
-        return local_changed_at is None or self.remote_changed_at >= local_changed_at.replace(microsecond=0)
+        local_changed_at = self.local_time(versions.name)
+        return local_changed_at is None or remote_changed_at >= local_changed_at.replace(microsecond=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,4 +161,4 @@ def _decide_shared(versions: FieldVersions, context: MergeContext, describe: Fie
     if versions.owner is Owner.ASK:
         answer = context.answers.get(versions.name)
         return Decision.CONFLICT if answer is None else _ANSWERS[answer]
-    return Decision.TAKE if context.remote_is_newer(versions.name) else Decision.RESTORE
+    return Decision.TAKE if context.remote_is_newer(versions) else Decision.RESTORE

@@ -11,7 +11,8 @@ A poll of a quiet org begins at the watermark itself: no transaction that is sti
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -21,10 +22,11 @@ from connector.inbound.apply import Applier, Finish
 from connector.inbound.context import ApplyReport
 from connector.inbound.poll_target import PollTarget
 from connector.inbound.record_reader import OrgReader, RecordReader, SoqlBuilder
-from connector.inbound.remote_rows import read_moment, read_row
+from connector.inbound.remote_rows import read_row
 from connector.log import get_logger
 from connector.model.describe import FieldDescribe
 from connector.model.inbound_change import RemoteRecord, Source
+from connector.model.observed_value import read_moment
 from connector.salesforce.composite import SubRequest
 from connector.salesforce.replication import DeletedRecords, deleted_request
 from connector.store import cursors, deleted_records, inbox, links
@@ -68,6 +70,7 @@ class BulkReader(Protocol):
         *,
         include_deleted: bool = False,
         on_wait: Callable[[], Awaitable[None]] | None = None,
+        expected: int = 0,
     ) -> AsyncIterator[list[dict[str, Any]]]: ...
 
 
@@ -230,37 +233,55 @@ class Poller:
         )
 
     async def apply(self, turn: PollTurn, rows: list[dict[str, Any]], *, read_at: datetime) -> PollReport:
-        """Apply the first rows of a turn, which were asked for at `read_at`, then read and apply what is behind them.
-
-        Bounded: each page begins behind the last record of the page before, and ends when nothing is behind it. If much
-        is behind the first page, it is read by a bulk query instead of page by page.
-        """
-        target = turn.target
-        report = PollReport(sobject=target.sobject)
-        while rows:
-            report.rows += len(rows)
-            page = [read_row(target.sobject, row, target.fields, read_at=read_at) for row in rows]
-            await self._apply_page(turn, page, report)
-            if len(rows) < PAGE:
-                break
-            behind = {"stamp": read_moment(rows[-1]["SystemModstamp"]), "id": str(rows[-1]["Id"]), **_names(target)}
-            if report.rows == PAGE and await self._apply_by_bulk(turn, behind, report):
-                break
-            query = self._soql(f"{_SELECT} {_BEHIND} {_IN_ORDER} LIMIT {{page}}", **behind)
-            read_at = self._store.clock.now()
-            rows = await self._reader.query(query, include_deleted=True)
+        """Apply the first rows of a turn, which were asked for at `read_at`, then what is behind them."""
+        report = PollReport(sobject=turn.target.sobject)
+        async with aclosing(self.read(turn, rows, report, read_at=read_at)) as pages:
+            async for page in pages:
+                await self._apply_page(turn, page, report)
         report.watermark, report.overlap = turn.watermark.at, turn.watermark.overlap
         return report
 
-    async def _apply_by_bulk(self, turn: PollTurn, behind: Mapping[str, Any], report: PollReport) -> bool:
-        """Whether a bulk query read and applied all that is behind the first page. It does so where that takes fewer
-        calls, and the org allows it; in the order of the poll, so that the cursor moves as it does page by page."""
+    async def read(
+        self, turn: PollTurn, rows: list[dict[str, Any]], report: PollReport, *, read_at: datetime
+    ) -> AsyncGenerator[list[RemoteRecord], None]:
+        """Yield the records of a turn in pages, in the order of the poll: its first rows, then what is behind them.
+
+        Bounded: each page begins behind the last record of the page before, and ends when nothing is behind it. If much
+        is behind the first page, it is read by a bulk query instead of page by page, where the org allows that.
+        """
+        target = turn.target
+        while rows:
+            report.rows += len(rows)
+            yield [read_row(target.sobject, row, target.fields, read_at=read_at) for row in rows]
+            if len(rows) < PAGE:
+                break
+            behind = {"stamp": read_moment(rows[-1]["SystemModstamp"]), "id": str(rows[-1]["Id"]), **_names(target)}
+            if report.rows == PAGE and (count := await self._rows_for_bulk(behind)):
+                try:
+                    async for page in self._read_by_bulk(turn, behind, report, count):
+                        yield page
+                    break
+                except RefusedError as error:
+                    if report.bulk_rows:
+                        raise  # what was applied stays, and the next poll continues there
+                    log.warning("bulk_query_refused", sobject=target.sobject, code=error.code)
+            query = self._soql(f"{_SELECT} {_BEHIND} {_IN_ORDER} LIMIT {{page}}", **behind)
+            read_at = self._store.clock.now()
+            rows = await self._reader.query(query, include_deleted=True)
+
+    async def _rows_for_bulk(self, behind: Mapping[str, Any]) -> int:
+        """How many rows are behind the first page, if a bulk query takes fewer calls for them; else 0."""
         if self._bulk is None:
-            return False
+            return 0
         count = self._soql(" ".join((_COUNT, _BEHIND)), **behind)
         [row] = await self._reader.query(count, include_deleted=True)
-        if row["n"] <= BULK_FROM_PAGES * PAGE:
-            return False
+        return int(row["n"]) if row["n"] > BULK_FROM_PAGES * PAGE else 0
+
+    async def _read_by_bulk(
+        self, turn: PollTurn, behind: Mapping[str, Any], report: PollReport, count: int
+    ) -> AsyncIterator[list[RemoteRecord]]:
+        """Yield all that is behind the first page. Raises RefusedError if the org allows no bulk query."""
+        assert self._bulk is not None
         target, read_at = turn.target, self._store.clock.now()
 
         async def keep_lease() -> None:
@@ -272,19 +293,12 @@ class Poller:
             target.describe.fields,
             include_deleted=True,
             on_wait=keep_lease,
+            expected=count,
         )
-        try:
-            async for rows in pages:
-                report.rows += len(rows)
-                report.bulk_rows += len(rows)
-                page = [read_row(target.sobject, row, target.fields, read_at=read_at) for row in rows]
-                await self._apply_page(turn, page, report)
-        except RefusedError as error:
-            if report.bulk_rows:
-                raise  # what was applied stays, and the next poll continues there
-            log.warning("bulk_query_refused", sobject=target.sobject, code=error.code)
-            return False
-        return True
+        async for rows in pages:
+            report.rows += len(rows)
+            report.bulk_rows += len(rows)
+            yield [read_row(target.sobject, row, target.fields, read_at=read_at) for row in rows]
 
     async def _apply_page(self, turn: PollTurn, page: list[RemoteRecord], report: PollReport) -> None:
         for start in range(0, len(page), APPLY_AT_ONCE):
@@ -314,19 +328,23 @@ class Poller:
             return
         async with self._store.transaction() as uow:
             await turn.hold_lease(uow)
-            linked = await links.find(uow.connection, self._org_id, found.deleted_at)
-            known: set[str] = set()
-            for entity in {link.entity for link in linked.values()}:
-                keys = [link.key for link in linked.values() if link.entity == entity]
-                deleted = await deleted_records.get(uow.connection, self._org_id, entity, keys)
-                known |= {item.record_id for item in deleted.values()}
-            unseen = [(turn.target.sobject, record) for record in linked if record not in known]
-            await inbox.put(uow, self._org_id, unseen, Source.POLL)
+            await self.note_unseen(uow, turn, found)
             position = {"at": max(turn.deleted_since, found.complete_until).isoformat()}
             await cursors.set_position(uow, self._org_id, turn.target.deletions_cursor, position)
             if becomes_quiet:
                 watermark = replace(turn.watermark, quiet=True)
                 await cursors.set_position(uow, self._org_id, turn.target.cursor, watermark.dump())
+
+    async def note_unseen(self, uow: UnitOfWork, turn: PollTurn, found: DeletedRecords) -> None:
+        """Put those of these deleted records into the inbox that are linked here and not known to be deleted."""
+        linked = await links.find(uow.connection, self._org_id, found.deleted_at)
+        known: set[str] = set()
+        for entity in {link.entity for link in linked.values()}:
+            keys = [link.key for link in linked.values() if link.entity == entity]
+            deleted = await deleted_records.get(uow.connection, self._org_id, entity, keys)
+            known |= {item.record_id for item in deleted.values()}
+        unseen = [(turn.target.sobject, record) for record in linked if record not in known]
+        await inbox.put(uow, self._org_id, unseen, Source.POLL)
 
     def _cursor_mover(self, turn: PollTurn) -> Finish:
         position = turn.watermark.dump()

@@ -20,12 +20,15 @@ from connector.inbound.receivers import Receivers
 from connector.inbound.rep_messages import RepMessages
 from connector.mapping.backward import UnreadableValueError
 from connector.mapping.receiver import RecordReceiver
-from connector.mapping.spec import Owner
+from connector.mapping.spec import SHARED_OWNERS, Owner
 from connector.model.change import ChangeState, EntityKind
 from connector.model.conflict import Conflict, ConflictState
+from connector.model.field_equality import same_value
 from connector.model.inbound_change import RemoteRecord
+from connector.model.observed_value import ObservedValue, ObservedValues
 from connector.model.order import Order
 from connector.model.record import FieldValue, Link
+from connector.model.record_change import Effect
 from connector.orders.command import OrderCommand
 from connector.orders.service import LockOrders
 from connector.store import conflicts, inbox
@@ -64,7 +67,7 @@ class RecordBatch:
         self._uow = uow
         self._refused = refused
         self._state = LoadedState(uow, context.org_id)
-        self._writes = BatchWrites(uow, context.org_id, context.webhooks)
+        self._writes = BatchWrites(uow, context)
         self._deletions = Deletions(context.settings, self._state, self._writes)
         self._messages = RepMessages(context.describes, self._state, self._writes)
         self._lines = LineChanges(context.settings.changed_lines, receivers, self._state, self._writes, self._messages)
@@ -128,7 +131,7 @@ class RecordBatch:
                 self.report.unknown += 1
             return
         if (pause := self._pause_before(record, link)) is not None:
-            self._writes.defer(record, pause)
+            self._writes.defer(record, pause, self._changed_values(record, link, receiver))
             return
         self._deletions.note_undeleted(record, link)
         try:
@@ -140,7 +143,7 @@ class RecordBatch:
             edited = {name: value for name, value in taken.items() if self._lines.is_edited(receiver, name)}
             patch = receiver.patch({name: value for name, value in taken.items() if name not in edited})
         except UnreadableValueError as error:
-            self._writes.park(record, f"{record.sobject} {record.id}: {error}")
+            self._writes.park(record, f"{record.sobject} {record.id}: {error}", link=link)
             text = f"A change was not taken over: {error}."
             self._messages.tell_parked(record, self._state.main_link(link), text)
             return
@@ -191,6 +194,19 @@ class RecordBatch:
             return timedelta()
         return None
 
+    def _changed_values(self, record: RemoteRecord, link: Link, receiver: RecordReceiver) -> ObservedValues:
+        """What the org changed in fields of both sides: our write that is in flight raises the time of the record."""
+        describe = self._context.describes.get(record.sobject)
+        fields = {} if describe is None else describe.fields
+        return {
+            name: ObservedValue(value=record.fields[name], at=record.modified_at, author=record.author)
+            for name in receiver.fields
+            if name in record.fields
+            and name in link.snapshot
+            and self._lines.owner_of(receiver, name) in SHARED_OWNERS
+            and not same_value(record.fields[name], link.snapshot[name], fields.get(name))
+        }
+
     def _versions(self, record: RemoteRecord, link: Link, receiver: RecordReceiver, entity: Any) -> list[FieldVersions]:
         local = receiver.local_values(entity)
         account = self._state.accounts.get(entity.customer.number) if _was_moved(record, link) else None
@@ -215,6 +231,7 @@ class RecordBatch:
             local_changed_at=self._state.changed_at.get(link.owner),
             local_times=receiver.by_field(times),
             remote_changed_at=record.modified_at,
+            observed=self._state.observed.get(record.id, {}),
             answers={name: choice for (sobject, name), choice in answers.items() if sobject == record.sobject},
             fields={} if describe is None else describe.fields,
         )
@@ -265,6 +282,15 @@ class RecordBatch:
             (self.report.overruled, stubborn),
         ):
             counter.update(f"{record.sobject}.{name}" for name in names)
+        for effect, names in (
+            (Effect.TAKEN, taken),
+            (Effect.RESTORED, [name for name in restored if name not in reasons]),
+            (Effect.REFUSED, [name for name in restored if name in reasons]),
+            (Effect.OVERRULED, stubborn),
+            (Effect.CONFLICT, merged.fields(Decision.CONFLICT)),
+        ):
+            for name in names:
+                self._writes.explain(effect, record, link, merged.versions[name], why=reasons.get(name))
         self._journal(record, link, taken=taken, restored=restored)
         if taken:
             self._writes.notice_of_fields(record, link, taken)
@@ -317,6 +343,7 @@ class RecordBatch:
     ) -> None:
         for name in merged.fields(Decision.CONFLICT):
             versions = merged.versions[name]
+            seen = merged.context.observed_before(versions)
             self._writes.conflicts.append(
                 Conflict(
                     id=0,
@@ -331,8 +358,8 @@ class RecordBatch:
                     remote=versions.remote,
                     opened_at=self._uow.now,
                     local_changed_at=merged.context.local_time(name),
-                    remote_changed_at=record.modified_at,
-                    remote_changed_by=record.author,
+                    remote_changed_at=record.modified_at if seen is None else seen.at,
+                    remote_changed_by=record.author if seen is None else seen.author,
                 )
             )
         still_open = set(merged.fields(Decision.CONFLICT))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from connector.model.describe import SObjectDescribe
 from connector.model.inbound_change import RemoteRecord
+from connector.model.observed_value import STAMP_FIELDS, author_of, read_moment
 
-AUTHOR_NAME = "LastModifiedBy.Name"
-STANDARD_FIELDS = ("Id", "SystemModstamp", "LastModifiedById", AUTHOR_NAME, "IsDeleted")
+STANDARD_FIELDS = ("Id", *STAMP_FIELDS, "IsDeleted")
 MASTER = "MasterRecordId"
 """On objects whose records can be merged: the record that took its place."""
 
@@ -35,16 +35,3 @@ def read_row(sobject: str, row: Mapping[str, Any], fields: Collection[str], *, r
         deleted=bool(row.get("IsDeleted")),
         master=row.get(MASTER),
     )
-
-
-def author_of(row: Mapping[str, Any]) -> str | None:
-    """Who changed a record last, for a person to read: `Jo Doe (005…)`, or the ID alone. A query nests the name in its
-    parent; a bulk query has a column for it."""
-    parent, user = row.get("LastModifiedBy"), row.get("LastModifiedById")
-    name = parent.get("Name") if isinstance(parent, Mapping) else row.get(AUTHOR_NAME)
-    return f"{name} ({user})" if name else user
-
-
-def read_moment(text: str) -> datetime:
-    """A time as the REST API has it (`2026-01-31T10:00:00.000+0000`)."""
-    return datetime.fromisoformat(text).astimezone(UTC)

@@ -20,7 +20,7 @@ from connector.store.unit_of_work import UnitOfWork
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TopicPosition:
     """`replay_id` None: it was never known, or the org knows it no more; then `lost_since` is when it was stored.
-    `begun_at`: when the topic was first read, if that matters."""
+    `begun_at`: when the topic was first read, by the clock of the org, if that matters."""
 
     replay_id: bytes | None = None
     lost_since: str | None = None
@@ -48,9 +48,9 @@ class TopicCursor:
             begun_at=None if begun is None else datetime.fromisoformat(begun),
         )
 
-    async def begin(self, uow: UnitOfWork) -> None:
-        """Note when the topic was first read."""
-        await self._set(uow, {"replay_id": None, "begun_at": uow.now.isoformat()})
+    async def begin(self, uow: UnitOfWork, at: datetime) -> None:
+        """Note when the topic was first read, by the clock of the org, which says when its events were published."""
+        await self._set(uow, {"replay_id": None, "begun_at": at.isoformat()})
 
     async def move(self, uow: UnitOfWork, replay_id: bytes, *, with_event: bool) -> None:
         """Move the position; `with_event`: it is that of an event, not of a keep-alive."""

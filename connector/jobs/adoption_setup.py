@@ -15,13 +15,13 @@ from connector.inbound.adoption.references import AdoptionContext
 from connector.inbound.adoption.remote_order import line_columns, order_columns
 from connector.inbound.adoption.rep_notifier import RepNotifier
 from connector.inbound.adoption.rule import LINE, ORDER, AdoptionRule
+from connector.inbound.inbound_org import InboundOrg
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_batch import ACCOUNT_ID
 from connector.mapping.mapper import MappingSet
 from connector.orders.service import OrderService
 from connector.outbound.org_profile import ACTIVATED, OrgProfile
 from connector.policies import AdoptionSettings, AdoptOrders
-from connector.salesforce.client import SalesforceClient
 from connector.salesforce.query import soql
 from connector.settings import Settings
 from connector.store import cursors, links
@@ -80,7 +80,7 @@ class AdoptionSetup:
         decisive = () if self.rule is None else self.rule.fields(sobject)
         return (ACCOUNT_ID, *decisive) if sobject == ORDER else decisive
 
-    def adopter(self, store: Store, client: SalesforceClient, orders: OrderService) -> Adopter | None:
+    def adopter(self, store: Store, org: InboundOrg, orders: OrderService, *, explain: bool) -> Adopter | None:
         """None if nothing is adopted."""
         if self.rule is None:
             return None
@@ -89,7 +89,7 @@ class AdoptionSetup:
         if ORDER in self.rule.sobjects:
             of_orders = order_columns(self.rule, self._receivers, profile.describes)
             columns = (of_orders, line_columns(self._receivers, profile.describes))
-        reader = AdoptionReader(client, soql, store.clock, columns=columns, condition=inbound.adopt_filter)
+        reader = AdoptionReader(org, soql, store.clock, columns=columns, condition=inbound.adopt_filter)
         context = AdoptionContext(
             settings=inbound,
             receivers=self._receivers,
@@ -97,12 +97,13 @@ class AdoptionSetup:
             price_book=profile.price_book,
             multi_currency=profile.multi_currency,
             webhooks=self._settings.webhooks,
+            explain=explain,
         )
         return Adopter(
             store,
             orders,
             reader,
-            RepNotifier(client, profile.org_id),
+            RepNotifier(org, profile.org_id),
             AdoptionPlanner(context, self.rule),
-            entities=EntityAdopter(store, client, soql, context, org_id=profile.org_id),
+            entities=EntityAdopter(store, org, soql, context, org_id=profile.org_id),
         )

@@ -10,7 +10,8 @@ from datetime import datetime
 from connector.errors import LeaseLostError, MappingError, StoreError
 from connector.inbound.apply import Applier
 from connector.inbound.context import InboundContext
-from connector.inbound.intake import Intake, IntakeReport
+from connector.inbound.inbound_org import InboundOrg
+from connector.inbound.intake import MAX_BATCHES, Intake, IntakeReport
 from connector.inbound.poll import HoldLease, Poller, PollReport
 from connector.inbound.poll_target import PollTarget
 from connector.inbound.receivers import Receivers
@@ -57,11 +58,23 @@ async def take_in(context: InboundJobContext) -> IntakeReport:
 
 
 class InboundRun:
-    """Reads from one org by the mappings as they are now. `begin` asks the org who it is."""
+    """Reads from one org by the mappings as they are now. `begin` asks the org who it is.
 
-    def __init__(self, context: InboundJobContext, org_id: str, profile: OrgProfile, *, adopt_since: datetime) -> None:
+    `dry_run` is asked instead of the org for what the inbox and adoptions need; then each change is listed.
+    """
+
+    def __init__(
+        self,
+        context: InboundJobContext,
+        org_id: str,
+        profile: OrgProfile,
+        *,
+        adopt_since: datetime,
+        dry_run: InboundOrg | None = None,
+    ) -> None:
         self._store = context.store
         self._client = context.client
+        self._org = dry_run or context.client
         self._settings = context.settings
         self.org_id = org_id
         mappings = context.mappings.read().with_returns(None).with_persons(profile.person_type is not None)
@@ -69,6 +82,8 @@ class InboundRun:
         if problems:
             raise MappingError(problems)
         adoption = AdoptionSetup(context.settings, mappings, profile, since=adopt_since)
+        self.mappings = mappings
+        self.adoption_rule = adoption.rule
         self.applier = Applier(
             InboundContext(
                 orders=context.orders,
@@ -78,13 +93,14 @@ class InboundRun:
                 settings=context.settings.inbound,
                 webhooks=context.settings.webhooks,
                 adoption=adoption.rule,
+                explain=dry_run is not None,
             )
         )
-        self._adopter = adoption.adopter(context.store, context.client, context.orders)
+        self._adopter = adoption.adopter(context.store, self._org, context.orders, explain=dry_run is not None)
         receivers: dict[str, list[RecordReceiver]] = {}
         for receiver in Receivers(mappings):
             receivers.setdefault(receiver.sobject, []).append(receiver)
-        self._targets = {
+        self.targets = {
             sobject: PollTarget(
                 sobject=sobject,
                 receivers=tuple(some),
@@ -113,7 +129,7 @@ class InboundRun:
     @property
     def sobjects(self) -> tuple[str, ...]:
         """The objects that are received, parents first."""
-        return tuple(name for name in POLLED if name in self._targets)
+        return tuple(name for name in POLLED if name in self.targets)
 
     async def poll(self, sobjects: Sequence[str] = ()) -> list[PollReport]:
         """Poll these objects, or all: the first rows of all of them by one call. What another process is polling is
@@ -145,11 +161,10 @@ class InboundRun:
             terms = await leases.acquire_many(uow, list(names.values()), self._owner, ttl)
             await inbox.retry_parked(uow, self.org_id)
         try:
-            bulk = BulkQuery(self._client, clock=self._store.clock)
-            poller = Poller(self._store, self._client, self.applier, org_id=self.org_id, soql=soql, bulk=bulk)
-            since = await self._first_watermark()
+            poller = self.poller()
+            since = await self.first_watermark()
             turns = [
-                await poller.begin(self._targets[sobject], since=since, hold_lease=self._holder(name, terms[name]))
+                await poller.begin(self.targets[sobject], since=since, hold_lease=self._holder(name, terms[name]))
                 for sobject, name in names.items()
                 if name in terms
             ]
@@ -180,14 +195,18 @@ class InboundRun:
 
         return hold_lease
 
-    async def intake(self) -> IntakeReport:
-        records = RecordReader(self._client, soql, self._store.clock)
-        intake = Intake(
-            self._store, records, self.applier, org_id=self.org_id, targets=self._targets, adopter=self._adopter
-        )
-        return await intake.run()
+    def poller(self) -> Poller:
+        bulk = BulkQuery(self._client, clock=self._store.clock)
+        return Poller(self._store, self._client, self.applier, org_id=self.org_id, soql=soql, bulk=bulk)
 
-    async def _first_watermark(self) -> datetime:
+    async def intake(self, max_batches: int = MAX_BATCHES) -> IntakeReport:
+        records = RecordReader(self._org, soql, self._store.clock)
+        intake = Intake(
+            self._store, records, self.applier, org_id=self.org_id, targets=self.targets, adopter=self._adopter
+        )
+        return await intake.run(max_batches)
+
+    async def first_watermark(self) -> datetime:
         """Where the first poll begins: at the oldest link, for until then nothing of the org concerned us."""
         async with self._store.reader() as connection:
             oldest = await links.oldest(connection, self.org_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import datetime
 
 from connector.inbound.action_events import ActionEvents
 from connector.inbound.listen import ListenContext, Listener, ListenerStats
@@ -22,13 +22,14 @@ from connector.jobs.held_lease import HeldLease
 from connector.jobs.inbound_run import InboundJobContext, InboundRun
 from connector.jobs.lease_job import LeaseJob
 from connector.jobs.org_identity import confirm_org
+from connector.jobs.prune import prune_regularly
 from connector.jobs.publish_events import PublishJob
 from connector.log import get_logger
 from connector.model.deliveries import DeliveryMode, DeliveryUsage
 from connector.model.platform_event import ORDER_ACTION, ORDER_ACTION_RESULT, topic_of
 from connector.salesforce.pubsub.errors import DeliveryLimitError
 from connector.salesforce.pubsub.subscription import PubSubClient
-from connector.store import order_actions
+from connector.salesforce.server_time import read_server_time
 
 GUARD_SECONDS = 2.0
 """How often it is looked whether the delivery allowance lasts."""
@@ -38,7 +39,6 @@ MOST_SLEPT = 1.0
 """Seconds after which it is looked whether the pause between polls is another one now."""
 LIMIT_PAUSE = 900.0
 """Seconds until actions are looked for again, when the org has used up its deliveries."""
-FORGET_SECONDS = timedelta(hours=6).total_seconds()
 ACTION_TOPIC = topic_of(ORDER_ACTION)
 
 log = get_logger(__name__)
@@ -169,7 +169,6 @@ class ActionJob(LeaseJob):
             handler = ActionEvents(context, cursor, self.context.orders, on_answer=self._on_answer.set)
             self.stats = ListenerStats()
             tasks.create_task(self._listen(Listener(context, cursor, handler, self.stats)))
-            tasks.create_task(self._forget_now_and_then(lease))
             tasks.create_task(lease.keep())
 
     async def _listen(self, listener: Listener) -> None:
@@ -180,16 +179,10 @@ class ActionJob(LeaseJob):
                 log.warning("actions wait", error=error.message, pause=LIMIT_PAUSE)
                 await self.context.store.clock.sleep(LIMIT_PAUSE)
 
-    async def _forget_now_and_then(self, lease: HeldLease) -> None:
-        while True:
-            async with self.context.store.transaction() as uow:
-                await lease.check(uow)
-                await order_actions.forget_old(uow)
-            await self.context.store.clock.sleep(FORGET_SECONDS)
-
 
 class ListenerRole:
-    """Everything of a process that listens to the org: both topics, and the publisher of our own events.
+    """Everything of a process that listens to the org: both topics, the publisher of our own events, and the prune of
+    what nobody needs any more.
 
     A part that its setting turns off is None; `on_mode` is that of `ListenJob`.
     """
@@ -197,7 +190,8 @@ class ListenerRole:
     def __init__(
         self, context: InboundJobContext, *, on_mode: Callable[[DeliveryUsage], None] = lambda usage: None
     ) -> None:
-        settings = context.settings
+        settings = self._settings = context.settings
+        self._store = context.store
         self.changes = ListenJob(context, on_mode=on_mode)
         self.publisher = PublishJob(context)
         self.actions = ActionJob(context, self.publisher.wake[ORDER_ACTION_RESULT]) if settings.events.actions else None
@@ -221,7 +215,13 @@ class ListenerRole:
             for job in (self.changes, self.actions, self.publisher):
                 if job is not None:
                     tasks.create_task(job.run())
+            tasks.create_task(prune_regularly(self._store, self._settings))
 
 
 def _listen_context(context: InboundJobContext, client: PubSubClient, org_id: str, lease: HeldLease) -> ListenContext:
-    return ListenContext(store=context.store, subscriber=client, org_id=org_id, hold_lease=lease.check)
+    async def org_time() -> datetime:
+        return await read_server_time(context.client, otherwise=context.store.clock.now())
+
+    return ListenContext(
+        store=context.store, subscriber=client, org_id=org_id, hold_lease=lease.check, org_time=org_time
+    )

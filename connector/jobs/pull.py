@@ -16,13 +16,19 @@ from connector.inbound.poll import PollReport
 from connector.jobs.inbound_run import InboundJobContext, InboundRun
 from connector.model.deliveries import DeliveryUsage
 from connector.model.inbound_change import InboxState
+from connector.model.record_change import RecordChange
 from connector.store import conflicts, deliveries, inbox
 
 
 @dataclass(kw_only=True)
 class PullSummary:
     """What a pull came to. `elsewhere` are objects that another process was polling. `reads` are the data API calls
-    that it made; `deliveries`: what listeners have used of the org's delivery allowance."""
+    that it made; `deliveries`: what listeners have used of the org's delivery allowance.
+
+    Of a dry run, everything is what a pull would come to. `changes` are listed; `not_looked_at` are changed records
+    beyond those that it looks at."""
+
+    dry_run: bool = False
 
     polls: list[PollReport] = field(default_factory=list)
     intake: IntakeReport = field(default_factory=IntakeReport)
@@ -33,6 +39,12 @@ class PullSummary:
     waiting: int = 0
     deliveries: list[DeliveryUsage] = field(default_factory=list)
     seconds: float = 0.0
+    not_looked_at: int = 0
+
+    @property
+    def changes(self) -> list[RecordChange]:
+        """What changes, record by record, if that was to be listed."""
+        return self.applied.changes
 
     @property
     def applied(self) -> ApplyReport:
@@ -67,11 +79,17 @@ async def pull(context: InboundJobContext, sobjects: Sequence[str] | None = None
     summary.elsewhere = [sobject for sobject in wanted if sobject not in polled]
     summary.intake = await run.intake()
     summary.reads = client.calls_made.reads - before.reads
+    await count_open_work(summary, context, org_id)
+    summary.seconds = (store.clock.now() - started).total_seconds()
+    return summary
+
+
+async def count_open_work(summary: PullSummary, context: InboundJobContext, org_id: str) -> None:
+    """Count what waits after a pull: conflicts and the inbox."""
+    store = context.store
     async with store.reader() as connection:
         counts = await inbox.counts(connection, org_id)
         summary.open_conflicts = await conflicts.count_open(connection)
         policy = deliveries.policy_of(context.settings.inbound)
         summary.deliveries = await deliveries.usage(connection, org_id, store.clock.now(), policy)
     summary.parked, summary.waiting = counts[InboxState.PARKED], counts[InboxState.DUE]
-    summary.seconds = (store.clock.now() - started).total_seconds()
-    return summary

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from connector.jobs.prune import SECONDS as PRUNE_SECONDS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -33,6 +35,7 @@ def make_jobs(
     webhook_seconds: float = 0,
     reconcile: Callable[[], Awaitable[None]] | None = None,
     reconcile_hour: int | None = None,
+    prune: Callable[[], Awaitable[None]] | None = None,
 ) -> list[Job]:
     """Return the jobs of a service: no order automation if `automation_seconds` is 0; no notifications without a
     transport, no webhooks without an address, no reconciliation without an hour."""
@@ -45,4 +48,6 @@ def make_jobs(
         scheduled.append(Job(name="webhooks", seconds=webhook_seconds, run=webhooks, concurrent=True))
     if reconcile is not None and reconcile_hour is not None:
         scheduled.append(Job(name="reconcile", hour=reconcile_hour, run=reconcile, concurrent=True))
+    if prune is not None:
+        scheduled.append(Job(name="prune", seconds=PRUNE_SECONDS, run=prune, concurrent=True))
     return scheduled

@@ -80,7 +80,6 @@ class NoticeSender:
         try:
             async with self._store.transaction() as uow:
                 report.failed += await change_notices.expire(uow, timedelta(hours=self._webhooks.expire_hours))
-                await change_notices.delete_sent(uow, timedelta(days=self._webhooks.keep_days))
             await self._send_batches(term, report)
         finally:
             await leases.release(self._store, LEASE, self._owner, term)

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from connector.errors import MappingError
 from connector.mapping.compiler import ABSENT, Getter, LookupGetter, compile_field, compile_lookup
-from connector.mapping.spec import EntitySpec, FieldSpec, LookupSpec, Owner, RecordSpec
+from connector.mapping.spec import SHARED_OWNERS, EntitySpec, FieldSpec, LookupSpec, Owner, RecordSpec
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
 from connector.model.order import Order
@@ -31,7 +31,7 @@ class _RecordMapper:
         self._fields: tuple[tuple[str, Getter], ...] = tuple(
             (field.name, compile_field(field)) for field in spec.fields if field.owner is not Owner.SALESFORCE
         )
-        self._shared = frozenset(field.name for field in spec.fields if field.owner in {Owner.NEWEST, Owner.ASK})
+        self._shared = frozenset(field.name for field in spec.fields if field.owner in SHARED_OWNERS)
         self._lookups: tuple[tuple[str, LookupGetter], ...] = tuple(
             (lookup.name, compile_lookup(lookup)) for lookup in spec.lookups
         )

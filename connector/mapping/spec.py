@@ -28,6 +28,10 @@ class Owner(StrEnum):
     ASK = "ask"
 
 
+SHARED_OWNERS = frozenset({Owner.NEWEST, Owner.ASK})
+"""Of fields that both sides may change."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """The result for one value; None keeps the org's value."""

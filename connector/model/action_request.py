@@ -73,3 +73,8 @@ class ReceivedAction:
     state: ActionState
     message: str
     received_at: datetime
+
+    @property
+    def who(self) -> str:
+        """Who asked, for a person to read."""
+        return self.request.requested_by or self.request.user_id or "somebody"

@@ -78,6 +78,10 @@ class OrderService:
         """The current rules."""
         return self._rules()
 
+    def with_store(self, store: Store) -> OrderService:
+        """The same service on another store."""
+        return OrderService(store, self._rules)
+
     async def place(self, placements: Sequence[Placement], *, actor: str) -> list[Executed]:
         """Place new orders, all or none, and return them in the same sequence.
 

@@ -28,8 +28,8 @@ The outbox has one row per entity with unsent changes. A change goes through the
 Invariants:
 
 - A change is captured in the transaction of the local write, so neither exists without the other.
-- `begin_send` commits before the call goes out. A row that is confirmed has no call with an unknown outcome. The one
-  exception are accounts that travel with or ahead of an order: they are upserted by external ID, and can be repeated.
+- `begin_send` commits before the call goes out. A row that is confirmed has no call with an unknown outcome, also
+  that of an account which travels with or ahead of an order.
 - A partition belongs to one worker at a time. `begin_send` and `record` check the leases inside their transaction, and
   each attempt of a call checks them before it is sent, so a worker that lost its lease stores nothing.
 - Every outcome names the version that was claimed. What was captured meanwhile stays due.

@@ -14,6 +14,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from connector.errors import RefusedError, RetryClass, SalesforceError, Scope, TransportError
 from connector.model.change import Refusal
+from connector.model.observed_value import ObservedValues
 from connector.outbound.health import EMPTY_CALLS, OrgHealth, is_deprioritized_product
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_types import PendingEntity, Rejection
@@ -217,7 +218,8 @@ class CallDispatcher:
     async def record_unsent(
         self, *, refused: Sequence[Rejection] = (), unchanged: Sequence[PendingEntity] = ()
     ) -> None:
-        """Record the outcomes of entities that need no call."""
+        """Record the outcomes of entities that need no call. Lines that somebody deleted in the org are handed to
+        inbound sync, which knows the policy for them."""
         if not refused and not unchanged:
             return
         for item in refused:
@@ -226,7 +228,11 @@ class CallDispatcher:
             self._stats.unchanged[pending.change.entity] += 1
         self._advance(len(refused) + len(unchanged))
         done = [pending.change for pending in unchanged]
-        await self._repository.record(Outcomes(refused=list(refused), done=done))
+        deleted: dict[tuple[str, str], ObservedValues] = {
+            (link.sobject, link.salesforce_id): {} for item in refused for link in item.deleted_lines
+        }
+        self._stats.changed_in_org += len(deleted)
+        await self._repository.record(Outcomes(refused=list(refused), done=done, changed_in_org=deleted))
 
     def _collect_success(self, result: WriteResult, outcomes: Outcomes) -> None:
         outcomes.links.extend(result.links)
@@ -262,6 +268,8 @@ class CallDispatcher:
             # It stays due and unconfirmed: the next claim reads the org back and sends what differs from that.
             self._contradicted.add((entity, pending.change.key))
             outcomes.to_read_back.append(pending.change)
+            if pending.link is None and result.certain:
+                outcomes.not_created.append(pending.change)
             outcomes.dropped_links.extend(link for link in result.stale_links if link[0] == "price")
             outcomes.unconfirmed.extend(link for link in result.stale_links if link[0] != "price")
 

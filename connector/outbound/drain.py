@@ -1,20 +1,18 @@
 """Drain of one stream: claim, plan, write and record until nothing is due.
 
 The order of the calls: accounts that several orders need, then graphs with new orders, then updates of changed records,
-then rewrites of frozen orders, then the statuses that activate. The result of each call is recorded before the next
-call goes out.
+then rewrites of frozen orders, then the statuses that activate. A call that updates orders and has room is filled up
+with changed accounts. The result of each call is recorded before the next call goes out.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from functools import partial
-from typing import Any, TypeVar
 
-from connector.model.change import MAX_UNANSWERED_SENDS, ChangeState, EntityKind, Refusal, Unsent
+from connector.model.change import MAX_UNANSWERED_SENDS, ChangeState, EntityKind, Refusal
 from connector.model.record import Link
-from connector.outbound import plan_types
 from connector.outbound.batches import chunks, graph_calls, isolate_suspects, update_calls
 from connector.outbound.dependency_faults import ORIGINAL_NOT_ACTIVATED, PRODUCT_NOT_SENT_YET
 from connector.outbound.dispatcher import CallDispatcher
@@ -22,7 +20,17 @@ from connector.outbound.last_synced import LastSyncedStamp
 from connector.outbound.order_planner import OrderContext
 from connector.outbound.org_profile import ACTIVATED
 from connector.outbound.outcomes import Outcomes
-from connector.outbound.plan_types import OrderGraph, PendingEntity, Plan, RecordUpdate, Upsert
+from connector.outbound.plan_steps import (
+    S,
+    distinct_entities,
+    lookup_keys,
+    name_of,
+    product_state,
+    status_update,
+    steps_for,
+    stored_links,
+)
+from connector.outbound.plan_types import OrderGraph, PendingEntity, Plan, RecordUpdate
 from connector.outbound.planner import accounts_ahead, plan_orders, plan_records
 from connector.outbound.prices import PriceBook
 from connector.outbound.push_parts import OrgAccess, PushMonitor
@@ -35,8 +43,6 @@ from connector.salesforce.limits import ROWS_PER_COLLECTION
 
 ORDERS_PER_CLAIM = 600
 """Orders per claim: 8 full graph calls and 3 full calls for the statuses."""
-
-S = TypeVar("S", OrderGraph, RecordUpdate, Upsert, plan_types.OrderRewrite)
 
 
 class Drain:
@@ -111,18 +117,18 @@ class Drain:
         self._claims += 1
         claim = isolate_suspects(claim, limit, suspects_turn=self._claims % 2 == 0, answered=self._suspect_batches)
         self._suspect_batches += bool(claim) and claim[0].change.unanswered_sends >= MAX_UNANSWERED_SENDS
-        self._writer.start_claim(link for item in claim for link in _stored_links(item))
+        self._writer.start_claim(link for item in claim for link in stored_links(item))
         return claim
 
     async def _write_records(self, plan: Plan, *, done: bool) -> list[WriteResult]:
         """Send customers or products and record the results. `done`: an entity is settled with this write."""
-        sendable = await self._repository.begin_send(_distinct_entities([*plan.upserts, *plan.updates]))
+        sendable = await self._repository.begin_send(distinct_entities([*plan.upserts, *plan.updates]))
         results: list[WriteResult] = []
-        for upserts in chunks(_steps_for(plan.upserts, sendable)):
+        for upserts in chunks(steps_for(plan.upserts, sendable)):
             results += await self._record_results(
                 await self._send_upserts(upserts, self._writer.write_upserts, step="upserts"), done=done
             )
-        for rows in update_calls(_steps_for(plan.updates, sendable)):
+        for rows in update_calls(steps_for(plan.updates, sendable)):
             results += await self._record_results(
                 await self._dispatcher.send(rows, self._writer.write_updates, step="records"), done=done
             )
@@ -182,7 +188,7 @@ class Drain:
     async def _write_orders(self, claim: Sequence[PendingEntity]) -> None:
         claim, accounts = await self._prepare_accounts(claim)
         claim = await self._postpone_blocked(claim, "customer", accounts.postponed)
-        prices = await self._repository.price_links(_lookup_keys(claim, "price"))
+        prices = await self._repository.price_links(lookup_keys(claim, "price"))
         claim, refused_products = await self._postpone_unpriced(claim, prices)
         context = OrderContext(
             profile=self._profile,
@@ -198,24 +204,42 @@ class Drain:
         plan = plan_orders(claim, context)
         await self._dispatcher.record_unsent(refused=plan.refused, unchanged=plan.unchanged)
         sendable = await self._repository.begin_send(
-            _distinct_entities([*plan.graphs, *plan.updates, *plan.rewrites, *plan.status_updates])
+            distinct_entities([*plan.graphs, *plan.updates, *plan.rewrites, *plan.status_updates])
         )
-        statuses = await self._write_graphs(_steps_for(plan.graphs, sendable), accounts.missing)
-        status_updates = _steps_for(plan.status_updates, sendable)
+        graphs, missing = steps_for(plan.graphs, sendable), accounts.missing
+        traveling = [missing[item.customer] for item in graphs if item.account and item.customer in missing]
+        await self._repository.begin_send(traveling)
+        statuses = await self._write_graphs(graphs, missing)
+        status_updates = steps_for(plan.status_updates, sendable)
+        updates = steps_for(plan.updates, sendable)
         failed = await self._write_updates(
-            _steps_for(plan.updates, sendable), also_status={row.pending.change.key for row in status_updates}
+            [*updates, *await self._fill_up(updates)], also_status={name_of(row.pending) for row in status_updates}
         )
-        for item in _steps_for(plan.rewrites, sendable):
+        for item in steps_for(plan.rewrites, sendable):
             results = await self._dispatcher.send([item], self._writer.write_rewrites, step="sequences")
             await self._record_results(results, done=not item.partial)
-        statuses += [row for row in status_updates if row.pending.change.key not in failed]
-        await self._write_updates(statuses)
+        statuses += [row for row in status_updates if name_of(row.pending) not in failed]
+        await self._write_updates([*statuses, *await self._fill_up(statuses)])
+
+    async def _fill_up(self, rows: Sequence[RecordUpdate]) -> list[RecordUpdate]:
+        """Updates of customers that fit into the last call of these rows, so that they take no call of their own."""
+        room = -len(rows) % ROWS_PER_COLLECTION
+        has_suspects = any(row.pending.change.unanswered_sends for row in rows)
+        if not room or has_suspects or self._health.stopped is not None:
+            return []
+        claim = await self._repository.claim_more(EntityKind.CUSTOMER, self._partitions, self._partition_count, room)
+        claim = [item for item in claim if item.link is not None and not item.change.unconfirmed]
+        if not claim:
+            return []
+        updates = plan_records(await self._read_back.refresh_claim(claim), self._profile, self._source_of).updates
+        self._writer.add_links(link for row in updates for link in stored_links(row.pending))
+        return steps_for(updates, await self._repository.begin_send(distinct_entities(updates)))
 
     async def _find_original_links(self, claim: Sequence[PendingEntity]) -> dict[tuple[str, str], Link]:
         """The links of orders and lines that the claim refers to, by (entity, key)."""
         links_by_name: dict[tuple[str, str], Link] = {}
         for entity in ("order", "line"):
-            keys = _lookup_keys(claim, entity)
+            keys = lookup_keys(claim, entity)
             links_by_key = await self._repository.get_links(entity, keys) if keys else {}
             links_by_name |= {(entity, key): link for key, link in links_by_key.items()}
         return links_by_name
@@ -226,7 +250,7 @@ class Drain:
         original_links = await self._find_original_links(claim)
         early = {
             key: ORIGINAL_NOT_ACTIVATED
-            for key in _lookup_keys(claim, "order")
+            for key in lookup_keys(claim, "order")
             if ("order", key) not in original_links
             or self._profile.category(original_links["order", key].snapshot.get("Status")) != ACTIVATED
         }
@@ -238,7 +262,7 @@ class Drain:
 
         Returns the claim, reloaded if accounts were merged in the org, and the accounts by customer.
         """
-        links, missing, unconfirmed = await self._repository.load_accounts(_lookup_keys(claim, "customer"))
+        links, missing, unconfirmed = await self._repository.load_accounts(lookup_keys(claim, "customer"))
         accounts = ClaimAccounts(links=links, missing=missing, refusals={}, lost_links={}, postponed={})
         if unconfirmed and await self._read_back.refresh_accounts(accounts, unconfirmed):
             claim = await self._repository.reload(claim)
@@ -252,11 +276,15 @@ class Drain:
         plan = plan_records(accounts_to_write, self._profile, self._source_of)
         accounts.refusals.update({item.pending.change.key: item.refusal for item in plan.refused})
         for upserts in chunks(plan.upserts):
+            await self._repository.begin_send([upsert.pending for upsert in upserts])
             results = await self._send_upserts(upserts, self._writer.write_upserts, step="accounts")
-            await self._record_results([result for result in results if result.success], done=True)
-            stale_links = [link for result in results if result.refusal is not None for link in result.stale_links]
-            if stale_links:
-                await self._repository.record(Outcomes(unconfirmed=stale_links))
+            outcomes = Outcomes(
+                confirmed=[result.pending.change for result in results if result.is_known],
+                unconfirmed=[link for result in results if result.refusal is not None for link in result.stale_links],
+            )
+            written = [result for result in results if result.success]
+            self._dispatcher.collect(written, outcomes, done=keys_of(written))
+            await self._repository.record(outcomes)
             for result in results:
                 key = result.pending.change.key
                 if result.refusal is not None:
@@ -271,10 +299,10 @@ class Drain:
     ) -> tuple[list[PendingEntity], dict[str, Refusal]]:
         """Postpone orders whose products are not sent yet. Returns the rest of the claim, and the refusals of products
         by price key."""
-        missing_prices = [key for key in _lookup_keys(claim, "price") if key not in prices]
+        missing_prices = [key for key in lookup_keys(claim, "price") if key not in prices]
         unsent = await self._repository.unsent_products(sorted({key.rpartition("|")[0] for key in missing_prices}))
         not_sent_yet = {
-            key: PRODUCT_NOT_SENT_YET for key in missing_prices if _product_state(unsent, key) is ChangeState.DUE
+            key: PRODUCT_NOT_SENT_YET for key in missing_prices if product_state(unsent, key) is ChangeState.DUE
         }
         refused = {
             key: product.refusal
@@ -290,7 +318,7 @@ class Drain:
         the rest."""
         ready, waiting = [], []
         for pending in claim:
-            fault = next((faults[key] for key in _lookup_keys([pending], entity) if key in faults), None)
+            fault = next((faults[key] for key in lookup_keys([pending], entity) if key in faults), None)
             if fault is None:
                 ready.append(pending)
             else:
@@ -314,12 +342,13 @@ class Drain:
             self._dispatcher.collect(results, outcomes, done=complete)
             for result in results:
                 order = by_key[result.pending.change.key]
+                if order.account is not None and order.customer in missing_accounts and result.is_known:
+                    ended = outcomes.done if result.success else outcomes.confirmed
+                    ended.append(missing_accounts[order.customer].change)
                 if not result.success:
                     continue
-                if order.account is not None and order.customer in missing_accounts:
-                    outcomes.done.append(missing_accounts[order.customer].change)
                 if order.status is not None and not order.partial:
-                    statuses.append(_status_update(order, result.links))
+                    statuses.append(status_update(order, result.links))
             await self._repository.record(outcomes)
             while len(statuses) >= ROWS_PER_COLLECTION:
                 await self._write_updates(statuses[:ROWS_PER_COLLECTION])
@@ -334,59 +363,22 @@ class Drain:
             unsupported += await self._return_strategy.note_unsupported(results)
         return [result for result in results if result not in unsupported]
 
-    async def _write_updates(self, rows: Sequence[RecordUpdate], *, also_status: Set[str] = frozenset()) -> set[str]:
-        """Send updates and return the keys of the entities that failed. An entity is settled with its last update,
-        unless its key is in `also_status`: then a status update follows."""
-        updates_remaining = Counter(row.pending.change.key for row in rows)
-        failed: set[str] = set()
+    async def _write_updates(
+        self, rows: Sequence[RecordUpdate], *, also_status: Set[tuple[EntityKind, str]] = frozenset()
+    ) -> set[tuple[EntityKind, str]]:
+        """Send updates and return the names of the entities that failed. An entity is settled with its last update,
+        unless its name is in `also_status`: then a status update follows."""
+        updates_remaining = Counter(name_of(row.pending) for row in rows)
+        failed: set[tuple[EntityKind, str]] = set()
         for call in update_calls(rows):
-            updates_remaining.subtract(row.pending.change.key for row in call)
+            updates_remaining.subtract(name_of(row.pending) for row in call)
             results = await self._dispatcher.send(call, self._writer.write_updates, step="rows")
-            failed |= {result.pending.change.key for result in results if not result.success}
-            last = {key for key in keys_of(results) if updates_remaining[key] == 0}
+            failed |= {name_of(result.pending) for result in results if not result.success}
             outcomes = Outcomes()
-            self._dispatcher.collect(results, outcomes, done=last - failed - also_status)
+            for kind in dict.fromkeys(result.pending.change.entity for result in results):
+                of_kind = [result for result in results if result.pending.change.entity is kind]
+                last = {key for key in keys_of(of_kind) if updates_remaining[kind, key] == 0}
+                open_keys = {key for other, key in failed | also_status if other is kind}
+                self._dispatcher.collect(of_kind, outcomes, done=last - open_keys)
             await self._repository.record(outcomes)
         return failed
-
-
-def _status_update(order: OrderGraph, links: Iterable[Link]) -> RecordUpdate:
-    entity = order.pending.change.entity.value
-    link = next(link for link in links if link.entity == entity)
-    return RecordUpdate(
-        pending=order.pending,
-        entity=entity,
-        key=link.key,
-        sobject=link.sobject,
-        id=link.salesforce_id,
-        fields={"Status": order.status},
-    )
-
-
-def _stored_links(pending: PendingEntity) -> list[Link]:
-    own = [pending.link] if pending.link is not None else []
-    return [*own, *pending.line_links.values()]
-
-
-def _lookup_keys(claim: Iterable[PendingEntity], entity: str) -> list[str]:
-    """The keys of `entity` that the orders of the claim and their lines refer to."""
-    keys: dict[str, None] = {}
-    for pending in claim:
-        if pending.record is not None:
-            for record in (pending.record, *pending.record.children):
-                keys.update({lookup.key: None for lookup in record.lookups.values() if lookup.entity == entity})
-    return list(keys)
-
-
-def _product_state(unsent: Mapping[str, Unsent], price_key: str) -> ChangeState | None:
-    product = unsent.get(price_key.rpartition("|")[0])
-    return product.state if product else None
-
-
-def _steps_for(steps: Sequence[S], keys: Set[str]) -> list[S]:
-    """The steps of the entities with these keys."""
-    return [step for step in steps if step.pending.change.key in keys]
-
-
-def _distinct_entities(steps: Iterable[Any]) -> list[PendingEntity]:
-    return list({step.pending.change.key: step.pending for step in steps}.values())

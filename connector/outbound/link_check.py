@@ -9,13 +9,14 @@ takes two queries for up to 300 entities, and two more for records that are gone
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
 from connector.model.change import Refusal
 from connector.model.describe import FieldDescribe
 from connector.model.field_equality import prefer_ours_if_equal
+from connector.model.observed_value import STAMP_FIELDS, ObservedValues, observe
 from connector.model.order import Order
 from connector.model.record import IS_PERSON, SYNC_MESSAGE, FieldValue, Link, MappedRecord
 from connector.model.stage import Stage
@@ -28,13 +29,7 @@ from connector.outbound.lost_records import (
 )
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.plan_types import PendingEntity
-from connector.outbound.shared_fields import (
-    MODIFIED_BY,
-    fields_changed_by_others,
-    fields_changed_in_org,
-    keep_agreed,
-    shared_fields_to_send,
-)
+from connector.outbound.shared_fields import agreed_values, fields_changed_by_others, keep_agreed
 from connector.salesforce.query import in_chunks, soql
 
 ENTITIES_PER_QUERY = 300
@@ -76,7 +71,7 @@ class LinkState:
     merged_id: str | None = None
     ended: bool = False
     note: str | None = None
-    changed_fields: frozenset[str] = frozenset()
+    changed_fields: ObservedValues = field(default_factory=dict)
     """Shared fields that somebody else changed in the org while a send of ours had no answer. In these, `link` has what
     both sides agreed on before."""
 
@@ -113,27 +108,6 @@ async def find_unexpected(reader: Reader, pending_entities: Sequence[PendingEnti
             elif link is not None and by_id.get(link.salesforce_id) != key:
                 unexpected[item.change.key] = f"{record.sobject} {link.salesforce_id}"
     return unexpected
-
-
-async def read_changed_fields(
-    reader: Reader, pending_entities: Sequence[PendingEntity], profile: OrgProfile
-) -> dict[str, frozenset[str]]:
-    """The shared fields that these entities, all of one kind and linked, are about to send and that somebody else has
-    changed in the org, by key."""
-    changed: dict[str, frozenset[str]] = {}
-    by_id = {item.link.salesforce_id: item for item in pending_entities if item.link is not None}
-    records = [item.record for item in pending_entities if item.record is not None]
-    names = sorted(frozenset().union(*(record.shared for record in records)))
-    fields = profile.describes[records[0].sobject].fields
-    columns = ", ".join(name for name in names if name in fields)
-    for query in in_chunks(_BY_ID, sorted(by_id), columns=columns, sobject=records[0].sobject):
-        for row in await reader.query(query):
-            item = by_id[str(row["Id"])]
-            assert item.record is not None
-            assert item.link is not None
-            sent = shared_fields_to_send(item.record, item.link)
-            changed[item.change.key] = sent & fields_changed_in_org(item.record, item.link, row, fields)
-    return changed
 
 
 def key_of(pending: PendingEntity) -> str:
@@ -198,7 +172,7 @@ class _StateReader:
 
     async def _query_live_records(self) -> list[dict[str, Any]]:
         """Live records that have one of the IDs or one of the keys."""
-        columns = ", ".join(["Id", MODIFIED_BY, *self._columns])
+        columns = ", ".join(["Id", *STAMP_FIELDS, *self._columns])
         return await self._reader.query(_by_id_or_key(self._candidates, self._sobject, self._key, columns))
 
     async def _query_gone_records(self, ids: Sequence[str]) -> dict[str, GoneRecord]:
@@ -264,8 +238,7 @@ class _StateReader:
         return self._state_of_gone_record(pending, gone[link.salesforce_id], gone)
 
     def _state_of_live_record(self, pending: PendingEntity, row: Row) -> LinkState:
-        changed = fields_changed_by_others(pending, row, self._fields, self._reader.user_id)
-        link = keep_agreed(self._build_link(pending, row), pending.link, changed)
+        link, changed = self._build_link_and_changes(pending, row)
         if row[self._key] == key_of(pending):
             return LinkState(link=link, changed_fields=changed)
         key_before = f"the key {row[self._key]}" if row[self._key] else "no key"
@@ -274,9 +247,10 @@ class _StateReader:
 
     def _state_of_keyed_record(self, pending: PendingEntity, row: Row, gone: Mapping[str, GoneRecord]) -> LinkState:
         """A record other than the linked one has our key. The key decides, so the link follows it."""
-        link = self._build_link(pending, row)
         if pending.link is None:
-            return LinkState(link=link)
+            link, changed = self._build_link_and_changes(pending, row)
+            return LinkState(link=link, changed_fields=changed)
+        link = self._build_link(pending, row)
         linked_id = pending.link.salesforce_id
         was_merged = linked_id in gone and gone[linked_id].master is not None
         how = "was merged into another" if was_merged else "is gone"
@@ -302,6 +276,11 @@ class _StateReader:
             )
         note = f"{self._sobject} {linked_id} was merged into {record.master} in the org: {_label(pending)} follows it."
         return LinkState(link=self._build_link(pending, record.master_row), merged_id=linked_id, note=note)
+
+    def _build_link_and_changes(self, pending: PendingEntity, row: Row) -> tuple[Link, ObservedValues]:
+        """The link, and the shared fields that somebody else changed while a send of ours had no answer."""
+        names = fields_changed_by_others(pending, row, self._fields, self._reader.user_id)
+        return keep_agreed(self._build_link(pending, row), agreed_values(pending), names), observe(names, row)
 
     def _build_link(self, pending: PendingEntity, row: Row) -> Link:
         record = pending.record

@@ -70,10 +70,11 @@ class OrderContext:
 class _RefuseError(Exception):
     """Stops the planning of one order. `certain`: a retry needs no read-back of the org first."""
 
-    def __init__(self, reason: Refusal, *, certain: bool = True) -> None:
+    def __init__(self, reason: Refusal, *, certain: bool = True, deleted_lines: tuple[Link, ...] = ()) -> None:
         super().__init__(reason.message)
         self.reason = reason
         self.certain = certain
+        self.deleted_lines = deleted_lines
 
 
 def plan_order(pending: PendingEntity, context: OrderContext, plan: Plan) -> None:
@@ -92,7 +93,14 @@ def plan_order(pending: PendingEntity, context: OrderContext, plan: Plan) -> Non
         else:
             _plan_changed_order(pending, record, pending.link, context, plan)
     except _RefuseError as refused:
-        plan.refused.append(Rejection(pending=pending, refusal=refused.reason, certain=refused.certain))
+        plan.refused.append(
+            Rejection(
+                pending=pending,
+                refusal=refused.reason,
+                certain=refused.certain,
+                deleted_lines=tuple(link for link in refused.deleted_lines if link.entity == "line"),
+            )
+        )
 
 
 def _plan_new_order(pending: PendingEntity, record: MappedRecord, context: OrderContext) -> OrderGraph:
@@ -164,7 +172,7 @@ def _plan_changed_order(
 
 def _line_changes(pending: PendingEntity, record: MappedRecord, context: OrderContext) -> LineChanges:
     """A changed product is a removal and an addition."""
-    changes = LineChanges()
+    changes, deleted = LineChanges(), list[tuple[MappedRecord, Link]]()
     add, remove, update = changes.add, changes.remove, changes.update
     in_other_book = _is_in_other_price_book(pending, context.profile)
     line_keys = {line.key for line in record.children}
@@ -173,7 +181,9 @@ def _line_changes(pending: PendingEntity, record: MappedRecord, context: OrderCo
         link = pending.line_links.get(line.key)
         upsert = _build_line(line, context, creating=link is None)
         if link is None:
-            _refuse_deleted_line(pending, line, upsert)
+            if (lost_link := _deleted_link(pending, line, upsert)) is not None:
+                deleted.append((line, lost_link))
+                continue
             if in_other_book:
                 raise _RefuseError(rejection_for_other_price_book(line))
             add.append(upsert)
@@ -188,6 +198,9 @@ def _line_changes(pending: PendingEntity, record: MappedRecord, context: OrderCo
             add.append(_build_line(line, context, creating=True))
         elif differing:
             update.append(_build_update(pending, line, link, differing))
+    if deleted:
+        refusal = rejection_for_deleted_line(pending.change, *deleted[0])
+        raise _RefuseError(refusal, certain=False, deleted_lines=tuple(lost_link for _, lost_link in deleted))
     return changes
 
 
@@ -197,12 +210,13 @@ def _is_in_other_price_book(pending: PendingEntity, profile: OrgProfile) -> bool
     return book is not None and book != profile.price_book
 
 
-def _refuse_deleted_line(pending: PendingEntity, line: MappedRecord, upsert: RecordUpsert) -> None:
-    """Refuse to recreate a line that somebody deleted in the org. A line with another product may have been deleted by
-    us, to replace it."""
+def _deleted_link(pending: PendingEntity, line: MappedRecord, upsert: RecordUpsert) -> Link | None:
+    """The link of a line that somebody deleted in the org. A line with another product may have been deleted by us, to
+    replace it."""
     lost_link = pending.missing_lines.get(line.key)
-    if lost_link is not None and not CREATE_ONLY & changed_fields(upsert.fields, lost_link.snapshot).keys():
-        raise _RefuseError(rejection_for_deleted_line(pending.change, line, lost_link), certain=False)
+    if lost_link is not None and CREATE_ONLY & changed_fields(upsert.fields, lost_link.snapshot).keys():
+        return None
+    return lost_link
 
 
 def _build_header(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from connector.model.change import Change, EntityKind
+from connector.model.observed_value import ObservedValues
 from connector.model.record import Link
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.salesforce.fault import Fault
@@ -32,10 +33,13 @@ class Outcomes:
     deprioritized: list[tuple[Change, bool]] = field(default_factory=list)
     """Waiting changes that may be the cause of a failed call, and whether each was sent itself. All other changes go
     first."""
-    changed_in_org: list[tuple[str, str]] = field(default_factory=list)
-    """Records (object, ID) in which somebody else changed a shared field: inbound sync decides whose value stands."""
+    changed_in_org: dict[tuple[str, str], ObservedValues] = field(default_factory=dict)
+    """Records (object, ID) in which somebody else changed these shared fields: inbound sync decides whose value
+    stands."""
     to_read_back: list[Change] = field(default_factory=list)
     """Changes whose answer contradicts our links: they are read back before they are sent again."""
+    not_created: list[Change] = field(default_factory=list)
+    """Those of them whose record the org had before: nothing in it was sent by us."""
 
     @property
     def waiting(self) -> list[tuple[PendingEntity, Fault]]:

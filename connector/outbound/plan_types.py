@@ -125,11 +125,13 @@ class OrderRewrite:
 
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """A refused entity. `certain`: the org holds nothing of what was refused."""
+    """A refused entity. `certain`: the org holds nothing of what was refused. `deleted_lines` are links of lines that
+    somebody deleted in the org: inbound sync decides by its policy whether the refusal stands."""
 
     pending: PendingEntity
     refusal: Refusal
     certain: bool = True
+    deleted_lines: tuple[Link, ...] = ()
 
 
 @dataclass(kw_only=True)

@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 
 from connector.errors import RetryClass
 from connector.model.change import Change, EntityKind, Refusal
+from connector.model.observed_value import ObservedValues
 from connector.model.record import Link
 from connector.outbound.dispatcher import CallDispatcher
-from connector.outbound.link_check import LinkState, Reader, read_changed_fields, read_org_states
+from connector.outbound.link_check import LinkState, Reader, read_org_states
 from connector.outbound.lost_records import rejection_for_foreign_record
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import WriteResult
+from connector.outbound.shared_field_look import read_changed_fields
 from connector.outbound.shared_fields import shared_fields_to_send
 from connector.outbound.stats import SyncStats
 from connector.outbound.writer import Writer
@@ -106,7 +108,7 @@ class ReadBack:
             return item
         current = self._repository.map_entity(item, state.link, state.lines)
         return replace(
-            current.with_held_fields(current.held_fields | state.changed_fields),
+            current.with_held_fields(current.held_fields | state.changed_fields.keys()),
             missing_lines=state.missing_lines or {},
         )
 
@@ -115,7 +117,7 @@ class ReadBack:
         sending = [item for item in claim if not item.is_read_back and _sends_shared_fields(item)]
         if not sending:
             return claim
-        changed: dict[str, frozenset[str]] = {}
+        changed: dict[str, ObservedValues] = {}
 
         async def look(batch: Sequence[BatchItem]) -> list[WriteResult]:
             changed.update(await read_changed_fields(self._reader, [item.pending for item in batch], self._profile))
@@ -124,17 +126,17 @@ class ReadBack:
         failed = await self._dispatcher.send([*map(BatchItem, sending)], look)
         outcomes = Outcomes()
         self._dispatcher.collect(failed, outcomes, done=frozenset())
-        outcomes.changed_in_org = [
-            (item.link.sobject, item.link.salesforce_id)
+        outcomes.changed_in_org = {
+            (item.link.sobject, item.link.salesforce_id): observed
             for item in sending
-            if item.link is not None and changed.get(item.change.key)
-        ]
+            if item.link is not None and (observed := changed.get(item.change.key))
+        }
         self._stats.changed_in_org += len(outcomes.changed_in_org)
         if failed or outcomes.changed_in_org:
             await self._repository.record(outcomes)
         excluded = keys_of(failed)
         return [
-            item.with_held_fields(item.held_fields | changed.get(item.change.key, frozenset()))
+            item.with_held_fields(item.held_fields | changed.get(item.change.key, {}).keys())
             for item in claim
             if item.change.key not in excluded
         ]
@@ -159,7 +161,7 @@ class ReadBack:
                 continue
             outcomes.links += [state.link, *state.lines]
             if state.changed_fields:
-                outcomes.changed_in_org.append((state.link.sobject, state.link.salesforce_id))
+                outcomes.changed_in_org[state.link.sobject, state.link.salesforce_id] = state.changed_fields
                 self._stats.changed_in_org += 1
             outcomes.dropped_links += state.stale_links
             if state.merged_id is not None:

@@ -87,6 +87,18 @@ class SyncRepository:
         self._sent_slots.clear()
         if self._before_claim is not None:
             await self._before_claim()
+        return await self.claim_more(entity, partitions, partition_count, limit, deprioritized=deprioritized)
+
+    async def claim_more(
+        self,
+        entity: EntityKind,
+        partitions: Set[int],
+        partition_count: int,
+        limit: int,
+        *,
+        deprioritized: bool | None = False,
+    ) -> list[PendingEntity]:
+        """Up to `limit` further due entities, while a claim is being sent."""
         if not partitions:
             return []
         async with self._store.reader() as connection:
@@ -254,13 +266,15 @@ class SyncRepository:
             )
             await outbox.mark_confirmed(uow, [*confirmed, *outcomes.confirmed])
             await retry_schedule.reset_unanswered_sends(uow, answered)
+            await outbox.forget_sent(uow, outcomes.not_created)
             for entity in sorted({entity for entity, _ in outcomes.dropped_links}):
                 await self._drop_links(uow, entity, [key for kind, key in outcomes.dropped_links if kind == entity])
             stored = await store_links(uow, self._org_id, outcomes.links)
             outcomes = stored.without_refused(outcomes)
             await self._update_merged_accounts(uow, outcomes.merged_links)
             await mark_unconfirmed(uow, outcomes.unconfirmed)
-            await inbox.put(uow, self._org_id, outcomes.changed_in_org, Source.PUSH)
+            changed = outcomes.changed_in_org
+            await inbox.put(uow, self._org_id, changed, Source.PUSH, observed=changed)
             await outbox.settle(uow, outcomes.done)
             await self._requeue_dependent_orders(uow, outcomes.done)
             await self._store_refusals(uow, outcomes.refused)

@@ -71,7 +71,7 @@ class WriteResult:
     doubt: Doubt | None = None
     was_sent: bool = True
     written_fields: WrittenFields = frozenset()
-    certain: bool = True  # of a refusal: nothing of it was done
+    certain: bool = True  # of what was not accepted: nothing of it was done
     created: Mapping[str, int] = field(default_factory=dict)  # records by object
     updated: Mapping[str, int] = field(default_factory=dict)
 
@@ -81,6 +81,13 @@ class WriteResult:
             return self
         fault = None if self.fault is None else replace(self.fault, outcome_known=False)
         return replace(self, fault=fault, certain=False)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what the org did."""
+        if self.fault is not None:
+            return self.fault.outcome_known
+        return self.success or self.certain
 
     @property
     def success(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,8 +30,12 @@ ROWS_PER_CALL = 100_000
 Developer Guide, "Get Results for a Query Job")."""
 ROWS_AT_ONCE = 2000
 """Rows that are converted at a time, so that a page takes the memory of its text and little more."""
-_WAITS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
-"""Seconds between two questions for the state of a job; the last one repeats."""
+_WAITS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Seconds before each of the first questions for the state of a job; later ones wait half as long as the job has taken
+so far, because each is a call."""
+_LONGEST_WAIT = 300.0
+_FASTEST_ORG = 200_000
+"""Rows that no org is expected to find in less than a second: a job of many is asked for later."""
 _SLICE = 2.0
 """The longest wait before `on_wait` is awaited again, in seconds."""
 LONGEST_JOB = 4 * 3600.0
@@ -78,14 +83,16 @@ class BulkQuery:
         *,
         include_deleted: bool = False,
         on_wait: OnWait | None = None,
+        expected: int = 0,
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        """The rows of a query, up to 2,000 at a time, with values as the REST API has them (see `read_cell`).
+        """The rows of a query, up to 2,000 at a time, with values as the REST API has them (see `cell_reader`).
 
-        `on_wait` is awaited every two seconds while the org works on the job. Raises RefusedError if the org refuses
-        the query or fails on it, TransportError if it does not answer or is not done within four hours.
+        `expected` is about how many rows there are; for more of them the org is first asked later. `on_wait` is awaited
+        every two seconds while the org works on the job. Raises RefusedError if the org refuses the query or fails on
+        it, TransportError if it does not answer or is not done within four hours.
         """
         job = await self._create(soql, include_deleted=include_deleted)
-        await self._wait(job, on_wait)
+        await self._wait(job, on_wait, expected)
         locator: str | None = ""
         while locator is not None:
             page = await self._client.get(self._results_path(job, locator), read=_read_page)
@@ -99,24 +106,10 @@ class BulkQuery:
         job = await self._control(lambda jobs: jobs.create_job(operation, query=soql))
         return str(job["id"])
 
-    async def _wait(self, job: str, on_wait: OnWait | None) -> None:
-        waited, turn = 0.0, 0
-        while True:
-            info = await self._control(lambda jobs: jobs.get_job(job, True))
-            match str(info["state"]):
-                case "JobComplete":
-                    return
-                case "Failed" | "Aborted" as state:
-                    raise _failed(state, str(info.get("errorMessage") or ""))
-            if waited >= LONGEST_JOB:
-                raise TransportError(
-                    "The org has not finished a bulk query within four hours.",
-                    hint="Try again when the org is less busy.",
-                    retry_class=RetryClass.TRANSIENT,
-                    code="BULK_QUERY_TIMEOUT",
-                    scope=Scope.ORG,
-                )
-            pause = _WAITS[min(turn, len(_WAITS) - 1)]
+    async def _wait(self, job: str, on_wait: OnWait | None, expected: int) -> None:
+        waited, turn = 0.0, bisect_left(_WAITS, expected / _FASTEST_ORG, hi=len(_WAITS) - 1)
+        while waited < LONGEST_JOB:
+            pause = _WAITS[turn] if turn < len(_WAITS) else min(waited / 2, _LONGEST_WAIT)
             turn += 1
             while pause > 0:
                 if on_wait is not None:
@@ -124,6 +117,19 @@ class BulkQuery:
                 await self._clock.sleep(min(pause, _SLICE))
                 waited += min(pause, _SLICE)
                 pause -= _SLICE
+            info = await self._control(lambda jobs: jobs.get_job(job, True))
+            match str(info["state"]):
+                case "JobComplete":
+                    return
+                case "Failed" | "Aborted" as state:
+                    raise _failed(state, str(info.get("errorMessage") or ""))
+        raise TransportError(
+            "The org has not finished a bulk query within four hours.",
+            hint="Try again when the org is less busy.",
+            retry_class=RetryClass.TRANSIENT,
+            code="BULK_QUERY_TIMEOUT",
+            scope=Scope.ORG,
+        )
 
     async def _control(self, use: Callable[[Any], T]) -> T:
         """The result of a call by simple-salesforce, repeated while that can help. A job that was created twice costs
@@ -144,7 +150,7 @@ class BulkQuery:
 
 def estimate_calls(rows: int, *, rows_per_call: int = ROWS_PER_CALL) -> int:
     """About how many API calls a query of so many rows takes: the job, its state a few times, and the results."""
-    waits = 2 + min(rows // 100_000, 6)
+    waits = 2 + min(rows // 100_000, 9)
     return 1 + waits + max(1, -(-rows // rows_per_call))
 
 

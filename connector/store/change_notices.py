@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, delete, exists, func, select, update
+from sqlalchemy import Select, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change_notice import ChangeNotice, NewNotice, NoticeState
@@ -91,12 +91,6 @@ async def expire(uow: UnitOfWork, age: timedelta) -> int:
     old = update(change_notices).where(_DUE, _COLUMNS.since <= uow.now - age)
     ended = old.values(state=NoticeState.FAILED.value, error=why + func.coalesce(_COLUMNS.error, ""))
     return (await uow.connection.execute(ended)).rowcount
-
-
-async def delete_sent(uow: UnitOfWork, age: timedelta) -> int:
-    """Delete the notices that were sent more than `age` ago, and return their number."""
-    old = delete(change_notices).where(_COLUMNS.state == NoticeState.SENT.value, _COLUMNS.sent_at <= uow.now - age)
-    return (await uow.connection.execute(old)).rowcount
 
 
 async def make_due(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -33,15 +33,23 @@ COLUMNS = tuple(customers.c[name] for name in FIELDS)
 _values = attrgetter(*FIELDS)
 
 
-async def save(uow: UnitOfWork, items: Sequence[Customer], *, lane: Lane = Lane.PROFILE) -> Saved:
-    """Store `items`, replacing customers with the same number. If a number occurs twice, the last one wins."""
+async def save(
+    uow: UnitOfWork,
+    items: Sequence[Customer],
+    *,
+    lane: Lane = Lane.PROFILE,
+    locked: Mapping[str, Customer] | None = None,
+) -> Saved:
+    """Store `items`, replacing customers with the same number. If a number occurs twice, the last one wins.
+
+    `locked`: those of them that are stored, as `lock` has returned them in this transaction."""
     wanted = {customer.number: customer for customer in items}
-    stored = await _stored(uow.connection, wanted)
+    stored = {**locked} if locked is not None else await lock(uow.connection, wanted)
 
     new = [_row(uow, wanted[number]) | {"version": 1} for number in sorted(wanted.keys() - stored.keys())]
     created = await insert_missing(uow.connection, customers, new)
     if len(created) < len(new):  # another process has just inserted some of them
-        stored |= await _stored(uow.connection, {row["number"] for row in new} - created)
+        stored |= await lock(uow.connection, {row["number"] for row in new} - created)
 
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
     await update_rows(uow.connection, customers, [_row(uow, wanted[number]) for number in changed])
@@ -64,6 +72,13 @@ async def versions(connection: AsyncConnection, numbers: Sequence[str], *, lock:
     return await versions_of(connection, customers, numbers, lock=lock)
 
 
+async def lock(connection: AsyncConnection, numbers: Iterable[str]) -> dict[str, Customer]:
+    """Lock the rows of these customers until the transaction ends; return those that are stored, by number."""
+    statement = select(*COLUMNS).order_by(customers.c.number).with_for_update()
+    rows = await select_in(connection, statement, customers.c.number, sorted(numbers))
+    return {row.number: customer_of(row) for row in rows}
+
+
 async def list_keys(connection: AsyncConnection, *, after: str | None, limit: int) -> list[str]:
     """Return up to `limit` customer numbers that follow `after`, in byte order."""
     return await list_page_of_keys(connection, select(customers.c.number), customers.c.number, after=after, limit=limit)
@@ -81,12 +96,6 @@ async def count(connection: AsyncConnection) -> int:
 def customer_of(row: Sequence[Any], start: int = 0) -> Customer:
     """Build the customer from a row in which `COLUMNS` begin at index `start`."""
     return Customer(**dict(zip(FIELDS, row[start : start + len(FIELDS)], strict=True)))
-
-
-async def _stored(connection: AsyncConnection, numbers: Iterable[str]) -> dict[str, Customer]:
-    statement = select(*COLUMNS).order_by(customers.c.number).with_for_update()
-    rows = await select_in(connection, statement, customers.c.number, sorted(numbers))
-    return {row.number: customer_of(row) for row in rows}
 
 
 def _row(uow: UnitOfWork, customer: Customer) -> Row:

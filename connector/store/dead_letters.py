@@ -73,6 +73,8 @@ async def requeue_blocked_by(uow: UnitOfWork, records: Iterable[str]) -> int:
     """Make due again the changes that were refused because of these records (`customer C-1`, `product TEA`), which have
     changed since. Return their number."""
     wanted = set(records)
+    if not wanted:
+        return 0
     refused = await list_dead_letters(uow.connection)
     by_entity: dict[EntityKind, list[str]] = {}
     for item in refused:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.clock import Clock
 from connector.store.engine import Store
+from connector.store.inbound_tables import cursors
 from connector.store.tables import journal, leases, links, metadata, org_catalog, orgs, outbox
 from connector.store.unit_of_work import UnitOfWork
 
-COPIED = (outbox, links, journal, leases, org_catalog, orgs)
+PUSH_TABLES = (outbox, links, journal, leases, org_catalog, orgs)
 """The tables that a push writes."""
+ORG_TABLES = (org_catalog, orgs, cursors)
+"""The tables that are written when the org is asked what it is like."""
 
 
 class DryRunStore(Store):
     """A store whose transactions are savepoints of one transaction."""
 
-    def __init__(self, store: Store, connection: AsyncConnection) -> None:
-        self.clock = store.clock
+    def __init__(self, store: Store, connection: AsyncConnection, clock: Clock | None = None) -> None:
+        self.clock = clock or store.clock
+        self.publishes_status = False
         self._group = None
         self.address = store.address
         self.dialect = store.dialect
@@ -42,30 +47,30 @@ class DryRunStore(Store):
 
 
 @asynccontextmanager
-async def dry_run(store: Store) -> AsyncIterator[Store]:
-    """Open a copy of `store` that discards all changes. On SQLite it blocks every other writer while it is open, so it
-    is for short work."""
+async def dry_run(store: Store, *, clock: Clock | None = None) -> AsyncIterator[Store]:
+    """Open a copy of `store` that discards all changes, with another clock if one is given. On SQLite it blocks every
+    other writer while it is open, so it is for short work."""
     async with store.scratch() as connection:
-        yield DryRunStore(store, connection)
+        yield DryRunStore(store, connection, clock)
 
 
 @asynccontextmanager
-async def sync_dry_run(store: Store) -> AsyncIterator[Store]:
-    """Open a copy of `store` for the dry run of a push. It blocks nobody, however long it is open.
+async def sync_dry_run(store: Store, tables: Sequence[Table] = PUSH_TABLES) -> AsyncIterator[Store]:
+    """Open a copy of `store` for the dry run of work that writes only `tables`. It blocks nobody, however long it runs.
 
-    The tables that a push writes are copied into temporary tables, which hide the originals on this connection. All
+    The tables are copied into temporary tables, which hide the originals on this connection. All
     other tables are read as they were when it was opened.
     """
     async with store.snapshot() as connection:
-        await connection.run_sync(_copy_tables)
+        await connection.run_sync(_copy_tables, tables)
         yield DryRunStore(store, connection)
 
 
-def _copy_tables(connection: Connection) -> None:
+def _copy_tables(connection: Connection, tables: Sequence[Table]) -> None:
     sqlite = connection.dialect.name == "sqlite"
     schema = "main" if sqlite else connection.execute(text("SELECT current_schema()")).scalar_one()
     hidden = MetaData(naming_convention=metadata.naming_convention)
-    for table in COPIED:
+    for table in tables:
         copy = table.to_metadata(hidden)
         copy._prefixes = ["TEMPORARY"]
         copy.create(connection)

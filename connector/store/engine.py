@@ -34,6 +34,7 @@ from connector.files import create_private, readable_by_others
 from connector.store.db_errors import is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
 from connector.store.retry import retry_on_abort
+from connector.store.sqlite_connection import SqliteConnection
 from connector.store.unit_of_work import UnitOfWork
 
 Connection = AsyncConnection
@@ -225,13 +226,14 @@ def _url_error() -> SettingsError:
 
 def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
     @event.listens_for(engine.sync_engine, "do_connect")
-    def _can_open(_dialect: object, _record: object, arguments: Any, options: Any) -> None:
+    def _open(dialect: Any, _record: object, arguments: Any, options: Any) -> SqliteConnection:
         # If opening failed in aiosqlite's thread, it would report to a loop that may have ended, and print a traceback.
         # Failing here starts no thread.
         if not str(arguments[0]).startswith("file:"):
             # SQLite creates its other files with the permissions of the database file.
             create_private(Path(arguments[0]))
         sqlite3.connect(*arguments, **options).close()
+        return SqliteConnection.of(dialect.loaded_dbapi.connect(*arguments, **options))
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: object) -> None:

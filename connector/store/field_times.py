@@ -1,4 +1,5 @@
-"""When fields of entities were changed here last: of two changes on both sides, the later one counts, field by field.
+"""Notes when fields of entities are changed here: of two changes on both sides, the later one counts, field by field.
+`modification_times` reads it.
 
 An attribute that was never changed since its entity came here has no time of its own; then that of the entity counts.
 """
@@ -6,14 +7,10 @@ An attribute that was never changed since its entity came here has no time of it
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
-
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.store.inbound_tables import field_times
-from connector.store.sql import select_in, upsert
+from connector.store.sql import upsert
 from connector.store.unit_of_work import UnitOfWork
 
 
@@ -28,13 +25,3 @@ async def note(
         if getattr(before, name) != getattr(after, name)
     ]
     await upsert(uow.connection, field_times, rows)
-
-
-async def get(connection: AsyncConnection, kind: EntityKind, keys: Iterable[str]) -> dict[str, dict[str, datetime]]:
-    """The times of these entities, by key and attribute."""
-    columns = select(field_times.c.key, field_times.c.attribute, field_times.c.changed_at)
-    statement = columns.where(field_times.c.entity == kind.value)
-    times: dict[str, dict[str, datetime]] = {}
-    for row in await select_in(connection, statement, field_times.c.key, keys):
-        times.setdefault(row.key, {})[row.attribute] = row.changed_at
-    return times

@@ -28,6 +28,7 @@ inbox = Table(
     Column("attempts", Integer, nullable=False),
     Column("error", Text),
     Column("fix", Text),
+    Column("observed", Text),  # values that were seen in the record, with their times, as JSON
     one_of("state", InboxState),
     Index("inbox_due", "state", "due_at"),
 )

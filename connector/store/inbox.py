@@ -1,18 +1,21 @@
 """The inbox: records of the org that are known to have changed and are still to be read and applied, one row each.
 
 It is the outbox of the other direction. A record that changes again while it is being applied gets a higher version and
-stays due. What cannot be applied is parked: a person sees it, and it holds up nothing else.
+stays due. What cannot be applied is parked: a person sees it, and it holds up nothing else. `observed` are values that
+were seen in the record before it is merged: our own writes of other fields raise the time of the record meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from sqlalchemy import and_, bindparam, delete, func, not_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.inbound_change import InboxItem, InboxState, Source
+from connector.model.observed_value import ObservedValues, dump_observed, load_observed, with_earlier
 from connector.store.inbound_tables import inbox
 from connector.store.sql import chunks, insert, select_in
 from connector.store.unit_of_work import UnitOfWork
@@ -42,8 +45,11 @@ async def put(
     *,
     delay: timedelta = timedelta(),
     attempts: int = 0,
+    observed: Mapping[Ref, ObservedValues] = MappingProxyType({}),
 ) -> None:
-    """Note that these records have changed. One that is there already, parked or not, is due again."""
+    """Note that these records have changed. One that is there already, parked or not, is due again. `observed`: what
+    was seen in them."""
+    seen = await _with_earlier(uow, org_id, observed)
     rows = [
         {
             "org_id": org_id,
@@ -55,6 +61,7 @@ async def put(
             "seen_at": uow.now,
             "due_at": uow.now + delay,
             "attempts": attempts,
+            "observed": seen.get((sobject, record_id)),
         }
         for sobject, record_id in sorted(set(records))
     ]
@@ -65,10 +72,31 @@ async def put(
     await uow.connection.execute(
         statement.on_conflict_do_update(
             index_elements=["org_id", "sobject", "record_id"],
-            set_={**changes, "version": inbox.c.version + 1, "error": None, "fix": None},
+            set_={
+                **changes,
+                "version": inbox.c.version + 1,
+                "observed": func.coalesce(statement.excluded.observed, inbox.c.observed),
+                "error": None,
+                "fix": None,
+            },
         ),
         rows,
     )
+
+
+async def _with_earlier(uow: UnitOfWork, org_id: str, observed: Mapping[Ref, ObservedValues]) -> dict[Ref, str | None]:
+    """What was seen in these records now and before, as it is stored."""
+    before = await find_observed(uow.connection, org_id, {record_id for _, record_id in observed}) if observed else {}
+    return {ref: dump_observed(with_earlier(now, before.get(ref[1], {}))) for ref, now in observed.items()}
+
+
+async def find_observed(connection: AsyncConnection, org_id: str, ids: Collection[str]) -> dict[str, ObservedValues]:
+    """What was seen in those of these records that are in the inbox, by record ID."""
+    statement = select(inbox.c.record_id, inbox.c.observed).where(
+        inbox.c.org_id == org_id, inbox.c.observed.is_not(None)
+    )
+    rows = await select_in(connection, statement, inbox.c.record_id, sorted(ids))
+    return {row.record_id: load_observed(row.observed) for row in rows}
 
 
 async def find(connection: AsyncConnection, org_id: str, sobject: str, ids: Sequence[str]) -> dict[str, InboxItem]:
@@ -100,7 +128,14 @@ async def end_parked(uow: UnitOfWork, org_id: str, record_ids: Collection[str]) 
         await uow.connection.execute(delete(inbox).where(*parked, inbox.c.record_id.in_(chunk)))
 
 
-async def retry(uow: UnitOfWork, org_id: str, records: Collection[Ref], *, pause: timedelta) -> None:
+async def retry(
+    uow: UnitOfWork,
+    org_id: str,
+    records: Collection[Ref],
+    *,
+    pause: timedelta,
+    observed: Mapping[Ref, ObservedValues] = MappingProxyType({}),
+) -> None:
     """Read these records again after `pause`, which doubles each time in a row, up to 15 minutes. No pause means none
     the first time, then a second: what it waits for may be the clock of another host."""
     statement = select(inbox.c.sobject, inbox.c.record_id, inbox.c.attempts).where(inbox.c.org_id == org_id)
@@ -113,7 +148,8 @@ async def retry(uow: UnitOfWork, org_id: str, records: Collection[Ref], *, pause
         attempts = before.get(record, 0)
         doublings = min(attempts if pause else attempts - 1, _MAX_DOUBLINGS)
         delay = min((pause or SHORTEST_PAUSE) * 2**doublings, LONGEST_PAUSE) if pause or attempts else timedelta()
-        await put(uow, org_id, [record], Source.RETRY, delay=delay, attempts=attempts + 1)
+        seen = {record: observed[record]} if record in observed else {}
+        await put(uow, org_id, [record], Source.RETRY, delay=delay, attempts=attempts + 1, observed=seen)
 
 
 async def list_due(connection: AsyncConnection, org_id: str, now: datetime, limit: int) -> list[InboxItem]:

@@ -1,14 +1,16 @@
-"""When entities were changed here last."""
+"""When entities, and their attributes, were changed here last."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
+from connector.store.inbound_tables import field_times
 from connector.store.sql import select_in
 from connector.store.tables import customers, orders, products
 
@@ -19,9 +21,29 @@ _COLUMNS = {
 }
 
 
-async def changed_at(connection: AsyncConnection, kind: EntityKind, keys: Iterable[str]) -> dict[str, datetime]:
-    """When these were changed last, by key; of an order, anything of it. A return has no time of its own."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModificationTimes:
+    """`latest` is of anything of the entity. `by_attribute` has the attributes that were changed since it came here."""
+
+    latest: datetime
+    by_attribute: Mapping[str, datetime]
+
+
+async def get(connection: AsyncConnection, kind: EntityKind, keys: Iterable[str]) -> dict[str, ModificationTimes]:
+    """The times of these entities, by key. A return has none."""
     if kind not in _COLUMNS:
         return {}
     key, moment = _COLUMNS[kind]
-    return {row[0]: row[1] for row in await select_in(connection, select(key, moment), key, keys)}
+    of_entity = and_(field_times.c.entity == kind.value, field_times.c.key == key)
+    statement = select(key, moment, field_times.c.attribute, field_times.c.changed_at).outerjoin(field_times, of_entity)
+    latest: dict[str, datetime] = {}
+    by_attribute: dict[str, dict[str, datetime]] = {}
+    for number, changed_at, attribute, attribute_changed_at in await select_in(connection, statement, key, keys):
+        latest[number] = changed_at
+        times = by_attribute.setdefault(number, {})
+        if attribute is not None:
+            times[attribute] = attribute_changed_at
+    return {
+        number: ModificationTimes(latest=changed_at, by_attribute=by_attribute[number])
+        for number, changed_at in latest.items()
+    }

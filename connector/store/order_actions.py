@@ -6,9 +6,8 @@ An action is stored in the transaction of its effect. It is kept for longer than
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.action_request import ActionRequest, ActionState, ReceivedAction
@@ -16,8 +15,6 @@ from connector.store.event_tables import order_actions
 from connector.store.sql import select_in
 from connector.store.unit_of_work import UnitOfWork
 
-KEPT = timedelta(days=30)
-"""The org keeps an event for 72 hours (Platform Events developer guide, "Retention")."""
 _ROW = order_actions.c
 
 
@@ -43,12 +40,6 @@ async def put(uow: UnitOfWork, org_id: str, request: ActionRequest, state: Actio
         "message": message,
     }
     await uow.connection.execute(insert(order_actions), [row])
-
-
-async def forget_old(uow: UnitOfWork) -> int:
-    """Delete the actions that are older than `KEPT`. Returns their number."""
-    old = delete(order_actions).where(_ROW.received_at < uow.now - KEPT)
-    return (await uow.connection.execute(old)).rowcount
 
 
 async def counts(connection: AsyncConnection) -> dict[ActionState, int]:

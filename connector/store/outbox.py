@@ -196,6 +196,12 @@ async def mark_confirmed(uow: UnitOfWork, changes: Sequence[Change]) -> int:
     return await _execute_for_each(uow, statement, changes)
 
 
+async def forget_sent(uow: UnitOfWork, changes: Sequence[Change]) -> None:
+    """Nothing that was sent of these has arrived. What the org holds of them is still to be read."""
+    is_change = and_(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"))
+    await _execute_for_each(uow, update(outbox).where(is_change).values(sent=None), changes)
+
+
 async def mark_unconfirmed(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str]) -> None:
     """What the org holds of these is unknown now. Refused ones still wait for a person."""
     for chunk in chunks(sorted(set(keys))):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import delete, insert, select
@@ -36,18 +36,25 @@ _WITH_PRICES = (
 )
 
 
-async def save(uow: UnitOfWork, items: Sequence[Product], *, lane: Lane = Lane.PROFILE) -> Saved:
+async def save(
+    uow: UnitOfWork,
+    items: Sequence[Product],
+    *,
+    lane: Lane = Lane.PROFILE,
+    locked: Mapping[str, Product] | None = None,
+) -> Saved:
     """Store `items` with their prices, replacing products with the same SKU. If a SKU occurs twice, the last one wins.
 
     A price that is no longer listed is deleted here; the next push deactivates its price book entry.
+    `locked`: those of them that are stored, as `lock` has returned them in this transaction.
     """
     wanted = {product.sku: _ordered(product) for product in items}
-    stored = await _find(uow.connection, sorted(wanted), lock=True)
+    stored = {**locked} if locked is not None else await lock(uow.connection, wanted)
 
     new = [_row(uow, wanted[sku]) | {"version": 1} for sku in sorted(wanted.keys() - stored.keys())]
     created = await insert_missing(uow.connection, products, new)
     if len(created) < len(new):  # another process has just inserted some of them
-        stored |= await _find(uow.connection, sorted({row["sku"] for row in new} - created), lock=True)
+        stored |= await lock(uow.connection, {row["sku"] for row in new} - created)
 
     changed = [sku for sku in sorted(stored) if stored[sku] != wanted[sku]]
     await update_rows(uow.connection, products, [_row(uow, wanted[sku]) for sku in changed])
@@ -78,7 +85,26 @@ async def load(connection: AsyncConnection, skus: Sequence[str]) -> list[Product
 
 async def find(connection: AsyncConnection, skus: Iterable[str]) -> dict[str, Product]:
     """Return the products of `skus`, by SKU."""
-    return await _find(connection, list(skus), lock=False)
+    products_by_sku: dict[str, Product] = {}
+    listed: dict[str, list[Price]] = {}
+    for row in await select_in(connection, _WITH_PRICES, products.c.sku, skus):
+        sku, name, description, active, placeholder, currency, unit_price = row
+        if sku not in products_by_sku:
+            products_by_sku[sku] = Product(
+                sku=sku, name=name, description=description, active=active, placeholder=placeholder, prices=()
+            )
+        if currency is not None:
+            listed.setdefault(sku, []).append(Price(currency=currency, unit_price=unit_price))
+    return {sku: evolved(item, {"prices": tuple(listed.get(sku, ()))}) for sku, item in products_by_sku.items()}
+
+
+async def lock(connection: AsyncConnection, skus: Iterable[str]) -> dict[str, Product]:
+    """Lock the rows of these products until the transaction ends; return those that are stored, by SKU."""
+    wanted = sorted(skus)
+    # By a separate statement: after a wait, a join would return the old prices.
+    locking = select(products.c.sku).order_by(products.c.sku).with_for_update()
+    await select_in(connection, locking, products.c.sku, wanted)
+    return await find(connection, wanted)
 
 
 async def versions(connection: AsyncConnection, skus: Sequence[str], *, lock: bool = False) -> dict[str, int]:
@@ -98,23 +124,6 @@ def keys(connection: AsyncConnection) -> AsyncIterator[str]:
 
 async def count(connection: AsyncConnection) -> int:
     return await count_rows(connection, products)
-
-
-async def _find(connection: AsyncConnection, skus: Sequence[str], *, lock: bool) -> dict[str, Product]:
-    if lock:  # by a separate statement: after a wait, a join would return the old prices
-        locking = select(products.c.sku).order_by(products.c.sku).with_for_update()
-        await select_in(connection, locking, products.c.sku, skus)
-    products_by_sku: dict[str, Product] = {}
-    listed: dict[str, list[Price]] = {}
-    for row in await select_in(connection, _WITH_PRICES, products.c.sku, skus):
-        sku, name, description, active, placeholder, currency, unit_price = row
-        if sku not in products_by_sku:
-            products_by_sku[sku] = Product(
-                sku=sku, name=name, description=description, active=active, placeholder=placeholder, prices=()
-            )
-        if currency is not None:
-            listed.setdefault(sku, []).append(Price(currency=currency, unit_price=unit_price))
-    return {sku: evolved(item, {"prices": tuple(listed.get(sku, ()))}) for sku, item in products_by_sku.items()}
 
 
 def _ordered(product: Product) -> Product:

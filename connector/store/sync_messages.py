@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.sync_message import MessageCause, SyncMessage, shortened
 from connector.store.inbound_tables import sync_messages
-from connector.store.sql import select_in, upsert
+from connector.store.sql import chunks, select_in, upsert
 from connector.store.unit_of_work import UnitOfWork
 
 
 async def about(connection: AsyncConnection, org_id: str, record_ids: Collection[str]) -> list[SyncMessage]:
     """The messages on these records, and those that changes of these records have caused on others."""
     found: dict[tuple[str, str], SyncMessage] = {}
-    for column in (sync_messages.c.record_id, sync_messages.c.source_id):
-        statement = select(sync_messages).where(sync_messages.c.org_id == org_id)
-        for row in await select_in(connection, statement, column, sorted(record_ids)):
+    statement = select(sync_messages).where(sync_messages.c.org_id == org_id)
+    for chunk in chunks(sorted(record_ids)):
+        concerned = or_(sync_messages.c.record_id.in_(chunk), sync_messages.c.source_id.in_(chunk))
+        for row in await connection.execute(statement.where(concerned)):
             found[row.record_id, row.source_id] = SyncMessage(
                 record_id=row.record_id,
                 source_id=row.source_id,

@@ -52,6 +52,12 @@ class UnitOfWork:
         self._events: list[PlatformEvent] = []
         self._changed: dict[tuple[EntityKind, str], tuple[int, Lane, bool]] = {}
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other transaction writes before this one ends: SQLite has one writer. What was read need not be
+        read again under a lock."""
+        return self.connection.dialect.name == "sqlite"
+
     def changed(
         self, entity: EntityKind, key: str, slot: int, lane: Lane = Lane.PROFILE, *, unconfirmed: bool = False
     ) -> None:

@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 from connector.errors import StoreError
 from connector.jobs.conflict_resolution import ConflictResolver
 from connector.log import get_logger
+from connector.model.deliveries import DeliveryPolicy
 from connector.notifications.composer import NotificationComposer
 from connector.orders.service import OrderService
 from connector.store import schema
@@ -47,10 +48,16 @@ log = get_logger("web")
 
 
 def make_app(
-    store: Store, orders: OrderService, current_composer: CurrentComposer, current_resolver: CurrentResolver
+    store: Store,
+    orders: OrderService,
+    current_composer: CurrentComposer,
+    current_resolver: CurrentResolver,
+    *,
+    delivery_policy: DeliveryPolicy | None = None,
 ) -> web.Application:
     """Build the application. Each request calls `current_composer`, which follows edited rules and templates, and one
-    that resolves a conflict `current_resolver`, which reads the mappings."""
+    that resolves a conflict `current_resolver`, which reads the mappings. `delivery_policy`: for the forecast of event
+    deliveries."""
 
     def context(request: web.Request, token: Token) -> RequestContext:
         return RequestContext(
@@ -58,6 +65,7 @@ def make_app(
             orders=orders,
             composer=current_composer(),
             conflict_resolver=current_resolver,
+            delivery_policy=delivery_policy or DeliveryPolicy(),
             request=request,
             token=token,
         )

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from connector.web.request_body import JSON
 from connector.web.routing import Route
 
@@ -47,11 +49,17 @@ def build_document(prefix: str, routes: Sequence[Route]) -> dict[str, Any]:
     }
 
 
-def _content(kind: str) -> dict[str, Any]:
-    return {kind: {"schema": {"type": "object" if kind == JSON else "string"}}}
+def _content(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    if route.result is None:
+        return {route.kind: {"schema": {"type": "object" if route.kind == JSON else "string"}}}
+    schema = TypeAdapter(route.result).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    schemas |= schema.pop("$defs", {})
+    schemas[route.result.__name__] = schema
+    return {route.kind: {"schema": {"$ref": f"#/components/schemas/{route.result.__name__}"}}}
 
 
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    content = _content(route, schemas)
     operation: dict[str, Any] = {
         "summary": route.summary,
         "description": f"Needs the role {route.role}.",
@@ -68,7 +76,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
             *({"name": name, "in": "header", "schema": {"type": "string"}} for name in route.headers),
         ],
         "responses": {
-            **{str(status): {"description": "Done.", "content": _content(route.kind)} for status in route.statuses},
+            **{str(status): {"description": "Done.", "content": content} for status in route.statuses},
             "default": _PROBLEM_RESPONSE,
         },
     }

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from connector.jobs.conflict_resolution import ConflictResolver
 from connector.log import get_logger
+from connector.model.deliveries import DeliveryPolicy
 from connector.model.keys import normalize_key
 from connector.model.money import plain
 from connector.model.role import Role
@@ -42,6 +43,7 @@ class RequestContext:
     orders: OrderService
     composer: NotificationComposer
     conflict_resolver: Callable[[], ConflictResolver]
+    delivery_policy: DeliveryPolicy
     request: web.Request
     token: Token
 
@@ -105,7 +107,8 @@ class Route:
     """A route of the API.
 
     `queries`: query parameters with their description. `headers`: request headers that the handler reads. `statuses`:
-    status codes of success. `kind`: the content type of a successful response.
+    status codes of success. `kind`: the content type of a successful response; `result`: the dataclass that its JSON
+    is made of, for the OpenAPI document.
     """
 
     method: str
@@ -117,6 +120,7 @@ class Route:
     headers: Sequence[str] = ()
     statuses: Sequence[int] = (200,)
     kind: str = JSON
+    result: type | None = None
 
     @property
     def body(self) -> type[BaseModel] | None:

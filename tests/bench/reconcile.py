@@ -1,8 +1,9 @@
 """`python -m tests.bench.reconcile`: both sides are compared, with many orders and their lines.
 
-Orders of four lines are written into the local org's file and the connector's database directly, as a push would leave
-them, linked and equal. One process serves the org; the comparison is a process of its own, whose calls, time and peak
-of memory are printed. The figures are this machine's; most of the time goes into reading and mapping our side.
+Orders are written into the local org's file and the connector's database directly, as a push would leave them, linked
+and equal: the first thousand by the mapping, the others as copies of these with other keys and IDs. One process serves
+the org; the comparison is a process of its own, whose calls, time and peak of memory are
+printed. The figures are this machine's; most of the time goes into reading and mapping our side.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import asyncio
 import json
 import resource
+import sqlite3
 import sys
 import tempfile
 import time
@@ -36,15 +38,17 @@ from connector.model.stage import Stage
 from connector.service import running_service
 from connector.store import customers, links, orders, products, schema
 from connector.store.engine import Store
-from connector.store.sql import chunks
 from connector.store.unit_of_work import UnitOfWork
 from tests.bench.bulk_pull import run_apart, serving, settings_for
 from tests.order_builders import order_input
 
-LINES = 4
 SKUS = 100
 ORDERS_OF_A_CUSTOMER = 10
 BATCH = 1000
+COPIED = ("N-00000", "C-00000", "001Lo0000000", "801Lo0000000", "802Lo0000000")
+"""What the keys and IDs of the first batch begin with: the last five digits are the number of the batch."""
+TABLES = {"org": ("Account", "Order", "OrderItem"), "here": ("customers", "orders", "order_lines", "links")}
+"""Tables whose rows are copied for further batches."""
 PREFIXES = {"customer": "001", "product": "01t", "price": "01u", "order": "801", "line": "802"}
 SOBJECTS = {"customer": "Account", "product": "Product2", "price": "PricebookEntry", "order": "Order",
             "line": "OrderItem"}  # fmt: skip
@@ -80,10 +84,6 @@ class Sides:
             self._record_ids[entity, key] = ids.make(PREFIXES[entity], number)
         return self._record_ids[entity, key]
 
-    def forget(self, entities: Sequence[str]) -> None:
-        """Forget the IDs of these, so that memory does not grow."""
-        self._record_ids = {name: record for name, record in self._record_ids.items() if name[0] not in entities}
-
     async def write(self, uow: UnitOfWork, records: Sequence[tuple[MappedRecord, dict[str, Any]]]) -> None:
         """Write these mapped records, with further fields of each, into the org, and link them."""
         stored: list[Link] = []
@@ -108,10 +108,10 @@ class Sides:
         self._org.storage.connection.execute(plan.insert_sql, [row[column] for column in plan.columns])
 
 
-def an_order(number: int) -> OrderInput:
+def an_order(number: int, line_count: int) -> OrderInput:
     lines = tuple(
-        LineInput(number=n, sku=f"P-{(number * LINES + n) % SKUS:03}", quantity=Decimal(n), unit_price=Decimal("12.50"))
-        for n in range(1, LINES + 1)
+        LineInput(number=n, sku=f"P-{(number * 4 + n) % SKUS:03}", quantity=Decimal(n), unit_price=Decimal("12.50"))
+        for n in range(1, line_count + 1)
     )
     return order_input(
         number=f"N-{number:08}", customer=f"C-{number // ORDERS_OF_A_CUSTOMER:07}", currency="USD", lines=lines,
@@ -124,11 +124,12 @@ def catalog() -> list[Product]:
     return [Product(sku=f"P-{number:03}", name=f"Product {number}", prices=price) for number in range(SKUS)]
 
 
-async def fill(data: Path, url: str, count: int) -> None:
+async def fill(folder: Path, count: int, line_count: int) -> None:
     """Both sides with so many orders, equal, and nothing due."""
+    data, here = folder / "org.db", folder / "connector.db"
     org = LocalOrg(OrgOptions(data=data, metadata_root=our_metadata()))
     mappings = load_mappings()
-    sides, store = Sides(org, mappings), Store.open(url)
+    sides, store = Sides(org, mappings), Store.open(f"sqlite:///{here}")
     await schema.upgrade(store)
     storage = org.org.storage
     async with store.transaction() as uow:
@@ -144,20 +145,53 @@ async def fill(data: Path, url: str, count: int) -> None:
                     for item in items
                 ],
             )  # fmt: skip
-    for some in chunks(range(count), BATCH):
-        await fill_some(sides, store, storage, mappings, some)
-        sides.forget(("order", "line", "customer"))
+    await fill_some(sides, store, storage, mappings, [an_order(n, line_count) for n in range(min(count, BATCH))])
     for entity, number in sides._numbers.items():
         with storage.transaction():
             storage.next_number(SOBJECTS[entity], first=number + 1)
     org.org.close()
     await store.close()
+    batches = -(-count // BATCH)
+    copy_batch(data, TABLES["org"], batches)
+    copy_batch(here, TABLES["here"], batches)
 
 
-async def fill_some(sides: Sides, store: Store, storage: Any, mappings: MappingSet, numbers: Sequence[int]) -> None:
-    buyers = sorted({number // ORDERS_OF_A_CUSTOMER for number in numbers})
-    people = [Customer(number=f"C-{number:07}", name=f"Customer {number}", city="Münster") for number in buyers]
-    placed = [an_order(number) for number in numbers]
+def copy_batch(file: Path, tables: Sequence[str], batches: int) -> None:
+    """Copy the rows of the first batch of orders, with keys and IDs of their own, until there are so many batches.
+
+    Batch 7 has the orders `N-00007000` to `N-00007999`, and the same digits within its IDs; digits alone do not change
+    the checksum of an ID.
+    """
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        for table in tables:
+            columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
+            key = next(name for name in ("External_Key__c", "key", "order_number", "number") if name in columns)
+            copied = ", ".join(copied_value(connection, table, name) for name in columns)
+            connection.execute(
+                f'CREATE TEMP TABLE first_batch AS SELECT * FROM "{table}" WHERE substr("{key}", 1, 2) != ?', ("P-",)
+            )
+            for number in range(1, batches):
+                batch = {"batch": f"{number:05}"}
+                connection.execute(f'INSERT INTO "{table}" SELECT {copied} FROM first_batch', batch)
+            connection.execute("DROP TABLE first_batch")
+    connection.close()
+
+
+def copied_value(connection: sqlite3.Connection, table: str, column: str) -> str:
+    """The SQL of what a copy has in this column."""
+    value = f'"{column}"'
+    for name in COPIED:
+        if connection.execute(f'SELECT 1 FROM "{table}" WHERE "{column}" LIKE ?', (f"%{name}%",)).fetchone():
+            value = f"replace({value}, '{name}', '{name[:-5]}' || :batch)"
+    return value
+
+
+async def fill_some(sides: Sides, store: Store, storage: Any, mappings: MappingSet, placed: list[OrderInput]) -> None:
+    people = [
+        Customer(number=number, name=f"Customer {number}", city="Münster")
+        for number in sorted({order.customer for order in placed})
+    ]
     async with store.transaction() as uow:
         uow.now -= timedelta(hours=2)
         await customers.save(uow, people)
@@ -199,7 +233,8 @@ async def compare(url: str) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.reconcile", description=__doc__)
-    parser.add_argument("--orders", type=int, nargs="+", default=[1000, 20_000], help="orders of four lines each")
+    parser.add_argument("--orders", type=int, nargs="+", default=[1000, 20_000], help="orders, full thousands")
+    parser.add_argument("--lines", type=int, default=4, help="lines of each order (4)")
     parser.add_argument("--inside", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
@@ -208,10 +243,14 @@ def main() -> int:
     figures = []
     for count in options.orders:
         with tempfile.TemporaryDirectory() as folder:
-            data, url = Path(folder) / "org.db", f"sqlite:///{folder}/connector.db"
-            asyncio.run(fill(data, url, count))
-            with serving(data) as banner:
-                figures.append({"orders": count, **run_apart("tests.bench.reconcile", banner, "--inside", url)})
+            started = time.perf_counter()
+            asyncio.run(fill(Path(folder), count, options.lines))
+            filled = round(time.perf_counter() - started)
+            with serving(Path(folder) / "org.db") as banner:
+                url = f"sqlite:///{folder}/connector.db"
+                found = run_apart("tests.bench.reconcile", banner, "--inside", url)
+            figures.append({"orders": count, "lines": options.lines, "seconds_to_fill": filled, **found})
+            print(json.dumps(figures[-1]), file=sys.stderr, flush=True)
     print(json.dumps(figures, indent=2))
     return 0
 

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from connector.cli.progress import NullProgress
@@ -145,7 +146,13 @@ class Process:
                 raise ConnectorError("Another process listens now.", hint="")
 
         cursor = TopicCursor(run.org_id, topic)
-        context = ListenContext(store=services.store, subscriber=source, org_id=run.org_id, hold_lease=hold_lease)
+
+        async def org_time() -> datetime:
+            return services.store.clock.now()
+
+        context = ListenContext(
+            store=services.store, subscriber=source, org_id=run.org_id, hold_lease=hold_lease, org_time=org_time
+        )
         handler = RecordEvents(
             context,
             cursor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -330,3 +331,24 @@ async def test_role_begins_anew_after_a_fault_and_ends_with_its_block(
     async with world.service.store.reader() as connection:
         assert await leases.list_held(connection, "listen:", world.service.clock.now()) == {}
         assert await leases.list_held(connection, "publish:", world.service.clock.now()) == {}
+
+
+@pytest.mark.parametrize("ahead", [-10, 10])
+async def test_first_start_is_a_moment_by_the_clock_of_the_org(database_url: str, ahead: int) -> None:
+    """What was pressed since then is carried out, and what is older is not, whatever our own clock says."""
+    offset = timedelta(minutes=ahead - 2)
+    options = OrgOptions(metadata_root=our_metadata(), clock=lambda: datetime.now(UTC) + offset)
+    async with LocalOrg(options, Ports(grpc=0)) as org, world_with_two_orders(org, database_url) as world:
+        press(org, NUMBER, "hold", Reason__c="credit")
+        offset = timedelta(minutes=ahead)
+        job = ActionJob(world.service.inbound_context, asyncio.Event())
+        async with running(job, lambda: job.stats):
+            press(org, NUMBER, "cancel", Reason__c="customer changed his mind")
+
+            async def handled() -> bool:
+                async with world.service.store.reader() as connection:
+                    return bool(await order_actions.list_latest(connection))
+
+            await until(handled)
+        async with world.service.store.reader() as connection:
+            assert [item.request.action for item in await order_actions.list_latest(connection)] == ["cancel"]

@@ -11,11 +11,12 @@ from pydantic import SecretStr
 from connector.cli.localorg import our_metadata
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
-from connector.model.product import Product
+from connector.model.change import EntityKind
+from connector.model.product import Price, Product
 from connector.service import running_service
 from connector.settings import InboundSettings, WebhookSettings
 from connector.store import change_notices, links, products
-from tests.flow.adoption_steps import add_line, create, order_by_rep, org_order, update
+from tests.flow.adoption_steps import add_line, create, order_by_rep, org_order, record_of, update
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_adoption import orders_here, parked
 from tests.flow.test_deletions import PolicyWorld, with_policy  # noqa: F401 - a fixture
@@ -81,6 +82,61 @@ async def test_new_account_and_product_are_created_here_with_the_order(with_poli
         await update(world, "Account", account, Phone="+49 431 2")
         await world.service.pull()
         assert (await customer_here(world, "SF-4711")).phone == "+49 431 2"
+
+
+async def test_keys_of_new_accounts_travel_with_their_orders(with_policy: PolicyWorld) -> None:  # noqa: F811
+    """In one call. A refused row of an account keeps no order from being settled, not even one with its key."""
+    async with with_policy(**CREATE) as world:
+        await begin(world)
+        accounts = [
+            await create(world, "Account", Name=name, AccountNumber=number)
+            for name, number in (("Newcomer", "4711"), ("Refused", "00000102"))
+        ]
+        records = [await order_by_rep(world, AccountId=account) for account in accounts]
+        await world.service.pull()
+        world.org.org.faults.configure(
+            {"rows": {"code": "FIELD_CUSTOM_VALIDATION_EXCEPTION", "containing": accounts[1], "count": 1}}
+        )
+
+        summary = await world.push()
+
+        assert (summary.writes, dict(summary.stats.done), dict(summary.stats.refused)) == (
+            1, {EntityKind.ORDER: 2, EntityKind.CUSTOMER: 1}, {EntityKind.CUSTOMER: 1},
+        )  # fmt: skip
+        letters = [(letter.entity, letter.key) for letter in await world.dead_letters()]
+        assert letters == [(EntityKind.CUSTOMER, "SF-00000102")]
+        assert (await org_order(world, records[1]))["External_Key__c"] == "SF-00000102"
+        await world.replay()
+        assert (await world.push()).in_sync
+        rows = await world.query("SELECT External_Key__c FROM Account WHERE Name IN ('Newcomer', 'Refused')")
+        assert {row["External_Key__c"] for row in rows} == {"SF-4711", "SF-00000102"}
+        await both_sides_rest(world)
+
+
+async def test_price_that_the_org_has_added_comes_with_the_first_order(with_policy: PolicyWorld) -> None:  # noqa: F811
+    """For a product of ours that has no price in the currency here; two orders and lines of it at once."""
+    async with with_policy(**CREATE) as world:
+        await begin(world)
+        euro = Price(currency="EUR", unit_price=Decimal(3))
+        await world.save(some_customers=[], some_products=[Product(sku="RARE", name="Rare", prices=(euro,))])
+        await world.push()
+        [book] = await world.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")
+        given = {"Product2Id": await record_of(world, "Product2", "RARE"), "Pricebook2Id": book["Id"]}
+        entry = await create(world, "PricebookEntry", **given, UnitPrice=5, IsActive=True)
+        for _ in range(2):
+            await order_by_rep(world, lines=[("RARE", 2, 5), ("RARE", 1, "4.50")])
+
+        assert (await world.service.pull()).applied.adopted == 2
+
+        assert (await product_here(world, "RARE")).prices == (euro, Price(currency="USD", unit_price=Decimal(5)))
+        assert [line.discount for line in (await orders_here(world))[0].lines] == [0, Decimal("0.1")]
+        async with world.service.store.reader() as connection:
+            [link] = (await links.get(connection, world.service.client.org_id, "price", ["RARE|USD"])).values()
+        assert link.salesforce_id == entry
+        before = await world.count("PricebookEntry")
+        assert (await world.push()).in_sync
+        assert await world.count("PricebookEntry") == before
+        await both_sides_rest(world)
 
 
 async def test_new_product_in_another_price_book_is_parked(with_policy: PolicyWorld) -> None:  # noqa: F811

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from connector.store import cursors, inbox
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_pull import begin, both_sides_rest, change_notes, customer_here, journal_of, order_here
 from tests.flow.test_push import an_order
+from tests.flow.test_push_conflicts import a_line
 
 NUMBER = "N-1"
 PolicyWorld = Callable[..., AbstractAsyncContextManager[World]]
@@ -185,6 +187,34 @@ async def test_deleted_line_is_removed_from_the_order_by_policy(with_policy: Pol
         assert [line.number for line in (await order_here(world)).lines] == [2]
         assert (await world.push()).in_sync
         assert [*(await world.order(NUMBER))["lines"]] == [f"{NUMBER}-2"]
+        await both_sides_rest(world)
+
+
+@pytest.mark.parametrize("policy", ["restore", "remove", "report"])
+async def test_push_that_finds_lines_deleted_decides_by_the_policy(with_policy: PolicyWorld, policy: str) -> None:
+    """Before any pull has seen it. What is reported is created again on request."""
+    async with with_policy(deleted_lines=policy) as world:
+        await begin(world, an_order(NUMBER, stage=Stage.PLACED, lines=tuple(a_line(n, f"P-{n}") for n in (1, 2, 3))))
+        for number in (1, 2):
+            await delete_in_org(world, "OrderItem", f"{NUMBER}-{number}")
+        edit = LineEdit(sku="P-1", quantity=Decimal(3))
+        command = OrderCommand(number=NUMBER, event=ChangeOrder(line_edits={1: edit}))
+        await world.service.orders.execute(command, actor="clerk")
+
+        summary = await world.push()
+
+        letters = [(letter.refusal.code, letter.refusal.record) for letter in await world.dead_letters()]
+        assert letters == ([("ENTITY_IS_DELETED", f"line {NUMBER}-1")] if policy == "report" else [])
+        assert summary.in_sync == (policy != "report")
+        lines = {key: line["Quantity"] for key, line in (await world.order(NUMBER))["lines"].items()}
+        here = {f"{NUMBER}-{line.number}": line.quantity for line in (await order_here(world)).lines}
+        left = {"restore": 3, "remove": 1, "report": 3}[policy]
+        assert (len(here), lines == here) == (left, policy != "report")
+        if policy == "report":
+            await world.replay()
+            assert not (await world.push()).in_sync
+            assert (await world.resync(EntityKind.ORDER, NUMBER, recreate=True)).in_sync
+            assert (await world.order(NUMBER))["lines"][f"{NUMBER}-1"]["Quantity"] == 3
         await both_sides_rest(world)
 
 

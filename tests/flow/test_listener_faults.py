@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import insert
@@ -245,7 +245,17 @@ async def test_position_stays_before_an_unreadable_event_until_everything_was_po
             raise TransportError("no answer")
 
     cursor = TopicCursor("00D", "/data/Connector__chn")
-    context = ListenContext(store=store, subscriber=PubSubClient("", None), org_id="00D", hold_lease=hold_lease)  # type: ignore[arg-type]
+
+    async def org_time() -> datetime:
+        return store.clock.now()
+
+    context = ListenContext(
+        store=store,
+        subscriber=PubSubClient("", None),  # type: ignore[arg-type]
+        org_id="00D",
+        hold_lease=hold_lease,
+        org_time=org_time,
+    )
     handler = RecordEvents(context, cursor, own_user="", sobjects=(), on_records=lambda: None, catch_up=catch_up)
     event = UnreadableEvent(replay_id=b"7", id="E-1", reason="its header is unknown")
     responses = [Delivery(events=(event,), replay_id=b"7", pending=50)]

@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -18,10 +17,8 @@ from connector.localorg.server import LocalOrg
 from connector.mapping.loader import shipped_mappings
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
-from connector.model.events import ChangeOrder, PlaceHold
-from connector.model.holds import Hold
+from connector.model.events import ChangeOrder
 from connector.model.order import Order, OrderInput
-from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.service import running_service
 from connector.store import conflicts, customers, journal, orders
@@ -371,30 +368,3 @@ async def test_row_that_is_committed_late_is_not_lost(world: World) -> None:
 
 async def configure(world: World, **faults: Any) -> None:
     world.org.org.faults.configure(faults)
-
-
-async def test_newest_compares_the_time_of_the_field_and_not_of_the_record(world: World) -> None:
-    """A later change of another field here does not make the earlier one later than the rep's."""
-    await begin(world, an_order(NUMBER, stage=Stage.PLACED))
-
-    async def change_here(**values: str) -> None:
-        await world.save(some_customers=[replace(await customer_here(world), **values)], some_products=())
-
-    async def pause() -> None:
-        await asyncio.sleep(1.05)  # the org stamps by the second
-
-    await change_here(phone="ours", city="ours")
-    await change_notes(world, "ours, earlier")
-    await pause()
-    await world.change_in_org("Account", "C-1", Phone="theirs, later", BillingCity="theirs, before ours")
-    await world.change_in_org("Order", NUMBER, Description="theirs, later")
-    await pause()
-    await change_here(city="ours, last", street="ours alone")
-    await world.service.orders.execute(OrderCommand(number=NUMBER, event=PlaceHold(hold=Hold.MANUAL)), actor="clerk")
-    await world.service.pull()
-    assert (await order_here(world)).header.notes == "theirs, later"
-    customer = await customer_here(world)
-    assert (customer.phone, customer.city, customer.street) == ("theirs, later", "ours, last", "ours alone")
-    await world.push()
-    [account] = await world.query("SELECT Phone, BillingCity FROM Account WHERE External_Key__c = 'C-1'")
-    assert (account["Phone"], account["BillingCity"]) == ("theirs, later", "ours, last")

@@ -181,22 +181,6 @@ async def test_deleted_product_is_reported_with_the_orders_that_need_it(world: W
     assert set((await world.order("A-1"))["lines"]) == {"A-1-1"}
 
 
-async def test_deleted_line_is_reported_and_recreated_on_request(world: World) -> None:
-    order = replace(ONE, lines=(a_line(1), a_line(2, "P-2")))
-    await world.save([order])
-    await world.push()
-    await delete(world, "SELECT Id FROM OrderItem WHERE External_Key__c = 'A-1-1'")
-    await world.save([replace(order, lines=(a_line(1, quantity=3), a_line(2, "P-2")))])
-    await world.push()
-    assert await letters(world) == {"A-1": ("ENTITY_IS_DELETED", "line A-1-1")}
-    await world.replay()
-    await world.push()
-    assert await letters(world) == {"A-1": ("ENTITY_IS_DELETED", "line A-1-1")}
-    assert set((await world.order("A-1"))["lines"]) == {"A-1-2"}
-    assert (await world.resync(ORDER, "A-1", recreate=True)).in_sync
-    assert (await world.order("A-1"))["lines"]["A-1-1"]["Quantity"] == 3
-
-
 async def test_merged_account_is_followed_and_its_orders_are_not_resent(world: World) -> None:
     await world.save([changed(ONE, customer="C-2", stage=Stage.CONFIRMED)])
     await world.push()

@@ -43,14 +43,17 @@ async def test_push_before_the_poll_keeps_the_later_change_of_the_org(world: Wor
 
 async def test_push_before_the_poll_asks_where_a_person_decides(owned: OwnedWorld) -> None:
     async with owned("ask") as world:
-        await begin(world)
+        await begin(world, an_order(NUMBER, stage=Stage.PLACED))
         await world.change_in_org("Order", NUMBER, Description="theirs")
         await change_notes(world, "ours")
+        hold = PlaceHold(hold=Hold.MANUAL)
+        await world.service.orders.execute(OrderCommand(number=NUMBER, event=hold), actor="clerk")
 
-        await world.push()
+        await world.push()  # the hold is sent, and the last to modify the record is our user
 
         [conflict] = await open_conflicts(world)
         assert (conflict.base, conflict.local, conflict.remote) == (None, "ours", "theirs")
+        assert (conflict.remote_changed_by or "").startswith("Rep ")
         assert ((await order_here(world)).header.notes, await notes_in_org(world)) == ("ours", "theirs")
 
 

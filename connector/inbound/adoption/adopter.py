@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from connector.errors import CommandError
 from connector.inbound.adoption.entity_adopter import EntityAdopter
+from connector.inbound.adoption.explanation import explain_adoption, explain_obstacle
 from connector.inbound.adoption.obstacle import ObstacleError
 from connector.inbound.adoption.planner import Adoption, AdoptionPlanner
 from connector.inbound.adoption.reader import AdoptionReader
@@ -82,17 +83,22 @@ class Adopter:
         try:
             adopted, obstacles = await self._adopt(items, found)
         except (CommandError, UnknownReferenceError):
-            adopted, obstacles = 0, dict[str, ObstacleError]()
+            adopted, obstacles = list[Adoption](), dict[str, ObstacleError]()
             by_id = {remote.id: remote for remote in found}
             for item in items:
                 one = [by_id[item.record_id]] if item.record_id in by_id else []
                 try:
-                    number, more = await self._adopt([item], one)
-                    adopted, obstacles = adopted + number, obstacles | more
+                    some, more = await self._adopt([item], one)
+                    adopted, obstacles = adopted + some, obstacles | more
                 except (CommandError, UnknownReferenceError) as error:
                     obstacles[item.record_id] = ObstacleError(error.message, error.hint)
         await self._park(items, found, obstacles)
-        return ApplyReport(records=len(items), adopted=adopted, parked=len(obstacles))
+        report = ApplyReport(records=len(items), adopted=len(adopted), parked=len(obstacles))
+        if self._planner.context.explain:
+            report.changes += [explain_adoption(adoption.remote.record, adoption.links[0]) for adoption in adopted]
+            records_by_id = {remote.id: remote.record for remote in found}
+            report.changes += [explain_obstacle(records_by_id[name], why) for name, why in obstacles.items()]
+        return report
 
     async def _park(
         self, items: Sequence[InboxItem], found: Sequence[RemoteOrder], obstacles: Mapping[str, ObstacleError]
@@ -129,8 +135,8 @@ class Adopter:
 
     async def _adopt(
         self, items: Sequence[InboxItem], found: Sequence[RemoteOrder]
-    ) -> tuple[int, dict[str, ObstacleError]]:
-        """How many were adopted, and why the others were not, by record ID: their rows of the inbox stay."""
+    ) -> tuple[list[Adoption], dict[str, ObstacleError]]:
+        """What was adopted, and why the others were not, by record ID: their rows of the inbox stay."""
         attempts: list[_Attempt] = []  # the transaction may be repeated: only the last one counts
 
         async def prepare(uow: UnitOfWork) -> Sequence[Placement]:
@@ -138,7 +144,7 @@ class Adopter:
             attempts.append(attempt)
             found_here = [adoption.found for adoption in attempt.adoptions]
             await customers.save(uow, [item for one in found_here for item in one.customers.values()])
-            await products.save(uow, [item for one in found_here for item in one.products.values()])
+            await products.save(uow, [item for one in found_here for item in {**one.products, **one.priced}.values()])
             return [Placement(order=adoption.order) for adoption in attempt.adoptions]
 
         async def finish(uow: UnitOfWork, placed: Sequence[Executed]) -> None:
@@ -146,7 +152,7 @@ class Adopter:
             await inbox.settle(uow, self._org_id, [i for i in items if i.record_id not in attempts[-1].obstacles])
 
         await self._orders.place_prepared(prepare, finish, actor=_actor_of(found))
-        return len(attempts[-1].adoptions), attempts[-1].obstacles
+        return attempts[-1].adoptions, attempts[-1].obstacles
 
     async def _plan(self, uow: UnitOfWork, items: Sequence[InboxItem], found: Sequence[RemoteOrder]) -> _Attempt:
         """Lock everything that these orders refer to, and plan each of them that nobody has adopted meanwhile."""

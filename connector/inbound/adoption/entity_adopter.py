@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from connector.inbound.adoption.explanation import explain_adoption, explain_obstacle
 from connector.inbound.adoption.obstacle import ObstacleError
 from connector.inbound.adoption.references import (
     AdoptionContext,
@@ -161,6 +162,10 @@ class _Transaction:
             error = f"{record.sobject} {record.id} was not adopted: {obstacle.reason}"
             ref, read_at = (record.sobject, record.id), record.read_at
             await inbox.park(uow, self._org_id, ref, Source.POLL, error=error, fix=obstacle.fix, read_at=read_at)
-        return ApplyReport(
+        report = ApplyReport(
             records=len(self._adopted) + len(self.obstacles), adopted=len(self._adopted), parked=len(self.obstacles)
         )
+        if self._context.explain:
+            report.changes += [explain_adoption(record, link) for record, link in self._adopted]
+            report.changes += [explain_obstacle(record, obstacle) for record, obstacle in self.obstacles.values()]
+        return report

@@ -2,7 +2,8 @@
 
 An account is found by its link, else by our key on it; never by its name. A product is found by its link, else by its
 key, else, if the setting says so, by its ProductCode. What is found by a key is linked. What is not found is created
-here if the setting says so, and linked too: the next push writes its key.
+here if the setting says so, and linked too: the next push writes its key. By the same setting a product without a price
+in the currency of the order gets the list price that the org has added.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class AdoptionContext:
     price_book: str
     multi_currency: bool = False
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    explain: bool = False
+    """Whether the report lists every change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,11 +58,12 @@ class KnownEntities:
 
 @dataclass(kw_only=True)
 class FoundReferences:
-    """What one order has added: links, and entities that are new here, by key."""
+    """What one order has added: links, entities that are new here, and known products with a further price, by key."""
 
     links: list[Link] = field(default_factory=list)
     customers: dict[str, Customer] = field(default_factory=dict)
     products: dict[str, Product] = field(default_factory=dict)
+    priced: dict[str, Product] = field(default_factory=dict)
 
 
 class ReferenceFinder:
@@ -114,7 +118,10 @@ class ReferenceFinder:
                 f"{label} has a product{code} that is not known in the order system.",
                 f"Import the product, or link it: `connector link product SKU {record}`.",
             )
-        if not any(price.currency == currency for price in product.prices):
+        product = self.found.priced.get(product.sku, product)
+        if not _has_price(product, currency):
+            product = self._with_listed_price(product, line, currency, book)
+        if not _has_price(product, currency):
             raise ObstacleError(
                 f"{label}: product {product.sku} has no price in {currency} in the order system.",
                 f"Give product {product.sku} a {currency} price.",
@@ -136,7 +143,7 @@ class ReferenceFinder:
     def _new_product(self, line: Row, label: str, currency: str, book: str) -> Product | None:
         """A product with the list price of the line, linked with its price book entry. Only an order in the standard
         price book tells the list price."""
-        if self._context.settings.adopt_products not in {AdoptProducts.CREATE, AdoptProducts.ALL}:
+        if not self._creates_products:
             return None
         if book != self._context.price_book or line.get("ListPrice") is None:
             raise ObstacleError(
@@ -154,6 +161,20 @@ class ReferenceFinder:
             price_link(f"{sku}|{currency}", str(line["PricebookEntryId"]), listed),
         ]
         return product
+
+    @property
+    def _creates_products(self) -> bool:
+        return self._context.settings.adopt_products in {AdoptProducts.CREATE, AdoptProducts.ALL}
+
+    def _with_listed_price(self, product: Product, line: Row, currency: str, book: str) -> Product:
+        """The product with the list price of the line, which somebody added in the org, if prices come from there."""
+        if not self._creates_products or book != self._context.price_book or line.get("ListPrice") is None:
+            return product
+        listed = Decimal(str(line["ListPrice"]))
+        priced = replace(product, prices=(*product.prices, Price(currency=currency, unit_price=listed)))
+        self.found.priced[product.sku] = priced
+        self.found.links.append(price_link(f"{product.sku}|{currency}", str(line["PricebookEntryId"]), listed))
+        return priced
 
     def _refuse_other_record(self, kind: EntityKind, key: str, word: str, record: str) -> None:
         own = self._known.own_links.get((kind, key))
@@ -174,9 +195,13 @@ def with_found(known: KnownEntities, number: str, found: FoundReferences) -> Kno
         links={**known.links, **{link.salesforce_id: link for link in links}},
         own_links={**known.own_links, **{(link.entity, link.key): link for link in links}},
         customers={**known.customers, **found.customers},
-        products={**known.products, **found.products},
+        products={**known.products, **found.products, **found.priced},
         numbers={*known.numbers, number},
     )
+
+
+def _has_price(product: Product, currency: str) -> bool:
+    return any(price.currency == currency for price in product.prices)
 
 
 def keys_of(context: AdoptionContext, remote: RemoteOrder) -> Iterator[tuple[EntityKind, str]]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from connector.inbound.adoption.rule import LINE, ORDER, AdoptionRule
 from connector.inbound.receivers import Receivers
-from connector.inbound.remote_rows import AUTHOR_NAME, author_of
 from connector.mapping.receiver import RecordReceiver
 from connector.model.describe import SObjectDescribe
 from connector.model.inbound_change import RemoteRecord
+from connector.model.observed_value import AUTHOR_NAME, author_of
 from connector.model.record import IS_PERSON, SYNC_MESSAGE
 
 _ORDER = ("Id", "OrderNumber", "Status", "AccountId", "EffectiveDate", "Pricebook2Id", "CreatedDate",

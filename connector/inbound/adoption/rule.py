@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from connector.inbound.remote_rows import read_moment
 from connector.model.inbound_change import RemoteRecord
+from connector.model.observed_value import read_moment
 from connector.model.record import IS_PERSON, SYNC_MESSAGE, FieldValue
 from connector.policies import AdoptCustomers, AdoptionSettings, AdoptOrders, AdoptProducts
 

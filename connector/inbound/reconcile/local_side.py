@@ -22,16 +22,15 @@ from connector.store import (
     customers,
     dead_letters,
     deleted_records,
-    field_times,
     inbox,
     links,
+    modification_times,
     orders,
     outbox,
     products,
     returns,
 )
 from connector.store.engine import Connection
-from connector.store.modification_times import changed_at
 
 _STORES: Mapping[str, Any] = {"customer": customers, "product": products, "order": orders, "return": returns}
 
@@ -136,10 +135,9 @@ class LocalSide:
             if keys:
                 discarded = await dead_letters.list_discarded(connection, kind, keys)
                 details.discarded |= {(entity.value, key) for entity, key in discarded}
-                times = await changed_at(connection, kind, keys)
-                details.changed_at |= {(kind.value, key): moment for key, moment in times.items()}
-                by_field = await field_times.get(connection, kind, keys)
-                details.field_times |= {(kind.value, key): moments for key, moments in by_field.items()}
+                for key, times in (await modification_times.get(connection, kind, keys)).items():
+                    details.changed_at[kind.value, key] = times.latest
+                    details.field_times[kind.value, key] = times.by_attribute
         numbers = sorted(key for kind, key in self.owners if kind == EntityKind.ORDER)
         for key, link in (await links.get(connection, org_id, "order", numbers)).items():
             if link.snapshot.get("Pricebook2Id") not in {None, self._price_book}:

@@ -141,7 +141,7 @@ class OrgSide:
         Raises ConnectorError if the org answers in another order, RefusedError or TransportError if it does not answer.
         """
         last = ""
-        async for page in self._bulk_pages(item) if plan.bulk else self._query_pages(item):
+        async for page in self._bulk_pages(item, plan) if plan.bulk else self._query_pages(item):
             ids = [record.id for record in page]
             if any(after <= before for before, after in zip([last, *ids], ids, strict=False)):
                 raise ConnectorError(
@@ -166,7 +166,7 @@ class OrgSide:
             if not more:
                 return
 
-    async def _bulk_pages(self, item: ComparedObject) -> AsyncIterator[list[RemoteRecord]]:
+    async def _bulk_pages(self, item: ComparedObject, plan: ReadPlan) -> AsyncIterator[list[RemoteRecord]]:
         """One bulk query. If the org allows none, pages of a query take its place."""
         query = self._soql(
             "SELECT {fields:literal} FROM {sobject:literal} WHERE {ours:literal} ORDER BY Id", **self._names(item)
@@ -174,7 +174,8 @@ class OrgSide:
         read_at = self._clock.now()
         last = ""
         try:
-            async for rows in self._bulk.rows(query, item.describe.fields, on_wait=self._on_wait):
+            pages = self._bulk.rows(query, item.describe.fields, on_wait=self._on_wait, expected=plan.records)
+            async for rows in pages:
                 records = self._records(item, rows, read_at)
                 last = records[-1].id
                 yield records

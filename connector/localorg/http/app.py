@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext
+from email.utils import format_datetime
 
 from aiohttp import web
 
@@ -78,7 +79,12 @@ class App:
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
         app.router.add_route("*", "/{tail:.*}", self.handle, expect_handler=handle_expect)
         app.cleanup_ctx.append(self._background)
+        app.on_response_prepare.append(self._add_date)
         return app
+
+    async def _add_date(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Say the time of the org, which may differ from that of this machine."""
+        response.headers["Date"] = format_datetime(self.org.clock(), usegmt=True)
 
     async def _background(self, app: web.Application) -> AsyncIterator[None]:
         worker = asyncio.create_task(BulkWorker(self.org).run())

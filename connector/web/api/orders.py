@@ -8,7 +8,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from connector.api.schemas import NumbersBody, OrderBody
-from connector.api.serializers import serialize_event, serialize_order
+from connector.api.serializers import serialize_action, serialize_event, serialize_order
 from connector.api.transitions import TransitionBody
 from connector.errors import CommandError
 from connector.model.holds import Hold
@@ -16,7 +16,7 @@ from connector.model.role import Role
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.orders.placement import Placement
-from connector.store import order_history, orders
+from connector.store import order_actions, order_history, orders
 from connector.store.queries.order_search import list_order_numbers
 from connector.store.references import UnknownReferenceError
 from connector.web.pagination import QUERIES, load_page
@@ -87,6 +87,16 @@ async def get_order_history(call: RequestContext) -> ApiResponse:
             raise _unknown_order(number)
         entries = await order_history.read(connection, number)
     return ApiResponse(value={"number": number, "history": [serialize_event(entry) for entry in entries]})
+
+
+async def list_actions(call: RequestContext) -> ApiResponse:
+    """What people asked of the order in the org, and what they were answered; the latest 100, newest first."""
+    number = call.path_key("number")
+    async with call.store.reader() as connection:
+        if not await orders.load(connection, [number]):
+            raise _unknown_order(number)
+        actions = await order_actions.list_latest(connection, order=number)
+    return ApiResponse(value={"number": number, "actions": [serialize_action(item) for item in actions]})
 
 
 async def transition_order(call: RequestContext, body: TransitionBody) -> ApiResponse:
@@ -160,6 +170,13 @@ ROUTES = (
         role=Role.VIEWER,
         summary="The history of an order.",
         handler=get_order_history,
+    ),
+    Route(
+        method="GET",
+        path="/orders/{number}/actions",
+        role=Role.VIEWER,
+        summary="What people asked of an order in the org, and the answers; the latest 100, newest first.",
+        handler=list_actions,
     ),
     Route(
         method="POST",

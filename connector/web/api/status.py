@@ -1,12 +1,32 @@
-"""Status: orders by stage, holds with their age, pending pushes and notifications, the latest reconciliation."""
+"""Status: orders by stage, holds with their age, what waits to be sent, and what comes back from the org."""
 
 from __future__ import annotations
 
-from connector.api.serializers import serialize_hold, serialize_outage, serialize_reconciliation
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connector.api.serializers import serialize_hold, serialize_reconciliation
+from connector.inbound.inbound_status import InboundStatus, load_inbound_status
+from connector.model.change_notice import NoticeState
 from connector.model.role import Role
-from connector.store import notifications, orders, orgs, outages, outbox, reconcile_runs
+from connector.store import change_notices, notifications, orders, orgs, outages, outbox, reconcile_runs
+from connector.store.outages import Outage
 from connector.store.queries.holds import list_holds
 from connector.web.routing import ApiResponse, RequestContext, Route
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """Orders by stage; changes to be sent by entity and state; messages to customers and webhook notices by state;
+    what comes back from the org; an outage of the org, and the latest reconciliation, if there is one."""
+
+    orders: Mapping[str, int]
+    unsent: Mapping[str, Mapping[str, int]]
+    outage: Outage | None
+    inbound: InboundStatus
+    reconciliation: Mapping[str, object] | None
+    messages: Mapping[str, int]
+    webhooks: Mapping[str, int]
 
 
 async def get_status(call: RequestContext) -> ApiResponse:
@@ -14,18 +34,22 @@ async def get_status(call: RequestContext) -> ApiResponse:
         stages = await orders.counts(connection)
         unsent = await outbox.counts(connection)
         message_counts = await notifications.counts(connection)
+        notice_counts = await change_notices.counts(connection)
         outage = await outages.get_current(connection)
         org = await orgs.get_active(connection)
-        reconciled = None if org is None else await reconcile_runs.latest(connection, org.org_id)
-    return ApiResponse(
-        value={
-            "orders": {stage.value: count for stage, count in stages.items()},
-            "unsent": {kind.value: {state.word: n for state, n in states.items()} for kind, states in unsent.items()},
-            "outage": None if outage is None else serialize_outage(outage),
-            "reconciliation": None if reconciled is None else serialize_reconciliation(reconciled),
-            "messages": {state.value: count for state, count in message_counts.items()},
-        }
+        org_id = None if org is None else org.org_id
+        reconciled = None if org_id is None else await reconcile_runs.latest(connection, org_id)
+        inbound = await load_inbound_status(connection, org_id, call.store.clock.now(), call.delivery_policy)
+    status = Status(
+        orders={stage.value: count for stage, count in stages.items()},
+        unsent={kind.value: {state.word: n for state, n in states.items()} for kind, states in unsent.items()},
+        outage=outage,
+        inbound=inbound,
+        reconciliation=None if reconciled is None else serialize_reconciliation(reconciled),
+        messages={state.value: count for state, count in message_counts.items()},
+        webhooks={state.value: notice_counts[state] for state in (NoticeState.DUE, NoticeState.FAILED)},
     )
+    return ApiResponse(value=status)
 
 
 async def get_holds(call: RequestContext) -> ApiResponse:
@@ -36,8 +60,8 @@ async def get_holds(call: RequestContext) -> ApiResponse:
 
 
 ROUTES = (
-    Route(method="GET", path="/status", role=Role.VIEWER, summary="Orders by stage, unsent changes, and messages.",
-          handler=get_status),
+    Route(method="GET", path="/status", role=Role.VIEWER, handler=get_status, result=Status,
+          summary="Orders by stage, unsent changes, messages, and what comes back from the org."),
     Route(method="GET", path="/holds", role=Role.VIEWER, summary="Orders on hold, the oldest hold first.",
           handler=get_holds),
 )  # fmt: skip

@@ -25,6 +25,12 @@ def test_comparison_is_announced_reported_and_shown_by_status(shell: Shell) -> N
     assert shell("reconcile", "--heal", "--json").document["healing"] == {"differences": 0, "healed": 0}
     assert shell("status", "--json").document["reconciliation"]["verified"] == 39
 
+    assert shell("db", "prune").out == "Nothing is older than its retention.\n"
+    nothing = shell("pull", "--dry-run")
+    assert nothing.status == 0
+    assert nothing.out.endswith("Dry run: nothing was changed, here or in the org.\n")
+    assert shell("pull", "--dry-run", "--json").document["changes"] == []
+
     assert shell("unlink", "customer", "C-1001").status == 0
     differs = shell("reconcile", "--json", "--limit-report", "0")
     assert differs.status == 1

@@ -9,6 +9,7 @@ import pytest
 from connector.inbound.merge import Decision, FieldVersions, MergeContext, decide, merge
 from connector.mapping.spec import Owner
 from connector.model.conflict import ConflictState
+from connector.model.observed_value import ObservedValue, dump_observed, load_observed, with_earlier
 from connector.model.record import FieldValue
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -100,3 +101,22 @@ def test_answer_that_was_kept_as_a_rule_decides_instead_of_a_person(answer: Conf
     assert decide(versions(ASK, "1", "2", "3"), context) is decision
     assert decide(versions(ASK, "1", "1", "3"), context) is TAKE
     assert decide(versions(ASK, "1", "2", "3"), MergeContext(answers={"Fax": answer})) is CONFLICT
+
+
+@pytest.mark.parametrize(("seen", "expected"), [("3 ", RESTORE), ("4", TAKE)])
+def test_newest_takes_the_time_at_which_a_value_was_seen_while_it_stands(seen: str, expected: Decision) -> None:
+    observed = {"Phone": ObservedValue(value=seen, at=NOON - timedelta(minutes=1))}
+    context = MergeContext(
+        local_changed_at=NOON, remote_changed_at=NOON + timedelta(minutes=1), observed=observed
+    )  # the record was modified again, perhaps by ourselves
+    assert decide(versions(NEWEST, "1", "2", "3"), context) is expected
+
+
+def test_observed_value_keeps_the_first_time_at_which_it_was_seen() -> None:
+    first = {"Phone": ObservedValue(value="3", at=NOON, author="Jo (005)"), "Fax": ObservedValue(value="1", at=NOON)}
+    later = {"Phone": ObservedValue(value="3", at=NOON + timedelta(hours=1), author="Connector (005)")}
+    other = {"Phone": ObservedValue(value="4", at=NOON + timedelta(hours=1))}
+    assert with_earlier(later, first) == first
+    assert with_earlier(other, first) == first | other
+    assert load_observed(dump_observed(first)) == first
+    assert load_observed(dump_observed({})) == {}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from connector.errors import TransportError
 from connector.model.describe import FieldDescribe
-from connector.salesforce.bulk_query import ROWS_AT_ONCE, cell_reader, estimate_calls, read_csv
+from connector.salesforce.bulk_query import ROWS_AT_ONCE, BulkQuery, ResultPage, cell_reader, estimate_calls, read_csv
 from connector.salesforce.errors import UnreadableResponseError
+from tests.conftest import ManualClock
 
 
 def field(kind: str) -> FieldDescribe:
@@ -68,3 +73,50 @@ def test_result_without_rows_is_empty() -> None:
 
 def test_million_orders_with_four_lines_are_estimated_below_a_hundred_calls() -> None:
     assert estimate_calls(1_000_000) + estimate_calls(4_000_000) <= 100
+
+
+class SlowJobs:
+    """An org whose job is done after so many seconds of the clock."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        self._clock, self._done_at = clock, clock.now() + timedelta(seconds=seconds)
+        self.questions = 0
+        self.bulk2 = SimpleNamespace(Account=SimpleNamespace(_client=self))
+
+    @property
+    def control(self) -> Any:
+        return self
+
+    async def run(self, use: Callable[[Any], Any]) -> Any:
+        return use(self)
+
+    def create_job(self, operation: str, query: str) -> dict[str, str]:
+        return {"id": "750"}
+
+    def get_job(self, job: str, is_query: bool) -> dict[str, str]:
+        self.questions += 1
+        return {"state": "JobComplete" if self._clock.now() >= self._done_at else "InProgress"}
+
+    async def get(self, path: str, *, read: Callable[[Any], Any]) -> Any:
+        return ResultPage(content=b"Id\n1\n", locator=None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds", "questions", "at_most"),
+    [(0, 0.05, 1, 0.1), (20_000, 5, 5, 7.5), (1_000_000, 600, 9, 640), (4_000_000, 1200, 11, 1430)],
+)
+async def test_slow_job_is_asked_for_less_and_less_often(
+    clock: ManualClock, rows: int, seconds: float, questions: int, at_most: float
+) -> None:
+    org, began = SlowJobs(clock, seconds), clock.now()
+    pages = BulkQuery(org, clock=clock).rows("SELECT Id FROM Account", {}, expected=rows)
+    assert [page async for page in pages] == [[{"Id": "1"}]]
+    assert org.questions == questions
+    assert (clock.now() - began).total_seconds() <= at_most
+
+
+async def test_job_that_does_not_end_is_given_up(clock: ManualClock) -> None:
+    org = SlowJobs(clock, 24 * 3600)
+    with pytest.raises(TransportError, match="within four hours"):
+        _ = [page async for page in BulkQuery(org, clock=clock).rows("SELECT Id FROM Account", {})]
+    assert org.questions <= 60

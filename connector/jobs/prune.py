@@ -1,0 +1,70 @@
+"""Deletes what nobody needs any more, by the settings `CONNECTOR_RETENTION__*`; the service does so every hour.
+
+It is done in small transactions, so that other writers hardly wait; two processes that do it at once are no harm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import timedelta
+
+from connector.errors import StoreError
+from connector.log import get_logger
+from connector.settings import Settings
+from connector.store import change_notices
+from connector.store.engine import Store
+from connector.store.retention import Retention, delete_expired
+
+SECONDS = 3600.0
+"""How often a service does it."""
+BATCH = 1000
+"""Rows that are deleted in one transaction."""
+MAX_BATCHES = 1000
+"""Batches of one kind in one run; further rows wait for the next run."""
+
+log = get_logger(__name__)
+
+
+def retention_of(settings: Settings) -> Retention:
+    """How long each kind of row is kept."""
+    days = settings.retention
+    return Retention(
+        sent_notices=timedelta(days=settings.webhooks.keep_days),
+        failed_notices=timedelta(days=days.failed_notice_days),
+        actions=timedelta(days=days.action_days),
+        refused_events=timedelta(days=days.refused_event_days),
+        conflicts=timedelta(days=days.conflict_days),
+        topic_history=timedelta(days=days.topic_history_days),
+    )
+
+
+async def prune(store: Store, settings: Settings) -> dict[str, int]:
+    """Delete what is older than its retention, and return how many rows there were, by kind.
+
+    Notices that could not be sent in time fail first, also if there is no webhook any more.
+    """
+    retention = retention_of(settings)
+    async with store.transaction() as uow:
+        await change_notices.expire(uow, timedelta(hours=settings.webhooks.expire_hours))
+    deleted = {}
+    for field in fields(retention):
+        deleted[field.name] = 0
+        for _ in range(MAX_BATCHES):
+            async with store.transaction() as uow:
+                number = await delete_expired(uow, field.name, getattr(retention, field.name), BATCH)
+            deleted[field.name] += number
+            if number < BATCH:
+                break
+    if any(deleted.values()):
+        log.info("pruned", **{kind: number for kind, number in deleted.items() if number})
+    return deleted
+
+
+async def prune_regularly(store: Store, settings: Settings) -> None:
+    """Do so every hour until canceled."""
+    while True:
+        try:
+            await prune(store, settings)
+        except StoreError as error:
+            log.warning("prune_failed", error=error.message)
+        await store.clock.sleep(SECONDS)

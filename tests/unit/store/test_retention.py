@@ -1,0 +1,103 @@
+"""What is done with is deleted after its retention, and what waits for somebody is kept."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+
+from connector.jobs import prune as prune_job
+from connector.jobs.prune import prune
+from connector.model.action_request import ActionRequest, ActionState
+from connector.model.change_notice import NewNotice, NoticeState
+from connector.model.conflict import Conflict, ConflictState
+from connector.model.outgoing_event import OutgoingState
+from connector.model.platform_event import PlatformEvent
+from connector.settings import Settings
+from connector.store import change_notices, conflicts, journal, order_actions
+from connector.store.engine import Store
+from connector.store.event_tables import outgoing_events
+from connector.store.journal import JournalEntry
+from tests.conftest import ManualClock
+
+
+async def fill(store: Store) -> None:
+    """One row of each kind that is done with, and one that waits or is kept for ever."""
+    async with store.transaction() as uow:
+        for number in range(3):
+            notice = NewNotice(type="order.updated", entity="order", key=f"N-{number}", data={})
+            await change_notices.capture(uow, [notice])
+        await order_actions.put(uow, "00D", ActionRequest(event_id="e"), ActionState.REFUSED, "no")
+        uow.publish([PlatformEvent(name="Order_Status__e", order="N-1", id=f"N-1:{n}", fields={}) for n in (1, 2)])
+        await uow.capture()
+        await uow.connection.execute(
+            update(outgoing_events)
+            .where(outgoing_events.c.event_id == "N-1:1")
+            .values(state=OutgoingState.REFUSED.value)
+        )
+        fields = {"org_id": "00D", "entity": "order", "key": "N-1", "sobject": "Order", "record_id": "801"}
+        values = {"base": None, "local": "a", "remote": "b", "opened_at": uow.now}
+        opened = [Conflict(id=0, field=name, **fields, **values) for name in ("PoNumber", "Description")]  # type: ignore[arg-type]
+        await conflicts.open_or_update(uow, opened)
+        first = min(item.id for item in await conflicts.list_page(uow.connection, limit=10))
+        await conflicts.resolve(uow, [first], ConflictState.LOCAL, actor="clerk")
+        await journal.write(
+            uow,
+            [
+                JournalEntry(entity=entity, key="k", action="gap", detail={}, org_id="00D")
+                for entity in ("topic", "order")
+            ],
+        )
+        states = {1: NoticeState.SENT, 2: NoticeState.FAILED}
+        await change_notices.settle(
+            uow, [change_notices.NoticeOutcome(id=number, state=state) for number, state in states.items()]
+        )
+
+
+async def numbers(store: Store) -> dict[str, int]:
+    tables = (change_notices.change_notices, order_actions.order_actions, outgoing_events, conflicts.conflicts)
+    async with store.reader() as connection:
+        return {
+            table.name: (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+            for table in (*tables, journal.journal)
+        }
+
+
+async def test_each_kind_is_deleted_after_its_own_retention_and_what_waits_is_kept(
+    store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune_job, "BATCH", 1)
+    settings = Settings(_env_file=None)
+    await fill(store)
+    everything = {
+        "change_notices": 3,
+        "order_actions": 1,
+        "outgoing_events": 2,
+        "conflicts": 2,
+        "journal": 2,
+    }
+    kinds = ("sent_notices", "failed_notices", "actions", "refused_events", "conflicts", "topic_history")
+    nothing = dict.fromkeys(kinds, 0)
+
+    assert await prune(store, settings) == nothing
+    assert await numbers(store) == everything
+    clock.advance(timedelta(days=8).total_seconds())  # the notice that was due has failed by now
+    assert await prune(store, settings) == nothing | {"sent_notices": 1}
+    clock.advance(timedelta(days=23).total_seconds())
+    assert await prune(store, settings) == nothing | {"actions": 1}
+    clock.advance(timedelta(days=60).total_seconds())
+    assert await prune(store, settings) == nothing | {"failed_notices": 2, "refused_events": 1}
+    clock.advance(timedelta(days=275).total_seconds())
+    assert await prune(store, settings) == nothing | {"conflicts": 1, "topic_history": 1}
+
+    assert await numbers(store) == {
+        "change_notices": 0,
+        "order_actions": 0,
+        "outgoing_events": 1,
+        "conflicts": 1,
+        "journal": 1,
+    }
+    async with store.reader() as connection:
+        assert await conflicts.count_open(connection) == 1
+        assert await journal.read(connection, "order", "k")
