@@ -18,6 +18,7 @@ from datetime import timedelta
 from connector.errors import AbortedError, CommandError, LeaseLostError, RetryClass, StoreError
 from connector.inbound.batch_writes import ACTOR
 from connector.inbound.listen import ListenContext, StoredEvents
+from connector.inbound.notices import make_action_notice
 from connector.inbound.order_actions import acceptance, answer, event_for, order_number, org_action, shortened
 from connector.inbound.record_events import unreadable_entries
 from connector.inbound.topic_cursor import TopicCursor
@@ -30,7 +31,8 @@ from connector.orders.command import OrderCommand
 from connector.orders.service import Executed, LockOrders, OrderService
 from connector.salesforce.pubsub.events import ReceivedEvent, UnreadableEvent
 from connector.salesforce.pubsub.subscription import Delivery
-from connector.store import dead_letters, deliveries, journal, order_actions
+from connector.settings import WebhookSettings
+from connector.store import change_notices, dead_letters, deliveries, journal, order_actions
 from connector.store.partitions import partition_hash
 from connector.store.unit_of_work import Lane, UnitOfWork
 
@@ -52,11 +54,18 @@ class ActionEvents:
     """Without a position everything that the org keeps is read again; what was handled is recognized."""
 
     def __init__(
-        self, context: ListenContext, cursor: TopicCursor, orders: OrderService, *, on_answer: Callable[[], None]
+        self,
+        context: ListenContext,
+        cursor: TopicCursor,
+        orders: OrderService,
+        *,
+        webhooks: WebhookSettings,
+        on_answer: Callable[[], None],
     ) -> None:
         self._context = context
         self._cursor = cursor
         self._orders = orders
+        self._webhooks = webhooks
         self._on_answer = on_answer
 
     async def catch_up(self) -> None:
@@ -141,6 +150,9 @@ class ActionEvents:
             after = executed[-1].order if executed else before
             message = shortened(acceptance(action, before, after))
             await self._finish(uow, request, replay_id, ActionState.ACCEPTED, message)
+            if executed and self._webhooks.enabled:
+                notice = make_action_notice(request, action, number, with_values=self._webhooks.include_values)
+                await change_notices.capture(uow, [notice])
 
         actor = f"{ACTOR} {request.user_id}" if request.user_id else ACTOR
         await self._orders.execute_prepared(prepare, actor=actor, finish=finish)

@@ -123,10 +123,12 @@ class BatchWrites:
         if self._webhooks.enabled:
             self._notices.append(make_notice(what, record, link, data))
 
-    def notice_of_fields(self, record: RemoteRecord, link: Link, names: Sequence[str]) -> None:
+    def notice_of_fields(
+        self, record: RemoteRecord, link: Link, names: Sequence[str], *, what: str = "updated"
+    ) -> None:
         """Tell that these fields were taken from the org: their values only if the settings say so."""
         values = {"values": {name: record.fields[name] for name in names}} if self._webhooks.include_values else {}
-        self.notice("updated", record, link, {"fields": list(names), **values})
+        self.notice(what, record, link, {"fields": list(names), **values})
 
     def explain(
         self,

@@ -34,6 +34,7 @@ from connector.policies import ChangedLines
 
 FIELDS = ("OrderId", "Product2Id", "PricebookEntryId", "Quantity", "UnitPrice", "ListPrice")
 """What is read of a line besides its mapped fields."""
+_TOLD_OF_A_NEW_LINE = ("Product2Id", "Quantity", "UnitPrice")
 _ATTRIBUTES = {"quantity": "Quantity", "net_unit_price": "UnitPrice"}
 """The attributes of a line that a command changes, by the path of the mapping, and their fields."""
 
@@ -137,6 +138,8 @@ class LineChanges:
         self._messages.settle(record, order_link, taken=True)
         self._writes.report.taken[LINE] += 1
         self._writes.journal(order_link.owner, "line added", detail | {"line": number})
+        told = [name for name in _TOLD_OF_A_NEW_LINE if record.fields.get(name) is not None]
+        self._writes.notice_of_fields(record, link, told, what="added")
         self._writes.explain(
             Effect.TAKEN, record, link, why=f"{edit.quantity.normalize():f} x {edit.sku} is added to the order"
         )

@@ -166,7 +166,10 @@ class ActionJob(LeaseJob):
         async with PubSubClient(endpoint, self.context.client.tokens) as client, asyncio.TaskGroup() as tasks:
             context = _listen_context(self.context, client, self._org_id, lease)
             cursor = TopicCursor(self._org_id, ACTION_TOPIC)
-            handler = ActionEvents(context, cursor, self.context.orders, on_answer=self._on_answer.set)
+            webhooks = self.context.settings.webhooks
+            handler = ActionEvents(
+                context, cursor, self.context.orders, webhooks=webhooks, on_answer=self._on_answer.set
+            )
             self.stats = ListenerStats()
             tasks.create_task(self._listen(Listener(context, cursor, handler, self.stats)))
             tasks.create_task(lease.keep())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -24,7 +26,16 @@ from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import ORDER_ACTION_RESULT, ORDER_STATUS
 from connector.model.stage import Stage
 from connector.service import running_service
-from connector.store import cursors, journal, leases, order_actions, order_history, orders, outgoing_events
+from connector.store import (
+    change_notices,
+    cursors,
+    journal,
+    leases,
+    order_actions,
+    order_history,
+    orders,
+    outgoing_events,
+)
 from tests.flow.conftest import World
 from tests.flow.pubsub import (
     NUMBER,
@@ -41,6 +52,7 @@ from tests.flow.pubsub import (
     world_with_two_orders,
 )
 from tests.flow.test_push import an_order
+from tests.flow.test_webhooks import webhook_settings
 
 
 @pytest.fixture
@@ -352,3 +364,25 @@ async def test_first_start_is_a_moment_by_the_clock_of_the_org(database_url: str
             await until(handled)
         async with world.service.store.reader() as connection:
             assert [item.request.action for item in await order_actions.list_latest(connection)] == ["cancel"]
+
+
+async def test_action_that_was_carried_out_is_told_to_the_webhook(world: World) -> None:
+    context = world.service.inbound_context
+    settings = context.settings.model_copy(update={"webhooks": webhook_settings()})
+    job = ActionJob(replace(context, settings=settings), asyncio.Event())
+    async with running(job, lambda: job.stats):
+        press(world.org, NUMBER, "hold", event_id="E-1", Reason__c="credit", Requested_By__c="Anna")
+        press(world.org, NUMBER, "refresh")
+        press(world.org, NUMBER, "release", Reason__c="fraud")
+
+        async def handled() -> bool:
+            async with world.service.store.reader() as connection:
+                return len(await order_actions.list_latest(connection)) == 3
+
+        await until(handled)
+    async with world.service.store.reader() as connection:
+        [notice] = await change_notices.list_page(connection)
+    body = json.loads(notice.body)
+    assert (notice.type, notice.entity, notice.key) == ("order.action", "order", NUMBER)
+    assert {name: body["data"][name] for name in ("action", "event")} == {"action": "hold", "event": "E-1"}
+    assert "Anna" not in notice.body

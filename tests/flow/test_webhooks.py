@@ -20,12 +20,15 @@ from connector.jobs import send_webhooks
 from connector.jobs.prune import prune
 from connector.jobs.send_webhooks import NoticeSender, WebhookReport
 from connector.model.change_notice import ChangeNotice, NewNotice, NoticeState
+from connector.model.stage import Stage
 from connector.service import running_service
 from connector.settings import Settings, WebhookSettings
 from connector.store import change_notices, leases
 from connector.store.engine import Store
+from tests.flow.adoption_steps import add_line, record_of
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_pull import NUMBER, begin
+from tests.flow.test_push import an_order
 from tests.mail_servers import hook
 
 URL = "https://erp.example/hooks/crm"
@@ -229,6 +232,27 @@ async def test_what_is_applied_from_the_org_is_posted_without_values_unless_aske
     await world.service.pull()  # without an address, nothing is stored
     async with world.service.store.reader() as connection:
         assert len(await change_notices.list_page(connection)) == 4
+
+
+async def test_lines_that_reps_add_and_delete_are_told_as_lines_of_their_order(world: World) -> None:
+    await begin(world, an_order(NUMBER, stage=Stage.PLACED))
+    added = await add_line(world, await record_of(world, "Order", NUMBER), "P-3", 4, "34.85")
+    await world.change_in_org("OrderItem", f"{NUMBER}-1", Quantity=7)
+    [outcome] = world.org.org.dml.delete([await record_of(world, "OrderItem", f"{NUMBER}-2")])
+    assert outcome.error is None
+    settings = world.service.settings.model_copy(update={"webhooks": webhook_settings(include_values=True)})
+    async with running_service(settings) as service:
+        await service.pull()
+    bodies = [json.loads(notice.body) for notice in await outbox(world.service.store)]
+    told = {body["type"]: body["data"] for body in bodies}
+    assert told.keys() == {"order.line_added", "order.updated", "order.line_deleted"}
+    assert {data["key"] for data in told.values()} == {NUMBER}
+    line = told["order.line_added"]
+    assert (line["line"], line["record"], line["object"]) == (f"{NUMBER}-3", added, "OrderItem")
+    assert line["fields"] == ["Product2Id", "Quantity", "UnitPrice"]
+    assert (line["values"]["Quantity"], line["values"]["UnitPrice"]) == ("4.0", "34.85")
+    assert (told["order.updated"]["line"], told["order.updated"]["fields"]) == (f"{NUMBER}-1", ["Quantity"])
+    assert (told["order.line_deleted"]["line"], told["order.line_deleted"]["done"]) == (f"{NUMBER}-2", "recreated")
 
 
 async def test_odd_answer_or_a_fault_of_ours_concerns_one_notice_only(
