@@ -12,11 +12,15 @@ from connector.errors import ConnectorError, LeaseLostError
 from connector.jobs.held_lease import HeldLease, lease_owner
 from connector.jobs.inbound_run import InboundJobContext
 from connector.log import get_logger
+from connector.store import leases
 
 RETRY_SECONDS = 5.0
 """The pause after an error, before everything begins anew."""
 LONGEST_PAUSE = 300.0
 """The pause grows up to this one while a fault of ours repeats; work that lasted for longer begins with the first."""
+
+_MARGIN = 0.05
+"""Seconds after the end of a lease in which it is asked for: not a moment too early."""
 
 log = get_logger(__name__)
 
@@ -43,7 +47,7 @@ class LeaseJob(ABC):
                     self.context.store, name, owner=self._owner, ttl=self._ttl, what=what
                 ) as lease:
                     if lease is None:
-                        await clock.sleep(self._ttl / 3)
+                        await clock.sleep(await self._pause_until_free(name))
                         continue
                     try:
                         await self.work(lease)
@@ -61,6 +65,13 @@ class LeaseJob(ABC):
                     faults = 0
                 await clock.sleep(min(RETRY_SECONDS * 2 ** min(faults, 16), LONGEST_PAUSE))
                 faults += 1
+
+    async def _pause_until_free(self, name: str) -> float:
+        """How long to wait for the lease of another process: until it ends if that process does not renew it, and not
+        much longer if it is released."""
+        async with self.context.store.reader() as connection:
+            left = await leases.seconds_left(connection, name, self.context.store.clock.now())
+        return min(left + _MARGIN, self._ttl / 3)
 
     @abstractmethod
     async def begin(self) -> tuple[str, str]:

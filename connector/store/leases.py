@@ -68,6 +68,12 @@ async def list_held(connection: AsyncConnection, prefix: str, now: datetime) -> 
     return {row.name: row.term for row in await connection.execute(statement)}
 
 
+async def seconds_left(connection: AsyncConnection, name: str, now: datetime) -> float:
+    """Return for how long the lease is still held; 0 if nobody holds it."""
+    expires_at = (await connection.execute(select(leases.c.expires_at).where(leases.c.name == name))).scalar()
+    return 0.0 if expires_at is None else max(0.0, (expires_at - now).total_seconds())
+
+
 async def agree_on_partitions(uow: UnitOfWork, number: int) -> bool:
     """Return whether all workers use `number` partitions; this holds until the transaction ends.
 

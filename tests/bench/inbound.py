@@ -44,6 +44,8 @@ from connector.store.schema import upgrade
 from tests.bench.databases import Database, SqliteFile, database
 
 LOOK_SECONDS = 0.005
+LOOK_SECONDS_PER_CHANGE = 2e-5
+"""With many changes on their way, as after an outage, looking for them must not be what takes the time."""
 LONGEST_WAIT = 60.0
 
 
@@ -124,8 +126,9 @@ class Load:
 
     @property
     def accounts(self) -> int:
-        """So many that one is hardly changed again before its last change has arrived."""
-        return max(200, int(self.rate * 4))
+        """So many that one is hardly changed again before its last change has arrived, also after an outage: one that
+        is still on its way is left out."""
+        return max(200, int(self.rate * (4 + 1.5 * self.outage)))
 
 
 async def measure(load: Load) -> dict[str, object]:
@@ -141,7 +144,7 @@ async def measure(load: Load) -> dict[str, object]:
             async with rep_session(service) as rep, listening(settings, service) as listener:
                 memory = MemorySamples(listener)
                 sampling = asyncio.create_task(memory.take())
-                outage = asyncio.create_task(take_away(made, load))
+                outage = asyncio.create_task(take_away(made, load, memory))
                 cpu = sum(listener.cpu_times()[:2])
                 run = Run(load=load, rep=rep, ids=ids, made=made)
                 await run.change_and_wait()
@@ -157,6 +160,7 @@ async def measure(load: Load) -> dict[str, object]:
     return {
         "changes": len(took),
         "per_second": round(load.rate, 1),
+        "reached_per_second": round(len(run.took) / run.changing, 1),
         "database": "PostgreSQL" if load.postgres else "SQLite",
         "listener_cpu_ms_per_change": round(cpu * 1000 / max(1, len(took)), 2),
         "rep_call_p50_ms": round(statistics.median(run.calls) * 1000, 1),
@@ -172,27 +176,33 @@ async def measure(load: Load) -> dict[str, object]:
 
 
 class MemorySamples:
-    """Resident memory of a process in MiB, sampled twice a second."""
+    """Resident memory of a process in MiB, sampled twice a second, by phase of the run."""
 
     def __init__(self, process: psutil.Process) -> None:
         self._process = process
-        self._samples: list[float] = []
+        self._samples: dict[str, list[float]] = {}
+        self.phase = "before"
 
     async def take(self) -> None:
         """Take samples until canceled."""
         while True:
-            self._samples.append(round(self._process.memory_info().rss / 2**20, 1))
+            self._samples.setdefault(self.phase, []).append(round(self._process.memory_info().rss / 2**20, 1))
             await asyncio.sleep(0.5)
 
-    def summary(self) -> dict[str, float]:
-        return {"first": self._samples[0], "peak": max(self._samples), "last": self._samples[-1]}
+    def summary(self) -> dict[str, dict[str, float]]:
+        return {
+            phase: {"first": samples[0], "peak": max(samples), "last": samples[-1]}
+            for phase, samples in self._samples.items()
+        }
 
 
-async def take_away(made: Database, load: Load) -> None:
+async def take_away(made: Database, load: Load, memory: MemorySamples) -> None:
     """Take the database away after a third of the run."""
     if load.outage:
         await asyncio.sleep(load.seconds / 3)
+        memory.phase = "during the outage"
         await asyncio.to_thread(made.take_away, load.outage)
+        memory.phase = "after"
 
 
 async def begin(service: Services, accounts: int) -> list[str]:
@@ -210,7 +220,7 @@ async def begin(service: Services, accounts: int) -> list[str]:
 @dataclass(kw_only=True)
 class Run:
     """One measurement. `took` are seconds from before each change in the org to its being seen here, in the order of
-    arrival; `calls` the seconds that the rep's calls took."""
+    arrival; `calls` the seconds that the rep's calls took, `changing` those until the last one had its answer."""
 
     load: Load
     rep: SalesforceClient
@@ -218,6 +228,7 @@ class Run:
     made: Database
     took: list[float] = field(default_factory=list)
     calls: list[float] = field(default_factory=list)
+    changing: float = 0.0
     expected: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     async def change_and_wait(self) -> None:
@@ -235,7 +246,8 @@ class Run:
             if free:
                 calls.add(asyncio.create_task(self._change([ids[number] for number in free], phone)))
         await asyncio.gather(*calls)
-        async with asyncio.timeout(LONGEST_WAIT + 2 * load.outage):
+        self.changing = time.perf_counter() - began
+        async with asyncio.timeout(LONGEST_WAIT + 10 * load.outage):
             while self.expected:  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_SECONDS)
         looking.cancel()
@@ -244,7 +256,7 @@ class Run:
     async def _look(self) -> None:
         """Look for what is expected, until canceled."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(max(LOOK_SECONDS, len(self.expected) * LOOK_SECONDS_PER_CHANGE))
             if not self.expected:
                 continue
             phones = await asyncio.to_thread(self.made.phones, list(self.expected))

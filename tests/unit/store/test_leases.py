@@ -41,6 +41,19 @@ async def test_expired_lease_is_acquired_by_another_owner_under_a_new_term(store
     assert await leases.acquire(store, NAME, "a", 15) is None
 
 
+async def test_time_that_is_left_of_a_lease(store: Store, clock: ManualClock) -> None:
+    async def left() -> float:
+        async with store.reader() as connection:
+            return await leases.seconds_left(connection, NAME, clock.now())
+
+    assert await left() == 0
+    await leases.acquire(store, NAME, "first", 30)
+    clock.advance(10)
+    assert await left() == 20
+    clock.advance(30)
+    assert await left() == 0
+
+
 async def test_renewed_lease_expires_later(store: Store, clock: ManualClock) -> None:
     assert await leases.acquire(store, NAME, "a", 15) == 1
     clock.advance(10)
