@@ -21,8 +21,9 @@ from connector.inbound.batch_writes import BatchWrites
 from connector.inbound.loaded_state import LoadedState
 from connector.inbound.receivers import Receivers
 from connector.inbound.rep_messages import RepMessages
+from connector.mapping.line_fields import edited_fields
 from connector.mapping.receiver import RecordReceiver
-from connector.mapping.spec import Owner, RecordSpec
+from connector.mapping.spec import Owner
 from connector.model.change import EntityKind
 from connector.model.events import LineEdit
 from connector.model.inbound_change import RemoteRecord
@@ -35,16 +36,6 @@ from connector.policies import ChangedLines
 FIELDS = ("OrderId", "Product2Id", "PricebookEntryId", "Quantity", "UnitPrice", "ListPrice")
 """What is read of a line besides its mapped fields."""
 _TOLD_OF_A_NEW_LINE = ("Product2Id", "Quantity", "UnitPrice")
-_ATTRIBUTES = {"quantity": "Quantity", "net_unit_price": "UnitPrice"}
-"""The attributes of a line that a command changes, by the path of the mapping, and their fields."""
-
-
-def edited_fields(spec: RecordSpec, policy: ChangedLines) -> frozenset[str]:
-    """The fields of a line whose change in the org is a change of the line here; none for other objects."""
-    if policy is not ChangedLines.TAKE or spec.sobject != LINE:
-        return frozenset()
-    paths = {field.name: field.path for field in spec.fields}
-    return frozenset(name for name, path in paths.items() if path is not None and _ATTRIBUTES.get(path.text) == name)
 
 
 class LineChanges:

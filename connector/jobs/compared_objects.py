@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from connector.inbound.line_changes import edited_fields
 from connector.inbound.reconcile.comparison import ComparisonRules, RecordComparison
 from connector.inbound.reconcile.org_side import ComparedObject
+from connector.mapping.line_fields import edited_fields
 from connector.mapping.mapper import EntityMapping, MappingSet
 from connector.model.change import EntityKind
 from connector.outbound.frozen_fields import SET_ONCE

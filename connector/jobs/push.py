@@ -330,8 +330,7 @@ class _PushRun:
         """Fit the mappings to the org. Raises MappingError if the org lacks fields that they use, SalesforceError if it
         has none of our fields."""
         org_id = await confirm_org(self.store, self.client, self.settings)
-        salesforce = self.settings.salesforce
-        returns = salesforce.returns
+        salesforce, returns = self.settings.salesforce, self.settings.salesforce.returns
         objects = mappings.return_order.sobjects if returns is Returns.RETURN_ORDER and mappings.return_order else ()
         discover = partial(discover_org, self.store, self.client, org_id, settings=salesforce, extra_sobjects=objects)
         with track_with(AttemptTracker(attempts=self.health.attempts)):
@@ -340,6 +339,7 @@ class _PushRun:
         strategy = ReturnStrategy(mappings, profile, returns, self.store)
         returns_due = (await self._due_counts()).get(EntityKind.RETURN)
         mappings = await strategy.choose_mappings() if returns_due else mappings.with_returns(None)
+        mappings = mappings.with_edited_lines(self.settings.inbound.changed_lines)
         mappings = mappings.with_persons(profile.person_type is not None)
         problems = check(mappings, profile.describes, person_types=profile.person_types)
         if problems:  # perhaps an admin has corrected the org since it was discovered

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from connector.errors import MappingError
 from connector.mapping.compiler import ABSENT, Getter, LookupGetter, compile_field, compile_lookup
+from connector.mapping.line_fields import edited_fields
 from connector.mapping.spec import SHARED_OWNERS, EntitySpec, FieldSpec, LookupSpec, Owner, RecordSpec
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
@@ -16,6 +17,7 @@ from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.product import Product
 from connector.model.record import IS_PERSON, FieldValue, Link, Lookup, MappedRecord
+from connector.policies import ChangedLines
 
 E = TypeVar("E", bound=Customer | Product | Order | OrderReturn)
 
@@ -35,6 +37,12 @@ class _RecordMapper:
         self._lookups: tuple[tuple[str, LookupGetter], ...] = tuple(
             (lookup.name, compile_lookup(lookup)) for lookup in spec.lookups
         )
+
+    def with_shared(self, names: frozenset[str]) -> _RecordMapper:
+        """A copy whose fields of these names may be changed on both sides as well."""
+        copied = copy(self)
+        copied._shared = self._shared | names
+        return copied
 
     def map(self, entity: Any, children: tuple[MappedRecord, ...] = ()) -> MappedRecord:
         spec = self.spec
@@ -125,6 +133,14 @@ class EntityMapping(Generic[E]):
         except Exception as error:
             raise MappingError([f"{position}: when: {_describe_error(error, self.kind, entity.key)}"]) from error
 
+    def with_edited_lines(self, policy: ChangedLines) -> EntityMapping[E]:
+        """A copy in which quantity and price of a line may be changed on both sides, if the policy takes them."""
+        copied = copy(self)
+        copied._children = tuple(
+            (attribute, mapper.with_shared(edited_fields(mapper.spec, policy))) for attribute, mapper in self._children
+        )
+        return copied
+
     @property
     def depends_on(self) -> frozenset[str]:
         """The other entities whose values it uses, apart from their keys: `customer`, `product`."""
@@ -186,6 +202,12 @@ class MappingSet:
         """A copy that maps returns with `returns`; None leaves them out."""
         copied = copy(self)
         copied.returns = returns
+        return copied
+
+    def with_edited_lines(self, policy: ChangedLines) -> MappingSet:
+        """A copy by the policy for lines of orders that are changed in the org."""
+        copied = copy(self)
+        copied.order = self.order.with_edited_lines(policy)
         return copied
 
     def with_persons(self, enabled: bool) -> MappingSet:

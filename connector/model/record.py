@@ -50,8 +50,21 @@ class MappedRecord:
     shared: frozenset[str] = frozenset()
 
     def without_fields(self, names: Collection[str]) -> MappedRecord:
-        """The same without these fields: the org keeps its values."""
-        return replace(self, fields={name: value for name, value in self.fields.items() if name not in names})
+        """The same without these fields, of children by `child_field`: the org keeps its values."""
+        keys = {name.rpartition(".")[0] for name in names}
+        children = tuple(
+            child.without_fields({name for name in child.fields if child_field(child.key, name) in names})
+            if child.key in keys
+            else child
+            for child in self.children
+        )
+        fields = {name: value for name, value in self.fields.items() if name not in names}
+        return replace(self, fields=fields, children=children)
+
+
+def child_field(key: str, name: str) -> str:
+    """The name of a field of a child, among fields of its parent."""
+    return f"{key}.{name}"
 
 
 PARTS = {"order": "line", "product": "price", "return": "return_line"}

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from connector.model.change import Refusal
 from connector.model.describe import FieldDescribe
 from connector.model.field_equality import prefer_ours_if_equal
-from connector.model.observed_value import STAMP_FIELDS, ObservedValues, observe
+from connector.model.observed_value import STAMP_FIELDS, observe
 from connector.model.order import Order
 from connector.model.record import IS_PERSON, SYNC_MESSAGE, FieldValue, Link, MappedRecord
 from connector.model.stage import Stage
@@ -29,7 +29,7 @@ from connector.outbound.lost_records import (
 )
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.plan_types import PendingEntity
-from connector.outbound.shared_fields import agreed_values, fields_changed_by_others, keep_agreed
+from connector.outbound.shared_fields import ChangedFields, agreed_values, fields_changed_by_others, keep_agreed
 from connector.salesforce.query import in_chunks, soql
 
 ENTITIES_PER_QUERY = 300
@@ -71,9 +71,9 @@ class LinkState:
     merged_id: str | None = None
     ended: bool = False
     note: str | None = None
-    changed_fields: ObservedValues = field(default_factory=dict)
-    """Shared fields that somebody else changed in the org while a send of ours had no answer. In these, `link` has what
-    both sides agreed on before."""
+    changed: ChangedFields = field(default_factory=ChangedFields)
+    """Shared fields that somebody else changed in the org while a send of ours had no answer. In these, `link` and
+    `lines` have what both sides agreed on before."""
 
 
 async def read_org_states(
@@ -240,16 +240,16 @@ class _StateReader:
     def _state_of_live_record(self, pending: PendingEntity, row: Row) -> LinkState:
         link, changed = self._build_link_and_changes(pending, row)
         if row[self._key] == key_of(pending):
-            return LinkState(link=link, changed_fields=changed)
+            return LinkState(link=link, changed=changed)
         key_before = f"the key {row[self._key]}" if row[self._key] else "no key"
         note = f"{self._sobject} {row['Id']} of {_label(pending)} had {key_before} in the org: its key is put back."
-        return LinkState(link=link, note=note, changed_fields=changed)
+        return LinkState(link=link, note=note, changed=changed)
 
     def _state_of_keyed_record(self, pending: PendingEntity, row: Row, gone: Mapping[str, GoneRecord]) -> LinkState:
         """A record other than the linked one has our key. The key decides, so the link follows it."""
         if pending.link is None:
             link, changed = self._build_link_and_changes(pending, row)
-            return LinkState(link=link, changed_fields=changed)
+            return LinkState(link=link, changed=changed)
         link = self._build_link(pending, row)
         linked_id = pending.link.salesforce_id
         was_merged = linked_id in gone and gone[linked_id].master is not None
@@ -277,10 +277,26 @@ class _StateReader:
         note = f"{self._sobject} {linked_id} was merged into {record.master} in the org: {_label(pending)} follows it."
         return LinkState(link=self._build_link(pending, record.master_row), merged_id=linked_id, note=note)
 
-    def _build_link_and_changes(self, pending: PendingEntity, row: Row) -> tuple[Link, ObservedValues]:
+    def _build_link_and_changes(self, pending: PendingEntity, row: Row) -> tuple[Link, ChangedFields]:
         """The link, and the shared fields that somebody else changed while a send of ours had no answer."""
-        names = fields_changed_by_others(pending, row, self._fields, self._reader.user_id)
-        return keep_agreed(self._build_link(pending, row), agreed_values(pending), names), observe(names, row)
+        assert pending.record is not None
+        link = self._build_link(pending, row)
+        return self._with_agreed(pending, pending.record, link, row, self._fields, ChangedFields())
+
+    def _with_agreed(
+        self,
+        pending: PendingEntity,
+        record: MappedRecord,
+        link: Link,
+        row: Row,
+        fields: Mapping[str, FieldDescribe],
+        before: ChangedFields,
+    ) -> tuple[Link, ChangedFields]:
+        """`link` with what both sides agreed on in fields that somebody else changed, and these in addition to
+        `before`."""
+        names = fields_changed_by_others(pending, record, row, fields, self._reader.user_id)
+        changed = before.with_record(pending, record, link.salesforce_id, observe(names, row))
+        return keep_agreed(link, agreed_values(pending, record), names), changed
 
     def _build_link(self, pending: PendingEntity, row: Row) -> Link:
         record = pending.record
@@ -300,7 +316,7 @@ class _StateReader:
         rows: dict[str, list[Row]] = {}
         if lines:
             parent_field, sobject = f"{self._sobject}Id", lines[0].sobject
-            columns = list(dict.fromkeys([*_columns(lines), parent_field]))
+            columns = list(dict.fromkeys([*_columns(lines), *STAMP_FIELDS, parent_field]))
             names: dict[str, Any] = {"columns": ", ".join(columns), "sobject": sobject, "up": parent_field}
             for query in in_chunks(_LINES, sorted(orders), **names):
                 for row in await self._reader.query(query):
@@ -328,15 +344,18 @@ class _StateReader:
         fields = self._profile.describes[sample.sobject].fields
         columns = _columns([sample, *wanted.values()])
         lines: dict[str, Link] = {}
+        changed = state.changed
         for row in sorted(rows, key=lambda row: row["Id"] not in by_id):
             key = by_id.get(str(row["Id"])) or row[sample.external_id]
             if key is not None and str(key) not in lines:
                 line = wanted.get(str(key), replace(sample, key=str(key), fields={}, lookups={}))
-                lines[str(key)] = _build_link(line, str(key), row, columns, fields)
+                link = _build_link(line, str(key), row, columns, fields)
+                lines[str(key)], changed = self._with_agreed(pending, line, link, row, fields, changed)
         missing = {key: link for key, link in pending.line_links.items() if key not in lines}
         return replace(
             state,
             lines=tuple(lines.values()),
+            changed=changed,
             stale_links=tuple((link.entity, key) for key, link in missing.items() if key not in wanted),
             missing_lines={key: link for key, link in missing.items() if key in wanted},
         )

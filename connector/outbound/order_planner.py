@@ -325,7 +325,8 @@ def _build_line(line: MappedRecord, context: OrderContext, *, creating: bool) ->
                 )
             )
         fields[name] = entry
-    if line.sobject == "OrderItem" and fields.get("UnitPrice") is None:
+    is_held = not creating and "UnitPrice" not in line.fields
+    if line.sobject == "OrderItem" and fields.get("UnitPrice") is None and not is_held:
         raise _RefuseError(
             Refusal(
                 code="REQUIRED_FIELD_MISSING",

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from connector.errors import RetryClass
 from connector.model.change import Change, EntityKind, Refusal
-from connector.model.observed_value import ObservedValues
 from connector.model.record import Link
 from connector.outbound.dispatcher import CallDispatcher
 from connector.outbound.link_check import LinkState, Reader, read_org_states
@@ -20,8 +19,8 @@ from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import WriteResult
-from connector.outbound.shared_field_look import read_changed_fields
-from connector.outbound.shared_fields import shared_fields_to_send
+from connector.outbound.shared_field_look import read_changed_fields, records_to_look_at
+from connector.outbound.shared_fields import ChangedFields
 from connector.outbound.stats import SyncStats
 from connector.outbound.writer import Writer
 from connector.salesforce.fault import Fault
@@ -108,16 +107,16 @@ class ReadBack:
             return item
         current = self._repository.map_entity(item, state.link, state.lines)
         return replace(
-            current.with_held_fields(current.held_fields | state.changed_fields.keys()),
+            current.with_held_fields(current.held_fields | state.changed.names),
             missing_lines=state.missing_lines or {},
         )
 
     async def _hold_changed_fields(self, claim: list[PendingEntity]) -> list[PendingEntity]:
         """Look at the records of which a shared field is to be sent. It takes a query for some hundred of them."""
-        sending = [item for item in claim if not item.is_read_back and _sends_shared_fields(item)]
+        sending = [item for item in claim if not item.is_read_back and records_to_look_at(item)]
         if not sending:
             return claim
-        changed: dict[str, ObservedValues] = {}
+        changed: dict[str, ChangedFields] = {}
 
         async def look(batch: Sequence[BatchItem]) -> list[WriteResult]:
             changed.update(await read_changed_fields(self._reader, [item.pending for item in batch], self._profile))
@@ -126,17 +125,14 @@ class ReadBack:
         failed = await self._dispatcher.send([*map(BatchItem, sending)], look)
         outcomes = Outcomes()
         self._dispatcher.collect(failed, outcomes, done=frozenset())
-        outcomes.changed_in_org = {
-            (item.link.sobject, item.link.salesforce_id): observed
-            for item in sending
-            if item.link is not None and (observed := changed.get(item.change.key))
-        }
+        for item in changed.values():
+            outcomes.changed_in_org |= item.records
         self._stats.changed_in_org += len(outcomes.changed_in_org)
         if failed or outcomes.changed_in_org:
             await self._repository.record(outcomes)
         excluded = keys_of(failed)
         return [
-            item.with_held_fields(item.held_fields | changed.get(item.change.key, {}).keys())
+            item.with_held_fields(item.held_fields | changed.get(item.change.key, ChangedFields()).names)
             for item in claim
             if item.change.key not in excluded
         ]
@@ -160,9 +156,8 @@ class ReadBack:
             if state.link is None:
                 continue
             outcomes.links += [state.link, *state.lines]
-            if state.changed_fields:
-                outcomes.changed_in_org[state.link.sobject, state.link.salesforce_id] = state.changed_fields
-                self._stats.changed_in_org += 1
+            outcomes.changed_in_org |= state.changed.records
+            self._stats.changed_in_org += len(state.changed.records)
             outcomes.dropped_links += state.stale_links
             if state.merged_id is not None:
                 outcomes.merged_links.append((state.link, state.merged_id))
@@ -230,14 +225,6 @@ class ReadBack:
 
 def keys_of(results: Iterable[WriteResult]) -> set[str]:
     return {result.pending.change.key for result in results}
-
-
-def _sends_shared_fields(pending: PendingEntity) -> bool:
-    return (
-        pending.record is not None
-        and pending.link is not None
-        and bool(shared_fields_to_send(pending.record, pending.link))
-    )
 
 
 def _record_id(link: Link | None) -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connector.model.observed_value import STAMP_FIELDS, ObservedValues, observe
+from connector.model.observed_value import STAMP_FIELDS, observe
+from connector.model.record import Link, MappedRecord
 from connector.outbound.link_check import Reader
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.plan_types import PendingEntity
-from connector.outbound.shared_fields import fields_changed_in_org, shared_fields_to_send
+from connector.outbound.shared_fields import ChangedFields, fields_changed_in_org, link_of, shared_fields_to_send
 from connector.salesforce.query import in_chunks
 
 _BY_ID = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE Id IN {values}"
@@ -16,22 +17,32 @@ _BY_ID = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE Id IN {value
 
 async def read_changed_fields(
     reader: Reader, pending_entities: Sequence[PendingEntity], profile: OrgProfile
-) -> dict[str, ObservedValues]:
+) -> dict[str, ChangedFields]:
     """The shared fields that these entities, all of one kind and linked, are about to send and that somebody else has
     changed in the org, by key."""
-    changed: dict[str, ObservedValues] = {}
-    by_id = {item.link.salesforce_id: item for item in pending_entities if item.link is not None}
-    records = [item.record for item in pending_entities if item.record is not None]
-    names = sorted(frozenset().union(*(record.shared for record in records)))
-    fields = profile.describes[records[0].sobject].fields
-    columns = ", ".join([*STAMP_FIELDS, *(name for name in names if name in fields)])
-    for query in in_chunks(_BY_ID, sorted(by_id), columns=columns, sobject=records[0].sobject):
-        for row in await reader.query(query):
-            item = by_id[str(row["Id"])]
-            assert item.record is not None
-            assert item.link is not None
-            sent = shared_fields_to_send(item.record, item.link)
-            changed[item.change.key] = observe(
-                sent & fields_changed_in_org(item.record, item.link.snapshot, row, fields), row
-            )
+    changed: dict[str, ChangedFields] = {}
+    looks: dict[str, dict[str, tuple[PendingEntity, MappedRecord, Link]]] = {}
+    for item in pending_entities:
+        for record, link in records_to_look_at(item):
+            looks.setdefault(record.sobject, {})[link.salesforce_id] = (item, record, link)
+    for sobject, by_id in looks.items():
+        fields = profile.describes[sobject].fields
+        names = sorted(frozenset().union(*(record.shared for _, record, _ in by_id.values())) & fields.keys())
+        columns = ", ".join([*STAMP_FIELDS, *names])
+        for query in in_chunks(_BY_ID, sorted(by_id), columns=columns, sobject=sobject):
+            for row in await reader.query(query):
+                item, record, link = by_id[str(row["Id"])]
+                differing = fields_changed_in_org(record, link.snapshot, row, fields)
+                observed = observe(shared_fields_to_send(record, link) & differing, row)
+                before = changed.get(item.change.key, ChangedFields())
+                changed[item.change.key] = before.with_record(item, record, link.salesforce_id, observed)
     return changed
+
+
+def records_to_look_at(pending: PendingEntity) -> list[tuple[MappedRecord, Link]]:
+    """The linked records of an entity, its own and those of its lines, of which shared fields are about to be sent."""
+    record = pending.record
+    if record is None or pending.link is None:
+        return []
+    linked = [(part, link_of(pending, part)) for part in (record, *record.children) if part.shared]
+    return [(part, link) for part, link in linked if link is not None and shared_fields_to_send(part, link)]

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.model.describe import FieldDescribe
 from connector.model.field_equality import same_value
-from connector.model.record import FieldValue, Link, MappedRecord, changed_fields
+from connector.model.observed_value import ObservedValues
+from connector.model.record import FieldValue, Link, MappedRecord, changed_fields, child_field
 from connector.outbound.plan_types import PendingEntity
 from connector.outbound.preflight import reference_like_values
 
 MODIFIED_BY = "LastModifiedById"
 """The field of a record that names who changed it last."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangedFields:
+    """Shared fields of one entity that somebody else has changed in the org: `records` by object and ID, for inbound
+    sync to decide; `names` as they are held, those of lines by `child_field`."""
+
+    records: Mapping[tuple[str, str], ObservedValues] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+
+    def with_record(
+        self, pending: PendingEntity, record: MappedRecord, row_id: str, observed: ObservedValues
+    ) -> ChangedFields:
+        """These, and those of one more record."""
+        if not observed:
+            return self
+        names = {_noted_name(pending, record, name) for name in observed}
+        return ChangedFields(records={**self.records, (record.sobject, row_id): observed}, names=self.names | names)
 
 
 def shared_fields_to_send(record: MappedRecord, link: Link) -> frozenset[str]:
@@ -37,36 +56,52 @@ def fields_changed_in_org(
 
 
 def with_sent(pending: PendingEntity) -> dict[str, tuple[FieldValue, ...]]:
-    """What was sent of shared fields without a recorded answer, once the entity is sent as it is now."""
-    record, sent = pending.record, dict(pending.change.sent or {})
-    if record is None:
+    """What was sent of shared fields without a recorded answer, once the entity is sent as it is now; those of lines
+    by `child_field`."""
+    sent = {name: tuple(values) for name, values in (pending.change.sent or {}).items()}
+    if pending.record is None:
         return {}
-    if pending.link is None:
-        names = _shared(record) - reference_like_values(record.fields).keys()  # these follow when it is created
-    else:
-        names = shared_fields_to_send(record, pending.link)
-    for name in sorted(names):
-        earlier = tuple(sent.get(name, ()))
-        sent[name] = earlier if record.fields[name] in earlier else (*earlier, record.fields[name])
-    return {name: tuple(values) for name, values in sent.items()}
+    for record in (pending.record, *pending.record.children):
+        if not record.shared:
+            continue
+        link = link_of(pending, record)
+        if link is None:
+            names = _shared(record) - reference_like_values(record.fields).keys()  # these follow when it is created
+        else:
+            names = shared_fields_to_send(record, link)
+        for name in sorted(names):
+            value, noted = record.fields[name], _noted_name(pending, record, name)
+            earlier = sent.get(noted, ())
+            sent[noted] = earlier if value in earlier else (*earlier, value)
+    return sent
+
+
+def link_of(pending: PendingEntity, record: MappedRecord) -> Link | None:
+    """The link of the entity's own record, or of a line of it."""
+    return pending.link if record is pending.record else pending.line_links.get(record.key)
 
 
 def fields_changed_by_others(
-    pending: PendingEntity, row: Mapping[str, Any], fields: Mapping[str, FieldDescribe], own_user: str
+    pending: PendingEntity,
+    record: MappedRecord,
+    row: Mapping[str, Any],
+    fields: Mapping[str, FieldDescribe],
+    own_user: str,
 ) -> frozenset[str]:
-    """The shared fields of `row` that somebody else changed while a send of ours had no answer: they hold neither what
-    both sides agreed on, nor what we would send, nor what we sent.
+    """The shared fields of the row of `record` (the entity's own one, or one of a line) that somebody else changed
+    while a send of ours had no answer: they hold neither what both sides agreed on, nor what we would send, nor what
+    we sent.
 
     Of a send that an earlier release began, it is not known what it sent; then what our user changed last is our own.
     """
-    record, change = pending.record, pending.change
-    if record is None or not (change.unanswered_sends or change.sent):
+    change, link = pending.change, link_of(pending, record)
+    if not record.shared or not (change.unanswered_sends or change.sent):
         return frozenset()
-    if change.sent is None and (pending.link is None or row[MODIFIED_BY] == own_user):
+    if change.sent is None and (link is None or row[MODIFIED_BY] == own_user):
         return frozenset()
-    sent = change.sent or {}
-    possible = _shared(record) if pending.link is not None else _shared(record) & sent.keys()
-    agreed = agreed_values(pending)
+    sent = _sent_of(pending, record)
+    possible = _shared(record) if link is not None else _shared(record) & sent.keys()
+    agreed = agreed_values(pending, record)
     return frozenset(
         name
         for name in fields_changed_in_org(record, agreed, row, fields) & possible
@@ -74,12 +109,23 @@ def fields_changed_by_others(
     )
 
 
-def agreed_values(pending: PendingEntity) -> Mapping[str, FieldValue]:
+def agreed_values(pending: PendingEntity, record: MappedRecord) -> Mapping[str, FieldValue]:
     """What both sides agreed on before a send without a recorded answer. Of a record that this send created, that is
     what was sent; nothing, where different values were sent."""
-    if pending.link is not None:
-        return pending.link.snapshot
-    return {name: values[0] for name, values in (pending.change.sent or {}).items() if len(values) == 1}
+    if (link := link_of(pending, record)) is not None:
+        return link.snapshot
+    return {name: values[0] for name, values in _sent_of(pending, record).items() if len(values) == 1}
+
+
+def _noted_name(pending: PendingEntity, record: MappedRecord, name: str) -> str:
+    return name if record is pending.record else child_field(record.key, name)
+
+
+def _sent_of(pending: PendingEntity, record: MappedRecord) -> dict[str, Sequence[FieldValue]]:
+    """What was sent of the shared fields of a record without a recorded answer."""
+    sent = pending.change.sent or {}
+    noted = {name: _noted_name(pending, record, name) for name in _shared(record)}
+    return {name: sent[place] for name, place in noted.items() if place in sent}
 
 
 def keep_agreed(link: Link, agreed: Mapping[str, FieldValue], names: frozenset[str]) -> Link:
