@@ -7,7 +7,7 @@ API and most commands need only these. `running_service` adds the org: its clien
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # importing the org's client would slow short commands down
     from connector.jobs.push import PushContext, PushSummary
     from connector.jobs.push_rounds import ProgressReporter
     from connector.jobs.reconcile import ReconcileOptions, ReconcileSummary
+    from connector.jobs.role_supervisor import RoleState
     from connector.jobs.send_webhooks import NoticeSender
     from connector.mapping import MappingSet
     from connector.notifications.composer import NotificationComposer
@@ -77,13 +78,23 @@ class LocalServices:
 
         return make_transport(self.settings.messages, self.clock)
 
-    def web_app(self) -> web.Application:
-        """The HTTP API."""
+    def web_app(self, role_states: Callable[[], Sequence[RoleState]] = lambda: ()) -> web.Application:
+        """The HTTP API. `role_states`: how the roles of this process are."""
+        from connector.jobs.schedule import define_jobs
         from connector.store import deliveries
-        from connector.web.app import make_app
+        from connector.web.app import AppServices, make_app
 
-        policy = deliveries.policy_of(self.settings.inbound)
-        return make_app(self.store, self.orders, self.current_composer, self.conflict_resolver, delivery_policy=policy)
+        return make_app(
+            AppServices(
+                store=self.store,
+                orders=self.orders,
+                current_composer=self.current_composer,
+                conflict_resolver=self.conflict_resolver,
+                delivery_policy=deliveries.policy_of(self.settings.inbound),
+                jobs=define_jobs(self.settings),
+                role_states=role_states,
+            )
+        )
 
     def conflict_resolver(self) -> ConflictResolver:
         """Resolves conflicts by the mappings of the files."""
@@ -147,12 +158,12 @@ class Services(LocalServices):
             return None
         return ListenerRole(self.inbound_context)
 
-    async def pull(self, *, dry_run: bool = False) -> PullSummary:
+    async def pull(self, *, dry_run: bool = False, sobjects: Sequence[str] | None = None) -> PullSummary:
         """See `jobs.pull` and `jobs.pull_dry_run`."""
         from connector.jobs.pull import pull
         from connector.jobs.pull_dry_run import pull_dry_run
 
-        return await (pull_dry_run if dry_run else pull)(self.inbound_context)
+        return await pull_dry_run(self.inbound_context) if dry_run else await pull(self.inbound_context, sobjects)
 
     async def reconcile(
         self,

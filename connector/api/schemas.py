@@ -292,6 +292,13 @@ class ResolutionBody(Body):
     always: StrictBool = False
 
 
+class TriggerBody(Body):
+    """When a job runs: every so many `seconds`, or by `cron`, the five fields of crontab, in UTC."""
+
+    seconds: Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
+    cron: Annotated[str, Field(min_length=9, max_length=100)] | None = None
+
+
 class MessagesBody(Body):
     """Messages by their ids."""
 

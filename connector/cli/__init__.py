@@ -43,6 +43,7 @@ GROUPS = (
     "messages",
     "tokens",
     "serve",
+    "jobs",
     "mailcatcher",
 )
 """In the order of a first visit, which is that of `connector --help`."""

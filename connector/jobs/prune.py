@@ -35,6 +35,8 @@ def retention_of(settings: Settings) -> Retention:
         refused_events=timedelta(days=days.refused_event_days),
         conflicts=timedelta(days=days.conflict_days),
         topic_history=timedelta(days=days.topic_history_days),
+        job_runs=timedelta(days=days.job_run_days),
+        idle_job_runs=timedelta(days=days.idle_run_days),
     )
 
 

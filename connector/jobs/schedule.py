@@ -1,53 +1,165 @@
-"""The jobs that the scheduler runs. A job is a function and an interval; nothing about it is stored."""
+"""The jobs of the service: what each does, when it runs by the settings, and the clock's side of both."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from connector.errors import UsageError
 from connector.jobs.prune import SECONDS as PRUNE_SECONDS
+from connector.model.job_run import JobTrigger
+from connector.settings import Settings, Via
+
+PULLED_OBJECTS = ("Account", "Product2", "Order", "OrderItem")
+SHORTEST_SECONDS = 1.0
+LONGEST_SECONDS = 31 * 86400.0
+CRON_HINT = "Five fields as in crontab, in UTC: `30 2 * * *` is every day at 02:30."
+
+Result = Mapping[str, object]
+"""What a run came to, for people; empty if there was nothing to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobDefinition:
+    """A job. `trigger`: when it runs by the settings; None: only when somebody asks. A `continuous` one works whenever
+    there is work, in every process with its role; it has no slots, and its runs are kept if they did something."""
+
+    name: str
+    summary: str
+    trigger: JobTrigger | None = None
+    continuous: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job: `run` is awaited every `seconds`, or once a day at `hour` (UTC). A run that is due while the last one is
-    still running waits for it.
+    """A job with what it does. Jobs of a process run one at a time, except `concurrent` ones: they wait for external
+    servers, and must not delay the others."""
 
-    Jobs run one at a time, except `concurrent` ones: they wait for external servers, and must not delay the others.
-    """
-
-    name: str
-    run: Callable[[], Awaitable[None]]
-    seconds: float = 0
-    hour: int | None = None
+    definition: JobDefinition
+    run: Callable[[], Awaitable[Result]]
     concurrent: bool = False
 
+    @property
+    def name(self) -> str:
+        return self.definition.name
 
-def make_jobs(
-    *,
-    push: Callable[[], Awaitable[None]],
-    push_seconds: float,
-    automation: Callable[[], Awaitable[None]],
-    automation_seconds: float,
-    notifications: Callable[[], Awaitable[None]] | None,
-    notification_seconds: float,
-    webhooks: Callable[[], Awaitable[None]] | None = None,
-    webhook_seconds: float = 0,
-    reconcile: Callable[[], Awaitable[None]] | None = None,
-    reconcile_hour: int | None = None,
-    prune: Callable[[], Awaitable[None]] | None = None,
-) -> list[Job]:
-    """Return the jobs of a service: no order automation if `automation_seconds` is 0; no notifications without a
-    transport, no webhooks without an address, no reconciliation without an hour."""
-    scheduled = [Job(name="push", seconds=push_seconds, run=push)]
-    if automation_seconds:
-        scheduled.append(Job(name="order_automation", seconds=automation_seconds, run=automation))
-    if notifications is not None:
-        scheduled.append(Job(name="notifications", seconds=notification_seconds, run=notifications, concurrent=True))
-    if webhooks is not None:
-        scheduled.append(Job(name="webhooks", seconds=webhook_seconds, run=webhooks, concurrent=True))
-    if reconcile is not None and reconcile_hour is not None:
-        scheduled.append(Job(name="reconcile", hour=reconcile_hour, run=reconcile, concurrent=True))
-    if prune is not None:
-        scheduled.append(Job(name="prune", seconds=PRUNE_SECONDS, run=prune, concurrent=True))
-    return scheduled
+
+def pull_job(sobject: str) -> str:
+    """The name of the job that pulls an object: `pull_account`."""
+    return f"pull_{sobject.lower()}"
+
+
+def define_jobs(settings: Settings) -> list[JobDefinition]:
+    """The jobs that these settings turn on. Every process on a database must have the same settings."""
+    jobs = []
+    if settings.salesforce.login_url:
+        jobs += _jobs_with_the_org(settings)
+    if settings.orders.automation_seconds:
+        jobs.append(
+            JobDefinition(
+                name="order_automation",
+                summary="Verifies placed orders, allocates stock to waiting ones, escalates old holds.",
+                trigger=JobTrigger(seconds=settings.orders.automation_seconds),
+            )
+        )
+    if settings.messages.via is not Via.NONE:
+        jobs.append(
+            JobDefinition(
+                name="notifications",
+                summary="Sends due messages to customers.",
+                trigger=JobTrigger(seconds=settings.messages.seconds),
+            )
+        )
+    if settings.webhooks.enabled:
+        jobs.append(
+            JobDefinition(
+                name="webhooks",
+                summary="Posts notices of applied changes to the company's own systems.",
+                trigger=JobTrigger(seconds=settings.webhooks.seconds),
+            )
+        )
+    jobs.append(
+        JobDefinition(
+            name="prune",
+            summary="Deletes what is done with, and older than the settings keep.",
+            trigger=JobTrigger(seconds=PRUNE_SECONDS),
+        )
+    )
+    return jobs
+
+
+def _jobs_with_the_org(settings: Settings) -> list[JobDefinition]:
+    inbound = settings.inbound
+    listens = inbound.listen
+    jobs = [
+        JobDefinition(name="push", summary="Sends due changes to the org, as they are made.", continuous=True),
+        *(
+            JobDefinition(
+                name=pull_job(sobject),
+                summary=f"Reads changed records of {sobject} from the org, and applies them."
+                + (" The listener does so by itself." if listens else ""),
+                trigger=None if listens else JobTrigger(seconds=inbound.poll_seconds),
+            )
+            for sobject in PULLED_OBJECTS
+        ),
+    ]
+    hour, heals = settings.reconcile.nightly_hour, settings.reconcile.heal
+    jobs.append(
+        JobDefinition(
+            name="reconcile",
+            summary=f"Compares both sides field by field{', and heals what differs' if heals else ''}.",
+            trigger=None if hour is None else JobTrigger(cron=f"0 {hour} * * *"),
+        )
+    )
+    return jobs
+
+
+def parse_trigger(*, seconds: float | None = None, cron: str | None = None) -> JobTrigger:
+    """The trigger that a person asks for. Raises UsageError if it is none."""
+    if (seconds is None) == (cron is None):
+        raise UsageError("Give either an interval in seconds or a cron expression.", hint=CRON_HINT)
+    if seconds is not None and not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise UsageError(f"The interval must be between {SHORTEST_SECONDS:g} second and 31 days.", hint=CRON_HINT)
+    trigger = JobTrigger(seconds=seconds, cron=cron)
+    try:
+        clock_trigger(trigger)
+    except ValueError as error:
+        raise UsageError(f"The cron expression {cron!r} cannot be read: {error}.", hint=CRON_HINT) from None
+    return trigger
+
+
+def clock_trigger(trigger: JobTrigger) -> BaseTrigger:
+    """The trigger as APScheduler knows it. Intervals are counted from 1970, so that all processes have the same slots.
+
+    Raises ValueError for a cron expression that is none."""
+    if trigger.cron is not None:
+        return CronTrigger.from_crontab(trigger.cron, timezone="UTC")
+    return IntervalTrigger(seconds=trigger.seconds, start_date=datetime(1970, 1, 1, tzinfo=UTC), timezone="UTC")
+
+
+def next_slot(trigger: JobTrigger, now: datetime) -> datetime | None:
+    """The first slot after `now`; None if there is none."""
+    found: datetime | None = clock_trigger(trigger).get_next_fire_time(None, now + timedelta(microseconds=1))
+    return found
+
+
+def latest_slot(trigger: JobTrigger, now: datetime) -> datetime | None:
+    """The last slot up to `now`; None if there was none within a year."""
+    if trigger.seconds is not None:
+        since_start = now.timestamp() // trigger.seconds * trigger.seconds
+        return datetime.fromtimestamp(since_start, UTC)
+    clock = clock_trigger(trigger)
+    for back in (timedelta(minutes=2), timedelta(hours=2), timedelta(days=2), timedelta(days=40), timedelta(days=366)):
+        slot: datetime | None = None
+        following: datetime | None = clock.get_next_fire_time(None, now - back)
+        while following is not None and following <= now:
+            slot = following
+            following = clock.get_next_fire_time(slot, slot + timedelta(seconds=1))
+        if slot is not None:
+            return slot
+    return None

@@ -77,6 +77,8 @@ class Store:
             # One snapshot for all statements of a reader, as SQLite's BEGIN gives it.
             self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
+        self.on_captured: list[Callable[[], None]] = []
+        """Called after each commit of this process that captured changes for the org."""
         self._writer = asyncio.Lock()
         # PostgreSQL has many writers and groups their commits itself.
         self._group = GroupCommit(self._begin, self._unit) if self.dialect == "sqlite" else None
@@ -117,6 +119,7 @@ class Store:
                     unit = self._unit(connection)
                     yield unit
                     await unit.capture()
+        self._tell_captured(unit)
 
     async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run `work` in a transaction and return its result after the commit.
@@ -127,8 +130,16 @@ class Store:
 
         async def attempt() -> T:
             if self._group is not None:
+                units: list[UnitOfWork] = []  # the work may be repeated: the last one counts
+
+                async def noted(uow: UnitOfWork) -> T:
+                    units.append(uow)
+                    return await work(uow)
+
                 with translate_errors(self.address):
-                    return await self._group.run(work)
+                    result = await self._group.run(noted)
+                self._tell_captured(units[-1])
+                return result
             async with self.transaction() as uow:
                 return await work(uow)
 
@@ -194,6 +205,11 @@ class Store:
 
     def _unit(self, connection: Connection) -> UnitOfWork:
         return UnitOfWork(connection, self.clock.now(), publishes_status=self.publishes_status)
+
+    def _tell_captured(self, unit: UnitOfWork) -> None:
+        if unit.has_captured:
+            for tell in self.on_captured:
+                tell()
 
     @asynccontextmanager
     async def _writer_turn(self) -> AsyncIterator[None]:

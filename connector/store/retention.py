@@ -15,6 +15,7 @@ from connector.model.conflict import ConflictState
 from connector.model.outgoing_event import OutgoingState
 from connector.store.event_tables import order_actions, outgoing_events
 from connector.store.inbound_tables import change_notices, conflicts
+from connector.store.job_tables import job_runs
 from connector.store.tables import journal
 from connector.store.unit_of_work import UnitOfWork
 
@@ -29,6 +30,8 @@ class Retention:
     refused_events: timedelta
     conflicts: timedelta
     topic_history: timedelta
+    job_runs: timedelta
+    idle_job_runs: timedelta
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +66,8 @@ _KINDS = {
         since=conflicts.c.resolved_at,
     ),
     "topic_history": _Kind(table=journal, ended=journal.c.entity == "topic", since=journal.c.at),
+    "job_runs": _Kind(table=job_runs, ended=None, since=job_runs.c.ended_at),
+    "idle_job_runs": _Kind(table=job_runs, ended=job_runs.c.idle.is_(True), since=job_runs.c.ended_at),
 }
 
 

@@ -49,6 +49,8 @@ class UnitOfWork:
         self.connection = connection
         self.now = now
         self.publishes_status = publishes_status
+        self.has_captured = False
+        """Whether changes for the org were captured, so that a push has something to do after the commit."""
         self._events: list[PlatformEvent] = []
         self._changed: dict[tuple[EntityKind, str], tuple[int, Lane, bool]] = {}
 
@@ -75,6 +77,7 @@ class UnitOfWork:
     async def capture(self) -> None:
         """Write the remembered changes and events to their outboxes. Only the store calls this, before the commit."""
         if self._changed:
+            self.has_captured = True
             await self._capture_changes()
         if self._events:
             await self._capture_events()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,8 @@ from aiohttp.typedefs import Handler
 
 from connector.errors import StoreError
 from connector.jobs.conflict_resolution import ConflictResolver
+from connector.jobs.role_supervisor import RoleState
+from connector.jobs.schedule import JobDefinition
 from connector.log import get_logger
 from connector.model.deliveries import DeliveryPolicy
 from connector.notifications.composer import NotificationComposer
@@ -39,33 +42,42 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
 }
 
-CurrentComposer = Callable[[], NotificationComposer]
-CurrentResolver = Callable[[], ConflictResolver]
+
+@dataclass(frozen=True, kw_only=True)
+class AppServices:
+    """What the application works with.
+
+    Each request calls `current_composer`, which follows edited rules and templates; one that resolves a conflict calls
+    `conflict_resolver`, which reads the mappings. `delivery_policy`: for the forecast of event deliveries. `jobs`: all
+    of the service, wherever they run. `role_states`: how the roles of this process are.
+    """
+
+    store: Store
+    orders: OrderService
+    current_composer: Callable[[], NotificationComposer]
+    conflict_resolver: Callable[[], ConflictResolver]
+    delivery_policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
+    jobs: Sequence[JobDefinition] = ()
+    role_states: Callable[[], Sequence[RoleState]] = lambda: ()
+
 
 _NUMBER = web.RequestKey("number", str)
 
 log = get_logger("web")
 
 
-def make_app(
-    store: Store,
-    orders: OrderService,
-    current_composer: CurrentComposer,
-    current_resolver: CurrentResolver,
-    *,
-    delivery_policy: DeliveryPolicy | None = None,
-) -> web.Application:
-    """Build the application. Each request calls `current_composer`, which follows edited rules and templates, and one
-    that resolves a conflict `current_resolver`, which reads the mappings. `delivery_policy`: for the forecast of event
-    deliveries."""
+def make_app(services: AppServices) -> web.Application:
+    """Build the application."""
+    store = services.store
 
     def context(request: web.Request, token: Token) -> RequestContext:
         return RequestContext(
             store=store,
-            orders=orders,
-            composer=current_composer(),
-            conflict_resolver=current_resolver,
-            delivery_policy=delivery_policy or DeliveryPolicy(),
+            orders=services.orders,
+            composer=services.current_composer(),
+            conflict_resolver=services.conflict_resolver,
+            delivery_policy=services.delivery_policy,
+            jobs=services.jobs,
             request=request,
             token=token,
         )
@@ -84,7 +96,12 @@ def make_app(
             await schema.check(store)
         except StoreError as error:
             raise ProblemError(503, "database", error.message, hint=error.hint) from None
-        return web.json_response({"status": "ready"})
+        states = services.role_states()
+        roles = {
+            state.role: {"up": state.up, "since": state.since.isoformat(), "error": state.error} for state in states
+        }
+        status = "ready" if all(state.up for state in states) else "degraded"
+        return web.json_response({"status": status, "roles": roles} if roles else {"status": status})
 
     async def openapi(request: web.Request) -> web.Response:
         return web.json_response(_openapi_document())
@@ -92,7 +109,7 @@ def make_app(
     app.router.add_get("/healthz", healthy)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/openapi.json", openapi)
-    app.router.add_routes(tracking_page.routes(store, orders))
+    app.router.add_routes(tracking_page.routes(store, services.orders))
     return app
 
 

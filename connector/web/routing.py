@@ -15,6 +15,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from connector.jobs.conflict_resolution import ConflictResolver
+from connector.jobs.schedule import JobDefinition
 from connector.log import get_logger
 from connector.model.deliveries import DeliveryPolicy
 from connector.model.keys import normalize_key
@@ -44,6 +45,7 @@ class RequestContext:
     composer: NotificationComposer
     conflict_resolver: Callable[[], ConflictResolver]
     delivery_policy: DeliveryPolicy
+    jobs: Sequence[JobDefinition]
     request: web.Request
     token: Token
 

@@ -11,10 +11,10 @@ import pytest
 import structlog
 
 from connector.errors import ConnectorError
+from connector.jobs.push_loop import OutageLog
 from connector.log import configure
 from connector.outbound.health import OrgHealth
 from connector.store import mapping_versions
-from scheduler import OutageLog
 from tests.flow.conftest import Silent, World
 from tests.flow.org_faults import ANSWERS, LITE, NEW, OLD, calls, due, html, outage
 from tests.flow.test_push import an_order

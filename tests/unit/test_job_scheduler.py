@@ -1,135 +1,209 @@
-"""The clock: a job that waits for somebody else's server holds up no other, and is let finish at the end."""
+"""Several schedulers on one database: each slot is run once, and what a dead one left is begun anew."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from typing import Any
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 
 import pytest
 import structlog
 
 from connector.errors import ConnectorError
-from connector.jobs.push import PushSummary
-from connector.jobs.schedule import Job, make_jobs
-from connector.policies import ReconcileSettings
-from connector.store.outages import Outage
-from scheduler import JobScheduler, OutageLog, trigger_of
+from connector.jobs.job_runner import JobRunner
+from connector.jobs.schedule import Job, JobDefinition, Result
+from connector.model.job_run import JobRun, JobState, JobTrigger, RunCause
+from connector.store import job_runs, job_schedules
+from connector.store.engine import Store
+from scheduler import JobScheduler
 
 PATIENCE = 30
+LOOK = 0.02
 
 
-async def nothing() -> None: ...
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    """With the real time: the clock of APScheduler is real."""
+    opened = Store.open(database_url)
+    yield opened
+    await opened.close()
 
 
-async def test_concurrent_job_delays_no_other_job_and_finishes_at_shutdown() -> None:
-    waiting, pushed, release, finished = (asyncio.Event() for _ in range(4))
+def job(name: str, run: Callable[[], Awaitable[Result]], *, seconds: float | None = 0.05) -> Job:
+    trigger = None if seconds is None else JobTrigger(seconds=seconds)
+    return Job(definition=JobDefinition(name=name, summary=name, trigger=trigger), run=run)
 
-    async def push() -> None:
-        pushed.set()
 
-    async def deliver() -> None:
-        waiting.set()
-        await release.wait()
-        finished.set()
+async def nothing() -> Result:
+    return {}
 
+
+@asynccontextmanager
+async def scheduling(store: Store, *jobs: Job, worker: str = "one") -> AsyncIterator[asyncio.Task[None]]:
     stop = asyncio.Event()
-    catalog = [
-        Job(name="push", seconds=0.01, run=push),
-        Job(name="notifications", seconds=0.01, run=deliver, concurrent=True),
-    ]
-    running = asyncio.create_task(JobScheduler(catalog).until(stop))
-    async with asyncio.timeout(PATIENCE):
-        await waiting.wait()
-        pushed.clear()
-        await pushed.wait()
-        stop.set()
-        await asyncio.sleep(0)
-        assert not running.done()
-        release.set()
-        await running
-    assert finished.is_set()
-
-
-async def test_run_longer_than_its_interval_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """Plain lines of a library among our own would not be JSON."""
-    came, started, release, stop = [0], asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    async def push() -> None:
-        started.set()
-        await release.wait()
-
-    async def other() -> None:
-        came[0] += 1
-        if came[0] == 20:
-            release.set()
-            stop.set()
-
-    catalog = [
-        Job(name="push", seconds=0.01, run=push),
-        Job(name="notifications", seconds=0.01, run=other, concurrent=True),
-    ]
-    async with asyncio.timeout(PATIENCE):
-        await JobScheduler(catalog).until(stop)
-    assert started.is_set()
-    assert [record.getMessage() for record in caplog.records] == []
-
-
-def test_notifications_are_a_job_only_if_there_is_a_transport() -> None:
-    def names(deliver: object) -> list[tuple[str, bool]]:
-        seconds = {"push_seconds": 1, "automation_seconds": 0, "notification_seconds": 5}
-        found = make_jobs(push=nothing, automation=nothing, notifications=deliver, **seconds)  # type: ignore[arg-type]
-        return [(job.name, job.concurrent) for job in found]
-
-    assert names(None) == [("push", False)]
-    assert names(nothing) == [("push", False), ("notifications", True)]
-
-
-def test_reconciliation_is_a_job_once_a_day_unless_it_is_off() -> None:
-    def jobs(hour: int | None) -> list[Job]:
-        seconds = {"push_seconds": 1, "automation_seconds": 0, "notification_seconds": 5}
-        given: dict[str, Any] = {"notifications": None, "reconcile": nothing, "reconcile_hour": hour, **seconds}
-        return make_jobs(push=nothing, automation=nothing, **given)
-
-    assert [job.name for job in jobs(None)] == ["push"]
-    [_, nightly] = jobs(0)
-    assert (nightly.name, nightly.hour, nightly.concurrent) == ("reconcile", 0, True)
-    trigger = trigger_of(nightly)
-    evening = datetime(2026, 3, 1, 22, 30, tzinfo=UTC)
-    assert trigger.get_next_fire_time(None, evening) == datetime(2026, 3, 2, tzinfo=UTC)
-    assert ReconcileSettings(hour="off").nightly_hour is None
-    assert ReconcileSettings(hour="07").nightly_hour == 7
-
-
-async def test_repeated_failure_of_a_job_is_logged_once() -> None:
-    came, stop = [0], asyncio.Event()
-
-    async def push() -> None:
-        came[0] += 1
-        if came[0] == 12:
-            stop.set()
-        if came[0] == 6:
-            return
-        raise ConnectorError("one" if came[0] < 4 else "another")
-
-    with structlog.testing.capture_logs() as lines:
+    scheduler = JobScheduler(jobs, JobRunner(store, worker=worker, ttl=5), watch_seconds=LOOK)
+    running = asyncio.create_task(scheduler.run(stop))
+    try:
         async with asyncio.timeout(PATIENCE):
-            await JobScheduler([Job(name="push", seconds=0.01, run=push)]).until(stop)
-    assert [line["error"] for line in lines if line["event"] == "job failed"] == ["one", "another", "another"]
+            yield running
+            stop.set()
+            with suppress(asyncio.CancelledError):
+                await running
+    finally:
+        running.cancel()
 
 
-def test_outage_is_logged_when_it_begins_changes_its_code_and_ends() -> None:
-    def summary(code: str | None) -> PushSummary:
-        if code is None:
-            return PushSummary()
-        now = datetime(2026, 3, 1, tzinfo=UTC)
-        return PushSummary(
-            outage=Outage(code=code, message="No.", fix="Do.", detail="", since=now, attempts=1, next_attempt_at=now)
-        )
+async def runs_of(store: Store, name: str) -> list[JobRun]:
+    async with store.reader() as connection:
+        return (await job_runs.list_page(connection, job=name, limit=1000))[::-1]
 
-    log = OutageLog()
+
+async def ended(store: Store, name: str, count: int, state: JobState = JobState.DONE) -> list[JobRun]:
+    while True:
+        runs = [run for run in await runs_of(store, name) if run.state is state]
+        if len(runs) >= count:
+            return runs
+        await asyncio.sleep(LOOK)
+
+
+async def test_three_schedulers_run_each_slot_once_and_what_is_asked_for_once(store: Store, database_url: str) -> None:
+    did: Counter[str] = Counter()
+
+    def counting(worker: str) -> Callable[[], Awaitable[Result]]:
+        async def work() -> Result:
+            did[worker] += 1
+            await asyncio.sleep(0.01)
+            return {"number": sum(did.values())}
+
+        return work
+
+    others = [Store.open(database_url) for _ in range(2)]
+    stores = [store, *others]
+    async with (
+        scheduling(stores[0], job("work", counting("a")), job("asked", counting("x"), seconds=None), worker="a"),
+        scheduling(stores[1], job("work", counting("b")), job("asked", counting("y"), seconds=None), worker="b"),
+        scheduling(stores[2], job("work", counting("c")), job("asked", counting("z"), seconds=None), worker="c"),
+    ):
+        async with stores[0].transaction() as uow:
+            await job_runs.request(uow, "asked", actor="ann")
+        await ended(stores[0], "work", 12)
+        await ended(stores[0], "asked", 1)
+    done = await runs_of(stores[0], "work")
+    slots = [run.slot for run in done]
+    assert len(slots) == len(set(slots)) == did["a"] + did["b"] + did["c"]
+    assert {run.state for run in done} == {JobState.DONE}
+    for before, after in pairwise(done):  # one at a time
+        assert before.ended_at is not None
+        assert after.started_at is not None
+        assert before.ended_at <= after.started_at
+    [asked] = await runs_of(stores[0], "asked")
+    assert (asked.actor, asked.cause, asked.slot) == ("ann", RunCause.REQUEST, None)
+    assert did["x"] + did["y"] + did["z"] == 1
+    for other in others:
+        await other.close()
+
+
+async def test_run_of_a_dead_process_is_begun_anew_and_a_frozen_one_records_nothing(store: Store) -> None:
+    async with store.transaction() as uow:
+        dead = await job_runs.begin(uow, "work", uow.now, worker="dead", ttl=0.05)
+    assert dead is not None
+    async with scheduling(store, job("work", nothing, seconds=None), worker="other"):
+        await ended(store, "work", 1)
+    first, second = await runs_of(store, "work")
+    assert (first.state, second.state) == (JobState.INTERRUPTED, JobState.DONE)
+    assert (second.cause, second.attempt, second.worker) == (RunCause.RESTART, 2, "other")
+    async with store.transaction() as uow:  # the process was only frozen, and wakes
+        assert not await job_runs.renew(uow, dead, ttl=5)
+        assert not await job_runs.finish(uow, dead, JobState.DONE, result={"late": True})
+    assert (await runs_of(store, "work"))[0] == first
+
+
+async def test_stopped_scheduler_lets_runs_end_and_a_canceled_one_leaves_them_to_others(store: Store) -> None:
+    began, release = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> Result:
+        began.set()
+        await release.wait()
+        return {"slow": 1}
+
+    async with store.transaction() as uow:
+        await job_runs.request(uow, "work", actor="ann")
+    async with scheduling(store, job("work", slow, seconds=None)):
+        await began.wait()
+        asyncio.get_running_loop().call_later(0.1, release.set)
+    [run] = await runs_of(store, "work")
+    assert (run.state, run.result) == (JobState.DONE, {"slow": 1})
+
+    began.clear()
+    release.clear()
+    async with store.transaction() as uow:
+        await job_runs.request(uow, "work", actor="ann")
+    async with scheduling(store, job("work", slow, seconds=None)) as running:
+        await began.wait()
+        running.cancel()
+    _, stopped, waiting = await runs_of(store, "work")
+    assert (stopped.state, stopped.error) == (JobState.INTERRUPTED, "The service was stopped.")
+    assert (waiting.state, waiting.cause, waiting.actor) == (JobState.WAITING, RunCause.RESTART, "ann")
+    release.set()
+    async with scheduling(store, job("work", slow, seconds=None)):
+        await ended(store, "work", 2)
+
+
+async def test_failures_pauses_and_other_times(store: Store) -> None:
+    fails = True
+
+    async def work() -> Result:
+        if fails:
+            raise ConnectorError("The shop is closed.", hint="Open it.")
+        return {}
+
     with structlog.testing.capture_logs() as lines:
-        for code in (None, "A", "A", "A", "B", "B", None, None, "A"):
-            log.tell(summary(code))
-    told = [(line["event"], line["code"]) for line in lines]
-    assert told == [("org_outage", "A"), ("org_outage", "B"), ("org_outage_over", "B"), ("org_outage", "A")]
+        async with scheduling(store, job("work", work)):
+            failed = await ended(store, "work", 3, JobState.FAILED)
+            fails = False
+            await ended(store, "work", 1)
+            async with store.transaction() as uow:
+                assert await job_schedules.set_paused(uow, "work", True, actor="ann")
+            await asyncio.sleep(5 * LOOK)
+            count = len(await runs_of(store, "work"))
+            await asyncio.sleep(0.3)
+            assert len(await runs_of(store, "work")) == count
+            async with store.transaction() as uow:
+                await job_schedules.set_trigger(uow, "work", JobTrigger(seconds=0.11), actor="ann")
+                await job_schedules.set_paused(uow, "work", False, actor="ann")
+            await ended(store, "work", count)
+    assert (failed[0].error, failed[0].fix) == ("The shop is closed.", "Open it.")
+    assert [line["error"] for line in lines if line["event"] == "job failed"] == ["The shop is closed."]
+    later = [run.slot for run in await runs_of(store, "work") if run.state is JobState.DONE and run.slot is not None]
+    assert any((slot.timestamp() / 0.11) % 1 < 0.01 or (slot.timestamp() / 0.11) % 1 > 0.99 for slot in later[-2:])
+
+
+async def test_a_nightly_slot_that_nobody_ran_is_run_at_the_next_start(store: Store) -> None:
+    nightly = Job(
+        definition=JobDefinition(name="nightly", summary="", trigger=JobTrigger(cron="* * * * *")), run=nothing
+    )
+    async with scheduling(store, nightly):
+        await asyncio.sleep(3 * LOOK)
+    assert all(run.slot is not None and run.created_at >= run.slot for run in await runs_of(store, "nightly"))
+    first = len(await runs_of(store, "nightly"))  # a minute may have ended meanwhile
+    async with store.transaction() as uow:
+        old = await job_runs.begin(uow, "nightly", uow.now.replace(year=uow.now.year - 1), worker="x", ttl=5)
+        assert old is not None
+        await job_runs.finish(uow, old, JobState.DONE)
+    await _age(store, old.id)
+    async with scheduling(store, nightly):
+        await ended(store, "nightly", first + 2)
+    async with scheduling(store, nightly):
+        await asyncio.sleep(3 * LOOK)
+    slots = [run.slot for run in await runs_of(store, "nightly")]
+    assert len(slots) == len(set(slots))
+
+
+async def _age(store: Store, number: int) -> None:
+    from sqlalchemy import text
+
+    async with store.transaction() as uow:
+        moved = "UPDATE job_runs SET created_at = slot WHERE id = :id"
+        await uow.connection.execute(text(moved), {"id": number})

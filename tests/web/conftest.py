@@ -12,15 +12,17 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from connector.jobs.conflict_resolution import ConflictResolver
+from connector.jobs.schedule import define_jobs
 from connector.mapping import load_mappings
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
 from connector.notifications.renderer import TemplateRenderer
 from connector.orders.policy.rules import Rules, standard
 from connector.orders.service import OrderService
+from connector.settings import Settings
 from connector.store import stock, tokens
 from connector.store.engine import Store
-from connector.web.app import PREFIX, make_app
+from connector.web.app import PREFIX, AppServices, make_app
 from tests.unit.store import samples
 
 ORDER: dict[str, Any] = {
@@ -80,7 +82,16 @@ def app_on(store: Store, rules: Rules | None = None, composer: NotificationCompo
     composer = composer or NotificationComposer(renderer=TemplateRenderer(), billing=rules.billing)
     orders = OrderService(store, lambda: rules)
     resolver = ConflictResolver(store=store, orders=orders, mappings=load_mappings)
-    return make_app(store, orders, lambda: composer, lambda: resolver)
+    services = AppServices(
+        store=store,
+        orders=orders,
+        current_composer=lambda: composer,
+        conflict_resolver=lambda: resolver,
+        jobs=define_jobs(
+            Settings.model_validate({"_env_file": None, "salesforce": {"login_url": "https://org.example"}})
+        ),
+    )
+    return make_app(services)
 
 
 @pytest.fixture

@@ -278,6 +278,7 @@ async def test_every_route_requires_a_token_of_its_role(api: Api) -> None:
             id="1",
             sobject="Order",
             field="Description",
+            name="push",
         )
         assert (await api(route.method, path, role=None)).status == 401, path
         bad = await api(route.method, path, role=None, headers={"Authorization": "Bearer crm_guessed"})

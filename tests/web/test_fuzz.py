@@ -37,7 +37,7 @@ ODD: tuple[Any, ...] = (
 KNOWN = {"number": ("W-1", "W-2", "W-3", "ALFKI", "INV-000001", "C-7"), "key": ("W-1-RMA1", "W-3-RMA1"),
          "sku": ("CHAI", "TOFU", "TEA"), "metric": tuple(METRICS),
          "kind": tuple(MessageKind), "id": ("1", "2"), "sobject": ("Account", "Order"),
-         "field": ("Phone", "Description")}  # fmt: skip
+         "name": ("push", "prune", "reconcile"), "field": ("Phone", "Description")}  # fmt: skip
 QUERY = {"stage": ("placed", "verified"), "limit": ("1", "200"), "since": ("2026-01-01",), "sku": ("CHAI",),
          "warehouse": ("EAST",), "after": ("W-1",), "hold": ("credit",)}  # fmt: skip
 BODIES: dict[str, tuple[dict[str, Any], ...]] = {
@@ -76,6 +76,7 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
     "/products/{sku}": (TEA,),
     "/messages/retry": ({"ids": [1, 2]},),
     "/messages/discard": ({"ids": [1, 2]},),
+    "/scheduler/jobs/{name}/trigger": ({"seconds": 30}, {"cron": "0 2 * * *"}, {"seconds": 1, "cron": "* * * * *"}),
     "/conflicts/{id}/resolution": ({"take": "local"}, {"take": "salesforce", "always": True}),
 }
 

@@ -14,6 +14,7 @@ from connector.web.api import (
     orders,
     products,
     returns,
+    scheduler,
     status,
 )
 from connector.web.routing import Route
@@ -31,5 +32,6 @@ ROUTES: tuple[Route, ...] = (
     *analytics.ROUTES,
     *lifecycle.ROUTES,
     *status.ROUTES,
+    *scheduler.ROUTES,
 )
 """All routes, in the order of the OpenAPI document."""

@@ -180,10 +180,10 @@ def test_serve_logs_its_start_and_stop(shell: Shell) -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stdout.readline().startswith("Listening at ")
-    started = [process.stderr.readline() for _ in range(2)]
+    started = [json.loads(process.stderr.readline()) for _ in range(3)]
     process.send_signal(signal.SIGTERM)
     _, rest = process.communicate(timeout=LONGEST)
-    assert [json.loads(line)["event"] for line in (*started, *rest.splitlines())] == [
-        "started", "listener started", "listener stopped", "stopped",
-    ]  # fmt: skip
+    assert (started[0]["event"], started[0]["roles"]) == ("started", ["api", "worker", "listener", "scheduler"])
+    assert {line["event"] for line in started[1:]} == {"listener started", "org answers"}
+    assert [json.loads(line)["event"] for line in rest.splitlines()][-2:] == ["listener stopped", "stopped"]
     assert process.returncode == 0

@@ -1,0 +1,144 @@
+"""The jobs of the service as people see them: when they run, and what became of the latest run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from connector.errors import CommandError
+from connector.jobs.schedule import JobDefinition, next_slot
+from connector.model.job_run import JobRun, JobTrigger
+from connector.store import job_runs, job_schedules
+from connector.store.engine import Store
+
+WHENEVER = "whenever there is work"
+ON_REQUEST = "on request"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunView:
+    """A run. `seconds`: how long it took; `worker`: the process, as host:pid:number."""
+
+    id: int
+    job: str
+    state: str
+    cause: str
+    actor: str | None
+    slot: datetime | None
+    attempt: int
+    worker: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    seconds: float | None
+    idle: bool
+    result: dict[str, object]
+    error: str | None
+    fix: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobView:
+    """A job. `trigger` says in words when it runs. `changed_by` changed its schedule, or paused or resumed it, last."""
+
+    name: str
+    summary: str
+    continuous: bool
+    trigger: str
+    seconds: float | None
+    cron: str | None
+    paused: bool
+    changed_by: str | None
+    changed_at: datetime | None
+    next_run: datetime | None
+    last_run: RunView | None
+
+
+def view_run(run: JobRun) -> RunView:
+    return RunView(
+        id=run.id,
+        job=run.job,
+        state=run.state.value,
+        cause=run.cause.value,
+        actor=run.actor,
+        slot=run.slot,
+        attempt=run.attempt,
+        worker=run.worker,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        seconds=run.seconds,
+        idle=run.idle,
+        result=dict(run.result),
+        error=run.error,
+        fix=run.fix,
+    )
+
+
+def find_job(definitions: Sequence[JobDefinition], name: str) -> JobDefinition:
+    """The job of this name. Raises CommandError if the settings turn on none."""
+    for definition in definitions:
+        if definition.name == name:
+            return definition
+    names = ", ".join(definition.name for definition in definitions)
+    raise CommandError(f"There is no job {name}.", hint=f"Use one of {names}.", field="name", rule="unknown")
+
+
+async def list_jobs(store: Store, definitions: Sequence[JobDefinition]) -> list[JobView]:
+    """These jobs, in the same sequence."""
+    async with store.reader() as connection:
+        schedules = await job_schedules.load(connection)
+        latest = await job_runs.latest(connection)
+    views = []
+    for definition in definitions:
+        changed, last = schedules.get(definition.name), latest.get(definition.name)
+        trigger = definition.trigger if changed is None or changed.trigger is None else changed.trigger
+        paused = changed is not None and changed.paused
+        views.append(
+            JobView(
+                name=definition.name,
+                summary=definition.summary,
+                continuous=definition.continuous,
+                trigger=_words(definition, trigger),
+                seconds=None if trigger is None else trigger.seconds,
+                cron=None if trigger is None else trigger.cron,
+                paused=paused,
+                changed_by=None if changed is None else changed.changed_by,
+                changed_at=None if changed is None else changed.changed_at,
+                next_run=None if trigger is None or paused else next_slot(trigger, store.clock.now()),
+                last_run=None if last is None else view_run(last),
+            )
+        )
+    return views
+
+
+def _words(definition: JobDefinition, trigger: JobTrigger | None) -> str:
+    if definition.continuous:
+        return WHENEVER
+    return ON_REQUEST if trigger is None else str(trigger)
+
+
+async def request_run(store: Store, definition: JobDefinition, *, actor: str) -> JobRun:
+    """Ask for a run now; a scheduler takes it within a second or two."""
+    async with store.transaction() as uow:
+        return await job_runs.request(uow, definition.name, actor=actor)
+
+
+async def set_trigger(store: Store, definition: JobDefinition, trigger: JobTrigger | None, *, actor: str) -> None:
+    """Run the job at other times; None: at those of the settings. Raises CommandError for a continuous job."""
+    if definition.continuous:
+        raise CommandError(
+            f"{definition.name} works {WHENEVER}: it has no interval.",
+            hint="It can be paused.",
+            field="name",
+            rule="continuous",
+        )
+    async with store.transaction() as uow:
+        await job_schedules.set_trigger(uow, definition.name, trigger, actor=actor)
+
+
+async def set_paused(store: Store, definition: JobDefinition, paused: bool, *, actor: str) -> bool:
+    """Pause the job, or let it go on; False if it is so already."""
+    async with store.transaction() as uow:
+        return await job_schedules.set_paused(uow, definition.name, paused, actor=actor)

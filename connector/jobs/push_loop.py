@@ -1,0 +1,148 @@
+"""The continuous push of a process: sends changes when they are made, and what others have made soon afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+
+from connector.errors import ConnectorError, StoreError
+from connector.jobs.push import PushSummary
+from connector.jobs.schedule import Result
+from connector.log import get_logger
+from connector.model.job_run import JobState
+from connector.store import job_runs, job_schedules
+from connector.store.engine import Store
+
+JOB = "push"
+LINGER_SECONDS = 0.1
+"""How long a change waits for others that travel with it: a call with many records costs no more than one with few."""
+
+log = get_logger("push")
+
+
+class OutageLog:
+    """Logs an outage of the org once, again when its cause changes, and when it is over."""
+
+    def __init__(self) -> None:
+        self._outage: str | None = None
+        self._held: str | None = None
+
+    def tell(self, summary: PushSummary) -> None:
+        outage = summary.outage
+        if outage is None:
+            if self._outage is not None:
+                log.info("org_outage_over", code=self._outage)
+        elif outage.code != self._outage:
+            log.error(
+                "org_outage",
+                code=outage.code,
+                error=outage.message,
+                fix=outage.fix,
+                since=outage.since.isoformat(),
+                note="All changes stay due; the service tries again automatically, at most every five minutes.",
+            )
+        if outage is None and summary.held_code not in {None, self._held}:
+            note = "These changes stay due, and the others are sent; `connector status` says what to do."
+            log.error("changes_held", code=summary.held_code, note=note)
+        self._outage = None if outage is None else outage.code
+        self._held = None if summary.in_sync else summary.held_code or self._held
+
+
+def push_result(summary: PushSummary) -> Result:
+    """What a push came to, for the list of runs; empty if it sent nothing and nothing is wrong."""
+    result: dict[str, object] = {}
+    if summary.stats.done:
+        result |= {"done": dict(summary.stats.done), "writes": summary.writes, "reads": summary.reads}
+    if summary.dead_letters:
+        result["dead_letters"] = summary.dead_letters
+    if summary.outage is not None:
+        result["outage"] = summary.outage.code
+    return result
+
+
+async def _first_of(*events: asyncio.Event, seconds: float) -> None:
+    """Wait for one of these, at most so long."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+class PushLoop:
+    """Pushes again and again. `push` is one scheduled push; `verify` asks the org who it is, also if nothing is due.
+
+    A push that did something is kept as a run; of failures and of pushes during an outage, the first one in a row.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        push: Callable[[bool], Awaitable[PushSummary]],
+        *,
+        worker: str,
+        look_seconds: float,
+    ) -> None:
+        """`look_seconds`: how often it looks for changes that other processes made."""
+        self._store = store
+        self._push = push
+        self._worker = worker
+        self._look_seconds = look_seconds
+        self._outages = OutageLog()
+        self._noted: object = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Push until `stop`; a push that is under way ends. Raises only what is a fault of ours."""
+        captured = asyncio.Event()
+        self._store.on_captured.append(captured.set)
+        verify = True
+        try:
+            while not stop.is_set():
+                captured.clear()
+                if not await self._is_paused():
+                    await self._push_once(verify)
+                    verify = False
+                await _first_of(captured, stop, seconds=self._look_seconds)
+                if captured.is_set():
+                    await _first_of(stop, seconds=LINGER_SECONDS)
+        finally:
+            self._store.on_captured.remove(captured.set)
+
+    async def _is_paused(self) -> bool:
+        try:
+            async with self._store.reader() as connection:
+                schedule = (await job_schedules.load(connection)).get(JOB)
+        except StoreError:
+            return False  # the push says so itself
+        return schedule is not None and schedule.paused
+
+    async def _push_once(self, verify: bool) -> None:
+        started = self._store.clock.now()
+        try:
+            summary = await self._push(verify)
+        except ConnectorError as error:
+            if self._noted != error.message:
+                log.error("job failed", job=JOB, error=error.message, hint=error.hint)
+                await self._keep(started, JobState.FAILED, {}, error=error.message, fix=error.hint)
+            self._noted = error.message
+            return
+        self._outages.tell(summary)
+        if summary.stats.done:
+            log.info("pushed", done=dict(summary.stats.done), writes=summary.writes)
+        result = push_result(summary)
+        outage = None if summary.outage is None else summary.outage.code
+        if summary.stats.done or (outage is not None and outage != self._noted):
+            await self._keep(started, JobState.DONE, result)
+        self._noted = outage
+
+    async def _keep(
+        self, started: datetime, state: JobState, result: Result, *, error: str | None = None, fix: str | None = None
+    ) -> None:
+        with suppress(StoreError):
+            async with self._store.transaction() as uow:
+                await job_runs.record(
+                    uow, JOB, state, worker=self._worker, started_at=started, result=result, error=error, fix=fix
+                )

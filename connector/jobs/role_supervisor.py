@@ -1,0 +1,87 @@
+"""Keeps the roles of a process running: one that fails begins anew after a growing pause, and the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from connector.clock import Clock
+from connector.errors import ConnectorError
+from connector.log import get_logger
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+STEADY_SECONDS = 60.0
+"""A role that ran for longer begins with the first pause again."""
+
+log = get_logger(__name__)
+
+
+@dataclass(kw_only=True)
+class RoleState:
+    """Whether a role of this process is up, since when, and what went wrong last."""
+
+    role: str
+    up: bool
+    since: datetime
+    restarts: int = 0
+    error: str | None = None
+
+
+class RoleSupervisor:
+    """Runs roles until they are stopped. A role is a function that runs until its event is set, or until canceled."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._stop = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.states: dict[str, RoleState] = {}
+
+    def start(self, roles: Mapping[str, Callable[[asyncio.Event], Awaitable[None]]]) -> None:
+        for name, run in roles.items():
+            self.states[name] = RoleState(role=name, up=True, since=self._clock.now())
+            self._tasks[name] = asyncio.create_task(self._keep(self.states[name], run))
+
+    async def stop(self, seconds: float) -> None:
+        """Let all roles end by themselves for so long, then cancel those that are left."""
+        self._stop.set()
+        tasks = set(self._tasks.values())
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if late:
+            log.warning("stopped in the middle of work", roles=[name for name, t in self._tasks.items() if t in late])
+
+    async def _keep(self, state: RoleState, run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+        faults = 0
+        while not self._stop.is_set():
+            begun_at = self._clock.now()
+            try:
+                await run(self._stop)
+                continue
+            except ConnectorError as error:
+                text = error.message
+                log.error("role failed", role=state.role, error=text, hint=error.hint)
+            except Exception as error:
+                text = f"{type(error).__name__}: {error}"[:300]
+                log.exception("role failed", role=state.role)
+            if (self._clock.now() - begun_at).total_seconds() > STEADY_SECONDS:
+                faults = 0
+            state.up, state.since, state.error = False, self._clock.now(), text
+            await self._pause(min(FIRST_PAUSE * 2 ** min(faults, 16), LONGEST_PAUSE))
+            faults += 1
+            state.restarts += 1
+            state.up, state.since = True, self._clock.now()
+
+    async def _pause(self, seconds: float) -> None:
+        sleeping, stopping = asyncio.create_task(self._clock.sleep(seconds)), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            stopping.cancel()

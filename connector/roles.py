@@ -1,0 +1,266 @@
+"""The roles of a process, from settings: the API, the worker that sends to the org, the listener and the scheduler.
+
+`connector serve` and `python scheduler.py` are the same composition. A role that needs an org is left out where none is
+configured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+from functools import partial
+
+from connector.errors import ConnectorError, UsageError
+from connector.jobs.held_lease import lease_owner
+from connector.jobs.job_runner import JobRunner
+from connector.jobs.order_automation import run_order_automation
+from connector.jobs.prune import prune
+from connector.jobs.push_loop import PushLoop, push_result
+from connector.jobs.role_supervisor import RoleState, RoleSupervisor
+from connector.jobs.schedule import PULLED_OBJECTS, Job, JobDefinition, Result, define_jobs, pull_job
+from connector.jobs.send_notifications import send_notifications
+from connector.log import configure, get_logger
+from connector.salesforce.address import has_pubsub
+from connector.service import LocalServices, Services, local_services, running_service, tune_garbage_collection
+from connector.settings import Settings, load_settings
+from scheduler import JobScheduler
+
+API, WORKER, LISTENER, SCHEDULER = "api", "worker", "listener", "scheduler"
+ROLES = (API, WORKER, LISTENER, SCHEDULER)
+DRAIN_SECONDS = 20.0
+"""How long work that is under way may go on after SIGTERM. What is interrupted continues with the next start."""
+
+Role = Callable[[asyncio.Event], Awaitable[None]]
+
+log = get_logger("serve")
+
+
+class NullProgress:
+    """Shows no progress, because nobody watches a service."""
+
+    def expect(self, total: int) -> None: ...
+
+    def advance(self, count: int = 1) -> None: ...
+
+    def print_line(self, text: str) -> None:
+        log.info("push", text=text)
+
+
+async def serve() -> None:
+    """The whole service, until SIGTERM or SIGINT."""
+    settings = load_settings()
+    configure(settings.service_log_level)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running_roles(settings):
+        await stop.wait()
+
+
+def choose_roles(settings: Settings, chosen: Collection[str] | None) -> list[str]:
+    """The roles of a process; None means all that these settings allow. Raises UsageError for one that cannot run."""
+    possible = [API, SCHEDULER]
+    missing = "CONNECTOR_SALESFORCE__LOGIN_URL must be set."
+    if settings.salesforce.login_url:
+        possible.append(WORKER)
+        missing = (
+            "It needs CONNECTOR_SALESFORCE__PUBSUB_ENDPOINT if the org is on this machine, and"
+            " CONNECTOR_INBOUND__LISTEN not to be false."
+        )
+        if settings.inbound.listen and has_pubsub(settings.salesforce):
+            possible.append(LISTENER)
+    if chosen is None:
+        return [role for role in ROLES if role in possible]
+    for role in chosen:
+        if role not in ROLES:
+            raise UsageError(f"--roles: invalid role {role!r}.", hint=f"Use some of {','.join(ROLES)}.")
+        if role not in possible:
+            raise UsageError(f"--roles: the {role} cannot run.", hint=missing)
+    return [role for role in ROLES if role in chosen]
+
+
+@asynccontextmanager
+async def running_roles(
+    settings: Settings, chosen: Collection[str] | None = None, *, announce: Callable[[str], None] = lambda text: None
+) -> AsyncIterator[Mapping[str, RoleState]]:
+    """Run roles during the block, and end them in order behind it: what is under way may finish for 20 seconds.
+
+    `announce` is called with where the API listens. Raises UsageError for a role that cannot run, SettingsError,
+    MappingError or StoreError if the service cannot start, ConnectorError if the port is taken.
+    """
+    roles = choose_roles(settings, chosen)
+    tune_garbage_collection()
+    needs_org = bool(settings.salesforce.login_url) and roles != [API]
+    async with AsyncExitStack() as stack:
+        services: LocalServices
+        if needs_org:
+            services = await stack.enter_async_context(running_service(settings, follow_files=True))
+        else:
+            services = await stack.enter_async_context(local_services(settings, follow_files=True))
+        supervisor = RoleSupervisor(services.clock)
+        work = _role_work(services, roles)
+        where = None
+        if API in roles:
+            states = lambda: list(supervisor.states.values())  # noqa: E731
+            where = await stack.enter_async_context(_serving_api(services, states))
+            announce(where)
+        log.info("started", roles=roles, **({"at": where} if where else {}))
+        supervisor.start(work)
+        try:
+            yield supervisor.states
+        finally:
+            await supervisor.stop(DRAIN_SECONDS)
+    log.info("stopped")
+
+
+def _role_work(services: LocalServices, roles: Sequence[str]) -> dict[str, Role]:
+    worker = lease_owner()
+    work: dict[str, Role] = {}
+    if SCHEDULER in roles:
+        jobs = make_jobs(services)
+        ttl = services.settings.sync.lease_seconds
+        work[SCHEDULER] = lambda stop: JobScheduler(jobs, JobRunner(services.store, worker=worker, ttl=ttl)).run(stop)
+    if isinstance(services, Services):
+        org = services
+        if WORKER in roles:
+            work[WORKER] = partial(_push_until, org, worker)
+        listener = org.listener() if LISTENER in roles else None
+        if listener is not None:
+            role = listener
+
+            async def listen(stop: asyncio.Event) -> None:
+                async with role.running():
+                    await stop.wait()
+
+            work[LISTENER] = listen
+    return work
+
+
+async def _push_until(services: Services, worker: str, stop: asyncio.Event) -> None:
+    """Push until `stop`; a push that is under way ends."""
+    sync = services.settings.sync
+    loop = PushLoop(
+        services.store,
+        lambda verify: services.push(NullProgress(), scheduled=True, verify=verify),
+        worker=worker,
+        look_seconds=sync.push_seconds,
+    )
+    await loop.run(stop)
+
+
+def make_jobs(services: LocalServices) -> list[Job]:
+    """The jobs of a scheduler, with what they do."""
+    definitions = {item.name: item for item in define_jobs(services.settings)}
+    jobs = [Job(definition=definitions["prune"], run=partial(_prune, services))]
+
+    def add(name: str, run: Callable[[], Awaitable[Result]], *, concurrent: bool = False) -> None:
+        definition: JobDefinition | None = definitions.get(name)
+        if definition is not None:
+            jobs.append(Job(definition=definition, run=run, concurrent=concurrent))
+
+    add("order_automation", partial(_automate_orders, services))
+    if (transport := services.transport()) is not None:
+
+        async def notify() -> Result:
+            messages, clock = services.settings.messages, services.clock
+            return _told(
+                "notifications",
+                await send_notifications(services.store, services.composer, transport, messages, clock=clock),
+            )
+
+        add("notifications", notify, concurrent=True)
+    if (sender := services.notice_sender()) is not None:
+
+        async def post() -> Result:
+            return _told("webhooks", await sender.send())
+
+        add("webhooks", post, concurrent=True)
+    if isinstance(services, Services):
+        add("push", partial(_push_now, services), concurrent=True)
+        add("reconcile", partial(_reconcile, services), concurrent=True)
+        for sobject in PULLED_OBJECTS:
+            add(pull_job(sobject), partial(_pull, services, sobject), concurrent=True)
+    return jobs
+
+
+def _told(what: str, report: object) -> Result:
+    """Log what a job did, if it did something, and return it as its result."""
+    if not report:
+        return {}
+    result = asdict(report)  # type: ignore[call-overload]
+    log.info(what, **result)
+    return dict(result)
+
+
+async def _automate_orders(services: LocalServices) -> Result:
+    return _told("order_automation", await run_order_automation(services.store, services.orders))
+
+
+async def _prune(services: LocalServices) -> Result:
+    deleted = await prune(services.store, services.settings)
+    return {kind: number for kind, number in deleted.items() if number}
+
+
+async def _push_now(services: Services) -> Result:
+    """A push that a person asked for: it calls the org at once."""
+    return push_result(await services.push(NullProgress()))
+
+
+async def _pull(services: Services, sobject: str) -> Result:
+    summary = await services.pull(sobjects=[sobject])
+    applied = summary.applied
+    if not (applied.records - applied.echoes or summary.elsewhere):
+        return {}
+    return {
+        "records": applied.records,
+        "echoes": applied.echoes,
+        "taken": dict(applied.taken),
+        "restored": dict(applied.restored),
+        "parked": applied.parked,
+        "conflicts": applied.conflicts,
+        "reads": summary.reads,
+        **({"polled_elsewhere": summary.elsewhere} if summary.elsewhere else {}),
+    }
+
+
+async def _reconcile(services: Services) -> Result:
+    """Compare both sides, unless another process of this service just has, or is doing so."""
+    summary = await services.reconcile_nightly(NullProgress())
+    if summary is None:
+        return {}
+    result = summary.result
+    numbers: dict[str, object] = {
+        "verified": result.verified, "total": result.total(), "differing": result.differing, "calls": summary.calls,
+    }  # fmt: skip
+    if summary.healing is not None:
+        numbers["healed"] = summary.healing.healed
+    (log.info if summary.in_sync else log.warning)("reconciled", **numbers)
+    return numbers
+
+
+@asynccontextmanager
+async def _serving_api(services: LocalServices, states: Callable[[], Sequence[RoleState]]) -> AsyncIterator[str]:
+    """Serve the API during the block; its address."""
+    from aiohttp import web
+
+    from connector.web.server import Runner
+
+    http = services.settings.http
+    runner = Runner(services.web_app(role_states=states), shutdown_timeout=10)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, http.host, http.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConnectorError(
+                f"The API cannot listen at {http.host}:{http.port}: {os.strerror(error.errno or 0).lower()}.",
+                hint="Change CONNECTOR_HTTP__HOST or CONNECTOR_HTTP__PORT.",
+            ) from None
+        yield site.name
+    finally:
+        await runner.cleanup()

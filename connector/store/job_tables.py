@@ -1,0 +1,53 @@
+"""The tables of the service's jobs, as they are now. `migrations/` leads a database here."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Float, Index, Integer, Table, Text, text
+
+from connector.model.job_run import JobState, RunCause
+from connector.store.constraints import one_of
+from connector.store.tables import metadata
+from connector.store.types import Instant, Key, Serial
+
+_IS_RUNNING = text("state = 'running'")
+_IS_WAITING = text("state = 'waiting'")
+
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("job", Key, nullable=False),
+    Column("slot", Instant),
+    Column("state", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("actor", Text),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("ended_at", Instant),
+    Column("expires_at", Instant),
+    Column("idle", Boolean, nullable=False),
+    Column("result", Text, nullable=False),  # JSON
+    Column("error", Text),
+    Column("fix", Text),
+    one_of("state", JobState),
+    one_of("cause", RunCause),
+    Index("job_runs_slot", "job", "slot", unique=True),
+    # One run of a job at a time, and one that waits, whatever the number of processes.
+    Index("job_runs_running", "job", unique=True, sqlite_where=_IS_RUNNING, postgresql_where=_IS_RUNNING),
+    Index("job_runs_waiting", "job", unique=True, sqlite_where=_IS_WAITING, postgresql_where=_IS_WAITING),
+    Index("job_runs_job", "job", "id"),
+    Index("job_runs_ended", "ended_at"),
+)
+
+job_schedules = Table(
+    "job_schedules",
+    metadata,
+    Column("job", Key, primary_key=True),
+    Column("seconds", Float),
+    Column("cron", Text),
+    Column("paused", Boolean, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)

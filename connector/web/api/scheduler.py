@@ -1,0 +1,176 @@
+"""The scheduler endpoint: jobs with their runs; run one now, pause it, run it at other times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from connector.api.schemas import TriggerBody
+from connector.errors import CommandError, UsageError
+from connector.jobs.job_list import (
+    JobView,
+    RunView,
+    find_job,
+    list_jobs,
+    request_run,
+    set_paused,
+    set_trigger,
+    view_run,
+)
+from connector.jobs.schedule import JobDefinition, parse_trigger
+from connector.model.job_run import JobState
+from connector.model.role import Role
+from connector.store import job_runs
+from connector.web.pagination import MAX_LIMIT, limit_of
+from connector.web.problem import ProblemError
+from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
+
+MAX_DIGITS = 18
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobList:
+    jobs: list[JobView]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPage:
+    """Runs, the newest first; `before` of the next page, None on the last one."""
+
+    runs: list[RunView]
+    before: int | None
+
+
+async def get_jobs(call: RequestContext) -> ApiResponse:
+    return ApiResponse(value=JobList(jobs=await list_jobs(call.store, call.jobs)))
+
+
+async def get_job(call: RequestContext) -> ApiResponse:
+    return await _job_response(call, _job(call))
+
+
+async def run_job(call: RequestContext) -> ApiResponse:
+    run = await request_run(call.store, _job(call), actor=call.token.name)
+    return ApiResponse(value=view_run(run), status=202, headers={"Location": f"/api/v1/scheduler/runs/{run.id}"})
+
+
+async def pause_job(call: RequestContext) -> ApiResponse:
+    return await _set_paused(call, paused=True)
+
+
+async def resume_job(call: RequestContext) -> ApiResponse:
+    return await _set_paused(call, paused=False)
+
+
+async def put_trigger(call: RequestContext, body: TriggerBody) -> ApiResponse:
+    job = _job(call)
+    try:
+        trigger = parse_trigger(seconds=body.seconds, cron=body.cron)
+    except UsageError as error:
+        field = "cron" if body.cron is not None else "seconds"
+        raise ProblemError(422, "input", error.message, field=field, hint=error.hint) from None
+    await set_trigger(call.store, job, trigger, actor=call.token.name)
+    return await _job_response(call, job)
+
+
+async def delete_trigger(call: RequestContext) -> ApiResponse:
+    job = _job(call)
+    await set_trigger(call.store, job, None, actor=call.token.name)
+    return await _job_response(call, job)
+
+
+async def get_runs(call: RequestContext) -> ApiResponse:
+    """List runs, the newest first."""
+    limit, state = limit_of(call), call.query_value("state")
+    if state is not None and state not in set(JobState):
+        hint = f"Use one of {', '.join(JobState)}."
+        raise ProblemError(400, "query", f"state: invalid value {state[:80]!r}.", field="state", hint=hint)
+    idle = call.query_value("idle") or "true"
+    if idle not in {"true", "false"}:
+        raise ProblemError(400, "query", f"idle: invalid value {idle[:80]!r}.", field="idle", hint="Use true or false.")
+    before = call.query_value("before")
+    if before is not None and not _is_number(before):
+        hint = "Use the `before` of the previous page."
+        raise ProblemError(400, "query", f"before: invalid id {before[:80]!r}.", field="before", hint=hint)
+    async with call.store.reader() as connection:
+        runs = await job_runs.list_page(
+            connection,
+            job=call.query_key("job"),
+            state=None if state is None else JobState(state),
+            since=_moment(call, "since"),
+            before=None if before is None else int(before),
+            with_idle=idle == "true",
+            limit=limit + 1,
+        )
+    following = runs[limit - 1].id if len(runs) > limit else None
+    return ApiResponse(value=RunPage(runs=[view_run(run) for run in runs[:limit]], before=following))
+
+
+async def get_run(call: RequestContext) -> ApiResponse:
+    text = call.path_key("id")
+    async with call.store.reader() as connection:
+        run = await job_runs.get(connection, int(text)) if _is_number(text) else None
+    if run is None:
+        raise ProblemError(404, "unknown", f"There is no run {text}.", field="id")
+    return ApiResponse(value=view_run(run))
+
+
+def _job(call: RequestContext) -> JobDefinition:
+    try:
+        return find_job(call.jobs, call.path_key("name"))
+    except CommandError as error:
+        raise ProblemError(404, "unknown", error.message, field="name", hint=error.hint) from None
+
+
+async def _job_response(call: RequestContext, job: JobDefinition) -> ApiResponse:
+    [view] = await list_jobs(call.store, [job])
+    return ApiResponse(value=view)
+
+
+async def _set_paused(call: RequestContext, *, paused: bool) -> ApiResponse:
+    job = _job(call)
+    await set_paused(call.store, job, paused, actor=call.token.name)
+    return await _job_response(call, job)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
+
+
+def _moment(call: RequestContext, name: str) -> datetime | None:
+    text = call.query_value(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        hint = "Use a time such as 2026-03-01T12:00:00Z."
+        raise ProblemError(400, "query", f"{name}: invalid time {text[:80]!r}.", field=name, hint=hint) from None
+
+
+_JOBS = "/scheduler/jobs"
+ROUTES = (
+    Route(method="GET", path=_JOBS, role=Role.VIEWER, handler=get_jobs, result=JobList,
+          summary="The jobs of the service: when they run, and their latest runs."),
+    Route(method="GET", path=f"{_JOBS}/{{name}}", role=Role.VIEWER, handler=get_job, result=JobView,
+          summary="One job of the service."),
+    Route(method="POST", path=f"{_JOBS}/{{name}}/run", role=Role.OPS, handler=run_job, result=RunView, statuses=(202,),
+          summary="Run a job now: a scheduler takes it within a second or two."),
+    Route(method="POST", path=f"{_JOBS}/{{name}}/pause", role=Role.OPS, handler=pause_job, result=JobView,
+          summary="Begin no more runs of a job by its trigger, in any process."),
+    Route(method="POST", path=f"{_JOBS}/{{name}}/resume", role=Role.OPS, handler=resume_job, result=JobView,
+          summary="Run a paused job again at its times."),
+    Route(method="PUT", path=f"{_JOBS}/{{name}}/trigger", role=Role.OPS, result=JobView,
+          handler=BodyHandler(TriggerBody, put_trigger),
+          summary="Run a job at other times than the settings say: an interval, or a cron expression in UTC."),
+    Route(method="DELETE", path=f"{_JOBS}/{{name}}/trigger", role=Role.OPS, handler=delete_trigger, result=JobView,
+          summary="Run a job at the times of the settings again."),
+    Route(method="GET", path="/scheduler/runs", role=Role.VIEWER, handler=get_runs, result=RunPage,
+          summary="Runs of jobs, the newest first, page by page.",
+          queries={"job": "only of this job", "state": "only in this state", "since": "only created then or later",
+                   "idle": "false: without those that had nothing to do", "before": "list only smaller ids",
+                   "limit": f"page size, up to {MAX_LIMIT}"}),
+    Route(method="GET", path="/scheduler/runs/{id}", role=Role.VIEWER, handler=get_run, result=RunView,
+          summary="One run of a job."),
+)  # fmt: skip
