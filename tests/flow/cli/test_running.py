@@ -184,6 +184,7 @@ def test_serve_logs_its_start_and_stop(shell: Shell) -> None:
     process.send_signal(signal.SIGTERM)
     _, rest = process.communicate(timeout=LONGEST)
     assert (started[0]["event"], started[0]["roles"]) == ("started", ["api", "worker", "listener", "scheduler"])
-    assert {line["event"] for line in started[1:]} == {"listener started", "org answers"}
-    assert [json.loads(line)["event"] for line in rest.splitlines()][-2:] == ["listener stopped", "stopped"]
+    events = [line["event"] for line in (*started, *map(json.loads, rest.splitlines()))]
+    assert {"listener started", "listener stopped", "org answers"} <= set(events)
+    assert events[-1] == "stopped"
     assert process.returncode == 0

@@ -12,10 +12,11 @@ from connector.jobs.prune import prune
 from connector.model.action_request import ActionRequest, ActionState
 from connector.model.change_notice import NewNotice, NoticeState
 from connector.model.conflict import Conflict, ConflictState
+from connector.model.job_run import JobState
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import PlatformEvent
 from connector.settings import Settings
-from connector.store import change_notices, conflicts, journal, order_actions
+from connector.store import change_notices, conflicts, job_runs, journal, order_actions
 from connector.store.engine import Store
 from connector.store.event_tables import outgoing_events
 from connector.store.journal import JournalEntry
@@ -49,6 +50,12 @@ async def fill(store: Store) -> None:
                 for entity in ("topic", "order")
             ],
         )
+        started = {"worker": "host:1", "started_at": uow.now}
+        await job_runs.record(uow, "push", JobState.DONE, **started, result={"writes": 1})  # type: ignore[arg-type]
+        idle = await job_runs.begin(uow, "prune", uow.now, worker="host:1", ttl=15)
+        assert idle is not None
+        await job_runs.finish(uow, idle, JobState.DONE)
+        await job_runs.request(uow, "reconcile", actor="ann")
         states = {1: NoticeState.SENT, 2: NoticeState.FAILED}
         await change_notices.settle(
             uow, [change_notices.NoticeOutcome(id=number, state=state) for number, state in states.items()]
@@ -56,7 +63,10 @@ async def fill(store: Store) -> None:
 
 
 async def numbers(store: Store) -> dict[str, int]:
-    tables = (change_notices.change_notices, order_actions.order_actions, outgoing_events, conflicts.conflicts)
+    tables = (
+        change_notices.change_notices, order_actions.order_actions, outgoing_events, conflicts.conflicts,
+        job_runs.job_runs,
+    )  # fmt: skip
     async with store.reader() as connection:
         return {
             table.name: (await connection.execute(select(func.count()).select_from(table))).scalar_one()
@@ -75,17 +85,21 @@ async def test_each_kind_is_deleted_after_its_own_retention_and_what_waits_is_ke
         "order_actions": 1,
         "outgoing_events": 2,
         "conflicts": 2,
+        "job_runs": 3,
         "journal": 2,
     }
-    kinds = ("sent_notices", "failed_notices", "actions", "refused_events", "conflicts", "topic_history")
+    kinds = (
+        "sent_notices", "failed_notices", "actions", "refused_events", "conflicts", "topic_history", "job_runs",
+        "idle_job_runs",
+    )  # fmt: skip
     nothing = dict.fromkeys(kinds, 0)
 
     assert await prune(store, settings) == nothing
     assert await numbers(store) == everything
     clock.advance(timedelta(days=8).total_seconds())  # the notice that was due has failed by now
-    assert await prune(store, settings) == nothing | {"sent_notices": 1}
+    assert await prune(store, settings) == nothing | {"sent_notices": 1, "idle_job_runs": 1}
     clock.advance(timedelta(days=23).total_seconds())
-    assert await prune(store, settings) == nothing | {"actions": 1}
+    assert await prune(store, settings) == nothing | {"actions": 1, "job_runs": 1}
     clock.advance(timedelta(days=60).total_seconds())
     assert await prune(store, settings) == nothing | {"failed_notices": 2, "refused_events": 1}
     clock.advance(timedelta(days=275).total_seconds())
@@ -96,6 +110,7 @@ async def test_each_kind_is_deleted_after_its_own_retention_and_what_waits_is_ke
         "order_actions": 0,
         "outgoing_events": 1,
         "conflicts": 1,
+        "job_runs": 1,
         "journal": 1,
     }
     async with store.reader() as connection:
