@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from connector.errors import LeaseLostError, MappingError, StoreError
+from connector.errors import MappingError, StoreError
 from connector.inbound.apply import Applier
 from connector.inbound.context import InboundContext
 from connector.inbound.inbound_org import InboundOrg
 from connector.inbound.intake import MAX_BATCHES, Intake, IntakeReport
-from connector.inbound.poll import HoldLease, Poller, PollReport
+from connector.inbound.poll import Poller, PollReport
 from connector.inbound.poll_target import PollTarget
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_reader import RecordReader
 from connector.jobs.adoption_setup import BEFORE_OLDEST_LINK, AdoptionSetup, adoption_start
-from connector.jobs.held_lease import lease_owner
+from connector.jobs.held_lease import LeaseHolder
 from connector.jobs.mapping_versions import MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.mapping.check import check
@@ -31,9 +31,8 @@ from connector.salesforce.query import soql
 from connector.salesforce.query_batch import query_together
 from connector.salesforce.replication import read_deleted
 from connector.settings import Settings
-from connector.store import inbox, leases, links
+from connector.store import inbox, links
 from connector.store.engine import Store
-from connector.store.unit_of_work import UnitOfWork
 
 POLLED = ("Account", "Product2", "Order", "OrderItem")
 """The objects that are polled: parents first, so that an order finds its account."""
@@ -110,7 +109,7 @@ class InboundRun:
             for sobject, some in receivers.items()
         }
         self._polling = asyncio.Lock()  # a poll that is asked for while another one runs would lose its leases to it
-        self._owner = lease_owner()
+        self._holder = LeaseHolder(store=context.store, ttl=context.settings.sync.lease_seconds)
 
     @classmethod
     async def begin(cls, context: InboundJobContext) -> InboundRun:
@@ -156,17 +155,16 @@ class InboundRun:
 
     async def _poll(self, sobjects: Sequence[str]) -> list[PollReport]:
         names = {sobject: f"poll:{self.org_id}:{sobject}" for sobject in sobjects}
-        ttl = self._settings.sync.lease_seconds
         async with self._store.transaction() as uow:
-            terms = await leases.acquire_many(uow, list(names.values()), self._owner, ttl)
+            held = await self._holder.acquire(uow, {name: f"polls {sobject}" for sobject, name in names.items()})
             await inbox.retry_parked(uow, self.org_id)
         try:
             poller = self.poller()
             since = await self.first_watermark()
             turns = [
-                await poller.begin(self.targets[sobject], since=since, hold_lease=self._holder(name, terms[name]))
+                await poller.begin(self.targets[sobject], since=since, hold_lease=held[name].renew)
                 for sobject, name in names.items()
-                if name in terms
+                if name in held
             ]
             read_at = self._store.clock.now()
             pages, deleted = await query_together(
@@ -180,20 +178,7 @@ class InboundRun:
                 await poller.note_deleted(turn, read_deleted(outcome))  # what a query has shown is applied by now
             return reports
         finally:
-            await leases.release_all(self._store, self._owner, terms)
-
-    def _holder(self, name: str, term: int) -> HoldLease:
-        """Renews a lease in the transaction that moves its cursor."""
-
-        async def hold_lease(uow: UnitOfWork) -> None:
-            renewed = await leases.acquire_many(uow, [name], self._owner, self._settings.sync.lease_seconds)
-            if renewed.get(name) != term:
-                raise LeaseLostError(
-                    f"Another process polls {name.rpartition(':')[2]} now.",
-                    hint="Nothing is lost: it continues where this one stopped.",
-                )
-
-        return hold_lease
+            await self._holder.release(held.values())
 
     def poller(self) -> Poller:
         bulk = BulkQuery(self._client, clock=self._store.clock)

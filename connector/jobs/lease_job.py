@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from connector.errors import ConnectorError, LeaseLostError
-from connector.jobs.held_lease import HeldLease, lease_owner
+from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.jobs.inbound_run import InboundJobContext
 from connector.log import get_logger
 from connector.store import leases
@@ -31,8 +31,7 @@ class LeaseJob(ABC):
     def __init__(self, context: InboundJobContext, subject: str) -> None:
         self.context = context
         self._subject = subject
-        self._ttl = context.settings.sync.lease_seconds
-        self._owner = lease_owner()
+        self._holder = LeaseHolder(store=context.store, ttl=context.settings.sync.lease_seconds)
 
     async def run(self) -> None:
         """Wait for the lease, then work. What fails is logged, and begun anew after a pause: an error of the org or of
@@ -43,9 +42,7 @@ class LeaseJob(ABC):
             begun_at = clock.now()
             try:
                 name, what = await self.begin()
-                async with HeldLease.acquired(
-                    self.context.store, name, owner=self._owner, ttl=self._ttl, what=what
-                ) as lease:
+                async with self._holder.holding(name, what) as lease:
                     if lease is None:
                         await clock.sleep(await self._pause_until_free(name))
                         continue
@@ -71,7 +68,7 @@ class LeaseJob(ABC):
         much longer if it is released."""
         async with self.context.store.reader() as connection:
             left = await leases.seconds_left(connection, name, self.context.store.clock.now())
-        return min(left + _MARGIN, self._ttl / 3)
+        return min(left + _MARGIN, self._holder.ttl / 3)
 
     @abstractmethod
     async def begin(self) -> tuple[str, str]:

@@ -7,18 +7,19 @@ leaves nothing but its row; the next one begins anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from connector.errors import ConnectorError, LeaseLostError, MappingError, StoreError
+from connector.errors import ConnectorError, MappingError, StoreError
 from connector.inbound.reconcile.context import READ_AGAIN, ReconcileContext, RunScope
 from connector.inbound.reconcile.local_side import LocalContext
 from connector.inbound.reconcile.org_side import ComparedObject, OrgSide, ReadPlan, estimate
 from connector.inbound.reconcile.reconciler import Reconciler
 from connector.jobs.compared_objects import list_compared_objects, record_types_of
 from connector.jobs.heal import MAX_HEALED, HealingSummary, heal
-from connector.jobs.held_lease import lease_owner
+from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.jobs.inbound_run import InboundJobContext
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.push import PushContext, missing_keys_error
@@ -34,8 +35,7 @@ from connector.outbound.return_strategy import ReturnStrategy
 from connector.salesforce.bulk_query import BulkQuery
 from connector.salesforce.query import soql
 from connector.settings import Returns
-from connector.store import leases, links, orgs, reconcile_runs
-from connector.store.unit_of_work import UnitOfWork
+from connector.store import links, orgs, reconcile_runs
 
 Selection = Mapping[EntityKind, Sequence[str]]
 """Keys by kind; no keys mean all of the kind."""
@@ -110,13 +110,10 @@ async def reconcile(
     await run.plan()
     announce(summary)
     if not options.dry_run:
-        await run.hold_lease()
-        try:
+        async with run.holding_lease():
             await run.compare()
             if options.heal:
                 await run.heal(outbound)
-        finally:
-            await run.release()
     run.note_costs()
     return summary
 
@@ -154,11 +151,9 @@ class _ReconcileRun:
         self._options = options
         self._reporter = reporter
         self._started_at = context.store.clock.now()
-        self._ttl = context.settings.sync.lease_seconds
-        self._owner = lease_owner()
-        self._lease = f"reconcile:{profile.org_id}"
-        self._term = 0
-        self._renewed_at = self._started_at
+        ttl = context.settings.sync.lease_seconds
+        self._holder = LeaseHolder(store=context.store, ttl=ttl, hint="Its result counts, and not that of this one.")
+        self._lease: HeldLease | None = None
         self._number = 0
         self._profile = profile
         self._calls_before = context.client.calls_made
@@ -205,18 +200,27 @@ class _ReconcileRun:
         summary.expected_calls = self._calls_made() + estimate(summary.plans)
         self._reporter.expect(sum(plan.records for plan in summary.plans))
 
-    async def hold_lease(self) -> None:
-        """Become the one process that reconciles this org, and store that the run begins."""
+    @asynccontextmanager
+    async def holding_lease(self) -> AsyncIterator[None]:
+        """Be the one process that reconciles this org, and store that the run begins; if it does not finish, that it
+        was stopped."""
+        name = f"reconcile:{self.summary.org_id}"
         async with self._store.transaction() as uow:
-            term = (await leases.acquire_many(uow, [self._lease], self._owner, self._ttl)).get(self._lease)
-            if term is None:
+            held = await self._holder.acquire(uow, {name: "reconciles this org"})
+            if not held:
                 raise ReconcileRunningError(
                     "Another process reconciles this org now.",
                     hint="Wait until it is done; `connector status` shows its result.",
                 )
-            self._term = term
+            self._lease = held[name]
             scope = {kind.value: list(keys) for kind, keys in self._options.selection.items()}
             self._number = await reconcile_runs.begin(uow, self.summary.org_id, full=self._options.full, scope=scope)
+        try:
+            yield
+        finally:
+            async with self._store.transaction() as uow:
+                await reconcile_runs.stop(uow, self._number, calls=self._calls_made())
+            await self._holder.release(held.values())
 
     async def compare(self) -> None:
         """Compare, and store the result."""
@@ -237,7 +241,8 @@ class _ReconcileRun:
             profile=self._profile,
             reporter=self._reporter,
         )
-        renewing = asyncio.create_task(self._renew_now_and_then())
+        assert self._lease is not None
+        renewing = asyncio.create_task(self._lease.keep())  # if it is lost, the end of the run says so
         try:
             self.summary.healing = await work
         finally:
@@ -245,16 +250,11 @@ class _ReconcileRun:
             await asyncio.gather(renewing, return_exceptions=True)
         await self._finish()
 
-    async def _renew_now_and_then(self) -> None:
-        """Renew the lease while a push is at work. If it is lost, the end of the run says so."""
-        while True:
-            await self._store.clock.sleep(self._ttl / 3)
-            await self._keep_lease()
-
     async def _finish(self) -> None:
         healed = 0 if self.summary.healing is None else self.summary.healing.healed
+        assert self._lease is not None
         async with self._store.transaction() as uow:
-            await self._renew(uow)
+            await self._lease.renew(uow)
             await reconcile_runs.finish(
                 uow,
                 self._number,
@@ -264,11 +264,6 @@ class _ReconcileRun:
                 healed=healed,
             )
             self.summary.verified_at = uow.now
-
-    async def release(self) -> None:
-        async with self._store.transaction() as uow:
-            await reconcile_runs.stop(uow, self._number, calls=self._calls_made())
-        await leases.release(self._store, self._lease, self._owner, self._term)
 
     def note_costs(self) -> None:
         self.summary.calls = self._calls_made()
@@ -283,19 +278,8 @@ class _ReconcileRun:
         await self._keep_lease()
 
     async def _keep_lease(self) -> None:
-        """Renew the lease if a third of its time is over."""
-        if self._store.clock.now() - self._renewed_at >= timedelta(seconds=self._ttl / 3):
-            async with self._store.transaction() as uow:
-                await self._renew(uow)
-
-    async def _renew(self, uow: UnitOfWork) -> None:
-        renewed = await leases.acquire_many(uow, [self._lease], self._owner, self._ttl)
-        if renewed.get(self._lease) != self._term:
-            raise LeaseLostError(
-                "Another process reconciles this org now: this one did not answer for too long.",
-                hint="Its result counts; nothing was changed by this one.",
-            )
-        self._renewed_at = uow.now
+        if self._lease is not None:
+            await self._lease.renew_in_time()
 
 
 async def _fit_mappings(context: InboundJobContext, org_id: str) -> tuple[OrgProfile, MappingSet]:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connector.clock import Clock
-from connector.errors import DeliveryError, RetryClass
-from connector.jobs.held_lease import lease_owner
+from connector.errors import DeliveryError, LeaseLostError, RetryClass
+from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.log import get_logger, trace
 from connector.model.change_notice import ChangeNotice, NoticeState
 from connector.settings import Settings
-from connector.store import change_notices, leases
+from connector.store import change_notices
 from connector.store.change_notices import NoticeOutcome
 from connector.store.engine import Store
 from connector.webhooks.poster import WebhookPoster
@@ -60,8 +60,8 @@ class NoticeSender:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._webhooks = settings.webhooks
-        self._lease_seconds = BATCH_SECONDS + settings.webhooks.timeout_seconds + settings.sync.lease_seconds
-        self._owner = lease_owner()
+        ttl = BATCH_SECONDS + settings.webhooks.timeout_seconds + settings.sync.lease_seconds
+        self._holder = LeaseHolder(store=store, ttl=ttl)
         self._paused_until: datetime | None = None
         self._faults = 0
         """Of the endpoint, in a row."""
@@ -74,18 +74,18 @@ class NoticeSender:
         async with self._store.reader() as connection:
             if not await change_notices.list_due(connection, clock.now(), 1):
                 return report
-        term = await leases.acquire(self._store, LEASE, self._owner, self._lease_seconds)
-        if term is None:
-            return report  # another process is sending
-        try:
+        async with self._holder.holding(LEASE, "posts notices") as lease:
+            if lease is None:
+                return report
             async with self._store.transaction() as uow:
                 report.failed += await change_notices.expire(uow, timedelta(hours=self._webhooks.expire_hours))
-            await self._send_batches(term, report)
-        finally:
-            await leases.release(self._store, LEASE, self._owner, term)
+            try:
+                await self._send_batches(lease, report)
+            except LeaseLostError as error:  # its holder sends the batch again, and records that
+                log.warning("lease_lost", error=error.message)
         return report
 
-    async def _send_batches(self, term: int, report: WebhookReport) -> None:
+    async def _send_batches(self, lease: HeldLease, report: WebhookReport) -> None:
         poster = WebhookPoster(
             self._webhooks.url,
             self._webhooks.keys,
@@ -97,14 +97,14 @@ class NoticeSender:
             for _ in range(MAX_BATCHES):
                 async with self._store.reader() as connection:
                     due = await change_notices.list_due(connection, self._store.clock.now(), BATCH)
-                if not due or await leases.acquire(self._store, LEASE, self._owner, self._lease_seconds) != term:
+                if not due:
                     return
+                async with self._store.transaction() as uow:
+                    await lease.renew(uow)
                 batch = _Batch(poster, self._store.clock)
                 await batch.send(due)
                 async with self._store.transaction() as uow:
-                    if not await leases.is_held(uow, LEASE, term):
-                        log.warning("lease_lost", notices=len(due))  # its holder sends them again, and records that
-                        return
+                    await lease.check(uow)
                     await change_notices.settle(uow, batch.outcomes)
                 self._count(batch, report)
                 if batch.fault is not None:

@@ -96,7 +96,7 @@ async def test_broken_streams_lose_nothing(world: World) -> None:
         world.org.org.faults.configure({"stream_break": 2})
         for notes in ("second", "third", "fourth"):
             await world.change_in_org("Order", NUMBER, Description=notes)
-        await until(lambda: notes_are(world, "fourth"))
+            await until(lambda notes=notes: notes_are(world, notes))  # type: ignore[misc]
         assert job.stats.reopened >= 2
 
 
