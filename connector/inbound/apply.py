@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from connector.errors import CommandError
-from connector.inbound.batch_writes import ACTOR
+from connector.errors import CommandError, RetryClass, StoreError
+from connector.inbound.batch_writes import ACTOR, FIX
 from connector.inbound.context import ApplyReport, InboundContext
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_batch import ALL_FIELDS, RecordBatch
 from connector.model.conflict import Conflict, ConflictState
-from connector.model.inbound_change import RemoteRecord
+from connector.model.inbound_change import RemoteRecord, Source
 from connector.orders.command import OrderCommand
 from connector.orders.service import LockOrders
+from connector.store import inbox
 from connector.store.unit_of_work import UnitOfWork
 
 Finish = Callable[[UnitOfWork], Awaitable[None]]
@@ -36,14 +37,19 @@ class Applier:
         """Apply these records in one transaction, and `finish` in the same one.
 
         If the rules of an order forbid one of the changes, the records are applied one by one, and what is forbidden is
-        restored in the org. Raises StoreError if the database fails; then nothing is applied.
+        restored in the org; so they are if the database refuses a value, and that record is parked. Raises StoreError
+        if the database fails for another reason; then nothing is applied.
         """
         records = sorted(records, key=lambda record: not record.deleted)  # a merged account before its master
         masters = {record.id: record for record in records}
         try:
             return await self._apply_together(records, finish, masters=masters)
         except CommandError:
-            report = ApplyReport()
+            pass
+        except StoreError as error:
+            if error.retry_class is not RetryClass.DATA:
+                raise
+        report = ApplyReport()
         for record in records:
             report.add(await self._apply_alone(record, masters))
         if finish is not None:
@@ -56,12 +62,27 @@ class Applier:
         while True:
             try:
                 return await self._apply_together([record], None, masters=masters, refused=refused)
+            except StoreError as error:
+                if error.retry_class is not RetryClass.DATA:
+                    raise
+                return await self._park(record, error)
             except CommandError as error:
                 if ALL_FIELDS in refused:
                     raise  # nothing was asked of the order any more
                 attribute = (error.field or "").removeprefix("details.")
                 name = self._receivers.field_of(record.sobject, attribute)
                 refused[ALL_FIELDS if name is None or name in refused else name] = error.message
+
+    async def _park(self, record: RemoteRecord, error: StoreError) -> ApplyReport:
+        """Let a record that the database refuses wait for a person."""
+
+        async def prepare(uow: UnitOfWork, _: LockOrders) -> Sequence[OrderCommand]:
+            ref, text = (record.sobject, record.id), f"{record.sobject} {record.id}: {error.message}"
+            await inbox.park(uow, self._context.org_id, ref, Source.POLL, error=text, fix=FIX, read_at=record.read_at)
+            return []
+
+        await self._context.orders.execute_prepared(prepare, actor=ACTOR)
+        return ApplyReport(records=1, parked=1)
 
     async def _apply_together(
         self,

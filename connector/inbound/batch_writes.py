@@ -29,7 +29,7 @@ from connector.store.restored_fields import Restored
 from connector.store.unit_of_work import Lane, UnitOfWork
 
 ACTOR = "salesforce"
-_FIX = "Correct the value in the org or the mapping, then `connector inbox replay`."
+FIX = "Correct the value in the org or the mapping, then `connector inbox replay`."
 
 
 class BatchWrites:
@@ -106,7 +106,7 @@ class BatchWrites:
         if observed:
             self._observed[record.sobject, record.id] = observed
 
-    def park(self, record: RemoteRecord, error: str, fix: str = _FIX, *, link: Link | None = None) -> None:
+    def park(self, record: RemoteRecord, error: str, fix: str = FIX, *, link: Link | None = None) -> None:
         """The record waits for a person; `link` says what it belongs to."""
         self.explain(Effect.PARKED, record, link, why=error, fix=fix)
         self._parked.append((record, error, fix))

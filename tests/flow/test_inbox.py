@@ -8,13 +8,13 @@ from math import ceil
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from connector.jobs.inbound_run import take_in
 from connector.mapping.receiver import RecordReceiver
 from connector.model.change import EntityKind
 from connector.model.inbound_change import InboxItem, InboxState, Source
-from connector.store import inbox
+from connector.store import customers, inbox
 from connector.store.engine import Store
 from connector.store.tables import links
 from connector.store.unit_of_work import UnitOfWork
@@ -96,6 +96,34 @@ async def test_record_whose_value_here_cannot_be_mapped_is_parked_and_stops_noth
         [item] = await inbox.list_parked(connection)
     assert item.error is not None
     assert "Description cannot be computed" in item.error
+
+
+async def test_record_that_the_database_refuses_is_parked_and_stops_nothing(world: World) -> None:
+    """Whatever the reason is: one record of a page must not hold up the others, nor the poll."""
+    await begin(world)
+    refusing = "ALTER TABLE customers ADD CONSTRAINT no_bad CHECK (phone <> 'bad')"
+    async with world.service.store.transaction() as uow:
+        if uow.connection.dialect.name == "sqlite":
+            refusing = (
+                "CREATE TRIGGER no_bad BEFORE UPDATE ON customers WHEN NEW.phone = 'bad'"
+                " BEGIN SELECT RAISE(ABORT, 'no_bad'); END"
+            )
+        await uow.connection.execute(text(refusing))
+    await world.change_in_org("Account", "C-1", Phone="bad")
+    await world.change_in_org("Account", "C-2", Phone="good")
+
+    summary = await world.service.pull()
+
+    assert (summary.parked, summary.applied.taken) == (1, {"Account.Phone": 1})
+    async with world.service.store.reader() as connection:
+        [item] = await inbox.list_parked(connection)
+        assert {row.number: row.phone for row in await customers.load(connection, ["C-1", "C-2"])} == {
+            "C-1": None,
+            "C-2": "good",
+        }
+    assert "The database refused a value" in str(item.error)
+    await world.change_in_org("Account", "C-1", Phone="good as well")
+    assert (await world.service.pull()).parked == 0
 
 
 async def test_record_whose_last_write_seems_to_be_in_the_future_is_not_read_in_a_loop(world: World) -> None:
