@@ -20,6 +20,7 @@ from tests.flow.adoption_steps import add_line, create, order_by_rep, org_order,
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_adoption import orders_here, parked
 from tests.flow.test_deletions import PolicyWorld, with_policy  # noqa: F401 - a fixture
+from tests.flow.test_inbox import refuse_bad
 from tests.flow.test_person_accounts import PERSONS
 from tests.flow.test_pull import begin, both_sides_rest, customer_here, journal_of
 
@@ -227,3 +228,20 @@ async def test_adoption_is_posted_as_a_notice(org: LocalOrg, database_url: str) 
         told = {notice.type: (notice.key, json.loads(notice.body)["data"]["record"]) for notice in notices}
         [order] = await orders_here(world)
         assert told == {"order.adopted": (order.number, record), "customer.adopted": ("SF-4711", account)}
+
+
+async def test_what_the_database_refuses_is_parked_and_the_others_are_adopted(with_policy: PolicyWorld) -> None:  # noqa: F811
+    async with with_policy(adopt_customers="all") as world:
+        await begin(world)
+        await refuse_bad(world, "customers", "phone")
+        await refuse_bad(world, "orders", "notes")
+        for number, phone in (("4711", "bad"), ("4712", "good")):
+            await create(world, "Account", Name=number, Phone=phone, AccountNumber=number)
+        for notes in ("bad", "good"):
+            await order_by_rep(world, Description=notes)
+
+        summary = await world.service.pull()
+
+        assert (summary.applied.adopted, summary.parked) == (2, 2)
+        assert (await customer_here(world, "SF-4712")).phone == "good"
+        assert [order.header.notes for order in await orders_here(world)] == ["good"]

@@ -98,17 +98,23 @@ async def test_record_whose_value_here_cannot_be_mapped_is_parked_and_stops_noth
     assert "Description cannot be computed" in item.error
 
 
+async def refuse_bad(world: World, table: str, column: str) -> None:
+    """The database refuses the value `bad`."""
+    refusing = f"ALTER TABLE {table} ADD CONSTRAINT no_bad_{table} CHECK ({column} <> 'bad')"
+    async with world.service.store.transaction() as uow:
+        if uow.connection.dialect.name != "sqlite":
+            await uow.connection.execute(text(refusing))
+            return
+        for event in ("INSERT", "UPDATE"):
+            name = f"CREATE TRIGGER no_bad_{table}_{event} BEFORE {event} ON {table}"
+            raising = "BEGIN SELECT RAISE(ABORT, 'no_bad'); END"
+            await uow.connection.execute(text(f"{name} WHEN NEW.{column} = 'bad' {raising}"))
+
+
 async def test_record_that_the_database_refuses_is_parked_and_stops_nothing(world: World) -> None:
     """Whatever the reason is: one record of a page must not hold up the others, nor the poll."""
     await begin(world)
-    refusing = "ALTER TABLE customers ADD CONSTRAINT no_bad CHECK (phone <> 'bad')"
-    async with world.service.store.transaction() as uow:
-        if uow.connection.dialect.name == "sqlite":
-            refusing = (
-                "CREATE TRIGGER no_bad BEFORE UPDATE ON customers WHEN NEW.phone = 'bad'"
-                " BEGIN SELECT RAISE(ABORT, 'no_bad'); END"
-            )
-        await uow.connection.execute(text(refusing))
+    await refuse_bad(world, "customers", "phone")
     await world.change_in_org("Account", "C-1", Phone="bad")
     await world.change_in_org("Account", "C-2", Phone="good")
 

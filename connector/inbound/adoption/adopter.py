@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from connector.errors import CommandError
+from connector.errors import CommandError, RetryClass, StoreError
 from connector.inbound.adoption.entity_adopter import EntityAdopter
 from connector.inbound.adoption.explanation import explain_adoption, explain_obstacle
 from connector.inbound.adoption.obstacle import ObstacleError
@@ -32,7 +32,6 @@ from connector.store import change_notices, customers, inbox, journal, links, or
 from connector.store.engine import Store
 from connector.store.journal import JournalEntry
 from connector.store.partitions import partition_hash
-from connector.store.references import UnknownReferenceError
 from connector.store.unit_of_work import UnitOfWork
 
 
@@ -78,11 +77,12 @@ class Adopter:
         Raises SettingsError if the org refuses the filter, RefusedError or TransportError if it does not answer.
         """
         if records[0].sobject != ORDER:
-            return await self._entities.adopt(records, items)
+            return await self._adopt_entities(records, items)
         found = await self._reader.read([item.record_id for item in items])
         try:
             adopted, obstacles = await self._adopt(items, found)
-        except (CommandError, UnknownReferenceError):
+        except (CommandError, StoreError) as error:
+            _raise_unless_data(error)
             adopted, obstacles = list[Adoption](), dict[str, ObstacleError]()
             by_id = {remote.id: remote for remote in found}
             for item in items:
@@ -90,7 +90,8 @@ class Adopter:
                 try:
                     some, more = await self._adopt([item], one)
                     adopted, obstacles = adopted + some, obstacles | more
-                except (CommandError, UnknownReferenceError) as error:
+                except (CommandError, StoreError) as error:
+                    _raise_unless_data(error)
                     obstacles[item.record_id] = ObstacleError(error.message, error.hint)
         await self._park(items, found, obstacles)
         report = ApplyReport(records=len(items), adopted=len(adopted), parked=len(obstacles))
@@ -98,6 +99,27 @@ class Adopter:
             report.changes += [explain_adoption(adoption.remote.record, adoption.links[0]) for adoption in adopted]
             records_by_id = {remote.id: remote.record for remote in found}
             report.changes += [explain_obstacle(records_by_id[name], why) for name, why in obstacles.items()]
+        return report
+
+    async def _adopt_entities(self, records: Sequence[RemoteRecord], items: Sequence[InboxItem]) -> ApplyReport:
+        """Adopt accounts or products; one by one if the database refuses a value, and then that record is parked."""
+        try:
+            return await self._entities.adopt(records, items)
+        except StoreError as error:
+            _raise_unless_data(error)
+            refused = error
+        if len(records) == 1:
+            [record], attempts = records, items[0].attempts + 1
+            text = f"{record.sobject} {record.id} was not adopted: {refused.message}"
+            async with self._store.transaction() as uow:
+                await inbox.park(
+                    uow, self._org_id, (record.sobject, record.id), Source.POLL,
+                    error=text, fix=refused.hint, attempts=attempts, read_at=record.read_at,
+                )  # fmt: skip
+            return ApplyReport(records=1, parked=1)
+        report = ApplyReport()
+        for record in records:
+            report.add(await self._adopt_entities([record], [item for item in items if item.record_id == record.id]))
         return report
 
     async def _park(
@@ -232,3 +254,9 @@ def _actor_of(found: Sequence[RemoteOrder]) -> str:
     """Who stands in the history: the user of the org, if all orders were changed by one."""
     users = {remote.author for remote in found}
     return f"{ACTOR} {users.pop()}" if len(users) == 1 else ACTOR
+
+
+def _raise_unless_data(error: CommandError | StoreError) -> None:
+    """Raise `error` again, unless it is about what one record holds."""
+    if error.retry_class is not RetryClass.DATA:
+        raise error
