@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from connector.model.change import EntityKind
     from connector.model.order import Line, Order
     from connector.model.order_return import OrderReturn
+    from connector.store.journal import JournalRecord
 
 ENTITIES = ("customer", "product", "order", "return")
 HIDDEN = {"version", "holds", "declined"}
@@ -59,10 +60,11 @@ def show(
 
 
 async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
-    from connector.api.serializers import serialize_action
+    from connector.api.serializers import serialize_action, serialize_conflict
     from connector.model.change import EntityKind
     from connector.settings import load_settings
     from connector.store import (
+        conflicts,
         customers,
         deleted_records,
         journal,
@@ -74,6 +76,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         outbox,
         products,
         returns,
+        sync_messages,
     )
     from connector.store.schema import open_store
 
@@ -107,6 +110,17 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
                 )
             ).values()
         }
+        opened = [
+            item
+            for entity in sorted({link.entity for link in linked})
+            for by_field in (
+                await conflicts.open_fields(
+                    connection, org_id, entity, [link.key for link in linked if link.entity == entity]
+                )
+            ).values()
+            for item in by_field.values()
+        ]
+        told = await sync_messages.texts(connection, org_id, [link.salesforce_id for link in linked])
         unsent = await outbox.find(connection, kind, [key])
         entries = await journal.read(connection, kind.value, key, limit=LATEST)
         events = await order_history.read(connection, key) if kind is EntityKind.ORDER else []
@@ -117,13 +131,21 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         for link in linked
     ]
     document["unsent"] = {**asdict(unsent[key]), "state": unsent[key].state.word} if key in unsent else None
-    document["journal"] = [{"at": entry.at, "action": entry.action, **entry.detail} for entry in entries]
+    document["conflicts"] = [serialize_conflict(item) for item in opened]
+    document["told_in_org"] = [text for record in told.values() for text in record.splitlines()]
+    document["journal"] = [_journal_document(entry) for entry in entries]
     if kind is EntityKind.ORDER:
         document["history"] = [
             {"at": event.at, "actor": event.actor, **event.payload, "stage": event.after} for event in events
         ]
         document["actions"] = [serialize_action(item) for item in actions]
     return document
+
+
+def _journal_document(entry: JournalRecord) -> dict[str, Any]:
+    """An entry with its detail; when a record was changed in the org is `changed_at`."""
+    detail = {"changed_at" if name == "at" else name: value for name, value in entry.detail.items()}
+    return {"at": entry.at, "action": entry.action, **detail}
 
 
 def _entity_document(item: Any) -> dict[str, Any]:
@@ -202,6 +224,7 @@ def _print(document: dict[str, Any]) -> None:
         for event in document["history"]:
             text = event_text(event, here["currency"])
             typer.echo(f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {text}".rstrip())
+    _print_differences(document)
     _print_actions(document.get("actions", ()))
     typer.echo("")
     _print_due(document)
@@ -210,6 +233,16 @@ def _print(document: dict[str, Any]) -> None:
         for entry in document["journal"]:
             detail = " ".join(str(value) for name, value in entry.items() if name not in {"at", "action"} and value)
             typer.echo(f"  {moment(entry['at'])}  {entry['action']:<10} {detail}")
+
+
+def _print_differences(document: dict[str, Any]) -> None:
+    """What both sides changed and a person decides, and what reps read on the record."""
+    for item in document["conflicts"]:
+        values = f"{item['local']!r} here, {item['remote']!r} in the org"
+        typer.echo(f"\nConflict {item['id']}: {item['sobject']}.{item['field']} is {values}.")
+        typer.echo(f"  `connector conflicts resolve {item['id']} --take local` or `--take salesforce` decides it.")
+    for text in document["told_in_org"]:
+        typer.echo(f"\nReps read on the record: {text}")
 
 
 def _print_actions(actions: Sequence[Mapping[str, Any]]) -> None:

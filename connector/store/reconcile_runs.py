@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.reconciliation import (
@@ -86,7 +86,9 @@ async def finish(
     ]
     for some in chunks(rows):
         await uow.connection.execute(insert(findings), some)
-    old = runs.c.id <= run - RUNS_KEPT
+    verified = select(func.max(runs.c.id)).where(runs.c.full.is_(True), runs.c.state == RunState.FINISHED.value)
+    shown = verified.group_by(runs.c.org_id)  # by `connector status`, however many selected keys were compared since
+    old = (runs.c.id <= run - RUNS_KEPT) & runs.c.id.not_in(shown)
     await uow.connection.execute(delete(findings).where(findings.c.run.in_(select(runs.c.id).where(old))))
     await uow.connection.execute(delete(runs).where(old))
 

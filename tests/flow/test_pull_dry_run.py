@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from connector.cli import show
 from connector.cli.pull import print_pull, pull_document
 from connector.jobs import pull_dry_run
 from connector.jobs.pull import PullSummary
+from connector.model.change import EntityKind
 from connector.model.record_change import Effect
 from connector.model.stage import Stage
 from connector.store import inbound_tables, inbox
@@ -47,6 +49,7 @@ def totals(summary: PullSummary) -> dict[str, Any]:
 async def test_dry_run_lists_what_the_pull_does_and_changes_nothing(
     owned: OwnedWorld,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with owned("ask") as world:
         await begin(
@@ -98,6 +101,12 @@ async def test_dry_run_lists_what_the_pull_does_and_changes_nothing(
         assert lines[-1] == "Dry run: nothing was changed, here or in the org."
         document = pull_document(dry)
         assert (document["dry_run"], len(document["changes"]), document["not_looked_at"]) == (True, 9, 0)
+
+        monkeypatch.setenv("CONNECTOR_DATABASE_URL", world.service.settings.database_url)
+        show._print(await show._load(EntityKind.ORDER, NUMBER))
+        shown = capsys.readouterr().out
+        assert re.search(r"^Conflict \d+: Order.Description is 'ours' here, 'theirs' in the org.$", shown, re.M)
+        assert f"Reps read on the record: Promised Date was set back. Order {NUMBER} is shipped" in shown
 
         again = await world.service.pull(dry_run=True)
         assert {change.effect for change in again.changes} <= {Effect.PARKED, Effect.CONFLICT}
