@@ -299,6 +299,21 @@ class TriggerBody(Body):
     cron: Annotated[str, Field(min_length=9, max_length=100)] | None = None
 
 
+class RecordsBody(Body):
+    """Records of the org by their IDs, or all."""
+
+    records: Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z0-9]{18}$")]], Field(max_length=500)] = Field(
+        default_factory=list
+    )
+    all: StrictBool = False
+
+    @model_validator(mode="after")
+    def _either(self) -> RecordsBody:
+        if self.all is bool(self.records):
+            raise ValueError("give either records or all")
+        return self
+
+
 class MessagesBody(Body):
     """Messages by their ids."""
 

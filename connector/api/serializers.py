@@ -10,6 +10,7 @@ from connector.model.action_request import ReceivedAction
 from connector.model.conflict import Conflict, ConflictRule
 from connector.model.copying import inlined
 from connector.model.customer import Customer
+from connector.model.inbound_change import InboxItem
 from connector.model.notification import Notification
 from connector.model.order import Line, Order
 from connector.model.order_return import OrderReturn
@@ -86,6 +87,7 @@ def serialize_action(item: ReceivedAction) -> JsonObject:
     names = ("event_id", "action", "reason", "published_at")
     return {
         "at": item.received_at,
+        "order": item.request.order or None,
         **{name: getattr(item.request, name) for name in names},
         "who": item.who,
         "state": item.state.value,
@@ -132,6 +134,12 @@ def serialize_conflict(item: Conflict) -> JsonObject:
 
 def serialize_conflict_rule(item: ConflictRule) -> JsonObject:
     return asdict(item) | {"choice": item.choice.value}
+
+
+def serialize_parked(item: InboxItem) -> JsonObject:
+    """Serialize a record of the org that could not be applied."""
+    names = ("sobject", "record_id", "seen_at", "attempts", "error", "fix")
+    return {name: getattr(item, name) for name in names} | {"source": item.source.value}
 
 
 def serialize_message(item: Notification) -> JsonObject:

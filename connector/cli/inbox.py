@@ -42,9 +42,14 @@ def list_parked(json: Json = False) -> None:
 
 
 @inbox_app.command(short_help="Apply parked records again.")
-def replay(json: Json = False) -> None:
-    """Make every parked record due again; the next pull reads and applies it."""
-    count = run(_replay())
+def replay(
+    records: Annotated[
+        list[str] | None, typer.Argument(metavar="RECORD-ID…", help="Only these records.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make parked records due again, all or those with these IDs; the next pull reads and applies them."""
+    count = run(_replay(records))
     if json:
         as_json({"replayed": count})
     else:
@@ -60,10 +65,10 @@ async def _load() -> list[InboxItem]:
         return await inbox.list_parked(connection)
 
 
-async def _replay() -> int:
+async def _replay(records: list[str] | None) -> int:
     from connector.settings import load_settings
     from connector.store import inbox
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store, store.transaction() as uow:
-        return await inbox.replay(uow)
+        return await inbox.replay(uow, records)

@@ -241,17 +241,17 @@ async def retry_parked(uow: UnitOfWork, org_id: str) -> None:
     await uow.connection.execute(statement.values(state=InboxState.DUE.value))
 
 
-async def replay(uow: UnitOfWork, records: Iterable[Ref] | None = None) -> int:
-    """Make parked records due again: these, or all. Returns how many there were."""
+async def replay(uow: UnitOfWork, record_ids: Iterable[str] | None = None) -> int:
+    """Make parked records due again: those with these IDs, or all. Returns how many there were."""
     statement = (
         update(inbox)
         .where(inbox.c.state == InboxState.PARKED.value)
         .values(state=InboxState.DUE.value, due_at=uow.now, attempts=0, error=None, fix=None)
     )
-    if records is None:
+    if record_ids is None:
         return (await uow.connection.execute(statement)).rowcount
     number = 0
-    for chunk in chunks(sorted({record_id for _, record_id in records})):
+    for chunk in chunks(sorted(set(record_ids))):
         number += (await uow.connection.execute(statement.where(inbox.c.record_id.in_(chunk)))).rowcount
     return number
 

@@ -33,6 +33,10 @@ async def test_order_shows_what_was_asked_of_it_and_the_answers(api: Api, capsys
         ("cancel", None, "005A", "refused", "answer to e1"),
         ("hold", "address", "Rita Rep", "accepted", "answer to e2"),
     ]
+    parked = (await api("GET", "/actions?state=parked", role=Role.VIEWER)).body["actions"]
+    assert [(item["order"], item["event_id"]) for item in parked] == [("W-2", "e3")]
+    assert len((await api("GET", "/actions", role=Role.VIEWER)).body["actions"]) == 3
+    assert (await api("GET", "/actions?state=lost", role=Role.VIEWER)).body["field"] == "state"
     assert (await api("GET", "/orders/W-9/actions", role=Role.VIEWER)).status == 404
     async with api.store.reader() as connection:
         stored = await order_actions.list_latest(connection, order="W-1")

@@ -77,6 +77,7 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
     "/messages/retry": ({"ids": [1, 2]},),
     "/messages/discard": ({"ids": [1, 2]},),
     "/scheduler/jobs/{name}/trigger": ({"seconds": 30}, {"cron": "0 2 * * *"}, {"seconds": 1, "cron": "* * * * *"}),
+    "/inbox/replay": ({"records": ["001000000000001AAA"]}, {"all": True}),
     "/conflicts/{id}/resolution": ({"take": "local"}, {"take": "salesforce", "always": True}),
 }
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from connector.web.api import (
+    actions,
     analytics,
     backorders,
     conflicts,
     customers,
+    inbox,
     inventory,
     invoices,
     lifecycle,
@@ -27,6 +29,8 @@ ROUTES: tuple[Route, ...] = (
     *invoices.ROUTES,
     *messages.ROUTES,
     *conflicts.ROUTES,
+    *inbox.ROUTES,
+    *actions.ROUTES,
     *inventory.ROUTES,
     *backorders.ROUTES,
     *analytics.ROUTES,

@@ -1,0 +1,29 @@
+"""What people asked of orders in the org, and what they were answered."""
+
+from __future__ import annotations
+
+from connector.api.serializers import serialize_action
+from connector.model.action_request import ActionState
+from connector.model.role import Role
+from connector.store import order_actions
+from connector.web.problem import ProblemError
+from connector.web.routing import ApiResponse, RequestContext, Route
+
+
+async def list_actions(call: RequestContext) -> ApiResponse:
+    """List the latest 100 actions, newest first."""
+    state = call.query_value("state")
+    if state is not None and state not in set(ActionState):
+        hint = f"Use one of {', '.join(ActionState)}."
+        raise ProblemError(400, "query", f"state: invalid value {state!r}.", field="state", hint=hint)
+    async with call.store.reader() as connection:
+        chosen = None if state is None else ActionState(state)
+        actions = await order_actions.list_latest(connection, state=chosen)
+    return ApiResponse(value={"actions": [serialize_action(item) for item in actions]})
+
+
+ROUTES = (
+    Route(method="GET", path="/actions", role=Role.VIEWER, handler=list_actions,
+          summary="What people asked of orders in the org, and the answers; the latest 100, newest first.",
+          queries={"state": "only in this state: accepted, refused or parked"}),
+)  # fmt: skip
