@@ -17,6 +17,7 @@ from connector.inbound.receivers import Receivers
 from connector.inbound.record_batch import ALL_FIELDS, RecordBatch
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.inbound_change import RemoteRecord, Source
+from connector.model.record_change import Effect, RecordChange
 from connector.orders.command import OrderCommand
 from connector.orders.service import LockOrders
 from connector.store import inbox
@@ -75,14 +76,22 @@ class Applier:
 
     async def _park(self, record: RemoteRecord, error: StoreError) -> ApplyReport:
         """Let a record that the database refuses wait for a person."""
+        text = f"{record.sobject} {record.id}: {error.message}"
 
         async def prepare(uow: UnitOfWork, _: LockOrders) -> Sequence[OrderCommand]:
-            ref, text = (record.sobject, record.id), f"{record.sobject} {record.id}: {error.message}"
+            ref = (record.sobject, record.id)
             await inbox.park(uow, self._context.org_id, ref, Source.POLL, error=text, fix=FIX, read_at=record.read_at)
             return []
 
         await self._context.orders.execute_prepared(prepare, actor=ACTOR)
-        return ApplyReport(records=1, parked=1)
+        report = ApplyReport(records=1, parked=1)
+        if self._context.explain:
+            parked = RecordChange(
+                effect=Effect.PARKED, sobject=record.sobject, record_id=record.id,
+                changed_by=record.author, why=text, fix=FIX,
+            )  # fmt: skip
+            report.changes.append(parked)
+        return report
 
     async def _apply_together(
         self,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, MetaData, Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.clock import Clock
+from connector.store.db_errors import translate_errors
 from connector.store.engine import Store
 from connector.store.inbound_tables import cursors
 from connector.store.tables import journal, leases, links, metadata, org_catalog, orgs, outbox
@@ -35,10 +36,12 @@ class DryRunStore(Store):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[UnitOfWork]:
-        async with self._lock, self._connection.begin_nested():
-            unit = UnitOfWork(self._connection, self.clock.now())
-            yield unit
-            await unit.capture()
+        async with self._lock:
+            with translate_errors(self.address):
+                async with self._connection.begin_nested():
+                    unit = UnitOfWork(self._connection, self.clock.now())
+                    yield unit
+                    await unit.capture()
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[AsyncConnection]:

@@ -14,6 +14,7 @@ from connector.jobs.inbound_run import take_in
 from connector.mapping.receiver import RecordReceiver
 from connector.model.change import EntityKind
 from connector.model.inbound_change import InboxItem, InboxState, Source
+from connector.model.record_change import Effect
 from connector.store import customers, inbox
 from connector.store.engine import Store
 from connector.store.tables import links
@@ -118,9 +119,12 @@ async def test_record_that_the_database_refuses_is_parked_and_stops_nothing(worl
     await world.change_in_org("Account", "C-1", Phone="bad")
     await world.change_in_org("Account", "C-2", Phone="good")
 
+    expected = await world.service.pull(dry_run=True)
     summary = await world.service.pull()
 
     assert (summary.parked, summary.applied.taken) == (1, {"Account.Phone": 1})
+    assert (expected.parked, expected.applied.taken) == (1, {"Account.Phone": 1})
+    assert sorted(change.effect for change in expected.changes) == [Effect.PARKED, Effect.TAKEN]
     async with world.service.store.reader() as connection:
         [item] = await inbox.list_parked(connection)
         assert {row.number: row.phone for row in await customers.load(connection, ["C-1", "C-2"])} == {

@@ -98,7 +98,8 @@ class Adopter:
         if self._planner.context.explain:
             report.changes += [explain_adoption(adoption.remote.record, adoption.links[0]) for adoption in adopted]
             records_by_id = {remote.id: remote.record for remote in found}
-            report.changes += [explain_obstacle(records_by_id[name], why) for name, why in obstacles.items()]
+            known = [(records_by_id[name], why) for name, why in obstacles.items() if name in records_by_id]
+            report.changes += [explain_obstacle(record, why) for record, why in known]
         return report
 
     async def _adopt_entities(self, records: Sequence[RemoteRecord], items: Sequence[InboxItem]) -> ApplyReport:
@@ -116,7 +117,10 @@ class Adopter:
                     uow, self._org_id, (record.sobject, record.id), Source.POLL,
                     error=text, fix=refused.hint, attempts=attempts, read_at=record.read_at,
                 )  # fmt: skip
-            return ApplyReport(records=1, parked=1)
+            report = ApplyReport(records=1, parked=1)
+            if self._planner.context.explain:
+                report.changes.append(explain_obstacle(record, ObstacleError(refused.message, refused.hint)))
+            return report
         report = ApplyReport()
         for record in records:
             report.add(await self._adopt_entities([record], [item for item in items if item.record_id == record.id]))
