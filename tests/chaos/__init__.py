@@ -2,6 +2,7 @@
 
 schedule    what happens in which order, drawn from the seed
 side        the two sides as people use them: a clerk edits here, a rep in the org; every edit goes into the ledger
+extras      what happens besides edits: a creation, and deletions
 process     one connector process on the database: it can crash at any step, or freeze and wake too late
 stream      the events of the org, in the order and number that the seed says
 listeners   three real processes that listen, of which the holder is killed or frozen

@@ -20,6 +20,15 @@ Place = tuple[str, str]
 """A record by its key, and a field of it: `("C-1", "Phone")`."""
 
 
+OF_LINES = frozenset({"Quantity"})
+"""Fields of order lines."""
+
+
+def _order_of(place: Place) -> str:
+    key, name = place
+    return key.rpartition("-")[0] if name in OF_LINES else key
+
+
 class Side(StrEnum):
     LOCAL = "local"
     ORG = "org"
@@ -47,11 +56,24 @@ class Ledger:
     """What a person decided a conflict with: the value, which has seen both."""
     touched: dict[str, datetime] = field(default_factory=dict)
     """When a rep last edited a record: the org tells the time of a record, not of a field."""
+    changed_here: dict[str, datetime] = field(default_factory=dict)
+    """When an entity was last edited here: of a line, the time of its order is known."""
 
     def note(self, place: Place, write: Write) -> None:
         self.writes.setdefault(place, []).append(write)
         if write.side is Side.ORG:
-            self.touched[place[0]] = max(write.at, self.touched.get(place[0], write.at))
+            self.touch(place[0], write.at)
+        else:
+            self.changed_here[_order_of(place)] = write.at
+
+    def touch(self, key: str, at: datetime) -> None:
+        """A rep edited a record, or something that changes it along."""
+        self.touched[key] = max(at, self.touched.get(key, at))
+
+    def forget(self, place: Place) -> None:
+        """The record was deleted: a policy decides about what either side wrote before."""
+        self.writes.pop(place, None)
+        self.resolved.pop(place, None)
 
     def note_resolution(self, place: Place, chosen: str | None, other: str | None, at: datetime) -> None:
         write = Write(side=Side.LOCAL, value=chosen, at=at, saw=other)
@@ -111,7 +133,8 @@ class Ledger:
             return None
         if owner is Owner.ASK:
             return f"{lost.value!r} was overwritten by {value!r} without a conflict"
-        if lost is there and there.at > here.at + CLOSE:
+        here_at = self.changed_here[_order_of(place)] if place[1] in OF_LINES else here.at
+        if lost is there and there.at > here_at + CLOSE:
             return f"{here.value!r} stands, and {there.value!r} was written later in the org"
         if lost is here and here.at > self.touched[place[0]] + CLOSE:
             return f"{there.value!r} stands, and {here.value!r} was written later here"

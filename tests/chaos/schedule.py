@@ -10,7 +10,6 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, partial
 from pathlib import Path
@@ -24,20 +23,23 @@ from connector.mapping.loader import shipped_mappings
 from connector.model.conflict import ConflictState
 from connector.model.customer import Customer
 from connector.model.inbound_change import InboxState
-from connector.model.order import LineInput
 from connector.model.product import Price, Product
-from connector.model.stage import Stage
 from connector.settings import SalesforceSettings, Settings, SyncSettings
 from connector.store import customers, inbox, orders, outbox, products
 from tests.chaos.clock import ProcessClock, SharedTime
+from tests.chaos.extras import CREATE, ORDERS, Extras, new_order
 from tests.chaos.ledger import Place
 from tests.chaos.process import Process
 from tests.chaos.side import FIELDS, OWNERS, LateWrite, Sides, new_value
 from tests.chaos.stream import EventSource
-from tests.order_builders import order_input
 
 ACTIONS = 25
-KEYS = {"Account": ("C-1", "C-2"), "Order": ("N-1", "N-2")}
+KEYS = {
+    "Account": ("C-1", "C-2", "C-3"),
+    "Order": ("N-1", "N-2", "N-3"),
+    "OrderItem": ("N-1-1", "N-2-1", "N-3-1"),
+}
+"""The last customer and order are created during the schedule."""
 LEASE_SECONDS = 15
 LATEST_COMMIT = 25.0
 """How long an edit in the org stays uncommitted at most: a poll begins 30 seconds before the latest stamp."""
@@ -105,6 +107,7 @@ class Schedule:
         self._late: list[LateWrite] = []
         self._number = 0
         self._is_pushing = False
+        self._extras = Extras(seed, actions=ACTIONS)
 
     # -- the schedule --------------------------------------------------------------------------------------------------
 
@@ -128,23 +131,12 @@ class Schedule:
     async def _begin(self) -> None:
         services = self._processes[0].services
         async with services.store.transaction() as uow:
-            await customers.save(uow, [Customer(number=key, name=f"Customer {key}") for key in KEYS["Account"]])
+            await customers.save(uow, [Customer(number=key, name=f"Customer {key}") for key in KEYS["Account"][:2]])
             await products.save(
                 uow, [Product(sku="P-1", name="Product", prices=(Price(currency="USD", unit_price=Decimal(14)),))]
             )
-            line = LineInput(number=1, sku="P-1", quantity=Decimal(2), unit_price=Decimal(14))
-            some = [
-                order_input(
-                    number=key,
-                    customer=customer,
-                    placed_at=datetime(2026, 2, 3, tzinfo=UTC),
-                    currency="USD",
-                    stage=Stage.PLACED,
-                    lines=(line,),
-                )
-                for key, customer in zip(KEYS["Order"], KEYS["Account"], strict=True)
-            ]
-            await orders.save(uow, some)
+            some = zip(KEYS["Order"][:2], KEYS["Account"][:2], strict=True)
+            await orders.save(uow, [new_order(key, customer) for key, customer in some])
         await self._processes[0].push()
         await self._processes[0].pull()
         self._time.advance(60)
@@ -156,6 +148,8 @@ class Schedule:
             (5, 5, 3, 6, 3, 5, 2, 1, 1, 1, 0.3),
         )[0]
         process = chance.choice(self._processes)
+        if (extra := self._extras.draw()) is not None:
+            await self._do_extra(extra)
         match kind:
             case "here":
                 await self._edit_here()
@@ -181,6 +175,19 @@ class Schedule:
                 self._org.org.hub.bus.drop_all()
         self._time.advance(chance.choice((0, 0, 0.3, 2, 6)))
         self._commit_late(chance.random() < 0.5)
+
+    async def _do_extra(self, extra: str) -> None:
+        """Create the last customer and order, or delete the line or order `extra`, or undelete the order."""
+        self._note(f"extra: {extra}")
+        if extra == CREATE:
+            customer, number = KEYS["Account"][-1], KEYS["Order"][-1]
+            await self._sides.create(self._idle.services, customer, new_order(number, customer))
+        elif extra in self._extras.deleted:
+            self._sides.undelete_order(extra, self._extras.deleted.pop(extra))
+        elif extra not in ORDERS:
+            self._sides.delete_line(extra)
+        elif (record_id := self._sides.delete_order(extra)) is not None:
+            self._extras.deleted[extra] = record_id
 
     def _note(self, text: str) -> None:
         self.report.actions.append(text)
@@ -333,6 +340,8 @@ class Schedule:
     async def _settle(self) -> None:
         """No edits and no faults any more: both sides come to rest within some rounds."""
         self._time.advance(1)
+        for extra in [*self._extras.deleted, *([] if self._extras.is_created else [CREATE])]:
+            await self._do_extra(extra)
         self._commit_late(some=True)
         self._org.org.faults.clear()
         self._org.org.hub.configure({"overflow_after": 100_000, "merge_events": False})

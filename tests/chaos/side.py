@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from connector.errors import CommandError
 from connector.localorg.org import Org
+from connector.localorg.recycle_bin import undelete
 from connector.mapping.spec import Owner
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
-from connector.model.events import ChangeOrder
+from connector.model.events import ChangeOrder, LineEdit
+from connector.model.order import Line, OrderInput
 from connector.orders.command import OrderCommand
 from connector.service import Services
 from connector.store import conflicts, customers, orders
@@ -33,12 +36,16 @@ ORDER_FIELDS = {
     "Delivery_Note__c": ("delivery_note", Owner.SALESFORCE),
     "ShippingCity": ("ship_to_city", Owner.LOCAL),
 }
-FIELDS = {"Account": CUSTOMER_FIELDS, "Order": ORDER_FIELDS}
+LINE_FIELDS = {"Quantity": ("quantity", Owner.NEWEST)}
+"""Ours by the mapping; a rep may change it all the same, and the later change stands."""
+FIELDS = {"Account": CUSTOMER_FIELDS, "Order": ORDER_FIELDS, "OrderItem": LINE_FIELDS}
 OWNERS: Mapping[str, Owner] = {name: owner for fields in FIELDS.values() for name, (_, owner) in fields.items()}
 
 
 def new_value(name: str, number: int) -> str:
     """A value that no other edit has."""
+    if name in LINE_FIELDS:
+        return str(100 + number)
     return f"v{number}@shop.example" if name == "Contact_Email__c" else f"v{number}"
 
 
@@ -67,6 +74,8 @@ class Sides:
     async def edit_here(self, services: Services, place: Place, value: str) -> None:
         sobject, key, name = _parts(place)
         attribute = FIELDS[sobject][name][0]
+        if place not in (here := await self.read_here(services)):
+            return  # not created yet
         if sobject == "Account":
             async with services.store.transaction() as uow:
                 await customers.versions(uow.connection, [key], lock=True)
@@ -74,9 +83,13 @@ class Sides:
                 saw = getattr(customer, attribute)
                 await customers.save(uow, [replace(customer, **{attribute: value})])
         else:
-            saw = (await self.read_here(services))[place]
+            saw, order = here[place], key
             event = ChangeOrder(details={attribute: value})
-            await services.orders.execute(OrderCommand(number=key, event=event), actor="clerk")
+            if sobject == "OrderItem":
+                order, _, number = key.rpartition("-")
+                edit = LineEdit(sku="P-1", quantity=Decimal(value), unit_price=Decimal(14))
+                event = ChangeOrder(line_edits={int(number): edit})
+            await services.orders.execute(OrderCommand(number=order, event=event), actor="clerk")
         self.ledger.note(place, Write(side=Side.LOCAL, value=value, at=self._time.now(), saw=saw))
 
     def edit_in_org(self, place: Place, value: str, *, in_call: bool = False) -> None:
@@ -97,15 +110,55 @@ class Sides:
             return  # not in the org yet
         record_id, saw = row
         dml = self._org.dml
+        if name in LINE_FIELDS:
+            self.ledger.touch(key.rpartition("-")[0], at)  # the total of the order changes
         with dml.acting_as(self._rep), dml.at_time(at):
             [outcome] = dml.update(dml.plan(sobject), [(record_id, {name: value})])
         assert outcome.error is None, outcome
         self.ledger.note(place, Write(side=Side.ORG, value=value, at=at, saw=saw, in_call=in_call))
 
+    def delete_line(self, key: str) -> bool:
+        """A rep deletes a line; the policy creates it again, with the quantity here. Whether it was there."""
+        row = self._row("OrderItem", key, "Quantity")
+        if row is None:
+            return False
+        with self._org.dml.acting_as(self._rep):
+            [outcome] = self._org.dml.delete([row[0]])
+        assert outcome.error is None, outcome
+        self.ledger.forget((key, "Quantity"))
+        self.ledger.touch(key.rpartition("-")[0], self._time.now())
+        return True
+
+    def delete_order(self, key: str) -> str | None:
+        """A rep deletes an order, and its lines along with it; its ID, if it was there."""
+        row = self._row("Order", key, "Id")
+        if row is None:
+            return None
+        with self._org.dml.acting_as(self._rep):
+            [outcome] = self._org.dml.delete([row[0]])
+        assert outcome.error is None, outcome
+        for line, name in self.places:
+            if line.startswith(f"{key}-"):
+                self.ledger.forget((line, name))
+        return row[0]
+
+    def undelete_order(self, key: str, record_id: str) -> None:
+        """The rep takes it out of the recycle bin; the policy creates its lines again."""
+        with self._org.dml.acting_as(self._rep):
+            [outcome] = undelete(self._org.dml, [record_id])
+        assert outcome.error is None, outcome
+        self.ledger.touch(key, self._time.now())
+
+    async def create(self, services: Services, customer: str, order: OrderInput) -> None:
+        """A clerk enters a customer with a first order."""
+        async with services.store.transaction() as uow:
+            await customers.save(uow, [Customer(number=customer, name=f"Customer {customer}")])
+            await orders.save(uow, [order])
+
     def _row(self, sobject: str, key: str, name: str) -> tuple[str, str | None] | None:
-        sql = f'SELECT "Id", "{name}" FROM "{sobject}" WHERE "External_Key__c" = ?'
+        sql = f'SELECT "Id", "{name}" FROM "{sobject}" WHERE "External_Key__c" = ? AND "IsDeleted" = 0'
         row = self._org.storage.connection.execute(sql, (key,)).fetchone()
-        return None if row is None else (str(row[0]), row[1])
+        return None if row is None else (str(row[0]), _as_text(name, row[1]))
 
     @property
     def places(self) -> list[Place]:
@@ -125,10 +178,11 @@ class Sides:
             some_orders = await orders.load(connection, self._keys["Order"])
         entities: list[tuple[str, Any]] = [(item.number, item) for item in some_customers]
         entities += [(item.number, item.header) for item in some_orders]
+        entities += [(line.key, line) for item in some_orders for line in item.lines]
         return {
-            (key, name): getattr(entity, attribute)
+            (key, name): _as_text(name, getattr(entity, attribute))
             for key, entity in entities
-            for name, (attribute, _) in (CUSTOMER_FIELDS if isinstance(entity, Customer) else ORDER_FIELDS).items()
+            for name, (attribute, _) in _fields_of(entity).items()
         }
 
     async def open_conflicts(self, services: Services) -> list[Conflict]:
@@ -152,4 +206,14 @@ def _text(value: object) -> str | None:
 
 def _parts(place: Place) -> tuple[str, str, str]:
     key, name = place
-    return ("Account" if name in CUSTOMER_FIELDS else "Order"), key, name
+    return next(sobject for sobject, fields in FIELDS.items() if name in fields), key, name
+
+
+def _fields_of(entity: object) -> Mapping[str, tuple[str, Owner]]:
+    if isinstance(entity, Customer):
+        return CUSTOMER_FIELDS
+    return LINE_FIELDS if isinstance(entity, Line) else ORDER_FIELDS
+
+
+def _as_text(name: str, value: Any) -> str | None:
+    return str(int(Decimal(str(value)))) if name in LINE_FIELDS and value is not None else value
