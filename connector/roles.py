@@ -16,14 +16,18 @@ from functools import partial
 
 from connector.errors import ConnectorError, UsageError
 from connector.jobs.held_lease import lease_owner
+from connector.jobs.inbound_run import InboundRun
 from connector.jobs.job_runner import JobRunner
 from connector.jobs.order_automation import run_order_automation
 from connector.jobs.prune import prune
 from connector.jobs.push_loop import PushLoop, push_result
+from connector.jobs.reconcile import ReconcileOptions
+from connector.jobs.resync_loop import ResyncLoop
 from connector.jobs.role_supervisor import RoleState, RoleSupervisor
 from connector.jobs.schedule import PULLED_OBJECTS, Job, JobDefinition, Result, define_jobs, pull_job
 from connector.jobs.send_notifications import send_notifications
 from connector.log import configure, get_logger
+from connector.model.change import EntityKind
 from connector.salesforce.address import has_pubsub
 from connector.service import LocalServices, Services, local_services, running_service, tune_garbage_collection
 from connector.settings import Settings, load_settings
@@ -128,6 +132,9 @@ def _role_work(services: LocalServices, roles: Sequence[str]) -> dict[str, Role]
         org = services
         if WORKER in roles:
             work[WORKER] = partial(_push_until, org, worker)
+            work["resyncs"] = ResyncLoop(
+                org.store, ResyncOrg(org), worker=worker, ttl=org.settings.sync.lease_seconds
+            ).run
         listener = org.listener() if LISTENER in roles else None
         if listener is not None:
             role = listener
@@ -150,6 +157,23 @@ async def _push_until(services: Services, worker: str, stop: asyncio.Event) -> N
         look_seconds=sync.push_seconds,
     )
     await loop.run(stop)
+
+
+class ResyncOrg:
+    """What resyncs do with the org, by the services of this process."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def take_in(self) -> None:
+        run = await InboundRun.begin(self._services.inbound_context)
+        await run.intake()
+
+    async def compare(self, kind: EntityKind, keys: Sequence[str]) -> dict[str, int]:
+        options = ReconcileOptions(selection={kind: list(keys)})
+        result = (await self._services.reconcile(options, NullProgress())).result
+        states = {state.value: count for state, count in result.counts.get(kind.value, {}).items()}
+        return {**states, "differing": result.differing}
 
 
 def make_jobs(services: LocalServices) -> list[Job]:

@@ -92,6 +92,7 @@ class LocalServices:
                 conflict_resolver=self.conflict_resolver,
                 delivery_policy=deliveries.policy_of(self.settings.inbound),
                 jobs=define_jobs(self.settings),
+                partitions=self.settings.sync.partitions,
                 role_states=role_states,
             )
         )

@@ -27,6 +27,7 @@ from connector.model.literals import check_digits, parse_day, parse_decimal, par
 from connector.model.order import LineInput, OrderInput
 from connector.model.order_header import DEFAULTS, HEADER_FIELDS, REQUIRED, FieldInfo, FieldKind, OrderHeader, names_of
 from connector.model.product import Price, Product
+from connector.model.resync import ResyncFilter
 from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason, ShipmentStatus
 from connector.validation import CURRENCY, NO_NUL, once_each
 
@@ -312,6 +313,41 @@ class RecordsBody(Body):
         if self.all is bool(self.records):
             raise ValueError("give either records or all")
         return self
+
+
+class ResyncFilterBody(Body):
+    """Which entities of the kind; nothing given means all. `customer`, `stage`, `channel`: only of orders. `error`:
+    refused with this error code. `mapping_version`: not sent since that version became active."""
+
+    keys: list[Key] = Field(default_factory=list, max_length=1000)
+    customer: Key | None = None
+    stage: Annotated[str, Field(max_length=40)] | None = None
+    channel: Annotated[str, Field(max_length=80)] | None = None
+    changed_since: AwareDatetime | None = None
+    error: Annotated[str, Field(max_length=100)] | None = None
+    mapping_version: Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=2**31 - 1)] | None = None
+
+    def chosen(self) -> ResyncFilter:
+        return ResyncFilter(
+            keys=tuple(dict.fromkeys(self.keys)),
+            customer=self.customer,
+            stage=self.stage,
+            channel=self.channel,
+            changed_since=self.changed_since,
+            error=self.error,
+            mapping_version=self.mapping_version,
+        )
+
+
+class ResyncBody(Body):
+    """What is sent (`push`), read (`pull`) or compared again. `priority`: behind everything else, or with new changes.
+    `dry_run`: only say how many there are, and what it costs."""
+
+    entity: Literal["customer", "product", "order", "return"]
+    filter: ResyncFilterBody = Field(default_factory=ResyncFilterBody)
+    mode: Literal["push", "pull", "compare"] = "push"
+    priority: Literal["low", "high"] = "low"
+    dry_run: StrictBool = False
 
 
 class MessagesBody(Body):

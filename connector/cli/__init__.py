@@ -44,6 +44,7 @@ GROUPS = (
     "tokens",
     "serve",
     "jobs",
+    "resyncs",
     "mailcatcher",
 )
 """In the order of a first visit, which is that of `connector --help`."""

@@ -15,7 +15,7 @@ from connector.store import customers, dead_letters, journal, links, orders, org
 from connector.store.engine import Store
 from connector.store.outbox import Selection
 from connector.store.partitions import partition_hash
-from connector.store.unit_of_work import Lane
+from connector.store.unit_of_work import Lane, UnitOfWork
 
 BATCH = 500
 STORES: Mapping[EntityKind, Any] = {
@@ -138,9 +138,16 @@ async def _make_keys_due(store: Store, kind: EntityKind, keys: Sequence[str]) ->
 
 async def _capture_batch(store: Store, kind: EntityKind, keys: Sequence[str], *, unconfirmed: bool = False) -> int:
     async with store.transaction() as uow:
-        items = await STORES[kind].load(uow.connection, keys)
-        await dead_letters.journal_resync(uow, kind, [item.key for item in items])
-        for item in items:
-            owner = item.customer.key if kind in {EntityKind.ORDER, EntityKind.RETURN} else item.key
-            uow.changed(kind, item.key, partition_hash(owner), Lane.BACKFILL, unconfirmed=unconfirmed)
+        return await capture(uow, kind, keys, Lane.BACKFILL, unconfirmed=unconfirmed)
+
+
+async def capture(
+    uow: UnitOfWork, kind: EntityKind, keys: Sequence[str], lane: Lane, *, unconfirmed: bool = False
+) -> int:
+    """Make these due, as if they had changed. Returns how many there are."""
+    items = await STORES[kind].load(uow.connection, keys)
+    await dead_letters.journal_resync(uow, kind, [item.key for item in items])
+    for item in items:
+        owner = item.customer.key if kind in {EntityKind.ORDER, EntityKind.RETURN} else item.key
+        uow.changed(kind, item.key, partition_hash(owner), lane, unconfirmed=unconfirmed)
     return len(items)

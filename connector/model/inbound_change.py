@@ -25,6 +25,7 @@ class Source(StrEnum):
     PUSH = "push"
     RETRY = "retry"
     RECONCILE = "reconcile"
+    RESYNC = "resync"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

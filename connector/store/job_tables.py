@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Float, Index, Integer, Table, Text, text
 
 from connector.model.job_run import JobState, RunCause
+from connector.model.resync import Priority, ResyncMode, ResyncState
 from connector.store.constraints import one_of
 from connector.store.tables import metadata
 from connector.store.types import Instant, Key, Serial
@@ -50,4 +51,31 @@ job_schedules = Table(
     Column("paused", Boolean, nullable=False),
     Column("changed_by", Text, nullable=False),
     Column("changed_at", Instant, nullable=False),
+)
+
+resyncs = Table(
+    "resyncs",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("entity", Key, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("filter", Text, nullable=False),  # JSON
+    Column("priority", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("ended_at", Instant),
+    Column("total", Integer, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("position", Key),
+    Column("reached", Key),
+    Column("reached_at", Instant),
+    Column("error", Text),
+    Column("counts", Text, nullable=False),  # JSON
+    one_of("mode", ResyncMode),
+    one_of("priority", Priority),
+    one_of("state", ResyncState),
+    Index("resyncs_state", "state", "id"),
 )

@@ -52,6 +52,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     delete,
     false,
     func,
@@ -259,6 +260,20 @@ async def refuse_all(
     return await _execute_for_each(
         uow, statement, [change for change, _ in refusals], lambda change: {"the_refusal": texts[id(change)]}
     )
+
+
+async def count_in_range(
+    connection: AsyncConnection, entity: EntityKind, *, after: str | None, until: str, since: datetime
+) -> tuple[int, int]:
+    """Of the keys that follow `after`, up to and with `until`: how many changes are due that were captured by `since`,
+    and how many were refused since then."""
+    in_range = [outbox.c.entity == entity.value, outbox.c.key <= until]
+    if after is not None:
+        in_range.append(outbox.c.key > after)
+    due = func.sum(case((_IS_DUE & (outbox.c.captured_at <= since), 1), else_=0))
+    refused = func.sum(case((~_IS_DUE & (outbox.c.refused_at >= since), 1), else_=0))
+    row = (await connection.execute(select(due, refused).where(*in_range))).one()
+    return row[0] or 0, row[1] or 0
 
 
 async def find(

@@ -49,7 +49,8 @@ class AppServices:
 
     Each request calls `current_composer`, which follows edited rules and templates; one that resolves a conflict calls
     `conflict_resolver`, which reads the mappings. `delivery_policy`: for the forecast of event deliveries. `jobs`: all
-    of the service, wherever they run. `role_states`: how the roles of this process are.
+    of the service, wherever they run. `partitions`: those of workers, for forecasts. `role_states`: how the roles of
+    this process are.
     """
 
     store: Store
@@ -58,6 +59,7 @@ class AppServices:
     conflict_resolver: Callable[[], ConflictResolver]
     delivery_policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
     jobs: Sequence[JobDefinition] = ()
+    partitions: int = 8
     role_states: Callable[[], Sequence[RoleState]] = lambda: ()
 
 
@@ -78,6 +80,7 @@ def make_app(services: AppServices) -> web.Application:
             conflict_resolver=services.conflict_resolver,
             delivery_policy=services.delivery_policy,
             jobs=services.jobs,
+            partitions=services.partitions,
             request=request,
             token=token,
         )

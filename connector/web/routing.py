@@ -46,6 +46,7 @@ class RequestContext:
     conflict_resolver: Callable[[], ConflictResolver]
     delivery_policy: DeliveryPolicy
     jobs: Sequence[JobDefinition]
+    partitions: int
     request: web.Request
     token: Token
 

@@ -78,6 +78,15 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
     "/messages/discard": ({"ids": [1, 2]},),
     "/scheduler/jobs/{name}/trigger": ({"seconds": 30}, {"cron": "0 2 * * *"}, {"seconds": 1, "cron": "* * * * *"}),
     "/inbox/replay": ({"records": ["001000000000001AAA"]}, {"all": True}),
+    "/scheduler/resyncs": (
+        {"entity": "order", "filter": {"stage": "placed", "customer": "ALFKI"}, "dry_run": True},
+        {
+            "entity": "customer",
+            "filter": {"keys": ["ALFKI"], "changed_since": "2026-03-01T12:00:00Z"},
+            "mode": "compare",
+        },
+        {"entity": "product", "filter": {"error": "X", "mapping_version": 1}, "mode": "pull", "priority": "high"},
+    ),
     "/conflicts/{id}/resolution": ({"take": "local"}, {"take": "salesforce", "always": True}),
 }
 

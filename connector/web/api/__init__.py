@@ -15,6 +15,7 @@ from connector.web.api import (
     messages,
     orders,
     products,
+    resyncs,
     returns,
     scheduler,
     status,
@@ -37,5 +38,6 @@ ROUTES: tuple[Route, ...] = (
     *lifecycle.ROUTES,
     *status.ROUTES,
     *scheduler.ROUTES,
+    *resyncs.ROUTES,
 )
 """All routes, in the order of the OpenAPI document."""

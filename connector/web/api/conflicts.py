@@ -7,11 +7,11 @@ from connector.api.serializers import serialize_conflict, serialize_conflict_rul
 from connector.model.conflict import ConflictState
 from connector.model.role import Role
 from connector.store import conflict_rules, conflicts, orgs
+from connector.web.path_number import is_number, path_number
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
 PAGE_SIZE = 200
-MAX_DIGITS = 18
 
 
 async def list_conflicts(call: RequestContext) -> ApiResponse:
@@ -20,7 +20,7 @@ async def list_conflicts(call: RequestContext) -> ApiResponse:
     if state not in set(ConflictState):
         hint = f"Use one of {', '.join(ConflictState)}."
         raise ProblemError(400, "query", f"state: invalid value {state!r}.", field="state", hint=hint)
-    if not after.isdecimal() or len(after) > MAX_DIGITS:
+    if not is_number(after):
         raise ProblemError(
             400, "query", f"after: invalid id {after!r}.", field="after", hint="Use the `after` of the previous page."
         )
@@ -31,7 +31,7 @@ async def list_conflicts(call: RequestContext) -> ApiResponse:
 
 
 async def resolve_conflict(call: RequestContext, body: ResolutionBody) -> ApiResponse:
-    conflict_id = _conflict_id(call)
+    conflict_id = path_number(call, "id", "conflict")
     choice = ConflictState(body.take)
     resolved = await call.conflict_resolver().resolve(
         conflict_id, choice, actor=call.token.name, always=bool(body.always)
@@ -57,15 +57,8 @@ async def remove_rule(call: RequestContext) -> ApiResponse:
     return ApiResponse(value={"removed": f"{sobject}.{field}"})
 
 
-def _conflict_id(call: RequestContext) -> int:
-    text = call.path_key("id")
-    if not text.isdecimal() or len(text) > MAX_DIGITS:
-        raise ProblemError(404, "unknown", f"There is no conflict {text}.", field="id")
-    return int(text)
-
-
 async def get_conflict(call: RequestContext) -> ApiResponse:
-    conflict_id = _conflict_id(call)
+    conflict_id = path_number(call, "id", "conflict")
     async with call.store.reader() as connection:
         item = await conflicts.get(connection, conflict_id)
     if item is None:

@@ -22,10 +22,9 @@ from connector.model.job_run import JobState
 from connector.model.role import Role
 from connector.store import job_runs
 from connector.web.pagination import MAX_LIMIT, limit_of
+from connector.web.path_number import path_number, query_number
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
-
-MAX_DIGITS = 18
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,17 +87,14 @@ async def get_runs(call: RequestContext) -> ApiResponse:
     idle = call.query_value("idle") or "true"
     if idle not in {"true", "false"}:
         raise ProblemError(400, "query", f"idle: invalid value {idle[:80]!r}.", field="idle", hint="Use true or false.")
-    before = call.query_value("before")
-    if before is not None and not _is_number(before):
-        hint = "Use the `before` of the previous page."
-        raise ProblemError(400, "query", f"before: invalid id {before[:80]!r}.", field="before", hint=hint)
+    before = query_number(call, "before")
     async with call.store.reader() as connection:
         runs = await job_runs.list_page(
             connection,
             job=call.query_key("job"),
             state=None if state is None else JobState(state),
             since=_moment(call, "since"),
-            before=None if before is None else int(before),
+            before=before,
             with_idle=idle == "true",
             limit=limit + 1,
         )
@@ -107,11 +103,11 @@ async def get_runs(call: RequestContext) -> ApiResponse:
 
 
 async def get_run(call: RequestContext) -> ApiResponse:
-    text = call.path_key("id")
+    number = path_number(call, "id", "run")
     async with call.store.reader() as connection:
-        run = await job_runs.get(connection, int(text)) if _is_number(text) else None
+        run = await job_runs.get(connection, number)
     if run is None:
-        raise ProblemError(404, "unknown", f"There is no run {text}.", field="id")
+        raise ProblemError(404, "unknown", f"There is no run {number}.", field="id")
     return ApiResponse(value=view_run(run))
 
 
@@ -131,10 +127,6 @@ async def _set_paused(call: RequestContext, *, paused: bool) -> ApiResponse:
     job = _job(call)
     await set_paused(call.store, job, paused, actor=call.token.name)
     return await _job_response(call, job)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
 
 
 def _moment(call: RequestContext, name: str) -> datetime | None:

@@ -1,0 +1,174 @@
+"""What people do with resyncs: see beforehand what one would come to, ask for it, look, pause, resume, cancel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from connector.errors import CommandError
+from connector.model.change import EntityKind
+from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode
+from connector.model.stage import Stage
+from connector.store import mapping_versions, orgs, resyncs
+from connector.store.engine import Store
+from connector.store.queries import resync_selection
+
+MAX_KEYS = 1000
+SAMPLE = 20
+BATCH = 500
+ROWS_A_CALL = 200
+CALL_SECONDS = 2.0
+"""What a call is reckoned to take at most, for the estimate of minutes."""
+COMPARE_CALLS = 12
+"""Calls of a comparison of a batch, besides those for its rows."""
+_ERROR_CODE = re.compile(r"[A-Za-z0-9_:.-]{1,100}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResyncPreview:
+    """What a resync would come to. `calls_at_most`: if every entity differs; unchanged ones cost no write.
+    `deliveries`: events that we get because of it: none, since our own changes are left out in the org."""
+
+    entity: str
+    mode: str
+    filter: Mapping[str, object]
+    count: int
+    sample: list[str]
+    calls_at_most: int
+    deliveries: int
+    minutes_at_most: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResyncView:
+    """A resync and how far it is. `rate`: entities a second; `seconds_left`: by that rate."""
+
+    id: int
+    entity: str
+    mode: str
+    filter: Mapping[str, object]
+    priority: str
+    state: str
+    actor: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    total: int
+    done: int
+    failed: int
+    counts: Mapping[str, int]
+    rate: float | None
+    seconds_left: float | None
+    error: str | None
+
+
+def view_resync(resync: Resync, now: datetime) -> ResyncView:
+    rate, left = resync.rate(now), resync.seconds_left(now)
+    return ResyncView(
+        id=resync.id,
+        entity=resync.entity.value,
+        mode=resync.mode.value,
+        filter=resync.filter.as_document(),
+        priority=resync.priority.value,
+        state=resync.state.value,
+        actor=resync.actor,
+        created_at=resync.created_at,
+        started_at=resync.started_at,
+        ended_at=resync.ended_at,
+        total=resync.total,
+        done=resync.done,
+        failed=resync.failed,
+        counts=dict(resync.counts),
+        rate=None if rate is None else round(rate, 2),
+        seconds_left=None if left is None else round(left, 1),
+        error=resync.error,
+    )
+
+
+def _refuse(field: str, message: str, hint: str) -> CommandError:
+    return CommandError(message, hint=hint, field=field, rule="filter")
+
+
+async def check_filter(store: Store, entity: EntityKind, chosen: ResyncFilter) -> None:
+    """Raise CommandError for a filter that cannot be meant."""
+    if entity not in resync_selection.KINDS:
+        raise _refuse(
+            "entity", "Returns are not chosen by filter.", "Use `connector resync return KEY…`, or resync their orders."
+        )
+    if len(chosen.keys) > MAX_KEYS:
+        raise _refuse("keys", f"There are more than {MAX_KEYS} keys.", "Use a filter, or several resyncs.")
+    if entity is not EntityKind.ORDER and (names := chosen.of_orders):
+        raise _refuse(names[0], f"{names[0]}: only orders have this.", "Leave it out, or choose orders.")
+    if chosen.stage is not None and chosen.stage not in set(Stage):
+        raise _refuse("stage", f"stage: there is no stage {chosen.stage!r}.", f"Use one of {', '.join(Stage)}.")
+    if chosen.error is not None and _ERROR_CODE.fullmatch(chosen.error) is None:
+        raise _refuse("error", "error: must be an error code.", "`connector dead-letters list` shows the codes.")
+    if chosen.mapping_version is not None:
+        async with store.reader() as connection:
+            active = await mapping_versions.get_active(connection)
+        if active is None or not 1 <= chosen.mapping_version <= active.number:
+            latest = "none was active yet" if active is None else f"the latest one is {active.number}"
+            raise _refuse(
+                "mapping_version", f"There is no mapping version {chosen.mapping_version}.", f"Use another: {latest}."
+            )
+
+
+async def preview_resync(
+    store: Store, entity: EntityKind, chosen: ResyncFilter, mode: ResyncMode, *, partitions: int
+) -> ResyncPreview:
+    """What it would come to. Raises CommandError for a filter that cannot be meant."""
+    await check_filter(store, entity, chosen)
+    async with store.reader() as connection:
+        org = await orgs.get_active(connection)
+        org_id = None if org is None else org.org_id
+        count = await resync_selection.count(connection, org_id, entity, chosen)
+        rows = count + await resync_selection.count_lines(connection, org_id, entity, chosen)
+        sample = await resync_selection.list_keys(connection, org_id, entity, chosen, after=None, limit=SAMPLE)
+    batches = -(-count // BATCH)
+    calls = -(-rows // ROWS_A_CALL)
+    if mode is ResyncMode.PUSH:
+        calls = (calls + batches * partitions) * (2 if chosen.keys else 1)
+    elif mode is ResyncMode.COMPARE:
+        calls += batches * COMPARE_CALLS
+    calls = calls if count else 0
+    return ResyncPreview(
+        entity=entity.value,
+        mode=mode.value,
+        filter=chosen.as_document(),
+        count=count,
+        sample=sample,
+        calls_at_most=calls,
+        deliveries=0,
+        minutes_at_most=round(calls * CALL_SECONDS / 60, 1),
+    )
+
+
+async def request_resync(
+    store: Store, entity: EntityKind, chosen: ResyncFilter, *, mode: ResyncMode, priority: Priority, actor: str
+) -> Resync:
+    """Ask for it; a worker begins within a second or two. Raises CommandError for a filter that cannot be meant."""
+    await check_filter(store, entity, chosen)
+    async with store.transaction() as uow:
+        org = await orgs.get_active(uow.connection)
+        total = await resync_selection.count(uow.connection, None if org is None else org.org_id, entity, chosen)
+        return await resyncs.create(uow, entity, chosen, mode=mode, priority=priority, total=total, actor=actor)
+
+
+async def change_resync(store: Store, number: int, action: str, *, actor: str) -> Resync:
+    """`pause`, `resume` or `cancel` it. Raises CommandError if there is none, or if its state does not allow that."""
+    change = {"pause": resyncs.pause, "resume": resyncs.resume, "cancel": resyncs.cancel}[action]
+    async with store.transaction() as uow:
+        changed = await change(uow, number, actor=actor)
+        stored = await resyncs.get(uow.connection, number)
+    if stored is None:
+        raise CommandError(f"There is no resync {number}.", hint="List them.", field="id", rule="unknown")
+    if not changed:
+        raise CommandError(
+            f"Resync {number} is {stored.state}: it cannot be changed by {action}.",
+            hint="Pause one that waits or runs, resume one that is paused, cancel one that has not ended.",
+            field="state",
+            rule="state",
+        )
+    return stored

@@ -1,0 +1,116 @@
+"""Resyncs: entities that somebody wants to be sent, read or compared again, and how far that is. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from connector.model.change import EntityKind
+
+
+class ResyncMode(StrEnum):
+    """`push`: map again, and send what differs. `pull`: read the records, and apply what differs by the owner of each
+    field. `compare`: only count what differs."""
+
+    PUSH = "push"
+    PULL = "pull"
+    COMPARE = "compare"
+
+
+class ResyncState(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    CANCELED = "canceled"
+    FAILED = "failed"
+
+
+class Priority(StrEnum):
+    """`low`: behind everything else that is due. `high`: with the changes of orders."""
+
+    LOW = "low"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResyncFilter:
+    """Which entities of a kind: those that satisfy all that is given; nothing means all.
+
+    `customer`, `stage` and `channel` are those of orders. `error`: refused with this code of the org.
+    `mapping_version`: not sent since this version of the mappings became active.
+    """
+
+    keys: tuple[str, ...] = ()
+    customer: str | None = None
+    stage: str | None = None
+    channel: str | None = None
+    changed_since: datetime | None = None
+    error: str | None = None
+    mapping_version: int | None = None
+
+    @property
+    def of_orders(self) -> list[str]:
+        """The names of what only orders have."""
+        return [name for name in ("customer", "stage", "channel") if getattr(self, name) is not None]
+
+    def as_document(self) -> dict[str, Any]:
+        """What is given, as JSON values."""
+        document = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        if self.changed_since is not None:
+            document["changed_since"] = self.changed_since.isoformat()
+        return document | ({"keys": list(self.keys)} if self.keys else {})
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> ResyncFilter:
+        since = document.get("changed_since")
+        values = {name: value for name, value in document.items() if name not in {"keys", "changed_since"}}
+        return cls(
+            keys=tuple(document.get("keys", ())),
+            changed_since=None if since is None else datetime.fromisoformat(since),
+            **values,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resync:
+    """A resync. `total` entities were chosen when it was asked for, `done` of them were worked on. `failed`: in mode
+    push those that were refused, in mode pull those that are parked, in mode compare those that differ. It works off
+    batches of keys in byte order: everything up to `position` is finished, everything up to `reached` was begun."""
+
+    id: int
+    entity: EntityKind
+    mode: ResyncMode
+    filter: ResyncFilter
+    priority: Priority
+    state: ResyncState
+    actor: str
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    position: str | None = None
+    reached: str | None = None
+    reached_at: datetime | None = None
+    error: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        return self.state in {ResyncState.DONE, ResyncState.CANCELED, ResyncState.FAILED}
+
+    def rate(self, now: datetime) -> float | None:
+        """Entities a second since it began; None before the first batch is done."""
+        if self.started_at is None or not self.done:
+            return None
+        return self.done / max(((self.ended_at or now) - self.started_at).total_seconds(), 0.001)
+
+    def seconds_left(self, now: datetime) -> float | None:
+        """By its rate so far; None if that is not known, or if it does not run."""
+        rate = self.rate(now)
+        return None if rate is None or self.state is not ResyncState.RUNNING else (self.total - self.done) / rate

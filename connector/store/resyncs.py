@@ -1,0 +1,186 @@
+"""Resyncs, as people ask for them and a worker works them off.
+
+      WAITING --> RUNNING <--> PAUSED         cancel, from any of the three: CANCELED
+                     |
+                     +--> DONE, FAILED
+
+Each step of the worker names the state that it expects, in the transaction that records its work: who pauses or cancels
+meanwhile is heard before the next batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.change import EntityKind
+from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode, ResyncState
+from connector.store import journal
+from connector.store.job_tables import resyncs
+from connector.store.journal import JournalEntry
+from connector.store.sql import insert
+from connector.store.unit_of_work import UnitOfWork
+
+ACTIVE = (ResyncState.WAITING, ResyncState.RUNNING)
+OPEN = (*ACTIVE, ResyncState.PAUSED)
+
+
+async def create(
+    uow: UnitOfWork,
+    entity: EntityKind,
+    chosen: ResyncFilter,
+    *,
+    mode: ResyncMode,
+    priority: Priority,
+    total: int,
+    actor: str,
+) -> Resync:
+    row = {
+        "entity": entity.value,
+        "mode": mode.value,
+        "filter": orjson.dumps(chosen.as_document()).decode(),
+        "priority": priority.value,
+        "state": ResyncState.WAITING.value,
+        "actor": actor,
+        "created_at": uow.now,
+        "total": total,
+        "done": 0,
+        "failed": 0,
+        "counts": "{}",
+    }
+    statement = insert(uow.connection, resyncs).values(row).returning(*resyncs.c)
+    made = _build((await uow.connection.execute(statement)).one())
+    detail = {"entity": entity.value, "mode": mode.value, "filter": chosen.as_document(), "total": total}
+    await _audit(uow, made.id, "asked", actor, **detail)
+    return made
+
+
+async def get(connection: AsyncConnection, number: int, *, lock: bool = False) -> Resync | None:
+    statement = select(resyncs).where(resyncs.c.id == number)
+    row = (await connection.execute(statement.with_for_update() if lock else statement)).first()
+    return None if row is None else _build(row)
+
+
+async def list_page(connection: AsyncConnection, *, before: int | None = None, limit: int) -> list[Resync]:
+    """Resyncs, the newest first; `before`: only with a smaller ID."""
+    statement = select(resyncs).order_by(resyncs.c.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(resyncs.c.id < before)
+    return [_build(row) for row in await connection.execute(statement)]
+
+
+async def list_active(connection: AsyncConnection, limit: int = 100) -> list[Resync]:
+    """Those that a worker is to work off: urgent ones first, then the oldest."""
+    statement = (
+        select(resyncs)
+        .where(resyncs.c.state.in_([state.value for state in ACTIVE]))
+        .order_by(resyncs.c.priority, resyncs.c.id)  # `high` sorts before `low`
+        .limit(limit)
+    )
+    return [_build(row) for row in await connection.execute(statement)]
+
+
+async def begin(uow: UnitOfWork, number: int) -> bool:
+    """Note that a worker has begun; False if it is no longer active."""
+    statement = (
+        update(resyncs)
+        .where(resyncs.c.id == number, resyncs.c.state == ResyncState.WAITING.value)
+        .values(state=ResyncState.RUNNING.value, started_at=uow.now)
+    )
+    await uow.connection.execute(statement)
+    return await is_running(uow, number)
+
+
+async def is_running(uow: UnitOfWork, number: int) -> bool:
+    """Whether it runs, and goes on to do so until this transaction ends."""
+    statement = select(resyncs.c.state).where(resyncs.c.id == number).with_for_update()
+    return (await uow.connection.execute(statement)).scalar() == ResyncState.RUNNING.value
+
+
+async def note_reached(uow: UnitOfWork, number: int, reached: str, count: int) -> None:
+    """A batch of so many was begun; it ends with this key."""
+    statement = (
+        update(resyncs)
+        .where(resyncs.c.id == number)
+        .values(reached=reached, reached_at=uow.now, done=resyncs.c.done + count)
+    )
+    await uow.connection.execute(statement)
+
+
+async def note_finished(uow: UnitOfWork, resync: Resync, *, failed: int, counts: Mapping[str, int]) -> None:
+    """The batch that was begun is finished. What it came to is added to the counts."""
+    summed = {name: resync.counts.get(name, 0) + counts.get(name, 0) for name in {*resync.counts, *counts}}
+    values = {
+        "position": resyncs.c.reached,
+        "failed": resyncs.c.failed + failed,
+        "counts": orjson.dumps(summed).decode(),
+    }
+    await uow.connection.execute(update(resyncs).where(resyncs.c.id == resync.id).values(values))
+
+
+async def end(uow: UnitOfWork, number: int, state: ResyncState, *, error: str | None = None) -> None:
+    """Note how a running one ended."""
+    running = (resyncs.c.id == number, resyncs.c.state == ResyncState.RUNNING.value)
+    values = {"state": state.value, "ended_at": uow.now, "error": error}
+    await uow.connection.execute(update(resyncs).where(*running).values(values))
+
+
+async def pause(uow: UnitOfWork, number: int, *, actor: str) -> bool:
+    return await _change(uow, number, ACTIVE, ResyncState.PAUSED, "paused", actor)
+
+
+async def resume(uow: UnitOfWork, number: int, *, actor: str) -> bool:
+    """Go on where it was paused."""
+    stored = await get(uow.connection, number, lock=True)
+    after = ResyncState.WAITING if stored is None or stored.started_at is None else ResyncState.RUNNING
+    return await _change(uow, number, (ResyncState.PAUSED,), after, "resumed", actor)
+
+
+async def cancel(uow: UnitOfWork, number: int, *, actor: str) -> bool:
+    return await _change(uow, number, OPEN, ResyncState.CANCELED, "canceled", actor)
+
+
+async def _change(
+    uow: UnitOfWork, number: int, before: tuple[ResyncState, ...], after: ResyncState, action: str, actor: str
+) -> bool:
+    """False if its state is none of `before`."""
+    values: dict[str, object] = {"state": after.value}
+    if after is ResyncState.CANCELED:
+        values["ended_at"] = uow.now
+    chosen = (resyncs.c.id == number, resyncs.c.state.in_([state.value for state in before]))
+    if not (await uow.connection.execute(update(resyncs).where(*chosen).values(values))).rowcount:
+        return False
+    await _audit(uow, number, action, actor)
+    return True
+
+
+async def _audit(uow: UnitOfWork, number: int, action: str, actor: str, **detail: object) -> None:
+    entry = JournalEntry(entity="resync", key=str(number), action=action, detail={"actor": actor, **detail})
+    await journal.write(uow, [entry])
+
+
+def _build(row: Any) -> Resync:
+    return Resync(
+        id=row.id,
+        entity=EntityKind(row.entity),
+        mode=ResyncMode(row.mode),
+        filter=ResyncFilter.read(orjson.loads(row.filter)),
+        priority=Priority(row.priority),
+        state=ResyncState(row.state),
+        actor=row.actor,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        total=row.total,
+        done=row.done,
+        failed=row.failed,
+        position=row.position,
+        reached=row.reached,
+        reached_at=row.reached_at,
+        error=row.error,
+        counts=orjson.loads(row.counts),
+    )
