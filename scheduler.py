@@ -45,6 +45,7 @@ class JobScheduler:
         self._watch_seconds = watch_seconds
         self._clock = AsyncIOScheduler(job_defaults=JOB_DEFAULTS, timezone="UTC")
         self._turn = asyncio.Lock()
+        self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._triggers: dict[str, JobTrigger] = {}
         self.schedules: dict[str, JobSchedule] = {}
@@ -61,8 +62,9 @@ class JobScheduler:
                         await stop.wait()
                 except TimeoutError:
                     await self._look()
+            self._stopping = True
             self._clock.pause()
-            if self._tasks:
+            while self._tasks:
                 await asyncio.wait(self._tasks)
         finally:
             for task in self._tasks:
@@ -115,7 +117,7 @@ class JobScheduler:
     async def _fire(self, job: Job) -> None:
         """Called by the clock when a slot is due."""
         changed = self.schedules.get(job.name)
-        if changed is None or not changed.paused:
+        if not self._stopping and (changed is None or not changed.paused):
             task = self._start(self._run_slot(job))
             await asyncio.wait({task})
 

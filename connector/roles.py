@@ -132,9 +132,7 @@ def _role_work(services: LocalServices, roles: Sequence[str]) -> dict[str, Role]
         org = services
         if WORKER in roles:
             work[WORKER] = partial(_push_until, org, worker)
-            work["resyncs"] = ResyncLoop(
-                org.store, ResyncOrg(org), worker=worker, ttl=org.settings.sync.lease_seconds
-            ).run
+            work["resyncs"] = ResyncLoop(org.store, ResyncOrg(org), ttl=org.settings.sync.lease_seconds).run
         listener = org.listener() if LISTENER in roles else None
         if listener is not None:
             role = listener
@@ -252,10 +250,9 @@ async def _pull(services: Services, sobject: str) -> Result:
 
 
 async def _reconcile(services: Services) -> Result:
-    """Compare both sides, unless another process of this service just has, or is doing so."""
-    summary = await services.reconcile_nightly(NullProgress())
-    if summary is None:
-        return {}
+    """Compare both sides, and heal what differs if the settings say so."""
+    options = ReconcileOptions(heal=services.settings.reconcile.heal)
+    summary = await services.reconcile(options, NullProgress())
     result = summary.result
     numbers: dict[str, object] = {
         "verified": result.verified, "total": result.total(), "differing": result.differing, "calls": summary.calls,

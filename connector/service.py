@@ -178,13 +178,6 @@ class Services(LocalServices):
 
         return await reconcile(self.inbound_context, self.push_context, options, reporter, announce=announce)
 
-    async def reconcile_nightly(self, reporter: ProgressReporter) -> ReconcileSummary | None:
-        """See `jobs.reconcile`. Raises StoreError if a newer release upgraded the database."""
-        from connector.jobs.reconcile import reconcile_nightly
-
-        await check(self.store)
-        return await reconcile_nightly(self.inbound_context, self.push_context, reporter)
-
 
 @asynccontextmanager
 async def local_services(

@@ -10,7 +10,7 @@ from connector.errors import ConnectorError, StoreError
 from connector.jobs.schedule import Job, Result
 from connector.log import get_logger
 from connector.model.job_run import JobRun, JobState
-from connector.store import job_runs
+from connector.store import job_runs, schema
 from connector.store.engine import Store
 
 log = get_logger(__name__)
@@ -35,6 +35,7 @@ class JobRunner:
         whoever is there."""
         try:
             async with self._kept_alive(run):
+                await schema.check(self.store)  # a newer release may have upgraded the database
                 result = await job.run()
         except asyncio.CancelledError:
             with suppress(StoreError):

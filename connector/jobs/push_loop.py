@@ -54,7 +54,8 @@ def push_result(summary: PushSummary) -> Result:
     """What a push came to, for the list of runs; empty if it sent nothing and nothing is wrong."""
     result: dict[str, object] = {}
     if summary.stats.done:
-        result |= {"done": dict(summary.stats.done), "writes": summary.writes, "reads": summary.reads}
+        done = {str(kind): count for kind, count in summary.stats.done.items()}
+        result |= {"done": done, "writes": summary.writes, "reads": summary.reads}
     if summary.dead_letters:
         result["dead_letters"] = summary.dead_letters
     if summary.outage is not None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from connector.errors import ConnectorError, MappingError, StoreError
 from connector.inbound.reconcile.context import READ_AGAIN, ReconcileContext, RunScope
@@ -35,14 +35,10 @@ from connector.outbound.return_strategy import ReturnStrategy
 from connector.salesforce.bulk_query import BulkQuery
 from connector.salesforce.query import soql
 from connector.settings import Returns
-from connector.store import links, orgs, reconcile_runs
+from connector.store import links, reconcile_runs
 
 Selection = Mapping[EntityKind, Sequence[str]]
 """Keys by kind; no keys mean all of the kind."""
-
-
-RECENT = timedelta(hours=1)
-"""A nightly run is left out if another one began so shortly before."""
 
 
 class ReconcileRunningError(StoreError):
@@ -116,23 +112,6 @@ async def reconcile(
                 await run.heal(outbound)
     run.note_costs()
     return summary
-
-
-async def reconcile_nightly(
-    context: InboundJobContext, outbound: PushContext, reporter: ProgressReporter
-) -> ReconcileSummary | None:
-    """Compare everything, by the settings. None if another process has begun to do so within the last hour, or is at
-    it: every process of a service has the same hour."""
-    async with context.store.reader() as connection:
-        org = await orgs.get_active(connection)
-        last = None if org is None else await reconcile_runs.latest(connection, org.org_id)
-    if last is not None and context.store.clock.now() - last.started_at < RECENT:
-        return None
-    options = ReconcileOptions(heal=context.settings.reconcile.heal)
-    try:
-        return await reconcile(context, outbound, options, reporter, announce=lambda _: None)
-    except ReconcileRunningError:
-        return None
 
 
 class _ReconcileRun:

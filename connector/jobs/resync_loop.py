@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from connector.errors import ConnectorError, LeaseLostError, StoreError
-from connector.jobs.held_lease import HeldLease
+from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.jobs.resync import capture
 from connector.log import get_logger
 from connector.model.change import EntityKind
@@ -45,14 +45,12 @@ class OrgSide(Protocol):
 
 
 class ResyncLoop:
-    """Works off resyncs one after the other, until stopped. `worker` is the name of this process for leases that last
-    for `ttl` seconds."""
+    """Works off resyncs one after the other, until stopped, under leases that last for `ttl` seconds."""
 
-    def __init__(self, store: Store, org: OrgSide, *, worker: str, ttl: float) -> None:
+    def __init__(self, store: Store, org: OrgSide, *, ttl: float) -> None:
         self._store = store
         self._org = org
-        self._worker = worker
-        self._ttl = ttl
+        self._leases = LeaseHolder(store=store, ttl=ttl)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`. Raises only what is a fault of ours."""
@@ -70,7 +68,7 @@ class ResyncLoop:
             waiting = await resyncs.list_active(connection)
         for resync in waiting:
             name, what = f"resync:{resync.id}", f"works off resync {resync.id}"
-            async with HeldLease.acquired(self._store, name, owner=self._worker, ttl=self._ttl, what=what) as lease:
+            async with self._leases.holding(name, what) as lease:
                 if lease is not None:
                     await self._hold_and_work(resync.id, lease, stop)
             if stop.is_set():

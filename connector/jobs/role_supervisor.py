@@ -29,6 +29,10 @@ class RoleState:
     restarts: int = 0
     error: str | None = None
 
+    def is_steady(self, now: datetime) -> bool:
+        """Whether it is up, and has been since the start or for a while."""
+        return self.up and (not self.restarts or (now - self.since).total_seconds() > STEADY_SECONDS)
+
 
 class RoleSupervisor:
     """Runs roles until they are stopped. A role is a function that runs until its event is set, or until canceled."""

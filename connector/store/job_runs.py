@@ -186,7 +186,7 @@ async def latest(connection: AsyncConnection) -> dict[str, JobRun]:
 
 
 def _dump(result: Mapping[str, object]) -> str:
-    return orjson.dumps(result, default=str).decode()
+    return orjson.dumps(result, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _is_ours(run: JobRun) -> Sequence[Any]:

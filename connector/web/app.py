@@ -103,7 +103,8 @@ def make_app(services: AppServices) -> web.Application:
         roles = {
             state.role: {"up": state.up, "since": state.since.isoformat(), "error": state.error} for state in states
         }
-        status = "ready" if all(state.up for state in states) else "degraded"
+        is_ready = all(state.is_steady(store.clock.now()) for state in states)
+        status = "ready" if is_ready else "degraded"
         return web.json_response({"status": status, "roles": roles} if roles else {"status": status})
 
     async def openapi(request: web.Request) -> web.Response:

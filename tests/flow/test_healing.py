@@ -11,9 +11,8 @@ from connector.jobs.heal import HealingSummary
 from connector.jobs.inbound_run import InboundRun
 from connector.model.reconciliation import Healing, RecordState
 from connector.model.stage import Stage
-from connector.policies import ReconcileSettings
 from connector.store import customers, links, orders, reconcile_runs
-from tests.flow.conftest import CUSTOMERS, Silent, World
+from tests.flow.conftest import CUSTOMERS, World
 from tests.flow.test_pull import OwnedWorld, open_conflicts, order_here, owned
 from tests.flow.test_push import an_order
 from tests.flow.test_reconcile import EVERYTHING, begin, change_silently, found, reconcile, spoil
@@ -134,26 +133,6 @@ async def test_healing_that_was_stopped_is_finished_by_a_push_and_a_pull(
     await world.service.pull()
     await world.push()
     assert (await reconcile(world)).result.verified == EVERYTHING
-
-
-async def test_service_compares_once_a_night_and_heals_if_it_is_set(world: World) -> None:
-    await begin(world)
-    await world.change_in_org("Account", "C-1", Phone="+49 251 1")
-    service = world.service
-    healing = replace(
-        service,
-        inbound_context=replace(
-            service.inbound_context,
-            settings=service.settings.model_copy(update={"reconcile": ReconcileSettings(heal=True)}),
-        ),
-    )
-
-    first = await healing.reconcile_nightly(Silent())
-    second = await service.reconcile_nightly(Silent())
-
-    assert first is not None
-    assert (first.healing, first.in_sync) == (HealingSummary(differences=1, healed=1), True)
-    assert second is None  # another process has just done it
 
 
 async def test_order_whose_links_were_lost_is_linked_again_and_merged(world: World) -> None:

@@ -29,10 +29,10 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def working(world: World, *, pushing: bool = True, worker: str = "one") -> AsyncIterator[None]:
+async def working(world: World, *, pushing: bool = True) -> AsyncIterator[None]:
     """A worker, and the push that every worker has."""
     stop = asyncio.Event()
-    loop = ResyncLoop(world.service.store, ResyncOrg(world.service), worker=worker, ttl=30)
+    loop = ResyncLoop(world.service.store, ResyncOrg(world.service), ttl=30)
     tasks = [asyncio.create_task(loop.run(stop))]
 
     async def push() -> None:
@@ -139,7 +139,7 @@ async def test_another_process_takes_over_and_two_do_not_do_it_twice(world: Worl
     asked = await ask(world)
     async with working(world, pushing=False):
         await until(world, asked.id, lambda item: item.reached == "N-2")
-    async with working(world, worker="two"), working(world, worker="three", pushing=False):
+    async with working(world), working(world, pushing=False):
         done = await until(world, asked.id, lambda item: item.ended)
     assert (done.state, done.done, done.failed) == (ResyncState.DONE, 5, 0)
 

@@ -1,0 +1,93 @@
+"""The jobs of a running service do what they say, and their runs tell it: with a real org."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from connector.jobs.job_runner import JobRunner
+from connector.jobs.push_loop import PushLoop
+from connector.model.job_run import JobRun, JobState
+from connector.policies import ReconcileSettings
+from connector.roles import make_jobs
+from connector.service import Services
+from connector.store import customers, job_runs
+from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World
+from tests.flow.test_push import an_order
+
+
+async def run(service: Services, name: str) -> JobRun:
+    """Run a job as a scheduler does, and return its run."""
+    [job] = [job for job in make_jobs(service) if job.name == name]
+    async with service.store.transaction() as uow:
+        asked = await job_runs.request(uow, name, actor="ann")
+        [taken] = await job_runs.take_waiting(uow, [name], worker="host:1", ttl=30)
+    await JobRunner(service.store, worker="host:1", ttl=30).run(job, taken)
+    async with service.store.reader() as connection:
+        found = await job_runs.get(connection, asked.id)
+    assert found is not None
+    return found
+
+
+async def test_jobs_with_the_org_tell_what_they_came_to(world: World) -> None:
+    service = world.service
+    await world.save([an_order("N-1")])
+    pushed = await run(service, "push")
+    assert (pushed.state, pushed.error) == (JobState.DONE, None)
+    others = len(CUSTOMERS) - 1  # the customer of the order is sent with it
+    assert pushed.result["done"] == {"customer": others, "product": len(PRODUCTS), "order": 1}
+    assert (await run(service, "push")).idle
+
+    await world.change_in_org("Account", "C-1", Phone="+49 251 1")
+    compared = await run(service, "reconcile")
+    assert (compared.state, compared.result["differing"]) == (JobState.DONE, 1)
+    pulled = await run(service, "pull_account")
+    assert pulled.result["taken"] == {"Account.Phone": 1}
+    compared = await run(service, "reconcile")
+    assert (compared.idle, compared.result["differing"]) == (False, 0)
+    assert compared.result["verified"] == compared.result["total"]
+
+    await world.change_in_org("Account", "C-1", Phone="+49 251 2")
+    settings = service.settings.model_copy(update={"reconcile": ReconcileSettings(heal=True)})
+    healing = replace(service, settings=settings, inbound_context=replace(service.inbound_context, settings=settings))
+    assert (await run(healing, "reconcile")).result["healed"] == 1
+    assert (await run(service, "prune")).idle
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    while not await condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+
+
+async def _true(value: bool) -> bool:
+    return value
+
+
+async def test_worker_sends_what_is_committed_at_once_and_keeps_a_run_of_it(world: World) -> None:
+    service, stop = world.service, asyncio.Event()
+    loop = PushLoop(
+        service.store,
+        lambda verify: service.push(Silent(), scheduled=True, verify=verify),
+        worker="host:1",
+        look_seconds=3600,  # only the commit wakes it
+    )
+    working = asyncio.create_task(loop.run(stop))
+    try:
+        async with asyncio.timeout(60):
+            await until(lambda: _true(bool(service.store.on_captured)))
+            await world.save([an_order("N-1")])
+            await until(lambda: world.query("SELECT Id FROM Order"))
+            async with service.store.transaction() as uow:
+                [customer] = await customers.load(uow.connection, ["C-1"])
+                await customers.save(uow, [replace(customer, phone="+49 251 3")])
+            await until(lambda: world.query("SELECT Id FROM Account WHERE Phone = '+49 251 3'"))
+            stop.set()
+            await working
+    finally:
+        working.cancel()
+    async with service.store.reader() as connection:
+        runs = await job_runs.list_page(connection, job="push", limit=10)
+    assert {run.state for run in runs} == {JobState.DONE}
+    assert sum(int(run.result["done"]["order"]) for run in runs if "order" in run.result["done"]) == 1  # type: ignore[index, operator]
+    assert service.store.on_captured == []
