@@ -7,7 +7,10 @@ from playwright.async_api import Browser, expect
 
 from connector.orders.documents.invoice import build_invoice
 from connector.orders.documents.tracking_page import invoice_page
+from tests.org.conftest import SHARED
 from tests.web.test_documents import BILLING, NOW, an_order
+
+pytestmark = SHARED
 
 NAME = "Darjeeling second flush, ten boxes of twenty bags with a name that goes on"
 

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 
 import aiosmtplib
 import pytest
+import pytest_asyncio
 from aiohttp import ClientSession
 from playwright.async_api import Browser
 
 from connector.localmail.catcher import MailCatcher
 from connector.localmail.mailbox import Mailbox
 from connector.notifications.transport.email import Attachment, Email, build_message
+from tests.org.conftest import SHARED
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVIL = '<script>document.title="ran"</script><b onclick="x">'
@@ -25,7 +27,7 @@ def a_mail(**changes: str) -> bytes:
     return build_message(mail, "Shop <orders@shop.example>", NOW).as_bytes()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def catcher() -> AsyncIterator[MailCatcher]:
     async with MailCatcher() as running:
         yield running
@@ -36,6 +38,7 @@ async def put(catcher: MailCatcher, content: bytes) -> None:
         await line.sendmail("orders@shop.example", ["a@b.example"], content)
 
 
+@SHARED
 async def test_mail_is_listed_and_shown_in_all_its_forms(catcher: MailCatcher) -> None:
     await put(catcher, a_mail())
     async with ClientSession(catcher.url) as http:
@@ -59,6 +62,7 @@ async def test_mail_is_listed_and_shown_in_all_its_forms(catcher: MailCatcher) -
                 assert answer.status == 404
 
 
+@SHARED
 async def test_content_of_a_mail_is_escaped(catcher: MailCatcher) -> None:
     await put(catcher, a_mail(subject=EVIL, name=EVIL))
     await put(catcher, f"Subject: {EVIL}\r\n\r\n{EVIL}\r\n".encode())
@@ -80,6 +84,7 @@ async def test_content_of_a_mail_is_escaped(catcher: MailCatcher) -> None:
         b"From: <<<\r\nTo: ,,@\r\nDate: never\r\nMessage-ID: <\r\n\r\nx",
     ],
 )
+@SHARED
 async def test_malformed_mail_is_shown_as_far_as_possible(catcher: MailCatcher, content: bytes) -> None:
     catcher.mailbox.add("a@b.example", ("c@d.example",), content)
     async with ClientSession(catcher.url) as http:
@@ -88,6 +93,7 @@ async def test_malformed_mail_is_shown_as_far_as_possible(catcher: MailCatcher, 
                 assert answer.status == 200
 
 
+@SHARED
 async def test_request_under_another_host_name_is_rejected(catcher: MailCatcher) -> None:
     async with (
         ClientSession() as http,
@@ -96,6 +102,7 @@ async def test_request_under_another_host_name_is_rejected(catcher: MailCatcher)
         assert answer.status == 403
 
 
+@SHARED
 async def test_too_large_mail_is_rejected(catcher: MailCatcher) -> None:
     with pytest.raises(aiosmtplib.SMTPException):
         await put(catcher, b"Subject: x\r\n\r\n" + b"x" * 80 * 70_000)
@@ -112,6 +119,7 @@ def test_mailbox_keeps_the_newest_mails_within_its_limits() -> None:
     assert (box.caught, box.find(1), len(box)) == (6, None, 2)
 
 
+@SHARED
 async def test_mail_in_a_browser_runs_no_script_and_opens_links_in_new_tabs(
     catcher: MailCatcher, browser: Browser
 ) -> None:
@@ -128,6 +136,7 @@ async def test_mail_in_a_browser_runs_no_script_and_opens_links_in_new_tabs(
     await page.close()
 
 
+@SHARED
 async def test_long_mail_in_a_browser_scrolls_alone(catcher: MailCatcher, browser: Browser) -> None:
     await put(catcher, a_mail(html="<html><head></head><body>" + "<p>Line</p>" * 300 + "</body></html>"))
     for width, height in ((1280, 800), (360, 740)):

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from connector.cli.localorg import our_metadata
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
-from tests.org.conftest import Caller
+from tests.org.conftest import SHARED, Caller
+
+pytestmark = SHARED
 
 SCRIPT = "<script>alert(1)</script>"
 CONTRAST = """
@@ -63,7 +66,7 @@ class Shop:
         ]  # fmt: skip
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def shop() -> AsyncIterator[Shop]:
     async with LocalOrg(OrgOptions(metadata_root=our_metadata())) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)

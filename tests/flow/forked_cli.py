@@ -18,6 +18,10 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["tests.flow.preload"])
 
 
+LONGEST = 300
+"""Seconds of one command, however slow the machine."""
+
+
 class TimedOutError(Exception):
     """The command was still at work after its time, and has been killed."""
 
@@ -33,6 +37,13 @@ def run(
         process.join()
         raise TimedOutError(" ".join(words))
     return process.exitcode
+
+
+def run_forked(words: Sequence[str], environment: Mapping[str, str], folder: Path) -> tuple[int, str, str]:
+    """The exit status, the output and the errors of `connector WORDS`; like `run_program` of tests/acceptance."""
+    out, err = folder / ".stdout", folder / ".stderr"
+    status = run(words, environment=environment, folder=folder, seconds=LONGEST, out=out, err=err)
+    return status, out.read_text(), err.read_text()
 
 
 def start(words: Sequence[str], *, environment: Mapping[str, str], folder: Path, out: Path, err: Path) -> BaseProcess:

@@ -6,7 +6,6 @@ costs; `python -m tests.acceptance` starts the installed command.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,9 @@ import pytest
 from tests.acceptance import sides
 from tests.acceptance.claims import SCENARIOS, Scenario
 from tests.acceptance.export import made_up
-from tests.acceptance.sides import LONGEST, Connector
-from tests.flow import forked_cli
+from tests.acceptance.sides import Connector
+from tests.flow.forked_cli import run_forked
 from tests.flow.forked_org import ForkedOrg
-
-
-def run_forked(words: Sequence[str], environment: Mapping[str, str], folder: Path) -> tuple[int, str, str]:
-    out, err = folder / ".stdout", folder / ".stderr"
-    status = forked_cli.run(words, environment=environment, folder=folder, seconds=LONGEST, out=out, err=err)
-    return status, out.read_text(), err.read_text()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from connector.errors import AuthError, LeaseLostError
 from connector.localorg.server import LocalOrg
 from connector.model.stage import Stage
 from connector.service import running_service
+from tests.flow import forked_cli
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
 from tests.flow.test_push import an_order
 from tests.order_builders import changed
@@ -204,18 +203,16 @@ async def test_push_after_kill_9_loses_nothing(org: LocalOrg, world: World, tmp_
         "CONNECTOR_SALESFORCE__CLIENT_SECRET": org.client_secret,
         "CONNECTOR_SYNC__LEASE_SECONDS": "2",
     }
+    out, err = tmp_path / "stdout", tmp_path / "stderr"
     kills = 0
     for writes in (4, 8, 11):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "connector", "push", env=environment, cwd=tmp_path,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        while org.org.usage.writes < writes and process.returncode is None:  # noqa: ASYNC110 - another process
+        process = forked_cli.start(["push"], environment=environment, folder=tmp_path, out=out, err=err)
+        while org.org.usage.writes < writes and process.is_alive():  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.005)
-        if process.returncode is None:
-            process.send_signal(signal.SIGKILL)
+        if process.is_alive():
+            process.kill()
             kills += 1
-        await process.communicate()
+        await asyncio.to_thread(process.join)
     assert kills >= 2
     org.org.faults.latency_ms = 0
     summary = await world.push()
