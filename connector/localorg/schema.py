@@ -164,6 +164,7 @@ class Schema:
 
     def children_of(self, name: str) -> list[ChildRelationship]:
         """Return every reference to `name`. A relationship without a name cannot be queried."""
+        wanted = name.lower()
         return [
             ChildRelationship(
                 child=child.name,
@@ -174,5 +175,5 @@ class Schema:
             )
             for child in self
             for item in child.all_fields.values()
-            if any(target.lower() == name.lower() for target in item.reference_to)
+            if item.reference_to and wanted in map(str.lower, item.reference_to)
         ]
