@@ -150,7 +150,7 @@ class BulkQuery:
 
 def estimate_calls(rows: int, *, rows_per_call: int = ROWS_PER_CALL) -> int:
     """About how many API calls a query of so many rows takes: the job, its state a few times, and the results."""
-    waits = 2 + min(rows // 100_000, 9)
+    waits = 3 + min(rows // 100_000, 8)
     return 1 + waits + max(1, -(-rows // rows_per_call))
 
 
