@@ -48,11 +48,18 @@ async def test_jobs_with_the_org_tell_what_they_came_to(world: World) -> None:
     assert (compared.idle, compared.result["differing"]) == (False, 0)
     assert compared.result["verified"] == compared.result["total"]
 
-    await world.change_in_org("Account", "C-1", Phone="+49 251 2")
-    settings = service.settings.model_copy(update={"reconcile": ReconcileSettings(heal=True)})
-    healing = replace(service, settings=settings, inbound_context=replace(service.inbound_context, settings=settings))
-    assert (await run(healing, "reconcile")).result["healed"] == 1
     assert (await run(service, "prune")).idle
+
+
+async def test_reconcile_heals_if_the_settings_say_so(world: World) -> None:
+    await world.save([an_order("N-1")])
+    await world.push()
+    await world.change_in_org("Account", "C-1", Phone="+49 251 1")
+    settings = world.service.settings.model_copy(update={"reconcile": ReconcileSettings(heal=True)})
+    inbound = replace(world.service.inbound_context, settings=settings)
+    healing = replace(world.service, settings=settings, inbound_context=inbound)
+    healed = await run(healing, "reconcile")
+    assert (healed.result["differing"], healed.result["healed"]) == (0, 1)
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
