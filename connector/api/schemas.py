@@ -315,6 +315,23 @@ class RecordsBody(Body):
         return self
 
 
+class DeadLettersBody(Body):
+    """Which dead letters: all of an `entity`, or those of some `keys`; all with one cause (`group`); or `all`."""
+
+    entity: Literal["customer", "product", "order", "return"] | None = None
+    keys: list[Key] = Field(default_factory=list, max_length=1000)
+    group: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")] | None = None
+    all: StrictBool = False
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> DeadLettersBody:
+        if [self.entity is not None, self.group is not None, self.all].count(True) != 1:
+            raise ValueError("give one of entity, group and all")
+        if self.keys and self.entity is None:
+            raise ValueError("keys need their entity")
+        return self
+
+
 class ResyncFilterBody(Body):
     """Which entities of the kind; nothing given means all. `customer`, `stage`, `channel`: only of orders. `error`:
     refused with this error code. `mapping_version`: not sent since that version became active."""

@@ -40,9 +40,17 @@ AnyKey = Annotated[
 
 
 @dead_letters_app.command("list", short_help="List dead letters: why, and what to do.")
-def list_dead_letters(json: Json = False) -> None:
+def list_dead_letters(
+    by_cause: Annotated[
+        bool, typer.Option("--by-cause", help="One paragraph for each cause: error code, field, mapping line.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """List dead letters, oldest first: what was refused, why, and what to do. Exit status 0 even if there are some."""
     dead_letters = _load(None, None)
+    if by_cause:
+        _list_by_cause(dead_letters, json=json)
+        return
     if json:
         as_json([dead_letter_document(dead_letter) for dead_letter in dead_letters])
         return
@@ -54,6 +62,29 @@ def list_dead_letters(json: Json = False) -> None:
         )
     else:
         typer.echo("No dead letters.")
+
+
+def _list_by_cause(dead_letters: list[DeadLetter], *, json: bool) -> None:
+    from connector.model.dead_letter_group import group_dead_letters
+
+    groups = group_dead_letters(dead_letters)
+    if json:
+        as_json([asdict(group) for group in groups])
+        return
+    for group in groups:
+        field = f" on {group.field}" if group.field else ""
+        mapped = f", mapped in {group.source}" if group.source else ""
+        typer.echo(f"{plural(group.count, group.entity.value)}: {group.code}{field}{mapped}")
+        more = ", …" if group.count > len(group.keys) else ""
+        since = f"since {moment(group.first_refused_at)}, last {moment(group.last_refused_at)}"
+        typer.echo(f"  {', '.join(group.keys)}{more} ({since})")
+        typer.echo(f"  {group.message}")
+        typer.echo(f"  What to do: {group.fix}\n")
+    typer.echo(
+        f"{plural(len(groups), 'cause')} of {plural(len(dead_letters), 'dead letter')}."
+        if groups
+        else "No dead letters."
+    )
 
 
 def print_dead_letter(dead_letter: DeadLetter) -> None:

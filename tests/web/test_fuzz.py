@@ -78,6 +78,8 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
     "/messages/discard": ({"ids": [1, 2]},),
     "/scheduler/jobs/{name}/trigger": ({"seconds": 30}, {"cron": "0 2 * * *"}, {"seconds": 1, "cron": "* * * * *"}),
     "/inbox/replay": ({"records": ["001000000000001AAA"]}, {"all": True}),
+    "/dead-letters/replay": ({"all": True}, {"entity": "order", "keys": ["W-1"]}, {"group": "0123456789ab"}),
+    "/dead-letters/discard": ({"entity": "customer"}, {"group": "0123456789ab"}),
     "/scheduler/resyncs": (
         {"entity": "order", "filter": {"stage": "placed", "customer": "ALFKI"}, "dry_run": True},
         {
