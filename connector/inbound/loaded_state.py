@@ -21,6 +21,7 @@ from connector.store import (
     conflicts,
     customers,
     deleted_records,
+    field_times,
     inbox,
     links,
     modification_times,
@@ -119,6 +120,14 @@ class LoadedState:
             self._main_links |= {link.owner: link for link in linked.values()}
         on = {*ids, *(link.salesforce_id for link in self._main_links.values())}
         self.messages = await sync_messages.about(connection, org_id, on)
+
+    def local_times(self, link: Link) -> tuple[datetime | None, Mapping[str, datetime]]:
+        """When the entity of a link was changed here last, and its single attributes. A line that was never edited
+        has no time of its own: then that of its order counts."""
+        changed_at, times = self.changed_at.get(link.owner), self.field_times.get(link.owner, {})
+        if not link.is_part:
+            return changed_at, times
+        return times.get(field_times.line_attribute(link.key.rpartition("-")[2]), changed_at), {}
 
     def main_link(self, link: Link) -> Link | None:
         """The link of the order of a line; of anything else its own."""

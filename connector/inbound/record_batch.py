@@ -226,9 +226,9 @@ class RecordBatch:
 
     def _merge_context(self, record: RemoteRecord, link: Link, receiver: RecordReceiver) -> MergeContext:
         describe, answers = self._context.describes.get(record.sobject), self._state.answers
-        times = {} if link.is_part else self._state.field_times.get(link.owner, {})
+        changed_at, times = self._state.local_times(link)
         return MergeContext(
-            local_changed_at=self._state.changed_at.get(link.owner),
+            local_changed_at=changed_at,
             local_times=receiver.by_field(times),
             remote_changed_at=record.modified_at,
             observed=self._state.observed.get(record.id, {}),

@@ -25,3 +25,17 @@ async def note(
         if getattr(before, name) != getattr(after, name)
     ]
     await upsert(uow.connection, field_times, rows)
+
+
+def line_attribute(number: int | str) -> str:
+    """The name under which the time of a line's own values is kept, among the attributes of its order."""
+    return f"line {number}"
+
+
+async def note_lines(uow: UnitOfWork, order: str, numbers: Collection[int]) -> None:
+    """Note that these lines of an order have new values."""
+    rows = [
+        {"entity": EntityKind.ORDER.value, "key": order, "attribute": line_attribute(number), "changed_at": uow.now}
+        for number in sorted(numbers)
+    ]
+    await upsert(uow.connection, field_times, rows)

@@ -131,6 +131,7 @@ async def _edit_lines(uow: UnitOfWork, item: OrderChange) -> None:
     for entry in item.entries:
         if isinstance(entry.event, ChangeOrder):
             edits |= entry.event.line_edits
+    await field_times.note_lines(uow, item.order.number, edits)
     for number, new in sorted(edits.items()):
         here = (order_lines.c.order_number == item.order.number) & (order_lines.c.number == number)
         is_stored = number in item.before.lines

@@ -20,15 +20,6 @@ Place = tuple[str, str]
 """A record by its key, and a field of it: `("C-1", "Phone")`."""
 
 
-OF_LINES = frozenset({"Quantity"})
-"""Fields of order lines."""
-
-
-def _order_of(place: Place) -> str:
-    key, name = place
-    return key.rpartition("-")[0] if name in OF_LINES else key
-
-
 class Side(StrEnum):
     LOCAL = "local"
     ORG = "org"
@@ -56,15 +47,11 @@ class Ledger:
     """What a person decided a conflict with: the value, which has seen both."""
     touched: dict[str, datetime] = field(default_factory=dict)
     """When a rep last edited a record: the org tells the time of a record, not of a field."""
-    changed_here: dict[str, datetime] = field(default_factory=dict)
-    """When an entity was last edited here: of a line, the time of its order is known."""
 
     def note(self, place: Place, write: Write) -> None:
         self.writes.setdefault(place, []).append(write)
         if write.side is Side.ORG:
             self.touch(place[0], write.at)
-        else:
-            self.changed_here[_order_of(place)] = write.at
 
     def touch(self, key: str, at: datetime) -> None:
         """A rep edited a record, or something that changes it along."""
@@ -133,8 +120,7 @@ class Ledger:
             return None
         if owner is Owner.ASK:
             return f"{lost.value!r} was overwritten by {value!r} without a conflict"
-        here_at = self.changed_here[_order_of(place)] if place[1] in OF_LINES else here.at
-        if lost is there and there.at > here_at + CLOSE:
+        if lost is there and there.at > here.at + CLOSE:
             return f"{here.value!r} stands, and {there.value!r} was written later in the org"
         if lost is here and here.at > self.touched[place[0]] + CLOSE:
             return f"{there.value!r} stands, and {here.value!r} was written later here"
