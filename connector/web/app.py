@@ -19,6 +19,7 @@ from connector.jobs.role_supervisor import RoleState
 from connector.jobs.schedule import JobDefinition
 from connector.log import get_logger
 from connector.model.deliveries import DeliveryPolicy
+from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
 from connector.orders.service import OrderService
 from connector.store import schema
@@ -27,6 +28,7 @@ from connector.store.tokens import Token
 from connector.web import tracking_page
 from connector.web.api import ROUTES
 from connector.web.auth import authenticate
+from connector.web.metrics import CONTENT_TYPE, render_metrics
 from connector.web.openapi import build_document
 from connector.web.problem import ProblemError, render_problems
 from connector.web.request_body import BODY_SECONDS, DEFAULT_BODY_SECONDS, LARGEST_BODY
@@ -107,11 +109,17 @@ def make_app(services: AppServices) -> web.Application:
         status = "ready" if is_ready else "degraded"
         return web.json_response({"status": status, "roles": roles} if roles else {"status": status})
 
+    async def metrics(request: web.Request) -> web.Response:
+        await authenticate(store, request, Role.VIEWER)
+        body = await render_metrics(store, services.delivery_policy, services.role_states())
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
     async def openapi(request: web.Request) -> web.Response:
         return web.json_response(_openapi_document())
 
     app.router.add_get("/healthz", healthy)
     app.router.add_get("/readyz", ready)
+    app.router.add_get("/metrics", metrics)
     app.router.add_get("/openapi.json", openapi)
     app.router.add_routes(tracking_page.routes(store, services.orders))
     return app

@@ -1,0 +1,112 @@
+"""Metrics in the form of Prometheus, read from the database when they are asked for.
+
+All processes on a database say the same of the queues; what a process says of itself (`process_…`, roles) is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from connector.inbound.inbound_status import load_inbound_status
+from connector.jobs.role_supervisor import RoleState
+from connector.model.change import ChangeState
+from connector.model.deliveries import DeliveryPolicy
+from connector.model.job_run import JobState
+from connector.store import job_runs, orders, orgs, outages, outbox, reconcile_runs, resyncs
+from connector.store.engine import Connection, Store
+from connector.store.queries.queue_ages import list_queue_ages
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class _Gauges:
+    """Gauges of one answer."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+
+    def add(self, name: str, text: str, values: Iterable[tuple[Sequence[str], float]], labels: Sequence[str]) -> None:
+        gauge = Gauge(f"connector_{name}", text, labels, registry=self.registry)
+        for names, value in values:
+            (gauge.labels(*names) if labels else gauge).set(value)
+
+
+async def render_metrics(store: Store, policy: DeliveryPolicy, roles: Sequence[RoleState]) -> bytes:
+    """The metrics as text. Raises StoreError if the database is away."""
+    gauges, now = _Gauges(), store.clock.now()
+    gauges.add("role_up", "1 if the role of this process runs.", [((s.role,), s.up) for s in roles], ["role"])
+    gauges.add("role_restarts", "How often the role began anew.", [((s.role,), s.restarts) for s in roles], ["role"])
+    async with store.reader() as connection:
+        await _add_outbound(gauges, connection, now)
+        await _add_inbound(gauges, connection, now, policy)
+        await _add_jobs(gauges, connection, now)
+    return generate_latest(gauges.registry)
+
+
+async def _add_outbound(gauges: _Gauges, connection: Connection, now: datetime) -> None:
+    stages = await orders.counts(connection)
+    gauges.add("orders", "Orders by stage.", [((stage.value,), count) for stage, count in stages.items()], ["stage"])
+    ages = await list_queue_ages(connection)
+    by_lane = ["entity", "lane"]
+    gauges.add(
+        "outbox_changes", "Changes that wait to be sent.", [((a.entity, a.lane), a.count) for a in ages], by_lane
+    )
+    gauges.add(
+        "outbox_oldest_seconds",
+        "Age of the oldest change that waits to be sent.",
+        [((a.entity, a.lane), max(0.0, (now - a.oldest).total_seconds())) for a in ages],
+        by_lane,
+    )
+    unsent = await outbox.counts(connection)
+    refused = [((kind.value,), states[ChangeState.DEAD]) for kind, states in unsent.items()]
+    gauges.add("dead_letters", "Changes that were refused, and wait for a person.", refused, ["entity"])
+    outage = await outages.get_current(connection)
+    gauges.add("org_outage", "1 while the org accepts nothing.", [((), outage is not None)], [])
+    since = 0.0 if outage is None else (now - outage.since).total_seconds()
+    gauges.add("org_outage_seconds", "For how long the org has accepted nothing.", [((), since)], [])
+
+
+async def _add_inbound(gauges: _Gauges, connection: Connection, now: datetime, policy: DeliveryPolicy) -> None:
+    org = await orgs.get_active(connection)
+    status = await load_inbound_status(connection, None if org is None else org.org_id, now, policy)
+    gauges.add("conflicts_open", "Fields that both sides changed, and a person decides.", [((), status.conflicts)], [])
+    gauges.add("inbox_parked", "Records of the org that could not be applied.", [((), status.parked)], [])
+    by_topic = ["topic"]
+    used = [((usage.topic,), usage.used or 0) for usage in status.deliveries]
+    gauges.add("deliveries_used", "Event deliveries of the day, as the org counts them.", used, by_topic)
+    allowed = [((usage.topic,), usage.allowed or 0) for usage in status.deliveries]
+    gauges.add("deliveries_allowed", "Event deliveries that the org allows in a day.", allowed, by_topic)
+    if status.events is not None:
+        events = status.events
+        gauges.add("events_unpublished", "Our events that wait to be published.", [((), events.unpublished)], [])
+        gauges.add("events_refused", "Our events that the org refused.", [((), events.refused)], [])
+        gauges.add("actions_parked", "Actions of reps that could not be handled.", [((), events.parked_actions)], [])
+    latest = None if org is None else await reconcile_runs.latest(connection, org.org_id)
+    if latest is not None and latest.finished_at is not None:
+        age = (now - latest.finished_at).total_seconds()
+        gauges.add("reconciled_seconds", "Age of the latest comparison of everything.", [((), age)], [])
+        gauges.add("reconciled_differing", "Entities that differed in it.", [((), latest.differing)], [])
+
+
+async def _add_jobs(gauges: _Gauges, connection: Connection, now: datetime) -> None:
+    runs = await job_runs.latest(connection)
+    by_job = ["job"]
+    gauges.add(
+        "job_failed",
+        "1 if the latest run of the job failed or was interrupted.",
+        [((name,), run.state in {JobState.FAILED, JobState.INTERRUPTED}) for name, run in runs.items()],
+        by_job,
+    )
+    gauges.add(
+        "job_run_seconds", "How long the latest run took.", [((n,), r.seconds or 0) for n, r in runs.items()], by_job
+    )
+    ended = [((name,), (now - run.ended_at).total_seconds()) for name, run in runs.items() if run.ended_at is not None]
+    gauges.add("job_ended_seconds", "For how long the latest run has ended.", ended, by_job)
+    active = await resyncs.list_active(connection)
+    left = [((str(item.id),), item.total - item.done) for item in active]
+    gauges.add("resync_left", "Entities that a resync has still to work on.", left, ["resync"])
