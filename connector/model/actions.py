@@ -94,6 +94,19 @@ class EventKind(StrEnum):
         return _ASKED[self]
 
 
+STOCK_EVENTS = frozenset(
+    {
+        EventKind.VERIFIED,
+        EventKind.CONFIRMED,
+        EventKind.ALLOCATED,
+        EventKind.DEALLOCATED,
+        EventKind.PICKED,
+        EventKind.PACKED,
+        EventKind.SHIPPED,
+    }
+)
+"""From the first of these on, an imported order is allocated stock here; before, another system does that."""
+
 _HAPPENED: Mapping[Action, EventKind] = {
     Action.BEGIN: EventKind.BEGUN,
     Action.CHANGE: EventKind.CHANGED,

@@ -7,11 +7,12 @@ Both have their header fields in an OrderHeader; a mapping path names these fiel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from connector.model.actions import STOCK_EVENTS, EventKind
 from connector.model.copying import INLINE, evolved
 from connector.model.customer import Customer
 from connector.model.money import CENTS, EXACT, places_of, to_cents
@@ -71,8 +72,8 @@ class Line:
     discount: Decimal
     state: LineState = field(metadata=INLINE)
     waits: bool = False
-    """Whether the order is allocated stock: its stage is one of OPEN, and it has a history, so it was not only
-    imported."""
+    """Whether the order is allocated stock here: its stage is one of OPEN, and it was placed here, or a command has
+    handled its goods since it was imported."""
 
     @property
     def key(self) -> str:
@@ -153,15 +154,22 @@ class Order:
         """Return a copy with other header values; None clears a field."""
         return evolved(self, {"state": self.state.with_header(**values)})
 
-    def at(self, state: OrderState) -> Order:
-        """Return the next version of the order, in `state`; its lines are the same, with their new quantities."""
-        waits = state.stage in OPEN
+    def at(self, state: OrderState, events: Collection[EventKind] = ()) -> Order:
+        """Return the next version of the order, in `state` after `events`; its lines are the same, with their new
+        quantities."""
+        stocked = self._is_allocated_stock or not STOCK_EVENTS.isdisjoint(events)
+        waits = stocked and state.stage in OPEN
         lines = []
         for line in self.lines:
             now = state.lines[line.number]
             unmoved = now is line.state and line.waits is waits
             lines.append(line if unmoved else evolved(line, {"waits": waits, "state": now}))
         return evolved(self, {"version": self.version + 1, "lines": tuple(lines), "state": state})
+
+    @property
+    def _is_allocated_stock(self) -> bool:
+        placed_here = self.tracking_key is not None or self.stage is Stage.PLACED
+        return placed_here or any(line.waits for line in self.lines)
 
     @property
     def fulfillment_status(self) -> FulfillmentStatus:

@@ -384,7 +384,7 @@ class OrderTransaction:
         for change in changes:
             del self._locked[change.order.number]
             if not _has_change(change.entries):
-                order = change.order.at(change.after)
+                order = change.order.at(change.after, [entry.event.action.happened for entry in change.entries])
                 self._locked[order.number] = (order, order_history.length(change.history_length, change.entries))
 
     def _start_change_set(self, order: Order, history_length: int) -> OrderChangeSet:

@@ -38,6 +38,7 @@ from connector.store.sql import (
     select_in,
     update_rows,
 )
+from connector.store.stock_orders import IS_ALLOCATED_STOCK
 from connector.store.tables import customers, holds, order_lines, orders, products
 from connector.store.unit_of_work import Lane, UnitOfWork
 
@@ -49,9 +50,8 @@ _LINE = tuple(order_lines.c[name] for name in ("order_number", "number", "sku", 
 _OWN = (
     *HEADER_COLUMNS,
     *(orders.c[name] for name in ("stage", "version", "events", "tracking_key", "priority", *MONEY)),
+    IS_ALLOCATED_STOCK.label("stocked"),
 )
-
-
 _WITH_CUSTOMER = select(*_OWN, *customer_store.COLUMNS).join(customers, customers.c.number == orders.c.customer)
 _MOVING = tuple(order_lines.c[name] for name in MOVING)
 _LINES = select(*_LINE, *_MOVING).order_by(order_lines.c.order_number, order_lines.c.number)
@@ -204,7 +204,7 @@ async def load_with_history_length(connection: AsyncConnection, numbers: Sequenc
     loaded = {}
     for row in rows:
         number, stage = row.number, Stage(row.stage)
-        waits = bool(row.events) and stage in OPEN
+        waits = bool(row.stocked) and stage in OPEN
         lines = tuple(
             _line(number, line, catalog[line.sku], row.currency, _line_state(line), waits=waits)
             for line in lines_of.get(number, ())

@@ -19,6 +19,7 @@ from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.events import ChangeOrder
 from connector.model.order import Order, OrderInput
+from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.service import running_service
 from connector.store import conflicts, customers, journal, orders
@@ -113,6 +114,19 @@ async def test_change_in_the_org_arrives_here_and_is_not_sent_back(world: World)
     actions = dict(await journal_of(world, "order", NUMBER))
     assert actions["received"]["fields"] == ["Description"]
     assert "call before delivery" not in str(actions)
+
+
+async def test_header_edited_in_the_org_does_not_make_an_imported_order_wait_for_stock(world: World) -> None:
+    await begin(world, an_order(NUMBER, stage=Stage.FULFILLING))
+    before = [(line.state, line.backordered) for line in (await order_here(world)).lines]
+    await world.change_in_org("Order", NUMBER, PoNumber="PO-7")
+
+    await world.service.pull()
+
+    order = await order_here(world)
+    assert order.header.po_number == "PO-7"
+    assert [(line.state, line.backordered) for line in order.lines] == before
+    await both_sides_rest(world)
 
 
 async def test_change_of_a_customer_in_the_org_arrives_here(world: World) -> None:

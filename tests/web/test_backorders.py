@@ -77,6 +77,23 @@ async def test_only_waiting_lines_are_backorders(api: Api) -> None:
     assert {line.backordered for order in found for line in order.lines} == {Decimal(0)}
 
 
+async def test_imported_order_waits_once_its_goods_are_handled_and_not_before(api: Api) -> None:
+    """A change of its header, a hold or a payment leaves its stock to the system that it was imported from."""
+    await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": 1}})
+    await samples.place(api.store, samples.order("imported", stage=Stage.CONFIRMED))
+    await api.move("imported", action="change", details={"po_number": "PO-7"})
+    await api.move("imported", action="hold", hold="manual")
+    await api.move("imported", action="release", hold="manual")
+    assert await short(api, "imported") == "0 of 2, 0 to come"
+    assert (await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": 1}})).body["served"] == []
+    assert (await api("GET", "/back-orders")).body["back_orders"] == []
+
+    said = await api.move("imported", action="allocate", lines={"1": 1})
+    assert said.body["lines"][0]["backordered"] == "1"
+    assert await short(api, "imported") == "1 of 2, 1 to come"
+    assert (await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": 5}})).body["served"] == ["imported"]
+
+
 async def test_line_fully_allocated_or_canceled_is_no_backorder(api: Api) -> None:
     """0.1 + 0.7 is 0.8, but not with floats."""
     await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": "0.1"}})

@@ -1,7 +1,7 @@
 """Back-orders: the products that are short, and the order lines that wait for them, most urgent first.
 
 A line of an order that is verified, confirmed or fulfilling waits for the quantity that is neither canceled nor
-allocated. Imported orders without a history do not wait: their stock is not managed here.
+allocated. Imported orders do not wait until a command handles their goods: their stock is not managed here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from connector.model.shipments import ZERO
 from connector.model.stage import OPEN
 from connector.store import stock
 from connector.store.sql import list_page_of_keys
+from connector.store.stock_orders import IS_ALLOCATED_STOCK
 from connector.store.tables import holds, order_lines, orders
 from connector.store.tables import stock as stock_table
 
@@ -77,7 +78,7 @@ class Backorder:
 def _waits_for_stock() -> ColumnElement[bool]:
     """The condition that a line, joined with its order, waits for stock."""
     line = order_lines.c
-    open_ones = orders.c.stage.in_([stage.value for stage in OPEN]) & (orders.c.events > 0)
+    open_ones = orders.c.stage.in_([stage.value for stage in OPEN]) & (orders.c.events > 0) & IS_ALLOCATED_STOCK
     return open_ones & (_number(line.allocated) + _number(line.canceled) < _number(line.quantity) * _ALL)
 
 
