@@ -150,7 +150,7 @@ class ActionEvents:
             after = executed[-1].order if executed else before
             message = shortened(acceptance(action, before, after))
             await self._finish(uow, request, replay_id, ActionState.ACCEPTED, message)
-            if executed and self._webhooks.enabled:
+            if self._webhooks.enabled:
                 notice = make_action_notice(request, action, number, with_values=self._webhooks.include_values)
                 await change_notices.capture(uow, [notice])
 

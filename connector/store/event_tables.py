@@ -40,6 +40,8 @@ order_actions = Table(
     Column("action", Text, nullable=False),
     Column("reason", Text),
     Column("requested_by", Text),
+    Column("service_level", Text),
+    Column("request_id", Text),
     Column("user_id", Text),
     Column("message", Text, nullable=False),
     one_of("state", ActionState),

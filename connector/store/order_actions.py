@@ -36,6 +36,8 @@ async def put(uow: UnitOfWork, org_id: str, request: ActionRequest, state: Actio
         "action": request.action,
         "reason": request.reason,
         "requested_by": request.requested_by,
+        "service_level": request.service_level,
+        "request_id": request.request_id,
         "user_id": request.user_id,
         "message": message,
     }
@@ -66,6 +68,8 @@ async def list_latest(
                 action=row.action,
                 reason=row.reason,
                 requested_by=row.requested_by,
+                service_level=row.service_level,
+                request_id=row.request_id,
                 user_id=row.user_id,
                 published_at=row.published_at,
             ),

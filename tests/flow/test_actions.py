@@ -371,7 +371,9 @@ async def test_action_that_was_carried_out_is_told_to_the_webhook(world: World) 
     settings = context.settings.model_copy(update={"webhooks": webhook_settings()})
     job = ActionJob(replace(context, settings=settings), asyncio.Event())
     async with running(job, lambda: job.stats):
-        press(world.org, NUMBER, "hold", event_id="E-1", Reason__c="credit", Requested_By__c="Anna")
+        press(
+            world.org, NUMBER, "hold", event_id="E-1", Reason__c="credit", Requested_By__c="Anna", Request_ID__c="R-1"
+        )
         press(world.org, NUMBER, "refresh")
         press(world.org, NUMBER, "release", Reason__c="fraud")
 
@@ -381,7 +383,13 @@ async def test_action_that_was_carried_out_is_told_to_the_webhook(world: World) 
 
         await until(handled)
     async with world.service.store.reader() as connection:
-        [notice] = await change_notices.list_page(connection)
+        notices = await change_notices.list_page(connection)
+        asked = await order_actions.list_latest(connection)
+    told = {json.loads(item.body)["data"]["action"]: item for item in notices}
+    assert sorted(told) == ["hold", "refresh"]
+    notice = told["hold"]
+    [held] = [item.request for item in asked if item.request.action == "hold"]
+    assert (held.request_id, held.reason) == ("R-1", "credit")
     body = json.loads(notice.body)
     assert (notice.type, notice.entity, notice.key) == ("order.action", "order", NUMBER)
     assert {name: body["data"][name] for name in ("action", "event")} == {"action": "hold", "event": "E-1"}
