@@ -243,12 +243,17 @@ async def _load_inbound(connection: Connection, org: KnownOrg | None, settings: 
     """Return what came from the org and waits, and how each topic is read; deliveries also as a sentence."""
     from connector.cli.delivery_text import delivery_text
     from connector.inbound.inbound_status import load_inbound_status
+    from connector.inbound.topic_status import TopicStatusKind
     from connector.store import deliveries
 
     policy = deliveries.policy_of(settings.inbound)
     status = await load_inbound_status(connection, org.org_id if org else None, now, policy)
     document = asdict(status)
-    texts = [delivery_text(usage) for usage in status.deliveries]
+    kinds = {topic.topic: topic.kind for topic in status.events.topics} if status.events else {}
+    texts = [
+        delivery_text(usage, streamed=kinds.get(usage.topic) is TopicStatusKind.LISTENING)
+        for usage in status.deliveries
+    ]
     named = zip(document["deliveries"], texts, strict=True)
     return document | {"deliveries": [usage | {"text": text} for usage, text in named]}
 

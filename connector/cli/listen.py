@@ -25,6 +25,7 @@ async def _listen() -> None:
     import asyncio
 
     from connector.cli.delivery_text import delivery_text
+    from connector.cli.topic_text import obstacle_text
     from connector.jobs.listen import ListenerRole
     from connector.log import configure, get_logger
     from connector.salesforce.address import has_pubsub
@@ -42,10 +43,14 @@ async def _listen() -> None:
     tune_garbage_collection()
     log = get_logger("listen")
     async with running_service(settings, follow_files=True) as service:
-        role = ListenerRole(service.inbound_context, on_mode=lambda usage: typer.echo(delivery_text(usage)))
+        role = ListenerRole(
+            service.inbound_context,
+            on_mode=lambda usage: typer.echo(delivery_text(usage)),
+            on_obstacle=lambda topic, state: typer.echo(f"{obstacle_text(topic, state.why, state.fix)}."),
+        )
         task = asyncio.create_task(role.run())
         log.info("started", topic=settings.inbound.topic, poll_seconds=settings.inbound.poll_seconds)
-        typer.echo(f"Listening to {settings.inbound.topic}; Ctrl-C stops.")
+        typer.echo(f"Subscribing to {settings.inbound.topic}; Ctrl-C stops.")
         stop = asyncio.create_task(until_stopped())
         try:
             await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)

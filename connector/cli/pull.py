@@ -153,7 +153,7 @@ def print_pull(summary: PullSummary) -> None:
     if summary.waiting:
         typer.echo(f"{plural(summary.waiting, 'record')} to be read again: run `connector pull` once more.")
     for usage in summary.deliveries:
-        typer.echo(delivery_text(usage))
+        typer.echo(delivery_text(usage, streamed=usage.topic in summary.streamed))
 
 
 def _print_dry_run(summary: PullSummary) -> None:

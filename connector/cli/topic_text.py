@@ -23,6 +23,11 @@ def event_remarks(events: dict[str, Any] | None, now: datetime) -> list[str]:
     return remarks
 
 
+def obstacle_text(topic: str, why: str, fix: str) -> str:
+    """Why a topic is polled, and what to do; without the period."""
+    return f"{topic} is polled, not listened to: {why} {fix}".strip().rstrip(".")
+
+
 def _topic_remark(topic: dict[str, Any], now: datetime) -> str:
     name, since = topic["topic"], moment(topic["since"])
     if topic["published"]:
@@ -33,7 +38,7 @@ def _topic_remark(topic: dict[str, Any], now: datetime) -> str:
         case "stopped":
             text = f"Nobody listens to {name}: `connector serve` does"
         case "polling":
-            text = f"{name} is polled, not listened to: {topic['why']} {topic['fix']}".strip().rstrip(".")
+            text = obstacle_text(name, topic["why"], topic["fix"])
         case _:
             text = f"{name} is not listened to since {since}: {topic['why']} {topic['fix']}".strip().rstrip(".")
     if topic["position_at"] is not None:

@@ -124,16 +124,23 @@ class ListenerStats:
 
 
 class Listener:
-    """Listens to the topic of `cursor` until it is canceled. `stats` continue those of an earlier listener."""
+    """Listens to the topic of `cursor` until it is canceled. `stats` continue those of an earlier listener; `on_state`
+    is called when it is stored how the topic is being read."""
 
     def __init__(
-        self, context: ListenContext, cursor: TopicCursor, handler: EventHandler, stats: ListenerStats | None = None
+        self,
+        context: ListenContext,
+        cursor: TopicCursor,
+        handler: EventHandler,
+        stats: ListenerStats | None = None,
+        on_state: Callable[[ListeningState], None] = lambda state: None,
     ) -> None:
         self._context = context
         self._topic = cursor.topic
         self._cursor = cursor
         self._handler = handler
         self._state: ListeningState | None = None
+        self._on_state = on_state
         self.stats = stats or ListenerStats()
 
     async def run(self) -> None:
@@ -192,8 +199,7 @@ class Listener:
         ) as stream:
             if position.replay_id is None:
                 await context.clock.sleep(SETTLE_SECONDS)
-                await self._close_gap(position.lost_since)  # events wait in the stream meanwhile
-                await self._note_subscribed()
+                await self._close_gap(position.lost_since)  # events wait in the stream meanwhile, and errors
             await self._store_what_comes(stream)
 
     async def _store_what_comes(self, stream: Stream) -> None:
@@ -257,6 +263,8 @@ class Listener:
         self.stats.subscribed = True
         if self._state is None or self._state.activity is not TopicActivity.LISTENING:
             await self._write_state(TopicActivity.LISTENING)
+        else:
+            self._on_state(self._state)  # the end of a gap was stored together with it
 
     async def _write_state(
         self, activity: TopicActivity, error: SalesforceError | None = None, *, gap: bool = False
@@ -265,11 +273,12 @@ class Listener:
         context = self._context
         async with context.store.transaction() as uow:
             await context.hold_lease(uow)
-            await self._put_state(uow, activity, error, gap=gap)
+            state = await self._put_state(uow, activity, error, gap=gap)
+        self._on_state(state)
 
     async def _put_state(
         self, uow: UnitOfWork, activity: TopicActivity, error: SalesforceError | None, *, gap: bool
-    ) -> None:
+    ) -> ListeningState:
         document = await cursors.get(uow.connection, self._context.org_id, state_name(self._topic))
         before = None if document is None else ListeningState.read(document)
         self._state = ListeningState(
@@ -281,6 +290,7 @@ class Listener:
             last_gap_at=uow.now if gap else None if before is None else before.last_gap_at,
         )
         await self._cursor.write_state(uow, self._state)
+        return self._state
 
     async def _forget_position(self) -> None:
         """Keep when the position was stored: the gap begins there."""

@@ -22,8 +22,9 @@ log = get_logger(__name__)
 
 
 class RecordEvents:
-    """Handles change events. `own_user` is the ID of the connector's user in the org. `sobjects` are those whose
-    records are received; `on_records` is called when the inbox has something new; `catch_up` polls all objects."""
+    """Handles change events. `own_user` is the ID of the connector's user in the org. `sobjects` returns those
+    whose records are received now; `on_records` is called when the inbox has something new; `catch_up`
+    polls all objects."""
 
     gap_action = "gap closed"
     fallback = TopicActivity.POLLING
@@ -35,7 +36,7 @@ class RecordEvents:
         cursor: TopicCursor,
         *,
         own_user: str,
-        sobjects: Collection[str],
+        sobjects: Callable[[], Collection[str]],
         on_records: Callable[[], None],
         catch_up: Callable[[], Awaitable[None]],
     ) -> None:
@@ -89,9 +90,10 @@ class RecordEvents:
         """The records that these events name, and whether an event is about more than it names."""
         records: set[tuple[str, str]] = set()
         concerns_all = False
+        sobjects = self._sobjects()
         for event in events:
             header = event.change
-            if header is None or header.sobject not in self._sobjects:
+            if header is None or header.sobject not in sobjects:
                 continue
             if header.concerns_all:
                 concerns_all = True

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from connector.errors import MappingError, StoreError
+from connector.errors import MappingError, SalesforceError, SettingsError, StoreError
 from connector.inbound.apply import Applier
 from connector.inbound.context import InboundContext
 from connector.inbound.inbound_org import InboundOrg
@@ -18,8 +18,10 @@ from connector.inbound.receivers import Receivers
 from connector.inbound.record_reader import RecordReader
 from connector.jobs.adoption_setup import BEFORE_OLDEST_LINK, AdoptionSetup, adoption_start
 from connector.jobs.held_lease import LeaseHolder
+from connector.jobs.mapping_fit import misfit_error
 from connector.jobs.mapping_versions import MappingVersions
 from connector.jobs.org_identity import confirm_org
+from connector.mapping import MappingSet
 from connector.mapping.check import check
 from connector.mapping.receiver import RecordReceiver
 from connector.orders.service import OrderService
@@ -57,7 +59,7 @@ async def take_in(context: InboundJobContext) -> IntakeReport:
 
 
 class InboundRun:
-    """Reads from one org by the mappings as they are now. `begin` asks the org who it is.
+    """Reads from one org by the mappings as they are now, or by `mappings`. `begin` asks the org who it is.
 
     `dry_run` is asked instead of the org for what the inbox and adoptions need; then each change is listed.
     """
@@ -69,6 +71,7 @@ class InboundRun:
         profile: OrgProfile,
         *,
         adopt_since: datetime,
+        mappings: MappingSet | None = None,
         dry_run: InboundOrg | None = None,
     ) -> None:
         self._store = context.store
@@ -76,10 +79,13 @@ class InboundRun:
         self._org = dry_run or context.client
         self._settings = context.settings
         self.org_id = org_id
-        mappings = context.mappings.read().with_returns(None).with_persons(profile.person_type is not None)
+        self.profile = profile
+        self.adopt_since = adopt_since
+        mappings = (mappings or context.mappings.read()).with_returns(None)
+        mappings = mappings.with_persons(profile.person_type is not None)
         problems = check(mappings, profile.describes, person_types=profile.person_types)
         if problems:
-            raise MappingError(problems)
+            raise misfit_error(problems, mappings, profile)
         adoption = AdoptionSetup(context.settings, mappings, profile, since=adopt_since)
         self.mappings = mappings
         self.adoption_rule = adoption.rule
@@ -112,12 +118,23 @@ class InboundRun:
         self._holder = LeaseHolder(store=context.store, ttl=context.settings.sync.lease_seconds)
 
     @classmethod
-    async def begin(cls, context: InboundJobContext) -> InboundRun:
-        """Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, AuthError if
-        the org lets nobody in."""
-        org_id = await confirm_org(context.store, context.client, context.settings)
-        profile = await discover_org(context.store, context.client, org_id, settings=context.settings.salesforce)
-        return await cls.by_profile(context, org_id, profile)
+    async def begin(
+        cls, context: InboundJobContext, *, mappings: MappingSet | None = None, store: Store | None = None
+    ) -> InboundRun:
+        """`store` is where what the org says of itself is kept, if not in that of `context`.
+
+        Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, SalesforceError if
+        it has none of our fields, AuthError if the org lets nobody in."""
+        store, settings = store or context.store, context.settings
+        org_id = await confirm_org(store, context.client, settings)
+        since = await adoption_start(store, org_id, settings.inbound)
+        profile = await discover_org(store, context.client, org_id, settings=settings.salesforce)
+        try:
+            return cls(context, org_id, profile, adopt_since=since, mappings=mappings)
+        except (MappingError, SalesforceError, SettingsError):
+            # Perhaps an admin has corrected the org since it was discovered.
+            profile = await discover_org(store, context.client, org_id, settings=settings.salesforce, refresh=True)
+        return cls(context, org_id, profile, adopt_since=since, mappings=mappings)
 
     @classmethod
     async def by_profile(cls, context: InboundJobContext, org_id: str, profile: OrgProfile) -> InboundRun:

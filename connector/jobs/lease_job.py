@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from connector.errors import ConnectorError, LeaseLostError
+from connector.errors import ConnectorError, LeaseLostError, RetryClass
 from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.jobs.inbound_run import InboundJobContext
 from connector.log import get_logger
@@ -18,6 +18,9 @@ RETRY_SECONDS = 5.0
 """The pause after an error, before everything begins anew."""
 LONGEST_PAUSE = 300.0
 """The pause grows up to this one while a fault of ours repeats; work that lasted for longer begins with the first."""
+
+CONFIG_PAUSE = 60.0
+"""The pause grows up to this one while an error lasts that a person must correct."""
 
 _MARGIN = 0.05
 """Seconds after the end of a lease in which it is asked for: not a moment too early."""
@@ -37,7 +40,7 @@ class LeaseJob(ABC):
         """Wait for the lease, then work. What fails is logged, and begun anew after a pause: an error of the org or of
         the database as well as a fault of ours, so that no other job of the process ends with this one."""
         clock = self.context.store.clock
-        faults = 0
+        faults = refusals = 0
         while True:
             begun_at = clock.now()
             try:
@@ -55,7 +58,8 @@ class LeaseJob(ABC):
                 await clock.sleep(RETRY_SECONDS)  # perhaps not the job's own lease: that of a poll, which is still held
             except ConnectorError as error:
                 log.error("job interrupted", subject=self._subject, error=error.message, hint=error.hint)
-                await clock.sleep(RETRY_SECONDS)
+                refusals = refusals + 1 if error.retry_class is RetryClass.CONFIG else 0
+                await clock.sleep(min(RETRY_SECONDS * 2 ** min(max(refusals - 1, 0), 16), CONFIG_PAUSE))
             except Exception:
                 log.exception("job failed", subject=self._subject)
                 if (clock.now() - begun_at).total_seconds() > LONGEST_PAUSE:

@@ -17,15 +17,17 @@ from connector.inbound.listen import ListenContext, Listener, ListenerStats
 from connector.inbound.poll_pace import PaceLimits, PollPace
 from connector.inbound.record_events import RecordEvents
 from connector.inbound.topic_cursor import TopicCursor, listen_lease
+from connector.jobs.current_run import CurrentRun
 from connector.jobs.delivery_guard import DeliveryGuard
 from connector.jobs.held_lease import HeldLease
-from connector.jobs.inbound_run import InboundJobContext, InboundRun
+from connector.jobs.inbound_run import InboundJobContext
 from connector.jobs.lease_job import LeaseJob
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.prune import prune_regularly
 from connector.jobs.publish_events import PublishJob
 from connector.log import get_logger
 from connector.model.deliveries import DeliveryMode, DeliveryUsage
+from connector.model.listening_state import ListeningState, TopicActivity
 from connector.model.platform_event import ORDER_ACTION, ORDER_ACTION_RESULT, topic_of
 from connector.salesforce.pubsub.errors import DeliveryLimitError
 from connector.salesforce.pubsub.subscription import PubSubClient
@@ -40,41 +42,49 @@ MOST_SLEPT = 1.0
 LIMIT_PAUSE = 900.0
 """Seconds until actions are looked for again, when the org has used up its deliveries."""
 ACTION_TOPIC = topic_of(ORDER_ACTION)
+OnObstacle = Callable[[str, ListeningState], None]
+"""Called with a topic that has no stream, and why."""
 
 log = get_logger(__name__)
 
 
 class ListenJob(LeaseJob):
     """Listens to the topic with the changes of records. `stats` and `usage` are those of the present holder in this
-    process; `on_mode` is called when the topic begins to be streamed or polled."""
+    process; `on_mode` is called when the topic is streamed or, because of the allowance, polled; `on_obstacle` when no
+    stream can be had."""
 
     def __init__(
-        self, context: InboundJobContext, *, on_mode: Callable[[DeliveryUsage], None] = lambda usage: None
+        self,
+        context: InboundJobContext,
+        *,
+        on_mode: Callable[[DeliveryUsage], None] = lambda usage: None,
+        on_obstacle: OnObstacle = lambda topic, state: None,
     ) -> None:
         super().__init__(context, context.settings.inbound.topic)
         self._on_mode = on_mode
+        self._on_obstacle = on_obstacle
+        self._announced: tuple[TopicActivity, str] | None = None
         self.topic = context.settings.inbound.topic
         self._new_records = asyncio.Event()
-        self._run: InboundRun | None = None
+        self._run = CurrentRun(context)
+        self._org_id = ""
         self.stats = ListenerStats()
         self.usage: DeliveryUsage | None = None
 
     async def begin(self) -> tuple[str, str]:
-        self._run = await InboundRun.begin(self.context)
-        return listen_lease(self._run.org_id, self.topic), f"listens to {self.topic}"
+        self._org_id = (await self._run.begin()).org_id
+        return listen_lease(self._org_id, self.topic), f"listens to {self.topic}"
 
     async def work(self, lease: HeldLease) -> None:
-        run = self._run
-        assert run is not None
         endpoint = self.context.settings.salesforce.pubsub_endpoint
         async with PubSubClient(endpoint, self.context.client.tokens) as client, asyncio.TaskGroup() as tasks:
-            guard = DeliveryGuard(self.context, run.org_id, self.topic, lease.check)
+            guard = DeliveryGuard(self.context, self._org_id, self.topic, lease.check)
             self.stats = ListenerStats()
             self.usage = None
-            context = _listen_context(self.context, client, run.org_id, lease)
-            tasks.create_task(self._receive(guard, lambda: self._listener(run, context)))
-            tasks.create_task(self._take_in(run))
-            tasks.create_task(self._poll_now_and_then(run))
+            context = _listen_context(self.context, client, self._org_id, lease)
+            tasks.create_task(self._receive(guard, lambda: self._listener(context)))
+            tasks.create_task(self._take_in())
+            tasks.create_task(self._poll_now_and_then())
             tasks.create_task(lease.keep())
 
     async def _receive(self, guard: DeliveryGuard, make_listener: Callable[[], Listener]) -> None:
@@ -102,31 +112,45 @@ class ListenJob(LeaseJob):
 
     async def _check(self, guard: DeliveryGuard) -> DeliveryMode:
         before, self.usage = self.usage, await guard.check()
-        if before is None or before.mode is not self.usage.mode:
+        if self.usage.mode is DeliveryMode.POLL and (before is None or before.mode is not DeliveryMode.POLL):
+            self._announced = None
             self._on_mode(self.usage)
         return self.usage.mode
 
-    def _listener(self, run: InboundRun, context: ListenContext) -> Listener:
-        cursor = TopicCursor(run.org_id, self.topic)
+    def _announce(self, state: ListeningState) -> None:
+        """Say once that the topic is streamed, or why it is not."""
+        before, self._announced = self._announced, (state.activity, state.why)
+        if self._announced == before:
+            return
+        if state.activity is not TopicActivity.LISTENING:
+            self._on_obstacle(self.topic, state)
+        elif self.usage is not None:
+            self._on_mode(self.usage)
+
+    def _listener(self, context: ListenContext) -> Listener:
+        cursor = TopicCursor(self._org_id, self.topic)
         handler = RecordEvents(
             context,
             cursor,
             own_user=self.context.client.user_id,
-            sobjects=run.sobjects,
+            sobjects=lambda: self._run.sobjects,
             on_records=self._new_records.set,
-            catch_up=run.poll_everything,
+            catch_up=self._poll_everything,
         )
-        return Listener(context, cursor, handler, self.stats)
+        return Listener(context, cursor, handler, self.stats, self._announce)
 
-    async def _take_in(self, run: InboundRun) -> None:
+    async def _poll_everything(self) -> None:
+        await (await self._run.get()).poll_everything()
+
+    async def _take_in(self) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTAKE_SECONDS):
                     await self._new_records.wait()
             self._new_records.clear()
-            await run.intake()
+            await (await self._run.get()).intake()
 
-    async def _poll_now_and_then(self, run: InboundRun) -> None:
+    async def _poll_now_and_then(self) -> None:
         """Poll seldom while the stream stands, and by the pace of the changes while it does not."""
         clock, settings = self.context.store.clock, self.context.settings.inbound
         limits = PaceLimits(
@@ -141,6 +165,7 @@ class ListenJob(LeaseJob):
             if (left := pause - (clock.now() - last).total_seconds()) > 0:
                 await clock.sleep(min(left, MOST_SLEPT))
                 continue
+            run = await self._run.get()
             last, reads = clock.now(), self.context.client.calls_made.reads
             applied = [report.applied for report in await run.poll()]
             changes = sum(item.records - item.echoes - item.unknown for item in applied)
@@ -187,15 +212,19 @@ class ListenerRole:
     """Everything of a process that listens to the org: both topics, the publisher of our own events, and the prune of
     what nobody needs any more.
 
-    A part that its setting turns off is None; `on_mode` is that of `ListenJob`.
+    A part that its setting turns off is None; `on_mode` and `on_obstacle` are those of `ListenJob`.
     """
 
     def __init__(
-        self, context: InboundJobContext, *, on_mode: Callable[[DeliveryUsage], None] = lambda usage: None
+        self,
+        context: InboundJobContext,
+        *,
+        on_mode: Callable[[DeliveryUsage], None] = lambda usage: None,
+        on_obstacle: OnObstacle = lambda topic, state: None,
     ) -> None:
         settings = self._settings = context.settings
         self._store = context.store
-        self.changes = ListenJob(context, on_mode=on_mode)
+        self.changes = ListenJob(context, on_mode=on_mode, on_obstacle=on_obstacle)
         self.publisher = PublishJob(context)
         self.actions = ActionJob(context, self.publisher.wake[ORDER_ACTION_RESULT]) if settings.events.actions else None
 

@@ -183,10 +183,10 @@ class MappingVersions:
     async def check_files(self, store: Store) -> None:
         """Detect edits of the files, and report files that cannot be used. A service calls this regularly."""
         if self.files.reload_if_changed(immediately=False):
-            await self._report(store, self.files.error)
+            await self.report(store, self.files.error)
         elif self._problem is not None and self._is_reminder_due(store):
             persists = isinstance(self._problem, MappingError) or not await self.files_are_active(store)
-            await self._report(store, self._problem if persists else None)
+            await self.report(store, self._problem if persists else None)
 
     async def follow(self, store: Store, check_fit: CheckFit) -> ChosenVersion | None:
         """Return the version that a service uses now; None if there is none.
@@ -201,9 +201,9 @@ class MappingVersions:
             chosen = await self.choose(store, partial(self._check_fit_once, store, check_fit))
         except (MappingError, OtherMappingsError) as error:
             last_good = await self._choose_last_used(store, active, check_fit)
-            await self._report(store, error)
+            await self.report(store, error)
             return last_good
-        await self._report(store, None)
+        await self.report(store, None)
         return chosen
 
     async def _choose_last_used(
@@ -239,7 +239,8 @@ class MappingVersions:
             self._failed_check = digest, store.clock.now(), error
             raise
 
-    async def _report(self, store: Store, problem: ConnectorError | None) -> None:
+    async def report(self, store: Store, problem: ConnectorError | None) -> None:
+        """Log a problem of the files once, and record it for `status`; None: there is none any more."""
         if str(problem) == str(self._problem) and (problem is None or not self._is_reminder_due(store)):
             return
         if problem is None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from connector.inbound.context import ApplyReport
 from connector.inbound.intake import IntakeReport
 from connector.inbound.poll import PollReport
+from connector.inbound.topic_status import TopicStatusKind, list_topics
 from connector.jobs.inbound_run import InboundJobContext, InboundRun
 from connector.model.deliveries import DeliveryUsage
 from connector.model.inbound_change import InboxState
@@ -23,7 +24,8 @@ from connector.store import conflicts, deliveries, inbox
 @dataclass(kw_only=True)
 class PullSummary:
     """What a pull came to. `elsewhere` are objects that another process was polling. `reads` are the data API calls
-    that it made; `deliveries`: what listeners have used of the org's delivery allowance.
+    that it made; `deliveries`: what listeners have used of the org's delivery allowance; `streamed`: topics that one
+    listens to now.
 
     Of a dry run, everything is what a pull would come to. `changes` are listed; `not_looked_at` are changed records
     beyond those that it looks at."""
@@ -38,6 +40,7 @@ class PullSummary:
     parked: int = 0
     waiting: int = 0
     deliveries: list[DeliveryUsage] = field(default_factory=list)
+    streamed: frozenset[str] = frozenset()
     seconds: float = 0.0
     not_looked_at: int = 0
 
@@ -91,5 +94,8 @@ async def count_open_work(summary: PullSummary, context: InboundJobContext, org_
         counts = await inbox.counts(connection, org_id)
         summary.open_conflicts = await conflicts.count_open(connection)
         policy = deliveries.policy_of(context.settings.inbound)
-        summary.deliveries = await deliveries.usage(connection, org_id, store.clock.now(), policy)
+        now = store.clock.now()
+        summary.deliveries = await deliveries.usage(connection, org_id, now, policy)
+        topics = await list_topics(connection, org_id, summary.deliveries, now)
+        summary.streamed = frozenset(item.topic for item in topics if item.kind is TopicStatusKind.LISTENING)
     summary.parked, summary.waiting = counts[InboxState.PARKED], counts[InboxState.DUE]

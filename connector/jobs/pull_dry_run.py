@@ -20,12 +20,9 @@ from connector.inbound.poll import APPLY_AT_ONCE, PollReport, PollTurn
 from connector.inbound.poll_target import PollTarget
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_reader import RecordReader
-from connector.jobs.adoption_setup import adoption_start
 from connector.jobs.inbound_run import InboundJobContext, InboundRun
-from connector.jobs.org_identity import confirm_org
 from connector.jobs.pull import PullSummary, count_open_work
 from connector.model.inbound_change import RemoteRecord
-from connector.outbound.org_discovery import discover_org
 from connector.salesforce.query import soql
 from connector.salesforce.query_batch import query_together
 from connector.salesforce.replication import DeletedRecords, read_deleted
@@ -46,17 +43,14 @@ async def pull_dry_run(context: InboundJobContext) -> PullSummary:
     store, client = context.store, context.client
     started, before = store.clock.now(), client.calls_made
     async with sync_dry_run(store, ORG_TABLES) as snapshot:
-        org_id = await confirm_org(snapshot, client, context.settings)
-        profile = await discover_org(snapshot, client, org_id, settings=context.settings.salesforce)
-        since = await adoption_start(snapshot, org_id, context.settings.inbound)
-    run = InboundRun(context, org_id, profile, adopt_since=since)
+        run = await InboundRun.begin(context, store=snapshot)
     polls = await _Polls(run, context, Receivers(run.mappings)).read()
     org, now = ReplayedOrg(client), store.clock.now()
     while True:  # bounded: each time, one more request has its answer
         try:
             async with dry_run(store, clock=RepeatableClock(store.clock, now)) as scratch:
                 scratched = replace(context, store=scratch, orders=context.orders.with_store(scratch))
-                again = InboundRun(scratched, org_id, profile, adopt_since=since, dry_run=org)
+                again = InboundRun(scratched, run.org_id, run.profile, adopt_since=run.adopt_since, dry_run=org)
                 summary = await _apply(scratched, again, polls)
             break
         except UnansweredError:

@@ -10,20 +10,21 @@ push on a person's request calls it at once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
-from connector.errors import MappingError, RetryClass, SalesforceError, SettingsError
+from connector.errors import MappingError, SalesforceError, SettingsError
 from connector.jobs import outage
 from connector.jobs.lookup_forecast import LookupForecast, forecast_lookups
+from connector.jobs.mapping_fit import misfit_error
 from connector.jobs.mapping_versions import EditDoesNotFitError, MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.push_rounds import ProgressReporter, PushRounds, WorkShare
 from connector.mapping import MappingSet
-from connector.mapping.check import check, missing_key_fields
+from connector.mapping.check import check
 from connector.model.change import ChangeState, DeadLetter, EntityKind
 from connector.outbound.dry_run import DryRunOrg
 from connector.outbound.health import OrgHealth
@@ -347,8 +348,7 @@ class _PushRun:
             mappings = mappings.with_persons(profile.person_type is not None)
             problems = check(mappings, profile.describes, person_types=profile.person_types)
         if problems:
-            keys = missing_key_fields(mappings, profile.describes)
-            raise missing_keys_error(keys, len(problems) - len(keys)) if keys else MappingError(problems)
+            raise misfit_error(problems, mappings, profile)
         return OrgMappings(mappings=mappings, profile=profile, return_strategy=strategy if returns_due else None)
 
     async def _forecast(self, org_mappings: OrgMappings) -> LookupForecast:
@@ -389,12 +389,3 @@ class _PushRun:
     async def _dead_letters(self) -> list[DeadLetter]:
         async with self.store.reader() as connection:
             return await dead_letters.list_dead_letters(connection)
-
-
-def missing_keys_error(keys: Sequence[str], others: int) -> SalesforceError:
-    more = f", and {others} others" if others else ""
-    return SalesforceError(
-        f"The org has none of the connector's fields, or hides them from this user: {', '.join(keys)}{more}.",
-        hint="`connector org deploy` deploys them and assigns the permission set to our user; then push again.",
-        retry_class=RetryClass.CONFIG,
-    )

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connector.errors import ConnectorError, MappingError, StoreError
+from connector.errors import ConnectorError, StoreError
 from connector.inbound.reconcile.context import READ_AGAIN, ReconcileContext, RunScope
 from connector.inbound.reconcile.local_side import LocalContext
 from connector.inbound.reconcile.org_side import ComparedObject, OrgSide, ReadPlan, estimate
@@ -21,11 +21,12 @@ from connector.jobs.compared_objects import list_compared_objects, record_types_
 from connector.jobs.heal import MAX_HEALED, HealingSummary, heal
 from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.jobs.inbound_run import InboundJobContext
+from connector.jobs.mapping_fit import misfit_error
 from connector.jobs.org_identity import confirm_org
-from connector.jobs.push import PushContext, missing_keys_error
+from connector.jobs.push import PushContext
 from connector.jobs.push_rounds import ProgressReporter
 from connector.jobs.resync import STORES
-from connector.mapping.check import check, missing_key_fields
+from connector.mapping.check import check
 from connector.mapping.mapper import MappingSet
 from connector.model.change import EntityKind
 from connector.model.reconciliation import Reconciliation, RunState
@@ -278,8 +279,7 @@ async def _fit_mappings(context: InboundJobContext, org_id: str) -> tuple[OrgPro
         problems = check(mappings, profile.describes, person_types=profile.person_types)
         if not problems:
             return profile, mappings
-    keys = missing_key_fields(mappings, profile.describes)
-    raise missing_keys_error(keys, len(problems) - len(keys)) if keys else MappingError(problems)
+    raise misfit_error(problems, mappings, profile)
 
 
 async def _with_returns(context: InboundJobContext, files: MappingSet, profile: OrgProfile) -> MappingSet:

@@ -157,7 +157,7 @@ class Process:
             context,
             cursor,
             own_user=services.client.user_id,
-            sobjects=run.sobjects,
+            sobjects=lambda: run.sobjects,
             on_records=lambda: None,
             catch_up=run.poll_everything,
         )

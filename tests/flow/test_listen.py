@@ -6,16 +6,20 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from enum import StrEnum
 
 import pytest
 
+from connector.cli.db import _inbound_remarks, _load_inbound
 from connector.cli.localorg import our_metadata
+from connector.cli.topic_text import obstacle_text
 from connector.jobs.listen import ListenJob
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg, Ports
+from connector.model.deliveries import DeliveryUsage
 from connector.service import Services, running_service
-from connector.store import cursors, journal, leases, orders
+from connector.store import cursors, journal, leases, orders, orgs
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_push import an_order
 
@@ -218,3 +222,33 @@ async def test_gap_is_closed_only_after_a_poll_of_our_own(world: World) -> None:
         assert await closed_gaps(world) == 1
         async with store.reader() as connection:
             assert await leases.list_free(connection, [f"poll:{org_id}:Order"], store.clock.now())
+
+
+async def test_topic_that_the_org_does_not_know_is_polled_and_said_so(world: World) -> None:
+    settings, modes, obstacles = world.service.settings, list[DeliveryUsage](), list[str]()
+    unknown = settings.model_copy(update={"inbound": settings.inbound.model_copy(update={"topic": "/data/Nope__chn"})})
+    job = ListenJob(
+        replace(world.service.inbound_context, settings=unknown),
+        on_mode=modes.append,
+        on_obstacle=lambda topic, state: obstacles.append(obstacle_text(topic, state.why, state.fix)),
+    )
+    task = asyncio.create_task(job.run())
+
+    async def is_told() -> bool:
+        return bool(obstacles)
+
+    try:
+        await until(is_told)
+        async with world.service.store.reader() as connection:
+            known = await orgs.get_active(connection)
+            status = await _load_inbound(connection, known, unknown, world.service.clock.now())
+        summary = await world.service.pull()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    remarks = _inbound_remarks(status)
+    assert obstacles[0].startswith("/data/Nope__chn is polled, not listened to: ")
+    assert "`connector org deploy`" in obstacles[0]
+    assert (modes, summary.streamed) == ([], frozenset())
+    assert [remark for remark in remarks if remark.startswith(obstacles[0])]
+    assert not [remark for remark in remarks if "is streamed" in remark]

@@ -256,7 +256,7 @@ async def test_position_stays_before_an_unreadable_event_until_everything_was_po
         hold_lease=hold_lease,
         org_time=org_time,
     )
-    handler = RecordEvents(context, cursor, own_user="", sobjects=(), on_records=lambda: None, catch_up=catch_up)
+    handler = RecordEvents(context, cursor, own_user="", sobjects=tuple, on_records=lambda: None, catch_up=catch_up)
     event = UnreadableEvent(replay_id=b"7", id="E-1", reason="its header is unknown")
     responses = [Delivery(events=(event,), replay_id=b"7", pending=50)]
     with pytest.raises(TransportError):

@@ -114,6 +114,11 @@ async def test_org_without_our_fields_is_named(database_url: str) -> None:
     async with LocalOrg(OrgOptions()) as bare, running_service(settings_for(bare, database_url)) as service:
         with pytest.raises(SalesforceError, match=r"none of the connector's fields.*Account\.External_Key__c"):
             await reconcile(World(bare, service))
+        for dry_run in (True, False):
+            with pytest.raises(SalesforceError, match="none of the connector's fields") as refused:
+                await service.pull(dry_run=dry_run)
+            assert "\n" not in str(refused.value)
+            assert "`connector org deploy`" in refused.value.hint
 
 
 async def test_order_that_a_rep_created_is_equal_once_it_is_adopted(world: World) -> None:

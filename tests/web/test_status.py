@@ -57,4 +57,4 @@ async def test_status_shows_deliveries_topics_and_what_is_parked_as_the_command_
         org = await orgs.get_active(connection)
         command = await _load_inbound(connection, org, Settings(_env_file=None), api.store.clock.now())
     [shown] = command["deliveries"]
-    assert shown.pop("text").startswith(f"{TOPIC} is streamed: 20,400 of the org's 25,000 deliveries of 24 hours used")
+    assert shown.pop("text").startswith(f"{TOPIC}: 20,400 of the org's 25,000 deliveries of 24 hours used")
