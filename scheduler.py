@@ -98,7 +98,11 @@ class JobScheduler:
         for job in self._jobs.values():
             changed = self.schedules.get(job.name)
             trigger = job.definition.trigger if changed is None or changed.trigger is None else changed.trigger
-            if job.definition.continuous or trigger is None or trigger == self._triggers.get(job.name):
+            if job.definition.continuous or trigger == self._triggers.get(job.name):
+                continue
+            if trigger is None:  # on request only, as the settings say
+                del self._triggers[job.name]
+                self._clock.remove_job(job.name)
                 continue
             self._triggers[job.name] = trigger
             self._clock.add_job(self._fire, clock_trigger(trigger), args=[job], id=job.name, replace_existing=True)
@@ -106,20 +110,25 @@ class JobScheduler:
     async def _catch_up(self) -> None:
         """Run what was due while no scheduler was there: the latest slot of each cron trigger that has run before."""
         async with self._store.reader() as connection:
-            latest = await job_runs.latest(connection)
+            latest = await job_runs.latest(connection, list(self._triggers))
         now = self._store.clock.now()
         for name, trigger in self._triggers.items():
             run = latest.get(name)
             slot = None if trigger.cron is None or run is None else latest_slot(trigger, now)
-            if run is not None and slot is not None and run.created_at < slot and now - slot < CATCH_UP:
+            if run is None or slot is None or self._is_paused(name):
+                continue
+            if run.created_at < slot and now - slot < CATCH_UP:
                 self._start(self._run_slot(self._jobs[name]))
 
     async def _fire(self, job: Job) -> None:
         """Called by the clock when a slot is due."""
-        changed = self.schedules.get(job.name)
-        if not self._stopping and (changed is None or not changed.paused):
+        if not self._stopping and not self._is_paused(job.name):
             task = self._start(self._run_slot(job))
             await asyncio.wait({task})
+
+    def _is_paused(self, job: str) -> bool:
+        changed = self.schedules.get(job)
+        return changed is not None and changed.paused
 
     async def _run_slot(self, job: Job) -> None:
         if job.concurrent:

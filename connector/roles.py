@@ -12,6 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from functools import partial
 
 from connector.errors import ConnectorError, UsageError
@@ -21,7 +22,7 @@ from connector.jobs.job_runner import JobRunner
 from connector.jobs.order_automation import run_order_automation
 from connector.jobs.prune import prune
 from connector.jobs.push_loop import PushLoop, push_result
-from connector.jobs.reconcile import ReconcileOptions
+from connector.jobs.reconcile import ReconcileOptions, ReconcileRunningError, ReconcileSummary
 from connector.jobs.resync_loop import ResyncLoop
 from connector.jobs.role_supervisor import RoleState, RoleSupervisor
 from connector.jobs.schedule import PULLED_OBJECTS, Job, JobDefinition, Result, define_jobs, pull_job
@@ -37,6 +38,9 @@ API, WORKER, LISTENER, SCHEDULER = "api", "worker", "listener", "scheduler"
 ROLES = (API, WORKER, LISTENER, SCHEDULER)
 DRAIN_SECONDS = 20.0
 """How long work that is under way may go on after SIGTERM. What is interrupted continues with the next start."""
+
+LONGEST_COMPARISON = timedelta(minutes=30)
+"""How long the nightly comparison waits for another one to end."""
 
 Role = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -252,7 +256,7 @@ async def _pull(services: Services, sobject: str) -> Result:
 async def _reconcile(services: Services) -> Result:
     """Compare both sides, and heal what differs if the settings say so."""
     options = ReconcileOptions(heal=services.settings.reconcile.heal)
-    summary = await services.reconcile(options, NullProgress())
+    summary = await _when_nobody_compares(services, options)
     result = summary.result
     numbers: dict[str, object] = {
         "verified": result.verified, "total": result.total(), "differing": result.differing, "calls": summary.calls,
@@ -261,6 +265,20 @@ async def _reconcile(services: Services) -> Result:
         numbers["healed"] = summary.healing.healed
     (log.info if summary.in_sync else log.warning)("reconciled", **numbers)
     return numbers
+
+
+async def _when_nobody_compares(services: Services, options: ReconcileOptions) -> ReconcileSummary:
+    """Compare when another process, or a resync, has ended its comparison. Raises ReconcileRunningError after half an
+    hour."""
+    clock, pause = services.clock, services.settings.sync.lease_seconds / 3
+    until = clock.now() + LONGEST_COMPARISON
+    while True:
+        try:
+            return await services.reconcile(options, NullProgress())
+        except ReconcileRunningError:
+            if clock.now() > until:
+                raise
+        await clock.sleep(pause)
 
 
 @asynccontextmanager

@@ -319,7 +319,7 @@ class DeadLettersBody(Body):
     """Which dead letters: all of an `entity`, or those of some `keys`; all with one cause (`group`); or `all`."""
 
     entity: Literal["customer", "product", "order", "return"] | None = None
-    keys: list[Key] = Field(default_factory=list, max_length=1000)
+    keys: Annotated[list[Key], Field(min_length=1, max_length=1000)] | None = None
     group: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")] | None = None
     all: StrictBool = False
 
@@ -327,7 +327,7 @@ class DeadLettersBody(Body):
     def _one_of_three(self) -> DeadLettersBody:
         if [self.entity is not None, self.group is not None, self.all].count(True) != 1:
             raise ValueError("give one of entity, group and all")
-        if self.keys and self.entity is None:
+        if self.keys is not None and self.entity is None:
             raise ValueError("keys need their entity")
         return self
 

@@ -126,7 +126,7 @@ def show(entity: Entity, key: Key, json: Json = False) -> None:
 @dead_letters_app.command(short_help="Make dead letters due again.")
 def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
     """Make dead letters due again; the next push sends them. Exit status 1 if the named one does not exist."""
-    count = _replay_or_discard_named("replayed", entity, key, all_=all_)
+    count = _replay_or_discard_named("replay", entity, key, all_=all_)
     if json:
         as_json({"replayed": count})
     elif not count and key is not None:
@@ -145,7 +145,7 @@ def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, jso
     never sent stays out of it, until the entity changes again or `connector resync ENTITY KEY` sends it. Exit status 1
     if the named one does not exist.
     """
-    count = _replay_or_discard_named("discarded", entity, key, all_=all_)
+    count = _replay_or_discard_named("discard", entity, key, all_=all_)
     if json:
         as_json({"discarded": count})
     elif not count:
@@ -159,14 +159,13 @@ def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, jso
 def _replay_or_discard_named(action: str, entity: str | None, key: str | None, *, all_: bool) -> int:
     """Replay or discard the named dead letters, and return their number."""
     if (entity is None) != all_:
-        command = "replay" if action == "replayed" else "discard"
         raise UsageError(
-            f"dead-letters {command}: either ENTITY or --all is required.",
+            f"dead-letters {action}: either ENTITY or --all is required.",
             hint="Give an entity with or without a key, or --all.",
         )
     kind = None if entity is None else _parse_kind(entity)
     count, due = run(_replay_or_discard(action, kind, None if key is None else [key]))
-    if not count and key is not None and not (due and action == "replayed"):
+    if not count and key is not None and not (due and action == "replay"):
         raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=LIST_HINT)
     return count
 
@@ -175,23 +174,13 @@ async def _replay_or_discard(action: str, entity: EntityKind | None, keys: list[
     """Return the number of dead letters, and whether the named entity is due already, because it was corrected."""
     from connector.model.change import ChangeState
     from connector.settings import load_settings
-    from connector.store import dead_letters, journal, outbox
+    from connector.store import dead_letters, outbox
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store, store.transaction() as uow:
-        dead = await dead_letters.list_dead_letters(uow.connection, entity=entity, keys=keys)
-        refused = await dead_letters.list_refused(uow.connection, entity, keys)
-        done = dead_letters.replay if action == "replayed" else dead_letters.discard
-        # A blocked customer goes with the orders that reported it, and is not counted.
-        count = await done(uow, entity, keys)
-        detail = {"by": "command line"}
-        entries = [
-            journal.JournalEntry(entity=kind, key=item_key, action=action, detail=detail) for kind, item_key in refused
-        ]
-        await journal.write(uow, entries)
+        count = await dead_letters.change_by_person(uow, action, entity, keys, actor="command line")
         unsent = await outbox.find(uow.connection, entity, keys) if entity and keys else {}
-        due = any(row.state is ChangeState.DUE for row in unsent.values())
-        return len(dead) or (count if keys else 0), due
+        return count, any(row.state is ChangeState.DUE for row in unsent.values())
 
 
 def _parse_kind(text: str) -> EntityKind:

@@ -89,7 +89,7 @@ async def list_jobs(store: Store, definitions: Sequence[JobDefinition]) -> list[
     """These jobs, in the same sequence."""
     async with store.reader() as connection:
         schedules = await job_schedules.load(connection)
-        latest = await job_runs.latest(connection)
+        latest = await job_runs.latest(connection, [definition.name for definition in definitions])
     views = []
     for definition in definitions:
         changed, last = schedules.get(definition.name), latest.get(definition.name)

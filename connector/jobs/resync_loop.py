@@ -13,6 +13,7 @@ from typing import Protocol
 
 from connector.errors import ConnectorError, LeaseLostError, StoreError
 from connector.jobs.held_lease import HeldLease, LeaseHolder
+from connector.jobs.reconcile import ReconcileRunningError
 from connector.jobs.resync import capture
 from connector.log import get_logger
 from connector.model.change import EntityKind
@@ -106,6 +107,9 @@ class ResyncLoop:
                     log.info("resync done", id=number, done=resync.done, failed=resync.failed)
                     return
                 pause = 1.0
+            except ReconcileRunningError as error:
+                log.info("resync waits", id=number, error=error.message)
+                await self._store.clock.sleep(self._leases.ttl / 3)
             except (StoreError, LeaseLostError):
                 raise
             except ConnectorError as error:  # the org has a bad day: the batch is tried again
@@ -136,7 +140,7 @@ class ResyncLoop:
             elif resync.mode is ResyncMode.PULL and org_id is not None:
                 records = await _records(uow.connection, org_id, resync.entity, keys)
                 await inbox.put(uow, org_id, records, Source.RESYNC)
-            await resyncs.note_reached(uow, resync.id, keys[-1], len(keys))
+            await resyncs.note_reached(uow, resync.id, keys)
         return True
 
     async def _finish_batch(self, resync: Resync, org_id: str | None, lease: HeldLease) -> None:
@@ -151,22 +155,16 @@ class ResyncLoop:
                     connection, resync.entity, after=resync.position, until=resync.reached, since=resync.reached_at
                 )
             waits = due > 0
+        elif resync.mode is ResyncMode.COMPARE:
+            counts = await self._org.compare(resync.entity, resync.batch)
+            failed = counts.get("differing", 0)
         else:
+            await self._org.take_in()
             async with self._store.reader() as connection:
-                keys = await resync_selection.list_keys(
-                    connection, org_id, resync.entity, resync.filter, after=resync.position, until=resync.reached,
-                    limit=BATCH,
-                )  # fmt: skip
-            if resync.mode is ResyncMode.COMPARE:
-                counts = await self._org.compare(resync.entity, keys)
-                failed = counts.get("differing", 0)
-            else:
-                await self._org.take_in()
-                async with self._store.reader() as connection:
-                    records = [] if org_id is None else await _records(connection, org_id, resync.entity, keys)
-                    states = await inbox.states(connection, org_id or "", [record for _, record in records])
-                waits = InboxState.DUE in states.values()
-                failed = sum(state is InboxState.PARKED for state in states.values())
+                records = [] if org_id is None else await _records(connection, org_id, resync.entity, resync.batch)
+                states = await inbox.states(connection, org_id or "", [record for _, record in records])
+            waits = InboxState.DUE in states.values()
+            failed = sum(state is InboxState.PARKED for state in states.values())
         if waits:
             await self._store.clock.sleep(WAIT_SECONDS)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,9 @@ PULLED_OBJECTS = ("Account", "Product2", "Order", "OrderItem")
 SHORTEST_SECONDS = 1.0
 LONGEST_SECONDS = 31 * 86400.0
 CRON_HINT = "Five fields as in crontab, in UTC: `30 2 * * *` is every day at 02:30."
+
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAYS_OF_WEEK = re.compile(r"(\*|(?P<first>[0-7])(-(?P<last>[0-7]))?)(/(?P<step>[1-7]))?")
 
 Result = Mapping[str, object]
 """What a run came to, for people; empty if there was nothing to do."""
@@ -138,8 +142,25 @@ def clock_trigger(trigger: JobTrigger) -> BaseTrigger:
 
     Raises ValueError for a cron expression that is none."""
     if trigger.cron is not None:
-        return CronTrigger.from_crontab(trigger.cron, timezone="UTC")
+        return CronTrigger.from_crontab(_with_named_days(trigger.cron), timezone="UTC")
     return IntervalTrigger(seconds=trigger.seconds, start_date=datetime(1970, 1, 1, tzinfo=UTC), timezone="UTC")
+
+
+def _with_named_days(cron: str) -> str:
+    """In crontab, 0 and 7 are Sunday, and a week begins on it; APScheduler counts from Monday. By name, both mean the
+    same. What is no list of numbers is left as it is, and refused there if it is wrong."""
+    *fields, days = cron.split()
+    if len(fields) != 4 or days == "*":
+        return cron
+    named: list[str] = []
+    for item in days.lower().split(","):
+        found = _DAYS_OF_WEEK.fullmatch(item)
+        if found is None:
+            named.append(item)
+            continue
+        first, last, step = found["first"] or "0", found["last"] or found["first"] or "6", int(found["step"] or 1)
+        named += [_DAYS[day] for day in range(int(first), int(last) + 1, max(step, 1))]
+    return " ".join([*fields, ",".join(named)])
 
 
 def next_slot(trigger: JobTrigger, now: datetime) -> datetime | None:

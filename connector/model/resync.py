@@ -79,7 +79,8 @@ class ResyncFilter:
 class Resync:
     """A resync. `total` entities were chosen when it was asked for, `done` of them were worked on. `failed`: in mode
     push those that were refused, in mode pull those that are parked, in mode compare those that differ. It works off
-    batches of keys in byte order: everything up to `position` is finished, everything up to `reached` was begun."""
+    batches of keys in byte order: everything up to `position` is finished, everything up to `reached` was begun: the
+    keys of `batch`."""
 
     id: int
     entity: EntityKind
@@ -97,6 +98,7 @@ class Resync:
     position: str | None = None
     reached: str | None = None
     reached_at: datetime | None = None
+    batch: tuple[str, ...] = ()
     error: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
 

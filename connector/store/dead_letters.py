@@ -88,6 +88,20 @@ async def discard(uow: UnitOfWork, entity: EntityKind | None = None, keys: Seque
     return await _refused(uow, delete(outbox), entity, keys)
 
 
+async def change_by_person(
+    uow: UnitOfWork, action: str, entity: EntityKind | None, keys: Sequence[str] | None, *, actor: str
+) -> int:
+    """`replay` or `discard` refused changes for `actor`, with an entry in the journal of each entity. Returns the
+    number of dead letters among them: a blocked customer goes with the orders that reported it."""
+    dead = await list_dead_letters(uow.connection, entity=entity, keys=keys)
+    refused = await list_refused(uow.connection, entity, keys)
+    count = await (replay if action == "replay" else discard)(uow, entity, keys)
+    word = "replayed" if action == "replay" else "discarded"
+    entries = [journal.JournalEntry(entity=kind, key=key, action=word, detail={"by": actor}) for kind, key in refused]
+    await journal.write(uow, entries)
+    return len(dead) or (count if keys else 0)
+
+
 async def list_refused(
     connection: AsyncConnection, entity: EntityKind | None = None, keys: Sequence[str] | None = None
 ) -> list[tuple[EntityKind, str]]:

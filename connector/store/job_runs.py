@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.job_run import JobRun, JobState, RunCause
@@ -178,11 +178,15 @@ async def list_page(
     return [_build(row) for row in await connection.execute(statement)]
 
 
-async def latest(connection: AsyncConnection) -> dict[str, JobRun]:
-    """The latest run of each job that has had one."""
-    newest = select(func.max(job_runs.c.id)).group_by(job_runs.c.job)
-    rows = await connection.execute(select(job_runs).where(job_runs.c.id.in_(newest)))
-    return {row.job: _build(row) for row in rows}
+async def latest(connection: AsyncConnection, jobs: Collection[str]) -> dict[str, JobRun]:
+    """The latest run of each of these jobs that has had one."""
+    found = {}
+    for job in jobs:
+        statement = select(job_runs).where(job_runs.c.job == job).order_by(job_runs.c.id.desc()).limit(1)
+        row = (await connection.execute(statement)).first()
+        if row is not None:
+            found[job] = _build(row)
+    return found
 
 
 def _dump(result: Mapping[str, object]) -> str:

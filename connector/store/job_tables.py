@@ -11,6 +11,7 @@ from connector.store.tables import metadata
 from connector.store.types import Instant, Key, Serial
 
 _IS_RUNNING = text("state = 'running'")
+_IS_IDLE = text("idle")
 _IS_WAITING = text("state = 'waiting'")
 
 job_runs = Table(
@@ -40,6 +41,9 @@ job_runs = Table(
     Index("job_runs_waiting", "job", unique=True, sqlite_where=_IS_WAITING, postgresql_where=_IS_WAITING),
     Index("job_runs_job", "job", "id"),
     Index("job_runs_ended", "ended_at"),
+    Index("job_runs_state", "state", "id"),
+    Index("job_runs_created", "created_at"),
+    Index("job_runs_idle", "ended_at", sqlite_where=_IS_IDLE, postgresql_where=_IS_IDLE),
 )
 
 job_schedules = Table(
@@ -72,6 +76,7 @@ resyncs = Table(
     Column("position", Key),
     Column("reached", Key),
     Column("reached_at", Instant),
+    Column("batch", Text),  # the keys of the batch that was begun, as JSON
     Column("error", Text),
     Column("counts", Text, nullable=False),  # JSON
     one_of("mode", ResyncMode),

@@ -10,7 +10,7 @@ meanwhile is heard before the next batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -101,12 +101,17 @@ async def is_running(uow: UnitOfWork, number: int) -> bool:
     return (await uow.connection.execute(statement)).scalar() == ResyncState.RUNNING.value
 
 
-async def note_reached(uow: UnitOfWork, number: int, reached: str, count: int) -> None:
-    """A batch of so many was begun; it ends with this key."""
+async def note_reached(uow: UnitOfWork, number: int, keys: Sequence[str]) -> None:
+    """The batch with these keys was begun."""
     statement = (
         update(resyncs)
         .where(resyncs.c.id == number)
-        .values(reached=reached, reached_at=uow.now, done=resyncs.c.done + count)
+        .values(
+            reached=keys[-1],
+            reached_at=uow.now,
+            batch=orjson.dumps(list(keys)).decode(),
+            done=resyncs.c.done + len(keys),
+        )
     )
     await uow.connection.execute(statement)
 
@@ -118,6 +123,7 @@ async def note_finished(uow: UnitOfWork, resync: Resync, *, failed: int, counts:
         "position": resyncs.c.reached,
         "failed": resyncs.c.failed + failed,
         "counts": orjson.dumps(summed).decode(),
+        "batch": None,
     }
     await uow.connection.execute(update(resyncs).where(resyncs.c.id == resync.id).values(values))
 
@@ -181,6 +187,7 @@ def _build(row: Any) -> Resync:
         position=row.position,
         reached=row.reached,
         reached_at=row.reached_at,
+        batch=tuple(orjson.loads(row.batch or "[]")),
         error=row.error,
         counts=orjson.loads(row.counts),
     )

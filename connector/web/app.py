@@ -111,7 +111,9 @@ def make_app(services: AppServices) -> web.Application:
 
     async def metrics(request: web.Request) -> web.Response:
         await authenticate(store, request, Role.VIEWER)
-        body = await render_metrics(store, services.delivery_policy, services.role_states())
+        body = await render_metrics(
+            store, services.delivery_policy, services.role_states(), [job.name for job in services.jobs]
+        )
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     async def openapi(request: web.Request) -> web.Response:

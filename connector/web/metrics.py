@@ -36,15 +36,17 @@ class _Gauges:
             (gauge.labels(*names) if labels else gauge).set(value)
 
 
-async def render_metrics(store: Store, policy: DeliveryPolicy, roles: Sequence[RoleState]) -> bytes:
-    """The metrics as text. Raises StoreError if the database is away."""
+async def render_metrics(
+    store: Store, policy: DeliveryPolicy, roles: Sequence[RoleState], jobs: Sequence[str]
+) -> bytes:
+    """The metrics as text; `jobs` are those of the service. Raises StoreError if the database is away."""
     gauges, now = _Gauges(), store.clock.now()
     gauges.add("role_up", "1 if the role of this process runs.", [((s.role,), s.up) for s in roles], ["role"])
     gauges.add("role_restarts", "How often the role began anew.", [((s.role,), s.restarts) for s in roles], ["role"])
     async with store.reader() as connection:
         await _add_outbound(gauges, connection, now)
         await _add_inbound(gauges, connection, now, policy)
-        await _add_jobs(gauges, connection, now)
+        await _add_jobs(gauges, connection, now, jobs)
     return generate_latest(gauges.registry)
 
 
@@ -93,8 +95,8 @@ async def _add_inbound(gauges: _Gauges, connection: Connection, now: datetime, p
         gauges.add("reconciled_differing", "Entities that differed in it.", [((), latest.differing)], [])
 
 
-async def _add_jobs(gauges: _Gauges, connection: Connection, now: datetime) -> None:
-    runs = await job_runs.latest(connection)
+async def _add_jobs(gauges: _Gauges, connection: Connection, now: datetime, jobs: Sequence[str]) -> None:
+    runs = await job_runs.latest(connection, jobs)
     by_job = ["job"]
     gauges.add(
         "job_failed",

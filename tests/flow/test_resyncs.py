@@ -110,6 +110,8 @@ async def test_unchanged_entities_cost_no_write(world: World) -> None:
     async with working(world):
         done = await until(world, asked.id, lambda item: item.ended)
     assert (done.state, done.total, done.done) == (ResyncState.DONE, 3, 3)
+    await world.save([an_order("N-9")])
+    assert (await ask(world, mapping_version=1)).total == 1  # the others were sent by that version
     assert world.service.client.calls_made.writes == writes
 
 

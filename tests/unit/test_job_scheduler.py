@@ -180,6 +180,19 @@ async def test_failures_pauses_and_other_times(store: Store) -> None:
     assert any((slot.timestamp() / 0.11) % 1 < 0.01 or (slot.timestamp() / 0.11) % 1 > 0.99 for slot in later[-2:])
 
 
+async def test_times_that_a_person_gave_a_job_on_request_end_with_them(store: Store) -> None:
+    async with scheduling(store, job("work", nothing, seconds=None)):
+        async with store.transaction() as uow:
+            await job_schedules.set_trigger(uow, "work", JobTrigger(seconds=0.05), actor="ann")
+        await ended(store, "work", 2)
+        async with store.transaction() as uow:
+            await job_schedules.set_trigger(uow, "work", None, actor="ann")
+        await asyncio.sleep(5 * LOOK)
+        count = len(await runs_of(store, "work"))
+        await asyncio.sleep(0.3)
+        assert len(await runs_of(store, "work")) == count
+
+
 async def test_a_nightly_slot_that_nobody_ran_is_run_at_the_next_start(store: Store) -> None:
     nightly = Job(
         definition=JobDefinition(name="nightly", summary="", trigger=JobTrigger(cron="* * * * *")), run=nothing
@@ -193,6 +206,13 @@ async def test_a_nightly_slot_that_nobody_ran_is_run_at_the_next_start(store: St
         assert old is not None
         await job_runs.finish(uow, old, JobState.DONE)
     await _age(store, old.id)
+    async with store.transaction() as uow:
+        await job_schedules.set_paused(uow, "nightly", True, actor="ann")
+    async with scheduling(store, nightly):
+        await asyncio.sleep(3 * LOOK)
+    assert len(await runs_of(store, "nightly")) == first + 1
+    async with store.transaction() as uow:
+        await job_schedules.set_paused(uow, "nightly", False, actor="ann")
     async with scheduling(store, nightly):
         await ended(store, "nightly", first + 2)
     async with scheduling(store, nightly):

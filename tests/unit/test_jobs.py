@@ -73,6 +73,13 @@ def test_reconciliation_has_no_time_if_it_is_off() -> None:
         (JobTrigger(seconds=0.5), EVENING, at(22, 30, 7.5)),
         (JobTrigger(cron="0 2 * * *"), at(2, 0), datetime(2026, 3, 2, 2, tzinfo=UTC)),
         (JobTrigger(cron="* * * * *"), at(22, 30), at(22, 31)),
+        (JobTrigger(cron="0 4 * * 0"), at(4, 0), datetime(2026, 3, 8, 4, tzinfo=UTC)),  # 1 March is a Sunday
+        (JobTrigger(cron="0 4 * * 7"), at(4, 0), datetime(2026, 3, 8, 4, tzinfo=UTC)),
+        (JobTrigger(cron="0 4 * * 1-5"), datetime(2026, 2, 27, 4, tzinfo=UTC), datetime(2026, 3, 2, 4, tzinfo=UTC)),
+        (JobTrigger(cron="0 4 * * 0-6"), at(4, 0), datetime(2026, 3, 2, 4, tzinfo=UTC)),
+        (JobTrigger(cron="0 4 * * */2"), at(4, 0), datetime(2026, 3, 3, 4, tzinfo=UTC)),
+        (JobTrigger(cron="0 4 * * mon-wed"), datetime(2026, 2, 25, 4, tzinfo=UTC), datetime(2026, 3, 2, 4, tzinfo=UTC)),
+        (JobTrigger(cron="0 4 * * mon,3"), datetime(2026, 2, 25, 4, tzinfo=UTC), datetime(2026, 3, 2, 4, tzinfo=UTC)),
         (JobTrigger(cron="0 0 1 1 *"), datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
     ],
 )  # fmt: skip
@@ -92,6 +99,8 @@ def test_slots_are_the_same_in_every_process(trigger: JobTrigger, latest: dateti
         ({"cron": "every day"}, "cannot be read"),
         ({"cron": "61 * * * *"}, "cannot be read"),
         ({"cron": "* * * * * *"}, "cannot be read"),
+        ({"cron": "* * * * 8"}, "cannot be read"),
+        ({"cron": "* * * * 5-2"}, "cannot be read"),
     ],
 )
 def test_a_wrong_trigger_is_refused(given: dict[str, object], message: str) -> None:

@@ -43,14 +43,10 @@ async def list_keys(
     *,
     after: str | None,
     limit: int,
-    until: str | None = None,
 ) -> list[str]:
-    """Up to `limit` keys that follow `after`, up to and with `until`, in byte order."""
-    key = _KEYS[kind]
+    """Up to `limit` keys that follow `after`, in byte order."""
     statement = _select(org_id, kind, chosen)
-    if until is not None:
-        statement = statement.where(key <= until)
-    return await list_page_of_keys(connection, statement, key, after=after, limit=limit)
+    return await list_page_of_keys(connection, statement, _KEYS[kind], after=after, limit=limit)
 
 
 def _select(org_id: str | None, kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
@@ -77,7 +73,7 @@ def _select(org_id: str | None, kind: EntityKind, chosen: ResyncFilter) -> Selec
             .scalar_subquery()
         )
         sent = select(links.c.key).where(
-            links.c.org_id == org_id, links.c.entity == kind.value, links.c.synced_at >= since
+            links.c.org_id == org_id, links.c.entity == kind.value, links.c.key == key, links.c.synced_at >= since
         )
-        statement = statement.where(key.not_in(sent))
+        statement = statement.where(~sent.exists())
     return statement

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +9,7 @@ from connector.api.schemas import DeadLettersBody
 from connector.model.change import DeadLetter, EntityKind
 from connector.model.dead_letter_group import DeadLetterGroup, fingerprint, group_dead_letters
 from connector.model.role import Role
-from connector.store import dead_letters, journal
-from connector.store.journal import JournalEntry
+from connector.store import dead_letters
 from connector.store.unit_of_work import UnitOfWork
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.problem import ProblemError
@@ -75,35 +73,27 @@ async def list_groups(call: RequestContext) -> ApiResponse:
 
 
 async def replay(call: RequestContext, body: DeadLettersBody) -> ApiResponse:
-    return await _change(call, body, dead_letters.replay, "replayed")
+    return await _change(call, body, "replay")
 
 
 async def discard(call: RequestContext, body: DeadLettersBody) -> ApiResponse:
-    return await _change(call, body, dead_letters.discard, "discarded")
+    return await _change(call, body, "discard")
 
 
-_Change = Callable[[UnitOfWork, EntityKind | None, Sequence[str] | None], Awaitable[int]]
-
-
-async def _change(call: RequestContext, body: DeadLettersBody, change: _Change, action: str) -> ApiResponse:
-    """Change the chosen dead letters, and note who did it. Those that are no longer dead letters are left out."""
+async def _change(call: RequestContext, body: DeadLettersBody, action: str) -> ApiResponse:
+    """Change the chosen dead letters. Those that are no longer dead letters are left out."""
+    actor = call.token.name
 
     async def work(uow: UnitOfWork) -> int:
-        if body.all:
-            count = await change(uow, None, None)
-        elif body.group is not None:
-            found = await dead_letters.list_dead_letters(uow.connection)
-            members = [item for item in found if fingerprint(item.entity, item.refusal) == body.group]
-            kinds = {item.entity for item in members}
-            count = sum([await change(uow, kind, [item.key for item in members]) for kind in sorted(kinds)])
-        else:
-            assert body.entity is not None
-            count = await change(uow, EntityKind(body.entity), body.keys or None)
-        detail: dict[str, object] = {"actor": call.token.name, "count": count}
-        if not body.all:
-            detail |= {"entity": body.entity, "keys": body.keys, "group": body.group}
-        await journal.write(uow, [JournalEntry(entity="dead_letters", key="many", action=action, detail=detail)])
-        return count
+        if body.group is None:
+            kind = None if body.entity is None else EntityKind(body.entity)
+            return await dead_letters.change_by_person(uow, action, kind, body.keys, actor=actor)
+        found = await dead_letters.list_dead_letters(uow.connection)
+        members = [item for item in found if fingerprint(item.entity, item.refusal) == body.group]
+        if not members:
+            return 0
+        keys = [item.key for item in members]
+        return await dead_letters.change_by_person(uow, action, members[0].entity, keys, actor=actor)
 
     return ApiResponse(value=Changed(count=await call.store.transact(work)))
 
