@@ -78,7 +78,7 @@ def replay(json: Json = False) -> None:
     if json:
         as_json({"replayed": count})
     else:
-        typer.echo(f"{plural(count, 'event')} due again." if count else "Nothing was.")
+        typer.echo(f"{plural(count, 'event')} due again." if count else "Nothing to replay.")
 
 
 async def _load_actions(order: str | None, state: str | None, limit: int) -> list[ReceivedAction]:

@@ -16,6 +16,7 @@ from connector.errors import ConnectorError, UsageError
 if TYPE_CHECKING:
     from connector.jobs.conflict_resolution import Resolution
     from connector.model.conflict import Conflict, ConflictRule, ConflictState
+    from connector.store.engine import Store
 
 conflicts_app = typer.Typer(
     help="Fields that both sides changed to different values, and that a person decides.",
@@ -50,9 +51,9 @@ def list_conflicts(
                 item.id,
                 f"{item.entity} {item.key}",
                 f"{item.sobject}.{item.field}",
-                _text(item.base),
-                _text(item.local),
-                _text(item.remote),
+                _one_line(item.base),
+                _one_line(item.local),
+                _one_line(item.remote),
                 item.state.value,
             )
             for item in listed
@@ -111,7 +112,8 @@ def resolve(
         as_json(conflict_document(item) | {"also_resolved": list(resolved.also_resolved), "sent": sent})
     else:
         stands = item.local if item.state is ConflictState.LOCAL else item.remote
-        where = "on both sides" if sent else "here; it is not in the org yet: `connector status` says why"
+        kind, key = _sent_entity(item)
+        where = "on both sides" if sent else f"here; it is not in the org yet: `connector show {kind} {key}` says why"
         typer.echo(f"{item.sobject}.{item.field} of {item.entity} {item.key} is {_text(stands)} {where}.")
         if always:
             also = plural(len(resolved.also_resolved), "other open conflict")
@@ -200,11 +202,35 @@ async def _resolve(conflict_id: int, choice: ConflictState, *, always: bool) -> 
         resolved = await service.conflict_resolver().resolve(conflict_id, choice, actor=actor, always=always)
         if choice is State.SALESFORCE:
             return resolved, True
-        return resolved, (await service.push(NullProgress())).in_sync
+        await service.push(NullProgress())
+        return resolved, await _is_in_org(service.store, resolved.conflict)
+
+
+async def _is_in_org(store: Store, conflict: Conflict) -> bool:
+    """Whether the org has the entity as it is here: whatever else is due, refused or discarded does not matter."""
+    from connector.model.change import EntityKind
+    from connector.store import dead_letters, outbox
+
+    entity, key = _sent_entity(conflict)
+    kind = EntityKind(entity)
+    async with store.reader() as connection:
+        unsent = await outbox.find(connection, kind, [key])
+        return not unsent and not await dead_letters.list_discarded(connection, kind, [key])
+
+
+def _sent_entity(conflict: Conflict) -> tuple[str, str]:
+    """The entity that is sent: the order of a line, else the entity itself."""
+    from connector.model.record import owner_of
+
+    return owner_of(conflict.entity, conflict.key) or (conflict.entity, conflict.key)
 
 
 def _text(value: object) -> str:
     return "(empty)" if value is None or value == "" else str(value)
+
+
+def _one_line(value: object) -> str:
+    return " ⏎ ".join(_text(value).splitlines())
 
 
 def _since(when: Any) -> str:

@@ -53,7 +53,9 @@ def replay(
     if json:
         as_json({"replayed": count})
     else:
-        typer.echo(f"{plural(count, 'record')} due again: `connector pull` applies them." if count else "Nothing was.")
+        typer.echo(
+            f"{plural(count, 'record')} due again: `connector pull` applies them." if count else "Nothing to replay."
+        )
 
 
 async def _load() -> list[InboxItem]:

@@ -15,15 +15,17 @@ from typing import Any
 
 import typer
 
+from connector.model.money import plain
+
 
 def as_json(value: Any) -> None:
     """Print one JSON document: Decimals as text with all digits, times as ISO 8601."""
-    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+    typer.echo(json.dumps(value, default=_json_form, ensure_ascii=False, indent=2))
 
 
 def as_json_line(value: Any) -> None:
     """Print one JSON document on a single line and flush it, for programs that wait for it."""
-    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+    typer.echo(json.dumps(value, default=_json_form, ensure_ascii=False))
     sys.stdout.flush()
 
 
@@ -73,6 +75,11 @@ def amount(value: Decimal | bool | None) -> str:
     return NumberText(f"{integer}.{fraction.rstrip('0').ljust(2, '0')}" if point else integer)
 
 
+def quantity(value: Decimal) -> str:
+    """Format a quantity without trailing zeros: `2`, `1.5`."""
+    return NumberText(plain(value))
+
+
 def moment(value: datetime) -> str:
     """`2026-03-01 12:00:00 UTC`."""
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -84,7 +91,7 @@ def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _plain(value: Any) -> Any:
+def _json_form(value: Any) -> Any:
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, datetime | date):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from connector.cli import app
 from connector.cli.delivery_text import delivery_document, delivery_text
-from connector.cli.output import as_json, moment, plural, table
+from connector.cli.output import as_json, moment, plural, quantity, table
 from connector.cli.runner import run
 
 if TYPE_CHECKING:
@@ -197,5 +198,7 @@ def _outcome(change: RecordChange) -> str:
 
 def _text(value: object) -> str:
     """A value on one line, not too long for a table."""
+    if isinstance(value, float | Decimal):
+        value = quantity(Decimal(str(value)))  # the org has every number as 2.0
     text = "(empty)" if value is None or value == "" else " ".join(str(value).split())
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

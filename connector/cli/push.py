@@ -101,16 +101,21 @@ def _push(
     settings = load_settings()
     configure(settings.log_level)
 
-    async def work() -> PushSummary:
+    async def work() -> tuple[PushSummary, int]:
+        """The summary, and the number of open conflicts."""
+        from connector.store import conflicts
+
         async with running_service(settings) as service:
             with Progress("Dry run" if dry_run else "Pushing") as progress:
-                return await service.push(progress, dry_run=dry_run, prepare=prepare(service) if prepare else None)
+                pushed = await service.push(progress, dry_run=dry_run, prepare=prepare(service) if prepare else None)
+            async with service.store.reader() as connection:
+                return pushed, await conflicts.count_open(connection)
 
-    summary = run(work())
+    summary, open_conflicts = run(work())
     if json:
-        as_json(as_document(summary))
+        as_json(as_document(summary) | {"open_conflicts": open_conflicts})
     else:
-        print_summary(summary)
+        print_summary(summary, open_conflicts)
     if summary.refusals or summary.dead_letters if dry_run else not summary.complete:
         raise typer.Exit(1)
 
@@ -154,7 +159,7 @@ def _forecast_document(forecast: LookupForecast) -> dict[str, object]:
     }
 
 
-def print_summary(summary: PushSummary) -> None:
+def print_summary(summary: PushSummary, open_conflicts: int) -> None:
     if summary.activated_mapping is not None and summary.activated_mapping > 1:
         typer.echo(f"Mapping version {summary.activated_mapping} is now active.")
     _print_records(summary)
@@ -191,7 +196,11 @@ def print_summary(summary: PushSummary) -> None:
     if summary.discarded:
         discarded = plural(summary.discarded, "change")
         typer.echo(f"{discarded} discarded, which the org does not have: `connector status` says which.")
-    if summary.in_sync:
+    if open_conflicts:
+        typer.echo(
+            f"{plural(open_conflicts, 'conflict')} to be resolved: `connector conflicts list` shows both values."
+        )
+    elif summary.in_sync:
         typer.echo("The requested entities are in sync." if summary.others_due else "In sync.")
 
 
@@ -217,7 +226,9 @@ def _print_records(summary: PushSummary) -> None:
     if stats.changed_in_org:
         records = plural(stats.changed_in_org, "record")
         would = "would be" if summary.dry_run else "was"
-        typer.echo(f"{records} had also been changed in the org: field by field, the owner {would} asked.")
+        typer.echo(
+            f"{records} had also been changed in the org: each field {would} merged by its owner in the mapping."
+        )
     for note in stats.notes[:MAX_SHOWN]:
         typer.echo(note)
     if len(stats.notes) > MAX_SHOWN:

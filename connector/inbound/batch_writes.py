@@ -98,10 +98,13 @@ class BatchWrites:
         restored = Restored(versions.local, versions.remote, times)
         self._restored.setdefault(link.entity, {})[link.key, versions.name] = restored
 
-    def defer(self, record: RemoteRecord, pause: timedelta, observed: ObservedValues | None = None) -> None:
-        """Read the record again after `pause`; `observed` are values that stand in it now."""
+    def defer(
+        self, record: RemoteRecord, link: Link | None, pause: timedelta, observed: ObservedValues | None = None
+    ) -> None:
+        """Read the record again after `pause`; `link` says what it belongs to, `observed` are values that stand in it
+        now."""
         self.report.deferred += 1
-        self.explain(Effect.READ_AGAIN, record, None)
+        self.explain(Effect.READ_AGAIN, record, link, why="our latest write came after it was read")
         self._deferred.append((record, pause))
         if observed:
             self._observed[record.sobject, record.id] = observed

@@ -131,7 +131,7 @@ class RecordBatch:
                 self.report.unknown += 1
             return
         if (pause := self._pause_before(record, link)) is not None:
-            self._writes.defer(record, pause, self._changed_values(record, link, receiver))
+            self._writes.defer(record, link, pause, self._changed_values(record, link, receiver))
             return
         self._deletions.note_undeleted(record, link)
         try:
@@ -158,13 +158,13 @@ class RecordBatch:
             self._unlinked.append(record)
             self._messages.settle(record, None, taken=False)
         elif (pause := self._pause_before(record, order_link)) is not None:
-            self._writes.defer(record, pause)
+            self._writes.defer(record, None, pause)
         else:
             self._lines.add(record, order_link, forbidden=self._refused.get(ALL_FIELDS))
 
     def _note_deleted(self, record: RemoteRecord, link: Link, receiver: RecordReceiver) -> None:
         if (pause := self._pause_before(record, link)) is not None:
-            self._writes.defer(record, pause)
+            self._writes.defer(record, link, pause)
             return
         master = self._live_master(record)
         if master is None:

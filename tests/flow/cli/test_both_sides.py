@@ -1,0 +1,42 @@
+"""What the command line says when both sides changed something, or the org lacks a record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from connector.mapping.loader import shipped_mappings
+from tests.acceptance.sides import Org
+from tests.flow.cli_runner import Shell
+
+SOBJECTS = "/services/data/v66.0/sobjects"
+
+
+@pytest.mark.usefixtures("sample_shop")
+def test_conflict_is_named_by_a_push_and_its_resolution_is_judged_by_its_own_entity(
+    shell: Shell, beside: Org, tmp_path: Path
+) -> None:
+    folder = copytree(str(shipped_mappings()), tmp_path / "mappings")
+    text = (folder / "order.yaml").read_text(encoding="utf-8")
+    asking = text.replace("Description: {path: notes, owner: newest}", "Description: {path: notes, owner: ask}")
+    (folder / "order.yaml").write_text(asking, encoding="utf-8")
+    shell.settings["CONNECTOR_MAPPINGS_DIR"] = str(folder)
+    assert shell("push").status == 0
+    assert shell("pull").status == 0
+    (tmp_path / "products.csv").write_text(f"sku,name,unit_price,currency\nL-TEA,{'Tea ' * 80},4.50,USD\n")
+    shell("import", "products.csv")
+    shell("push")
+    assert shell("dead-letters", "discard", "product", "L-TEA").status == 0
+    order = f"{SOBJECTS}/Order/External_Key__c/SO-1001"
+    beside.ask("PATCH", order, {"Description": "theirs\nin two lines"})
+    assert shell("act", "SO-1001", "change", "--set", "notes=ours").status == 0
+    pushed = shell("push")
+    assert pushed.out.endswith("1 conflict to be resolved: `connector conflicts list` shows both values.\n")
+    assert "theirs ⏎ in two lines" in shell("conflicts", "list").out
+
+    resolved = shell("conflicts", "resolve", "1", "--take", "local")
+    assert (resolved.status, resolved.out) == (0, "Order.Description of order SO-1001 is ours on both sides.\n")
+    assert shell("status").status == 1  # for the product
+    assert shell("inbox", "replay").out == "Nothing to replay.\n"
