@@ -164,6 +164,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         change_notices,
         customers,
         dead_letters,
+        deleted_records,
         links,
         mapping_versions,
         notifications,
@@ -191,6 +192,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         linked = await links.count(connection, org.org_id) if org else {}
         unsent = await outbox.counts(connection)
         discarded = await dead_letters.list_discarded(connection)
+        missing = await deleted_records.list_missing(connection, org.org_id) if org else []
         oldest = await retry_schedule.oldest_capture(connection)
         message_counts = await notifications.counts(connection)
         notice_counts = await change_notices.counts(connection)
@@ -216,6 +218,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
                 for kind in EntityKind
             },
             "discarded": [{"entity": kind.value, "key": key} for kind, key in discarded],
+            "deleted_in_org": [{"entity": entity, "key": key} for entity, key in missing],
             "oldest_unsent": oldest,
             "mappings": {
                 "version": mapping.number if mapping else None,
@@ -234,6 +237,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             "webhooks": {"due": notice_counts[NoticeState.DUE], "failed": notice_counts[NoticeState.FAILED]},
             "in_sync": other is None
             and not discarded
+            and not missing
             and file_problem is None
             and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
         }
@@ -309,6 +313,12 @@ def _sync_remarks(document: dict[str, Any]) -> list[str]:
         remarks.append(
             f"{plural(len(document['discarded']), 'change')} discarded, which the org does not have: {named}."
             " `connector resync ENTITY KEY` sends one after all."
+        )
+    if document["deleted_in_org"]:
+        named = listed_keys([f"{item['entity']} {item['key']}" for item in document["deleted_in_org"]])
+        remarks.append(
+            f"{plural(len(document['deleted_in_org']), 'record')} deleted in the org: {named}."
+            " `connector resync ENTITY KEY --recreate` creates one again."
         )
     return remarks
 

@@ -14,7 +14,7 @@ import typer
 from connector.cli import app
 from connector.cli.event_text import event_text
 from connector.cli.key_argument import key as parse_key
-from connector.cli.output import amount, as_json, moment, plural, table
+from connector.cli.output import amount, as_json, moment, plural, quantity, table
 from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
 
@@ -271,7 +271,7 @@ def _deleted_text(deleted: dict[str, Any], document: dict[str, Any]) -> str:
 
 
 def _line_cells(line: dict[str, Any]) -> tuple[Any, ...]:
-    values = [line["product"]["sku"], *(line[name] for name in ("quantity", "shipped", "delivered"))]
+    values = [line["product"]["sku"], *(quantity(line[name]) for name in ("quantity", "shipped", "delivered"))]
     values.append(amount(line["unit_price"]))
     return (f"  {line['number']}", *values, _percent(line["discount"]), amount(line["exact_total"]))
 
@@ -297,6 +297,12 @@ def _print_due(document: dict[str, Any]) -> None:
             missing_there = "the org has older values" if document["in_org"] else "it is not in the org"
             typer.echo(f"Nothing is due, and {missing_there}: its change was discarded on {moment(latest['at'])}.")
             typer.echo(f"`connector resync {document['entity']} {document['key']}` sends it.")
+        elif deleted := _own_deletion(document):
+            if deleted["merged_into"]:
+                typer.echo(f"Nothing is due: {deleted['merged_into']} took the place of its record.")
+            else:
+                typer.echo("Nothing is due, and the org does not have it: its record was deleted there.")
+                typer.echo(f"`connector resync {document['entity']} {document['key']} --recreate` creates it again.")
         elif document["in_org"]:
             typer.echo("Nothing is due: the org has it as it is here.")
         elif latest["action"] == "unlinked":
@@ -317,6 +323,13 @@ def _print_due(document: dict[str, Any]) -> None:
         typer.echo(f"Due since {moment(unsent['captured_at'])}{tried}{why}: `connector push` sends it.")
 
 
+def _own_deletion(document: dict[str, Any]) -> dict[str, Any] | None:
+    """How the record of the entity itself was deleted; else how one of a part, as a line."""
+    deletions = [link["deleted"] for link in document["in_org"] if link["deleted"]]
+    own = [item for item in deletions if item["entity"] == document["entity"]]
+    return next(iter(own + deletions), None)
+
+
 def _replay_target(document: dict[str, Any]) -> str:
     """What to replay. A blocked customer has no dead letter of its own; its orders have one."""
     return "--all" if document["unsent"]["state"] == "blocked" else f"{document['entity']} {document['key']}"
@@ -332,6 +345,8 @@ def _print_values(items: Iterable[tuple[str, Any]]) -> None:
             text = moment(value)
         elif isinstance(value, Decimal | bool):
             text = amount(value)
+        elif isinstance(value, float):
+            text = f"{value:.15g}"  # the org has every number as 2.0
         else:
             text = " ⏎ ".join(str(value).splitlines())
         typer.echo(f"  {name:<{width}} {text}")

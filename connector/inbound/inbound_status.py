@@ -10,7 +10,7 @@ from connector.model.action_request import ActionState
 from connector.model.deliveries import DeliveryPolicy, DeliveryUsage
 from connector.model.inbound_change import InboxState
 from connector.model.outgoing_event import OutgoingState
-from connector.store import conflicts, deliveries, inbox, order_actions, outgoing_events
+from connector.store import conflicts, deleted_records, deliveries, inbox, order_actions, outgoing_events
 from connector.store.engine import Connection
 
 
@@ -27,11 +27,12 @@ class EventStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InboundStatus:
-    """Open conflicts, records that could not be applied, how many of the org's event deliveries each topic has used,
-    and the events. `events` is None before the first sign-in to an org."""
+    """Open conflicts, records that could not be applied, entities whose record is deleted in the org, how many of the
+    org's event deliveries each topic has used, and the events. `events` is None before the first sign-in to an org."""
 
     conflicts: int
     parked: int
+    deleted: int = 0
     deliveries: tuple[DeliveryUsage, ...] = ()
     events: EventStatus | None = None
 
@@ -47,6 +48,7 @@ async def load_inbound_status(
     return InboundStatus(
         conflicts=await conflicts.count_open(connection),
         parked=(await inbox.counts(connection, org_id))[InboxState.PARKED],
+        deleted=len(await deleted_records.list_missing(connection, org_id)),
         deliveries=tuple(usages),
         events=EventStatus(
             topics=tuple(await list_topics(connection, org_id, usages, now)),

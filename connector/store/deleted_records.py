@@ -12,12 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.model.deleted_record import DeletedRecord
-from connector.model.record import Link
+from connector.model.record import Link, owner_of
+from connector.model.stage import Stage
 from connector.store.inbound_tables import deleted_records
 from connector.store.links import get as get_links
 from connector.store.links import put as put_links
 from connector.store.orders import orders_referencing
 from connector.store.sql import chunks, select_in, upsert
+from connector.store.tables import links, orders
 from connector.store.unit_of_work import UnitOfWork
 
 _CHUNK = 500
@@ -27,6 +29,30 @@ async def get(connection: AsyncConnection, org_id: str, entity: str, keys: Itera
     """The deleted records of `keys`, by key."""
     statement = select(deleted_records).where(deleted_records.c.org_id == org_id, deleted_records.c.entity == entity)
     return {row.key: _build(row) for row in await select_in(connection, statement, deleted_records.c.key, keys)}
+
+
+async def list_missing(connection: AsyncConnection, org_id: str) -> list[tuple[str, str]]:
+    """Entities that the org lacks because their record was deleted there, or a line of theirs; sorted. A record that
+    was merged has another one in its place, and an order that is canceled here needs none."""
+    gone, link = deleted_records.c, links.c
+    still_linked = (
+        (link.org_id == gone.org_id)
+        & (link.entity == gone.entity)
+        & (link.key == gone.key)
+        & (link.salesforce_id == gone.record_id)  # else another record has taken its place
+    )
+    statement = (
+        select(gone.entity, gone.key)
+        .join_from(deleted_records, links, still_linked)
+        .where(gone.org_id == org_id, gone.merged_into.is_(None))
+    )
+    rows = await connection.execute(statement)
+    missing = {owner_of(entity, key) or (entity, key) for entity, key in rows}
+    numbers = [key for entity, key in missing if entity == EntityKind.ORDER]
+    canceled = select(orders.c.number).where(orders.c.stage == Stage.CANCELED.value)
+    settled = {(EntityKind.ORDER.value, row.number) for row in
+               await select_in(connection, canceled, orders.c.number, numbers)}  # fmt: skip
+    return sorted(missing - settled)
 
 
 async def put(uow: UnitOfWork, org_id: str, items: Iterable[DeletedRecord]) -> None:

@@ -24,7 +24,7 @@ from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.service import running_service
 from connector.settings import InboundSettings
-from connector.store import cursors, inbox
+from connector.store import cursors, deleted_records, inbox, orgs
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_pull import begin, both_sides_rest, change_notes, customer_here, journal_of, order_here
 from tests.flow.test_push import an_order
@@ -48,6 +48,14 @@ def with_policy(org: LocalOrg, database_url: str) -> PolicyWorld:
 async def record_id(world: World, sobject: str, key: str) -> str:
     [row] = await world.query(f"SELECT Id FROM {sobject} WHERE External_Key__c = '{key}'")
     return str(row["Id"])
+
+
+async def missing_in_org(world: World) -> list[tuple[str, str]]:
+    """What `status` names as deleted in the org."""
+    async with world.service.store.reader() as connection:
+        org = await orgs.get_active(connection)
+        assert org is not None
+        return await deleted_records.list_missing(connection, org.org_id)
 
 
 async def delete_in_org(world: World, sobject: str, key: str) -> str:
@@ -79,6 +87,7 @@ async def test_deleted_order_is_reported_once_and_stays_here(world: World, hard:
 
     assert summary.applied.deleted == {("order", "reported"): 1}
     assert again.applied.deleted == {}
+    assert await missing_in_org(world) == [("order", NUMBER)]
     assert (await order_here(world)).stage is Stage.PLACED
     [detail] = [detail for action, detail in await journal_of(world, "order", NUMBER) if action == "deleted"]
     assert (detail["record"], detail["done"]) == (record, "reported")
@@ -124,6 +133,7 @@ async def test_deleted_order_is_canceled_and_nothing_is_left_to_send(with_policy
         summary = await world.service.pull()
 
         assert summary.applied.deleted == {("order", "canceled"): 1}
+        assert await missing_in_org(world) == []
         assert (await order_here(world)).stage is Stage.CANCELED
         assert (await world.push()).in_sync
         assert await world.count("Order") == 0
@@ -243,6 +253,7 @@ async def test_merged_account_is_followed_and_its_fields_are_merged(world: World
     assert (await world.push()).in_sync
 
     assert summary.applied.deleted == {("customer", "merged"): 1}
+    assert await missing_in_org(world) == []
     assert await record_id(world, "Account", "C-1") == made.id
     assert (await customer_here(world)).phone == "1"
     await both_sides_rest(world)

@@ -36,7 +36,7 @@ async def begin_listening(api: Api) -> None:
 
 async def test_status_shows_deliveries_topics_and_what_is_parked_as_the_command_does(api: Api) -> None:
     before = (await api("GET", "/status", role=Role.VIEWER)).body["inbound"]
-    assert before == {"conflicts": 0, "parked": 0, "deliveries": [], "events": None}
+    assert before == {"conflicts": 0, "parked": 0, "deleted": 0, "deliveries": [], "events": None}
     await begin_listening(api)
 
     answer = await api("GET", "/status", role=Role.VIEWER)

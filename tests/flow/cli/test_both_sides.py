@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from shutil import copytree
 
@@ -40,3 +41,28 @@ def test_conflict_is_named_by_a_push_and_its_resolution_is_judged_by_its_own_ent
     assert (resolved.status, resolved.out) == (0, "Order.Description of order SO-1001 is ours on both sides.\n")
     assert shell("status").status == 1  # for the product
     assert shell("inbox", "replay").out == "Nothing to replay.\n"
+
+
+@pytest.mark.usefixtures("sample_shop")
+def test_record_that_was_deleted_in_the_org_is_counted_and_named(shell: Shell, beside: Org) -> None:
+    assert shell("push").status == 0
+    assert shell("pull").status == 0
+    assert shell("status").status == 0
+    beside.ask("PATCH", f"{SOBJECTS}/OrderItem/External_Key__c/SO-1007-1", {"Quantity": 7})
+    forecast = shell("pull", "--dry-run").out
+    assert re.search(r"SO-1007-1 +Quantity +\d+ +7  ", forecast), forecast
+    assert shell("pull").status == 0
+    assert re.search(r"  Quantity +7\n", shell("show", "order", "SO-1007").out)
+    shell("push")
+    beside.ask("DELETE", f"{SOBJECTS}/Order/External_Key__c/SO-1007")
+    assert shell("pull").status == 0
+
+    status = shell("status")
+    assert (status.status, "In sync" in status.out) == (1, False)
+    assert "1 record deleted in the org: order SO-1007. `connector resync ENTITY KEY --recreate`" in status.out
+    shown = shell("show", "order", "SO-1007").out
+    assert "Nothing is due, and the org does not have it: its record was deleted there." in shown
+    assert "the org has it as it is here" not in shown
+
+    assert shell("resync", "order", "SO-1007", "--recreate").status == 0
+    assert shell("status").status == 0
