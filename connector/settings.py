@@ -380,6 +380,8 @@ def _sentence(item: Mapping[str, Any]) -> str:
             return "must be a whole number"
         case "float_parsing" | "float_type":
             return "must be a number"
+        case str() if kind.startswith("date_"):
+            return "must be a date, such as 2026-01-31"
         case "greater_than":
             return f"must be more than {context['gt']:g}"
         case "greater_than_equal":

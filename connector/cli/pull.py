@@ -77,6 +77,7 @@ def pull_document(summary: PullSummary) -> dict[str, Any]:
         "parked": summary.parked,
         "waiting": summary.waiting,
         "deliveries": [delivery_document(usage) for usage in summary.deliveries],
+        "filter_problem": summary.filter_problem,
         "in_sync": summary.in_sync,
         "seconds": round(summary.seconds, 3),
     }
@@ -124,6 +125,8 @@ def print_pull(summary: PullSummary) -> None:
             for poll in summary.polls
         ],
     )
+    if summary.filter_problem:
+        typer.echo(summary.filter_problem)
     for sobject in summary.elsewhere:
         typer.echo(f"{sobject} is being polled by another process.")
     rows = [(name, applied.taken[name], applied.restored[name]) for name in sorted({*applied.taken, *applied.restored})]

@@ -9,6 +9,7 @@ from connector.errors import SettingsError
 from connector.inbound import line_changes
 from connector.inbound.adoption.adopter import Adopter
 from connector.inbound.adoption.entity_adopter import EntityAdopter
+from connector.inbound.adoption.filter_fields import unknown_fields
 from connector.inbound.adoption.planner import AdoptionPlanner
 from connector.inbound.adoption.reader import AdoptionReader
 from connector.inbound.adoption.references import AdoptionContext
@@ -47,7 +48,8 @@ async def adoption_start(store: Store, org_id: str, settings: AdoptionSettings) 
 
 
 class AdoptionSetup:
-    """Whether and how orders are adopted from one org. `rule` is None if they are not.
+    """Whether and how orders are adopted from one org. `rule` is None if they are not. `filter_problem`: why the filter
+    cannot be used; then each order that it would decide about is parked, and all else goes on.
 
     Raises SettingsError if the org has no such checkbox.
     """
@@ -71,6 +73,14 @@ class AdoptionSetup:
         activated = frozenset(value for value, category in profile.statuses.items() if category == ACTIVATED)
         rule = AdoptionRule(settings=inbound, keys=keys, activated=activated, since=since)
         self.rule = rule if rule.sobjects else None
+        unknown = unknown_fields(inbound.adopt_filter, profile.describes[ORDER].fields)
+        self.filter_problem: SettingsError | None = None
+        if unknown and self.rule is not None and ORDER in self.rule.sobjects:
+            self.filter_problem = SettingsError(
+                f"CONNECTOR_INBOUND__ADOPT_FILTER: Order has no field {' and no field '.join(unknown)} in the org.",
+                hint="Write API names of fields of Order, and let the connector's user see them. Until then no order is"
+                " adopted.",
+            )
 
     def more_fields(self, sobject: str) -> tuple[str, ...]:
         """What is read of an object besides the mapped fields: to recognize orders that are to be adopted or that
@@ -89,7 +99,9 @@ class AdoptionSetup:
         if ORDER in self.rule.sobjects:
             of_orders = order_columns(self.rule, self._receivers, profile.describes)
             columns = (of_orders, line_columns(self._receivers, profile.describes))
-        reader = AdoptionReader(org, soql, store.clock, columns=columns, condition=inbound.adopt_filter)
+        reader = AdoptionReader(
+            org, soql, store.clock, columns=columns, condition=inbound.adopt_filter, problem=self.filter_problem
+        )
         context = AdoptionContext(
             settings=inbound,
             receivers=self._receivers,

@@ -69,6 +69,8 @@ class CurrentRun:
             if self._run is None:
                 self._run = await InboundRun.begin(context, mappings=self._used.mappings)
             return self._run
+        if run.filter_problem is not None:
+            log.error("adoption filter cannot be used", error=run.filter_problem.message, hint=run.filter_problem.hint)
         if self._rejected is not None:
             self._rejected = None
             await context.mappings.report(context.store, None)

@@ -89,6 +89,7 @@ class InboundRun:
         adoption = AdoptionSetup(context.settings, mappings, profile, since=adopt_since)
         self.mappings = mappings
         self.adoption_rule = adoption.rule
+        self.filter_problem = adoption.filter_problem
         self.applier = Applier(
             InboundContext(
                 orders=context.orders,
@@ -130,10 +131,13 @@ class InboundRun:
         since = await adoption_start(store, org_id, settings.inbound)
         profile = await discover_org(store, context.client, org_id, settings=settings.salesforce)
         try:
-            return cls(context, org_id, profile, adopt_since=since, mappings=mappings)
+            run = cls(context, org_id, profile, adopt_since=since, mappings=mappings)
+            if run.filter_problem is None:
+                return run
         except (MappingError, SalesforceError, SettingsError):
-            # Perhaps an admin has corrected the org since it was discovered.
-            profile = await discover_org(store, context.client, org_id, settings=settings.salesforce, refresh=True)
+            pass
+        # Perhaps an admin has corrected the org since it was discovered.
+        profile = await discover_org(store, context.client, org_id, settings=settings.salesforce, refresh=True)
         return cls(context, org_id, profile, adopt_since=since, mappings=mappings)
 
     @classmethod

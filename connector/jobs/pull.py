@@ -25,7 +25,7 @@ from connector.store import conflicts, deliveries, inbox
 class PullSummary:
     """What a pull came to. `elsewhere` are objects that another process was polling. `reads` are the data API calls
     that it made; `deliveries`: what listeners have used of the org's delivery allowance; `streamed`: topics that one
-    listens to now.
+    listens to now. `filter_problem`: why the filter of adoptions cannot be used.
 
     Of a dry run, everything is what a pull would come to. `changes` are listed; `not_looked_at` are changed records
     beyond those that it looks at."""
@@ -41,6 +41,7 @@ class PullSummary:
     waiting: int = 0
     deliveries: list[DeliveryUsage] = field(default_factory=list)
     streamed: frozenset[str] = frozenset()
+    filter_problem: str = ""
     seconds: float = 0.0
     not_looked_at: int = 0
 
@@ -60,8 +61,9 @@ class PullSummary:
 
     @property
     def in_sync(self) -> bool:
-        """Whether nothing waits: no conflict, nothing parked, nothing to be read again."""
-        return not (self.open_conflicts or self.parked or self.waiting)
+        """Whether nothing waits: no conflict, nothing parked, nothing to be read again, no setting to be
+        corrected."""
+        return not (self.open_conflicts or self.parked or self.waiting or self.filter_problem)
 
 
 async def pull(context: InboundJobContext, sobjects: Sequence[str] | None = None) -> PullSummary:
@@ -75,7 +77,7 @@ async def pull(context: InboundJobContext, sobjects: Sequence[str] | None = None
     before = client.calls_made
     run = await InboundRun.begin(context)
     org_id = run.org_id
-    summary = PullSummary()
+    summary = PullSummary(filter_problem=str(run.filter_problem or ""))
     wanted = sobjects or run.sobjects
     summary.polls = await run.poll(wanted)
     polled = {report.sobject for report in summary.polls}

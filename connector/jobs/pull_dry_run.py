@@ -55,6 +55,7 @@ async def pull_dry_run(context: InboundJobContext) -> PullSummary:
             break
         except UnansweredError:
             await org.ask()
+    summary.filter_problem = str(run.filter_problem or "")
     summary.reads = client.calls_made.reads - before.reads
     summary.seconds = (store.clock.now() - started).total_seconds()
     return summary

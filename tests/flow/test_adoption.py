@@ -315,10 +315,21 @@ async def test_parked_order_is_tried_again_after_what_was_missing_has_come(
     assert await parked(world) == []
 
 
+@pytest.mark.parametrize(
+    ("condition", "problem", "named"),
+    [
+        ("Type = ", "CONNECTOR_INBOUND__ADOPT_FILTER is refused by the org", False),
+        ("PoNumber != 'Foo = 1' AND Nope__c = 1", "ADOPT_FILTER: Order has no field Nope__c in the org.", True),
+    ],
+    ids=["malformed", "unknown field"],
+)
 async def test_filter_that_the_org_refuses_parks_the_order_and_stops_nothing_else(
     with_policy: PolicyWorld,  # noqa: F811
+    condition: str,
+    problem: str,
+    named: bool,
 ) -> None:
-    async with with_policy(adopt_filter="Typ = ") as world:
+    async with with_policy(adopt_filter=condition) as world:
         await begin(world)
         await order_by_rep(world)
         await world.change_in_org("Order", "N-1", Description="theirs")
@@ -327,7 +338,9 @@ async def test_filter_that_the_org_refuses_parks_the_order_and_stops_nothing_els
 
         assert summary.applied.taken == {"Order.Description": 1}
         [item] = await parked(world)
-        assert "CONNECTOR_INBOUND__ADOPT_FILTER is refused by the org" in str(item.error)
+        assert problem in str(item.error)
+        expected = await world.service.pull(dry_run=True)
+        assert (problem in summary.filter_problem, problem in expected.filter_problem) == (named, named)
         await world.change_in_org("Order", "N-1", Description="theirs, later")
         await take_in(world.service.inbound_context)
         assert (await world.service.pull()).applied.taken == {"Order.Description": 1}

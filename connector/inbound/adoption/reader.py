@@ -17,7 +17,8 @@ _OF_THE_FILTER = frozenset({"MALFORMED_QUERY", "INVALID_FIELD", "INVALID_QUERY_F
 
 
 class AdoptionReader:
-    """Reads from one org. `filter` is the SOQL condition of the setting; empty: none. `calls` counts the calls."""
+    """Reads from one org. `condition` is the SOQL condition of the setting; empty: none. `problem`: why the condition
+    cannot be used. `calls` counts the calls."""
 
     def __init__(
         self,
@@ -27,19 +28,23 @@ class AdoptionReader:
         *,
         columns: tuple[Sequence[str], Sequence[str]],
         condition: str = "",
+        problem: SettingsError | None = None,
     ) -> None:
         self._client = client
         self._soql = soql
         self._clock = clock
         self._order_columns, self._line_columns = columns
         self._condition = condition
+        self._problem = problem
         self.calls = 0
 
     async def read(self, ids: Sequence[str]) -> list[RemoteOrder]:
         """These orders, without those that are deleted or that the filter excludes.
 
-        Raises SettingsError if the org refuses the filter, RefusedError or TransportError if it does not answer.
+        Raises SettingsError if the filter cannot be used, RefusedError or TransportError if the org does not answer.
         """
+        if self._problem is not None:
+            raise self._problem
         orders = self._soql(_ORDERS, columns=", ".join(self._order_columns), ids=list(ids))
         if self._condition:
             orders += f" AND ({self._condition})"
