@@ -343,10 +343,10 @@ def _print_values(items: Iterable[tuple[str, Any]]) -> None:
     for name, value in visible:
         if isinstance(value, datetime):
             text = moment(value)
+        elif isinstance(value, Decimal) and "quantity" in name.lower():
+            text = quantity(value)  # the org has every number as 2.0
         elif isinstance(value, Decimal | bool):
             text = amount(value)
-        elif isinstance(value, float):
-            text = f"{value:.15g}"  # the org has every number as 2.0
         else:
             text = " ⏎ ".join(str(value).splitlines())
         typer.echo(f"  {name:<{width}} {text}")
