@@ -22,6 +22,7 @@ from connector.jobs.schedule import Job, clock_trigger, latest_slot
 from connector.log import get_logger
 from connector.model.job_run import JobRun, JobSchedule, JobTrigger
 from connector.store import job_runs, job_schedules
+from connector.store.unit_of_work import UnitOfWork
 
 # Late is better than never, twice is never better than once.
 JOB_DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
@@ -79,13 +80,7 @@ class JobScheduler:
             async with self._store.reader() as connection:
                 self.schedules = await job_schedules.load(connection)
             self._reschedule()
-            async with self._store.transaction() as uow:
-                dead = await job_runs.interrupt_dead(uow)
-                for run in dead:
-                    await job_runs.restart(uow, run)
-                taken = await job_runs.take_waiting(
-                    uow, self._jobs.keys(), worker=self._runner.worker, ttl=self._runner.ttl
-                )
+            dead, taken = await self._store.transact(self._take)
         except StoreError as error:
             log.error("jobs not looked for", error=error.message, hint=error.hint)
             return
@@ -93,6 +88,14 @@ class JobScheduler:
             log.warning("run interrupted", job=run.job, run=run.id, worker=run.worker)
         for run in taken:
             self._start(self._runner.run(self._jobs[run.job], run))
+
+    async def _take(self, uow: UnitOfWork) -> tuple[list[JobRun], list[JobRun]]:
+        """The dead runs, which are to begin anew, and those that are ours now."""
+        dead = await job_runs.interrupt_dead(uow)
+        for run in dead:
+            await job_runs.restart(uow, run)
+        runner = self._runner
+        return dead, await job_runs.take_waiting(uow, self._jobs.keys(), worker=runner.worker, ttl=runner.ttl)
 
     def _reschedule(self) -> None:
         for job in self._jobs.values():

@@ -340,7 +340,7 @@ class ResyncFilterBody(Body):
     customer: Key | None = None
     stage: Annotated[str, Field(max_length=40)] | None = None
     channel: Annotated[str, Field(max_length=80)] | None = None
-    changed_since: AwareDatetime | None = None
+    changed_since: Moment | None = None
     error: Annotated[str, Field(max_length=100)] | None = None
     mapping_version: Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=2**31 - 1)] | None = None
 

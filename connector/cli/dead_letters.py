@@ -15,6 +15,7 @@ from connector.errors import ConnectorError, UsageError
 
 if TYPE_CHECKING:
     from connector.model.change import DeadLetter, EntityKind
+    from connector.model.dead_letter_group import DeadLetterGroup
 
 dead_letters_app = typer.Typer(
     help="Changes that the org refused. Someone must fix the cause before they are sent again.",
@@ -47,10 +48,10 @@ def list_dead_letters(
     json: Json = False,
 ) -> None:
     """List dead letters, oldest first: what was refused, why, and what to do. Exit status 0 even if there are some."""
-    dead_letters = _load(None, None)
     if by_cause:
-        _list_by_cause(dead_letters, json=json)
+        _list_by_cause(json=json)
         return
+    dead_letters = _load(None, None)
     if json:
         as_json([dead_letter_document(dead_letter) for dead_letter in dead_letters])
         return
@@ -64,10 +65,8 @@ def list_dead_letters(
         typer.echo("No dead letters.")
 
 
-def _list_by_cause(dead_letters: list[DeadLetter], *, json: bool) -> None:
-    from connector.model.dead_letter_group import group_dead_letters
-
-    groups = group_dead_letters(dead_letters)
+def _list_by_cause(*, json: bool) -> None:
+    groups = run(_load_groups())
     if json:
         as_json([asdict(group) for group in groups])
         return
@@ -81,10 +80,19 @@ def _list_by_cause(dead_letters: list[DeadLetter], *, json: bool) -> None:
         typer.echo(f"  {group.message}")
         typer.echo(f"  What to do: {group.fix}\n")
     typer.echo(
-        f"{plural(len(groups), 'cause')} of {plural(len(dead_letters), 'dead letter')}."
+        f"{plural(len(groups), 'cause')} of {plural(sum(group.count for group in groups), 'dead letter')}."
         if groups
         else "No dead letters."
     )
+
+
+async def _load_groups() -> list[DeadLetterGroup]:
+    from connector.settings import load_settings
+    from connector.store import dead_letters
+    from connector.store.schema import open_store
+
+    async with open_store(load_settings()) as store, store.reader() as connection:
+        return await dead_letters.group_by_cause(connection)
 
 
 def print_dead_letter(dead_letter: DeadLetter) -> None:

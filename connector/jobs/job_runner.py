@@ -13,6 +13,9 @@ from connector.model.job_run import JobRun, JobState
 from connector.store import job_runs, schema
 from connector.store.engine import Store
 
+RECORD_SECONDS = 3.0
+"""How long a process that is stopped waits until the end of a run is recorded."""
+
 log = get_logger(__name__)
 
 
@@ -48,7 +51,7 @@ class JobRunner:
             await self._record(run, JobState.FAILED, error=error.message, fix=error.hint)
         except Exception as error:
             log.exception("job failed", job=job.name, run=run.id)
-            await self._record(run, JobState.FAILED, error=f"{type(error).__name__}: {error}"[:1000], fix=None)
+            await self._record(run, JobState.FAILED, error=f"{type(error).__name__}: {error}"[:1000])
         else:
             self._failures.pop(job.name, None)
             await self._record(run, JobState.DONE, result=result)
@@ -67,7 +70,17 @@ class JobRunner:
         error: str | None = None,
         fix: str | None = None,
     ) -> None:
-        """Without a database the run expires, and is begun anew."""
+        """Without a database the run expires, and is begun anew. Who cancels meanwhile waits until it is recorded."""
+        recording = asyncio.create_task(self._finish(run, state, result, error, fix))
+        try:
+            await asyncio.shield(recording)
+        except asyncio.CancelledError:
+            await asyncio.wait({recording}, timeout=RECORD_SECONDS)
+            raise
+
+    async def _finish(
+        self, run: JobRun, state: JobState, result: Result | None, error: str | None, fix: str | None
+    ) -> None:
         with suppress(StoreError):
             async with self.store.transaction() as uow:
                 await job_runs.finish(uow, run, state, result=result, error=error, fix=fix)

@@ -6,12 +6,27 @@ The states that a change goes through are drawn in `store.outbox`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Delete, Update, case, delete, exists, select, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Delete,
+    Update,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
+from connector.model.dead_letter_group import SAMPLES, DeadLetterGroup, fingerprint
 from connector.store import journal
 from connector.store.sql import chunks, select_in
 from connector.store.tables import DISCARDED, outbox
@@ -39,17 +54,67 @@ async def list_dead_letters(
     else:
         ordered = statement.order_by(outbox.c.refused_at, outbox.c.entity, outbox.c.key).limit(limit)
         rows = list(await connection.execute(ordered))
-    return [
-        DeadLetter(
-            entity=EntityKind(row.entity),
-            key=row.key,
-            refusal=Refusal(**orjson.loads(row.refusal)),
-            attempts=row.attempts,
-            captured_at=row.captured_at,
-            refused_at=row.refused_at,
+    return [_build(row) for row in rows]
+
+
+async def count_dead_letters(connection: AsyncConnection, entity: EntityKind | None = None) -> int:
+    statement = select(func.count()).where(outbox.c.state == ChangeState.DEAD.value)
+    if entity is not None:
+        statement = statement.where(outbox.c.entity == entity.value)
+    return (await connection.execute(statement)).scalar_one()
+
+
+async def group_by_cause(connection: AsyncConnection, entity: EntityKind | None = None) -> list[DeadLetterGroup]:
+    """The causes of dead letters, the one with the most of them first."""
+    cause = _cause(connection)
+    dead = [outbox.c.state == ChangeState.DEAD.value]
+    if entity is not None:
+        dead.append(outbox.c.entity == entity.value)
+    statement = (
+        select(
+            outbox.c.entity, *cause, func.count(), func.min(outbox.c.refused_at), func.max(outbox.c.refused_at),
+            func.min(outbox.c.key),
         )
-        for row in rows
-    ]
+        .where(*dead)
+        .group_by(outbox.c.entity, *cause)
+    )  # fmt: skip
+    groups = []
+    rows: list[Any] = list(await connection.execute(statement))
+    for kind, code, field, source, count, first, last, key in rows:
+        same = _is_cause(cause, (code, field, source))
+        members = select(outbox.c.key).where(*dead, outbox.c.entity == kind, *same)
+        keys = (await connection.execute(members.order_by(outbox.c.key).limit(SAMPLES))).scalars().all()
+        [example] = await list_dead_letters(connection, entity=EntityKind(kind), keys=[key])
+        groups.append(
+            DeadLetterGroup(
+                fingerprint=fingerprint(EntityKind(kind), example.refusal),
+                entity=EntityKind(kind),
+                code=code,
+                field=field,
+                source=source,
+                count=count,
+                first_refused_at=first,
+                last_refused_at=last,
+                keys=tuple(keys),
+                message=example.refusal.message,
+                fix=example.refusal.fix,
+            )
+        )
+    return sorted(groups, key=lambda group: (-group.count, group.fingerprint))
+
+
+async def list_of_cause(
+    connection: AsyncConnection, group: DeadLetterGroup, limit: int | None = None
+) -> list[DeadLetter]:
+    """The dead letters with one cause, oldest first."""
+    same = _is_cause(_cause(connection), (group.code, group.field, group.source))
+    statement = (
+        select(outbox)
+        .where(outbox.c.state == ChangeState.DEAD.value, outbox.c.entity == group.entity.value, *same)
+        .order_by(outbox.c.refused_at, outbox.c.key)
+        .limit(limit)
+    )
+    return [_build(row) for row in await connection.execute(statement)]
 
 
 async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
@@ -162,3 +227,26 @@ async def _refused(
     for chunk in chunks(sorted(set(keys))):
         number += (await uow.connection.execute(statement.where(*chosen, outbox.c.key.in_(chunk)))).rowcount
     return number
+
+
+def _cause(connection: AsyncConnection) -> list[ColumnElement[str]]:
+    """Code, field and mapping line of a refusal, which is JSON in a column of text. A cast would make a number of it in
+    SQLite; PostgreSQL needs one."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    refusal = type_coerce(outbox.c.refusal, JSON) if is_sqlite else cast(outbox.c.refusal, JSON)
+    return [refusal[name].as_string() for name in ("code", "field", "source")]
+
+
+def _is_cause(cause: Sequence[ColumnElement[str]], values: Sequence[str | None]) -> list[ColumnElement[bool]]:
+    return [part.is_(None) if value is None else part == value for part, value in zip(cause, values, strict=True)]
+
+
+def _build(row: Any) -> DeadLetter:
+    return DeadLetter(
+        entity=EntityKind(row.entity),
+        key=row.key,
+        refusal=Refusal(**orjson.loads(row.refusal)),
+        attempts=row.attempts,
+        captured_at=row.captured_at,
+        refused_at=row.refused_at,
+    )

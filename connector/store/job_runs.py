@@ -20,6 +20,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.job_run import JobRun, JobState, RunCause
+from connector.model.storable_text import storable, storable_values
 from connector.store.job_tables import job_runs
 from connector.store.sql import insert
 from connector.store.unit_of_work import UnitOfWork
@@ -98,8 +99,8 @@ async def finish(
             expires_at=None,
             idle=state is JobState.DONE and not result,
             result=_dump(result or {}),
-            error=error,
-            fix=fix,
+            error=None if error is None else storable(error),
+            fix=None if fix is None else storable(fix),
         )
     )
     return (await uow.connection.execute(statement)).rowcount == 1
@@ -124,8 +125,8 @@ async def record(
         "started_at": started_at,
         "ended_at": uow.now,
         "result": _dump(result),
-        "error": error,
-        "fix": fix,
+        "error": None if error is None else storable(error),
+        "fix": None if fix is None else storable(fix),
     }
     await uow.connection.execute(insert(uow.connection, job_runs).values(row))
 
@@ -190,7 +191,7 @@ async def latest(connection: AsyncConnection, jobs: Collection[str]) -> dict[str
 
 
 def _dump(result: Mapping[str, object]) -> str:
-    return orjson.dumps(result, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return orjson.dumps(storable_values(dict(result)), default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _is_ours(run: JobRun) -> Sequence[Any]:

@@ -180,6 +180,23 @@ async def test_failures_pauses_and_other_times(store: Store) -> None:
     assert any((slot.timestamp() / 0.11) % 1 < 0.01 or (slot.timestamp() / 0.11) % 1 > 0.99 for slot in later[-2:])
 
 
+async def test_what_no_database_stores_is_replaced_in_the_record_of_a_run(store: Store) -> None:
+    async def fail() -> Result:
+        raise ConnectorError("half a character: \ud800, and NUL: \x00", hint="Do.\x00")
+
+    async def tell() -> Result:
+        return {"text": "NUL: \x00"}
+
+    async with scheduling(store, job("fail", fail, seconds=None), job("tell", tell, seconds=None)):
+        async with store.transaction() as uow:
+            await job_runs.request(uow, "fail", actor="ann")
+            await job_runs.request(uow, "tell", actor="ann")
+        [failed] = await ended(store, "fail", 1, JobState.FAILED)
+        [told] = await ended(store, "tell", 1)
+    assert (failed.error, failed.fix) == ("half a character: \ufffd, and NUL: \ufffd", "Do.\ufffd")
+    assert told.result == {"text": "NUL: \ufffd"}
+
+
 async def test_times_that_a_person_gave_a_job_on_request_end_with_them(store: Store) -> None:
     async with scheduling(store, job("work", nothing, seconds=None)):
         async with store.transaction() as uow:

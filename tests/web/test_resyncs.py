@@ -70,6 +70,8 @@ async def test_what_cannot_be_meant_is_refused_with_its_field(api: Api) -> None:
         ({"entity": "order", "filter": {"error": "no code"}}, "filter.error"),
         ({"entity": "order", "filter": {"mapping_version": 7}}, "filter.mapping_version"),
         ({"entity": "order", "filter": {"colour": "red"}}, "filter.colour"),
+        ({"entity": "order", "filter": {"changed_since": "0001-01-01T00:00:00+14:00"}}, "filter.changed_since"),
+        ({"entity": "order", "filter": {"changed_since": "yesterday"}}, "filter.changed_since"),
         ({"entity": "invoice"}, "entity"),
         ({"entity": "order", "mode": "both"}, "mode"),
     ):

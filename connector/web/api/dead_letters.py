@@ -7,9 +7,10 @@ from datetime import datetime
 
 from connector.api.schemas import DeadLettersBody
 from connector.model.change import DeadLetter, EntityKind
-from connector.model.dead_letter_group import DeadLetterGroup, fingerprint, group_dead_letters
+from connector.model.dead_letter_group import DeadLetterGroup, fingerprint
 from connector.model.role import Role
 from connector.store import dead_letters
+from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.problem import ProblemError
@@ -58,18 +59,28 @@ class Changed:
 
 async def list_dead_letters(call: RequestContext) -> ApiResponse:
     """List dead letters, the oldest first; of one kind, or of one cause."""
-    kind, group, limit = _kind(call), call.query_value("group"), limit_of(call)
+    kind, name, limit = _kind(call), call.query_value("group"), limit_of(call)
     async with call.store.reader() as connection:
-        found = await dead_letters.list_dead_letters(connection, entity=kind)
-    chosen = [item for item in found if group is None or fingerprint(item.entity, item.refusal) == group]
-    return ApiResponse(value=DeadLetterPage(dead_letters=[_view(item) for item in chosen[:limit]], total=len(chosen)))
+        if name is None:
+            found = await dead_letters.list_dead_letters(connection, entity=kind, limit=limit)
+            total = await dead_letters.count_dead_letters(connection, kind)
+        else:
+            group = await _find_group(connection, name, kind)
+            found = [] if group is None else await dead_letters.list_of_cause(connection, group, limit)
+            total = 0 if group is None else group.count
+    return ApiResponse(value=DeadLetterPage(dead_letters=[_view(item) for item in found], total=total))
 
 
 async def list_groups(call: RequestContext) -> ApiResponse:
     """List the causes, the one with the most dead letters first."""
     async with call.store.reader() as connection:
-        found = await dead_letters.list_dead_letters(connection, entity=_kind(call))
-    return ApiResponse(value=GroupList(groups=group_dead_letters(found), total=len(found)))
+        groups = await dead_letters.group_by_cause(connection, _kind(call))
+    return ApiResponse(value=GroupList(groups=groups, total=sum(group.count for group in groups)))
+
+
+async def _find_group(connection: Connection, name: str, kind: EntityKind | None = None) -> DeadLetterGroup | None:
+    groups = await dead_letters.group_by_cause(connection, kind)
+    return next((group for group in groups if group.fingerprint == name), None)
 
 
 async def replay(call: RequestContext, body: DeadLettersBody) -> ApiResponse:
@@ -88,12 +99,11 @@ async def _change(call: RequestContext, body: DeadLettersBody, action: str) -> A
         if body.group is None:
             kind = None if body.entity is None else EntityKind(body.entity)
             return await dead_letters.change_by_person(uow, action, kind, body.keys, actor=actor)
-        found = await dead_letters.list_dead_letters(uow.connection)
-        members = [item for item in found if fingerprint(item.entity, item.refusal) == body.group]
-        if not members:
+        group = await _find_group(uow.connection, body.group)
+        if group is None:
             return 0
-        keys = [item.key for item in members]
-        return await dead_letters.change_by_person(uow, action, members[0].entity, keys, actor=actor)
+        keys = [item.key for item in await dead_letters.list_of_cause(uow.connection, group)]
+        return await dead_letters.change_by_person(uow, action, group.entity, keys, actor=actor)
 
     return ApiResponse(value=Changed(count=await call.store.transact(work)))
 
