@@ -10,7 +10,7 @@ from typing import Any
 
 from connector.errors import CommandError
 from connector.inbound.adoption.notices import note_unlinked
-from connector.inbound.batch_writes import BatchWrites
+from connector.inbound.batch_writes import FIX, BatchWrites
 from connector.inbound.context import ApplyReport, InboundContext
 from connector.inbound.deletions import Deletions
 from connector.inbound.line_changes import LineChanges
@@ -143,9 +143,9 @@ class RecordBatch:
             edited = {name: value for name, value in taken.items() if self._lines.is_edited(receiver, name)}
             patch = receiver.patch({name: value for name, value in taken.items() if name not in edited})
         except UnreadableValueError as error:
-            self._writes.park(record, f"{record.sobject} {record.id}: {error}", link=link)
-            text = f"A change was not taken over: {error}."
-            self._messages.tell_parked(record, self._state.main_link(link), text)
+            why = f"{record.sobject} {record.id} ({link.entity} {link.key}): {error}"
+            self._writes.park(record, why, error.fix or FIX, link=link)
+            self._messages.tell_unreadable(record, self._state.main_link(link), error)
             return
         if edited:
             self._lines.edit(link, edited)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from connector.inbound.batch_writes import BatchWrites
 from connector.inbound.loaded_state import LoadedState
+from connector.mapping.backward import UnreadableValueError
 from connector.model.describe import SObjectDescribe
 from connector.model.inbound_change import RemoteRecord
 from connector.model.record import SYNC_MESSAGE, Link
@@ -48,6 +49,11 @@ class RepMessages:
     def tell_parked(self, record: RemoteRecord, link: Link | None, text: str) -> None:
         """The record waits for a person."""
         self._tell(record, link, MessageCause.PARKED, text)
+
+    def tell_unreadable(self, record: RemoteRecord, link: Link | None, error: UnreadableValueError) -> None:
+        """A value cannot be taken; whether it can be allowed is for the admin of the connector, not for the rep."""
+        advice = " Correct it, or ask the admin of the connector to allow it." if error.fix else ""
+        self.tell_parked(record, link, f"A change was not taken over: {error}.{advice}")
 
     def settle(self, record: RemoteRecord, link: Link | None, *, taken: bool) -> None:
         """The record was applied; `taken`: something of it has changed an entity here."""

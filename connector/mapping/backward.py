@@ -18,7 +18,12 @@ Reader = Callable[[FieldValue], Any]
 
 class UnreadableValueError(ValueError):
     """A value that cannot be taken. The text says why, without the value, which may be about a person: it is stored and
-    shown where the value itself is not."""
+    shown where the value itself is not. Only a value that should be in a value table is named, cut to 40 characters: it
+    is a word of a list. `fix`: what an admin of the connector can do."""
+
+    def __init__(self, text: str, fix: str = "") -> None:
+        super().__init__(text)
+        self.fix = fix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +108,11 @@ def _table_backward(table: ValueTable) -> Callable[[Any], str]:
             text.casefold()
         )  # an admin may have changed the case of a picklist value
         if ours is None:
-            raise UnreadableValueError(f"the value is not in the value table `{table.name}`: add a row for it")
+            raise UnreadableValueError(
+                f"the value {text[:40]!r} is not in the value table `{table.name}`",
+                f"Add a row for it to the value table `{table.name}`, or correct the value in the org; then"
+                " `connector inbox replay`.",
+            )
         return ours
 
     return backward

@@ -56,5 +56,5 @@ class RecordReceiver:
             try:
                 patch[self.received[name].attribute] = self.received[name].read(value)
             except UnreadableValueError as error:
-                raise UnreadableValueError(f"{name}: {error}") from error
+                raise UnreadableValueError(f"{name}: {error}", error.fix) from error
         return patch

@@ -17,6 +17,7 @@ from tests.flow.conftest import World, settings_for
 from tests.flow.test_listen import NUMBER, TOPIC, listening, no_settling, notes_are, org, until  # noqa: F401 - fixtures
 from tests.flow.test_pull import order_here
 from tests.flow.test_push import an_order
+from tests.flow.test_rep_messages import message_on
 
 FIELD = "  Service_Level__c: {path: service_level, owner: newest"
 LEVELS = "standard: standard\nexpress: express\nsame_day: same_day\n'*': null\n"
@@ -83,6 +84,16 @@ async def test_listener_follows_edited_files_and_outlives_those_that_cannot_be_u
             stats = job.stats
             await world.change_in_org("Order", NUMBER, Service_Level__c="Overnight")
             await until(lambda: is_parked(service))
+            async with service.store.reader() as connection:
+                [item] = await inbox.list_parked(connection)
+            problem = "Service_Level__c: the value 'Overnight' is not in the value table `service_level`"
+            assert item.error == f"Order {item.record_id} (order {NUMBER}): {problem}"
+            assert str(item.fix).startswith("Add a row for it to the value table `service_level`")
+            await world.push()
+            told = await message_on(world, item.record_id)
+            assert told == (
+                f"A change was not taken over: {problem}. Correct it, or ask the admin of the connector to allow it."
+            )
             levels.write_text(f"{LEVELS}overnight: Overnight\n", encoding="utf-8")
             await until(lambda: is_replayed("overnight"))
 

@@ -30,7 +30,7 @@ def read_values(receiver: RecordReceiver, row: Row, attributes: Set[str]) -> dic
         try:
             value = read(row.get(name))
         except UnreadableValueError as error:
-            raise UnreadableValueError(f"{receiver.sobject}.{name}: {error}") from error
+            raise UnreadableValueError(f"{receiver.sobject}.{name}: {error}", error.fix) from error
         if value is not None:
             values[attribute] = value
     return values

@@ -64,8 +64,11 @@ def test_value_table_is_read_backward_whatever_the_case(folder: Folder) -> None:
     received = receiver(folder, "X__c: {path: ship_complete, values: complete, owner: ask}")
     assert received.patch({"X__c": "all at once"}) == {"ship_complete": True}
     assert received.patch({"X__c": "As it comes"}) == {"ship_complete": False}
-    with pytest.raises(UnreadableValueError, match=r"^X__c: the value is not in the value table `complete`"):
+    with pytest.raises(
+        UnreadableValueError, match=r"^X__c: the value 'Never' is not in the value table `complete`$"
+    ) as refused:
         received.patch({"X__c": "Never"})
+    assert refused.value.fix.startswith("Add a row for it to the value table `complete`")
 
 
 @pytest.mark.parametrize(
