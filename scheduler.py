@@ -91,7 +91,7 @@ class JobScheduler:
 
     async def _take(self, uow: UnitOfWork) -> tuple[list[JobRun], list[JobRun]]:
         """The dead runs, which are to begin anew, and those that are ours now."""
-        dead = await job_runs.interrupt_dead(uow)
+        dead = await job_runs.interrupt_dead(uow, worker=self._runner.worker)
         for run in dead:
             await job_runs.restart(uow, run)
         runner = self._runner

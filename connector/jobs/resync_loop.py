@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from connector.errors import ConnectorError, LeaseLostError, StoreError
@@ -30,6 +31,7 @@ LOOK_SECONDS = 1.0
 WAIT_SECONDS = 0.3
 """How often it looks whether a batch is finished, or somebody paused or canceled."""
 LONGEST_PAUSE = 60.0
+LEASE = "resyncs"
 LANES = {Priority.LOW: Lane.BACKFILL, Priority.HIGH: Lane.STATUS}
 
 log = get_logger("resync")
@@ -46,93 +48,105 @@ class OrgSide(Protocol):
 
 
 class ResyncLoop:
-    """Works off resyncs one after the other, until stopped, under leases that last for `ttl` seconds."""
+    """Works off resyncs until stopped, one process at a time, under a lease that lasts for `ttl` seconds. Those with a
+    high priority go first; one that has to wait holds up no other."""
 
     def __init__(self, store: Store, org: OrgSide, *, ttl: float) -> None:
         self._store = store
         self._org = org
         self._leases = LeaseHolder(store=store, ttl=ttl)
+        self._again_at: dict[int, tuple[datetime, float]] = {}
+        """When one that met an error of the org is tried again, and the pause before that."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`. Raises only what is a fault of ours."""
         while not stop.is_set():
             try:
-                await self._work_off(stop)
+                async with self._store.reader() as connection:
+                    is_asked = bool(await resyncs.list_active(connection, 1))
+                if is_asked:
+                    async with self._leases.holding(LEASE, "works off resyncs") as lease:
+                        if lease is not None:
+                            await self._work_under(lease, stop)
             except ConnectorError as error:
-                log.error("resync interrupted", error=error.message, hint=error.hint)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await stop.wait()
+                log.error("resyncs interrupted", error=error.message, hint=error.hint)
+            await _wait(stop, LOOK_SECONDS)
 
-    async def _work_off(self, stop: asyncio.Event) -> None:
-        async with self._store.reader() as connection:
-            waiting = await resyncs.list_active(connection)
-        for resync in waiting:
-            name, what = f"resync:{resync.id}", f"works off resync {resync.id}"
-            async with self._leases.holding(name, what) as lease:
-                if lease is not None:
-                    await self._hold_and_work(resync.id, lease, stop)
-            if stop.is_set():
-                return
-
-    async def _hold_and_work(self, number: int, lease: HeldLease, stop: asyncio.Event) -> None:
+    async def _work_under(self, lease: HeldLease, stop: asyncio.Event) -> None:
         keeping = asyncio.create_task(lease.keep())
-        working = asyncio.create_task(self._work(number, lease, stop))
+        working = asyncio.create_task(self._work(lease, stop))
         try:
             await asyncio.wait({keeping, working}, return_when=asyncio.FIRST_COMPLETED)
             for task in (working, keeping):
                 if task.done():
                     await task  # raises what it raised
-        except LeaseLostError as error:
-            log.warning("lease lost", subject=f"resync {number}", error=error.message)
         finally:
             for task in (keeping, working):
                 task.cancel()
             await asyncio.gather(keeping, working, return_exceptions=True)
 
-    async def _work(self, number: int, lease: HeldLease, stop: asyncio.Event) -> None:
-        async with self._store.transaction() as uow:
-            await lease.check(uow)
-            if not await resyncs.begin(uow, number):
-                return
-        pause = 1.0
+    async def _work(self, lease: HeldLease, stop: asyncio.Event) -> None:
+        """Take steps until no resync is left."""
         while not stop.is_set():
             async with self._store.reader() as connection:
-                resync = await resyncs.get(connection, number)
+                active = await resyncs.list_active(connection)
                 org = await orgs.get_active(connection)
-            if resync is None or resync.state is not ResyncState.RUNNING:
+            if not active:
                 return
-            try:
-                if not await self._step(resync, None if org is None else org.org_id, lease):
-                    log.info("resync done", id=number, done=resync.done, failed=resync.failed)
-                    return
-                pause = 1.0
-            except ReconcileRunningError as error:
-                log.info("resync waits", id=number, error=error.message)
-                await self._store.clock.sleep(self._leases.ttl / 3)
-            except (StoreError, LeaseLostError):
-                raise
-            except ConnectorError as error:  # the org has a bad day: the batch is tried again
-                log.error("resync waits", id=number, error=error.message, hint=error.hint, pause=pause)
-                await self._store.clock.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+            for resync in active:
+                if await self._try_step(resync, None if org is None else org.org_id, lease):
+                    break  # and look anew: something more urgent may have been asked for
+            else:
+                await _wait(stop, WAIT_SECONDS)
+
+    async def _try_step(self, resync: Resync, org_id: str | None, lease: HeldLease) -> bool:
+        """Take one step; False if it has to wait. Any error but the database's ends or delays this resync only."""
+        until, pause = self._again_at.get(resync.id, (self._store.clock.now(), 1.0))
+        if self._store.clock.now() < until:
+            return False
+        try:
+            moved = await self._step(resync, org_id, lease)
+        except ReconcileRunningError:
+            return False
+        except (StoreError, LeaseLostError):
+            raise
+        except ConnectorError as error:  # the org has a bad day: the batch is tried again
+            log.error("resync waits", id=resync.id, error=error.message, hint=error.hint, pause=pause)
+            pause_end = self._store.clock.now() + timedelta(seconds=pause)
+            self._again_at[resync.id] = (pause_end, min(2 * pause, LONGEST_PAUSE))
+            await self._note(resync.id, lease, error.message)
+            return False
+        except Exception as error:
+            log.exception("resync failed", id=resync.id)
+            await self._note(resync.id, lease, f"{type(error).__name__}: {error}"[:500], state=ResyncState.FAILED)
+            return True
+        if self._again_at.pop(resync.id, None) is not None:
+            await self._note(resync.id, lease, None)
+        return moved
+
+    async def _note(self, number: int, lease: HeldLease, error: str | None, state: ResyncState | None = None) -> None:
+        async with self._store.transaction() as uow:
+            await lease.check(uow)
+            await resyncs.note_error(uow, number, error)
+            if state is not None:
+                await resyncs.end(uow, number, state, error=error)
 
     async def _step(self, resync: Resync, org_id: str | None, lease: HeldLease) -> bool:
-        """Begin the next batch, or look after the one that was begun. False when all are done."""
+        """Begin the next batch, or finish the one that was begun. False if that has to wait."""
         if resync.reached != resync.position:
-            await self._finish_batch(resync, org_id, lease)
-            return True
+            return await self._finish_batch(resync, org_id, lease)
         async with self._store.reader() as connection:
             keys = await resync_selection.list_keys(
                 connection, org_id, resync.entity, resync.filter, after=resync.position, limit=BATCH
             )
         async with self._store.transaction() as uow:
             await lease.check(uow)
-            if not await resyncs.is_running(uow, resync.id):
-                return True
+            if not await resyncs.begin(uow, resync.id):
+                return True  # somebody has paused or canceled it
             if not keys:
                 await resyncs.end(uow, resync.id, ResyncState.DONE)
-                return False
+                log.info("resync done", id=resync.id, done=resync.done, failed=resync.failed)
+                return True
             if resync.mode is ResyncMode.PUSH:
                 # Named ones are compared with the org itself, as by `connector resync`.
                 unconfirmed = bool(resync.filter.keys)
@@ -143,18 +157,17 @@ class ResyncLoop:
             await resyncs.note_reached(uow, resync.id, keys)
         return True
 
-    async def _finish_batch(self, resync: Resync, org_id: str | None, lease: HeldLease) -> None:
-        """Note what the batch came to, or wait a little for it."""
-        assert resync.reached is not None
+    async def _finish_batch(self, resync: Resync, org_id: str | None, lease: HeldLease) -> bool:
+        """Note what the batch came to; False if it is not finished yet."""
         assert resync.reached_at is not None
         counts: dict[str, int] = {}
-        waits = False
         if resync.mode is ResyncMode.PUSH:
             async with self._store.reader() as connection:
-                due, failed = await outbox.count_in_range(
-                    connection, resync.entity, after=resync.position, until=resync.reached, since=resync.reached_at
+                due, failed = await outbox.count_outcomes(
+                    connection, resync.entity, resync.batch, since=resync.reached_at
                 )
-            waits = due > 0
+            if due:
+                return False
         elif resync.mode is ResyncMode.COMPARE:
             counts = await self._org.compare(resync.entity, resync.batch)
             failed = counts.get("differing", 0)
@@ -163,14 +176,20 @@ class ResyncLoop:
             async with self._store.reader() as connection:
                 records = [] if org_id is None else await _records(connection, org_id, resync.entity, resync.batch)
                 states = await inbox.states(connection, org_id or "", [record for _, record in records])
-            waits = InboxState.DUE in states.values()
+            if InboxState.DUE in states.values():
+                return False
             failed = sum(state is InboxState.PARKED for state in states.values())
-        if waits:
-            await self._store.clock.sleep(WAIT_SECONDS)
-            return
         async with self._store.transaction() as uow:
             await lease.check(uow)
             await resyncs.note_finished(uow, resync, failed=failed, counts=counts)
+        return True
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    """Wait for so long, or until `stop`."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
 
 
 async def _records(connection: Connection, org_id: str, kind: EntityKind, keys: Sequence[str]) -> list[tuple[str, str]]:

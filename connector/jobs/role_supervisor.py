@@ -67,7 +67,16 @@ class RoleSupervisor:
             begun_at = self._clock.now()
             try:
                 await run(self._stop)
-                continue
+                if self._stop.is_set():
+                    return
+                text = "It ended by itself."
+                log.error("role failed", role=state.role, error=text)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if self._stop.is_set() or (task is not None and task.cancelling()):
+                    raise
+                text = "Something in it was canceled."
+                log.exception("role failed", role=state.role)
             except ConnectorError as error:
                 text = error.message
                 log.error("role failed", role=state.role, error=text, hint=error.hint)

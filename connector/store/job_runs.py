@@ -131,11 +131,12 @@ async def record(
     await uow.connection.execute(insert(uow.connection, job_runs).values(row))
 
 
-async def interrupt_dead(uow: UnitOfWork) -> list[JobRun]:
-    """Mark running ones as interrupted whose process no longer renews them; return them."""
+async def interrupt_dead(uow: UnitOfWork, *, worker: str) -> list[JobRun]:
+    """Mark running ones as interrupted whose process no longer renews them; return them. Those of `worker`, which asks,
+    are alive: it may have been frozen."""
     statement = (
         update(job_runs)
-        .where(_RUNNING, job_runs.c.expires_at <= uow.now)
+        .where(_RUNNING, job_runs.c.expires_at <= uow.now, job_runs.c.worker != worker)
         .values(state=JobState.INTERRUPTED.value, ended_at=uow.now, expires_at=None)
         .returning(*job_runs.c)
     )

@@ -52,7 +52,6 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
-    case,
     delete,
     false,
     func,
@@ -262,18 +261,15 @@ async def refuse_all(
     )
 
 
-async def count_in_range(
-    connection: AsyncConnection, entity: EntityKind, *, after: str | None, until: str, since: datetime
+async def count_outcomes(
+    connection: AsyncConnection, entity: EntityKind, keys: Sequence[str], *, since: datetime
 ) -> tuple[int, int]:
-    """Of the keys that follow `after`, up to and with `until`: how many changes are due that were captured by `since`,
-    and how many were refused since then."""
-    in_range = [outbox.c.entity == entity.value, outbox.c.key <= until]
-    if after is not None:
-        in_range.append(outbox.c.key > after)
-    due = func.sum(case((_IS_DUE & (outbox.c.captured_at <= since), 1), else_=0))
-    refused = func.sum(case((~_IS_DUE & (outbox.c.refused_at >= since), 1), else_=0))
-    row = (await connection.execute(select(due, refused).where(*in_range))).one()
-    return row[0] or 0, row[1] or 0
+    """Of these keys: how many changes are due that were captured by `since`, and how many were refused since then."""
+    statement = select(outbox.c.state, outbox.c.captured_at, outbox.c.refused_at).where(outbox.c.entity == entity.value)
+    rows = await select_in(connection, statement, outbox.c.key, keys)
+    due = sum(row.state == ChangeState.DUE.value and row.captured_at <= since for row in rows)
+    refused = sum(row.refused_at is not None and row.refused_at >= since for row in rows)
+    return due, refused
 
 
 async def find(

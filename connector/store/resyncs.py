@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode, ResyncState
+from connector.model.storable_text import storable
 from connector.store import journal
 from connector.store.job_tables import resyncs
 from connector.store.journal import JournalEntry
@@ -85,20 +86,16 @@ async def list_active(connection: AsyncConnection, limit: int = 100) -> list[Res
 
 
 async def begin(uow: UnitOfWork, number: int) -> bool:
-    """Note that a worker has begun; False if it is no longer active."""
+    """Note that a worker has begun, if it waits; False if it is paused or has ended. It stays so until this transaction
+    ends."""
     statement = (
         update(resyncs)
         .where(resyncs.c.id == number, resyncs.c.state == ResyncState.WAITING.value)
         .values(state=ResyncState.RUNNING.value, started_at=uow.now)
     )
     await uow.connection.execute(statement)
-    return await is_running(uow, number)
-
-
-async def is_running(uow: UnitOfWork, number: int) -> bool:
-    """Whether it runs, and goes on to do so until this transaction ends."""
-    statement = select(resyncs.c.state).where(resyncs.c.id == number).with_for_update()
-    return (await uow.connection.execute(statement)).scalar() == ResyncState.RUNNING.value
+    running = select(resyncs.c.state).where(resyncs.c.id == number).with_for_update()
+    return (await uow.connection.execute(running)).scalar() == ResyncState.RUNNING.value
 
 
 async def note_reached(uow: UnitOfWork, number: int, keys: Sequence[str]) -> None:
@@ -128,10 +125,16 @@ async def note_finished(uow: UnitOfWork, resync: Resync, *, failed: int, counts:
     await uow.connection.execute(update(resyncs).where(resyncs.c.id == resync.id).values(values))
 
 
+async def note_error(uow: UnitOfWork, number: int, error: str | None) -> None:
+    """Why it does not get on at the moment; None: it does."""
+    text = None if error is None else storable(error)
+    await uow.connection.execute(update(resyncs).where(resyncs.c.id == number).values(error=text))
+
+
 async def end(uow: UnitOfWork, number: int, state: ResyncState, *, error: str | None = None) -> None:
     """Note how a running one ended."""
     running = (resyncs.c.id == number, resyncs.c.state == ResyncState.RUNNING.value)
-    values = {"state": state.value, "ended_at": uow.now, "error": error}
+    values = {"state": state.value, "ended_at": uow.now, "error": None if error is None else storable(error)}
     await uow.connection.execute(update(resyncs).where(*running).values(values))
 
 

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from connector.jobs import resync_loop
 from connector.jobs.resync_loop import ResyncLoop
@@ -15,7 +17,8 @@ from connector.jobs.resync_request import change_resync, request_resync
 from connector.model.change import EntityKind
 from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode, ResyncState
 from connector.roles import ResyncOrg
-from connector.store import customers, resyncs
+from connector.store import customers, orders, resyncs
+from connector.store.tables import outbox
 from tests.flow.conftest import World
 from tests.flow.test_push import an_order
 
@@ -160,6 +163,39 @@ async def test_pull_takes_what_reps_changed_and_compare_only_counts(world: World
     async with world.service.store.reader() as connection:
         [customer] = await customers.load(connection, ["C-1"])
     assert customer.phone == "+49 30 1"
+
+
+async def test_one_that_waits_or_fails_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await begin(world)
+    stuck = await ask(world)  # nobody pushes
+    compared = await ask(world, ResyncMode.COMPARE, EntityKind.CUSTOMER)
+    async with working(world, pushing=False):
+        done = await until(world, compared.id, lambda item: item.ended)
+        assert done.state is ResyncState.DONE
+        waiting = await until(world, stuck.id, lambda item: True)
+        assert (waiting.state, waiting.done) == (ResyncState.RUNNING, 2)
+
+        async def fail(*args: object) -> dict[str, int]:
+            raise KeyError("a fault of ours")
+
+        monkeypatch.setattr(ResyncOrg, "compare", fail)
+        broken = await ask(world, ResyncMode.COMPARE, EntityKind.PRODUCT)
+        failed = await until(world, broken.id, lambda item: item.ended)
+        assert (failed.state, failed.error) == (ResyncState.FAILED, "KeyError: 'a fault of ours'")
+        assert (await until(world, stuck.id, lambda item: True)).state is ResyncState.RUNNING
+
+
+async def test_what_others_have_due_is_not_waited_for(world: World) -> None:
+    await begin(world)
+    async with world.service.store.transaction() as uow:  # between the keys of the batch
+        await orders.save(uow, [an_order("N-2", notes="later")])
+        await uow.connection.execute(
+            update(outbox).where(outbox.c.key == "N-2").values(due_at=uow.now + timedelta(hours=5))
+        )
+    asked = await ask(world, keys=("N-1", "N-3"))
+    async with working(world):
+        done = await until(world, asked.id, lambda item: item.ended)
+    assert (done.state, done.done, done.failed) == (ResyncState.DONE, 2, 0)
 
 
 async def test_everything_with_an_error_is_sent_again_once_it_is_mended(world: World) -> None:
