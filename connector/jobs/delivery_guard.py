@@ -63,10 +63,10 @@ class DeliveryGuard:
         Switches to polling if the allowance is used up, and back if it is time. Where the org does not show its
         figures, our own counts and the settings decide.
         """
+        now = self._context.store.clock.now()  # before the figures are read: none is older than what it decides
         usage, state = await self._load()
-        if self._must_observe(usage, state):
+        if self._must_observe(usage, state, now):
             usage, state = await self._observe(state)
-        now = self._context.store.clock.now()
         if state.mode is DeliveryMode.STREAM and usage.is_used_up:
             return await self.switch_to_polling("the day's deliveries are used up, but for the reserve")
         if state.mode is DeliveryMode.POLL and (state.resume_at is None or now >= state.resume_at):
@@ -85,11 +85,13 @@ class DeliveryGuard:
         await self._switch(state, "polled", why)
         return (await self._load())[0]
 
-    def _must_observe(self, usage: DeliveryUsage, state: TopicState) -> bool:
-        now = self._context.store.clock.now()
-        age = None if self._asked_at is None else now - self._asked_at
+    def _must_observe(self, usage: DeliveryUsage, state: TopicState, now: datetime) -> bool:
+        if self._asked_at is None:
+            return True
+        age = now - self._asked_at
         due = state.mode is DeliveryMode.POLL and (state.resume_at is None or now >= state.resume_at)
-        return age is None or age >= OBSERVE_EVERY or ((usage.is_used_up or due) and age >= CONFIRM_AFTER)
+        is_of_before = due and state.resume_at is not None and self._asked_at < state.resume_at
+        return is_of_before or age >= OBSERVE_EVERY or ((usage.is_used_up or due) and age >= CONFIRM_AFTER)
 
     async def _load(self) -> tuple[DeliveryUsage, TopicState]:
         store = self._context.store

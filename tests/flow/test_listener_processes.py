@@ -122,7 +122,7 @@ async def test_killed_and_frozen_listeners_lose_nothing_and_double_nothing(world
     listed = shell("actions", "list", "--order", NUMBERS[0]).out.splitlines()
     assert listed[1] == f"  Order {NUMBERS[0]} is canceled."
     assert shell("events", "list").out == "No event is refused.\n"
-    assert shell("events", "replay").out == "Nothing was.\n"
+    assert shell("events", "replay").out == "Nothing to replay.\n"
 
 
 async def freeze(world: World, process: BaseProcess) -> None:
