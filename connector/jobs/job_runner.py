@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 from connector.errors import ConnectorError, StoreError
 from connector.jobs.schedule import Job, Result
@@ -13,6 +14,8 @@ from connector.model.job_run import JobRun, JobState
 from connector.store import job_runs, schema
 from connector.store.engine import Store
 
+LONGEST_RUN = timedelta(hours=12)
+"""A run that takes longer hangs, and would keep its job from ever running again."""
 RECORD_SECONDS = 3.0
 """How long a process that is stopped waits until the end of a run is recorded."""
 
@@ -36,16 +39,23 @@ class JobRunner:
     async def run(self, job: Job, run: JobRun) -> None:
         """Run the job and record the end. Never raises but for a cancellation, after which the job is begun anew by
         whoever is there."""
+        limit = asyncio.timeout(LONGEST_RUN.total_seconds())
         try:
             async with self._kept_alive(run):
                 await schema.check(self.store)  # a newer release may have upgraded the database
-                result = await job.run()
+                async with limit:
+                    result = await job.run()
         except asyncio.CancelledError:
             with suppress(StoreError):
                 await asyncio.shield(self._interrupt(run))
             raise
         except RunLostError:
             log.warning("run lost", job=job.name, run=run.id)
+        except TimeoutError as error:
+            hours = LONGEST_RUN.total_seconds() / 3600
+            text = f"It took longer than {hours:g} hours." if limit.expired() else f"TimeoutError: {error}"[:1000]
+            self._tell_failure(job.name, text, hint=None)
+            await self._record(run, JobState.FAILED, error=text)
         except ConnectorError as error:
             self._tell_failure(job.name, error.message, hint=error.hint)
             await self._record(run, JobState.FAILED, error=error.message, fix=error.hint)

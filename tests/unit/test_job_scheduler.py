@@ -6,11 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 import pytest
 import structlog
 
 from connector.errors import ConnectorError
+from connector.jobs import job_runner
 from connector.jobs.job_runner import JobRunner
 from connector.jobs.schedule import Job, JobDefinition, Result
 from connector.model.job_run import JobRun, JobState, JobTrigger, RunCause
@@ -178,6 +180,53 @@ async def test_failures_pauses_and_other_times(store: Store) -> None:
     assert [line["error"] for line in lines if line["event"] == "job failed"] == ["The shop is closed."]
     later = [run.slot for run in await runs_of(store, "work") if run.state is JobState.DONE and run.slot is not None]
     assert any((slot.timestamp() / 0.11) % 1 < 0.01 or (slot.timestamp() / 0.11) % 1 > 0.99 for slot in later[-2:])
+
+
+async def test_long_run_is_renewed_and_a_lost_one_is_canceled(store: Store, database_url: str) -> None:
+    ended_by, other = list[str](), Store.open(database_url)
+
+    async def slow() -> Result:
+        try:
+            await asyncio.sleep(1.2)  # four times as long as a run lives without a sign
+        except asyncio.CancelledError:
+            ended_by.append("cancel")
+            raise
+        ended_by.append("itself")
+        return {"slow": 1}
+
+    async with store.transaction() as uow:
+        await job_runs.request(uow, "work", actor="ann")
+        [run] = await job_runs.take_waiting(uow, ["work"], worker="slow", ttl=0.3)
+    async with scheduling(other, job("other", nothing, seconds=None), worker="watching"):
+        await JobRunner(store, worker="slow", ttl=0.3).run(job("work", slow, seconds=None), run)
+    [done] = await runs_of(store, "work")
+    assert (done.state, ended_by) == (JobState.DONE, ["itself"])
+
+    async with store.transaction() as uow:
+        await job_runs.request(uow, "work", actor="ann")
+        [run] = await job_runs.take_waiting(uow, ["work"], worker="slow", ttl=0.3)
+    async with store.transaction() as uow:  # as if it had been frozen for so long that others held it for dead
+        await job_runs.finish(uow, run, JobState.INTERRUPTED)
+    await JobRunner(store, worker="slow", ttl=0.3).run(job("work", slow, seconds=None), run)
+    assert ended_by == ["itself", "cancel"]
+    assert [item.state for item in await runs_of(store, "work")] == [JobState.DONE, JobState.INTERRUPTED]
+    await other.close()
+
+
+async def test_run_that_hangs_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_runner, "LONGEST_RUN", timedelta(seconds=0.05))
+
+    async def hang() -> Result:
+        await asyncio.Event().wait()
+        return {}
+
+    async with store.transaction() as uow:
+        await job_runs.request(uow, "work", actor="ann")
+        [run] = await job_runs.take_waiting(uow, ["work"], worker="one", ttl=5)
+    await JobRunner(store, worker="one", ttl=5).run(job("work", hang, seconds=None), run)
+    [ended_run] = await runs_of(store, "work")
+    assert ended_run.state is JobState.FAILED
+    assert (ended_run.error or "").startswith("It took longer than ")
 
 
 async def test_what_no_database_stores_is_replaced_in_the_record_of_a_run(store: Store) -> None:
