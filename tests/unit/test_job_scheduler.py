@@ -187,7 +187,7 @@ async def test_long_run_is_renewed_and_a_lost_one_is_canceled(store: Store, data
 
     async def slow() -> Result:
         try:
-            await asyncio.sleep(1.2)  # four times as long as a run lives without a sign
+            await asyncio.sleep(2.2)  # longer than a run lives without a sign
         except asyncio.CancelledError:
             ended_by.append("cancel")
             raise
@@ -196,18 +196,18 @@ async def test_long_run_is_renewed_and_a_lost_one_is_canceled(store: Store, data
 
     async with store.transaction() as uow:
         await job_runs.request(uow, "work", actor="ann")
-        [run] = await job_runs.take_waiting(uow, ["work"], worker="slow", ttl=0.3)
+        [run] = await job_runs.take_waiting(uow, ["work"], worker="slow", ttl=1.5)
     async with scheduling(other, job("other", nothing, seconds=None), worker="watching"):
-        await JobRunner(store, worker="slow", ttl=0.3).run(job("work", slow, seconds=None), run)
+        await JobRunner(store, worker="slow", ttl=1.5).run(job("work", slow, seconds=None), run)
     [done] = await runs_of(store, "work")
     assert (done.state, ended_by) == (JobState.DONE, ["itself"])
 
     async with store.transaction() as uow:
         await job_runs.request(uow, "work", actor="ann")
-        [run] = await job_runs.take_waiting(uow, ["work"], worker="slow", ttl=0.3)
+        [run] = await job_runs.take_waiting(uow, ["work"], worker="slow", ttl=1.5)
     async with store.transaction() as uow:  # as if it had been frozen for so long that others held it for dead
         await job_runs.finish(uow, run, JobState.INTERRUPTED)
-    await JobRunner(store, worker="slow", ttl=0.3).run(job("work", slow, seconds=None), run)
+    await JobRunner(store, worker="slow", ttl=1.5).run(job("work", slow, seconds=None), run)
     assert ended_by == ["itself", "cancel"]
     assert [item.state for item in await runs_of(store, "work")] == [JobState.DONE, JobState.INTERRUPTED]
     await other.close()
