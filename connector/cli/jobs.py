@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +16,9 @@ from connector.errors import ConnectorError, UsageError
 
 if TYPE_CHECKING:
     from connector.jobs.job_list import JobView, RunView
+    from connector.jobs.schedule import JobDefinition
     from connector.model.job_run import JobRun, JobState, JobTrigger
+    from connector.store.engine import Store
 
 jobs_app = typer.Typer(
     help="The jobs of the service: when they run, what became of them; run one now, pause it, change its times.",
@@ -175,30 +179,33 @@ def _told(view: RunView) -> str:
     return f"Run {view.id} of {view.job}: {view.state}." + (f" {view.error}" if view.error else "")
 
 
-async def _list_jobs() -> list[JobView]:
-    from connector.jobs.job_list import list_jobs
+@asynccontextmanager
+async def _opened() -> AsyncIterator[tuple[Store, list[JobDefinition]]]:
+    """The database, and the jobs that the settings turn on."""
     from connector.jobs.schedule import define_jobs
     from connector.settings import load_settings
     from connector.store.schema import open_store
 
     settings = load_settings()
     async with open_store(settings) as store:
-        return await list_jobs(store, define_jobs(settings))
+        yield store, define_jobs(settings)
+
+
+async def _list_jobs() -> list[JobView]:
+    from connector.jobs.job_list import list_jobs
+
+    async with _opened() as (store, definitions):
+        return await list_jobs(store, definitions)
 
 
 async def _run_now(name: str, *, wait: bool) -> RunView:
     import asyncio
 
     from connector.jobs.job_list import find_job, request_run, view_run
-    from connector.jobs.schedule import define_jobs
-    from connector.settings import load_settings
     from connector.store import job_runs
-    from connector.store.schema import open_store
 
-    settings = load_settings()
-    definition = find_job(define_jobs(settings), name)
-    async with open_store(settings) as store:
-        asked: JobRun = await request_run(store, definition, actor=getpass.getuser())
+    async with _opened() as (store, definitions):
+        asked: JobRun = await request_run(store, find_job(definitions, name), actor=getpass.getuser())
         waited = 0.0
         while wait and asked.state in {"waiting", "running"}:
             await asyncio.sleep(LOOK_SECONDS)
@@ -215,25 +222,16 @@ async def _run_now(name: str, *, wait: bool) -> RunView:
 
 async def _set_paused(name: str, *, paused: bool) -> bool:
     from connector.jobs.job_list import find_job, set_paused
-    from connector.jobs.schedule import define_jobs
-    from connector.settings import load_settings
-    from connector.store.schema import open_store
 
-    settings = load_settings()
-    definition = find_job(define_jobs(settings), name)
-    async with open_store(settings) as store:
-        return await set_paused(store, definition, paused, actor=getpass.getuser())
+    async with _opened() as (store, definitions):
+        return await set_paused(store, find_job(definitions, name), paused, actor=getpass.getuser())
 
 
 async def _set_trigger(name: str, trigger: JobTrigger | None) -> JobView:
     from connector.jobs.job_list import find_job, list_jobs, set_trigger
-    from connector.jobs.schedule import define_jobs
-    from connector.settings import load_settings
-    from connector.store.schema import open_store
 
-    settings = load_settings()
-    definition = find_job(define_jobs(settings), name)
-    async with open_store(settings) as store:
+    async with _opened() as (store, definitions):
+        definition = find_job(definitions, name)
         await set_trigger(store, definition, trigger, actor=getpass.getuser())
         [view] = await list_jobs(store, [definition])
         return view
@@ -241,22 +239,18 @@ async def _set_trigger(name: str, trigger: JobTrigger | None) -> JobView:
 
 async def _list_runs(job: str | None, state: JobState | None, *, idle: bool, limit: int) -> list[RunView]:
     from connector.jobs.job_list import view_run
-    from connector.settings import load_settings
     from connector.store import job_runs
-    from connector.store.schema import open_store
 
-    async with open_store(load_settings()) as store, store.reader() as connection:
+    async with _opened() as (store, _), store.reader() as connection:
         page = await job_runs.list_page(connection, job=job, state=state, with_idle=idle, limit=limit)
         return [view_run(item) for item in page]
 
 
 async def _show(run_id: int) -> RunView:
     from connector.jobs.job_list import view_run
-    from connector.settings import load_settings
     from connector.store import job_runs
-    from connector.store.schema import open_store
 
-    async with open_store(load_settings()) as store, store.reader() as connection:
+    async with _opened() as (store, _), store.reader() as connection:
         found = await job_runs.get(connection, run_id)
     if found is None:
         raise ConnectorError(f"There is no run {run_id}.", hint="`connector jobs runs` lists them.")

@@ -131,7 +131,8 @@ def cancel(resync_id: Id, json: Json = False) -> None:
 
 
 def _filter(chosen: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in chosen.items()) or "all"
+    texts = {name: " ".join(value) if isinstance(value, list) else value for name, value in chosen.items()}
+    return ", ".join(f"{name}={text}" for name, text in texts.items()) or "all"
 
 
 def _print(view: ResyncView, *, json: bool) -> None:

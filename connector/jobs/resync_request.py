@@ -166,7 +166,7 @@ async def change_resync(store: Store, number: int, action: str, *, actor: str) -
         raise CommandError(f"There is no resync {number}.", hint="List them.", field="id", rule="unknown")
     if not changed:
         raise CommandError(
-            f"Resync {number} is {stored.state}: it cannot be changed by {action}.",
+            f"Resync {number} is {stored.state}: {action} is not possible now.",
             hint="Pause one that waits or runs, resume one that is paused, cancel one that has not ended.",
             field="state",
             rule="state",

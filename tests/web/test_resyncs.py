@@ -49,7 +49,7 @@ async def test_a_resync_is_asked_for_paused_resumed_and_canceled(api: Api) -> No
     assert (await api("POST", f"{path}/pause")).body["state"] == "paused"
     again = await api("POST", f"{path}/pause")
     assert (again.status, again.body["detail"]) == (
-        409, f"Resync {resync['id']} is paused: it cannot be changed by pause.",
+        409, f"Resync {resync['id']} is paused: pause is not possible now.",
     )  # fmt: skip
     assert (await api("POST", f"{path}/resume")).body["state"] == "waiting"
     assert (await api("POST", f"{path}/cancel")).body["state"] == "canceled"

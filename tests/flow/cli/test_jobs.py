@@ -1,0 +1,29 @@
+"""Jobs, resyncs and causes of dead letters from the shell, without a service: what is asked for waits for one."""
+
+from __future__ import annotations
+
+import json
+
+from tests.flow.cli_runner import Shell
+
+
+def test_jobs_and_resyncs_from_the_shell(shell: Shell) -> None:
+    shell("db", "upgrade")
+    assert shell("jobs", "run", "reconcile").out.startswith("Run 1 of reconcile waits for a scheduler.")
+    assert json.loads(shell("jobs", "show", "1", "--json").out)["state"] == "waiting"
+    assert shell("jobs", "pause", "prune").out == "prune is paused.\n"
+    assert shell("jobs", "pause", "prune").out == "prune was paused already.\n"
+    jobs = {job["name"]: job for job in json.loads(shell("jobs", "list", "--json").out)}
+    assert (jobs["prune"]["paused"], jobs["reconcile"]["last_run"]["id"]) == (True, 1)
+    assert shell("jobs", "set", "pull_order", "--every", "60").out.startswith("pull_order runs every 60 s, next at ")
+    refused = shell("jobs", "set", "push", "--every", "60")
+    assert (refused.status, "It can be paused." in refused.err) == (1, True)
+
+    started = json.loads(shell("resyncs", "start", "order", "--key", "O-1", "--stage", "placed", "--json").out)
+    assert (started["preview"]["count"], started["resync"]["state"]) == (0, "waiting")
+    assert shell("resyncs", "pause", "1").out.startswith("Resync 1 (push order, keys=O-1, stage=placed): paused\n")
+    assert shell("resyncs", "cancel", "1").status == 0
+    again = shell("resyncs", "cancel", "1")
+    assert (again.status, "cancel is not possible now" in again.err) == (1, True)
+    assert shell("resyncs", "start", "return").status == 1
+    assert shell("dead-letters", "list", "--by-cause").out == "No dead letters.\n"
