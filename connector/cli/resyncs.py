@@ -171,9 +171,7 @@ async def _start(
         preview = await preview_resync(store, kind, chosen, resync_mode, partitions=settings.sync.partitions)
         if dry_run:
             return preview, None
-        made = await request_resync(
-            store, kind, chosen, mode=resync_mode, priority=Priority(priority), actor=getpass.getuser()
-        )
+        made = await request_resync(store, preview, chosen, priority=Priority(priority), actor=getpass.getuser())
         return preview, view_resync(made, store.clock.now())
 
 

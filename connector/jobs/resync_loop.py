@@ -15,7 +15,7 @@ from typing import Protocol
 from connector.errors import ConnectorError, LeaseLostError, StoreError
 from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.jobs.reconcile import ReconcileRunningError
-from connector.jobs.resync import capture
+from connector.jobs.resync import BATCH, capture
 from connector.log import get_logger
 from connector.model.change import EntityKind
 from connector.model.inbound_change import InboxState, Source
@@ -25,7 +25,6 @@ from connector.store.engine import Connection, Store
 from connector.store.queries import resync_selection
 from connector.store.unit_of_work import Lane
 
-BATCH = 500
 LOOK_SECONDS = 1.0
 """How often it looks for resyncs that somebody asked for."""
 WAIT_SECONDS = 0.3

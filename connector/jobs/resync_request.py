@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connector.errors import CommandError
+from connector.jobs.resync import BATCH
 from connector.model.change import EntityKind
 from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode
 from connector.model.stage import Stage
@@ -17,7 +18,6 @@ from connector.store.queries import resync_selection
 
 MAX_KEYS = 1000
 SAMPLE = 20
-BATCH = 500
 ROWS_A_CALL = 200
 CALL_SECONDS = 2.0
 """What a call is reckoned to take at most, for the estimate of minutes."""
@@ -146,14 +146,12 @@ async def preview_resync(
 
 
 async def request_resync(
-    store: Store, entity: EntityKind, chosen: ResyncFilter, *, mode: ResyncMode, priority: Priority, actor: str
+    store: Store, preview: ResyncPreview, chosen: ResyncFilter, *, priority: Priority, actor: str
 ) -> Resync:
-    """Ask for it; a worker begins within a second or two. Raises CommandError for a filter that cannot be meant."""
-    await check_filter(store, entity, chosen)
+    """Ask for what the preview of this filter has shown; a worker begins within a second or two."""
+    entity, mode = EntityKind(preview.entity), ResyncMode(preview.mode)
     async with store.transaction() as uow:
-        org = await orgs.get_active(uow.connection)
-        total = await resync_selection.count(uow.connection, None if org is None else org.org_id, entity, chosen)
-        return await resyncs.create(uow, entity, chosen, mode=mode, priority=priority, total=total, actor=actor)
+        return await resyncs.create(uow, entity, chosen, mode=mode, priority=priority, total=preview.count, actor=actor)
 
 
 async def change_resync(store: Store, number: int, action: str, *, actor: str) -> Resync:

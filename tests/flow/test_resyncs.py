@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from connector.jobs import resync_loop
 from connector.jobs.resync_loop import ResyncLoop
-from connector.jobs.resync_request import change_resync, request_resync
+from connector.jobs.resync_request import change_resync, preview_resync, request_resync
 from connector.model.change import EntityKind
 from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode, ResyncState
 from connector.roles import ResyncOrg
@@ -56,14 +56,9 @@ async def working(world: World, *, pushing: bool = True) -> AsyncIterator[None]:
 async def ask(
     world: World, mode: ResyncMode = ResyncMode.PUSH, kind: EntityKind = EntityKind.ORDER, **chosen: object
 ) -> Resync:
-    return await request_resync(
-        world.service.store,
-        kind,
-        ResyncFilter(**chosen),  # type: ignore[arg-type]
-        mode=mode,
-        priority=Priority.LOW,
-        actor="ann",
-    )
+    store, wanted = world.service.store, ResyncFilter(**chosen)  # type: ignore[arg-type]
+    preview = await preview_resync(store, kind, wanted, mode, partitions=8)
+    return await request_resync(store, preview, wanted, priority=Priority.LOW, actor="ann")
 
 
 async def until(world: World, number: int, reached: Callable[[Resync], bool]) -> Resync:

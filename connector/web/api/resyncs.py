@@ -47,7 +47,7 @@ async def post_resync(call: RequestContext, body: ResyncBody) -> ApiResponse:
         if body.dry_run:
             return ApiResponse(value=ResyncAnswer(preview=preview, resync=None))
         asked = await request_resync(
-            call.store, entity, chosen, mode=mode, priority=Priority(body.priority), actor=call.token.name
+            call.store, preview, chosen, priority=Priority(body.priority), actor=call.token.name
         )
     except CommandError as error:
         field = "entity" if error.field == "entity" else f"filter.{error.field}"
