@@ -27,6 +27,7 @@ from connector.jobs.resync_loop import ResyncLoop
 from connector.jobs.role_supervisor import RoleState, RoleSupervisor
 from connector.jobs.schedule import PULLED_OBJECTS, Job, JobDefinition, Result, define_jobs, pull_job
 from connector.jobs.send_notifications import send_notifications
+from connector.jobs.worker_heartbeat import reported
 from connector.log import configure, get_logger
 from connector.model.change import EntityKind
 from connector.salesforce.address import has_pubsub
@@ -110,12 +111,15 @@ async def running_roles(
         else:
             services = await stack.enter_async_context(local_services(settings, follow_files=True))
         supervisor = RoleSupervisor(services.clock)
-        work = _role_work(services, roles)
+        worker = lease_owner()
+        work = _role_work(services, roles, worker)
         where = None
         if API in roles:
             states = lambda: list(supervisor.states.values())  # noqa: E731
             where = await stack.enter_async_context(_serving_api(services, states))
             announce(where)
+        ttl = settings.sync.lease_seconds
+        await stack.enter_async_context(reported(services.store, worker, roles=roles, ttl=ttl))
         log.info("started", roles=roles, **({"at": where} if where else {}))
         supervisor.start(work)
         try:
@@ -125,8 +129,7 @@ async def running_roles(
     log.info("stopped")
 
 
-def _role_work(services: LocalServices, roles: Sequence[str]) -> dict[str, Role]:
-    worker = lease_owner()
+def _role_work(services: LocalServices, roles: Sequence[str], worker: str) -> dict[str, Role]:
     work: dict[str, Role] = {}
     if SCHEDULER in roles:
         jobs = make_jobs(services)

@@ -43,6 +43,7 @@ GROUPS = (
     "messages",
     "tokens",
     "serve",
+    "workers",
     "jobs",
     "resyncs",
     "mailcatcher",

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from connector.model.listening_state import ListeningState
-from connector.store import cursors
+from connector.store import cursors, leases
 from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 
@@ -85,7 +85,7 @@ def state_name(topic: str) -> str:
 
 def listen_lease(org_id: str, topic: str) -> str:
     """The name of the lease of a topic."""
-    return f"listen:{org_id}:{topic}"
+    return f"{leases.LISTEN}{org_id}:{topic}"
 
 
 def encode(replay_id: bytes) -> str:

@@ -26,8 +26,7 @@ from connector.errors import StoreError
 from connector.store import leases
 from connector.store.engine import Store
 
-PRODUCT_LEASE = f"{leases.PARTITION}catalog"
-"""The lease for products and their prices, which one worker at a time sends."""
+PRODUCT_LEASE = leases.PRODUCTS
 
 WORKER = "worker:"
 WANTED = "wanted:"

@@ -57,6 +57,19 @@ job_schedules = Table(
     Column("changed_at", Instant, nullable=False),
 )
 
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("roles", Text, nullable=False),  # with commas
+    Column("engine", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)
+
 resyncs = Table(
     "resyncs",
     metadata,

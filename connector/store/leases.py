@@ -22,6 +22,12 @@ from connector.store.unit_of_work import UnitOfWork
 PARTITION = "drain:"
 """The prefix of the leases of partitions."""
 
+PRODUCTS = f"{PARTITION}catalog"
+"""The lease for products and their prices, which one worker at a time sends."""
+
+LISTEN = "listen:"
+"""The prefix of the leases of topics: `listen:ORG:TOPIC`."""
+
 _NOBODY = ""
 _PARTITION_COUNTER = "partitions"
 _EXPIRED_LEASES_KEPT = timedelta(hours=1)

@@ -48,6 +48,7 @@ async def test_status_shows_deliveries_topics_and_what_is_parked_as_the_command_
     assert inbound["parked"] == 1
     assert [(topic["topic"], topic["kind"]) for topic in inbound["events"]["topics"]] == [(TOPIC, "stopped")]
     assert answer.body["webhooks"] == {"due": 0, "failed": 0}
+    assert answer.body["workers"] == {}
     schema: dict[str, Any] = (await api("GET", "/openapi.json", role=None)).body
     reference = schema["paths"]["/api/v1/status"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert reference == {"$ref": "#/components/schemas/Status"}

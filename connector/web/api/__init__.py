@@ -20,6 +20,7 @@ from connector.web.api import (
     returns,
     scheduler,
     status,
+    workers,
 )
 from connector.web.routing import Route
 
@@ -39,6 +40,7 @@ ROUTES: tuple[Route, ...] = (
     *analytics.ROUTES,
     *lifecycle.ROUTES,
     *status.ROUTES,
+    *workers.ROUTES,
     *scheduler.ROUTES,
     *resyncs.ROUTES,
 )

@@ -9,7 +9,7 @@ from connector.api.serializers import serialize_hold, serialize_reconciliation
 from connector.inbound.inbound_status import InboundStatus, load_inbound_status
 from connector.model.change_notice import NoticeState
 from connector.model.role import Role
-from connector.store import change_notices, notifications, orders, orgs, outages, outbox, reconcile_runs
+from connector.store import change_notices, notifications, orders, orgs, outages, outbox, reconcile_runs, workers
 from connector.store.outages import Outage
 from connector.store.queries.holds import list_holds
 from connector.web.routing import ApiResponse, RequestContext, Route
@@ -18,7 +18,8 @@ from connector.web.routing import ApiResponse, RequestContext, Route
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
     """Orders by stage; changes to be sent by entity and state; messages to customers and webhook notices by state;
-    what comes back from the org; an outage of the org, and the latest reconciliation, if there is one."""
+    what comes back from the org; an outage of the org, and the latest reconciliation, if there is one; the number of
+    processes of the service that are alive, by role."""
 
     orders: Mapping[str, int]
     unsent: Mapping[str, Mapping[str, int]]
@@ -27,6 +28,7 @@ class Status:
     reconciliation: Mapping[str, object] | None
     messages: Mapping[str, int]
     webhooks: Mapping[str, int]
+    workers: Mapping[str, int]
 
 
 async def get_status(call: RequestContext) -> ApiResponse:
@@ -39,6 +41,7 @@ async def get_status(call: RequestContext) -> ApiResponse:
         org = await orgs.get_active(connection)
         org_id = None if org is None else org.org_id
         reconciled = None if org_id is None else await reconcile_runs.latest(connection, org_id)
+        alive = await workers.count_alive_by_role(connection, call.store.clock.now())
         inbound = await load_inbound_status(connection, org_id, call.store.clock.now(), call.delivery_policy)
     status = Status(
         orders={stage.value: count for stage, count in stages.items()},
@@ -48,6 +51,7 @@ async def get_status(call: RequestContext) -> ApiResponse:
         reconciliation=None if reconciled is None else serialize_reconciliation(reconciled),
         messages={state.value: count for state, count in message_counts.items()},
         webhooks={state.value: notice_counts[state] for state in (NoticeState.DUE, NoticeState.FAILED)},
+        workers=alive,
     )
     return ApiResponse(value=status)
 

@@ -181,6 +181,7 @@ def test_serve_logs_its_start_and_stop(shell: Shell) -> None:
     assert process.stderr is not None
     assert process.stdout.readline().startswith("Listening at ")
     started = [json.loads(process.stderr.readline()) for _ in range(3)]
+    [worker] = json.loads(shell("workers", "list", "--json").out)
     process.send_signal(signal.SIGTERM)
     _, rest = process.communicate(timeout=LONGEST)
     assert (started[0]["event"], started[0]["roles"]) == ("started", ["api", "worker", "listener", "scheduler"])
@@ -188,3 +189,5 @@ def test_serve_logs_its_start_and_stop(shell: Shell) -> None:
     assert {"listener started", "listener stopped", "org answers"} <= set(events)
     assert events[-1] == "stopped"
     assert process.returncode == 0
+    assert (worker["pid"], worker["alive"], worker["roles"]) == (process.pid, True, started[0]["roles"])
+    assert shell("workers", "list").out.startswith("No process of the service is running")

@@ -1,0 +1,66 @@
+"""Reports a process of the service while it runs, so that people see who is there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from connector.errors import StoreError
+from connector.model.worker import Worker
+from connector.store import workers
+from connector.store.engine import Store
+
+SHORTEST_TTL = 3.0
+"""Seconds: with short leases, a process does not report itself more often than once a second."""
+
+
+@asynccontextmanager
+async def reported(
+    store: Store, name: str, *, roles: Sequence[str], ttl: float, engine: str = "embedded"
+) -> AsyncIterator[None]:
+    """Report this process as the worker `name` during the block: dead if it says nothing for `ttl` seconds."""
+    ttl = max(ttl, SHORTEST_TTL)
+    now = store.clock.now()
+    worker = Worker(
+        id=name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        roles=tuple(roles),
+        engine=engine,
+        started_at=now,
+        seen_at=now,
+        alive=True,
+    )
+
+    async def report() -> None:
+        with suppress(StoreError):  # without a database it says so when there is one again
+            async with store.transaction() as uow:
+                await workers.report(uow, worker, ttl=ttl)
+
+    stop = asyncio.Event()
+
+    async def keep_reporting() -> None:
+        """Only the pause is ever canceled: a canceled statement would leave its connection with a lock."""
+        while True:
+            pauses = {asyncio.create_task(store.clock.sleep(ttl / 3)), asyncio.create_task(stop.wait())}
+            await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
+            for pause in pauses:
+                pause.cancel()
+            await asyncio.gather(*pauses, return_exceptions=True)
+            if stop.is_set():
+                return
+            await report()
+
+    await report()
+    reporting = asyncio.create_task(keep_reporting())
+    try:
+        yield
+    finally:
+        stop.set()
+        await reporting
+        with suppress(StoreError):
+            async with store.transaction() as uow:
+                await workers.remove(uow, name)

@@ -1,0 +1,87 @@
+"""Workers: the processes of the service, each of which reports itself while it runs.
+
+The table only shows who is there. What a process may do is decided by its leases alone, so a wrong row harms nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.worker import Worker
+from connector.store.job_tables import workers
+from connector.store.leases import LISTEN, PARTITION, PRODUCTS
+from connector.store.sql import upsert
+from connector.store.tables import leases
+from connector.store.unit_of_work import UnitOfWork
+
+KEPT = timedelta(days=1)
+"""How long a worker that died is listed."""
+
+
+async def report(uow: UnitOfWork, worker: Worker, *, ttl: float) -> None:
+    """Store that the worker is alive for `ttl` seconds from now, and forget those that died long ago."""
+    row = {
+        "id": worker.id,
+        "host": worker.host,
+        "pid": worker.pid,
+        "roles": ",".join(worker.roles),
+        "engine": worker.engine,
+        "started_at": worker.started_at,
+        "seen_at": uow.now,
+        "expires_at": uow.now + timedelta(seconds=ttl),
+    }
+    await upsert(uow.connection, workers, [row])
+    await uow.connection.execute(delete(workers).where(workers.c.expires_at <= uow.now - KEPT))
+
+
+async def remove(uow: UnitOfWork, worker: str) -> None:
+    """Forget a worker that has ended."""
+    await uow.connection.execute(delete(workers).where(workers.c.id == worker))
+
+
+async def list_workers(connection: AsyncConnection, now: datetime) -> list[Worker]:
+    """Return the workers with what each holds now, those that are alive first, the oldest first."""
+    held = await _list_held(connection, now)
+    rows = await connection.execute(select(workers).order_by(workers.c.started_at, workers.c.id))
+    found = [_build(row, held.get(f"{row.host}:{row.pid}", []), now) for row in rows]
+    return sorted(found, key=lambda worker: not worker.alive)
+
+
+async def count_alive_by_role(connection: AsyncConnection, now: datetime) -> dict[str, int]:
+    """Return how many workers that are alive have each role."""
+    rows = (await connection.execute(select(workers.c.roles).where(workers.c.expires_at > now))).scalars()
+    return dict(sorted(Counter(role for roles in rows for role in roles.split(",")).items()))
+
+
+async def _list_held(connection: AsyncConnection, now: datetime) -> dict[str, list[str]]:
+    """The names of the held leases by the host and the process ID of their owner."""
+    held = defaultdict(list)
+    statement = select(leases.c.name, leases.c.owner).where(leases.c.expires_at > now).order_by(leases.c.name)
+    for name, owner in await connection.execute(statement):
+        host, _, rest = owner.partition(":")
+        held[f"{host}:{rest.partition(':')[0]}"].append(name)
+    return held
+
+
+def _build(row: Row[Any], held: list[str], now: datetime) -> Worker:
+    alive = row.expires_at > now
+    names = held if alive else []
+    numbers = [name.removeprefix(PARTITION) for name in names if name.startswith(PARTITION)]
+    return Worker(
+        id=row.id,
+        host=row.host,
+        pid=row.pid,
+        roles=tuple(row.roles.split(",")),
+        engine=row.engine,
+        started_at=row.started_at,
+        seen_at=row.seen_at,
+        alive=alive,
+        partitions=tuple(sorted(int(number) for number in numbers if number.isdecimal())),
+        sends_products=PRODUCTS in names,
+        topics=tuple(name.split(":", 2)[2] for name in names if name.startswith(LISTEN)),
+    )
