@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from traceback import format_tb
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The ID of the HTTP request that this task works for. It is in its log lines, and in what it writes to the journal."""
 
 
 class LazyLogger:
@@ -43,6 +47,7 @@ def configure(level: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _add_request_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *form,
@@ -50,6 +55,12 @@ def configure(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )
+
+
+def _add_request_id(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    if (number := request_id.get()) is not None:
+        line.setdefault("request", number)
+    return line
 
 
 def trace(error: BaseException) -> str:

@@ -46,6 +46,7 @@ GROUPS = (
     "workers",
     "jobs",
     "resyncs",
+    "audit",
     "mailcatcher",
 )
 """In the order of a first visit, which is that of `connector --help`."""

@@ -149,6 +149,7 @@ async def _rules(remove: str | None) -> list[ConflictRule]:
     """The rules of the active org, after the one of field `remove` is removed."""
     from connector.settings import load_settings
     from connector.store import conflict_rules, orgs
+    from connector.store.journal import COMMAND_LINE
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store:
@@ -156,7 +157,7 @@ async def _rules(remove: str | None) -> list[ConflictRule]:
             sobject, _, field = remove.partition(".")
             async with store.transaction() as uow:
                 org = await orgs.get_active(uow.connection)
-                if org is None or not await conflict_rules.remove(uow, org.org_id, sobject, field):
+                if org is None or not await conflict_rules.remove(uow, org.org_id, sobject, field, actor=COMMAND_LINE):
                     hint = "`connector conflicts rules` lists the rules, as Order.Description."
                     raise ConnectorError(f"There is no rule for {remove!r}.", hint=hint)
         async with store.reader() as connection:

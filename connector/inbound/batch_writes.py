@@ -115,10 +115,13 @@ class BatchWrites:
         self._parked.append((record, error, fix))
         self.report.parked += 1
 
-    def journal(self, owner: tuple[str, str], action: str, detail: Mapping[str, Any]) -> None:
+    def journal(
+        self, owner: tuple[str, str], action: str, detail: Mapping[str, Any], *, actor: str | None = None
+    ) -> None:
+        """`actor`: the operator who did it, if it was one."""
         kind, key = owner
         self._entries.append(
-            JournalEntry(entity=kind, key=key, action=action, detail=dict(detail), org_id=self._org_id)
+            JournalEntry(entity=kind, key=key, action=action, detail=dict(detail), org_id=self._org_id, actor=actor)
         )
 
     def notice(self, what: str, record: RemoteRecord, link: Link, data: Mapping[str, object]) -> None:

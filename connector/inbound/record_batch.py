@@ -336,7 +336,7 @@ class RecordBatch:
             self.report.restored[f"{conflict.sobject}.{conflict.field}"] += 1
         await conflicts.resolve(self._uow, [conflict.id], choice, actor=actor)
         detail = {"record": record.id, "field": conflict.field, "choice": choice.value, "by": actor}
-        self._writes.journal(link.owner, "resolved", detail)
+        self._writes.journal(link.owner, "resolved", detail, actor=actor)
 
     def _note_conflicts(
         self, record: RemoteRecord, link: Link, merged: RecordMerge, owner: Any, opened: Mapping[str, Conflict]

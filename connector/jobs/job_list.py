@@ -9,8 +9,9 @@ from datetime import datetime
 from connector.errors import CommandError
 from connector.jobs.schedule import JobDefinition, next_slot
 from connector.model.job_run import JobRun, JobTrigger
-from connector.store import job_runs, job_schedules
+from connector.store import job_runs, job_schedules, journal
 from connector.store.engine import Store
+from connector.store.journal import JournalEntry
 
 WHENEVER = "whenever there is work"
 ON_REQUEST = "on request"
@@ -122,7 +123,10 @@ def _words(definition: JobDefinition, trigger: JobTrigger | None) -> str:
 async def request_run(store: Store, definition: JobDefinition, *, actor: str) -> JobRun:
     """Ask for a run now; a scheduler takes it within a second or two."""
     async with store.transaction() as uow:
-        return await job_runs.request(uow, definition.name, actor=actor)
+        run = await job_runs.request(uow, definition.name, actor=actor)
+        entry = JournalEntry(entity="job", key=definition.name, action="run", detail={"run": run.id}, actor=actor)
+        await journal.write(uow, [entry])
+    return run
 
 
 async def set_trigger(store: Store, definition: JobDefinition, trigger: JobTrigger | None, *, actor: str) -> None:

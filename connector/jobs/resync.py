@@ -44,7 +44,18 @@ async def resync(
     `recreate`: named records that were deleted in the org are created again.
     """
     org_id = await confirm_org(store, client, settings)
-    await make_due(store, kind, keys)
+    number = await make_due(store, kind, keys)
+    detail = {"keys": list(keys[: journal.MOST_NAMED]), "count": number, "recreate": recreate}
+    entry = journal.JournalEntry(
+        entity="resync",
+        key=kind.value if kind else "all",
+        action="made due",
+        detail=detail,
+        org_id=org_id,
+        actor=journal.COMMAND_LINE,
+    )
+    async with store.transaction() as uow:
+        await journal.write(uow, [entry])
     if recreate and kind is not None:
         await drop_links_of_deleted(store, client, org_id, kind, keys)
     return await push_selection(store, kind, keys)

@@ -9,8 +9,9 @@ from connector.jobs.resync import make_due
 from connector.log import get_logger
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, another_push_error, lease_name
 from connector.settings import Settings
-from connector.store import leases, orgs, outgoing_events
+from connector.store import journal, leases, orgs, outgoing_events
 from connector.store.engine import Store
+from connector.store.journal import COMMAND_LINE, JournalEntry
 
 log = get_logger(__name__)
 
@@ -45,5 +46,10 @@ async def use_org(
             url, instance = login_url(settings), client.instance_url
             await outgoing_events.clear(uow)  # they tell of records of the former org
             await orgs.put(uow, org_id, login_url=url, instance_url=instance, is_active=True)
+            detail = {"before": active.org_id if active else None, "due": number}
+            entry = JournalEntry(
+                entity="org", key=org_id, action="used", detail=detail, org_id=org_id, actor=COMMAND_LINE
+            )
+            await journal.write(uow, [entry])
     log.warning("org changed", org=org_id, before=active.org_id if active else None, due=number)
     return number

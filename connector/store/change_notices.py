@@ -17,7 +17,9 @@ from sqlalchemy import Select, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change_notice import ChangeNotice, NewNotice, NoticeState
+from connector.store import journal
 from connector.store.inbound_tables import change_notices
+from connector.store.journal import COMMAND_LINE, MOST_NAMED, JournalEntry
 from connector.store.sql import Row, insert
 from connector.store.unit_of_work import UnitOfWork
 
@@ -94,7 +96,12 @@ async def expire(uow: UnitOfWork, age: timedelta) -> int:
 
 
 async def make_due(
-    uow: UnitOfWork, *, ids: Collection[int] = (), state: NoticeState | None = None, since: datetime | None = None
+    uow: UnitOfWork,
+    *,
+    ids: Collection[int] = (),
+    state: NoticeState | None = None,
+    since: datetime | None = None,
+    actor: str = COMMAND_LINE,
 ) -> list[int]:
     """Let notices be sent again, with their message IDs and their time for it anew: those of `ids`, or those in `state`
     that were captured at `since` or later. Return which."""
@@ -106,8 +113,12 @@ async def make_due(
         statement = statement.where(_COLUMNS.state == state.value)
     if since is not None:
         statement = statement.where(_COLUMNS.captured_at >= since)
-    changed = await uow.connection.execute(statement.values(**again).returning(_COLUMNS.id))
-    return sorted(changed.scalars())
+    changed = sorted((await uow.connection.execute(statement.values(**again).returning(_COLUMNS.id))).scalars())
+    if changed:
+        detail = {"notices": changed[:MOST_NAMED], "count": len(changed)}
+        entry = JournalEntry(entity="webhook", key="notices", action="replayed", detail=detail, actor=actor)
+        await journal.write(uow, [entry])
+    return changed
 
 
 async def list_page(

@@ -8,7 +8,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.conflict import ConflictRule, ConflictState
+from connector.store import journal
 from connector.store.inbound_tables import conflict_rules
+from connector.store.journal import JournalEntry
 from connector.store.sql import insert
 from connector.store.unit_of_work import UnitOfWork
 
@@ -30,16 +32,25 @@ async def put(uow: UnitOfWork, org_id: str, sobject: str, field: str, choice: Co
             "made_at": uow.now,
         },
     )
+    await _audit(uow, org_id, f"{sobject}.{field}", "made", actor, choice=choice.value)
 
 
-async def remove(uow: UnitOfWork, org_id: str, sobject: str, field: str) -> bool:
+async def remove(uow: UnitOfWork, org_id: str, sobject: str, field: str, *, actor: str) -> bool:
     """Ask again about this field of an org. False if there was no rule."""
     is_rule = (
         conflict_rules.c.org_id == org_id,
         conflict_rules.c.sobject == sobject,
         conflict_rules.c.field == field,
     )
-    return (await uow.connection.execute(delete(conflict_rules).where(*is_rule))).rowcount > 0
+    if not (await uow.connection.execute(delete(conflict_rules).where(*is_rule))).rowcount:
+        return False
+    await _audit(uow, org_id, f"{sobject}.{field}", "removed", actor)
+    return True
+
+
+async def _audit(uow: UnitOfWork, org_id: str, field: str, action: str, actor: str, **detail: object) -> None:
+    entry = JournalEntry(entity="conflict rule", key=field, action=action, detail=detail, org_id=org_id, actor=actor)
+    await journal.write(uow, [entry])
 
 
 async def list_all(connection: AsyncConnection, org_id: str) -> list[ConflictRule]:

@@ -162,7 +162,10 @@ async def change_by_person(
     refused = await list_refused(uow.connection, entity, keys)
     count = await (replay if action == "replay" else discard)(uow, entity, keys)
     word = "replayed" if action == "replay" else "discarded"
-    entries = [journal.JournalEntry(entity=kind, key=key, action=word, detail={"by": actor}) for kind, key in refused]
+    entries = [
+        journal.JournalEntry(entity=kind, key=key, action=word, detail={"by": actor}, actor=actor)
+        for kind, key in refused
+    ]
     await journal.write(uow, entries)
     return len(dead) or (count if keys else 0)
 

@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from connector.clock import Clock, SystemClock
 from connector.errors import SettingsError
 from connector.files import create_private, readable_by_others
+from connector.log import request_id
 from connector.store.db_errors import is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
 from connector.store.retry import retry_on_abort
@@ -131,8 +132,10 @@ class Store:
         async def attempt() -> T:
             if self._group is not None:
                 units: list[UnitOfWork] = []  # the work may be repeated: the last one counts
+                request = request_id.get()  # the work runs in another task
 
                 async def noted(uow: UnitOfWork) -> T:
+                    uow.request = request
                     units.append(uow)
                     return await work(uow)
 

@@ -16,7 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.inbound_change import InboxItem, InboxState, Source
 from connector.model.observed_value import ObservedValues, dump_observed, load_observed, with_earlier
+from connector.store import journal
 from connector.store.inbound_tables import inbox
+from connector.store.journal import COMMAND_LINE, MOST_NAMED
 from connector.store.sql import chunks, insert, select_in
 from connector.store.unit_of_work import UnitOfWork
 
@@ -241,8 +243,17 @@ async def retry_parked(uow: UnitOfWork, org_id: str) -> None:
     await uow.connection.execute(statement.values(state=InboxState.DUE.value))
 
 
-async def replay(uow: UnitOfWork, record_ids: Iterable[str] | None = None) -> int:
+async def replay(uow: UnitOfWork, record_ids: Iterable[str] | None = None, *, actor: str = COMMAND_LINE) -> int:
     """Make parked records due again: those with these IDs, or all. Returns how many there were."""
+    ids = None if record_ids is None else sorted(set(record_ids))
+    if number := await _make_due(uow, ids):
+        detail = {"records": "all" if ids is None else ids[:MOST_NAMED], "count": number}
+        entry = journal.JournalEntry(entity="inbox", key="parked", action="replayed", detail=detail, actor=actor)
+        await journal.write(uow, [entry])
+    return number
+
+
+async def _make_due(uow: UnitOfWork, record_ids: Sequence[str] | None) -> int:
     statement = (
         update(inbox)
         .where(inbox.c.state == InboxState.PARKED.value)
@@ -251,7 +262,7 @@ async def replay(uow: UnitOfWork, record_ids: Iterable[str] | None = None) -> in
     if record_ids is None:
         return (await uow.connection.execute(statement)).rowcount
     number = 0
-    for chunk in chunks(sorted(set(record_ids))):
+    for chunk in chunks(record_ids):
         number += (await uow.connection.execute(statement.where(inbox.c.record_id.in_(chunk)))).rowcount
     return number
 

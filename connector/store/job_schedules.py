@@ -24,8 +24,8 @@ async def set_trigger(uow: UnitOfWork, job: str, trigger: JobTrigger | None, *, 
     """Run the job at other times; None: at those of the settings."""
     stored = await _lock(uow, job)
     await _put(uow, job, trigger, paused=stored is not None and stored.paused, actor=actor)
-    detail = {"trigger": "of the settings" if trigger is None else str(trigger), "actor": actor}
-    await journal.write(uow, [JournalEntry(entity="job", key=job, action="rescheduled", detail=detail)])
+    detail = {"trigger": "of the settings" if trigger is None else str(trigger)}
+    await journal.write(uow, [JournalEntry(entity="job", key=job, action="rescheduled", detail=detail, actor=actor)])
 
 
 async def set_paused(uow: UnitOfWork, job: str, paused: bool, *, actor: str) -> bool:
@@ -35,7 +35,7 @@ async def set_paused(uow: UnitOfWork, job: str, paused: bool, *, actor: str) -> 
         return False
     await _put(uow, job, None if stored is None else stored.trigger, paused=paused, actor=actor)
     action = "paused" if paused else "resumed"
-    await journal.write(uow, [JournalEntry(entity="job", key=job, action=action, detail={"actor": actor})])
+    await journal.write(uow, [JournalEntry(entity="job", key=job, action=action, detail={}, actor=actor)])
     return True
 
 

@@ -11,28 +11,36 @@ import orjson
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.store.tables import journal
+from connector.store.tables import HAS_ACTOR, journal
 from connector.store.unit_of_work import UnitOfWork
+
+COMMAND_LINE = "command line"
+"""The actor of what is done by a command."""
+MOST_NAMED = 20
+"""How many of the chosen things an entry about many of them names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JournalEntry:
     """One entry. `action` is a word (`created`, `updated`, `refused`, …); `detail` explains it and is stored as JSON;
-    `org_id` is the org that it concerns, if any."""
+    `org_id` is the org that it concerns, if any. `actor` is the operator who did it (the name of a token, or `command
+    line`); None if the service did it by itself."""
 
     entity: str
     key: str
     action: str
     detail: Mapping[str, Any]
     org_id: str | None = None
+    actor: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JournalRecord(JournalEntry):
-    """An entry as stored; `id` rises with time."""
+    """An entry as stored; `id` rises with time. `request` is the HTTP request by which it was asked for."""
 
     id: int
     at: datetime
+    request: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +63,8 @@ async def write(uow: UnitOfWork, entries: Sequence[JournalEntry]) -> None:
             "action": entry.action,
             "detail": orjson.dumps(entry.detail, default=str).decode(),
             "org_id": entry.org_id,
+            "actor": entry.actor,
+            "request": uow.request,
         }
         for entry in entries
     ]
@@ -70,18 +80,47 @@ async def read(connection: AsyncConnection, entity: str, key: str, limit: int = 
         .order_by(journal.c.id.desc())
         .limit(limit)
     )
-    return [
-        JournalRecord(
-            id=row.id,
-            at=row.at,
-            entity=row.entity,
-            key=row.key,
-            action=row.action,
-            detail=orjson.loads(row.detail),
-            org_id=row.org_id,
-        )
-        for row in await connection.execute(statement)
-    ]
+    return [_record(row) for row in await connection.execute(statement)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditFilter:
+    """Which actions of operators are meant; what is given must all hold. `since` is the earliest time."""
+
+    actor: str | None = None
+    action: str | None = None
+    entity: str | None = None
+    key: str | None = None
+    since: datetime | None = None
+
+
+async def list_actions(
+    connection: AsyncConnection, chosen: AuditFilter, *, before: int | None = None, limit: int
+) -> list[JournalRecord]:
+    """Up to `limit` actions of operators with an ID below `before`, newest first."""
+    statement = select(journal).where(HAS_ACTOR).order_by(journal.c.id.desc()).limit(limit)
+    for name in ("actor", "action", "entity", "key"):
+        if (value := getattr(chosen, name)) is not None:
+            statement = statement.where(journal.c[name] == value)
+    if chosen.since is not None:
+        statement = statement.where(journal.c.at >= chosen.since)
+    if before is not None:
+        statement = statement.where(journal.c.id < before)
+    return [_record(row) for row in await connection.execute(statement)]
+
+
+def _record(row: Any) -> JournalRecord:
+    return JournalRecord(
+        id=row.id,
+        at=row.at,
+        entity=row.entity,
+        key=row.key,
+        action=row.action,
+        detail=orjson.loads(row.detail),
+        org_id=row.org_id,
+        actor=row.actor,
+        request=row.request,
+    )
 
 
 async def find_last_id(connection: AsyncConnection) -> int:

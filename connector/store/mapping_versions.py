@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.store import journal
+from connector.store.journal import JournalEntry
 from connector.store.sql import insert
 from connector.store.tables import mapping_sources, mapping_versions
 from connector.store.unit_of_work import UnitOfWork
@@ -65,10 +67,14 @@ async def get_source_digest(connection: AsyncConnection, source: str) -> str | N
 
 
 async def activate(uow: UnitOfWork, digest: str, source: str) -> int:
-    """Make this version the active one, and return its number."""
+    """Make this version the active one, and return its number. Whoever edited the files is known by their place
+    only."""
     statement = insert(uow.connection, mapping_versions).values(digest=digest, activated_at=uow.now, source=source)
     number: int = (await uow.connection.execute(statement.returning(mapping_versions.c.number))).scalar_one()
     await record_source(uow, source, digest)
+    detail = {"digest": digest, "source": source}
+    entry = JournalEntry(entity="mapping", key=str(number), action="activated", detail=detail, actor=source)
+    await journal.write(uow, [entry])
     return number
 
 

@@ -171,7 +171,11 @@ async def _change(
     await uow.connection.execute(update(messages).where(chosen).values(**values, claim=None, claimed_until=None))
     entries = [
         journal.JournalEntry(
-            entity=EntityKind.ORDER.value, key=item.order, action=action, detail={"message": item.title, "by": by}
+            entity=EntityKind.ORDER.value,
+            key=item.order,
+            action=action,
+            detail={"message": item.title, "by": by},
+            actor=by,
         )
         for item in changed
     ]

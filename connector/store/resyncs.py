@@ -168,7 +168,7 @@ async def _change(
 
 
 async def _audit(uow: UnitOfWork, number: int, action: str, actor: str, **detail: object) -> None:
-    entry = JournalEntry(entity="resync", key=str(number), action=action, detail={"actor": actor, **detail})
+    entry = JournalEntry(entity="resync", key=str(number), action=action, detail=detail, actor=actor)
     await journal.write(uow, [entry])
 
 

@@ -254,6 +254,8 @@ links = Table(
 
 DISCARDED = text("action = 'discarded'")
 """A constant and no parameter, so that SQLite uses the partial index."""
+HAS_ACTOR = text("actor IS NOT NULL")
+HAS_FIELDS = text("fields IS NOT NULL")
 
 journal = Table(
     "journal",
@@ -265,7 +267,12 @@ journal = Table(
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("org_id", Key),  # NULL if it concerns no org
+    Column("actor", Key),  # the person or program that did it; NULL if the service did it by itself
+    Column("request", Text),  # the ID of the HTTP request by which it was asked for
+    Column("fields", Text),  # what was sent or merged, as JSON; deleted earlier than the entry
     Index("journal_entity", "entity", "key", "id"),
+    Index("journal_actor", "id", sqlite_where=HAS_ACTOR, postgresql_where=HAS_ACTOR),
+    Index("journal_fields", "at", sqlite_where=HAS_FIELDS, postgresql_where=HAS_FIELDS),
     Index("journal_discarded", "entity", "key", sqlite_where=DISCARDED, postgresql_where=DISCARDED),
 )
 

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import ConnectorError
 from connector.model.role import Role
+from connector.store import journal
+from connector.store.journal import COMMAND_LINE, JournalEntry
 from connector.store.sql import insert_missing
 from connector.store.tables import tokens
 from connector.store.unit_of_work import UnitOfWork
@@ -36,7 +38,9 @@ class Token:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
-async def create(uow: UnitOfWork, name: str, role: Role, *, expires_at: datetime | None = None) -> str:
+async def create(
+    uow: UnitOfWork, name: str, role: Role, *, expires_at: datetime | None = None, actor: str = COMMAND_LINE
+) -> str:
     """Create a token and return its secret, which cannot be read again. Raises ConnectorError if the name exists."""
     secret = PREFIX + secrets.token_urlsafe(32)
     row = {"name": name, "digest": digest(secret), "role": role.value, "created_at": uow.now, "expires_at": expires_at}
@@ -45,6 +49,7 @@ async def create(uow: UnitOfWork, name: str, role: Role, *, expires_at: datetime
             f"There is a token {name} already.",
             hint="Choose another name; names of revoked tokens cannot be used again.",
         )
+    await _audit(uow, name, "created", actor, role=role.value, expires_at=expires_at)
     return secret
 
 
@@ -58,14 +63,22 @@ async def list_all(connection: AsyncConnection) -> list[Token]:
     return [_token(row) for row in await connection.execute(select(tokens).order_by(tokens.c.name))]
 
 
-async def revoke(uow: UnitOfWork, name: str) -> bool:
+async def revoke(uow: UnitOfWork, name: str, *, actor: str = COMMAND_LINE) -> bool:
     """Revoke a token; False if there is none with this name, or it was revoked before."""
     chosen = (tokens.c.name == name, tokens.c.revoked_at.is_(None))
-    return bool((await uow.connection.execute(update(tokens).where(*chosen).values(revoked_at=uow.now))).rowcount)
+    if not (await uow.connection.execute(update(tokens).where(*chosen).values(revoked_at=uow.now))).rowcount:
+        return False
+    await _audit(uow, name, "revoked", actor)
+    return True
 
 
 async def record_use(uow: UnitOfWork, name: str) -> None:
     await uow.connection.execute(update(tokens).where(tokens.c.name == name).values(used_at=uow.now))
+
+
+async def _audit(uow: UnitOfWork, name: str, action: str, actor: str, **detail: object) -> None:
+    entry = JournalEntry(entity="token", key=name, action=action, detail=detail, actor=actor)
+    await journal.write(uow, [entry])
 
 
 def digest(secret: str) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy import case, or_
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.log import request_id
 from connector.model.change import ChangeState, EntityKind
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import PlatformEvent
@@ -49,6 +50,8 @@ class UnitOfWork:
         self.connection = connection
         self.now = now
         self.publishes_status = publishes_status
+        self.request = request_id.get()
+        """The HTTP request that this is done for."""
         self.has_captured = False
         """Whether changes for the org were captured, so that a push has something to do after the commit."""
         self._events: list[PlatformEvent] = []

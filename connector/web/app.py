@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from connector.errors import StoreError
 from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.role_supervisor import RoleState
 from connector.jobs.schedule import JobDefinition
-from connector.log import get_logger
+from connector.log import get_logger, request_id
 from connector.model.deliveries import DeliveryPolicy
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
@@ -66,6 +67,7 @@ class AppServices:
 
 
 _NUMBER = web.RequestKey("number", str)
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = get_logger("web")
 
@@ -172,15 +174,22 @@ async def _send(request: web.Request, response: web.StreamResponse) -> dict[str,
     return {}
 
 
+def _request_number(request: web.Request) -> str:
+    """The ID that the caller has given the request, if it is a short plain word; else a new one."""
+    given = request.headers.get("X-Request-ID", "")
+    return given if _PLAIN_ID.fullmatch(given) else uuid4().hex[:12]
+
+
 @web.middleware
 async def _log_request(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Log one line per request, without query, body and headers."""
     began = time.perf_counter()
-    number = request[_NUMBER] = uuid4().hex[:12]
+    number = request[_NUMBER] = _request_number(request)
+    request_id.set(number)
     response = await handler(request)
     aborted = await _send(request, response)
     took = round((time.perf_counter() - began) * 1000)
     # The path of a tracking page is a secret of its customer.
     path = request.path if not request.path.startswith("/track/") else "/track/…"
-    log.info("request", id=number, method=request.method, path=path, status=response.status, ms=took, **aborted)
+    log.info("request", method=request.method, path=path, status=response.status, ms=took, **aborted)
     return response

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
 
 import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from connector.errors import CommandError, ConnectorError, RetryClass, StoreError
-from connector.log import get_logger
+from connector.log import get_logger, request_id
 
 CONTENT_TYPE = "application/problem+json"
 STATUS_OF_RULE = {
@@ -96,7 +95,6 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
         refused = ProblemError(error.status, "http", f"{error.reason}: {request.method} {request.path}.", hint=hint)
         return refused.with_headers(headers).response()
     except Exception:
-        number = uuid4().hex[:12]
-        log.exception("internal_error", request=number)
-        hint = f"Report the request number {number} to the operator."
+        log.exception("internal_error")
+        hint = f"Report the request ID {request_id.get()} to the operator."
         return ProblemError(500, "internal", "Internal error of the connector.", hint=hint).response()

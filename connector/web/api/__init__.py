@@ -5,6 +5,7 @@ from __future__ import annotations
 from connector.web.api import (
     actions,
     analytics,
+    audit,
     backorders,
     conflicts,
     customers,
@@ -43,5 +44,6 @@ ROUTES: tuple[Route, ...] = (
     *workers.ROUTES,
     *scheduler.ROUTES,
     *resyncs.ROUTES,
+    *audit.ROUTES,
 )
 """All routes, in the order of the OpenAPI document."""

@@ -51,7 +51,9 @@ async def remove_rule(call: RequestContext) -> ApiResponse:
     sobject, field = call.path_key("sobject"), call.path_key("field")
     async with call.store.transaction() as uow:
         org = await orgs.get_active(uow.connection)
-        removed = org is not None and await conflict_rules.remove(uow, org.org_id, sobject, field)
+        removed = org is not None and await conflict_rules.remove(
+            uow, org.org_id, sobject, field, actor=call.token.name
+        )
     if not removed:
         raise ProblemError(404, "unknown", f"There is no rule for {sobject}.{field}.", field="field")
     return ApiResponse(value={"removed": f"{sobject}.{field}"})

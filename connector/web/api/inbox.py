@@ -28,7 +28,8 @@ async def list_parked(call: RequestContext) -> ApiResponse:
 
 async def replay_parked(call: RequestContext, body: RecordsBody) -> ApiResponse:
     """Make parked records due again; the next poll, or the listener, reads and applies them."""
-    replayed = await call.store.transact(lambda uow: inbox.replay(uow, None if body.all else body.records))
+    chosen, actor = None if body.all else body.records, call.token.name
+    replayed = await call.store.transact(lambda uow: inbox.replay(uow, chosen, actor=actor))
     return ApiResponse(value={"replayed": replayed})
 
 

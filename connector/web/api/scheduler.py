@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from connector.api.schemas import TriggerBody
 from connector.errors import CommandError, UsageError
@@ -24,6 +23,7 @@ from connector.store import job_runs
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.path_number import path_number, query_number
 from connector.web.problem import ProblemError
+from connector.web.query_moment import query_moment
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
 
@@ -93,7 +93,7 @@ async def get_runs(call: RequestContext) -> ApiResponse:
             connection,
             job=call.query_key("job"),
             state=None if state is None else JobState(state),
-            since=_moment(call, "since"),
+            since=query_moment(call, "since"),
             before=before,
             with_idle=idle == "true",
             limit=limit + 1,
@@ -127,18 +127,6 @@ async def _set_paused(call: RequestContext, *, paused: bool) -> ApiResponse:
     job = _job(call)
     await set_paused(call.store, job, paused, actor=call.token.name)
     return await _job_response(call, job)
-
-
-def _moment(call: RequestContext, name: str) -> datetime | None:
-    text = call.query_value(name)
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        hint = "Use a time such as 2026-03-01T12:00:00Z."
-        raise ProblemError(400, "query", f"{name}: invalid time {text[:80]!r}.", field=name, hint=hint) from None
 
 
 _JOBS = "/scheduler/jobs"

@@ -27,3 +27,14 @@ def test_jobs_and_resyncs_from_the_shell(shell: Shell) -> None:
     assert (again.status, "cancel is not possible now" in again.err) == (1, True)
     assert shell("resyncs", "start", "return").status == 1
     assert shell("dead-letters", "list", "--by-cause").out == "No dead letters.\n"
+
+    shell("tokens", "create", "--role", "viewer", "--name", "screen")
+    audit = json.loads(shell("audit", "--json").out)
+    assert [(item["action"], item["entity"], item["key"]) for item in audit] == [
+        ("created", "token", "screen"), ("canceled", "resync", "1"), ("paused", "resync", "1"),
+        ("asked", "resync", "1"), ("rescheduled", "job", "pull_order"), ("paused", "job", "prune"),
+        ("run", "job", "reconcile"),
+    ]  # fmt: skip
+    assert all(item["actor"] for item in audit)
+    assert "command line  created  token screen  role: viewer\n" in shell("audit", "--entity", "token").out
+    assert shell("audit", "--actor", "nobody").out == "Nothing of the kind was done.\n"

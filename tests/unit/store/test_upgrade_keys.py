@@ -126,9 +126,10 @@ async def test_stored_keys_are_normalized_and_colliding_keys_stay_distinct(older
 
 async def test_upgrade_reports_its_own_renames_only(older: Store) -> None:
     async with older.transaction() as uow:
-        await journal.write(
-            uow, [journal.JournalEntry(entity="order", key="X", action="renamed", detail={"from": "X ", "why": ""})]
-        )
+        at = NOW.replace(" ", "T") if older.dialect == "sqlite" else NOW
+        values = "VALUES (:at, 'order', 'X', 'renamed', :detail)"
+        statement = text(f'INSERT INTO journal (at, entity, "key", action, detail) {values}')
+        await uow.connection.execute(statement, {"at": at, "detail": '{"from": "X ", "why": ""}'})
     known = await _find_last_journal_id(older)
     await schema.upgrade(older)
     told = await _list_renamed_keys(older, known)
