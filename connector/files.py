@@ -85,6 +85,14 @@ def readable_by_others(path: Path) -> bool:
         return False
 
 
+def writable_by_others(path: Path) -> bool:
+    """Whether other users of the machine may change the file, or what is in the folder."""
+    try:
+        return bool(path.stat().st_mode & 0o022)
+    except (OSError, ValueError):
+        return False
+
+
 def _require_plain_file(mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise UnusableFileError("it is a folder, and a file is needed")

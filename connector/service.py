@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # importing the org's client would slow short commands down
     from aiohttp import web
 
     from connector.jobs.conflict_resolution import ConflictResolver
+    from connector.jobs.doctor.shared_report import SharedReport
     from connector.jobs.inbound_run import InboundJobContext
     from connector.jobs.listen import ListenerRole
     from connector.jobs.pull import PullSummary
@@ -94,8 +95,17 @@ class LocalServices:
                 jobs=define_jobs(self.settings),
                 partitions=self.settings.sync.partitions,
                 role_states=role_states,
+                doctor=self.doctor(role_states).get,
             )
         )
+
+    def doctor(self, role_states: Callable[[], Sequence[RoleState]] = lambda: ()) -> SharedReport:
+        """Checks the whole installation when somebody asks. `role_states`: how the roles of this process are."""
+        from connector.jobs.doctor.examine import examine
+        from connector.jobs.doctor.shared_report import SharedReport
+
+        clock = self.clock
+        return SharedReport(lambda: examine(self.settings, self.store, clock=clock, roles=role_states()), clock)
 
     def conflict_resolver(self) -> ConflictResolver:
         """Resolves conflicts by the mappings of the files."""

@@ -34,6 +34,7 @@ GROUPS = (
     "actions",
     "webhooks",
     "db",
+    "doctor",
     "show",
     "act",
     "stock",

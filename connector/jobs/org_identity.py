@@ -48,13 +48,18 @@ async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> s
             await orgs.put(uow, org_id, login_url=url, instance_url=client.instance_url, is_active=is_active)
         log.info("org answers", org=org_id, address=client.instance_url, active=is_active)
     if active is not None and not is_active:
-        raise OtherOrgError(
-            f"{LOGIN_URL_SETTING} leads to org {org_id} ({client.instance_url}), but this database works with"
-            f" {describe_org(active)}. Nothing was sent.",
-            hint=f"To change to that org, run `connector org use {org_id}`; else correct {LOGIN_URL_SETTING}.",
-            retry_class=RetryClass.CONFIG,
-        )
+        raise other_org_error(org_id, client.instance_url, active)
     return org_id
+
+
+def other_org_error(org_id: str, instance_url: str, active: KnownOrg) -> OtherOrgError:
+    """The error if org `org_id` answers, and the database works with `active`."""
+    return OtherOrgError(
+        f"{LOGIN_URL_SETTING} leads to org {org_id} ({instance_url}), but this database works with"
+        f" {describe_org(active)}. Nothing was sent.",
+        hint=f"To change to that org, run `connector org use {org_id}`; else correct {LOGIN_URL_SETTING}.",
+        retry_class=RetryClass.CONFIG,
+    )
 
 
 def describe_org(org: KnownOrg) -> str:

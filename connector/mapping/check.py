@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from connector.mapping.mapper import MappingSet
 from connector.mapping.person_accounts import COMPUTED_FIELDS, check_account_type
-from connector.mapping.problems import Position, Problems
+from connector.mapping.problems import Aspect, Position, Problems
 from connector.mapping.spec import FieldSpec, LookupSpec, Owner, RecordSpec
 from connector.mapping.types import NUMBERS, Kind
 from connector.model.change import EntityKind
@@ -62,6 +62,13 @@ def check(
     `describes` has the objects that this user can see, by API name; a missing object is a problem. `person_types` are
     the IDs of Account's record types for persons.
     """
+    return find_problems(mappings, describes, person_types=person_types).lines()
+
+
+def find_problems(
+    mappings: MappingSet, describes: Mapping[str, SObjectDescribe], *, person_types: Collection[str] = ()
+) -> Problems:
+    """The problems that `check` lists, with what each is about."""
     problems = Problems()
     targets = {
         "customer": mappings.customer.sobject,
@@ -83,6 +90,7 @@ def check(
                     "sobject",
                     f"`{record.sobject}` is unknown in this org, or not visible to this user: correct the name, or "
                     f"give access.{enabled}",
+                    Aspect.OBJECT,
                 )
                 continue
             parent_sobject = parent if record is not mapping.spec.record else None
@@ -100,7 +108,7 @@ def check(
                 composed=COMPUTED_FIELDS if is_person_mapping else frozenset(),
             ).check()
             check_account_type(record, describe, problems, person=is_person_mapping, person_types=person_types)
-    return problems.lines()
+    return problems
 
 
 def missing_key_fields(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> list[str]:
@@ -148,6 +156,7 @@ class _RecordChecker:
                     self._record.sobject_position,
                     "sobject",
                     f"{self._describe.name} records cannot be {word} by this user: give the object permission.",
+                    Aspect.OBJECT,
                 )
 
     def _find_field(self, name: str, label: str, position: Position) -> FieldDescribe | None:
@@ -156,15 +165,16 @@ class _RecordChecker:
             return field
         same = next((field_name for field_name in self._describe.fields if field_name.lower() == name.lower()), None)
         if same is not None:
-            self._problems.add(position, label, f"is written `{same}` in the org: write it the same way.")
+            written = f"is written `{same}` in the org: write it the same way."
+            self._problems.add(position, label, written, Aspect.ACCESS)
             return None
         missing = f"is not a field of {self._describe.name}, or this user cannot see it."
         if name.endswith("__c"):
             close = self._closest(name)
-            self._problems.add(position, label, f"{missing}{close} {ADD_IT}")
+            self._problems.add(position, label, f"{missing}{close} {ADD_IT}", Aspect.ACCESS)
         else:
             close = self._closest(name) or " Correct the name, or give this user access to it."
-            self._problems.add(position, label, f"{missing}{close}")
+            self._problems.add(position, label, f"{missing}{close}", Aspect.ACCESS)
         return None
 
     def _closest(self, name: str) -> str:
@@ -181,15 +191,22 @@ class _RecordChecker:
                     spec.position,
                     spec.name,
                     "is read-only in this org, or for this user: remove it, or give edit access.",
+                    Aspect.ACCESS,
                 )
             elif not field.updateable and (spec.path or spec.expression):  # a constant never changes
                 add(
                     spec.position,
                     spec.name,
                     "can be set on creation only, so a later change would be refused: remove it.",
+                    Aspect.ACCESS,
                 )
             elif not field.createable:
-                add(spec.position, spec.name, "cannot be set on creation: remove it, or let the org own it.")
+                add(
+                    spec.position,
+                    spec.name,
+                    "cannot be set on creation: remove it, or let the org own it.",
+                    Aspect.ACCESS,
+                )
         if field.reference_to and not _is_id(spec.const):
             name = field.relationship_name or field.name
             add(
@@ -234,7 +251,7 @@ class _RecordChecker:
         if field is None or field.relationship_name != spec.relationship:
             if spec.name.endswith("__c") and field is None:
                 missing = f"is not a relationship of {self._describe.name}, or this user cannot see it. {ADD_IT}"
-                self._problems.add(spec.position, label, missing)
+                self._problems.add(spec.position, label, missing, Aspect.ACCESS)
             else:
                 hint = suggestion(label, names)
                 self._problems.add(spec.position, label, f"is not a relationship of {self._describe.name}.{hint}")
@@ -247,7 +264,9 @@ class _RecordChecker:
                 f"points to {listed(field.reference_to)}, but a {spec.entity} is a `{target}`: look up something else.",
             )
         if not field.createable:
-            self._problems.add(spec.position, label, "cannot be set by this user: give edit access, or remove it.")
+            self._problems.add(
+                spec.position, label, "cannot be set by this user: give edit access, or remove it.", Aspect.ACCESS
+            )
 
     def _external_id(self) -> None:
         field = self._describe.fields.get(self._record.external_id)
@@ -260,6 +279,7 @@ class _RecordChecker:
                     "external_id",
                     f"`{field.name}` of {self._describe.name} is not {what}, so a repeated write could double records: "
                     "mark it so in the org, or name another field.",
+                    Aspect.KEY,
                 )
 
     def _required(self) -> None:

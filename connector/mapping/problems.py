@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 MAX_LISTED = 100
 """Problems that are listed one by one."""
@@ -25,21 +26,35 @@ class Position:
         return f"{self.file}:{self.line}"
 
 
+class Aspect(StrEnum):
+    """What a problem is about: an object, whether a field is there for our user and may be written, the key of an
+    object, or what is mapped to a field."""
+
+    OBJECT = "object"
+    ACCESS = "access"
+    KEY = "key"
+    MAPPING = "mapping"
+
+
 class Problems:
     """Collects problems, each position and sentence once, in reading order of each file."""
 
     def __init__(self) -> None:
         self._positions: dict[str, Position] = {}
+        self._aspects: dict[str, Aspect] = {}
 
     def __bool__(self) -> bool:
         return bool(self._positions)
 
-    def add(self, position: Position, field: str, text: str) -> None:
-        self._positions.setdefault(_one_line(f"{position}: {field}: {text}"), position)
+    def add(self, position: Position, field: str, text: str, aspect: Aspect = Aspect.MAPPING) -> None:
+        line = _one_line(f"{position}: {field}: {text}")
+        self._positions.setdefault(line, position)
+        self._aspects.setdefault(line, aspect)
 
-    def lines(self) -> list[str]:
-        """One line per problem. Beyond the limit the last line says how many more there are."""
-        places = self._positions.items()
+    def lines(self, aspect: Aspect | None = None) -> list[str]:
+        """One line per problem, or per problem of one aspect. Beyond the limit the last line says how many more there
+        are."""
+        places = [item for item in self._positions.items() if aspect is None or self._aspects[item[0]] is aspect]
         lines = [line for line, _ in sorted(places, key=lambda item: (item[1].file, item[1].line, item[1].column))]
         if len(lines) <= MAX_LISTED:
             return lines

@@ -27,6 +27,7 @@ class FieldDescribe:
     picklist: tuple[str, ...]  # active values
     reference_to: tuple[str, ...]
     relationship_name: str | None
+    case_sensitive: bool = False
 
     @property
     def required_on_create(self) -> bool:

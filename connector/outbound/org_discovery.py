@@ -3,8 +3,10 @@ for an hour."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, Protocol
 
 import orjson
@@ -25,8 +27,34 @@ QUERIES = (
     "SELECT Id FROM RecordType WHERE SobjectType = 'Account' AND IsPersonType = true",
 )
 _ABSENT = frozenset({"INVALID_TYPE", "INVALID_FIELD"})
-CACHE_FORMAT = "2"
+CACHE_FORMAT = "3"
 """Changes with the format of the cached answer; an answer in an older format is not used."""
+
+
+Rows = list[dict[str, Any]]
+
+
+class Feature(StrEnum):
+    """What an org must have for us to send orders to it."""
+
+    OBJECTS = "objects"
+    STATUSES = "statuses"
+    PRICE_BOOK = "price book"
+    CURRENCIES = "currencies"
+    RECORD_TYPES = "record types"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrgAnswers:
+    """What an org says of itself: the describe of each object that our user can see, and the answer to each query.
+    `others`: those to queries besides ours."""
+
+    describes: Mapping[str, SObjectDescribe]
+    price_books: Rows | RefusedError
+    statuses: Rows | RefusedError
+    currencies: Rows | RefusedError
+    person_types: Rows | RefusedError
+    others: tuple[Rows | RefusedError, ...] = ()
 
 
 class Describer(Protocol):
@@ -58,56 +86,96 @@ async def discover_org(
         body = orjson.loads(cached.body)
         if body.get("asked") == request:
             return _load(body)
-    describes, query_results = await org.describe_many([*SOBJECTS, *extra_sobjects], QUERIES)
-    price_books, statuses, currencies, person_types = query_results
-    missing = [name for name in SOBJECTS if name not in describes]
-    if len(missing) == len(SOBJECTS):
-        raise _missing_feature(
-            f"The org describes none of {', '.join(SOBJECTS)} in API version {version}.",
-            "Check CONNECTOR_SALESFORCE__API_VERSION, and that the connector's user has the permission set"
-            " CRM Connector.",
-        )
-    if missing:
-        raise _missing_feature(
-            f"The org has no {', '.join(missing)}, or the connector's user may not see it.",
-            "Ask an admin to enable Orders (Setup, Order Settings) and to assign the permission set CRM Connector.",
-        )
-    if absent := [name for name in extra_sobjects if name not in describes]:
-        raise _missing_feature(
-            f"The org has no {', '.join(absent)}, or the connector's user may not see it.",
-            "Return Orders come with Field Service or Order Management; without them set"
-            " CONNECTOR_SALESFORCE__RETURNS to auto.",
-        )
-    if isinstance(statuses, RefusedError):
-        raise statuses
-    if isinstance(price_books, RefusedError):
-        raise price_books
-    for query_result in (currencies, person_types):
-        if isinstance(query_result, RefusedError) and query_result.code not in _ABSENT:
-            raise query_result  # another error does not mean that the org lacks the feature
-    if not price_books or not price_books[0]["IsActive"]:
-        raise _missing_feature(
-            "The org's standard price book is inactive: no order could have a line.",
-            "Ask an admin to activate it (Price Books, Standard Price Book).",
-        )
-    profile = OrgProfile(
-        org_id=org_id,
-        describes=describes,
-        statuses={row["ApiName"]: row["StatusCode"] for row in statuses},
-        price_book=price_books[0]["Id"],
-        currencies=frozenset(
-            [currency] if isinstance(currencies, RefusedError) else [row["IsoCode"] for row in currencies]
-        ),
-        decimals=(
-            {}
-            if isinstance(currencies, RefusedError)
-            else {row["IsoCode"]: int(row["DecimalPlaces"]) for row in currencies}
-        ),
-        person_types=frozenset(() if isinstance(person_types, RefusedError) else [row["Id"] for row in person_types]),
-    )
+    answers = await ask_org(org, extra_sobjects)
+    for _, error in find_lacks(answers, settings, extra_sobjects=extra_sobjects):
+        raise error
+    profile = build_profile(answers, org_id, currency=currency)
     async with store.transaction() as uow:
         await org_metadata.put(uow, org_id, _dump(profile, request))
     return profile
+
+
+async def ask_org(org: Describer, extra_sobjects: Sequence[str] = (), extra_queries: Sequence[str] = ()) -> OrgAnswers:
+    """What the org says of itself, by one API call, or by two if there are more queries."""
+    describes, rows = await org.describe_many([*SOBJECTS, *extra_sobjects], [*QUERIES, *extra_queries])
+    price_books, statuses, currencies, person_types, *others = rows
+    return OrgAnswers(
+        describes=describes,
+        price_books=price_books,
+        statuses=statuses,
+        currencies=currencies,
+        person_types=person_types,
+        others=tuple(others),
+    )
+
+
+def find_lacks(
+    answers: OrgAnswers, settings: SalesforceSettings, *, extra_sobjects: Sequence[str] = ()
+) -> Iterator[tuple[Feature, SalesforceError]]:
+    """What keeps us from sending orders to the org, and who can enable it."""
+    describes, version = answers.describes, settings.api_version
+    missing = [name for name in SOBJECTS if name not in describes]
+    if len(missing) == len(SOBJECTS):
+        yield (
+            Feature.OBJECTS,
+            _missing_feature(
+                f"The org describes none of {', '.join(SOBJECTS)} in API version {version}.",
+                "Check CONNECTOR_SALESFORCE__API_VERSION, and that the connector's user has the permission set"
+                " CRM Connector.",
+            ),
+        )
+    elif missing:
+        yield (
+            Feature.OBJECTS,
+            _missing_feature(
+                f"The org has no {', '.join(missing)}, or the connector's user may not see it.",
+                "Ask an admin to enable Orders (Setup, Order Settings) and to assign the permission set CRM Connector.",
+            ),
+        )
+    if absent := [name for name in extra_sobjects if name not in describes]:
+        yield (
+            Feature.OBJECTS,
+            _missing_feature(
+                f"The org has no {', '.join(absent)}, or the connector's user may not see it.",
+                "Return Orders come with Field Service or Order Management; without them set"
+                " CONNECTOR_SALESFORCE__RETURNS to auto.",
+            ),
+        )
+    if isinstance(answers.statuses, RefusedError):
+        yield Feature.STATUSES, answers.statuses
+    if isinstance(answers.price_books, RefusedError):
+        yield Feature.PRICE_BOOK, answers.price_books
+    for feature, rows in ((Feature.CURRENCIES, answers.currencies), (Feature.RECORD_TYPES, answers.person_types)):
+        if isinstance(rows, RefusedError) and rows.code not in _ABSENT:
+            yield feature, rows  # another error does not mean that the org lacks the feature
+    if not isinstance(answers.price_books, RefusedError) and not any(row["IsActive"] for row in answers.price_books):
+        yield (
+            Feature.PRICE_BOOK,
+            _missing_feature(
+                "The org's standard price book is inactive: no order could have a line.",
+                "Ask an admin to activate it (Price Books, Standard Price Book).",
+            ),
+        )
+
+
+def build_profile(answers: OrgAnswers, org_id: str, *, currency: str) -> OrgProfile:
+    """The profile; `currency` is that of an org without multi-currency."""
+    currencies, price_books = answers.currencies, _rows(answers.price_books)
+    return OrgProfile(
+        org_id=org_id,
+        describes=answers.describes,
+        statuses={row["ApiName"]: row["StatusCode"] for row in _rows(answers.statuses)},
+        price_book=price_books[0]["Id"] if price_books else "",
+        currencies=frozenset(
+            [currency] if isinstance(currencies, RefusedError) else [row["IsoCode"] for row in currencies]
+        ),
+        decimals={row["IsoCode"]: int(row["DecimalPlaces"]) for row in _rows(currencies)},
+        person_types=frozenset(row["Id"] for row in _rows(answers.person_types)),
+    )
+
+
+def _rows(answer: Rows | RefusedError) -> Rows:
+    return [] if isinstance(answer, RefusedError) else answer
 
 
 async def get_flag(store: Store, org_id: str, name: str) -> bool | None:

@@ -61,4 +61,5 @@ def _field(item: Mapping[str, Any]) -> FieldDescribe:
         picklist=tuple(str(value["value"]) for value in item.get("picklistValues") or () if value.get("active")),
         reference_to=tuple(item.get("referenceTo") or ()),
         relationship_name=item.get("relationshipName"),
+        case_sensitive=bool(item.get("caseSensitive")),
     )

@@ -21,8 +21,12 @@ async def read_server_time(client: GetClient, *, otherwise: datetime) -> datetim
 
     Raises AuthError, RefusedError or TransportError if the org does not answer.
     """
-    text = await client.get("limits", read=lambda response: response.headers.get("Date", ""))
+    return await client.get("limits", read=sent_at) or otherwise
+
+
+def sent_at(response: HttpResponse) -> datetime | None:
+    """When the org sent this response, by its clock, to the second; None if a proxy has removed it."""
     try:
-        return parsedate_to_datetime(text).astimezone(UTC)
+        return parsedate_to_datetime(response.headers.get("Date", "")).astimezone(UTC)
     except ValueError:
-        return otherwise
+        return None

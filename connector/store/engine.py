@@ -85,12 +85,16 @@ class Store:
         self._group = GroupCommit(self._begin, self._unit) if self.dialect == "sqlite" else None
 
     @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database; None for another database, and for an address that only SQLite understands."""
+        if self.dialect != "sqlite" or str(self._engine.url.database).startswith("file:"):
+            return None
+        return Path(str(self._engine.url.database))
+
+    @property
     def absent(self) -> bool:
         """Whether this is a SQLite file that does not exist. Connecting to it would create an empty file."""
-        if self.dialect != "sqlite" or str(self._engine.url.database).startswith("file:"):
-            return False
-        file = Path(str(self._engine.url.database))
-        return file.parent.is_dir() and not file.exists()
+        return self.file is not None and self.file.parent.is_dir() and not self.file.exists()
 
     @property
     def readable_by_others(self) -> bool:

@@ -9,6 +9,7 @@ transaction that records its work.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import case, delete, or_, select, tuple_, update
@@ -72,6 +73,24 @@ async def list_held(connection: AsyncConnection, prefix: str, now: datetime) -> 
     """Return the terms of the held leases whose names start with `prefix`."""
     statement = select(leases.c.name, leases.c.term).where(leases.c.name.startswith(prefix), leases.c.expires_at > now)
     return {row.name: row.term for row in await connection.execute(statement)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredLease:
+    """A lease that was not released: it is held, or its owner died."""
+
+    name: str
+    owner: str
+    expires_at: datetime
+
+
+async def list_unreleased(connection: AsyncConnection) -> list[StoredLease]:
+    """Return the held leases, and the expired ones that nobody has released or acquired."""
+    statement = select(leases).where(leases.c.owner != _NOBODY).order_by(leases.c.name)
+    return [
+        StoredLease(name=row.name, owner=row.owner, expires_at=row.expires_at)
+        for row in await connection.execute(statement)
+    ]
 
 
 async def seconds_left(connection: AsyncConnection, name: str, now: datetime) -> float:

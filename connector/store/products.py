@@ -122,6 +122,11 @@ def keys(connection: AsyncConnection) -> AsyncIterator[str]:
     return all_keys(connection, products.c.sku)
 
 
+async def list_currencies(connection: AsyncConnection) -> list[str]:
+    """Return the currencies in which there are prices, sorted."""
+    return list((await connection.execute(select(prices.c.currency).distinct().order_by(prices.c.currency))).scalars())
+
+
 async def count(connection: AsyncConnection) -> int:
     return await count_rows(connection, products)
 

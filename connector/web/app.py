@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -20,6 +20,7 @@ from connector.jobs.role_supervisor import RoleState
 from connector.jobs.schedule import JobDefinition
 from connector.log import get_logger, request_id
 from connector.model.deliveries import DeliveryPolicy
+from connector.model.health_check import DoctorReport
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
 from connector.orders.service import OrderService
@@ -53,7 +54,7 @@ class AppServices:
     Each request calls `current_composer`, which follows edited rules and templates; one that resolves a conflict calls
     `conflict_resolver`, which reads the mappings. `delivery_policy`: for the forecast of event deliveries. `jobs`: all
     of the service, wherever they run. `partitions`: those of workers, for forecasts. `role_states`: how the roles of
-    this process are.
+    this process are. `doctor` checks the whole installation.
     """
 
     store: Store
@@ -64,6 +65,7 @@ class AppServices:
     jobs: Sequence[JobDefinition] = ()
     partitions: int = 8
     role_states: Callable[[], Sequence[RoleState]] = lambda: ()
+    doctor: Callable[[], Awaitable[DoctorReport]]
 
 
 _NUMBER = web.RequestKey("number", str)
@@ -85,6 +87,7 @@ def make_app(services: AppServices) -> web.Application:
             delivery_policy=services.delivery_policy,
             jobs=services.jobs,
             partitions=services.partitions,
+            doctor=services.doctor,
             request=request,
             token=token,
         )

@@ -18,6 +18,7 @@ from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.schedule import JobDefinition
 from connector.log import get_logger
 from connector.model.deliveries import DeliveryPolicy
+from connector.model.health_check import DoctorReport
 from connector.model.keys import normalize_key
 from connector.model.money import plain
 from connector.model.role import Role
@@ -47,6 +48,7 @@ class RequestContext:
     delivery_policy: DeliveryPolicy
     jobs: Sequence[JobDefinition]
     partitions: int
+    doctor: Callable[[], Awaitable[DoctorReport]]
     request: web.Request
     token: Token
 

@@ -25,6 +25,7 @@ from connector.model.customer import Customer
 from connector.model.stage import Stage
 from connector.service import running_service
 from connector.store import customers, schema, tables
+from connector.store.database_info import read_database_info
 from connector.store.dry_run import dry_run
 from connector.store.engine import Store
 from tests.conftest import Databases, require
@@ -132,6 +133,7 @@ async def test_concurrent_readers_and_writers_share_three_sessions(pooled_url: s
     found = await asyncio.gather(
         *(step for number in range(12) for step in (write(number), read(), rehearse())),
     )
+    assert (await read_database_info(store)).pooled
     assert {number for number in found if number} <= set(range(len(CUSTOMERS), len(CUSTOMERS) + 13))
     async with store.reader() as connection:
         assert await customers.count(connection) == len(CUSTOMERS) + 12

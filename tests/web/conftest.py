@@ -12,6 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from connector.jobs.conflict_resolution import ConflictResolver
+from connector.jobs.doctor.examine import examine
+from connector.jobs.doctor.shared_report import SharedReport
 from connector.jobs.schedule import define_jobs
 from connector.mapping import load_mappings
 from connector.model.role import Role
@@ -82,11 +84,13 @@ def app_on(store: Store, rules: Rules | None = None, composer: NotificationCompo
     composer = composer or NotificationComposer(renderer=TemplateRenderer(), billing=rules.billing)
     orders = OrderService(store, lambda: rules)
     resolver = ConflictResolver(store=store, orders=orders, mappings=load_mappings)
+    settings = Settings.model_validate({"_env_file": None})
     services = AppServices(
         store=store,
         orders=orders,
         current_composer=lambda: composer,
         conflict_resolver=lambda: resolver,
+        doctor=SharedReport(lambda: examine(settings, store, clock=store.clock), store.clock).get,
         jobs=define_jobs(
             Settings.model_validate({"_env_file": None, "salesforce": {"login_url": "https://org.example"}})
         ),

@@ -24,7 +24,12 @@ from connector.errors import RetryClass
 from connector.model.storable_text import storable, storable_values
 from connector.salesforce.auth import TokenOwner
 from connector.salesforce.pubsub import pubsub_pb2
-from connector.salesforce.pubsub.errors import SessionExpiredError, SubscriptionError, error_for_rpc
+from connector.salesforce.pubsub.errors import (
+    SessionExpiredError,
+    SubscriptionError,
+    TopicUnavailableError,
+    error_for_rpc,
+)
 from connector.salesforce.pubsub.events import ReceivedEvent, UnreadableEvent
 
 DEFAULT_ENDPOINT = "api.pubsub.salesforce.com:7443"
@@ -147,6 +152,16 @@ class PubSubClient:
         request = pubsub_pb2.TopicRequest(topic_name=topic)
         info = await self.call("GetTopic", request, pubsub_pb2.TopicInfo, topic)
         return info.schema_id, await self._schema(info.schema_id, topic)
+
+    async def check_topic(self, topic: str) -> None:
+        """Raise SubscriptionError if the topic does not exist, or our user may not subscribe to it."""
+        info = await self.call("GetTopic", pubsub_pb2.TopicRequest(topic_name=topic), pubsub_pb2.TopicInfo, topic)
+        if not info.can_subscribe:
+            raise TopicUnavailableError(
+                f"Our user may not subscribe to {topic}.",
+                hint="Give our user View All on the objects of the channel, or read access to the event.",
+                retry_class=RetryClass.CONFIG,
+            )
 
     async def call(self, name: str, request: Message, response: type[M], topic: str) -> M:
         """Make a call that has one answer. Raises SubscriptionError, which names the topic."""

@@ -1,0 +1,159 @@
+"""Checks of the database, and of what it says of the running service: queue, leases and roles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from connector.errors import StoreError
+from connector.jobs.role_supervisor import RoleState
+from connector.model.change import ChangeState
+from connector.model.health_check import HealthCheck, failed, passed, skipped, warned
+from connector.salesforce.address import has_pubsub
+from connector.settings import Settings
+from connector.store import conflicts, leases, outages, outbox, retry_schedule, schema, workers
+from connector.store.database_info import DatabaseInfo, read_database_info
+from connector.store.engine import Store
+
+DATABASE, QUEUE, LEASES, ROLES = "database", "queue", "leases", "roles"
+OF_THE_DATABASE = (QUEUE, LEASES, ROLES)
+
+LEAST_FREE = 100 << 20
+"""Bytes on the disk below which SQLite may soon refuse to write."""
+LITTLE_FREE = 1 << 30
+LONG_WAIT = timedelta(minutes=10)
+"""A change that waits longer should be looked at."""
+CLOCKS_DIFFER = 2.0
+"""Seconds; leases rely on clocks that differ by much less than a lease."""
+
+
+async def check_database(store: Store, settings: Settings) -> tuple[HealthCheck, bool]:
+    """The check, and whether the database can be read by this release."""
+    try:
+        await schema.check(store)
+        info = await read_database_info(store)
+    except StoreError as error:
+        return failed(DATABASE, error.message, error.hint), False
+    return (_sqlite(store, info) if store.dialect == "sqlite" else _postgresql(store, info, settings)), True
+
+
+def _sqlite(store: Store, info: DatabaseInfo) -> HealthCheck:
+    text = f"{store.address} is at revision {schema.HEAD}, the newest (SQLite {info.version}"
+    text += f", journal mode {info.journal_mode})."
+    if info.size is None or info.free is None:
+        return passed(DATABASE, text)
+    text += f" It has {_size(info.size)}, and its disk {_size(info.free)} free."
+    if info.free < LEAST_FREE:
+        return failed(DATABASE, text, "Make room on the disk: SQLite needs it for every change.")
+    if info.free < max(LITTLE_FREE, info.size):
+        return warned(DATABASE, text, "Make room on the disk: an upgrade or a backup may need as much as the database.")
+    if info.journal_mode != "wal":
+        fix = "Keep the file on a local disk: without a write-ahead log, readers wait for writers."
+        return warned(DATABASE, text, fix)
+    return passed(DATABASE, text)
+
+
+def _postgresql(store: Store, info: DatabaseInfo, settings: Settings) -> HealthCheck:
+    how = "through a pooler" if info.pooled else "directly"
+    text = f"{store.address} is at revision {schema.HEAD}, the newest (PostgreSQL {info.version}, reached {how})."
+    if abs(info.clock_offset) > min(CLOCKS_DIFFER, settings.sync.lease_seconds / 2):
+        text += f" Its clock differs from ours by {abs(info.clock_offset):.1f} s."
+        return warned(DATABASE, text, "Synchronize the clocks of all machines (NTP): leases rely on them.")
+    return passed(DATABASE, text)
+
+
+async def check_queue(store: Store) -> HealthCheck:
+    """What waits to be sent, or for a person."""
+    async with store.reader() as connection:
+        unsent = await outbox.counts(connection)
+        oldest = await retry_schedule.oldest_capture(connection)
+        outage = await outages.get_current(connection)
+        open_conflicts = await conflicts.count_open(connection)
+    due, dead = (sum(states[state] for states in unsent.values()) for state in (ChangeState.DUE, ChangeState.DEAD))
+    waiting = f"{_count(due, 'change')} to be sent"
+    age = None if oldest is None else store.clock.now() - oldest
+    if due and age is not None:
+        waiting += f", the oldest for {_duration(age)}"
+    text = f"{waiting}; {_count(dead, 'dead letter')}; {_count(open_conflicts, 'open conflict')}."
+    if outage is not None:
+        text = f"The org has accepted nothing since {_moment(outage.since)}: {outage.message} {text}"
+        return failed(QUEUE, text, outage.fix or "`connector status` says more.")
+    if dead:
+        return warned(QUEUE, text, "`connector dead-letters list` says why, and what to do.")
+    if due and age is not None and age > LONG_WAIT:
+        return warned(QUEUE, text, "Start the service (`connector serve`), or send them with `connector push`.")
+    if open_conflicts:
+        return warned(QUEUE, text, "`connector conflicts list` shows them; `connector conflicts resolve` decides one.")
+    return passed(QUEUE, text)
+
+
+async def check_leases(store: Store) -> HealthCheck:
+    """A lease that expired, and that nobody released, is that of a process that died."""
+    now = store.clock.now()
+    async with store.reader() as connection:
+        unreleased = await leases.list_unreleased(connection)
+    expired = [lease for lease in unreleased if lease.expires_at <= now]
+    held = len(unreleased) - len(expired)
+    if not expired:
+        return passed(LEASES, f"{_count(held, 'lease')} held, none expired.")
+    owners = sorted({lease.owner for lease in expired})
+    text = f"{_count(len(expired), 'lease')} of {_count(len(owners), 'process', 'processes')} expired unreleased: "
+    text += f"{', '.join(owners)}. {_count(held, 'lease')} held."
+    fix = "See whether these processes were killed, or are frozen; others take over what they did."
+    return warned(LEASES, text, fix, [f"{lease.name}: expired {_moment(lease.expires_at)}" for lease in expired])
+
+
+async def check_roles(store: Store, settings: Settings, own: Sequence[RoleState]) -> HealthCheck:
+    """Which roles run in some process on this database. `own`: those of this process."""
+    async with store.reader() as connection:
+        found = await workers.list_workers(connection, store.clock.now())
+    down = [state for state in own if not state.up]
+    if down:
+        text = f"The {down[0].role} of this process is down: {down[0].error or 'it ended'}."
+        return failed(ROLES, text, "It begins anew by itself; the log says why it fails.")
+    alive = [worker for worker in found if worker.alive]
+    counts = Counter(role for worker in alive for role in worker.roles)
+    if not alive:
+        return warned(ROLES, "No process of the service runs on this database.", "Start it: `connector serve`.")
+    told = ", ".join(f"{role} {number}" if number > 1 else role for role, number in sorted(counts.items()))
+    text = f"{_count(len(alive), 'process runs', 'processes run')} the roles {told}."
+    expected = ["scheduler"]
+    if settings.salesforce.login_url:
+        expected.append("worker")
+        expected += ["listener"] if settings.inbound.listen and has_pubsub(settings.salesforce) else []
+    if missing := [role for role in expected if role not in counts]:
+        text += f" No process is a {' or a '.join(missing)}."
+        return warned(ROLES, text, f"Start one: `connector serve --roles {','.join(missing)}`.")
+    if dead := [worker for worker in found if not worker.alive]:
+        names = ", ".join(f"{worker.host}:{worker.pid}" for worker in dead)
+        fix = "Nothing to do, if they were replaced: `connector workers list` forgets them after a day."
+        return warned(ROLES, f"{text} {_count(len(dead), 'process', 'processes')} died: {names}.", fix)
+    return passed(ROLES, text)
+
+
+def skip_of_database(why: str) -> list[HealthCheck]:
+    return [skipped(name, why) for name in OF_THE_DATABASE]
+
+
+def _count(number: int, noun: str, many: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
+
+
+def _duration(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return _count(int(seconds // size), unit)
+    return _count(int(seconds), "second")
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _size(number: int) -> str:
+    for size, unit in ((1 << 30, "GB"), (1 << 20, "MB")):
+        if number >= size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{number / 1024:,.0f} kB"
