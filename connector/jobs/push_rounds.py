@@ -121,7 +121,9 @@ class PushRounds:
                 work[partition] = max(work[partition], count)
         partitions = [partition for partition, _ in work.most_common()]
         if self.share.worker is not None:
-            acquired = await self._acquire([lease_name(partition) for partition in partitions])
+            largest = max((sum(counts.values()) for counts in due.values()), default=0)
+            names = [lease_name(partition) for partition in partitions]
+            acquired = await self._acquire(names, worth=-(-largest // ORDERS_PER_STREAM))
             partitions = [partition for partition in partitions if lease_name(partition) in acquired]
         if not partitions:
             return worked
@@ -131,8 +133,9 @@ class PushRounds:
         await self._send_orders(partitions, max(orders.values()), len(work))
         return True
 
-    async def _acquire(self, names: Sequence[str]) -> list[str]:
-        return list(names) if self.share.worker is None else await self.share.worker.acquire(names)
+    async def _acquire(self, names: Sequence[str], *, worth: int = 1) -> list[str]:
+        worker = self.share.worker
+        return list(names) if worker is None else await worker.acquire(names, worth=worth)
 
     async def _send_products(self) -> None:
         drain = self._make_drain({0}, 1, [PRODUCT_LEASE])

@@ -1,7 +1,8 @@
 """Shares the partitions of a database among the workers that drain them, with one lease per partition.
 
 A worker is one push, of a command or of a service. It acquires the free partitions that have something due, an equal
-share of them if there are several workers, and gives one back between two claims when another worker waits. A
+share of them if there are several workers, and gives one back between two claims when another worker waits. If much is
+due, the services that are alive and have not begun yet count as workers: each takes its share when it wakes. A
 background task renews its leases; those of a dead worker expire. The repository notices a lost lease inside the
 transaction that would store an outcome.
 
@@ -25,6 +26,7 @@ from connector.clock import Clock
 from connector.errors import StoreError
 from connector.store import leases
 from connector.store.engine import Store
+from connector.store.workers import list_alive
 
 PRODUCT_LEASE = leases.PRODUCTS
 
@@ -38,8 +40,21 @@ EXTRA_WAIT_SECONDS = 5.0
 POLL_SECONDS = 0.25
 
 
+WORKER_ROLE = "worker"
+"""The role of a service that pushes."""
+
+
 def lease_name(partition: int) -> str:
     return f"{leases.PARTITION}{partition}"
+
+
+def process_of(seat: str) -> str:
+    """The host and process ID of a seat or an owner."""
+    return ":".join(seat.split(":")[:2])
+
+
+def _seat_of(owner: str) -> str:
+    return owner.rpartition(":")[0]
 
 
 def another_push_error() -> StoreError:
@@ -90,15 +105,23 @@ class LeaseKeeper:
                 await leases.delete_leases(uow, done - partitions.keys(), (WORKER, WANTED))
             self.held_leases.clear()
 
-    async def acquire(self, names: Sequence[str]) -> list[str]:
+    async def acquire(self, names: Sequence[str], *, worth: int = 1) -> list[str]:
         """Acquire those of `names` that are free, up to our share, and return the ones that are now ours.
 
-        If none is free, other workers learn that this one wants some.
+        `worth`: for how many workers there is enough to do; so many are reckoned with, if they are alive. If none is
+        free, other workers learn that this one wants some.
         """
         async with self._store.reader() as connection:
-            free = await leases.list_free(connection, names, self._clock.now())
-        workers, _ = await self._population()
-        share = -(-len(names) // workers)
+            now = self._clock.now()
+            free = await leases.list_free(connection, names, now)
+            holders = {_seat_of(owner) for owner in await leases.list_owners(connection, leases.PARTITION, now)}
+            alive = await list_alive(connection, WORKER_ROLE, now) if worth > 1 else set()
+        at_work, _ = await self._population()
+        idle = alive - {process_of(seat) for seat in at_work}
+        workers = len(at_work) + min(len(idle), max(0, worth - len(at_work)))
+        # Those that hold some already take no more of what is free now.
+        without = max(1, workers - len(holders - {self.seat}))
+        share = min(-(-len(names) // workers), -(-len(free) // without))
         acquired = await self._acquire(free[:share]) if free else []
         if names and not acquired and f"{WANTED}{self.seat}" not in self.held_leases:
             await self._acquire([f"{WANTED}{self.seat}"])
@@ -130,7 +153,7 @@ class LeaseKeeper:
         The stream has no call in flight. `held_leases` are those of the stream.
         """
         workers, waiting = await self._population()
-        share = -(-work // workers)
+        share = -(-work // len(workers))
         while waiting and partitions and len(self._held_partitions()) > share:
             partition = max(partitions)
             partitions.remove(partition)
@@ -154,14 +177,14 @@ class LeaseKeeper:
         """The partitions that we hold."""
         return {name: term for name, term in self.held_leases.items() if name.startswith(leases.PARTITION)}
 
-    async def _population(self) -> tuple[int, bool]:
-        """The number of workers, and whether another one waits for work."""
+    async def _population(self) -> tuple[set[str], bool]:
+        """The seats of the workers that are at work or wait for some, and whether another one waits."""
         async with self._store.reader() as connection:
             now = self._clock.now()
             at_work = await leases.list_held(connection, WORKER, now)
             wanting = await leases.list_held(connection, WANTED, now)
         waiting = {name.removeprefix(WANTED) for name in wanting} - {self.seat}
-        return len({self.seat, *waiting, *(name.removeprefix(WORKER) for name in at_work)}), bool(waiting)
+        return {self.seat, *waiting, *(name.removeprefix(WORKER) for name in at_work)}, bool(waiting)
 
     async def _acquire(self, names: Collection[str]) -> list[str]:
         async with self._lock:

@@ -93,6 +93,12 @@ async def list_unreleased(connection: AsyncConnection) -> list[StoredLease]:
     ]
 
 
+async def list_owners(connection: AsyncConnection, prefix: str, now: datetime) -> set[str]:
+    """Return the owners of the held leases whose names start with `prefix`."""
+    statement = select(leases.c.owner).where(leases.c.name.startswith(prefix), leases.c.expires_at > now)
+    return set((await connection.execute(statement)).scalars())
+
+
 async def seconds_left(connection: AsyncConnection, name: str, now: datetime) -> float:
     """Return for how long the lease is still held; 0 if nobody holds it."""
     expires_at = (await connection.execute(select(leases.c.expires_at).where(leases.c.name == name))).scalar()

@@ -58,6 +58,13 @@ async def count_alive_by_role(connection: AsyncConnection, now: datetime) -> dic
     return dict(sorted(Counter(role for roles in rows for role in roles.split(",")).items()))
 
 
+async def list_alive(connection: AsyncConnection, role: str, now: datetime) -> set[str]:
+    """Return the workers with this role that are alive, each as `HOST:PID`."""
+    statement = select(workers.c.host, workers.c.pid, workers.c.roles).where(workers.c.expires_at > now)
+    rows = await connection.execute(statement)
+    return {f"{row.host}:{row.pid}" for row in rows if role in row.roles.split(",")}
+
+
 async def _list_held(connection: AsyncConnection, now: datetime) -> dict[str, list[str]]:
     """The names of the held leases by the host and the process ID of their owner."""
     held = defaultdict(list)

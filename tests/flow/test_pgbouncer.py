@@ -6,16 +6,9 @@ The real PgBouncer, over TCP. `.ci/run` installs it, and there its absence is a 
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import make_url, select
 
@@ -31,56 +24,15 @@ from connector.store.engine import Store
 from tests.conftest import Databases, require
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
 from tests.order_builders import changed
-
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-LONGEST = 30
-
-SETTINGS = """
-[databases]
-* = {server}
-
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = 3
-max_client_conn = 200
-ignore_startup_parameters = extra_float_digits
-logfile = {folder}/pgbouncer.log
-{user}
-"""
+from tests.pooler import PGBOUNCER, running_pooler
 
 
 @pytest.fixture(scope="module")
 def pooler(postgres_url: str) -> Iterator[int]:
     """The port of a PgBouncer before the PostgreSQL of the tests; three sessions to each database."""
     require(PGBOUNCER is not None, "PgBouncer (package pgbouncer)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="pgbouncer-", ignore_cleanup_errors=True) as folder:
-        server = _server(postgres_url)
-        user = _user(server["host"])
-        if user:
-            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-        file = Path(folder) / "pgbouncer.ini"
-        file.write_text(
-            SETTINGS.format(
-                server=" ".join(f"{name}={value}" for name, value in server.items()),
-                port=port,
-                folder=folder,
-                user=f"user = {user}" if user else "",
-            )
-        )
-        process = subprocess.Popen([PGBOUNCER, "-q", file], stderr=subprocess.PIPE, text=True)
-        try:
-            _wait(process, port)
-            yield port
-        finally:
-            process.kill()
-            process.communicate(timeout=LONGEST)
+    with running_pooler(postgres_url) as port:
+        yield port
 
 
 @pytest.fixture
@@ -138,34 +90,3 @@ async def test_concurrent_readers_and_writers_share_three_sessions(pooled_url: s
     async with store.reader() as connection:
         assert await customers.count(connection) == len(CUSTOMERS) + 12
     await store.close()
-
-
-def _server(url: str) -> dict[str, object]:
-    """The server as PgBouncer wants it named; as that user, whoever asks."""
-    with psycopg.connect(url) as connection:
-        info = connection.info
-        parts = {"host": info.host, "port": info.port, "user": info.user, "password": info.password}
-    return {name: value for name, value in parts.items() if value}
-
-
-def _user(host: object) -> str:
-    """Whom PgBouncer runs as, which refuses to be root: one who may open the folder of the server's socket."""
-    if os.geteuid() != 0:
-        return ""
-    folder = Path(str(host))
-    return folder.owner() if folder.is_dir() and folder.owner() != "root" else "nobody"
-
-
-def _wait(process: subprocess.Popen[str], port: int) -> None:
-    for _ in range(LONGEST * 50):
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if process.poll() is not None:
-            raise RuntimeError(process.communicate()[1])
-        try:
-            process.wait(0.02)
-        except subprocess.TimeoutExpired:
-            continue
-    raise RuntimeError("PgBouncer does not listen.")

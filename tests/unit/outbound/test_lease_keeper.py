@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import pytest
 
+from connector.model.worker import Worker
 from connector.outbound.lease_keeper import WANTED, WORKER, LeaseKeeper, lease_name
-from connector.store import leases
+from connector.store import leases, workers
 from connector.store.engine import Store
 from tests.conftest import ManualClock
 
@@ -44,6 +46,31 @@ async def test_three_workers_take_an_equal_part_each(store: Store) -> None:
         parts: list[Sequence[str]] = [await worker.acquire(NAMES) for worker in (a, b, c)]
         assert [len(part) for part in parts] == [3, 3, 2]
         assert sorted(name for part in parts for name in part) == NAMES
+
+
+async def test_service_that_has_not_begun_yet_is_left_its_share_of_a_large_backlog(store: Store) -> None:
+    now = store.clock.now()
+    async with store.transaction() as uow:
+        for pid, role in ((1, "worker"), (2, "worker"), (3, "api")):
+            alive = Worker(
+                id=f"there:{pid}", host="there", pid=pid, roles=(role,), engine="embedded", started_at=now, seen_at=now,
+                alive=True,
+            )  # fmt: skip
+            await workers.report(uow, alive, ttl=TTL)
+    async with Quiet(store, "there:1:a") as first:
+        assert len(await first.acquire(NAMES, worth=1)) == 8
+    async with Quiet(store, "there:1:a") as first:
+        assert len(await first.acquire(NAMES, worth=5)) == 4
+        async with Quiet(store, "there:2:b") as second:
+            assert len(await second.acquire(NAMES, worth=5)) == 4
+
+
+async def test_last_of_three_workers_gets_as_much_as_the_second(store: Store) -> None:
+    names = [lease_name(number) for number in range(16)]
+    async with AsyncExitStack() as stack:
+        three = [await stack.enter_async_context(Quiet(store, seat, partitions=16)) for seat in "abc"]
+        parts = [await worker.acquire(names) for worker in three]
+    assert [len(part) for part in parts] == [6, 5, 5]
 
 
 async def test_worker_gives_back_its_surplus_only_when_another_one_waits(store: Store) -> None:
