@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from connector.setting_checks import matching
+from connector.setting_checks import OptionalPath, matching
 
 
 class DeletedRecords(StrEnum):
@@ -126,6 +126,18 @@ class RetentionSettings(BaseModel):
     """Runs of jobs, from their end on."""
     idle_run_days: float = Field(default=2, ge=1, le=36500)
     """Runs that had nothing to do."""
+
+
+class BackupSettings(BaseModel):
+    """Backups of the SQLite database that the service makes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: OptionalPath = None
+    """Where the service makes a backup every day; without it, it makes none."""
+    hour: Annotated[str, matching(r"0?\d|1\d|2[0-3]", "1 (the hour in UTC)")] = "1"
+    keep: int = Field(default=7, ge=1, le=1000)
+    """How many are kept; the oldest ones are deleted."""
 
 
 class ReconcileSettings(BaseModel):

@@ -16,6 +16,7 @@ from datetime import timedelta
 from functools import partial
 
 from connector.errors import ConnectorError, UsageError
+from connector.jobs.backup import back_up_regularly
 from connector.jobs.held_lease import lease_owner
 from connector.jobs.inbound_run import InboundRun
 from connector.jobs.job_runner import JobRunner
@@ -191,6 +192,7 @@ def make_jobs(services: LocalServices) -> list[Job]:
         if definition is not None:
             jobs.append(Job(definition=definition, run=run, concurrent=concurrent))
 
+    add("backup", partial(back_up_regularly, services.store, services.settings), concurrent=True)
     add("order_automation", partial(_automate_orders, services))
     if (transport := services.transport()) is not None:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from base64 import b64decode
 from pathlib import Path
@@ -71,3 +72,21 @@ def check_webhook_secrets(secrets: SecretStr) -> SecretStr:
 
 
 OptionalPath = Annotated[Path | None, BeforeValidator(empty_to_none)]
+
+
+class BadLineCollector(logging.Handler):
+    """Collects the lines of `.env` that its reader skips; the reader reports them only to the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: set[object] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.update(record.args or ())
+
+    def __enter__(self) -> set[object]:
+        logging.getLogger("dotenv.main").addHandler(self)
+        return self.lines
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("dotenv.main").removeHandler(self)

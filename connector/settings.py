@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -18,6 +17,7 @@ from connector.errors import SettingsError
 from connector.files import UnusableFileError, read_file
 from connector.policies import (
     AdoptionSettings,
+    BackupSettings,
     ChangedLines,
     DeletedLines,
     DeletedOrders,
@@ -31,6 +31,7 @@ from connector.setting_checks import (
     ADDRESS_PATTERN,
     LOOPBACK_PATTERN,
     SENDER_PATTERN,
+    BadLineCollector,
     OptionalPath,
     check_webhook_secret,
     check_webhook_secrets,
@@ -245,6 +246,7 @@ class Settings(BaseSettings):
     events: EventSettings = EventSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     retention: RetentionSettings = RetentionSettings()
+    backup: BackupSettings = BackupSettings()
     orders: OrderSettings = OrderSettings()
     messages: MessageSettings = MessageSettings()
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
@@ -261,10 +263,12 @@ def load_settings() -> Settings:
     not its value."""
     try:
         _check_env_file()
-        with _BadLineCollector() as lines:
+        with BadLineCollector() as lines:
             problems = dict(_unknown_names())
             settings = Settings()
         problems |= _combined_problems(settings.messages)
+        if settings.backup.folder is not None and not settings.database_url.startswith("sqlite"):
+            problems[f"{PREFIX}BACKUP__FOLDER"] = "is for SQLite only: back PostgreSQL up with pg_dump"
         if settings.webhooks.enabled and not settings.webhooks.keys:
             problems[f"{PREFIX}WEBHOOKS__SECRETS"] = "must be set: the key that signs notices"
         problems |= {_full_name(("inbound", name)): what for name, what in settings.inbound.problems.items()}
@@ -326,24 +330,6 @@ def _combined_problems(messages: MessageSettings) -> dict[str, str]:
             "must be set: the key that signs messages",
         )
     return {f"{PREFIX}MESSAGES__{name.upper()}": what for name, (value, what) in required.items() if not value}
-
-
-class _BadLineCollector(logging.Handler):
-    """Collects the lines of `.env` that its reader skips; the reader reports them only to the log."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: set[object] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.update(record.args or ())
-
-    def __enter__(self) -> set[object]:
-        logging.getLogger("dotenv.main").addHandler(self)
-        return self.lines
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("dotenv.main").removeHandler(self)
 
 
 def _unknown_names() -> Iterator[tuple[str, str]]:

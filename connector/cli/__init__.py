@@ -34,6 +34,7 @@ GROUPS = (
     "actions",
     "webhooks",
     "db",
+    "db_backup",
     "doctor",
     "show",
     "act",

@@ -87,6 +87,14 @@ def define_jobs(settings: Settings) -> list[JobDefinition]:
                 trigger=JobTrigger(seconds=settings.webhooks.seconds),
             )
         )
+    if settings.backup.folder is not None:
+        jobs.append(
+            JobDefinition(
+                name="backup",
+                summary=f"Makes a backup of the database, and keeps the newest {settings.backup.keep}.",
+                trigger=JobTrigger(cron=f"0 {int(settings.backup.hour)} * * *"),
+            )
+        )
     jobs.append(
         JobDefinition(
             name="prune",

@@ -65,6 +65,7 @@ class Store:
         """Whether a new stage or hold of an order is published to the org (`CONNECTOR_EVENTS__ORDER_STATUS`)."""
         self.address = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
         self.dialect = url.get_backend_name()
+        self.public_url = _without_password(url)
         self._scratch = scratch
         if self.dialect == "sqlite":
             self._engine = create_async_engine(url, hide_parameters=True, connect_args={"isolation_level": None})
@@ -238,6 +239,11 @@ def _parse(text: str) -> URL:
     if url.drivername in _POSTGRES:
         return url.set(drivername="postgresql+psycopg")
     raise _url_error()
+
+
+def _without_password(url: URL) -> str:
+    """The URL as other programs take it, which ask for the password or find it in their own file."""
+    return url.set(drivername=url.get_backend_name())._replace(password=None).render_as_string()
 
 
 def _url_error() -> SettingsError:

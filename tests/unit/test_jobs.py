@@ -44,6 +44,7 @@ def test_the_settings_say_which_jobs_there_are() -> None:
         messages={"via": "smtp", "sender": "orders@shop.example", "smtp_host": "localhost"},
         webhooks={"url": "https://erp.example/hook", "secrets": "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
     )
+    assert names(backup={"folder": "/backups"}) == ["backup", "prune"]
     assert others == ["order_automation", "notifications", "webhooks", "prune"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 
 from connector.errors import MappingError, RulesError, SettingsError
 from connector.files import readable_by_others, writable_by_others
+from connector.jobs.backup import list_backups, made_at
 from connector.mapping import MappingSet, load_mappings
 from connector.mapping.version import folder_of
 from connector.model.health_check import HealthCheck, failed, passed, skipped, warned
@@ -20,8 +22,9 @@ from connector.settings import PREFIX, Settings, Via
 from connector.store.engine import Store
 
 SETTINGS, FILE_MODES, MAPPING_FILES = "settings", "file modes", "mapping files"
-MESSAGES, WEBHOOKS = "messages", "webhooks"
+MESSAGES, WEBHOOKS, BACKUPS = "messages", "webhooks", "backups"
 ENV_FILE = Path(".env")
+OLD_BACKUP = timedelta(days=2)
 
 
 def check_settings(settings: Settings) -> HealthCheck:
@@ -86,6 +89,26 @@ def check_messages(settings: Settings) -> HealthCheck:
         to = f"the webhook at {_host(messages.webhook_url.get_secret_value())}"
     own = f"the templates of {messages.templates_dir}" if messages.templates_dir else "our templates"
     return passed(MESSAGES, f"Messages go to {to}, and {own} can be filled.")
+
+
+def check_backups(settings: Settings, store: Store) -> HealthCheck:
+    """How old the newest backup is that the service has made."""
+    folder = settings.backup.folder
+    if folder is None:
+        how = "set it to have the service make backups" if store.dialect == "sqlite" else "use pg_dump"
+        return skipped(BACKUPS, f"The service makes no backups ({PREFIX}BACKUP__FOLDER): {how}.")
+    files = list_backups(folder)
+    if not files:
+        return warned(
+            BACKUPS, f"There is no backup in {folder} yet.", "Make one now: `connector jobs run backup --wait`."
+        )
+    newest, now = files[-1], store.clock.now()
+    age = now - made_at(newest)
+    text = f"The newest of {len(files)} backups is {newest}."
+    if age > OLD_BACKUP:
+        fix = "See why the job fails (`connector jobs runs --job backup`), and that a service with a scheduler runs."
+        return warned(BACKUPS, f"{text} It is {age.days} days old.", fix)
+    return passed(BACKUPS, text)
 
 
 def check_webhooks(settings: Settings) -> HealthCheck:

@@ -1,0 +1,184 @@
+"""Backs the SQLite database up while the service runs, and restores a backup while nothing runs.
+
+A restored database is older than the org: its links say what both sides agreed on then, and what it holds as due may
+have been sent since. Nothing is sent by the restore itself; a comparison shows what differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from connector.errors import RetryClass, StoreError, UsageError
+from connector.log import get_logger
+from connector.model.change import ChangeState
+from connector.model.notification import MessageState
+from connector.settings import Settings
+from connector.store import backup as backups
+from connector.store import journal, leases, notifications, outbox, schema, workers
+from connector.store.backup import Copy, OnStep
+from connector.store.engine import Store
+from connector.store.journal import COMMAND_LINE, JournalEntry
+
+PREFIX, SUFFIX = "connector-", ".db"
+"""What the files of the job are called: `connector-20260301T030000Z.db`."""
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+T = TypeVar("T")
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Restored:
+    """A restored database. `kept`: the file that it replaced, if there was one. `due`: changes that were waiting when
+    the backup was made, and `messages` to customers; they may have been sent since."""
+
+    copy: Copy
+    kept: Path | None
+    due: int
+    messages: int
+
+
+def _ignore_step(done: int, total: int) -> None: ...
+
+
+async def back_up(store: Store, target: Path, on_step: OnStep = _ignore_step) -> Copy:
+    """Copy the database to the new file `target`, and check the copy. Raises UsageError for a database that is not a
+    SQLite file, and what `store.backup.back_up` raises."""
+    source = store.file
+    if source is None:
+        raise _not_sqlite(store, f"pg_dump --format=custom --file={target} '{store.public_url}'", "make a backup of it")
+    await schema.check(store)
+    return await _in_thread(lambda step: backups.back_up(source, target, step), on_step)
+
+
+async def restore(settings: Settings, file: Path, *, now: datetime, on_step: OnStep = _ignore_step) -> Restored:
+    """Put the backup `file` in the place of the database, whose file gets another name beside it.
+
+    Raises UsageError for a file that is no backup or is of another release, StoreError while anything runs on the
+    database.
+    """
+    store = Store.open(settings.database_url)
+    try:
+        current = store.file
+        if current is None:
+            url = store.public_url
+            command = f"pg_restore --clean --if-exists --single-transaction --dbname='{url}' {file}"
+            raise _not_sqlite(store, command, "restore one, after all services have been stopped")
+        await _refuse_if_running(store)
+    finally:
+        await store.close()
+    checked = await asyncio.to_thread(backups.inspect, file)
+    _check_revision(checked)
+    kept = current.with_name(f"{current.name}.replaced-{now:{_STAMP}}")
+    had_one = current.exists()
+    copy = await _in_thread(lambda step: backups.put_in_place(file, current, kept, step), on_step)
+    store = Store.open(settings.database_url)
+    try:
+        async with store.transaction() as uow:
+            detail = {"from": str(file), "kept": str(kept) if had_one else None}
+            entry = JournalEntry(
+                entity="database", key=current.name, action="restored", detail=detail, actor=COMMAND_LINE
+            )
+            await journal.write(uow, [entry])
+            due = sum(states[ChangeState.DUE] for states in (await outbox.counts(uow.connection)).values())
+            messages = (await notifications.counts(uow.connection))[MessageState.DUE]
+    finally:
+        await store.close()
+    return Restored(copy=copy, kept=kept if had_one else None, due=due, messages=messages)
+
+
+async def back_up_regularly(store: Store, settings: Settings) -> dict[str, object]:
+    """The job: make a backup in the folder of the settings, and delete the oldest ones. Returns what it came to."""
+    folder = settings.backup.folder
+    assert folder is not None
+    await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+    made = await back_up(store, folder / f"{PREFIX}{store.clock.now():{_STAMP}}{SUFFIX}")
+    deleted = await asyncio.to_thread(_delete_oldest, folder, settings.backup.keep)
+    log.info("backed up", file=str(made.file), bytes=made.size, deleted=deleted)
+    return {"file": str(made.file), "bytes": made.size, "deleted": deleted}
+
+
+def list_backups(folder: Path) -> Sequence[Path]:
+    """The files that the job has made, the oldest first."""
+    return sorted(folder.glob(f"{PREFIX}????????T??????Z{SUFFIX}"))
+
+
+def made_at(file: Path) -> datetime:
+    """When the job made this file, as its name says."""
+    return datetime.strptime(file.name.removeprefix(PREFIX).removesuffix(SUFFIX), _STAMP).replace(tzinfo=UTC)
+
+
+def _delete_oldest(folder: Path, keep: int) -> int:
+    old = list_backups(folder)[:-keep]
+    for file in old:
+        file.unlink()
+    return len(old)
+
+
+async def _refuse_if_running(store: Store) -> None:
+    """Raise StoreError if a process works with the database. One that cannot be read is replaced without asking it."""
+    try:
+        await schema.check(store)
+        async with store.reader() as connection:
+            now = store.clock.now()
+            alive = [worker for worker in await workers.list_workers(connection, now) if worker.alive]
+            held = [lease for lease in await leases.list_unreleased(connection) if lease.expires_at > now]
+    except StoreError as error:
+        if error.retry_class is RetryClass.TRANSIENT:
+            raise
+        return
+    owners = {f"{worker.host}:{worker.pid}" for worker in alive} | {lease.owner.rsplit(":", 1)[0] for lease in held}
+    if owners:
+        raise StoreError(
+            f"The database is in use by {', '.join(sorted(owners))}; nothing was changed.",
+            hint="Stop the service and all commands. One that was killed is forgotten after"
+            " CONNECTOR_SYNC__LEASE_SECONDS.",
+        )
+
+
+def _check_revision(copy: Copy) -> None:
+    if copy.revision == schema.HEAD:
+        return
+    if copy.revision in schema.REVISIONS:
+        upgraded = f"{copy.file}.upgraded"
+        raise UsageError(
+            f"{copy.file} was made by an earlier release (revision {copy.revision}; this one needs {schema.HEAD}).",
+            hint=f"Upgrade a copy of it and restore that: `cp {copy.file} {upgraded}`, `CONNECTOR_DATABASE_URL="
+            f"sqlite:///{upgraded} connector db upgrade`, `connector db restore {upgraded}`.",
+        )
+    raise UsageError(
+        f"{copy.file} was made by a newer release (revision {copy.revision}; this one knows {schema.HEAD}).",
+        hint="Install that release, and restore it there.",
+    )
+
+
+def _not_sqlite(store: Store, command: str, what: str) -> UsageError:
+    return UsageError(
+        f"{store.address} is not a SQLite file: PostgreSQL has its own programs for backups.",
+        hint=f"To {what}, run `{command}`.",
+    )
+
+
+async def _in_thread(work: Callable[[OnStep], T], on_step: OnStep) -> T:
+    """Run `work` in a thread. If we are canceled, it ends after its step, and leaves nothing behind."""
+    stop = threading.Event()
+
+    def step(done: int, total: int) -> None:
+        if stop.is_set():
+            raise StoreError("The copy was stopped; nothing was changed.")
+        on_step(done, total)
+
+    running = asyncio.ensure_future(asyncio.to_thread(work, step))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.gather(running, return_exceptions=True)
+        raise

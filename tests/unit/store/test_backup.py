@@ -1,0 +1,220 @@
+"""Copies of a SQLite database: made while others write, checked, and put in the place of a database."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.errors import ConnectorError, StoreError, UsageError
+from connector.jobs.backup import back_up, back_up_regularly, list_backups, made_at, restore
+from connector.jobs.doctor.local_checks import check_backups
+from connector.model.customer import Customer
+from connector.model.health_check import CheckStatus
+from connector.model.worker import Worker
+from connector.settings import Settings
+from connector.store import backup as backups
+from connector.store import customers, journal, leases, schema, workers
+from connector.store.engine import Store
+from tests.conftest import Databases, ManualClock
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+
+
+def settings_for(store: Store, **more: Any) -> Settings:
+    return Settings.model_validate({"_env_file": None, "database_url": f"sqlite:///{store.file}", **more})
+
+
+async def save(store: Store, *numbers: str) -> None:
+    async with store.transaction() as uow:
+        await customers.save(uow, [Customer(number=number, name="Name") for number in numbers])
+
+
+def files_in(folder: Path) -> list[str]:
+    """Copies, and what is left of them."""
+    return sorted(file.name for file in folder.iterdir() if file.suffix in {".db", ".part"})
+
+
+async def numbers_in(file: Path) -> list[str]:
+    def read() -> list[str]:
+        with closing(sqlite3.connect(file)) as connection:
+            return [row[0] for row in connection.execute("SELECT number FROM customers ORDER BY number")]
+
+    return await asyncio.to_thread(read)
+
+
+@pytest.fixture
+async def closed(store: Store) -> Store:
+    """The database with a customer, and no process that has it open."""
+    await save(store, "C-1")
+    await store.close()
+    return store
+
+
+async def test_copy_of_a_database_that_is_written_to(store: Store, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(backups, "PAGES", 1)
+    await save(store, "before")
+    written, steps = 0, 0
+    loop = asyncio.get_running_loop()
+
+    def on_step(done: int, total: int) -> None:
+        nonlocal steps, written
+        steps += 1
+        if steps <= 20:  # in the middle of the copy
+            asyncio.run_coroutine_threadsafe(save(store, f"during-{steps}"), loop).result(30)
+            written += 1
+
+    copy = await back_up(store, tmp_path / "copy.db", on_step)
+    assert (written, steps >= 100) == (20, True)
+    assert await numbers_in(copy.file) == ["before"]  # the snapshot, although others wrote
+    assert (copy.revision, copy.rows["customers"]) == (schema.HEAD, 1)
+    assert stat.S_IMODE(copy.file.stat().st_mode) == 0o600
+    assert files_in(tmp_path) == ["copy.db"]
+    async with store.reader() as connection:
+        assert await customers.count(connection) == 21
+
+
+async def test_copy_that_cannot_be_made_leaves_nothing(store: Store, tmp_path: Path, monkeypatch: Any) -> None:
+    taken = tmp_path / "taken.db"
+    taken.touch()
+    for target, word in ((taken, "exists already"), (tmp_path / "no" / "x.db", "There is no folder")):
+        with pytest.raises(UsageError, match=word):
+            await back_up(store, target)
+    counts = iter([{"customers": 1}, {"customers": 2}])
+    with monkeypatch.context() as patch:
+        patch.setattr(backups, "_rows", lambda _: next(counts))
+        with pytest.raises(StoreError, match="does not have the rows"):
+            await back_up(store, tmp_path / "other.db")
+
+    def on_step(done: int, total: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StoreError, match="The backup cannot be made: no space left on device"):
+        await back_up(store, tmp_path / "full.db", on_step)
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with monkeypatch.context() as patch:
+        patch.setattr(backups, "PAGES", 1)
+        stopped = asyncio.create_task(
+            back_up(store, tmp_path / "stopped.db", lambda *_: loop.call_soon_threadsafe(begun.set))  # type: ignore[arg-type,return-value]
+        )
+        await begun.wait()
+        stopped.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopped
+    assert files_in(tmp_path) == ["taken.db"]
+
+
+async def test_restored_database_replaces_the_other_one(closed: Store, tmp_path: Path) -> None:
+    copy = await back_up(closed, tmp_path / "copy.db")
+    await closed.close()
+    await save(closed, "C-2")
+    await closed.close()
+    restored = await restore(settings_for(closed), copy.file, now=NOW)
+    assert closed.file is not None
+    assert (await numbers_in(closed.file), restored.due, restored.messages) == (["C-1"], 1, 0)
+    assert restored.kept == closed.file.with_name(f"{closed.file.name}.replaced-20260301T120000Z")
+    assert await numbers_in(restored.kept) == ["C-1", "C-2"]
+    assert stat.S_IMODE(closed.file.stat().st_mode) == 0o600
+    async with closed.reader() as connection:
+        [entry] = await journal.read(connection, "database", closed.file.name)
+    assert (entry.action, entry.detail["from"], entry.actor) == ("restored", str(copy.file), journal.COMMAND_LINE)
+
+
+async def test_damaged_database_is_replaced_and_kept(closed: Store, tmp_path: Path) -> None:
+    copy = await back_up(closed, tmp_path / "copy.db")
+    await closed.close()
+    assert closed.file is not None
+    closed.file.write_bytes(b"damaged")
+    restored = await restore(settings_for(closed), copy.file, now=NOW)
+    assert (await numbers_in(closed.file), restored.kept and restored.kept.read_bytes()) == (["C-1"], b"damaged")
+
+
+async def test_nothing_is_restored_while_something_runs(closed: Store, tmp_path: Path, clock: ManualClock) -> None:
+    copy = await back_up(closed, tmp_path / "copy.db")
+    settings = settings_for(closed)
+    await save(closed, "C-2")
+    with pytest.raises(StoreError, match="Another process has the database"):  # it is open here
+        await restore(settings, copy.file, now=NOW)
+    running = Store.open(settings.database_url)
+    await leases.acquire(running, "drain:1", "host:7:abc", 60)
+    now = running.clock.now()
+    idle = Worker(
+        id="w", host="other", pid=8, roles=("api",), engine="embedded", started_at=now, seen_at=now, alive=True
+    )
+    async with running.transaction() as uow:
+        await workers.report(uow, idle, ttl=60)
+    await running.close()
+    await closed.close()
+    with pytest.raises(StoreError, match="in use by host:7, other:8; nothing was changed"):
+        await restore(settings, copy.file, now=NOW)
+    assert closed.file is not None
+    assert await numbers_in(closed.file) == ["C-1", "C-2"]
+
+
+async def test_files_that_cannot_be_restored(closed: Store, tmp_path: Path) -> None:
+    copy = await back_up(closed, tmp_path / "copy.db")
+    await closed.close()
+    settings = settings_for(closed)
+
+    async def refusal(file: Path) -> str:
+        with pytest.raises(ConnectorError) as caught:
+            await restore(settings, file, now=NOW)
+        return str(caught.value)
+
+    def set_revision(revision: str) -> None:
+        with closing(sqlite3.connect(copy.file)) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+
+    assert "cannot be read: No such file" in await refusal(tmp_path / "none.db")
+    assert "it is a folder" in await refusal(tmp_path)
+    (tmp_path / "text.db").write_text("text" * 500)
+    assert "is not a whole database of ours" in await refusal(tmp_path / "text.db")
+    damaged = tmp_path / "damaged.db"
+    content = bytearray(copy.file.read_bytes())
+    content[8192:12288] = b"\xff" * 4096
+    damaged.write_bytes(content)
+    assert "is not a whole database of ours" in await refusal(damaged)
+    await asyncio.to_thread(set_revision, schema.REVISIONS[0])
+    assert "made by an earlier release" in (text := await refusal(copy.file))
+    assert f"sqlite:///{copy.file}.upgraded connector db upgrade" in text
+    await asyncio.to_thread(set_revision, "9999")
+    assert "made by a newer release (revision 9999" in await refusal(copy.file)
+    assert closed.file is not None
+    assert await numbers_in(closed.file) == ["C-1"]
+
+
+async def test_job_keeps_the_newest_backups(store: Store, tmp_path: Path, clock: ManualClock) -> None:
+    folder = tmp_path / "backups"
+    settings = settings_for(store, backup={"folder": folder, "keep": 2})
+    results = []
+    for _ in range(3):
+        results.append(await back_up_regularly(store, settings))
+        clock.advance(86400)
+    (folder / "mine.db").touch()
+    assert [file.name for file in list_backups(folder)] == [
+        "connector-20260302T120000Z.db", "connector-20260303T120000Z.db",
+    ]  # fmt: skip
+    assert made_at(list_backups(folder)[1]) == NOW + timedelta(days=2)
+    assert check_backups(settings, store).status is CheckStatus.PASS
+    clock.advance(3 * 86400)
+    assert "days old" in check_backups(settings, store).text
+    assert (stat.S_IMODE(folder.stat().st_mode), [item["deleted"] for item in results]) == (0o700, [0, 0, 1])
+
+
+async def test_postgresql_is_left_to_its_own_programs(databases: Databases, tmp_path: Path) -> None:
+    settings = Settings.model_validate({"_env_file": None, "database_url": "postgresql://u:secret@host:5433/shop"})
+    store = Store.open(settings.database_url)
+    with pytest.raises(UsageError) as caught:
+        await back_up(store, tmp_path / "copy.dump")
+    assert f"`pg_dump --format=custom --file={tmp_path}/copy.dump 'postgresql://u@host:5433/shop'`" in str(caught.value)
+    with pytest.raises(UsageError, match="pg_restore --clean") as caught:
+        await restore(settings, tmp_path / "copy.dump", now=NOW)
+    assert "secret" not in str(caught.value)
