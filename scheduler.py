@@ -19,7 +19,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from connector.errors import ConnectorError, StoreError
 from connector.jobs.job_runner import JobRunner
 from connector.jobs.schedule import Job, clock_trigger, latest_slot
-from connector.log import get_logger
+from connector.log import StateLog, get_logger
 from connector.model.job_run import JobRun, JobSchedule, JobTrigger
 from connector.store import job_runs, job_schedules
 from connector.store.unit_of_work import UnitOfWork
@@ -50,6 +50,7 @@ class JobScheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._triggers: dict[str, JobTrigger] = {}
         self.schedules: dict[str, JobSchedule] = {}
+        self._looking = StateLog(log, "jobs not looked for", "jobs are looked for again")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`; runs that are under way may finish."""
@@ -82,8 +83,9 @@ class JobScheduler:
             self._reschedule()
             dead, taken = await self._store.transact(self._take)
         except StoreError as error:
-            log.error("jobs not looked for", error=error.message, hint=error.hint)
+            self._looking.fail(error.message, hint=error.hint)
             return
+        self._looking.work()
         for run in dead:
             log.warning("run interrupted", job=run.job, run=run.id, worker=run.worker)
         for run in taken:

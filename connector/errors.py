@@ -114,7 +114,9 @@ class CommandError(ConnectorError):
 
 
 class StoreError(ConnectorError):
-    """The database cannot be used as it is."""
+    """The database cannot be used as it is. `is_unavailable`: it cannot be reached, or not be written to at all."""
+
+    is_unavailable = False
 
 
 class AbortedError(StoreError):

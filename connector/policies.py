@@ -1,14 +1,15 @@
-"""The choices for what happens here when records are deleted in the org, or orders are created there."""
+"""The choices for what happens here when records are deleted in the org, or orders are created there; how long things
+are kept, and how they are logged."""
 
 from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from connector.setting_checks import OptionalPath, matching
+from connector.setting_checks import OptionalPath, check_webhook_secrets, check_webhook_url, matching, webhook_keys
 
 
 class DeletedRecords(StrEnum):
@@ -161,3 +162,53 @@ class OrderSettings(BaseModel):
 
     automation_seconds: float = Field(default=0, ge=0, le=86400)
     """Seconds between two runs that verify placed orders, allocate waiting ones and escalate old holds; 0: never."""
+
+
+class LogLevel(StrEnum):
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class LogFormat(StrEnum):
+    """The form of the log. `auto`: text on a terminal, JSON elsewhere."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogOptions(TypedDict):
+    """What `connector.log.configure` takes besides the level."""
+
+    form: str
+    secrets: list[str]
+
+
+class WebhookSettings(BaseModel):
+    """Notices of what was applied from the org, for the company's own systems."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Annotated[SecretStr, AfterValidator(check_webhook_url)] = SecretStr("")
+    """Where notices are posted; without it, none are stored."""
+    secrets: Annotated[SecretStr, AfterValidator(check_webhook_secrets)] = SecretStr("")
+    """The secrets that sign notices, separated by commas: while one is being replaced, the new one and the old one."""
+    include_values: bool = False
+    """Whether a notice holds the new values of fields, which can be about a person, or only their names."""
+    timeout_seconds: float = Field(default=15, gt=0, le=300)
+    expire_hours: float = Field(default=72, gt=0, le=8760)
+    """A notice that was not accepted within this time fails."""
+    keep_days: float = Field(default=7, ge=0, le=3650)
+    """How long sent notices are kept, so that they can be sent again."""
+    seconds: float = Field(default=2, gt=0, le=3600)
+    """Seconds between two searches of the service for due notices."""
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.url.get_secret_value())
+
+    @property
+    def keys(self) -> list[bytes]:
+        return webhook_keys(self.secrets)

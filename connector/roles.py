@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 
-from connector.errors import ConnectorError, UsageError
+from connector.errors import ConnectorError, StoreError, UsageError
 from connector.jobs.backup import back_up_regularly
 from connector.jobs.held_lease import lease_owner
 from connector.jobs.inbound_run import InboundRun
@@ -29,7 +29,7 @@ from connector.jobs.role_supervisor import RoleState, RoleSupervisor
 from connector.jobs.schedule import PULLED_OBJECTS, Job, JobDefinition, Result, define_jobs, pull_job
 from connector.jobs.send_notifications import send_notifications
 from connector.jobs.worker_heartbeat import reported
-from connector.log import configure, get_logger
+from connector.log import StateLog, configure, get_logger
 from connector.model.change import EntityKind
 from connector.salesforce.address import has_pubsub
 from connector.service import LocalServices, Services, local_services, running_service, tune_garbage_collection
@@ -63,7 +63,7 @@ class NullProgress:
 async def serve() -> None:
     """The whole service, until SIGTERM or SIGINT."""
     settings = load_settings()
-    configure(settings.service_log_level)
+    configure(settings.service_log_level, **settings.log_options)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -111,6 +111,7 @@ async def running_roles(
             services = await stack.enter_async_context(running_service(settings, follow_files=True))
         else:
             services = await stack.enter_async_context(local_services(settings, follow_files=True))
+        _tell_about_the_database(services)
         supervisor = RoleSupervisor(services.clock)
         worker = lease_owner()
         work = _role_work(services, roles, worker)
@@ -128,6 +129,19 @@ async def running_roles(
         finally:
             await supervisor.stop(DRAIN_SECONDS)
     log.info("stopped")
+
+
+def _tell_about_the_database(services: LocalServices) -> None:
+    """Log once that the database is away, and once that it is back, whichever part of the process finds out."""
+    state = StateLog(log, "database away", "database is back", database=services.store.address)
+
+    def tell(error: StoreError | None) -> None:
+        if error is None:
+            state.work()
+        else:
+            state.fail(error.message, hint=error.hint)
+
+    services.store.on_state = tell
 
 
 def _role_work(services: LocalServices, roles: Sequence[str], worker: str) -> dict[str, Role]:

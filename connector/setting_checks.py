@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from base64 import b64decode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import unquote
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, SecretStr
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of webhook secrets
 LOOPBACK_PATTERN = r"(localhost|127\.0\.0\.1|\[::1\])"
@@ -69,6 +71,23 @@ def check_webhook_secrets(secrets: SecretStr) -> SecretStr:
     for text in texts:
         check_webhook_secret(SecretStr(text))
     return secrets
+
+
+def secrets_in(model: BaseModel) -> Iterator[str]:
+    """The secrets of a group of settings; of those that are separated by commas, each."""
+    for name in type(model).model_fields:
+        match getattr(model, name):
+            case SecretStr() as secret:
+                yield from (text.strip().removeprefix(SECRET_PREFIX) for text in secret.get_secret_value().split(","))
+                yield secret.get_secret_value()
+            case BaseModel() as group:
+                yield from secrets_in(group)
+
+
+def passwords_in(url: str) -> list[str]:
+    """The password of an address, as it is written and as it is meant; none if it has none."""
+    found = re.search(r"://[^/@:]*:([^/]*)@", url)
+    return [] if found is None else [found[1], unquote(found[1])]
 
 
 OptionalPath = Annotated[Path | None, BeforeValidator(empty_to_none)]

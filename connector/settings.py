@@ -23,9 +23,13 @@ from connector.policies import (
     DeletedOrders,
     DeletedRecords,
     EventSettings,
+    LogFormat,
+    LogLevel,
+    LogOptions,
     OrderSettings,
     ReconcileSettings,
     RetentionSettings,
+    WebhookSettings,
 )
 from connector.setting_checks import (
     ADDRESS_PATTERN,
@@ -34,9 +38,10 @@ from connector.setting_checks import (
     BadLineCollector,
     OptionalPath,
     check_webhook_secret,
-    check_webhook_secrets,
     check_webhook_url,
     matching,
+    passwords_in,
+    secrets_in,
     to_upper,
     webhook_keys,
 )
@@ -90,13 +95,6 @@ class SmtpSecurity(StrEnum):
     STARTTLS = "starttls"
     TLS = "tls"
     NONE = "none"
-
-
-class LogLevel(StrEnum):
-    DEBUG = "DEBUG"
-    INFO = "INFO"
-    WARNING = "WARNING"
-    ERROR = "ERROR"
 
 
 class SalesforceSettings(BaseModel):
@@ -190,34 +188,6 @@ class MessageSettings(BaseModel):
         return webhook_keys(self.webhook_secret)[0]
 
 
-class WebhookSettings(BaseModel):
-    """Notices of what was applied from the org, for the company's own systems."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    url: Annotated[SecretStr, AfterValidator(check_webhook_url)] = SecretStr("")
-    """Where notices are posted; without it, none are stored."""
-    secrets: Annotated[SecretStr, AfterValidator(check_webhook_secrets)] = SecretStr("")
-    """The secrets that sign notices, separated by commas: while one is being replaced, the new one and the old one."""
-    include_values: bool = False
-    """Whether a notice holds the new values of fields, which can be about a person, or only their names."""
-    timeout_seconds: float = Field(default=15, gt=0, le=300)
-    expire_hours: float = Field(default=72, gt=0, le=8760)
-    """A notice that was not accepted within this time fails."""
-    keep_days: float = Field(default=7, ge=0, le=3650)
-    """How long sent notices are kept, so that they can be sent again."""
-    seconds: float = Field(default=2, gt=0, le=3600)
-    """Seconds between two searches of the service for due notices."""
-
-    @property
-    def enabled(self) -> bool:
-        return bool(self.url.get_secret_value())
-
-    @property
-    def keys(self) -> list[bytes]:
-        return webhook_keys(self.secrets)
-
-
 class HttpSettings(BaseModel):
     """Where the API listens. The default is loopback: put a TLS proxy in front of it."""
 
@@ -251,6 +221,12 @@ class Settings(BaseSettings):
     messages: MessageSettings = MessageSettings()
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     log_level: Annotated[LogLevel, BeforeValidator(to_upper)] = LogLevel.WARNING
+    log_format: LogFormat = LogFormat.AUTO
+
+    @property
+    def log_options(self) -> LogOptions:
+        """The form of the log, and the secrets that it masks: they are in no line of ours, but errors quote."""
+        return {"form": self.log_format.value, "secrets": [*secrets_in(self), *passwords_in(self.database_url)]}
 
     @property
     def service_log_level(self) -> LogLevel:

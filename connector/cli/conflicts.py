@@ -197,7 +197,7 @@ async def _resolve(conflict_id: int, choice: ConflictState, *, always: bool) -> 
     from connector.settings import load_settings
 
     settings = load_settings()
-    configure(settings.log_level)
+    configure(settings.log_level, **settings.log_options)
     async with running_service(settings) as service:
         actor = f"{getpass.getuser()} (command line)"
         resolved = await service.conflict_resolver().resolve(conflict_id, choice, actor=actor, always=always)

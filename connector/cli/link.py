@@ -82,7 +82,7 @@ async def _run_linker(work: Callable[[Linker], Awaitable[T]]) -> T:
     from connector.settings import load_settings
 
     settings = load_settings()
-    configure(settings.log_level)
+    configure(settings.log_level, **settings.log_options)
     async with running_service(settings) as service:
         return await work(Linker(service.store, service.client, service.mappings, settings, clock=service.clock))
 

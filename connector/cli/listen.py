@@ -39,7 +39,7 @@ async def _listen() -> None:
             " address.",
             hint="`connector localorg` prints it.",
         )
-    configure(settings.service_log_level)
+    configure(settings.service_log_level, **settings.log_options)
     tune_garbage_collection()
     log = get_logger("listen")
     async with running_service(settings, follow_files=True) as service:

@@ -56,7 +56,7 @@ async def _use(org_id: str) -> tuple[int | None, str]:
     from connector.settings import load_settings
 
     settings = load_settings()
-    configure(settings.log_level)
+    configure(settings.log_level, **settings.log_options)
     async with running_service(settings) as service:
         count = await use_org(service.store, service.client, settings, org_id, clock=service.clock)
         return count, service.client.instance_url
@@ -96,7 +96,7 @@ async def _deploy(*, check: bool, assign: bool, return_orders: bool) -> DeploySu
     from connector.settings import load_settings
 
     settings = load_settings()
-    configure(settings.log_level)
+    configure(settings.log_level, **settings.log_options)
     clock = SystemClock()
     attempts = settings.sync.attempts_in_claim
     with Progress("Checking" if check else "Deploying") as progress:

@@ -39,7 +39,7 @@ def pull(
     from connector.settings import load_settings
 
     settings = load_settings()
-    configure(settings.log_level)
+    configure(settings.log_level, **settings.log_options)
 
     async def work() -> PullSummary:
         async with running_service(settings) as service:

@@ -99,7 +99,7 @@ def _push(
     from connector.settings import load_settings
 
     settings = load_settings()
-    configure(settings.log_level)
+    configure(settings.log_level, **settings.log_options)
 
     async def work() -> tuple[PushSummary, int]:
         """The summary, and the number of open conflicts."""

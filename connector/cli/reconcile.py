@@ -55,7 +55,7 @@ def reconcile(
 
     options = _options(entity or [], keys or [], limit=limit_report, dry_run=dry_run, heal=heal)
     settings = load_settings()
-    configure(settings.log_level)
+    configure(settings.log_level, **settings.log_options)
 
     def announce(summary: ReconcileSummary) -> None:
         if not json:

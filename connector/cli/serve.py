@@ -37,7 +37,7 @@ async def _serve(chosen: list[str] | None) -> None:
     from connector.settings import load_settings
 
     settings = load_settings()
-    configure(settings.service_log_level)
+    configure(settings.service_log_level, **settings.log_options)
 
     def announce(where: str) -> None:
         typer.echo(f"Listening at {where}; Ctrl-C stops.")

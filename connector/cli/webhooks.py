@@ -114,7 +114,7 @@ async def _send() -> WebhookReport:
     from connector.settings import load_settings
 
     settings = load_settings()
-    configure(settings.log_level)
+    configure(settings.log_level, **settings.log_options)
     async with local_services(settings) as services:
         sender = services.notice_sender()
         if sender is None:

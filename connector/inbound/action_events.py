@@ -29,9 +29,9 @@ from connector.model.listening_state import TopicActivity
 from connector.model.order import Order
 from connector.orders.command import OrderCommand
 from connector.orders.service import Executed, LockOrders, OrderService
+from connector.policies import WebhookSettings
 from connector.salesforce.pubsub.events import ReceivedEvent, UnreadableEvent
 from connector.salesforce.pubsub.subscription import Delivery
-from connector.settings import WebhookSettings
 from connector.store import change_notices, dead_letters, deliveries, journal, order_actions
 from connector.store.partitions import partition_hash
 from connector.store.unit_of_work import Lane, UnitOfWork

@@ -11,7 +11,8 @@ from connector.mapping.mapper import MappingSet
 from connector.model.describe import SObjectDescribe
 from connector.model.record_change import RecordChange
 from connector.orders.service import OrderService
-from connector.settings import InboundSettings, WebhookSettings
+from connector.policies import WebhookSettings
+from connector.settings import InboundSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,7 +23,7 @@ from typing import Protocol
 from connector.clock import Clock
 from connector.errors import RetryClass, SalesforceError
 from connector.inbound.topic_cursor import TopicCursor, TopicPosition, state_name
-from connector.log import get_logger
+from connector.log import StateLog, get_logger
 from connector.model.listening_state import ListeningState, TopicActivity
 from connector.salesforce.pubsub.errors import (
     DeliveryLimitError,
@@ -141,6 +141,7 @@ class Listener:
         self._handler = handler
         self._state: ListeningState | None = None
         self._on_state = on_state
+        self._stream = StateLog(log, "stream lost", "stream is back", topic=cursor.topic)
         self.stats = stats or ListenerStats()
 
     async def run(self) -> None:
@@ -177,8 +178,9 @@ class Listener:
                 pass
             case _:
                 pause = max(pause, FIRST_PAUSE)
-        log.warning("subscription ended", topic=self._topic, error=error.message, hint=error.hint, pause=pause)
+        log.debug("subscription ended", topic=self._topic, error=error.message, pause=pause)
         if pause:
+            self._stream.fail(error.message, hint=error.hint)
             await self._write_state(self._handler.fallback, error)
         if isinstance(error, TopicUnavailableError):
             await self._handler.catch_up()
@@ -261,6 +263,7 @@ class Listener:
 
     async def _note_subscribed(self) -> None:
         self.stats.subscribed = True
+        self._stream.work()
         if self._state is None or self._state.activity is not TopicActivity.LISTENING:
             await self._write_state(TopicActivity.LISTENING)
         else:

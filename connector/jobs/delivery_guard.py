@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from connector.errors import SalesforceError
 from connector.jobs.inbound_run import InboundJobContext
-from connector.log import get_logger
+from connector.log import StateLog, get_logger
 from connector.model.deliveries import (
     HOUR,
     DeliveryLimit,
@@ -56,6 +56,7 @@ class DeliveryGuard:
         self._hold_lease = hold_lease
         self._policy = deliveries.policy_of(context.settings.inbound)
         self._asked_at: datetime | None = None
+        self._asking = StateLog(log, "delivery allowance unknown", "delivery allowance known again", topic=topic)
 
     async def check(self) -> DeliveryUsage:
         """Where the topic stands. The org is asked if its figures are old, or if they are about to decide something.
@@ -109,8 +110,10 @@ class DeliveryGuard:
         try:
             said = await read_delivery_limit(self._context.client.control)
         except SalesforceError as error:
-            log.warning("delivery allowance unknown", topic=self._topic, error=error.message)
+            self._asking.fail(error.message)
             said = None
+        else:
+            self._asking.work()
         now = clock.now()
         async with self._context.store.reader() as connection:
             counts = await deliveries.counts(connection, self._org_id, self._topic, now)

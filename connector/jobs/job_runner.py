@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from connector.errors import ConnectorError, StoreError
 from connector.jobs.schedule import Job, Result
-from connector.log import get_logger
+from connector.log import get_logger, log_context
 from connector.model.job_run import JobRun, JobState
 from connector.store import job_runs, schema
 from connector.store.engine import Store
@@ -39,6 +39,10 @@ class JobRunner:
     async def run(self, job: Job, run: JobRun) -> None:
         """Run the job and record the end. Never raises but for a cancellation, after which the job is begun anew by
         whoever is there."""
+        with log_context(job=job.name, run=run.id):
+            await self._run(job, run)
+
+    async def _run(self, job: Job, run: JobRun) -> None:
         limit = asyncio.timeout(LONGEST_RUN.total_seconds())
         try:
             async with self._kept_alive(run):
@@ -60,15 +64,18 @@ class JobRunner:
             self._tell_failure(job.name, error.message, hint=error.hint)
             await self._record(run, JobState.FAILED, error=error.message, fix=error.hint)
         except Exception as error:
-            log.exception("job failed", job=job.name, run=run.id)
-            await self._record(run, JobState.FAILED, error=f"{type(error).__name__}: {error}"[:1000])
+            text = f"{type(error).__name__}: {error}"[:1000]
+            self._tell_failure(job.name, text, hint=None, fault=error)
+            await self._record(run, JobState.FAILED, error=text)
         else:
-            self._failures.pop(job.name, None)
+            if (failure := self._failures.pop(job.name, None)) is not None:
+                log.warning("job works again", job=job.name, after=failure)
             await self._record(run, JobState.DONE, result=result)
 
-    def _tell_failure(self, job: str, error: str, *, hint: str | None) -> None:
+    def _tell_failure(self, job: str, error: str, *, hint: str | None, fault: Exception | None = None) -> None:
+        """Once for the same failure in a row; a fault of ours with its traceback."""
         if self._failures.get(job) != error:
-            log.error("job failed", job=job, error=error, hint=hint)
+            log.error("job failed", job=job, error=error, hint=hint, **({"exc_info": fault} if fault else {}))
         self._failures[job] = error
 
     async def _record(

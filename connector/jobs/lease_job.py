@@ -6,12 +6,13 @@ holder that was frozen and wakes changes nothing: its lease is checked in every 
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 
 from connector.errors import ConnectorError, LeaseLostError, RetryClass
 from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.jobs.inbound_run import InboundJobContext
-from connector.log import get_logger
+from connector.log import StateLog, get_logger
 from connector.store import leases
 
 RETRY_SECONDS = 5.0
@@ -34,6 +35,7 @@ class LeaseJob(ABC):
     def __init__(self, context: InboundJobContext, subject: str) -> None:
         self.context = context
         self._subject = subject
+        self._state = StateLog(log, "job interrupted", "job works again", subject=subject)
         self._holder = LeaseHolder(store=context.store, ttl=context.settings.sync.lease_seconds)
 
     async def run(self) -> None:
@@ -49,15 +51,19 @@ class LeaseJob(ABC):
                     if lease is None:
                         await clock.sleep(await self._pause_until_free(name))
                         continue
+                    steady = asyncio.create_task(self._note_steady()) if self._state.error is not None else None
                     try:
                         await self.work(lease)
                     except BaseExceptionGroup as group:
                         raise group.exceptions[0] from None  # the others were canceled by it
+                    finally:
+                        if steady is not None:
+                            steady.cancel()
             except LeaseLostError as error:
                 log.warning("lease lost", subject=self._subject, error=error.message)
                 await clock.sleep(RETRY_SECONDS)  # perhaps not the job's own lease: that of a poll, which is still held
             except ConnectorError as error:
-                log.error("job interrupted", subject=self._subject, error=error.message, hint=error.hint)
+                self._state.fail(error.message, hint=error.hint)
                 refusals = refusals + 1 if error.retry_class is RetryClass.CONFIG else 0
                 await clock.sleep(min(RETRY_SECONDS * 2 ** min(max(refusals - 1, 0), 16), CONFIG_PAUSE))
             except Exception:
@@ -66,6 +72,11 @@ class LeaseJob(ABC):
                     faults = 0
                 await clock.sleep(min(RETRY_SECONDS * 2 ** min(faults, 16), LONGEST_PAUSE))
                 faults += 1
+
+    async def _note_steady(self) -> None:
+        """It works again if it has worked for longer than the pause after an error."""
+        await self.context.store.clock.sleep(RETRY_SECONDS)
+        self._state.work()
 
     async def _pause_until_free(self, name: str) -> float:
         """How long to wait for the lease of another process: until it ends if that process does not renew it, and not

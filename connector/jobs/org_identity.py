@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from connector.errors import OtherOrgError, RetryClass
-from connector.log import get_logger
+from connector.log import bind, get_logger
 from connector.settings import Settings
 from connector.store import orgs
 from connector.store.engine import Store
@@ -38,6 +38,7 @@ async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> s
     Raises OtherOrgError if another org answers, AuthError or TransportError if the sign-in fails.
     """
     org_id, url = await client.connect(), login_url(settings)
+    bind(org=org_id)
     async with store.reader() as connection:
         active = await orgs.get_active(connection)
         latest = await orgs.find_by_login_url(connection, url)

@@ -30,7 +30,7 @@ from connector.jobs.held_lease import HeldLease
 from connector.jobs.inbound_run import InboundJobContext
 from connector.jobs.lease_job import LeaseJob
 from connector.jobs.org_identity import confirm_org
-from connector.log import get_logger
+from connector.log import StateLog, get_logger
 from connector.model.listening_state import ListeningState, TopicActivity
 from connector.model.outgoing_event import OutgoingEvent
 from connector.model.platform_event import ORDER_ACTION_RESULT, ORDER_STATUS, topic_of
@@ -104,19 +104,21 @@ class PublishJob(LeaseJob):
     async def _publish_all(self, name: str, client: PubSubClient, lease: HeldLease) -> None:
         publisher = EventPublisher(client, self.context.client.user_id)
         failures, longest, refused_sessions = 0, LONGEST_PAUSE, 0
+        state = StateLog(log, "events not published", "events are published again", name=name)
         while True:
             try:
                 failures = 0 if await _to_the_end(self._drain(name, publisher, lease)) else failures + 1
                 longest, refused_sessions = LONGEST_PAUSE, 0
+                state.work()
             except SessionExpiredError as error:
                 await client.renew_session()
                 refused_sessions += 1
                 if refused_sessions == 1:
                     continue
-                log.warning("events not published: the new session is refused too", name=name, error=error.message)
+                state.fail(f"The new session is refused too: {error.message}")
                 failures, longest = failures + 1, LONGEST_PAUSE
             except SalesforceError as error:
-                log.warning("events not published", name=name, error=error.message, hint=error.hint)
+                state.fail(error.message, hint=error.hint)
                 failures, longest = failures + 1, LONGEST_FAILURE_PAUSE
             if failures:
                 await self.context.store.clock.sleep(min(FIRST_PAUSE * 2 ** min(failures - 1, 16), longest))

@@ -10,7 +10,7 @@ from datetime import datetime
 from connector.errors import ConnectorError, StoreError
 from connector.jobs.push import PushSummary
 from connector.jobs.schedule import Result
-from connector.log import get_logger
+from connector.log import bind, get_logger
 from connector.model.job_run import JobState
 from connector.store import job_runs, job_schedules
 from connector.store.engine import Store
@@ -33,7 +33,7 @@ class OutageLog:
         outage = summary.outage
         if outage is None:
             if self._outage is not None:
-                log.info("org_outage_over", code=self._outage)
+                log.warning("org_outage_over", code=self._outage)
         elif outage.code != self._outage:
             log.error(
                 "org_outage",
@@ -94,9 +94,11 @@ class PushLoop:
         self._look_seconds = look_seconds
         self._outages = OutageLog()
         self._noted: object = None
+        self._failed = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Push until `stop`; a push that is under way ends. Raises only what is a fault of ours."""
+        bind(job=JOB)
         captured = asyncio.Event()
         self._store.on_captured.append(captured.set)
         verify = True
@@ -129,7 +131,11 @@ class PushLoop:
                 log.error("job failed", job=JOB, error=error.message, hint=error.hint)
                 await self._keep(started, JobState.FAILED, {}, error=error.message, fix=error.hint)
             self._noted = error.message
+            self._failed = True
             return
+        if self._failed:
+            log.warning("job works again", job=JOB, after=self._noted)
+            self._failed = False
         self._outages.tell(summary)
         if summary.stats.done:
             log.info("pushed", done=dict(summary.stats.done), writes=summary.writes)

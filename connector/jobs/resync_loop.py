@@ -16,7 +16,7 @@ from connector.errors import ConnectorError, LeaseLostError, StoreError
 from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.jobs.reconcile import ReconcileRunningError
 from connector.jobs.resync import BATCH, capture
-from connector.log import get_logger
+from connector.log import StateLog, get_logger
 from connector.model.change import EntityKind
 from connector.model.inbound_change import InboxState, Source
 from connector.model.resync import Priority, Resync, ResyncMode, ResyncState
@@ -56,6 +56,8 @@ class ResyncLoop:
         self._leases = LeaseHolder(store=store, ttl=ttl)
         self._again_at: dict[int, tuple[datetime, float]] = {}
         """When one that met an error of the org is tried again, and the pause before that."""
+        self._waiting: dict[int, StateLog] = {}
+        self._working = StateLog(log, "resyncs interrupted", "resyncs go on")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`. Raises only what is a fault of ours."""
@@ -67,8 +69,9 @@ class ResyncLoop:
                     async with self._leases.holding(LEASE, "works off resyncs") as lease:
                         if lease is not None:
                             await self._work_under(lease, stop)
+                self._working.work()
             except ConnectorError as error:
-                log.error("resyncs interrupted", error=error.message, hint=error.hint)
+                self._working.fail(error.message, hint=error.hint)
             await _wait(stop, LOOK_SECONDS)
 
     async def _work_under(self, lease: HeldLease, stop: asyncio.Event) -> None:
@@ -110,7 +113,8 @@ class ResyncLoop:
         except (StoreError, LeaseLostError):
             raise
         except ConnectorError as error:  # the org has a bad day: the batch is tried again
-            log.error("resync waits", id=resync.id, error=error.message, hint=error.hint, pause=pause)
+            waiting = self._waiting.setdefault(resync.id, StateLog(log, "resync waits", "resync goes on", id=resync.id))
+            waiting.fail(error.message, hint=error.hint)
             pause_end = self._store.clock.now() + timedelta(seconds=pause)
             self._again_at[resync.id] = (pause_end, min(2 * pause, LONGEST_PAUSE))
             await self._note(resync.id, lease, error.message)
@@ -120,6 +124,7 @@ class ResyncLoop:
             await self._note(resync.id, lease, f"{type(error).__name__}: {error}"[:500], state=ResyncState.FAILED)
             return True
         if self._again_at.pop(resync.id, None) is not None:
+            self._waiting.pop(resync.id).work()
             await self._note(resync.id, lease, None)
         return moved
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from connector.clock import Clock
 from connector.errors import ConnectorError
-from connector.log import get_logger
+from connector.log import bind, get_logger
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -62,34 +62,41 @@ class RoleSupervisor:
             log.warning("stopped in the middle of work", roles=[name for name, t in self._tasks.items() if t in late])
 
     async def _keep(self, state: RoleState, run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-        faults = 0
+        faults, told = 0, ""
+        bind(role=state.role)
         while not self._stop.is_set():
             begun_at = self._clock.now()
+            steady = asyncio.create_task(self._tell_steady(state)) if faults else None
             try:
                 await run(self._stop)
                 if self._stop.is_set():
                     return
-                text = "It ended by itself."
-                log.error("role failed", role=state.role, error=text)
+                text, failure = "It ended by itself.", None
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if self._stop.is_set() or (task is not None and task.cancelling()):
                     raise
-                text = "Something in it was canceled."
-                log.exception("role failed", role=state.role)
-            except ConnectorError as error:
-                text = error.message
-                log.error("role failed", role=state.role, error=text, hint=error.hint)
+                text, failure = "Something in it was canceled.", None
             except Exception as error:
-                text = f"{type(error).__name__}: {error}"[:300]
-                log.exception("role failed", role=state.role)
+                text = error.message if isinstance(error, ConnectorError) else f"{type(error).__name__}: {error}"[:300]
+                failure = error
+            finally:
+                if steady is not None:
+                    steady.cancel()
             if (self._clock.now() - begun_at).total_seconds() > STEADY_SECONDS:
-                faults = 0
+                faults, told = 0, ""
+            if text != told:
+                _tell_failure(state.role, text, failure)
+            told = text
             state.up, state.since, state.error = False, self._clock.now(), text
             await self._pause(min(FIRST_PAUSE * 2 ** min(faults, 16), LONGEST_PAUSE))
             faults += 1
             state.restarts += 1
             state.up, state.since = True, self._clock.now()
+
+    async def _tell_steady(self, state: RoleState) -> None:
+        await self._clock.sleep(STEADY_SECONDS)
+        log.warning("role is back", role=state.role, restarts=state.restarts, after=state.error)
 
     async def _pause(self, seconds: float) -> None:
         sleeping, stopping = asyncio.create_task(self._clock.sleep(seconds)), asyncio.create_task(self._stop.wait())
@@ -98,3 +105,11 @@ class RoleSupervisor:
         finally:
             sleeping.cancel()
             stopping.cancel()
+
+
+def _tell_failure(role: str, text: str, error: Exception | None) -> None:
+    """Once for the same failure in a row; a fault of ours with its traceback."""
+    if isinstance(error, ConnectorError):
+        log.error("role failed", role=role, error=text, hint=error.hint)
+    else:
+        log.error("role failed", role=role, error=text, exc_info=error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ class _Fault:
     message: str
     hint: str
     retry_class: RetryClass = RetryClass.CONFIG
+    is_unavailable: bool = True
 
     def matches(self, state: str, text: str) -> bool:
         return state.startswith(self.states) if state else any(word in text for word in self.words)
@@ -43,6 +44,7 @@ _LOCKED = _Fault(
     message="The database {address} is locked by another process that writes to it.",
     hint="Try again: nothing is lost. If it stays locked, stop that process.",
     retry_class=RetryClass.TRANSIENT,
+    is_unavailable=False,
 )
 _UNREACHABLE = _Fault(
     states=("08", "53", "57"),
@@ -58,6 +60,7 @@ _FAULTS = (
         words=("no such table", "no such column", "has no column named"),
         message="The database {address} has no such table or column.",
         hint=f"{UPGRADE} If it has been upgraded already, restart this process.",
+        is_unavailable=False,
     ),
     _Fault(
         words=("unable to open",),
@@ -91,11 +94,16 @@ _FAULTS = (
 )
 
 
+OnState = Callable[[StoreError | None], None]
+"""Called with why the database is unavailable, or with None when it was used."""
+
+
 @contextmanager
-def translate_errors(address: str) -> Iterator[None]:
+def translate_errors(address: str, on_state: OnState = lambda error: None) -> Iterator[None]:
     """Turn errors of the driver into StoreError; `address` is the URL without the password."""
     try:
         yield
+        on_state(None)
     except exc.TimeoutError as error:
         raise StoreError(
             "Every connection to the database is busy.",
@@ -103,7 +111,10 @@ def translate_errors(address: str) -> Iterator[None]:
             retry_class=RetryClass.TRANSIENT,
         ) from error
     except exc.DBAPIError as error:
-        raise _explain(error, address) from error
+        explained = _explain(error, address)
+        if explained.is_unavailable:
+            on_state(explained)
+        raise explained from error
 
 
 def is_locked(error: Exception) -> bool:
@@ -138,7 +149,9 @@ def _explain(error: exc.DBAPIError, address: str) -> StoreError:
 
 
 def _error(fault: _Fault, address: str) -> StoreError:
-    return StoreError(fault.message.format(address=address), hint=fault.hint, retry_class=fault.retry_class)
+    error = StoreError(fault.message.format(address=address), hint=fault.hint, retry_class=fault.retry_class)
+    error.is_unavailable = fault.is_unavailable
+    return error
 
 
 def _first_line(text: str) -> str:

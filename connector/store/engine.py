@@ -29,10 +29,10 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from connector.clock import Clock, SystemClock
-from connector.errors import SettingsError
+from connector.errors import SettingsError, StoreError
 from connector.files import create_private, readable_by_others
 from connector.log import request_id
-from connector.store.db_errors import is_locked, translate_errors
+from connector.store.db_errors import OnState, is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
 from connector.store.retry import retry_on_abort
 from connector.store.sqlite_connection import SqliteConnection
@@ -79,6 +79,8 @@ class Store:
             # One snapshot for all statements of a reader, as SQLite's BEGIN gives it.
             self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
+        self.on_state: OnState = lambda error: None
+        """Called with why the database is unavailable, and with None whenever it was used."""
         self.on_captured: list[Callable[[], None]] = []
         """Called after each commit of this process that captured changes for the org."""
         self._writer = asyncio.Lock()
@@ -120,7 +122,7 @@ class Store:
     async def transaction(self) -> AsyncIterator[UnitOfWork]:
         """Open a transaction. At the end it is committed with its captured changes; on any error it is rolled back."""
         async with self._writer_turn():
-            with translate_errors(self.address):
+            with translate_errors(self.address, self._note_state):
                 async with self._engine.begin() as connection:
                     unit = self._unit(connection)
                     yield unit
@@ -144,7 +146,7 @@ class Store:
                     units.append(uow)
                     return await work(uow)
 
-                with translate_errors(self.address):
+                with translate_errors(self.address, self._note_state):
                     result = await self._group.run(noted)
                 self._tell_captured(units[-1])
                 return result
@@ -156,7 +158,7 @@ class Store:
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for reading. All its statements see one snapshot: nothing that is committed later."""
-        with translate_errors(self.address):
+        with translate_errors(self.address, self._note_state):
             async with self._readers.connect() as connection:
                 yield connection
 
@@ -164,7 +166,7 @@ class Store:
     async def scratch(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection in a transaction that is always rolled back at the end."""
         async with self._writer_turn():
-            with translate_errors(self.address):
+            with translate_errors(self.address, self._note_state):
                 async with self._engine.connect() as connection:
                     transaction = await connection.begin()
                     try:
@@ -176,7 +178,7 @@ class Store:
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection that sees one snapshot, blocks nobody, and may write temporary tables. It is rolled back at
         the end."""
-        with translate_errors(self.address):
+        with translate_errors(self.address, self._note_state):
             async with self._snapshots.connect() as connection:
                 transaction = await connection.begin()
                 try:
@@ -187,7 +189,7 @@ class Store:
     async def migrate(self, work: Callable[[SyncConnection], None]) -> None:
         """Run `work` in a transaction that may rebuild tables."""
         async with self._writer_turn():
-            with translate_errors(self.address):
+            with translate_errors(self.address, self._note_state):
                 async with self._engine.connect() as connection:
                     raw: Any = (await connection.get_raw_connection()).driver_connection
                     if self.dialect == "sqlite":
@@ -200,6 +202,9 @@ class Store:
                     finally:
                         if self.dialect == "sqlite":
                             await raw.execute("PRAGMA foreign_keys = ON")
+
+    def _note_state(self, error: StoreError | None) -> None:
+        self.on_state(error)
 
     async def close(self) -> None:
         await self._engine.dispose()

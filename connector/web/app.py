@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from connector.errors import StoreError
 from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.role_supervisor import RoleState
 from connector.jobs.schedule import JobDefinition
-from connector.log import get_logger, request_id
+from connector.log import bind, get_logger, request_id
 from connector.model.deliveries import DeliveryPolicy
 from connector.model.health_check import DoctorReport
 from connector.model.role import Role
@@ -38,6 +39,9 @@ from connector.web.request_checks import check_request
 from connector.web.routing import MAX_STREAM_SECONDS, RequestContext, Route, make_response
 
 PREFIX = "/api/v1"
+ORDERS = f"{PREFIX}/orders/"
+PROBED = {"/healthz", "/readyz", "/metrics"}
+"""Paths that machines ask for again and again: of these, only what went wrong is logged."""
 
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -189,10 +193,13 @@ async def _log_request(request: web.Request, handler: Handler) -> web.StreamResp
     began = time.perf_counter()
     number = request[_NUMBER] = _request_number(request)
     request_id.set(number)
+    if request.path.startswith(ORDERS) and (order := request.match_info.get("number")) is not None:
+        bind(order=order)
     response = await handler(request)
     aborted = await _send(request, response)
     took = round((time.perf_counter() - began) * 1000)
     # The path of a tracking page is a secret of its customer.
     path = request.path if not request.path.startswith("/track/") else "/track/…"
-    log.info("request", method=request.method, path=path, status=response.status, ms=took, **aborted)
+    write = log.debug if path in PROBED and response.status == HTTPStatus.OK else log.info
+    write("request", method=request.method, path=path, status=response.status, ms=took, **aborted)
     return response

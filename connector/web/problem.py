@@ -79,7 +79,8 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
     except StoreError as error:
         if error.retry_class is RetryClass.DATA:
             return ProblemError(422, "reference", error.message, hint=error.hint).response()
-        log.error("database", error=str(error))
+        if not error.is_unavailable:  # that is said once, and not with every request
+            log.error("database", error=str(error))
         return ProblemError(
             503, "database", "The database cannot be used at the moment.", hint="Try again later."
         ).response()

@@ -25,8 +25,7 @@ from connector.model.keys import is_normal
 from connector.model.product import Price, Product
 from connector.model.record import IS_PERSON, FieldValue, Link
 from connector.model.writable import WRITABLE
-from connector.policies import AdoptCustomers, AdoptionSettings, AdoptProducts
-from connector.settings import WebhookSettings
+from connector.policies import AdoptCustomers, AdoptionSettings, AdoptProducts, WebhookSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -51,6 +51,28 @@ async def test_temporary_database_is_deleted_when_closed() -> None:
     await gone.close()
 
 
+async def test_store_tells_that_the_database_cannot_be_used_and_each_use_afterwards(tmp_path: Path) -> None:
+    told: list[str | None] = []
+    gone = Store.open(f"sqlite:///{tmp_path}/missing/shop.db")
+    gone.on_state = lambda error: told.append(error and error.message)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        await schema.check(gone)
+    (tmp_path / "missing").mkdir()
+    async with gone.reader() as connection:
+        await connection.execute(text("SELECT 1"))
+    await gone.close()
+    assert told == [f"The database sqlite:///{tmp_path}/missing/shop.db cannot be opened.", None]
+
+
+async def test_statement_that_is_refused_does_not_make_the_database_unavailable(store: Store) -> None:
+    told: list[StoreError | None] = []
+    store.on_state = told.append
+    with pytest.raises(StoreError, match="no such table"):
+        async with store.reader() as connection:
+            await connection.execute(text("SELECT 1 FROM missing"))
+    assert told == []
+
+
 async def test_reader_sees_one_snapshot_and_does_not_block_writers(store: Store) -> None:
     await stock(store)
     async with store.reader() as connection:
