@@ -15,6 +15,7 @@
     └── SalesforceError             the org, or the way to it
         ├── AuthError               no token to be had
         ├── OtherOrgError           another org answers than the one the database works with
+        ├── ApiBudgetError          we made no call, to save the org's API budget; nothing was done
         ├── TransportError          no answer, or one cut short: the outcome is unknown
         └── RefusedError            the org answered with an error for the whole call
 
@@ -177,6 +178,13 @@ class AuthError(SalesforceError):
 
 class OtherOrgError(SalesforceError):
     """An org other than the one the database works with answers: nothing is assumed about it, and nothing is sent."""
+
+
+class ApiBudgetError(SalesforceError):
+    """A call was not made, to save the org's API budget for what is more urgent. Nothing was done."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, retry_class=RetryClass.LIMIT, code="API_BUDGET")
 
 
 class TransportError(SalesforceError):

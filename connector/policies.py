@@ -97,6 +97,15 @@ class AdoptionSettings(BaseModel):
         return {}
 
 
+class BudgetSettings(BaseModel):
+    """How much of the org's API limit is ours."""
+
+    reserve_percent: float = Field(default=10, ge=0, le=90)
+    """The part of the org's API calls that the connector leaves to its other apps: there it pauses."""
+    most_calls_per_day: int = Field(default=0, ge=0, le=1_000_000_000)
+    """API calls that the connector may make in 24 hours; 0: as many as the org allows, but for the reserve."""
+
+
 class EventSettings(BaseModel):
     """Platform events between the org and us."""
 

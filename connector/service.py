@@ -18,7 +18,7 @@ from connector.orders.policy.rules import Rules, load_rules_for
 from connector.orders.service import OrderService
 from connector.salesforce.address import has_pubsub
 from connector.settings import Settings
-from connector.store import outgoing_events
+from connector.store import api_calls, outgoing_events
 from connector.store.engine import Store
 from connector.store.schema import check, open_store
 
@@ -30,8 +30,9 @@ if TYPE_CHECKING:  # importing the org's client would slow short commands down
     from connector.jobs.inbound_run import InboundJobContext
     from connector.jobs.listen import ListenerRole
     from connector.jobs.pull import PullSummary
-    from connector.jobs.push import PushContext, PushSummary
+    from connector.jobs.push import PushContext
     from connector.jobs.push_rounds import ProgressReporter
+    from connector.jobs.push_summary import PushSummary
     from connector.jobs.reconcile import ReconcileOptions, ReconcileSummary
     from connector.jobs.role_supervisor import RoleState
     from connector.jobs.send_webhooks import NoticeSender
@@ -39,7 +40,7 @@ if TYPE_CHECKING:  # importing the org's client would slow short commands down
     from connector.notifications.composer import NotificationComposer
     from connector.notifications.transport.transport import MailTransport
     from connector.salesforce.client import SalesforceClient
-    from connector.store.outbox import Selection
+    from connector.store.outbox_filters import Selection
 
 
 def tune_garbage_collection() -> None:
@@ -229,6 +230,7 @@ async def running_service(
     settings: Settings, *, clock: Clock | None = None, follow_files: bool = False
 ) -> AsyncIterator[Services]:
     """All services; see `local_services`. Also raises MappingError before anything is started."""
+    from connector.jobs.api_budget import ApiBudget
     from connector.jobs.inbound_run import InboundJobContext, take_in
     from connector.jobs.mapping_versions import MappingFiles, MappingVersions
     from connector.jobs.push import PushContext
@@ -240,8 +242,10 @@ async def running_service(
     attempts = settings.sync.attempts_in_claim
     async with (
         local_services(settings, clock=clock, follow_files=follow_files) as local,
-        SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client,
+        ApiBudget(local.store, api_calls.policy_of(settings.budget)) as budget,
+        SalesforceClient(settings.salesforce, clock=clock, attempts=attempts, gate=budget) as client,
     ):
+        budget.connect(client.control)
         inbound = InboundJobContext(
             store=local.store, client=client, orders=local.orders, mappings=versions, settings=settings
         )
@@ -257,6 +261,7 @@ async def running_service(
                 mappings=versions,
                 settings=settings,
                 health=OrgHealth(),
+                budget=budget,
                 take_in=partial(take_in, inbound),
             ),
         )

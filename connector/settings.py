@@ -18,6 +18,7 @@ from connector.files import UnusableFileError, read_file
 from connector.policies import (
     AdoptionSettings,
     BackupSettings,
+    BudgetSettings,
     ChangedLines,
     DeletedLines,
     DeletedOrders,
@@ -212,6 +213,7 @@ class Settings(BaseSettings):
     """Rules for orders (see connector/orders/policy/rules.yaml); without it, the packaged ones are used."""
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
+    budget: BudgetSettings = BudgetSettings()
     inbound: InboundSettings = Field(default_factory=InboundSettings)
     events: EventSettings = EventSettings()
     reconcile: ReconcileSettings = ReconcileSettings()

@@ -171,7 +171,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         orders,
         orgs,
         outages,
-        outbox,
+        outbox_counts,
         products,
         reconcile_runs,
         retry_schedule,
@@ -190,7 +190,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         org = await orgs.get_active(connection)
         other = await _find_other_org(connection, org, settings)
         linked = await links.count(connection, org.org_id) if org else {}
-        unsent = await outbox.counts(connection)
+        unsent = await outbox_counts.counts(connection)
         discarded = await dead_letters.list_discarded(connection)
         missing = await deleted_records.list_missing(connection, org.org_id) if org else []
         oldest = await retry_schedule.oldest_capture(connection)

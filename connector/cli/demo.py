@@ -25,7 +25,7 @@ from connector.cli.runner import run, until_stopped
 from connector.errors import UsageError
 
 if TYPE_CHECKING:
-    from connector.jobs.push import PushSummary
+    from connector.jobs.push_summary import PushSummary
     from connector.localorg.server import LocalOrg
     from connector.model.customer import Customer
     from connector.model.order import Order

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from connector.jobs.lookup_forecast import LookupForecast
-    from connector.jobs.push import PushSummary
+    from connector.jobs.push_summary import PushSummary
     from connector.model.change import EntityKind
     from connector.service import Services
     from connector.store.engine import Store
-    from connector.store.outbox import Selection
+    from connector.store.outbox_filters import Selection
 
 
 MAX_SHOWN = 10
@@ -145,6 +145,8 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "stopped": summary.stopped,
         "elsewhere": summary.others_at_work,
         "held": summary.held,
+        "paused": {lane.word: count for lane, count in summary.paused.items()},
+        "pause_reason": summary.pause_reason,
         "in_sync": summary.in_sync,
         "seconds": round(summary.seconds, 3),
     }
@@ -179,17 +181,23 @@ def print_summary(summary: PushSummary, open_conflicts: int) -> None:
     if summary.dead_letters:
         dead_letters = plural(summary.dead_letters, "dead letter")
         typer.echo(f"{dead_letters}: `connector dead-letters list` says why and what to do.")
+    if summary.pause_reason is not None:
+        lanes = ", ".join(f"{count:,} {lane.word}" for lane, count in summary.paused.items())
+        typer.echo(
+            f"{plural(sum(summary.paused.values()), 'change')} to be sent later ({lanes}). {summary.pause_reason}"
+        )
+    not_paused = summary.waiting - sum(summary.paused.values())
     if summary.stopped:
         typer.echo(
             f"{plural(summary.waiting, 'change')} still to be sent: `connector push` tries the org again, and so does a"
             " running service."
         )
-    elif summary.waiting:
+    elif not_paused:
         when = f", the next at {moment(summary.next_due)}" if summary.next_due else ""
         then = "run `connector push` again then"
         if summary.others_at_work:
             then = "another push or a service is at work on them. Let it finish, or run `connector push` again"
-        typer.echo(f"{plural(summary.waiting, 'change')} still to be sent{when}: {then}.")
+        typer.echo(f"{plural(not_paused, 'change')} still to be sent{when}: {then}.")
     if summary.others_due:
         them = "it" if summary.others_due == 1 else "them"
         typer.echo(f"{plural(summary.others_due, 'other change')} due: `connector push` sends {them}.")
@@ -219,7 +227,7 @@ def _print_records(summary: PushSummary) -> None:
         table(("Object", f"{would}created", f"{would}updated"), rows)
         if stats.created["Order"] and stats.updated["Order"]:
             typer.echo("(Activating an order is an update of its own.)")
-    elif not stats.refused and not summary.stopped and not summary.refusals:
+    elif not stats.refused and not summary.stopped and not summary.refusals and not summary.paused:
         typer.echo("Nothing was due." if not summary.in_sync else "The org has everything.")
     if stats.recovered:
         typer.echo(f"{plural(stats.recovered, 'order')} found in the org from an earlier, unanswered write.")

@@ -25,6 +25,7 @@ from connector.inbound.topic_cursor import TopicCursor
 from connector.log import get_logger
 from connector.model.action_request import ActionRequest, ActionState
 from connector.model.change import EntityKind
+from connector.model.lane import Lane
 from connector.model.listening_state import TopicActivity
 from connector.model.order import Order
 from connector.orders.command import OrderCommand
@@ -34,7 +35,7 @@ from connector.salesforce.pubsub.events import ReceivedEvent, UnreadableEvent
 from connector.salesforce.pubsub.subscription import Delivery
 from connector.store import change_notices, dead_letters, deliveries, journal, order_actions
 from connector.store.partitions import partition_hash
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 FAILED = "The connector could not handle this. Its operators see it in `connector actions list`; nothing was changed."
 

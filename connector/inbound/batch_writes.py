@@ -16,6 +16,7 @@ from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.events import ChangeOrder, Event, LineEdit
 from connector.model.inbound_change import RemoteRecord, Source
+from connector.model.lane import Lane
 from connector.model.observed_value import ObservedValues
 from connector.model.order import Order
 from connector.model.product import Product
@@ -26,7 +27,7 @@ from connector.store import change_notices, conflicts, customers, inbox, journal
 from connector.store.journal import JournalEntry
 from connector.store.partitions import partition_hash
 from connector.store.restored_fields import Restored
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 ACTOR = "salesforce"
 FIX = "Correct the value in the org or the mapping, then `connector inbox replay`."

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from connector.model.deliveries import DAY, next_midnight
+from connector.model.deliveries import next_midnight
+from connector.model.hourly_counts import DAY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ from connector.model.change import ChangeState
 from connector.model.notification import MessageState
 from connector.settings import Settings
 from connector.store import backup as backups
-from connector.store import journal, leases, notifications, outbox, schema, workers
+from connector.store import journal, leases, notifications, outbox_counts, schema, workers
 from connector.store.backup import Copy, OnStep
 from connector.store.engine import Store
 from connector.store.journal import COMMAND_LINE, JournalEntry
@@ -87,7 +87,7 @@ async def restore(settings: Settings, file: Path, *, now: datetime, on_step: OnS
                 entity="database", key=current.name, action="restored", detail=detail, actor=COMMAND_LINE
             )
             await journal.write(uow, [entry])
-            due = sum(states[ChangeState.DUE] for states in (await outbox.counts(uow.connection)).values())
+            due = sum(states[ChangeState.DUE] for states in (await outbox_counts.counts(uow.connection)).values())
             messages = (await notifications.counts(uow.connection))[MessageState.DUE]
     finally:
         await store.close()

@@ -18,17 +18,16 @@ from connector.errors import SalesforceError
 from connector.jobs.inbound_run import InboundJobContext
 from connector.log import StateLog, get_logger
 from connector.model.deliveries import (
-    HOUR,
     DeliveryLimit,
     DeliveryMode,
     DeliveryUsage,
     TopicState,
     estimate,
-    hour_of,
     may_resume,
     next_midnight,
 )
-from connector.salesforce.delivery_limit import read_delivery_limit
+from connector.model.hourly_counts import HOUR, hour_of
+from connector.salesforce.org_limits import read_org_limits
 from connector.store import cursors, deliveries, journal
 from connector.store.journal import JournalEntry
 from connector.store.unit_of_work import UnitOfWork
@@ -108,7 +107,7 @@ class DeliveryGuard:
         clock = self._context.store.clock
         self._asked_at = clock.now()
         try:
-            said = await read_delivery_limit(self._context.client.control)
+            said = (await read_org_limits(self._context.client.control)).deliveries
         except SalesforceError as error:
             self._asking.fail(error.message)
             said = None

@@ -18,7 +18,7 @@ from connector.outbound.health import OrgHealth
 from connector.outbound.org_profile import OrgProfile
 from connector.store import links
 from connector.store.engine import Store
-from connector.store.outbox import Selection
+from connector.store.outbox_filters import Selection
 
 MAX_HEALED = 20_000
 """Differences that one run heals; the next run heals others."""

@@ -15,6 +15,7 @@ from connector.errors import ConnectorError, RetryClass
 from connector.jobs.org_identity import confirm_org
 from connector.mapping import MappingSet
 from connector.model.change import EntityKind, Refusal
+from connector.model.lane import Lane
 from connector.model.record import PARTS, FieldValue, Link, MappedRecord, changed_fields
 from connector.outbound.batches import chunks
 from connector.outbound.customer_records import build_record
@@ -36,7 +37,7 @@ from connector.store import dead_letters, journal, leases, links, orders
 from connector.store.engine import Store
 from connector.store.journal import COMMAND_LINE
 from connector.store.partitions import partition_hash
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 

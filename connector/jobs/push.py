@@ -12,20 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import partial
 
-from connector.errors import MappingError, SalesforceError, SettingsError
+from connector.errors import ApiBudgetError, MappingError, SalesforceError, SettingsError
 from connector.jobs import outage
+from connector.jobs.api_budget import CONFIRM_AFTER, LOOK_EVERY, ApiBudget
 from connector.jobs.lookup_forecast import LookupForecast, forecast_lookups
 from connector.jobs.mapping_fit import misfit_error
 from connector.jobs.mapping_versions import EditDoesNotFitError, MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.push_rounds import ProgressReporter, PushRounds, WorkShare
+from connector.jobs.push_summary import PushSummary
 from connector.mapping import MappingSet
 from connector.mapping.check import check
 from connector.model.change import ChangeState, DeadLetter, EntityKind
+from connector.model.lane import Lane
 from connector.outbound.dry_run import DryRunOrg
 from connector.outbound.health import OrgHealth
 from connector.outbound.lease_keeper import LeaseKeeper
@@ -35,61 +37,18 @@ from connector.outbound.org_profile import OrgProfile
 from connector.outbound.push_parts import ClaimTerms, OrgAccess, PushMonitor
 from connector.outbound.repository import SyncRepository
 from connector.outbound.return_strategy import ReturnStrategy
-from connector.outbound.stats import SyncStats
 from connector.outbound.writer import Org
 from connector.salesforce.attempt_context import AttemptTracker, track_with
 from connector.salesforce.client import SalesforceClient
 from connector.settings import Returns, Settings
-from connector.store import dead_letters, outbox
+from connector.store import dead_letters, outbox_counts
 from connector.store.dry_run import sync_dry_run
-from connector.store.engine import Store
-from connector.store.outages import Outage
-from connector.store.outbox import Selection
+from connector.store.engine import Connection, Store
+from connector.store.outbox_filters import Selection
 
 MAX_TAKE_INS = 3  # how often one push applies what it found to be changed in the org, and sends what still differs
 MAX_MAPPING_VERSIONS = 5
 """How often other mappings may become active during one push before it ends."""
-
-
-@dataclass(kw_only=True)
-class PushSummary:
-    """The result of a push.
-
-    `waiting`: changes that are due later, the first of them at `next_due`. `stopped`: why the push ended early.
-    `others_at_work`: other workers hold some of the changes. `writes` and `reads`: the data API calls of the push, or
-    those that a dry run would have made. If only some changes were selected, all numbers are about these, and
-    `others_due` counts the others. `outage`: why the org accepts nothing. `held`: why it does not accept some changes.
-    """
-
-    stats: SyncStats = field(default_factory=SyncStats)
-    dry_run: bool = False
-    writes: int = 0
-    reads: int = 0
-    org_used: int | None = None
-    org_allowed: int | None = None
-    seconds: float = 0.0
-    dead_letters: int = 0
-    activated_mapping: int | None = None  # the version of the mapping files that this push made active
-    discarded: int = 0  # entities whose change a person discarded
-    refusals: list[DeadLetter] = field(default_factory=list)  # made by this push
-    waiting: int = 0
-    others_due: int = 0
-    next_due: datetime | None = None
-    stopped: str | None = None
-    others_at_work: bool = False
-    lookup_forecast: LookupForecast | None = None  # of a dry run
-    held: str | None = None
-    held_code: str | None = None
-    outage: Outage | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Nothing waits, was refused, or is kept back by an outage."""
-        return not (self.dead_letters or self.waiting or self.stopped or self.outage)
-
-    @property
-    def in_sync(self) -> bool:
-        return self.complete and not self.discarded
 
 
 Prepare = Callable[[Store], Awaitable[Selection | None]]
@@ -113,6 +72,7 @@ class PushContext:
     mappings: MappingVersions
     settings: Settings
     health: OrgHealth
+    budget: ApiBudget
     take_in: Callable[[], Awaitable[object]]  # applies what a push found to be changed in the org
 
 
@@ -172,7 +132,7 @@ class _PushRun:
         self.options = options
         self.org = org
         self.store, self.client, self.settings = context.store, context.client, context.settings
-        self.health = context.health
+        self.health, self.budget = context.health, context.budget
         self.summary = PushSummary(dry_run=options.dry_run)
         self.calls_before = context.client.calls_made
         self._prepare = options.prepare
@@ -180,7 +140,8 @@ class _PushRun:
         self._earlier_dead_letters: frozenset[tuple[EntityKind, str]] = frozenset()
 
     async def begin(self) -> bool:
-        """Prepare the push. False if there is an outage, and it is not our turn to call the org again."""
+        """Prepare the push. False if there is an outage, and it is not our turn to call the org again, or if all that
+        is due waits to save the API budget."""
         mappings, options = self.context.mappings, self.options
         if options.scheduled:
             await mappings.check_files(self.store)
@@ -188,6 +149,8 @@ class _PushRun:
             mappings.read()
         if not options.dry_run:
             self.summary.outage = await outage.get_current(self.store)
+            if not await self._may_call():
+                return False
         ongoing = self.summary.outage if options.scheduled else None
         if ongoing is not None and not await outage.is_our_turn(self.store, self.store.clock, ongoing):
             return False
@@ -197,6 +160,25 @@ class _PushRun:
         if not options.scheduled:
             await outage.make_all_due(self.store)
         return True
+
+    async def _may_call(self) -> bool:
+        """Whether the API budget allows anything that is due to be sent. What a person asked for becomes due."""
+        scheduled = self.options.scheduled
+        lowest = await self.budget.find_lowest_lane(every=LOOK_EVERY if scheduled else CONFIRM_AFTER)
+        if lowest is Lane.BACKFILL or (lowest is not None and (not scheduled or await self._due_counts())):
+            return True
+        if self._prepare is not None:
+            await self._run_prepare()
+        async with self.store.reader() as connection:
+            await self._count_paused(connection)
+        return False
+
+    async def _count_paused(self, connection: Connection) -> None:
+        summary = self.summary
+        summary.paused = await outbox_counts.count_below(connection, self._open_lane(), self._selection)
+        if summary.paused:
+            summary.pause_reason = self.budget.explain(min(summary.paused))
+            summary.waiting = max(summary.waiting, sum(summary.paused.values()))
 
     async def send(self, stack: AsyncExitStack) -> None:
         """Send the due changes; without any, only check which org answers. An outage is recorded."""
@@ -225,6 +207,9 @@ class _PushRun:
                 other_mappings_active = not await self._send_due(worker)
             else:
                 await confirm_org(self.store, self.client, self.settings)
+        except ApiBudgetError:  # `finish` says why
+            if options.dry_run:
+                raise
         except (SalesforceError, MappingError, SettingsError) as error:
             if options.dry_run or isinstance(error, EditDoesNotFitError):
                 raise
@@ -239,10 +224,11 @@ class _PushRun:
         """Fill in the summary."""
         summary, calls = self.summary, self.client.calls_made
         async with self.store.reader() as connection:
-            counts = await outbox.counts(connection, self._selection)
-            all_counts = counts if self._selection is None else await outbox.counts(connection)
-            summary.next_due = await outbox.next_due(connection, only=self._selection)
+            counts = await outbox_counts.counts(connection, self._selection)
+            all_counts = counts if self._selection is None else await outbox_counts.counts(connection)
+            summary.next_due = await outbox_counts.next_due(connection, only=self._selection)
             discarded = await dead_letters.list_discarded(connection)
+            await self._count_paused(connection)
         summary.discarded = sum(self._selects(kind, key) for kind, key in discarded)
         summary.others_due = sum(
             all_counts[kind][ChangeState.DUE] - counts[kind][ChangeState.DUE] for kind in EntityKind
@@ -304,6 +290,7 @@ class _PushRun:
                     worker=worker,
                     mapping_version=version,
                     selection=self._selection,
+                    open_lane=self._open_lane,
                 ),
                 reporter=self.reporter,
                 monitor=PushMonitor(stats=summary.stats, advance=self.reporter.advance, health=self.health),
@@ -384,7 +371,12 @@ class _PushRun:
     async def _due_counts(self) -> dict[EntityKind, int]:
         """Return the number of changes that are due now, by kind."""
         async with self.store.reader() as connection:
-            return await outbox.due_counts(connection, self.store.clock.now(), self._selection)
+            now = self.store.clock.now()
+            return await outbox_counts.due_counts(connection, now, self._selection, lowest=self._open_lane())
+
+    def _open_lane(self) -> Lane | None:
+        """The lowest lane that the API budget allows to be sent. A dry run writes nothing."""
+        return Lane.BACKFILL if self.options.dry_run else self.budget.open_lane
 
     async def _dead_letters(self) -> list[DeadLetter]:
         async with self.store.reader() as connection:

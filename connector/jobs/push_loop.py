@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from connector.errors import ConnectorError, StoreError
-from connector.jobs.push import PushSummary
+from connector.jobs.push_summary import PushSummary
 from connector.jobs.schedule import Result
 from connector.log import bind, get_logger
 from connector.model.job_run import JobState

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,13 +14,15 @@ from typing import Protocol
 
 from connector.mapping import MappingSet
 from connector.model.change import EntityKind
+from connector.model.lane import Lane
 from connector.outbound.drain import Drain
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, lease_name
 from connector.outbound.mapping_version import ActiveMappingVersion
 from connector.outbound.push_parts import ClaimTerms, OrgAccess, PushMonitor
 from connector.outbound.repository import SyncRepository
-from connector.store import leases, outbox
-from connector.store.engine import Store
+from connector.store import leases, outbox_counts
+from connector.store.engine import Connection, Store
+from connector.store.outbox_filters import Selection
 
 ORDERS_PER_STREAM = 300
 LONGEST_WAIT_FOR_DUE = timedelta(seconds=10)
@@ -50,14 +52,16 @@ class ProgressReporter(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkShare:
-    """The share of the due changes that one push sends: the partitions that `worker` has leased, only `selection`, and
-    only while `mapping_version` is active. Without a worker, everything is sent once (a dry run). `partitions`: the
-    number of partitions, which is the same for all pushes of a database."""
+    """The share of the due changes that one push sends: the partitions that `worker` has leased, only `selection`, only
+    while `mapping_version` is active, and only lanes down to `open_lane`, by the API budget. Without a worker,
+    everything is sent once (a dry run). `partitions`: the number of partitions, which is the same for all pushes of a
+    database."""
 
     partitions: int
     worker: LeaseKeeper | None = None
     mapping_version: ActiveMappingVersion | None = None
-    selection: outbox.Selection | None = None
+    selection: Selection | None = None
+    open_lane: Callable[[], Lane | None] = lambda: Lane.BACKFILL
 
 
 @dataclass(kw_only=True)
@@ -97,9 +101,7 @@ class PushRounds:
                 elif not patient or not await self._wait_for_others():
                     self.others_at_work = True
                     return
-            elif (
-                not patient or self.share.worker is None or not await _wait_until_due(self.store, self.share.selection)
-            ):
+            elif not patient or self.share.worker is None or not await _wait_until_due(self.store, self.share):
                 return
             else:
                 rounds += 1
@@ -175,6 +177,7 @@ class PushRounds:
             else partial(worker.yield_surplus, partitions, held_leases, work),
             selection=self.share.selection,
             mapping_version=self.share.mapping_version,
+            open_lane=self.share.open_lane,
         )
         repository = SyncRepository(self.store, self.mappings, org_id=self.org.profile.org_id, terms=terms)
         return Drain(
@@ -207,14 +210,18 @@ class PushRounds:
     async def _read_progress(self) -> tuple[DueCounts, dict[str, int]]:
         async with self.store.reader() as connection:
             now = self.store.clock.now()
-            due = await outbox.due_by_partition(connection, now, self.share.partitions, self.share.selection)
+            due = await self._read_due_counts(connection, now)
             return due, await leases.list_held(connection, leases.PARTITION, now)
 
     async def _due_counts(self) -> DueCounts:
         async with self.store.reader() as connection:
-            return await outbox.due_by_partition(
-                connection, self.store.clock.now(), self.share.partitions, self.share.selection
-            )
+            return await self._read_due_counts(connection, self.store.clock.now())
+
+    async def _read_due_counts(self, connection: Connection, now: datetime) -> DueCounts:
+        share = self.share
+        return await outbox_counts.due_by_partition(
+            connection, now, share.partitions, share.selection, lowest=share.open_lane()
+        )
 
 
 _WAITING_FOR_PUSH = "Another push holds this database's work; waiting for it to finish, or for its leases to end."
@@ -231,10 +238,12 @@ def _leases_for(due: DueCounts) -> list[str]:
     return [lease_name(partition) for counts in due.values() for partition in counts]
 
 
-async def _wait_until_due(store: Store, only: outbox.Selection | None) -> bool:
+async def _wait_until_due(store: Store, share: WorkShare) -> bool:
     """Wait for the next change that becomes due soon; False if there is none."""
     async with store.reader() as connection:
-        moment: datetime | None = await outbox.next_due(connection, only=only)
+        moment: datetime | None = await outbox_counts.next_due(
+            connection, only=share.selection, lowest=share.open_lane()
+        )
     if moment is None:
         return False
     wait = moment - store.clock.now()

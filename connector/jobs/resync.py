@@ -8,14 +8,15 @@ from typing import Any, Protocol
 from connector.errors import ConnectorError
 from connector.jobs.org_identity import OrgSession, confirm_org
 from connector.model.change import EntityKind
+from connector.model.lane import Lane
 from connector.model.record import PARTS
 from connector.outbound.link_check import Reader, existing_record_ids
 from connector.settings import Settings
 from connector.store import customers, dead_letters, journal, links, orders, orgs, products, returns
 from connector.store.engine import Store
-from connector.store.outbox import Selection
+from connector.store.outbox_filters import Selection
 from connector.store.partitions import partition_hash
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 BATCH = 500
 STORES: Mapping[EntityKind, Any] = {

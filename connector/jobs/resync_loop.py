@@ -19,11 +19,11 @@ from connector.jobs.resync import BATCH, capture
 from connector.log import StateLog, get_logger
 from connector.model.change import EntityKind
 from connector.model.inbound_change import InboxState, Source
+from connector.model.lane import Lane
 from connector.model.resync import Priority, Resync, ResyncMode, ResyncState
 from connector.store import inbox, links, orgs, outbox, resyncs
 from connector.store.engine import Connection, Store
 from connector.store.queries import resync_selection
-from connector.store.unit_of_work import Lane
 
 LOOK_SECONDS = 1.0
 """How often it looks for resyncs that somebody asked for."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from connector.model.lane import Lane
 from connector.model.record import SentValues
 
 
@@ -58,6 +59,8 @@ class Change:
     sent: SentValues | None = None
     """What was sent of shared fields while no answer is recorded; None: nothing, or by a release that did not note
     it."""
+    lane: Lane | None = None
+    """The lane of the calls that send it; None if it was not claimed: then that of the change that needs it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

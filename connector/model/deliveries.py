@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
-DAY = timedelta(days=1)
-HOUR = timedelta(hours=1)
+from connector.model.hourly_counts import DAY, count_of_day, end_of_room, hour_of, rate_per_hour
+
 ROOM_TO_RESUME = 0.2
 """A polled topic is streamed again when this share of the allowance is free: else it would soon be polled again."""
 
@@ -80,10 +80,6 @@ class DeliveryUsage:
         return self.left is not None and self.left <= 0
 
 
-def hour_of(moment: datetime) -> datetime:
-    return moment.replace(minute=0, second=0, microsecond=0)
-
-
 def next_midnight(moment: datetime) -> datetime:
     """The next midnight, in the time zone of `moment`."""
     return moment.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
@@ -91,7 +87,7 @@ def next_midnight(moment: datetime) -> datetime:
 
 def estimate(state: TopicState, counts: Mapping[datetime, int], now: datetime, policy: DeliveryPolicy) -> DeliveryUsage:
     """Where the topic stands at `now`. `counts`: our own deliveries by the hour in which they came."""
-    last_24_hours = sum(number for hour, number in counts.items() if hour > now - DAY)
+    last_24_hours = count_of_day(counts, now)
     used, allowed = _used_in_org(state.limit, counts, last_24_hours)
     rooms = []
     if used is not None and allowed is not None:
@@ -99,10 +95,7 @@ def estimate(state: TopicState, counts: Mapping[datetime, int], now: datetime, p
     if policy.most_per_day:
         rooms.append(policy.most_per_day - last_24_hours)
     left = max(min(rooms), 0) if rooms else None
-    per_hour = _rate(counts, now)
-    runs_out_at = None
-    if left is not None and per_hour and left / per_hour < DAY / HOUR:
-        runs_out_at = now + HOUR * (left / per_hour)
+    per_hour = rate_per_hour(counts, now)
     return DeliveryUsage(
         topic=state.topic,
         mode=state.mode,
@@ -113,7 +106,7 @@ def estimate(state: TopicState, counts: Mapping[datetime, int], now: datetime, p
         used=used,
         allowed=allowed,
         left=left,
-        runs_out_at=runs_out_at,
+        runs_out_at=None if left is None else end_of_room(left, per_hour, now),
     )
 
 
@@ -134,10 +127,3 @@ def _used_in_org(
     hour = hour_of(limit.observed_at)
     since = sum(number for at, number in counts.items() if at >= hour) - limit.counted_in_hour
     return max(limit.used + max(since, 0), last_24_hours), limit.allowed
-
-
-def _rate(counts: Mapping[datetime, int], now: datetime) -> float:
-    """Deliveries an hour: those of this hour, and of the last one the part that lies within the last 60 minutes."""
-    hour = hour_of(now)
-    passed = (now - hour) / HOUR
-    return counts.get(hour, 0) + counts.get(hour - HOUR, 0) * (1 - passed)

@@ -34,6 +34,7 @@ from connector.model.events import (
     StockEvent,
     Track,
 )
+from connector.model.lane import Lane
 from connector.model.order import Order, OrderInput
 from connector.model.order_header import ADDRESS
 from connector.model.order_state import OrderState
@@ -64,7 +65,7 @@ from connector.store.order_state import OrderChange
 from connector.store.orders import Placed
 from connector.store.queries.customer_history import load_customer_histories
 from connector.store.references import UnknownReferenceError
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 
 class OrderTransaction:

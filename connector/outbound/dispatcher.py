@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from connector.errors import RefusedError, RetryClass, SalesforceError, Scope, TransportError
+from connector.errors import ApiBudgetError, RefusedError, RetryClass, SalesforceError, Scope, TransportError
 from connector.model.change import Refusal
+from connector.model.lane import Lane
 from connector.model.observed_value import ObservedValues
 from connector.outbound.health import EMPTY_CALLS, OrgHealth, is_deprioritized_product
 from connector.outbound.outcomes import Outcomes
@@ -22,6 +23,7 @@ from connector.outbound.repository import SyncRepository
 from connector.outbound.results import Doubt, WriteResult, build_doubt, fields_written_by
 from connector.outbound.stats import SyncStats
 from connector.salesforce.attempt_context import AttemptTracker, track_with
+from connector.salesforce.call_gate import calls_in, get_call_scope
 from connector.salesforce.errors import UnreadableResponseError
 from connector.salesforce.fault import Fault, without_replay
 
@@ -95,21 +97,25 @@ class CallDispatcher:
         A `step` sends nothing more after two empty calls in a row (calls of which the org accepted nothing), or after
         one empty call with deprioritized products.
         """
-        async with self._health.call_slot():
-            if (org_error := self._health.held) is not None and self._empty_calls[step] >= EMPTY_CALLS:
-                fault = (
-                    _org_fault(self._health.stopped) if self._health.stopped is not None else _fault_of_error(org_error)
-                )
-                return [replace(result, was_sent=False) for result in _postpone_all(items, fault)]
-            before = self._health.empty_calls
-            outcome = await self._send_once(items, call, unconfirmed=False)
-            results = outcome.results if outcome.error is None else await self._split(items, call, outcome)
-            if step and self._health.empty_calls > before:
-                only_deprioritized = all(is_deprioritized_product(item.pending) for item in items)
-                self._empty_calls[step] += EMPTY_CALLS if only_deprioritized else 1
-            elif any(result.success for result in results):
-                self._empty_calls[step] = 0
-            return results
+        with calls_in(_lane_of(items)):
+            async with self._health.call_slot():
+                return await self._send_in_slot(items, call, step)
+
+    async def _send_in_slot(
+        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]], step: str
+    ) -> list[WriteResult]:
+        if (org_error := self._health.held) is not None and self._empty_calls[step] >= EMPTY_CALLS:
+            fault = _org_fault(self._health.stopped) if self._health.stopped is not None else _fault_of_error(org_error)
+            return [replace(result, was_sent=False) for result in _postpone_all(items, fault)]
+        before = self._health.empty_calls
+        outcome = await self._send_once(items, call, unconfirmed=False)
+        results = outcome.results if outcome.error is None else await self._split(items, call, outcome)
+        if step and self._health.empty_calls > before:
+            only_deprioritized = all(is_deprioritized_product(item.pending) for item in items)
+            self._empty_calls[step] += EMPTY_CALLS if only_deprioritized else 1
+        elif any(result.success for result in results):
+            self._empty_calls[step] = 0
+        return results
 
     async def _send_once(
         self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]], *, unconfirmed: bool
@@ -128,6 +134,8 @@ class CallDispatcher:
             return _postpone_all(items, _org_fault(self._health.stopped)), None
         try:
             results = await call(items)
+        except ApiBudgetError as error:  # this lane pauses; more urgent ones go on
+            return _postpone_all(items, _fault_of_error(error)), None
         except SalesforceError as error:
             if isinstance(error, RefusedError) and error.scope is not Scope.ORG and not error.retry_class.retryable:
                 return [], error
@@ -272,6 +280,12 @@ class CallDispatcher:
                 outcomes.not_created.append(pending.change)
             outcomes.dropped_links.extend(link for link in result.stale_links if link[0] == "price")
             outcomes.unconfirmed.extend(link for link in result.stale_links if link[0] != "price")
+
+
+def _lane_of(items: Sequence[Item]) -> Lane:
+    """The lane of a call: that of its most urgent item, or of the claim if none was claimed for its own sake."""
+    lanes = [lane for item in items if (lane := item.pending.change.lane) is not None]
+    return min(lanes) if lanes else get_call_scope().lane
 
 
 def _postpone_all(items: Sequence[Item], fault: Fault) -> list[WriteResult]:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from functools import partial
 
 from connector.model.change import MAX_UNANSWERED_SENDS, ChangeState, EntityKind, Refusal
+from connector.model.lane import Lane
 from connector.model.record import Link
 from connector.outbound.batches import chunks, graph_calls, isolate_suspects, update_calls
 from connector.outbound.dependency_faults import ORIGINAL_NOT_ACTIVATED, PRODUCT_NOT_SENT_YET
@@ -38,6 +39,7 @@ from connector.outbound.read_back import BatchItem, ClaimAccounts, ReadBack, key
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import WriteResult, check_ownership
 from connector.outbound.writer import Writer
+from connector.salesforce.call_gate import CallScope, calls_in
 from connector.salesforce.fault import Fault
 from connector.salesforce.limits import ROWS_PER_COLLECTION
 
@@ -66,6 +68,7 @@ class Drain:
         self._read_back = ReadBack(repository, self._dispatcher, self._writer, reader, profile, stats)
         self._health = monitor.health
         self._claims = self._suspect_batches = 0
+        self._scope = CallScope()
         self._reader = reader
         self._profile = profile
         self._source_of = source
@@ -79,8 +82,9 @@ class Drain:
 
         Deprioritized products (see `health`) go last.
         """
-        for deprioritized in (False, True):
-            await self._send_products(deprioritized)
+        with calls_in(Lane.STATUS) as self._scope:
+            for deprioritized in (False, True):
+                await self._send_products(deprioritized)
 
     async def _send_products(self, deprioritized: bool) -> None:
         while claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION, deprioritized):
@@ -92,8 +96,9 @@ class Drain:
 
     async def send_orders(self) -> None:
         """Send orders with the accounts that they need, then returns, then customers; deprioritized ones go last."""
-        for deprioritized in (False, True):
-            await self._send_all_kinds(deprioritized)
+        with calls_in(Lane.STATUS) as self._scope:
+            for deprioritized in (False, True):
+                await self._send_all_kinds(deprioritized)
 
     async def _send_all_kinds(self, deprioritized: bool) -> None:
         while claim := await self._claim(EntityKind.ORDER, ORDERS_PER_CLAIM, deprioritized):
@@ -115,6 +120,7 @@ class Drain:
             entity, self._partitions, self._partition_count, limit, deprioritized=deprioritized
         )
         self._claims += 1
+        self._scope.lane = _most_urgent(claim) or self._scope.lane
         claim = isolate_suspects(claim, limit, suspects_turn=self._claims % 2 == 0, answered=self._suspect_batches)
         self._suspect_batches += bool(claim) and claim[0].change.unanswered_sends >= MAX_UNANSWERED_SENDS
         self._writer.start_claim(link for item in claim for link in stored_links(item))
@@ -309,6 +315,8 @@ class Drain:
             for key in missing_prices
             if (product := unsent.get(key.rpartition("|")[0])) is not None and product.refusal is not None
         }
+        if not_sent_yet and (lane := _most_urgent(claim)) is not None:
+            await self._repository.raise_lane_of_products([key.rpartition("|")[0] for key in not_sent_yet], lane)
         return await self._postpone_blocked(claim, "price", not_sent_yet), refused
 
     async def _postpone_blocked(
@@ -382,3 +390,7 @@ class Drain:
                 self._dispatcher.collect(of_kind, outcomes, done=last - open_keys)
             await self._repository.record(outcomes)
         return failed
+
+
+def _most_urgent(claim: Sequence[PendingEntity]) -> Lane | None:
+    return min((lane for item in claim if (lane := item.change.lane) is not None), default=None)

@@ -23,7 +23,7 @@ from typing import Self
 from uuid import uuid4
 
 from connector.clock import Clock
-from connector.errors import StoreError
+from connector.errors import LeaseLostError, StoreError
 from connector.store import leases
 from connector.store.engine import Store
 from connector.store.workers import list_alive
@@ -216,3 +216,10 @@ class LeaseKeeper:
                 return
             with suppress(StoreError):  # tried again in a while; the next recorded outcome notices a lost lease
                 await self.renew()
+
+
+def lease_lost(name: str) -> LeaseLostError:
+    return LeaseLostError(
+        f"Another process took over {name} while this one was draining it.",
+        hint="Nothing is lost: the other process continues where this one stopped.",
+    )

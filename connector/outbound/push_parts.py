@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from connector.model.lane import Lane
 from connector.outbound.health import OrgHealth
 from connector.outbound.link_check import Reader
 from connector.outbound.mapping_version import ActiveMappingVersion
@@ -13,7 +14,7 @@ from connector.outbound.preflight import Source
 from connector.outbound.return_strategy import ReturnStrategy
 from connector.outbound.stats import SyncStats
 from connector.outbound.writer import Org
-from connector.store import outbox
+from connector.store.outbox_filters import Selection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,11 +49,12 @@ class ClaimTerms:
     Once one of `held_leases` (terms by lease name) is lost, nothing is written. `leases_valid` answers whether they may
     still be relied on without asking the database. `before_claim` is awaited before every claim, when no call is in
     flight; it may give back some of the leases. `selection`: only these changes. Once `mapping_version` is no longer
-    active, nothing is claimed and no send begins.
+    active, nothing is claimed and no send begins. `open_lane`: the lowest lane that the API budget allows to be sent.
     """
 
     held_leases: Mapping[str, int] = field(default_factory=dict)
     leases_valid: Callable[[], Awaitable[bool]] | None = None
     before_claim: Callable[[], Awaitable[None]] | None = None
-    selection: outbox.Selection | None = None
+    selection: Selection | None = None
     mapping_version: ActiveMappingVersion | None = None
+    open_lane: Callable[[], Lane | None] = lambda: Lane.BACKFILL

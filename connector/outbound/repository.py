@@ -14,9 +14,11 @@ from connector.mapping import MappingSet
 from connector.model.change import Change, ChangeState, EntityKind, Refusal, Unsent
 from connector.model.customer import Customer
 from connector.model.inbound_change import Source
+from connector.model.lane import Lane
 from connector.model.record import PARTS, SYNC_MESSAGE, Link
 from connector.outbound.backoff import delay_after, describe_fault, final_refusal, with_counted_attempts
 from connector.outbound.entities import LOADERS, build_change, mark_unconfirmed, slot_of_entity
+from connector.outbound.lease_keeper import lease_lost
 from connector.outbound.link_conflicts import store_links
 from connector.outbound.outcomes import Outcomes, journal_entries
 from connector.outbound.plan_types import PendingEntity, Rejection
@@ -39,7 +41,7 @@ from connector.store import (
 from connector.store.engine import Connection, Store
 from connector.store.partitions import partition_hash
 from connector.store.retry import retry_on_abort
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 
 class SyncRepository:
@@ -64,12 +66,13 @@ class SyncRepository:
         self._leases_valid = terms.leases_valid
         self._before_claim = terms.before_claim
         self._mapping_version = terms.mapping_version
+        self._open_lane = terms.open_lane
         self._sent_slots: dict[tuple[EntityKind, str], int] = {}  # slots of what this claim has sent
 
     async def may_send(self) -> None:
         """Raise LeaseLostError if another process took over: this one was frozen for too long."""
         if self._leases_valid is not None and not await self._leases_valid():
-            raise _lease_lost(", ".join(sorted(self._held_leases)))
+            raise lease_lost(", ".join(sorted(self._held_leases)))
 
     async def claim(
         self,
@@ -99,7 +102,8 @@ class SyncRepository:
         deprioritized: bool | None = False,
     ) -> list[PendingEntity]:
         """Up to `limit` further due entities, while a claim is being sent."""
-        if not partitions:
+        lowest = self._open_lane()
+        if not partitions or lowest is None:
             return []
         async with self._store.reader() as connection:
             if self._mapping_version is not None and not await self._mapping_version.is_still_active(connection):
@@ -113,6 +117,7 @@ class SyncRepository:
                 limit=limit,
                 only=self._selection,
                 deprioritized=deprioritized,
+                lowest=lowest,
             )
             return await self._load_pending(connection, entity, changes)
 
@@ -192,6 +197,11 @@ class SyncRepository:
         async with self._store.reader() as connection:
             return await outbox.find(connection, EntityKind.PRODUCT, skus)
 
+    async def raise_lane_of_products(self, skus: Sequence[str], lane: Lane) -> None:
+        """Send these products as soon as changes of `lane`: orders in it need them."""
+        async with self._store.transaction() as uow:
+            await outbox.raise_lane(uow, EntityKind.PRODUCT, skus, lane)
+
     async def begin_send(self, pending_entities: Sequence[PendingEntity]) -> set[str]:
         """Mark these entities as unconfirmed before they are sent, and return the keys of those that may be sent.
 
@@ -208,7 +218,8 @@ class SyncRepository:
             sendable = await outbox.begin_send(
                 uow, changes, {item.change.key: with_sent(item) for item in pending_entities}
             )
-        self._sent_slots.update({(item.change.entity, item.change.key): _slot_of(item) for item in pending_entities})
+        for item in pending_entities:
+            self._sent_slots[item.change.entity, item.change.key] = slot_of_entity(item.entity)
         return {
             item.change.key
             for item in pending_entities
@@ -386,15 +397,4 @@ class SyncRepository:
 
     async def _check_leases(self, uow: UnitOfWork) -> None:
         if lost_names := await leases.list_lost(uow, self._held_leases):
-            raise _lease_lost(", ".join(lost_names))
-
-
-def _lease_lost(name: str) -> LeaseLostError:
-    return LeaseLostError(
-        f"Another process took over {name} while this one was draining it.",
-        hint="Nothing is lost: the other process continues where this one stopped.",
-    )
-
-
-def _slot_of(pending: PendingEntity) -> int:
-    return slot_of_entity(pending.entity)
+            raise lease_lost(", ".join(lost_names))

@@ -20,10 +20,11 @@ from connector.log import get_logger
 from connector.model.describe import SObjectDescribe
 from connector.model.outcome import Outcome
 from connector.salesforce.auth import Token, TokenOwner
+from connector.salesforce.call_gate import CallGate
 from connector.salesforce.collections import (
     Fields,
     Row,
-    read_outcomes,
+    outcome_reader,
     records_body,
     update_body,
     update_order,
@@ -36,10 +37,11 @@ from connector.salesforce.errors import UnreadableResponseError, error_for_call,
 from connector.salesforce.fault import NoResponse, classify_call
 from connector.salesforce.graph import Graph, GraphOutcome, graph_body, read_graphs
 from connector.salesforce.limits import QUERIES_PER_COMPOSITE, SUBREQUESTS_PER_COMPOSITE
+from connector.salesforce.meter import Meter
 from connector.salesforce.query import fits_url, query_path, read_page
 from connector.salesforce.retry import Attempt, call_with_retry, parse_retry_after
 from connector.salesforce.transport import HttpResponse, Transport, encode_body
-from connector.salesforce.usage import CallCounts, Meter, Usage
+from connector.salesforce.usage import CallCounts, Usage
 from connector.settings import DuplicateRules, SalesforceSettings
 
 CLIENT_NAME = f"crm-connector/{installed_version('crm-connector')}"
@@ -60,15 +62,17 @@ class SalesforceClient:
     """An async context manager. Raises SettingsError at once if the settings cannot work; it makes no call before the
     first one that is requested.
 
-    `attempts` is how often one call is attempted. One client serves any number of tasks.
+    `attempts` is how often one call is attempted. One client serves any number of tasks. Each call asks the `gate`.
     """
 
-    def __init__(self, settings: SalesforceSettings, *, clock: Clock, attempts: int) -> None:
+    def __init__(
+        self, settings: SalesforceSettings, *, clock: Clock, attempts: int, gate: CallGate | None = None
+    ) -> None:
         self._version = settings.api_version
         self._base = f"/services/data/v{settings.api_version}/"
         self._clock = clock
         self._attempts = attempts
-        self._meter = Meter()
+        self._meter = Meter(gate)
         self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="salesforce-control")
         self._tokens = TokenOwner(settings, clock=clock, pool=self._pool, client=CLIENT_NAME)
         timeout = settings.timeout_seconds
@@ -139,7 +143,7 @@ class SalesforceClient:
         if not records:
             return []
         body = records_body(sobject, records)
-        return await self._write("PATCH", upsert_path(sobject, external_id), body, read=_outcome_reader(len(records)))
+        return await self._write("PATCH", upsert_path(sobject, external_id), body, read=outcome_reader(len(records)))
 
     async def collections_create(self, sobject: str, records: Sequence[Fields]) -> list[Outcome]:
         """Create up to 200 records of a type that has no key. After a TransportError they may exist: query first."""
@@ -149,7 +153,7 @@ class SalesforceClient:
             "POST",
             "composite/sobjects",
             records_body(sobject, records),
-            read=_outcome_reader(len(records)),
+            read=outcome_reader(len(records)),
             repeatable=False,
         )
 
@@ -159,7 +163,7 @@ class SalesforceClient:
             return []
         order = update_order(rows)
         body = update_body([rows[index] for index in order])
-        outcomes = await self._write("PATCH", "composite/sobjects", body, read=_outcome_reader(len(rows)))
+        outcomes = await self._write("PATCH", "composite/sobjects", body, read=outcome_reader(len(rows)))
         by_row = dict(zip(order, outcomes, strict=True))
         return [by_row[index] for index in range(len(rows))]
 
@@ -394,7 +398,3 @@ class SalesforceClient:
         if token is None:
             raise RuntimeError("not signed in yet: await connect() first")
         return token
-
-
-def _outcome_reader(expected: int) -> Callable[[HttpResponse], list[Outcome]]:
-    return lambda answer: read_outcomes(answer.json(), expected=expected)

@@ -5,13 +5,14 @@ A refused record leaves the others saved (`allOrNone: false`). What must succeed
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from connector.model.outcome import Outcome
 from connector.salesforce.errors import UnreadableResponseError, read_errors
 from connector.salesforce.fault import NoResponse
 from connector.salesforce.limits import CHUNKS_PER_COLLECTION, ROWS_PER_COLLECTION
+from connector.salesforce.transport import HttpResponse
 
 Fields: TypeAlias = Mapping[str, object]
 """Field values by API name: a FieldValue, or a mapping for a lookup by the parent's external ID."""
@@ -54,6 +55,10 @@ def read_outcomes(body: Any, *, expected: int) -> list[Outcome]:
     if not isinstance(body, list) or len(body) != expected:
         raise UnreadableResponseError(NoResponse.UNREADABLE)
     return [read_outcome(item) for item in body]
+
+
+def outcome_reader(expected: int) -> Callable[[HttpResponse], list[Outcome]]:
+    return lambda answer: read_outcomes(answer.json(), expected=expected)
 
 
 def read_outcome(item: Any) -> Outcome:

@@ -18,8 +18,8 @@ from connector.errors import RetryClass, SalesforceError
 from connector.salesforce.auth import Token, TokenOwner, classify_request_error
 from connector.salesforce.errors import UnreadableResponseError, error_for_call, read_errors
 from connector.salesforce.fault import NoResponse, classify_call
+from connector.salesforce.meter import Meter
 from connector.salesforce.session import OrgSession
-from connector.salesforce.usage import Meter
 
 if TYPE_CHECKING:
     from simple_salesforce.api import Salesforce
@@ -60,14 +60,14 @@ class ControlPlane:
 
     async def _run_once(self, token: Token, use: Callable[[Salesforce], T]) -> T:
         host = urlsplit(token.instance_url).netloc
+        await self._meter.admit(token.org_id)
         with OrgSession({f"https://{host}": token.instance_url}, timeout=self._timeout, client=self._client) as session:
             try:
                 return await asyncio.get_running_loop().run_in_executor(
                     self._pool, self._run_blocking, token, host, session, use
                 )
             finally:
-                self._meter.count(write=False, times=session.calls)
-                self._meter.read(session.limit_info)
+                self._meter.note_session(session.answers)
 
     def _run_blocking(self, token: Token, host: str, session: OrgSession, use: Callable[[Salesforce], T]) -> T:
         # Imported here: it brings a SOAP stack along.

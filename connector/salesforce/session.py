@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -21,14 +21,20 @@ from connector.salesforce.address import is_loopback
 CONNECT_SECONDS = 10.0
 
 
+class SessionAnswer(NamedTuple):
+    """What the meter reads of a response. `error`: the body of an error."""
+
+    status: int
+    limit_info: str | None
+    error: bytes
+
+
 class OrgSession(requests.Session):
-    """`routes` maps an origin as simple-salesforce writes it to the origin to call. `calls` counts the requests sent;
-    `limit_info` is the newest Sforce-Limit-Info."""
+    """`routes` maps an origin as simple-salesforce writes it to the origin to call; `answers`: those of the org."""
 
     def __init__(self, routes: Mapping[str, str], *, timeout: float, client: str) -> None:
         super().__init__()
-        self.calls = 0
-        self.limit_info: str | None = None
+        self.answers: list[SessionAnswer] = []
         self.auth = _leave_headers_alone
         self.max_redirects = 0
         self.headers["Sforce-Call-Options"] = f"client={client}"
@@ -37,8 +43,8 @@ class OrgSession(requests.Session):
         self.hooks["response"].append(self._record_response)
 
     def _record_response(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        self.calls += 1
-        self.limit_info = response.headers.get("Sforce-Limit-Info", self.limit_info)
+        error = response.content if response.status_code >= 400 else b""
+        self.answers.append(SessionAnswer(response.status_code, response.headers.get("Sforce-Limit-Info"), error))
         if "json" in response.headers.get("Content-Type", ""):
             response._content = storable_json(response.content)
 

@@ -23,7 +23,7 @@ from connector.model.storable_text import storable_json
 from connector.salesforce.auth import Token
 from connector.salesforce.errors import UnreadableResponseError, read_errors
 from connector.salesforce.fault import NoResponse
-from connector.salesforce.usage import Meter
+from connector.salesforce.meter import Meter
 
 T = TypeVar("T")
 
@@ -146,8 +146,8 @@ class Transport:
         )
 
     async def send(self, method: str, path: str, *, token: Token, content: bytes | None, write: bool) -> HttpResponse:
-        """The org's response, whatever its status. Raises UnreadableResponseError if none arrived whole. `path` starts
-        with a slash."""
+        """The org's response, whatever its status. Raises UnreadableResponseError if none arrived whole, ApiBudgetError
+        if no call may be made now. `path` starts with a slash."""
         headers = {"Authorization": f"Bearer {token.access_token}"}
         if write:
             headers |= self._write_headers
@@ -155,14 +155,17 @@ class Transport:
             headers["Accept"] = "text/csv"
         if content is not None:
             headers["Content-Type"] = "application/json"
-        self._meter.count(write=write)
-        try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._http.request(method, token.instance_url + path, content=content, headers=headers)
-        except (httpx2.RequestError, TimeoutError) as error:
-            # Not chained: the exception holds the request, whose headers contain the token.
-            raise UnreadableResponseError(_classify_error(error), token.instance_url) from None
-        self._meter.read(response.headers.get("Sforce-Limit-Info"))
+        await self._meter.admit(token.org_id)
+        with self._meter.recording(write=write) as record:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    response = await self._http.request(
+                        method, token.instance_url + path, content=content, headers=headers
+                    )
+            except (httpx2.RequestError, TimeoutError) as error:
+                # Not chained: the exception holds the request, whose headers contain the token.
+                raise UnreadableResponseError(_classify_error(error), token.instance_url) from None
+            record.answered(response.status_code, response.headers.get("Sforce-Limit-Info"), response.content)
         return HttpResponse(status=response.status_code, headers=response.headers, content=response.content)
 
     async def close(self) -> None:

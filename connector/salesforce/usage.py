@@ -1,4 +1,4 @@
-"""Counts API usage: requests as the org counts them, and calls as we count them."""
+"""API usage: requests as the org counts them, and calls as we count them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,7 @@ class CallCounts(NamedTuple):
     writes: int
 
 
-class Meter:
-    """Counts calls and keeps the newest `Sforce-Limit-Info` (`api-usage=18/15000; per-app-api-usage=…`)."""
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.calls = CallCounts(0, 0)
-
-    def count(self, *, write: bool, times: int = 1) -> None:
-        reads, writes = self.calls
-        self.calls = CallCounts(reads, writes + times) if write else CallCounts(reads + times, writes)
-
-    def read(self, limit_info: str | None) -> None:
-        if limit_info and (match := _API_USAGE.search(limit_info)):
-            self.usage = Usage(int(match[1]), int(match[2]))
+def read_usage(limit_info: str | None) -> Usage | None:
+    """What an `Sforce-Limit-Info` header says; None if it says nothing."""
+    match = _API_USAGE.search(limit_info) if limit_info else None
+    return None if match is None else Usage(int(match[1]), int(match[2]))

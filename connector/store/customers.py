@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
+from connector.model.lane import Lane
 from connector.store import dead_letters, field_times
 from connector.store.partitions import partition_hash
 from connector.store.sql import (
@@ -25,7 +26,7 @@ from connector.store.sql import (
     versions_of,
 )
 from connector.store.tables import customers
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 FIELDS = ("number", "name", "email", "phone", "street", "city", "state", "postal_code", "country",
           "first_name", "last_name", "tier", "credit_limit", "payment_terms")  # fmt: skip

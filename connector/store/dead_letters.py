@@ -27,11 +27,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
 from connector.model.dead_letter_group import SAMPLES, DeadLetterGroup, fingerprint
+from connector.model.lane import Lane
 from connector.store import journal
 from connector.store.sql import chunks, select_in
 from connector.store.tables import DISCARDED, outbox
 from connector.store.tables import journal as journal_table
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 _REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
 

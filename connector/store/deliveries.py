@@ -9,16 +9,14 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.deliveries import (
-    DAY,
-    HOUR,
     DeliveryLimit,
     DeliveryMode,
     DeliveryPolicy,
     DeliveryUsage,
     TopicState,
     estimate,
-    hour_of,
 )
+from connector.model.hourly_counts import DAY, HOUR, hour_of
 from connector.settings import InboundSettings
 from connector.store.inbound_tables import deliveries, topic_states
 from connector.store.sql import insert, upsert

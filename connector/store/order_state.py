@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from connector.model.change import EntityKind
 from connector.model.events import ChangeOrder, EscalateHold, HoldEvent, LineEdit, PlaceHold
+from connector.model.lane import Lane
 from connector.model.order import MOVING, Order
 from connector.model.order_header import HEADER_FIELDS, OrderHeader
 from connector.model.order_return import return_key
@@ -25,7 +26,7 @@ from connector.store.orders import MONEY
 from connector.store.partitions import partition_hash
 from connector.store.sql import Row, select_in
 from connector.store.tables import holds, order_lines, orders
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 _OF_ORDER = ("priority", "tracking_key")
 

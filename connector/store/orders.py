@@ -17,6 +17,7 @@ from connector.model.copying import evolved
 from connector.model.customer import Customer
 from connector.model.holds import Hold
 from connector.model.imported_state import as_imported
+from connector.model.lane import Lane
 from connector.model.order import MOVING, Line, LineInput, Order, OrderInput, exact_total
 from connector.model.order_header import ANYTIME, HEADER_FIELDS, OF_SHIPMENT, OrderHeader
 from connector.model.order_state import LineState, OrderState
@@ -28,19 +29,10 @@ from connector.store import field_times, shipments
 from connector.store import products as product_store
 from connector.store.partitions import partition_hash
 from connector.store.references import UnknownReferenceError, listed_keys
-from connector.store.sql import (
-    Row,
-    Saved,
-    all_keys,
-    chunks,
-    count_rows,
-    insert_missing,
-    select_in,
-    update_rows,
-)
+from connector.store.sql import Row, Saved, all_keys, chunks, count_rows, insert_missing, select_in, update_rows
 from connector.store.stock_orders import IS_ALLOCATED_STOCK
 from connector.store.tables import customers, holds, order_lines, orders, products
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 HEADER_COLUMNS = tuple(orders.c[name] for name in HEADER_FIELDS)
 _header_values = attrgetter(*HEADER_FIELDS)

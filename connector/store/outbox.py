@@ -42,40 +42,31 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 import orjson
 from sqlalchemy import (
     BindParameter,
-    ColumnElement,
     Delete,
     Update,
     and_,
     bindparam,
     delete,
-    false,
     func,
-    or_,
     select,
-    true,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import MAX_UNANSWERED_SENDS, Change, ChangeState, EntityKind, Refusal, Unsent
+from connector.model.lane import Lane, call_lane
 from connector.model.record import SentValues, dump_sent, load_sent
+from connector.store.outbox_filters import IS_DUE, Selection, is_in_lanes, matches_selection
 from connector.store.retry_schedule import pause_after
 from connector.store.sql import Row, chunks, select_in
 from connector.store.tables import outbox
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
-Selection: TypeAlias = Mapping[EntityKind, Set[str] | None]
-"""Changes of some kinds: of these keys, or of every key if None."""
-
-_MAX_KEYS_PER_STATEMENT = 20_000
-"""Keys that one statement can name; a larger selection means every change of the kind."""
-
-_IS_DUE = outbox.c.state == ChangeState.DUE.value
 _IS_CLAIMED_VERSION = and_(
     outbox.c.entity == bindparam("the_entity"),
     outbox.c.key == bindparam("the_key"),
@@ -96,8 +87,9 @@ async def list_due(
     limit: int,
     only: Selection | None = None,
     deprioritized: bool | None = None,
+    lowest: Lane = Lane.BACKFILL,
 ) -> list[Change]:
-    """The next due changes of these partitions (of `of` in all), by lane, then oldest first.
+    """The next due changes of these partitions (of `of` in all), by lane down to `lowest`, then oldest first.
 
     `deprioritized`: only changes that were deprioritized, or only others; None means both.
     """
@@ -118,14 +110,14 @@ async def list_due(
     due_at = func.coalesce(outbox.c.due_at, outbox.c.due_at)
     statement = (
         select(*columns)
-        .where(_IS_DUE, outbox.c.entity == entity.value, due_at <= now)
+        .where(IS_DUE, outbox.c.entity == entity.value, due_at <= now, is_in_lanes(lowest))
         .order_by(outbox.c.lane, outbox.c.captured_at, outbox.c.key)
         .limit(limit)
     )
     if len(partitions) < of:
         statement = statement.where(partition.in_(sorted(partitions)))
     if only is not None:
-        statement = statement.where(_matches_selection(only))
+        statement = statement.where(matches_selection(only))
     if deprioritized is not None:
         statement = statement.where(
             outbox.c.lane >= Lane.DEPRIORITIZED if deprioritized else outbox.c.lane < Lane.DEPRIORITIZED
@@ -143,6 +135,7 @@ async def list_due(
             unanswered_sends=sends,
             sent=load_sent(sent),
             deprioritized=lane >= Lane.DEPRIORITIZED,
+            lane=call_lane(lane),
         )
         for key, version, attempts, captured_at, unsure, sends, sent, lane, number in rows
     ]
@@ -299,68 +292,11 @@ async def find(
     }
 
 
-async def counts(
-    connection: AsyncConnection, only: Selection | None = None
-) -> dict[EntityKind, dict[ChangeState, int]]:
-    """Unsent changes by entity and state, including zeros."""
-    statement = select(outbox.c.entity, outbox.c.state, func.count()).group_by(outbox.c.entity, outbox.c.state)
-    rows = await connection.execute(statement.where(_matches_selection(only)))
-    numbers = {(entity, state): number for entity, state, number in rows}
-    return {
-        entity: {state: numbers.get((entity.value, state.value), 0) for state in ChangeState} for entity in EntityKind
-    }
-
-
-async def due_counts(
-    connection: AsyncConnection, now: datetime, only: Selection | None = None
-) -> dict[EntityKind, int]:
-    """The number of changes that are due now, by entity, without zeros."""
-    rows = await connection.execute(
-        select(outbox.c.entity, func.count())
-        .where(_IS_DUE, outbox.c.due_at <= now, _matches_selection(only))
-        .group_by(outbox.c.entity)
-    )
-    return {EntityKind(entity): number for entity, number in rows}
-
-
-async def due_by_partition(
-    connection: AsyncConnection, now: datetime, of: int, only: Selection | None = None
-) -> dict[EntityKind, dict[int, int]]:
-    """The number of changes that are due now, by entity and partition (of `of` in all)."""
-    partition = (outbox.c.slot % of).label("partition")
-    statement = select(outbox.c.entity, partition, func.count())
-    statement = statement.where(_IS_DUE, outbox.c.due_at <= now, _matches_selection(only))
-    counts_by_kind: dict[EntityKind, dict[int, int]] = {}
-    for entity, number, count in await connection.execute(statement.group_by(outbox.c.entity, partition)):
-        counts_by_kind.setdefault(EntityKind(entity), {})[number] = count
-    return counts_by_kind
-
-
-async def next_due(
-    connection: AsyncConnection,
-    *,
-    partitions: Set[int] | None = None,
-    of: int = 1,
-    only: Selection | None = None,
-) -> datetime | None:
-    """When the next change is due (in the past if one is due now); None if nothing is left to send."""
-    statement = select(outbox.c.due_at).where(_IS_DUE, _matches_selection(only)).order_by(outbox.c.due_at).limit(1)
-    if partitions is not None and len(partitions) < of:
-        statement = statement.where((outbox.c.slot % of).in_(sorted(partitions)))
-    return (await connection.execute(statement)).scalar()
-
-
-def _matches_selection(only: Selection | None) -> ColumnElement[bool]:
-    if only is None:
-        return true()
-    chosen = [
-        and_(
-            outbox.c.entity == entity.value,
-            true() if keys is None or len(keys) > _MAX_KEYS_PER_STATEMENT else outbox.c.key.in_(sorted(keys)),
-        )
-        for entity, keys in only.items()
-    ]
-    return or_(false(), *chosen)
+async def raise_lane(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str], lane: Lane) -> None:
+    """Send these at least as soon as changes of `lane`, because some of them need these."""
+    for chunk in chunks(sorted(set(keys))):
+        chosen = (outbox.c.entity == entity.value, outbox.c.key.in_(chunk), outbox.c.lane > lane.value)
+        await uow.connection.execute(update(outbox).where(IS_DUE, *chosen).values(lane=lane.value))
 
 
 async def _execute_for_each(

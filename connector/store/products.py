@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.model.copying import evolved
+from connector.model.lane import Lane
 from connector.model.product import Price, Product
 from connector.store import dead_letters, field_times
 from connector.store.partitions import partition_hash
@@ -26,7 +27,7 @@ from connector.store.sql import (
     versions_of,
 )
 from connector.store.tables import prices, products
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 _COLUMNS = tuple(products.c[name] for name in ("sku", "name", "description", "active", "placeholder"))
 _WITH_PRICES = (

@@ -9,8 +9,9 @@ from sqlalchemy import bindparam, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import MAX_UNANSWERED_SENDS, Change, ChangeState
+from connector.model.lane import Lane
 from connector.store.tables import outbox
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 LONGEST_PAUSE = timedelta(seconds=15)
 """The longest pause for a change that was sent `MAX_UNANSWERED_SENDS` times or more without a recorded answer."""

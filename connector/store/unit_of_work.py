@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from enum import IntEnum
 
 import orjson
 from sqlalchemy import case, or_
@@ -18,26 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.log import request_id
 from connector.model.change import ChangeState, EntityKind
+from connector.model.lane import Lane
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import PlatformEvent
 from connector.store.event_tables import outgoing_events
 from connector.store.sql import Row, insert
 from connector.store.tables import outbox
-
-
-class Lane(IntEnum):
-    """The priority of a change: urgent orders, changed orders, new orders, customers and products, a backfill.
-
-    Deprioritized changes (refused for a reason that may be the org's) come last. Each such refusal adds one to
-    `DEPRIORITIZED`, so the least often tried are sent first. A change that is captured again returns to its usual lane.
-    """
-
-    URGENT = -1
-    STATUS = 0
-    NEW = 1
-    PROFILE = 2
-    BACKFILL = 3
-    DEPRIORITIZED = 4
 
 
 class UnitOfWork:

@@ -16,7 +16,7 @@ from connector.jobs.role_supervisor import RoleState
 from connector.model.change import ChangeState
 from connector.model.deliveries import DeliveryPolicy
 from connector.model.job_run import JobState
-from connector.store import job_runs, orders, orgs, outages, outbox, reconcile_runs, resyncs
+from connector.store import job_runs, orders, orgs, outages, outbox_counts, reconcile_runs, resyncs
 from connector.store.engine import Connection, Store
 from connector.store.queries.queue_ages import list_queue_ages
 
@@ -64,7 +64,7 @@ async def _add_outbound(gauges: _Gauges, connection: Connection, now: datetime) 
         [((a.entity, a.lane), max(0.0, (now - a.oldest).total_seconds())) for a in ages],
         by_lane,
     )
-    unsent = await outbox.counts(connection)
+    unsent = await outbox_counts.counts(connection)
     refused = [((kind.value,), states[ChangeState.DEAD]) for kind, states in unsent.items()]
     gauges.add("dead_letters", "Changes that were refused, and wait for a person.", refused, ["entity"])
     outage = await outages.get_current(connection)

@@ -25,7 +25,7 @@ from connector.model.customer import Customer
 from connector.model.inbound_change import InboxState
 from connector.model.product import Price, Product
 from connector.settings import SalesforceSettings, Settings, SyncSettings
-from connector.store import customers, inbox, orders, outbox, products
+from connector.store import customers, inbox, orders, outbox_counts, products
 from tests.chaos.clock import ProcessClock, SharedTime
 from tests.chaos.extras import CREATE, ORDERS, Extras, new_order
 from tests.chaos.ledger import Place
@@ -364,7 +364,7 @@ class Schedule:
     async def _count_due(self, process: Process) -> dict[str, int]:
         services = process.services
         async with services.store.reader() as connection:
-            unsent = await outbox.counts(connection)
+            unsent = await outbox_counts.counts(connection)
             waiting = await inbox.counts(connection, services.client.org_id)
         due = {f"{kind.value} {state.value}": n for kind, states in unsent.items() for state, n in states.items() if n}
         due |= {f"inbox {state.value}": waiting[state] for state in InboxState if waiting[state]}

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from connector.cli.localorg import our_metadata
-from connector.jobs.push import PushSummary
+from connector.jobs.push_summary import PushSummary
 from connector.jobs.resync import resync
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
@@ -24,9 +24,9 @@ from connector.model.product import Price, Product
 from connector.salesforce import retry
 from connector.service import Services, running_service
 from connector.settings import SalesforceSettings, Settings, SyncSettings
-from connector.store import customers, dead_letters, orders, outbox, products
+from connector.store import customers, dead_letters, orders, outbox_counts, products
 from connector.store.engine import Store
-from connector.store.outbox import Selection
+from connector.store.outbox_filters import Selection
 from tests.conftest import Databases
 
 CUSTOMERS = [Customer(number=f"C-{number}", name=f"Käufer {number}", city="Münster") for number in range(1, 9)]
@@ -93,7 +93,7 @@ class World:
 
     async def due(self) -> dict[EntityKind, int]:
         async with self.service.store.reader() as connection:
-            return await outbox.due_counts(connection, self.service.clock.now())
+            return await outbox_counts.due_counts(connection, self.service.clock.now())
 
     async def query(self, soql: str) -> list[dict[str, Any]]:
         return await self.service.client.query(soql)

@@ -13,7 +13,7 @@ from connector.errors import ConnectorError
 from connector.jobs.resync import make_due
 from connector.model.change import EntityKind
 from connector.model.stage import Stage
-from connector.store import outages, outbox
+from connector.store import outages, outbox_counts
 from connector.store.outages import Outage
 from connector.store.tables import org_catalog
 from tests.flow.conftest import CUSTOMERS, Silent, World
@@ -117,7 +117,7 @@ CALLS: dict[str, Callable[[World], Awaitable[None]]] = {
 
 async def due(world: World) -> int:
     async with world.service.store.reader() as connection:
-        counts = await outbox.counts(connection)
+        counts = await outbox_counts.counts(connection)
     return sum(sum(states.values()) for states in counts.values())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.jobs.push import PushSummary
+from connector.jobs.push_summary import PushSummary
 from connector.localorg.fault_responses import RowRefusal
 from connector.model.change import EntityKind
 from connector.model.stage import Stage

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from connector.errors import MappingError
 from connector.jobs.mapping_versions import MappingFiles, MappingVersions, OtherMappingsError
-from connector.jobs.push import PushSummary
+from connector.jobs.push_summary import PushSummary
 from connector.jobs.resync import resync
 from connector.localorg.server import LocalOrg
 from connector.mapping import loader

@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from connector.errors import UsageError
-from connector.jobs.push import PushSummary
 from connector.jobs.push_loop import OutageLog
+from connector.jobs.push_summary import PushSummary
 from connector.jobs.schedule import define_jobs, latest_slot, next_slot, parse_trigger
 from connector.model.job_run import JobTrigger
 from connector.policies import ReconcileSettings

@@ -6,9 +6,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connector.model.change import EntityKind, Refusal
 from connector.model.job_run import JobState
+from connector.model.lane import Lane
 from connector.model.role import Role
 from connector.store import job_runs, outbox
-from connector.store.unit_of_work import Lane
 from connector.web.metrics import CONTENT_TYPE
 from tests.conftest import ManualClock
 from tests.web.conftest import ORDER, Api

@@ -20,6 +20,7 @@ from connector.mapping.spec import Owner
 from connector.model.change import EntityKind
 from connector.model.field_equality import same_value
 from connector.model.inbound_change import InboxState, RemoteRecord, Source
+from connector.model.lane import Lane
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.reconciliation import FieldDifference, Finding, Outline, RecordState
@@ -27,7 +28,7 @@ from connector.model.record import IS_PERSON, FieldValue, Link
 from connector.store import inbox, journal, links, outbox
 from connector.store.journal import JournalEntry
 from connector.store.partitions import partition_hash
-from connector.store.unit_of_work import Lane, UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 AT_ONCE = 200
 """Entities that are queued in one transaction."""

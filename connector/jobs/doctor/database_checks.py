@@ -12,7 +12,7 @@ from connector.model.change import ChangeState
 from connector.model.health_check import HealthCheck, failed, passed, skipped, warned
 from connector.salesforce.address import has_pubsub
 from connector.settings import Settings
-from connector.store import conflicts, leases, outages, outbox, retry_schedule, schema, workers
+from connector.store import conflicts, leases, outages, outbox_counts, retry_schedule, schema, workers
 from connector.store.database_info import DatabaseInfo, read_database_info
 from connector.store.engine import Store
 
@@ -66,7 +66,7 @@ def _postgresql(store: Store, info: DatabaseInfo, settings: Settings) -> HealthC
 async def check_queue(store: Store) -> HealthCheck:
     """What waits to be sent, or for a person."""
     async with store.reader() as connection:
-        unsent = await outbox.counts(connection)
+        unsent = await outbox_counts.counts(connection)
         oldest = await retry_schedule.oldest_capture(connection)
         outage = await outages.get_current(connection)
         open_conflicts = await conflicts.count_open(connection)

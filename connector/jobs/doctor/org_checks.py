@@ -14,8 +14,8 @@ from connector.model.health_check import HealthCheck, failed, passed, skipped, w
 from connector.outbound.org_discovery import Feature, OrgAnswers, find_lacks
 from connector.outbound.org_profile import ACTIVATED, DRAFT, OrgProfile
 from connector.outbound.return_strategy import FIELD as REDUCTION
-from connector.salesforce.delivery_limit import LIMIT as DELIVERIES_LIMIT
-from connector.salesforce.delivery_limit import usage_of
+from connector.salesforce import org_limits
+from connector.salesforce.org_limits import usage_of
 from connector.salesforce.usage import Usage
 from connector.settings import Returns, Settings
 
@@ -197,7 +197,7 @@ def check_returns(answers: OrgAnswers, settings: Settings, *, refused: bool) -> 
 def check_limits(limits: OrgLimits | SalesforceError) -> HealthCheck:
     if isinstance(limits, SalesforceError):
         return broken(LIMITS, limits)
-    usage = usage_of(limits.limits, "DailyApiRequests")
+    usage = usage_of(limits.limits, org_limits.API_CALLS)
     if usage is None:
         return skipped(LIMITS, "The org does not show its limits to our user (View Setup and Configuration).")
     fix = "Find what else calls the org (Setup, API Usage), or buy more calls; what waits here stays due."
@@ -209,7 +209,7 @@ def check_deliveries(limits: OrgLimits | SalesforceError, settings: Settings) ->
         return skipped(DELIVERIES, "Listening is off (CONNECTOR_INBOUND__LISTEN).")
     if isinstance(limits, SalesforceError):
         return broken(DELIVERIES, limits)
-    usage = usage_of(limits.limits, DELIVERIES_LIMIT)
+    usage = usage_of(limits.limits, org_limits.DELIVERIES)
     if usage is None:
         return skipped(DELIVERIES, "The org does not show its event deliveries to our user.")
     fix = "Nothing is lost: the listener polls until midnight (UTC). An add-on raises the allowance."

@@ -131,7 +131,7 @@ def limits(org: Org, call: ApiCall) -> ApiResponse:
         return _record_count(org, call)
     if call.tail[1:]:
         raise not_found()
-    limit = org.settings.api_limit
+    limit = org.usage.limit
     result: dict[str, Any] = {"DailyApiRequests": {"Max": limit, "Remaining": max(limit - org.usage.used, 0)}}
     result.update({name: {"Max": most, "Remaining": most} for name, most in _LIMITS.items()})
     if org.usage.delivery_limit is not None:

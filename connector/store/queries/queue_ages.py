@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState
+from connector.model.lane import Lane
 from connector.store.tables import outbox
-from connector.store.unit_of_work import Lane
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from connector.api.serializers import serialize_hold, serialize_reconciliation
 from connector.inbound.inbound_status import InboundStatus, load_inbound_status
 from connector.model.change_notice import NoticeState
 from connector.model.role import Role
-from connector.store import change_notices, notifications, orders, orgs, outages, outbox, reconcile_runs, workers
+from connector.store import change_notices, notifications, orders, orgs, outages, outbox_counts, reconcile_runs, workers
 from connector.store.outages import Outage
 from connector.store.queries.holds import list_holds
 from connector.web.routing import ApiResponse, RequestContext, Route
@@ -34,7 +34,7 @@ class Status:
 async def get_status(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
         stages = await orders.counts(connection)
-        unsent = await outbox.counts(connection)
+        unsent = await outbox_counts.counts(connection)
         message_counts = await notifications.counts(connection)
         notice_counts = await change_notices.counts(connection)
         outage = await outages.get_current(connection)

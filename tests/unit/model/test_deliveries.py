@@ -10,10 +10,10 @@ from connector.model.deliveries import (
     DeliveryPolicy,
     TopicState,
     estimate,
-    hour_of,
     may_resume,
     next_midnight,
 )
+from connector.model.hourly_counts import hour_of
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)

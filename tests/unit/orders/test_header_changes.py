@@ -28,7 +28,7 @@ from connector.orders.documents.invoice import load
 from connector.orders.policy.rules import Rules, load_rules, standard
 from connector.orders.policy.verification import verify
 from connector.orders.transaction import OrderTransaction
-from connector.store import invoices, order_history, orders, outbox, products
+from connector.store import invoices, order_history, orders, outbox_counts, products
 from connector.store.engine import Store
 from connector.store.tables import holds
 from connector.store.tables import orders as table
@@ -295,7 +295,7 @@ async def test_change_recomputes_the_priority(store: Store) -> None:
     order = await read(store)
     assert order.priority >= 100
     async with store.reader() as connection:
-        counted = await outbox.counts(connection)
+        counted = await outbox_counts.counts(connection)
         lane = (await connection.execute(select(table.c.priority))).scalar_one()
     assert lane == order.priority
     assert counted[EntityKind.ORDER]

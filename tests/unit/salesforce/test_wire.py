@@ -12,8 +12,9 @@ import pytest
 
 from connector.errors import TransportError
 from connector.salesforce.client import SalesforceClient
+from connector.salesforce.meter import Meter
 from connector.salesforce.transport import Transport
-from connector.salesforce.usage import CallCounts, Meter
+from connector.salesforce.usage import CallCounts
 from connector.settings import SalesforceSettings
 from tests.unit.salesforce.conftest import OwnClock, TokenEndpoint
 

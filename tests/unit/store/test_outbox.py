@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import select
 
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
+from connector.model.lane import Lane
 from connector.model.stage import Stage
-from connector.store import customers, dead_letters, orders, outbox, retry_schedule
+from connector.store import customers, dead_letters, orders, outbox, outbox_counts, retry_schedule
 from connector.store.engine import Store
 from connector.store.partitions import partition_hash
 from connector.store.tables import outbox as table
-from connector.store.unit_of_work import Lane
 from tests.conftest import ManualClock
 from tests.unit.store.samples import ALFKI, BONAP, due_keys, order, pending, place, settle_everything, stock
 
@@ -94,7 +94,7 @@ async def test_postponed_change_is_due_at_its_time(store: Store, clock: ManualCl
         assert await outbox.postpone(uow, taken, due_at=later, error="UNABLE_TO_LOCK_ROW") == 1
     assert await due_keys(store) == ["2"]
     async with store.reader() as connection:
-        assert await outbox.next_due(connection) == clock.now()
+        assert await outbox_counts.next_due(connection) == clock.now()
         unsent = (await outbox.find(connection, EntityKind.ORDER, ["1"]))["1"]
     assert (unsent.error, unsent.attempts, unsent.due_at) == ("UNABLE_TO_LOCK_ROW", 1, later)
     clock.advance(90)
@@ -172,7 +172,7 @@ async def test_stored_refusal_is_loaded_unchanged(store: Store, clock: ManualClo
     assert await due_keys(store) == []
     async with store.reader() as connection:
         letters = await dead_letters.list_dead_letters(connection)
-        assert await outbox.next_due(connection) is None
+        assert await outbox_counts.next_due(connection) is None
         assert await retry_schedule.oldest_capture(connection) is None
     assert letters == [
         DeadLetter(
@@ -194,7 +194,7 @@ async def test_blocked_change_is_counted_but_is_no_dead_letter(store: Store) -> 
         assert await outbox.refuse_all(uow, refused, state=ChangeState.BLOCKED) == 2
     async with store.reader() as connection:
         assert await dead_letters.list_dead_letters(connection) == []
-        counts = await outbox.counts(connection)
+        counts = await outbox_counts.counts(connection)
     assert counts[EntityKind.CUSTOMER] == {ChangeState.DUE: 0, ChangeState.DEAD: 0, ChangeState.BLOCKED: 2}
     assert counts[EntityKind.ORDER] == {ChangeState.DUE: 0, ChangeState.DEAD: 0, ChangeState.BLOCKED: 0}
 
@@ -289,9 +289,9 @@ async def test_orders_of_a_customer_share_its_partition(store: Store, clock: Man
             )
             for partition in range(of)
         }
-        assert await outbox.next_due(connection, partitions={homes["ALFKI"]}, of=of) == clock.now()
+        assert await outbox_counts.next_due(connection, partitions={homes["ALFKI"]}, of=of) == clock.now()
         elsewhere = set(range(of)) - set(homes.values())
-        assert await outbox.next_due(connection, partitions=elsewhere, of=of) is None
+        assert await outbox_counts.next_due(connection, partitions=elsewhere, of=of) is None
     assert [change.key for change in found[homes["BONAP"]]] == ["1", "3", "5", "7", "9"]
     assert [change.key for change in found[homes["ALFKI"]]] == ["0", "2", "4", "6", "8"]
     assert all(change.partition == partition for partition, changes in found.items() for change in changes)

@@ -1,0 +1,154 @@
+"""The API budget: the lowest lane pauses first, the reserve is left to others, and the queue drains by itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from connector.cli.localorg import our_metadata
+from connector.jobs.push_summary import PushSummary
+from connector.jobs.resync import capture
+from connector.localorg.org import OrgOptions
+from connector.localorg.server import LocalOrg
+from connector.model.api_budget import CallResult
+from connector.model.change import EntityKind
+from connector.model.lane import Lane
+from connector.policies import BudgetSettings
+from connector.service import running_service
+from connector.store import api_calls, journal, orgs, outbox
+from tests.flow.conftest import CUSTOMERS, Silent, World, settings_for
+from tests.flow.test_delivery_allowance import MovedClock
+from tests.flow.test_push import an_order
+
+ALLOWED, RESERVE = 1000, 100
+
+
+@pytest.fixture
+def moved() -> MovedClock:
+    return MovedClock()
+
+
+@pytest.fixture
+async def org(moved: MovedClock) -> AsyncIterator[LocalOrg]:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata(), clock=moved.now)) as started:
+        started.org.usage.limit = ALLOWED
+        yield started
+
+
+@pytest.fixture
+async def world(org: LocalOrg, database_url: str, moved: MovedClock) -> AsyncIterator[World]:
+    async with running_service(settings_for(org, database_url), clock=moved) as service:
+        started = World(org, service)
+        await started.save([an_order("S-1"), an_order("B-1")])
+        assert (await started.push()).in_sync
+        yield started
+
+
+async def others_call(world: World, left: int) -> None:
+    """Other apps call until so many calls are left to us, and our next response says so."""
+    usage = world.org.org.usage
+    usage.record_call("other", write=False, calls=ALLOWED - RESERVE - left - usage.used - 1)
+    await world.query("SELECT Id FROM Account LIMIT 1")
+    assert usage.used == ALLOWED - RESERVE - left
+
+
+async def change_in_every_lane(world: World, name: str) -> None:
+    await world.save(
+        [an_order("S-1", notes=name), an_order(f"N-{name}")],
+        some_customers=[replace(CUSTOMERS[1], city=name)],
+        some_products=[],
+    )
+    async with world.service.store.transaction() as uow:
+        await capture(uow, EntityKind.ORDER, ["B-1"], Lane.BACKFILL, unconfirmed=True)
+
+
+async def scheduled_push(world: World) -> PushSummary:
+    return await world.service.push(Silent(), scheduled=True, verify=False)
+
+
+async def waiting(world: World) -> set[str]:
+    """The keys of what is due. None of it has a failed attempt, or is refused."""
+    found = {}
+    async with world.service.store.reader() as connection:
+        for kind in EntityKind:
+            some = await outbox.find(connection, kind, ["S-1", "B-1", "C-2", "N-1", "N-2", "N-3", "N-4"])
+            found |= some
+    assert all(
+        (row.state.value, row.attempts, row.unconfirmed, row.error) == ("due", 0, key == "B-1", None)
+        for key, row in found.items()
+    )
+    assert not await world.dead_letters()
+    return set(found)
+
+
+async def test_lanes_pause_from_the_lowest_and_go_on_by_themselves(world: World, moved: MovedClock) -> None:
+    usage = world.org.org.usage
+    for _ in range(60):
+        await world.query("SELECT Id FROM Account LIMIT 1")
+    moved.by += timedelta(hours=2)
+
+    await others_call(world, 26)
+    await change_in_every_lane(world, "1")
+    summary = await scheduled_push(world)
+    assert (await waiting(world), summary.paused, summary.outage) == ({"B-1"}, {Lane.BACKFILL: 1}, None)
+    assert summary.pause_reason is not None
+    assert summary.pause_reason.startswith("Calls of the lane backfill pause, to save the API budget: ")
+
+    await others_call(world, 12)
+    await change_in_every_lane(world, "2")
+    await scheduled_push(world)
+    assert await waiting(world) == {"B-1", "C-2"}
+
+    await others_call(world, 5)
+    await change_in_every_lane(world, "3")
+    await scheduled_push(world)
+    assert await waiting(world) == {"B-1", "C-2", "N-3"}
+    assert (await world.order("S-1"))["Description"] == "3"
+
+    used = usage.used
+    usage.record_call("other", write=False, calls=ALLOWED - RESERVE - used)
+    await change_in_every_lane(world, "4")
+    summary = await scheduled_push(world)
+    calls = usage.calls
+    for _ in range(3):
+        again = await scheduled_push(world)
+        assert (again.paused, again.pause_reason) == (summary.paused, summary.pause_reason)
+    assert usage.calls == calls
+    foreground = await world.push()
+    assert not foreground.in_sync
+    assert foreground.paused == {Lane.STATUS: 1, Lane.NEW: 2, Lane.PROFILE: 1, Lane.BACKFILL: 1}
+    assert await waiting(world) == {"S-1", "B-1", "C-2", "N-3", "N-4"}
+    assert ALLOWED - RESERVE <= usage.used <= ALLOWED - RESERVE + 3  # others called; we noticed by our next calls
+
+    moved.by += timedelta(hours=25)
+    calls = usage.calls
+    summary = await scheduled_push(world)
+    assert (summary.paused, await waiting(world)) == ({}, set())
+    assert usage.by_resource["limits"] >= 1
+    assert usage.calls - calls <= 12
+    assert (await world.order("S-1"))["Description"] == "4"
+    assert (await world.order("N-4"))["Status"] == "Activated"
+    await _check_what_is_stored(world)
+
+
+async def _check_what_is_stored(world: World) -> None:
+    service = world.service
+    await service.push_context.budget.sync()
+    async with service.store.reader() as connection:
+        org = await orgs.get_active(connection)
+        assert org is not None
+        entries = await journal.read(connection, "api_budget", "calls")
+        stored = await api_calls.usage(
+            connection, org.org_id, service.clock.now(), api_calls.policy_of(BudgetSettings())
+        )
+        counts = await api_calls.counts(connection, org.org_id, service.clock.now())
+    assert [entry.action for entry in reversed(entries)][-1] == "resumed"
+    assert {entry.detail["lowest_lane"] for entry in entries} >= {"backfill", "profile", "new", "status", "none"}
+    assert stored.paused == ()
+    answered = sum(number for (*_, result), number in counts.items() if result is CallResult.ANSWERED)
+    assert answered == world.org.org.usage.used
+    assert stored.ours - answered == 1  # the one that the expired session was refused for
+    assert {result for _, _, result in counts} == {CallResult.ANSWERED, CallResult.REFUSED}
