@@ -21,7 +21,7 @@ from connector.inbound.batch_writes import BatchWrites
 from connector.inbound.deletion_policy import DeletionAction, decide_deletion, policy_for
 from connector.inbound.loaded_state import LoadedState
 from connector.model.change import EntityKind
-from connector.model.deleted_record import DeletedRecord
+from connector.model.deleted_record import REFUSED_AS_DELETED, DeletedRecord
 from connector.model.events import Cancel, ChangeOrder, LineEdit
 from connector.model.inbound_change import RemoteRecord
 from connector.model.order import Line, Order
@@ -127,9 +127,10 @@ class Deletions:
 
     def note_undeleted(self, record: RemoteRecord, link: Link) -> None:
         """A record that was deleted is there again. What was refused meanwhile is due again, and is compared with the
-        org."""
+        org. That it was deleted may have been seen here, or by a push alone, which refused what it had to send."""
         known = self._state.deleted.get((link.entity, link.key))
-        if known is None or known.record_id != record.id:
+        was_seen = known is not None and known.record_id == record.id
+        if not was_seen and not self._is_refused_as_deleted(link):
             return
         owner = self._state.owner(link)
         self._forgotten.append(link)
@@ -140,6 +141,13 @@ class Deletions:
         self._writes.journal(link.owner, "undeleted", _detail(record))
         self._writes.explain(Effect.UNDELETED, record, link)
         self._writes.notice("undeleted", record, link, {})
+
+    def _is_refused_as_deleted(self, link: Link) -> bool:
+        unsent = self._state.unsent.get(link.owner)
+        refusal = None if unsent is None else unsent.refusal
+        return (
+            refusal is not None and refusal.code == REFUSED_AS_DELETED and refusal.record == f"{link.entity} {link.key}"
+        )
 
     def _remember(self, record: RemoteRecord, link: Link, *, merged_into: str | None = None) -> None:
         self._deleted[link.entity, link.key] = DeletedRecord(

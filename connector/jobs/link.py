@@ -14,6 +14,7 @@ from connector.clock import Clock
 from connector.errors import ConnectorError, RetryClass
 from connector.jobs.org_identity import confirm_org
 from connector.mapping import MappingSet
+from connector.model import deleted_record
 from connector.model.change import EntityKind, Refusal
 from connector.model.lane import Lane
 from connector.model.record import PARTS, FieldValue, Link, MappedRecord, changed_fields
@@ -358,7 +359,7 @@ def _unusable_record(refusal: Refusal, record: MappedRecord, target: str) -> Con
     """Return the error for a record that cannot be used, for the person who named it."""
     what = f"{record.sobject} {target}"
     match refusal.code:
-        case "ENTITY_IS_DELETED":
+        case deleted_record.REFUSED_AS_DELETED:
             return ConnectorError(
                 f"There is no {what} in the org: it was deleted, is of another kind, or the connector's user may not"
                 " see it.",

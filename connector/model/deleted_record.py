@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+REFUSED_AS_DELETED = "ENTITY_IS_DELETED"
+"""The code of a refusal because the record to be changed is deleted in the org."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeletedRecord:

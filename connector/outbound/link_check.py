@@ -29,7 +29,13 @@ from connector.outbound.lost_records import (
 )
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.plan_types import PendingEntity
-from connector.outbound.shared_fields import ChangedFields, agreed_values, fields_changed_by_others, keep_agreed
+from connector.outbound.shared_fields import (
+    ChangedFields,
+    agreed_values,
+    fields_changed_by_others,
+    held_names,
+    keep_agreed,
+)
 from connector.salesforce.query import in_chunks, soql
 
 ENTITIES_PER_QUERY = 300
@@ -72,7 +78,7 @@ class LinkState:
     ended: bool = False
     note: str | None = None
     changed: ChangedFields = field(default_factory=ChangedFields)
-    """Shared fields that somebody else changed in the org while a send of ours had no answer. In these, `link` and
+    """Shared fields that somebody else changed in the org. In these, and in those that wait for a decision, `link` and
     `lines` have what both sides agreed on before."""
 
 
@@ -278,7 +284,7 @@ class _StateReader:
         return LinkState(link=self._build_link(pending, record.master_row), merged_id=linked_id, note=note)
 
     def _build_link_and_changes(self, pending: PendingEntity, row: Row) -> tuple[Link, ChangedFields]:
-        """The link, and the shared fields that somebody else changed while a send of ours had no answer."""
+        """The link, and the shared fields that somebody else changed."""
         assert pending.record is not None
         link = self._build_link(pending, row)
         return self._with_agreed(pending, pending.record, link, row, self._fields, ChangedFields())
@@ -292,11 +298,11 @@ class _StateReader:
         fields: Mapping[str, FieldDescribe],
         before: ChangedFields,
     ) -> tuple[Link, ChangedFields]:
-        """`link` with what both sides agreed on in fields that somebody else changed, and these in addition to
-        `before`."""
+        """`link` with what both sides agreed on in fields that somebody else changed or that are held, and the former
+        in addition to `before`."""
         names = fields_changed_by_others(pending, record, row, fields, self._reader.user_id)
         changed = before.with_record(pending, record, link.salesforce_id, observe(names, row))
-        return keep_agreed(link, agreed_values(pending, record), names), changed
+        return keep_agreed(link, agreed_values(pending, record), names | held_names(pending, record)), changed
 
     def _build_link(self, pending: PendingEntity, row: Row) -> Link:
         record = pending.record

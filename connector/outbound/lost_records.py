@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.model.change import Change, EntityKind, Refusal
+from connector.model.deleted_record import REFUSED_AS_DELETED
 from connector.model.outcome import Duplicates, RowError
 from connector.model.record import Link, MappedRecord
 
@@ -43,13 +44,13 @@ def rejection_for_deleted_record(change: Change, gone: GoneRecord) -> Refusal:
     else:
         message = f"{what} was deleted in the org ({gone.deleted_at[:19].replace('T', ' ')} UTC)."
         fix = f"Take it out of the org's recycle bin, then replay; or {recreate}{other}."
-    return _refusal("ENTITY_IS_DELETED", message, fix, entity)
+    return _refusal(REFUSED_AS_DELETED, message, fix, entity)
 
 
 def rejection_for_deleted_line(order: Change, line: MappedRecord, link: Link) -> Refusal:
     """A line is missing from an order that the org still has. Lines do not go through the recycle bin."""
     return _refusal(
-        "ENTITY_IS_DELETED",
+        REFUSED_AS_DELETED,
         f"{link.sobject} {link.salesforce_id} of line {line.key} was deleted in the org.",
         f"`connector resync {order.entity} {order.key} --recreate` creates it again; or remove this line.",
         f"line {line.key}",

@@ -88,20 +88,26 @@ def fields_changed_by_others(
     fields: Mapping[str, FieldDescribe],
     own_user: str,
 ) -> frozenset[str]:
-    """The shared fields of the row of `record` (the entity's own one, or one of a line) that somebody else changed
-    while a send of ours had no answer: they hold neither what both sides agreed on, nor what we would send, nor what
-    we sent.
+    """The shared fields of the row of `record` (the entity's own one, or one of a line) that somebody else changed:
+    they hold neither what both sides agreed on, nor what we would send, nor what we sent without an answer.
 
-    Of a send that an earlier release began, it is not known what it sent; then what our user changed last is our own.
+    A field on which both sides never agreed (of a record that a person linked) counts only where a send of ours had no
+    answer. Of a send that an earlier release began, it is not known what it sent; then what our user changed last is
+    our own.
     """
     change, link = pending.change, link_of(pending, record)
-    if not record.shared or not (change.unanswered_sends or change.sent):
+    if not record.shared:
         return frozenset()
-    if change.sent is None and (link is None or row[MODIFIED_BY] == own_user):
+    if change.unanswered_sends and change.sent is None and (link is None or row[MODIFIED_BY] == own_user):
         return frozenset()
     sent = _sent_of(pending, record)
-    possible = _shared(record) if link is not None else _shared(record) & sent.keys()
     agreed = agreed_values(pending, record)
+    if link is None:
+        possible = _shared(record) & sent.keys()
+    elif change.unanswered_sends or change.sent:
+        possible = _shared(record)
+    else:
+        possible = _shared(record) & agreed.keys()
     return frozenset(
         name
         for name in fields_changed_in_org(record, agreed, row, fields) & possible
@@ -126,6 +132,14 @@ def _sent_of(pending: PendingEntity, record: MappedRecord) -> dict[str, Sequence
     sent = pending.change.sent or {}
     noted = {name: _noted_name(pending, record, name) for name in _shared(record)}
     return {name: sent[place] for name, place in noted.items() if place in sent}
+
+
+def held_names(pending: PendingEntity, record: MappedRecord) -> frozenset[str]:
+    """The fields of the entity's own record, or of one of a line, that wait for a person's or inbound sync's
+    decision."""
+    if record is pending.record:
+        return pending.held_fields
+    return frozenset(name for name in record.shared if child_field(record.key, name) in pending.held_fields)
 
 
 def keep_agreed(link: Link, agreed: Mapping[str, FieldValue], names: frozenset[str]) -> Link:

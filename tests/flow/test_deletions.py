@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from connector.cli.localorg import our_metadata
+from connector.cli.progress import NullProgress
 from connector.inbound.deletion_policy import DeletionAction, decide_deletion
 from connector.inbound.poll import Poller
 from connector.localorg.org import OrgOptions
@@ -172,6 +174,40 @@ async def test_undeleted_order_is_linked_again_and_its_changes_are_merged(world:
     assert (row["Id"], row["Description"]) == (record, "while it was deleted")
     assert len((await world.order(NUMBER))["lines"]) == len((await order_here(world)).lines)
     await both_sides_rest(world)
+
+
+async def test_order_that_only_a_push_saw_deleted_is_sent_once_it_is_undeleted(world: World) -> None:
+    await begin(world, draft_order())
+    record = await delete_in_org(world, "Order", NUMBER)
+    await change_notes(world, "while it was deleted")
+    assert not (await world.service.push(NullProgress())).in_sync
+    assert [letter.refusal.code for letter in await world.dead_letters()] == ["ENTITY_IS_DELETED"]
+
+    await in_org(world, undelete, [record])
+    summary = await world.service.pull()
+    assert (await world.push()).in_sync
+
+    assert summary.applied.undeleted == {"order": 1}
+    assert (await world.order(NUMBER))["Description"] == "while it was deleted"
+    await both_sides_rest(world)
+
+
+async def test_order_refused_for_a_deleted_account_is_sent_once_the_account_is_undeleted(world: World) -> None:
+    await begin(world, draft_order())
+    account = await record_id(world, "Account", "C-1")
+    world.org.org.dml.delete([await record_id(world, "Order", NUMBER), account])
+    customer = replace(await customer_here(world), phone="1")
+    await world.save([an_order("N-2", stage=Stage.PLACED)], some_customers=[customer])
+    assert not (await world.service.push(NullProgress())).in_sync
+    refused = {letter.key: letter.refusal for letter in await world.dead_letters()}
+    assert refused["N-2"].record == "customer C-1"
+
+    await in_org(world, undelete, [account])
+    await world.service.pull()
+    await world.push()
+
+    assert "N-2" not in {letter.key for letter in await world.dead_letters()}
+    assert await record_id(world, "Order", "N-2")
 
 
 async def test_deleted_line_is_restored_in_the_org(world: World) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from connector.errors import StoreError
+from connector.jobs.resync import make_due
+from connector.model.change import EntityKind
 from connector.model.events import ChangeOrder, PlaceHold
 from connector.model.holds import Hold
 from connector.model.stage import Stage
@@ -67,6 +69,44 @@ async def test_only_a_change_of_a_shared_field_costs_a_look(world: World) -> Non
 
     assert (summary.reads, summary.stats.changed_in_org) == (1, 0)
     assert await notes_in_org(world) == "ours"
+
+
+async def test_field_of_an_order_that_has_lost_a_line_is_not_sent_over_a_rep(owned: OwnedWorld) -> None:
+    async with owned("ask") as world:
+        await begin(world, an_order(NUMBER, stage=Stage.PLACED))
+        await world.change_in_org("OrderItem", f"{NUMBER}-1", Quantity=5)
+        await world.service.pull()  # its total is due
+        [line, _] = await world.query("SELECT Id FROM OrderItem ORDER BY External_Key__c")
+        assert world.org.org.dml.delete([line["Id"]])[0].error is None
+        await world.change_in_org("Order", NUMBER, Description="theirs")
+        await change_notes(world, "ours")
+
+        await world.push()  # the line is refused, so everything of the order is read back
+
+        [conflict] = await open_conflicts(world)
+        assert (conflict.base, conflict.local, conflict.remote) == (None, "ours", "theirs")
+        assert await notes_in_org(world) == "theirs"
+
+
+async def test_field_in_conflict_stays_in_conflict_when_its_order_is_read_back(owned: OwnedWorld) -> None:
+    async with owned("ask") as world:
+        others = an_order("N-2", stage=Stage.PLACED)
+        await begin(world, an_order(NUMBER, stage=Stage.PLACED), others)
+        await change_notes(world, "ours")
+        await world.change_in_org("Order", NUMBER, Description="theirs")
+        await world.service.pull()
+        before = await open_conflicts(world)
+        await make_due(world.service.store, EntityKind.ORDER, [NUMBER, "N-2"])
+
+        await world.push()
+        await world.change_in_org("Order", NUMBER, PoNumber="PO-7")
+        await world.service.pull()
+        await world.push()
+
+        [conflict] = await open_conflicts(world)
+        assert [(item.id, item.local, item.remote) for item in before] == [(conflict.id, "ours", "theirs")]
+        assert (conflict.base, conflict.local, conflict.remote) == (None, "ours", "theirs")
+        assert await notes_in_org(world) == "theirs"
 
 
 async def push_and_crash(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from connector.model.order import LineInput
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
 from connector.service import running_service
-from connector.store import leases
+from connector.store import leases, orders
 from connector.store.engine import Store
 from tests.flow.cli_runner import ROOT
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
@@ -232,16 +232,17 @@ async def test_orders_that_use_customer_values_are_resent_when_the_customer_chan
         assert row["OrderItems"]["records"][0]["Description"] == "Tea"
 
 
-async def test_resync_by_key_corrects_changes_made_in_the_org(world: World) -> None:
+async def test_resync_by_key_corrects_our_fields_and_keeps_what_a_rep_wrote_into_shared_ones(world: World) -> None:
     await world.save([ONE])
     await world.push()
-    [row] = await world.query("SELECT Id FROM Order")
-    await world.service.client.control.run(
-        lambda org: org.Order.update(row["Id"], {"Description": "by hand"})  # type: ignore[attr-defined]
-    )
+    await world.change_in_org("Order", "A-1", Description="by hand", Exact_Total__c=7)
     await make_due(world.service.store, EntityKind.ORDER, ["A-1"])
     await settled(world)
-    assert (await world.order("A-1"))["Description"] == ONE.header.notes
+    order = await world.order("A-1")
+    assert (order["Description"], order["Exact_Total__c"]) == ("by hand", 10)
+    async with world.service.store.reader() as connection:
+        [here] = await orders.load(connection, ["A-1"])
+    assert here.header.notes == "by hand"
 
 
 async def test_removed_price_is_reported_by_a_dry_run_and_its_return_requeues_the_order(world: World) -> None:
