@@ -136,6 +136,10 @@ class RetentionSettings(BaseModel):
     """Runs of jobs, from their end on."""
     idle_run_days: float = Field(default=2, ge=1, le=36500)
     """Runs that had nothing to do."""
+    message_days: float = Field(default=730, ge=30, le=36500)
+    """Messages to customers that were sent. As long as one is kept, the same is not sent again."""
+    resync_days: float = Field(default=90, ge=1, le=36500)
+    """Resyncs, from their end on."""
 
 
 class BackupSettings(BaseModel):

@@ -9,16 +9,17 @@ from dataclasses import fields
 from datetime import timedelta
 
 from connector.errors import StoreError
+from connector.jobs.schedule import PRUNE_SECONDS, define_jobs
 from connector.log import get_logger
 from connector.settings import Settings
-from connector.store import change_notices
+from connector.store import change_notices, job_runs
 from connector.store.engine import Store
 from connector.store.retention import Retention, delete_expired
 
-SECONDS = 3600.0
-"""How often a service does it."""
 BATCH = 1000
 """Rows that are deleted in one transaction."""
+LONGEST_WAIT = timedelta(days=1)
+"""How long a run waits that somebody asked for, of a job that the settings turn off."""
 MAX_BATCHES = 1000
 """Batches of one kind in one run; further rows wait for the next run."""
 
@@ -37,17 +38,21 @@ def retention_of(settings: Settings) -> Retention:
         topic_history=timedelta(days=days.topic_history_days),
         job_runs=timedelta(days=days.job_run_days),
         idle_job_runs=timedelta(days=days.idle_run_days),
+        sent_messages=timedelta(days=days.message_days),
+        resyncs=timedelta(days=days.resync_days),
     )
 
 
 async def prune(store: Store, settings: Settings) -> dict[str, int]:
     """Delete what is older than its retention, and return how many rows there were, by kind.
 
-    Notices that could not be sent in time fail first, also if there is no webhook any more.
+    Notices that could not be sent in time fail first, also if there is no webhook any more, and runs of jobs that were
+    turned off.
     """
     retention = retention_of(settings)
     async with store.transaction() as uow:
         await change_notices.expire(uow, timedelta(hours=settings.webhooks.expire_hours))
+        await job_runs.give_up_waiting(uow, [job.name for job in define_jobs(settings)], age=LONGEST_WAIT)
     deleted = {}
     for field in fields(retention):
         deleted[field.name] = 0
@@ -69,4 +74,4 @@ async def prune_regularly(store: Store, settings: Settings) -> None:
             await prune(store, settings)
         except StoreError as error:
             log.warning("prune_failed", error=error.message)
-        await store.clock.sleep(SECONDS)
+        await store.clock.sleep(PRUNE_SECONDS)

@@ -12,11 +12,11 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from connector.errors import UsageError
-from connector.jobs.prune import SECONDS as PRUNE_SECONDS
 from connector.model.job_run import JobTrigger
 from connector.settings import Settings, Via
 
 PULLED_OBJECTS = ("Account", "Product2", "Order", "OrderItem")
+PRUNE_SECONDS = 3600.0
 SHORTEST_SECONDS = 1.0
 LONGEST_SECONDS = 31 * 86400.0
 CRON_HINT = "Five fields as in crontab, in UTC: `30 2 * * *` is every day at 02:30."

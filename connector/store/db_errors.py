@@ -32,14 +32,14 @@ class _Fault:
         return state.startswith(self.states) if state else any(word in text for word in self.words)
 
 
-_ABORTED = ("40001", "40P01")
-"""SQLSTATE of PostgreSQL: serialization failure, deadlock. The transaction is rolled back."""
+_ABORTED = ("40001", "40P01", "55P03")
+"""SQLSTATE of PostgreSQL: serialization failure, deadlock, lock timeout. The transaction is rolled back."""
 
 _UNIQUE_VIOLATION = "23505"
 """SQLSTATE of PostgreSQL: another transaction has stored a row with the same key. SQLite has one writer at a time."""
 
 _LOCKED = _Fault(
-    states=("40", "55P03"),
+    states=("40",),
     words=("database is locked", "database table is locked"),
     message="The database {address} is locked by another process that writes to it.",
     hint="Try again: nothing is lost. If it stays locked, stop that process.",

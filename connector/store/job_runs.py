@@ -150,6 +150,21 @@ async def restart(uow: UnitOfWork, run: JobRun) -> JobRun | None:
     return await _insert(uow, _row(uow, run.job, RunCause.RESTART) | {"actor": run.actor, "attempt": run.attempt + 1})
 
 
+async def give_up_waiting(uow: UnitOfWork, jobs: Collection[str], *, age: timedelta) -> int:
+    """End the runs that have waited for longer than `age`, of other jobs than these: nobody will take them."""
+    statement = (
+        update(job_runs)
+        .where(_WAITING, job_runs.c.job.not_in(sorted(jobs)), job_runs.c.created_at < uow.now - age)
+        .values(
+            state=JobState.FAILED.value,
+            ended_at=uow.now,
+            error="The settings turn this job off, so nobody has run it.",
+            fix="Turn it on, and ask for it again.",
+        )
+    )
+    return (await uow.connection.execute(statement)).rowcount
+
+
 async def get(connection: AsyncConnection, number: int) -> JobRun | None:
     row = (await connection.execute(select(job_runs).where(job_runs.c.id == number))).first()
     return None if row is None else _build(row)

@@ -12,11 +12,12 @@ from sqlalchemy import Column, ColumnElement, Table, delete, select, tuple_
 
 from connector.model.change_notice import NoticeState
 from connector.model.conflict import ConflictState
+from connector.model.notification import MessageState
 from connector.model.outgoing_event import OutgoingState
 from connector.store.event_tables import order_actions, outgoing_events
 from connector.store.inbound_tables import change_notices, conflicts
-from connector.store.job_tables import job_runs
-from connector.store.tables import journal
+from connector.store.job_tables import job_runs, resyncs
+from connector.store.tables import journal, messages
 from connector.store.unit_of_work import UnitOfWork
 
 
@@ -32,6 +33,8 @@ class Retention:
     topic_history: timedelta
     job_runs: timedelta
     idle_job_runs: timedelta
+    sent_messages: timedelta
+    resyncs: timedelta
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +70,8 @@ _KINDS = {
     ),
     "topic_history": _Kind(table=journal, ended=journal.c.entity == "topic", since=journal.c.at),
     "job_runs": _Kind(table=job_runs, ended=None, since=job_runs.c.ended_at),
+    "sent_messages": _Kind(table=messages, ended=messages.c.state == MessageState.SENT.value, since=messages.c.sent_at),
+    "resyncs": _Kind(table=resyncs, ended=None, since=resyncs.c.ended_at),
     "idle_job_runs": _Kind(table=job_runs, ended=job_runs.c.idle.is_(True), since=job_runs.c.ended_at),
 }
 

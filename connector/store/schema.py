@@ -9,10 +9,11 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from connector.clock import Clock
-from connector.errors import RetryClass, StoreError
+from connector.errors import AbortedError, RetryClass, StoreError
 from connector.settings import Settings
 from connector.store.db_errors import UPGRADE
 from connector.store.engine import Store
+from connector.store.retry import retry_on_abort
 
 _FOLDER = Path(__file__).with_name("migrations")
 REVISIONS = tuple(sorted(file.name[1:5] for file in (_FOLDER / "versions").glob("v[0-9]*.py")))
@@ -20,11 +21,28 @@ REVISIONS = tuple(sorted(file.name[1:5] for file in (_FOLDER / "versions").glob(
 
 HEAD = REVISIONS[-1]
 _UPGRADE_LOCK = 0x636F6E6E
+_LOCK_MILLISECONDS = 5000
 
 
 async def upgrade(store: Store) -> None:
-    """Upgrade the database to HEAD, all revisions in one transaction. Several processes may call this at once."""
-    await store.migrate(lambda connection: _upgrade(connection, store.address))
+    """Upgrade the database to HEAD, all revisions in one transaction. Several processes may call this at once, and
+    others may write meanwhile: they wait, and nothing that was accepted is lost. Then those of an earlier release must
+    end.
+
+    Raises StoreError, and changes nothing, if others keep tables locked.
+    """
+
+    async def attempt() -> None:
+        await store.migrate(lambda connection: _upgrade(connection, store.address))
+
+    try:
+        await retry_on_abort(store.clock, attempt)
+    except AbortedError:
+        raise StoreError(
+            f"Other processes keep tables of {store.address} locked, so it was not upgraded; nothing was changed.",
+            hint="Stop the service and long reports, and try again.",
+            retry_class=RetryClass.TRANSIENT,
+        ) from None
 
 
 async def current(store: Store) -> str | None:
@@ -86,6 +104,8 @@ def _upgrade(connection: Connection, address: str) -> None:
     if connection.dialect.name == "postgresql":
         # Two replicas that start together would both create the tables. In SQLite writers take turns anyway.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+        # While it waits for a table, everybody else waits behind it. So it gives up soon, and tries again.
+        connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))
     revision = _revision(connection)
     if revision is not None and revision not in REVISIONS:
         raise _newer(address, revision)

@@ -5,22 +5,26 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from connector.jobs import prune as prune_job
 from connector.jobs.prune import prune
 from connector.model.action_request import ActionRequest, ActionState
+from connector.model.change import EntityKind
 from connector.model.change_notice import NewNotice, NoticeState
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.job_run import JobState
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import PlatformEvent
+from connector.model.resync import Priority, ResyncFilter, ResyncMode, ResyncState
 from connector.settings import Settings
-from connector.store import change_notices, conflicts, job_runs, journal, order_actions
+from connector.store import change_notices, conflicts, job_runs, journal, order_actions, resyncs
 from connector.store.engine import Store
 from connector.store.event_tables import outgoing_events
 from connector.store.journal import JournalEntry
+from connector.store.tables import messages
 from tests.conftest import ManualClock
+from tests.unit.store import samples
 
 
 async def fill(store: Store) -> None:
@@ -55,7 +59,7 @@ async def fill(store: Store) -> None:
         idle = await job_runs.begin(uow, "prune", uow.now, worker="host:1", ttl=15)
         assert idle is not None
         await job_runs.finish(uow, idle, JobState.DONE)
-        await job_runs.request(uow, "reconcile", actor="ann")
+        await job_runs.request(uow, "prune", actor="ann")
         states = {1: NoticeState.SENT, 2: NoticeState.FAILED}
         await change_notices.settle(
             uow, [change_notices.NoticeOutcome(id=number, state=state) for number, state in states.items()]
@@ -90,7 +94,7 @@ async def test_each_kind_is_deleted_after_its_own_retention_and_what_waits_is_ke
     }
     kinds = (
         "sent_notices", "failed_notices", "actions", "refused_events", "conflicts", "topic_history", "job_runs",
-        "idle_job_runs",
+        "idle_job_runs", "sent_messages", "resyncs",
     )  # fmt: skip
     nothing = dict.fromkeys(kinds, 0)
 
@@ -116,3 +120,44 @@ async def test_each_kind_is_deleted_after_its_own_retention_and_what_waits_is_ke
     async with store.reader() as connection:
         assert await conflicts.count_open(connection) == 1
         assert await journal.read(connection, "order", "k")
+
+
+async def test_sent_messages_ended_resyncs_and_runs_that_nobody_takes(store: Store, clock: ManualClock) -> None:
+    await samples.stock(store)
+    await samples.place(store, samples.order())
+    async with store.transaction() as uow:
+        row = {
+            "order_number": samples.order().number,
+            "kind": "confirmation",
+            "attempts": 1,
+            "captured_at": uow.now,
+            "since": uow.now,
+        }
+        states = [{"key": state, "reference": state, "state": state, "sent_at": sent, "due_at": uow.now}
+                  for state, sent in (("sent", uow.now), ("failed", None), ("due", None))]  # fmt: skip
+        await uow.connection.execute(insert(messages), [row | more for more in states])
+        ended, paused = [
+            await resyncs.create(uow, EntityKind.ORDER, ResyncFilter(), mode=ResyncMode.PUSH, priority=Priority.LOW,
+                                 total=0, actor="ann")
+            for _ in range(2)
+        ]  # fmt: skip
+        await resyncs.begin(uow, ended.id)
+        await resyncs.end(uow, ended.id, ResyncState.DONE)
+        await resyncs.pause(uow, paused.id, actor="ann")
+        turned_off = await job_runs.request(uow, "webhooks", actor="ann")
+        asked = await job_runs.request(uow, "prune", actor="ann")
+    settings = Settings(_env_file=None)
+    assert not any((await prune(store, settings)).values())
+    clock.advance(timedelta(days=2).total_seconds())
+    assert not any((await prune(store, settings)).values())
+    async with store.reader() as connection:
+        runs = [await job_runs.get(connection, run.id) for run in (turned_off, asked)]
+    assert [run.state for run in runs if run is not None] == [JobState.FAILED, JobState.WAITING]
+    assert runs[0] is not None
+    assert "turn this job off" in str(runs[0].error)
+    clock.advance(timedelta(days=800).total_seconds())
+    deleted = await prune(store, settings)
+    assert (deleted["sent_messages"], deleted["resyncs"], deleted["job_runs"]) == (1, 1, 1)
+    async with store.reader() as connection:
+        assert set((await connection.execute(select(messages.c.state))).scalars()) == {"failed", "due"}
+        assert [item.id for item in await resyncs.list_page(connection, limit=5)] == [paused.id]

@@ -47,7 +47,7 @@ EVENTS = (
 async def older(databases: Databases) -> AsyncIterator[Store]:
     """A database at revision 0006: an order over 8,491.50 yen, with 10 pieces reserved, 6 picked and 2 shipped."""
     store = Store.open(databases.empty())
-    await store.migrate(_to("0006"))
+    await store.migrate(migrate_to("0006"))
     sqlite = store.dialect == "sqlite"
     at = NOW.replace(" ", "T") if sqlite else NOW
     rows: list[tuple[str, dict[str, Any]]] = [
@@ -88,7 +88,7 @@ async def older(databases: Databases) -> AsyncIterator[Store]:
     await store.close()
 
 
-def _to(revision: str) -> Any:
+def migrate_to(revision: str) -> Any:
     def work(connection: Connection) -> None:
         config = Config()
         config.set_main_option("script_location", str(Path(schema.__file__).with_name("migrations")))

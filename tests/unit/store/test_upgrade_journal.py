@@ -10,7 +10,7 @@ from connector.store import journal, schema
 from connector.store.engine import Store
 from connector.store.journal import AuditFilter
 from tests.conftest import Databases
-from tests.unit.store.test_upgrade import NOW, _to
+from tests.unit.store.test_upgrade import NOW, migrate_to
 
 ENTRIES = (
     ("job", "prune", "paused", {"actor": "ann"}),
@@ -24,7 +24,7 @@ INSERT = 'INSERT INTO journal (at, entity, "key", action, detail) VALUES (:at, :
 
 async def test_operators_of_earlier_entries_are_in_the_audit(databases: Databases) -> None:
     store = Store.open(databases.empty())
-    await store.migrate(_to("0035"))
+    await store.migrate(migrate_to("0035"))
     at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
     async with store.transaction() as uow:
         for entity, key, action, detail in ENTRIES:

@@ -38,7 +38,7 @@ from connector.store.engine import Store
 from connector.store.order_history import Request
 from tests.conftest import Databases
 from tests.order_builders import as_history_keeps
-from tests.unit.store.test_upgrade import NOW, _to
+from tests.unit.store.test_upgrade import NOW, migrate_to
 
 ROWS = (
     "customers (number, name, version, updated_at) VALUES ('ANN', 'Ann', 1, :at), ('BOB ', 'Bob', 1, :at)",
@@ -71,7 +71,7 @@ Rows = Iterable[tuple[str, dict[str, Any]]]
 async def _at_0012(databases: Databases, rows: Rows) -> Store:
     """A database at revision 0012 with these rows; `:at` is a time."""
     store = Store.open(databases.empty())
-    await store.migrate(_to("0012"))
+    await store.migrate(migrate_to("0012"))
     sqlite = store.dialect == "sqlite"
     at = NOW.replace(" ", "T") if sqlite else NOW
     async with store.transaction() as uow:
@@ -147,7 +147,7 @@ def test_db_upgrade_lists_the_first_of_many_renamed_keys(tmp_path: Path, monkeyp
 
     async def prepare() -> None:
         store = Store.open(url)
-        await store.migrate(_to("0012"))
+        await store.migrate(migrate_to("0012"))
         async with store.transaction() as uow:
             values = [{"number": f"C-{number} "} for number in range(30)]
             statement = f"INSERT INTO customers (number, name, version, updated_at) VALUES (:number, 'x', 1, '{NOW}')"
