@@ -82,9 +82,9 @@ bench: setup
 COMPILE := uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade pyproject.toml
 
 lock:
-	$(COMPILE) --extra dev --extra localorg --group build -o requirements-dev.lock
+	$(COMPILE) --extra dev --extra localorg --extra cluster --group build -o requirements-dev.lock
 	$(COMPILE) --extra localorg --group build -c requirements-dev.lock -o requirements-demo.lock
-	$(COMPILE) -c requirements-dev.lock -o requirements.lock
+	$(COMPILE) --extra cluster -c requirements-dev.lock -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/clients/node_modules

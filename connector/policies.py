@@ -1,5 +1,5 @@
-"""The choices for what happens here when records are deleted in the org, or orders are created there; how long things
-are kept, and how they are logged."""
+"""Choices of the settings, and groups of settings: what happens here when records are deleted in the org or orders are
+created there, how long things are kept, how they are logged, and how the service works."""
 
 from __future__ import annotations
 
@@ -10,6 +10,22 @@ from typing import Annotated, TypedDict
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from connector.setting_checks import OptionalPath, check_webhook_secrets, check_webhook_url, matching, webhook_keys
+
+
+class WorkerEngine(StrEnum):
+    """What wakes workers: the process that captured a change wakes its own, or procrastinate one of any process."""
+
+    EMBEDDED = "embedded"
+    CLUSTER = "cluster"
+
+
+class ClusterSettings(BaseModel):
+    """Workers on procrastinate."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    database_url: SecretStr = SecretStr("")
+    """The address of the same PostgreSQL without a pooler, for notifications; without it, `CONNECTOR_DATABASE_URL`."""
 
 
 class DeletedRecords(StrEnum):

@@ -34,6 +34,7 @@ from connector.model.change import EntityKind
 from connector.salesforce.address import has_pubsub
 from connector.service import LocalServices, Services, local_services, running_service, tune_garbage_collection
 from connector.settings import Settings, load_settings
+from connector.workers.engine import Engine, choose_engine
 from scheduler import JobScheduler
 
 API, WORKER, LISTENER, SCHEDULER = "api", "worker", "listener", "scheduler"
@@ -114,14 +115,16 @@ async def running_roles(
         _tell_about_the_database(services)
         supervisor = RoleSupervisor(services.clock)
         worker = lease_owner()
-        work = _role_work(services, roles, worker)
+        engine = choose_engine(settings)
+        await stack.enter_async_context(engine.ringing(services.store))
+        work = _role_work(services, roles, worker, engine)
         where = None
         if API in roles:
             states = lambda: list(supervisor.states.values())  # noqa: E731
             where = await stack.enter_async_context(_serving_api(services, states))
             announce(where)
         ttl = settings.sync.lease_seconds
-        await stack.enter_async_context(reported(services.store, worker, roles=roles, ttl=ttl))
+        await stack.enter_async_context(reported(services.store, worker, roles=roles, ttl=ttl, engine=settings.workers))
         log.info("started", roles=roles, **({"at": where} if where else {}))
         supervisor.start(work)
         try:
@@ -144,7 +147,7 @@ def _tell_about_the_database(services: LocalServices) -> None:
     services.store.on_state = tell
 
 
-def _role_work(services: LocalServices, roles: Sequence[str], worker: str) -> dict[str, Role]:
+def _role_work(services: LocalServices, roles: Sequence[str], worker: str, engine: Engine) -> dict[str, Role]:
     work: dict[str, Role] = {}
     if SCHEDULER in roles:
         jobs = make_jobs(services)
@@ -153,7 +156,7 @@ def _role_work(services: LocalServices, roles: Sequence[str], worker: str) -> di
     if isinstance(services, Services):
         org = services
         if WORKER in roles:
-            work[WORKER] = partial(_push_until, org, worker)
+            work[WORKER] = partial(_push_until, org, worker, engine)
             work["resyncs"] = ResyncLoop(org.store, ResyncOrg(org), ttl=org.settings.sync.lease_seconds).run
         listener = org.listener() if LISTENER in roles else None
         if listener is not None:
@@ -167,7 +170,7 @@ def _role_work(services: LocalServices, roles: Sequence[str], worker: str) -> di
     return work
 
 
-async def _push_until(services: Services, worker: str, stop: asyncio.Event) -> None:
+async def _push_until(services: Services, worker: str, engine: Engine, stop: asyncio.Event) -> None:
     """Push until `stop`; a push that is under way ends."""
     sync = services.settings.sync
     loop = PushLoop(
@@ -175,8 +178,9 @@ async def _push_until(services: Services, worker: str, stop: asyncio.Event) -> N
         lambda verify: services.push(NullProgress(), scheduled=True, verify=verify),
         worker=worker,
         look_seconds=sync.push_seconds,
+        wakes_on_capture=engine.wakes_on_capture,
     )
-    await loop.run(stop)
+    await engine.run(loop, stop)
 
 
 class ResyncOrg:

@@ -20,6 +20,7 @@ from connector.policies import (
     BackupSettings,
     BudgetSettings,
     ChangedLines,
+    ClusterSettings,
     DeletedLines,
     DeletedOrders,
     DeletedRecords,
@@ -31,6 +32,7 @@ from connector.policies import (
     ReconcileSettings,
     RetentionSettings,
     WebhookSettings,
+    WorkerEngine,
 )
 from connector.setting_checks import (
     ADDRESS_PATTERN,
@@ -52,9 +54,6 @@ _SOURCES = "in the environment or in .env"
 
 _MAX_ENV_BYTES = 256 * 1024
 _ENV_FORM = "It must be UTF-8 text with one NAME=value per line."
-
-_FUTURE_SETTINGS = frozenset({"WORKERS"})
-"""Settings of planned parts. They are accepted, so that a deployment that sets them starts today."""
 
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_.*)?")
 """Kubernetes gives these to every container beside a service that is named `connector`."""
@@ -212,6 +211,8 @@ class Settings(BaseSettings):
     rules_file: OptionalPath = None
     """Rules for orders (see connector/orders/policy/rules.yaml); without it, the packaged ones are used."""
     sync: SyncSettings = SyncSettings()
+    workers: WorkerEngine = WorkerEngine.EMBEDDED
+    cluster: ClusterSettings = ClusterSettings()
     http: HttpSettings = HttpSettings()
     budget: BudgetSettings = BudgetSettings()
     inbound: InboundSettings = Field(default_factory=InboundSettings)
@@ -250,6 +251,8 @@ def load_settings() -> Settings:
         if settings.webhooks.enabled and not settings.webhooks.keys:
             problems[f"{PREFIX}WEBHOOKS__SECRETS"] = "must be set: the key that signs notices"
         problems |= {_full_name(("inbound", name)): what for name, what in settings.inbound.problems.items()}
+        if settings.workers is WorkerEngine.CLUSTER and not settings.database_url.startswith("postgres"):
+            problems[f"{PREFIX}WORKERS"] = f"must be embedded, because {PREFIX}DATABASE_URL is not a PostgreSQL"
         problems |= {f".env:{line}": "is not of the form NAME=value" for line in lines}
     except ValidationError as error:
         for item in error.errors(include_input=False):
@@ -316,7 +319,7 @@ def _unknown_names() -> Iterator[tuple[str, str]]:
     set_names = {*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars}
     for name in sorted(name.upper() for name in set_names):
         short = name.removeprefix(PREFIX)
-        if short == name or short in setting_names or short in _FUTURE_SETTINGS or _SERVICE_LINK.fullmatch(short):
+        if short == name or short in setting_names or _SERVICE_LINK.fullmatch(short):
             continue
         [close] = get_close_matches(short, setting_names, n=1) or [""]
         yield name, f"is not a setting (did you mean {PREFIX}{close}?)" if close else "is not a setting"

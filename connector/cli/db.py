@@ -36,20 +36,19 @@ def upgrade(json: Json = False) -> None:
     from connector.settings import load_settings
     from connector.store import schema
     from connector.store.engine import Store
+    from connector.workers.upgrade import upgrade_engine
 
     async def work() -> tuple[str | None, str | None, str, list[str]]:
-        store = Store.open(load_settings().database_url)
+        settings = load_settings()
+        store = Store.open(settings.database_url)
         try:
             before = await schema.current(store)
             last_id = await _find_last_journal_id(store) if before else 0
             await schema.upgrade(store)
+            await upgrade_engine(settings)
             after = await schema.current(store)
-            return (
-                before,
-                after,
-                store.address,
-                await _list_renamed_keys(store, last_id) if before and before != after else [],
-            )
+            renamed = await _list_renamed_keys(store, last_id) if before and before != after else []
+            return before, after, store.address, renamed
         finally:
             await store.close()
 

@@ -86,12 +86,19 @@ class PushLoop:
         *,
         worker: str,
         look_seconds: float,
+        wakes_on_capture: bool = True,
     ) -> None:
-        """`look_seconds`: how often it looks for changes that other processes made."""
+        """`look_seconds`: how often it looks for changes that other processes made. `wakes_on_capture`: it pushes when
+        this process has captured a change; otherwise only `ring` wakes it."""
         self._store = store
         self._push = push
         self._worker = worker
         self._look_seconds = look_seconds
+        self._wakes_on_capture = wakes_on_capture
+        self._rung = asyncio.Event()
+        self._begun = 0
+        self._ended = 0
+        self._has_ended = asyncio.Condition()
         self._outages = OutageLog()
         self._noted: object = None
         self._failed = False
@@ -99,20 +106,40 @@ class PushLoop:
     async def run(self, stop: asyncio.Event) -> None:
         """Push until `stop`; a push that is under way ends. Raises only what is a fault of ours."""
         bind(job=JOB)
-        captured = asyncio.Event()
-        self._store.on_captured.append(captured.set)
+        if self._wakes_on_capture:
+            self._store.on_captured.append(self._wake)
         verify = True
         try:
             while not stop.is_set():
-                captured.clear()
+                self._rung.clear()
+                self._begun += 1
                 if not await self._is_paused():
                     await self._push_once(verify)
                     verify = False
-                await _first_of(captured, stop, seconds=self._look_seconds)
-                if captured.is_set():
+                await self._note_ended()
+                await _first_of(self._rung, stop, seconds=self._look_seconds)
+                if self._rung.is_set():
                     await _first_of(stop, seconds=LINGER_SECONDS)
         finally:
-            self._store.on_captured.remove(captured.set)
+            self._begun += 1  # whoever waits for the next push waits no more
+            await self._note_ended()
+            if self._wakes_on_capture:
+                self._store.on_captured.remove(self._wake)
+
+    async def ring(self) -> None:
+        """Push now, and return when a push that began after this call has ended. It has sent what was free."""
+        number = self._begun + 1
+        self._rung.set()
+        async with self._has_ended:
+            await self._has_ended.wait_for(lambda: self._ended >= number)
+
+    def _wake(self, _slots: frozenset[int | None]) -> None:
+        self._rung.set()
+
+    async def _note_ended(self) -> None:
+        async with self._has_ended:
+            self._ended = self._begun
+            self._has_ended.notify_all()
 
     async def _is_paused(self) -> bool:
         try:

@@ -81,8 +81,9 @@ class Store:
             self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self.on_state: OnState = lambda error: None
         """Called with why the database is unavailable, and with None whenever it was used."""
-        self.on_captured: list[Callable[[], None]] = []
-        """Called after each commit of this process that captured changes for the org."""
+        self.on_captured: list[Callable[[frozenset[int | None]], None]] = []
+        """Called after each commit of this process that captured changes for the org, with their slots; None stands for
+        products."""
         self._writer = asyncio.Lock()
         # PostgreSQL has many writers and groups their commits itself.
         self._group = GroupCommit(self._begin, self._unit) if self.dialect == "sqlite" else None
@@ -220,9 +221,9 @@ class Store:
         return UnitOfWork(connection, self.clock.now(), publishes_status=self.publishes_status)
 
     def _tell_captured(self, unit: UnitOfWork) -> None:
-        if unit.has_captured:
+        if unit.captured:
             for tell in self.on_captured:
-                tell()
+                tell(unit.captured)
 
     @asynccontextmanager
     async def _writer_turn(self) -> AsyncIterator[None]:

@@ -37,8 +37,9 @@ class UnitOfWork:
         self.publishes_status = publishes_status
         self.request = request_id.get()
         """The HTTP request that this is done for."""
-        self.has_captured = False
-        """Whether changes for the org were captured, so that a push has something to do after the commit."""
+        self.captured: frozenset[int | None] = frozenset()
+        """The slots of the changes for the org that were captured, None for products: what a push has to do after the
+        commit."""
         self._events: list[PlatformEvent] = []
         self._changed: dict[tuple[EntityKind, str], tuple[int, Lane, bool]] = {}
 
@@ -65,7 +66,9 @@ class UnitOfWork:
     async def capture(self) -> None:
         """Write the remembered changes and events to their outboxes. Only the store calls this, before the commit."""
         if self._changed:
-            self.has_captured = True
+            self.captured = frozenset(
+                None if entity is EntityKind.PRODUCT else slot for (entity, _), (slot, *_) in self._changed.items()
+            )
             await self._capture_changes()
         if self._events:
             await self._capture_events()

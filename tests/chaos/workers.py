@@ -37,7 +37,7 @@ from connector.log import configure
 from connector.model.customer import Customer
 from connector.model.order import OrderInput
 from connector.model.stage import Stage
-from connector.store import customers, orders, products, schema
+from connector.store import customers, orders, products
 from connector.store.engine import Store
 from tests.bench.databases import PostgresDatabase, database
 from tests.chaos.call_watch import CallWatch
@@ -117,7 +117,7 @@ class Trial:
     async def _place(self, number: int) -> dict[str, Any]:
         """New orders, all at once: the calls for each, and the share of each process."""
         self._watch.reset()
-        calls, begun = self._org.org.usage.calls, time.monotonic()
+        calls, begun, size = self._org.org.usage.calls, time.monotonic(), await asyncio.to_thread(self._size)
         await self._save(number)
         await self._until_sent()
         seconds = time.monotonic() - begun
@@ -125,6 +125,7 @@ class Trial:
             "orders": number,
             "seconds": round(seconds, 1),
             "calls_per_order": round((self._org.org.usage.calls - calls) / number, 4),
+            "database_bytes_per_order": round((await asyncio.to_thread(self._size) - size) / number),
             **self._shares(),
         }
 
@@ -197,6 +198,11 @@ class Trial:
         pid = max(found, key=lambda pid: found[pid])
         return next(process for process in self._workers.alive if process.pid == pid), found[pid]
 
+    def _size(self) -> int:
+        with psycopg.connect(self._made.url) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        return int(row[0]) if row else 0
+
     def _holders(self) -> list[int]:
         """The process of each partition that was acquired and not released."""
         with psycopg.connect(self._made.url) as connection:
@@ -252,7 +258,7 @@ class Trial:
 
 
 @asynccontextmanager
-async def trial(folder: Path, made: PostgresDatabase, url: str, lease_seconds: float) -> AsyncIterator[Trial]:
+async def trial(folder: Path, made: PostgresDatabase, url: str, options: argparse.Namespace) -> AsyncIterator[Trial]:
     async with AsyncExitStack() as stack:
         org = LocalOrg(OrgOptions(metadata_root=our_metadata()))
         watch = CallWatch(org=org, customers={})
@@ -261,15 +267,20 @@ async def trial(folder: Path, made: PostgresDatabase, url: str, lease_seconds: f
         org.org.faults.latency_ms = 60
         store = Store.open(made.url)
         stack.push_async_callback(store.close)
-        await schema.upgrade(store)
         environment = os.environ | {
             "CONNECTOR_DATABASE_URL": url,
             "CONNECTOR_SALESFORCE__LOGIN_URL": org.url,
             "CONNECTOR_SALESFORCE__CLIENT_ID": org.client_id,
             "CONNECTOR_SALESFORCE__CLIENT_SECRET": org.client_secret,
             "CONNECTOR_SYNC__PARTITIONS": str(PARTITIONS),
-            "CONNECTOR_SYNC__LEASE_SECONDS": str(lease_seconds),
+            "CONNECTOR_SYNC__LEASE_SECONDS": str(options.lease_seconds),
+            "CONNECTOR_WORKERS": "cluster" if options.cluster else "embedded",
+            "CONNECTOR_CLUSTER__DATABASE_URL": made.url,  # a pooler passes no notifications
         }
+        await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-m", "connector", "db", "upgrade"], env=environment, check=True,
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
         workers = Workers(environment=environment, folder=folder)
         stack.callback(workers.stop)
         yield Trial(org, watch, store, workers, made)
@@ -290,7 +301,7 @@ def pooled(url: str) -> Iterator[str]:
 async def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     with database(folder, postgres=True) as made, pooled(made.url) as url:
         assert isinstance(made, PostgresDatabase)
-        async with trial(folder, made, url, options.lease_seconds) as running:
+        async with trial(folder, made, url, options) as running:
             return await running.run(options.orders, options.processes)
 
 
@@ -299,6 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--orders", type=int, default=3000, help="new orders (3000)")
     parser.add_argument("--processes", type=int, default=3, help="processes (3)")
     parser.add_argument("--lease-seconds", type=float, default=15, help="how long a lease lasts (15)")
+    parser.add_argument("--cluster", action="store_true", help="workers on procrastinate")
     options = parser.parse_args(arguments)
     configure("CRITICAL")
     with tempfile.TemporaryDirectory(prefix="workers-") as folder:

@@ -1,4 +1,4 @@
-"""The extra `localorg`: commands that need it say so in one line where it is not installed."""
+"""The extras: what needs `localorg` or `cluster` says so in one line where it is not installed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 
 from connector.cli.extras import PACKAGES
+from connector.errors import SettingsError
+from connector.policies import WorkerEngine
+from connector.settings import Settings
+from connector.workers.engine import choose_engine
+from connector.workers.upgrade import upgrade_engine
 
 ROOT = Path(__file__).parents[2]
 BLOCKED = """
@@ -68,3 +73,16 @@ def test_smaller_locks_pin_what_the_largest_pins(lock: str) -> None:
 
     assert pins(lock)
     assert pins(lock) <= pins("requirements-dev.lock")
+
+
+async def test_engine_that_is_not_installed_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("connector.workers.cluster")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "procrastinate", None)
+    settings = Settings(_env_file=None, workers=WorkerEngine.CLUSTER, database_url="postgresql://nobody@127.0.0.1/none")
+    with pytest.raises(SettingsError, match="procrastinate, which is not installed") as refused:
+        choose_engine(settings)
+    assert "crm-connector[cluster]" in refused.value.hint
+    monkeypatch.setitem(sys.modules, "procrastinate.schema", None)
+    with pytest.raises(SettingsError, match="procrastinate, which is not installed"):
+        await upgrade_engine(settings)

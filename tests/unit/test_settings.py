@@ -77,6 +77,8 @@ def test_complete_message_settings_are_accepted(monkeypatch: pytest.MonkeyPatch,
         ({"CONNECTOR_INBOUND__ADOPT_SINCE": "yesterday"}, "ADOPT_SINCE must be a date, such as 2026-01-31"),
         ({"CONNECTOR_HTTP__PUBLIC_URL": "shop.example"}, "CONNECTOR_HTTP__PUBLIC_URL must look like https://"),
         ({"CONNECTOR_HTTP__PUBLIC_URL": "https://hunter2@shop.example"}, "CONNECTOR_HTTP__PUBLIC_URL must look like"),
+        ({"CONNECTOR_WORKERS": "hunter2"}, "CONNECTOR_WORKERS must be embedded or cluster"),
+        ({"CONNECTOR_WORKERS": "cluster"}, "WORKERS must be embedded, because CONNECTOR_DATABASE_URL is not"),
         ({"SMPT_HOST": "x"}, "did you mean CONNECTOR_MESSAGES__SMTP_HOST?"),
     ],
 )  # fmt: skip
