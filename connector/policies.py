@@ -9,7 +9,14 @@ from typing import Annotated, TypedDict
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from connector.setting_checks import OptionalPath, check_webhook_secrets, check_webhook_url, matching, webhook_keys
+from connector.setting_checks import (
+    ADDRESS_PATTERN,
+    OptionalPath,
+    check_webhook_secrets,
+    check_webhook_url,
+    matching,
+    webhook_keys,
+)
 
 
 class WorkerEngine(StrEnum):
@@ -241,3 +248,61 @@ class WebhookSettings(BaseModel):
     @property
     def keys(self) -> list[bytes]:
         return webhook_keys(self.secrets)
+
+
+ALERT_RULES = (
+    "org_away", "changes_wait", "dead_letters", "conflicts", "stream_behind", "deliveries", "api_budget",
+    "job_failed", "reconcile", "role_failed",
+)  # fmt: skip
+
+
+def check_rules(text: str) -> str:
+    """Check names of rules of alerts, separated by commas."""
+    for name in filter(None, (word.strip() for word in text.split(","))):
+        if name not in ALERT_RULES:
+            raise ValueError(f"must be some of {', '.join(ALERT_RULES)}")
+    return text
+
+
+class AlertSettings(BaseModel):
+    """Whom to tell what operators must know, and when. Without an address, nobody is told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Annotated[SecretStr, AfterValidator(check_webhook_url)] = SecretStr("")
+    secrets: Annotated[SecretStr, AfterValidator(check_webhook_secrets)] = SecretStr("")
+    """The secrets that sign what is posted, separated by commas."""
+    email_to: Annotated[str, matching(rf"({ADDRESS_PATTERN}(\s*,\s*{ADDRESS_PATTERN})*)?", "ops@shop.example")] = ""
+    """Recipients, separated by commas; they are written to through the mail server of the messages to customers."""
+    apprise_urls: SecretStr = SecretStr("")
+    """Addresses as apprise knows them, separated by spaces."""
+    off: Annotated[str, AfterValidator(check_rules)] = ""
+    """Rules that are turned off, separated by commas."""
+    org_away_minutes: float = Field(default=10, ge=0, le=10080)
+    oldest_change_minutes: float = Field(default=30, gt=0, le=10080)
+    stream_behind_minutes: float = Field(default=15, ge=0, le=10080)
+    settle_minutes: float = Field(default=5, ge=0, le=1440)
+    """An alert is over when its cause has not been there for so long."""
+    timeout_seconds: float = Field(default=15, gt=0, le=300)
+    seconds: float = Field(default=60, ge=1, le=3600)
+    """Seconds between two looks."""
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.url.get_secret_value() or self.recipients or self.apprise_addresses)
+
+    @property
+    def keys(self) -> list[bytes]:
+        return webhook_keys(self.secrets)
+
+    @property
+    def recipients(self) -> list[str]:
+        return [address.strip() for address in self.email_to.split(",") if address.strip()]
+
+    @property
+    def apprise_addresses(self) -> list[str]:
+        return self.apprise_urls.get_secret_value().split()
+
+    @property
+    def rules_off(self) -> set[str]:
+        return {name.strip() for name in self.off.split(",")}

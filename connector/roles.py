@@ -119,12 +119,13 @@ async def running_roles(
         await stack.enter_async_context(engine.ringing(services.store))
         work = _role_work(services, roles, worker, engine)
         where = None
+        states = lambda: list(supervisor.states.values())  # noqa: E731
         if API in roles:
-            states = lambda: list(supervisor.states.values())  # noqa: E731
             where = await stack.enter_async_context(_serving_api(services, states))
             announce(where)
         ttl = settings.sync.lease_seconds
-        await stack.enter_async_context(reported(services.store, worker, roles=roles, ttl=ttl, engine=settings.workers))
+        alive = reported(services.store, worker, roles=roles, ttl=ttl, engine=settings.workers, states=states)
+        await stack.enter_async_context(alive)
         log.info("started", roles=roles, **({"at": where} if where else {}))
         supervisor.start(work)
         try:
@@ -228,6 +229,12 @@ def make_jobs(services: LocalServices) -> list[Job]:
             return _told("webhooks", await sender.send())
 
         add("webhooks", post, concurrent=True)
+    if (alerts := services.alert_sender()) is not None:
+
+        async def alert() -> Result:
+            return _told("alerts", await alerts.run())
+
+        add("alerts", alert, concurrent=True)
     if isinstance(services, Services):
         add("push", partial(_push_now, services), concurrent=True)
         add("reconcile", partial(_reconcile, services), concurrent=True)

@@ -25,6 +25,7 @@ from connector.store.schema import check, open_store
 if TYPE_CHECKING:  # importing the org's client would slow short commands down
     from aiohttp import web
 
+    from connector.jobs.alerts import AlertSender
     from connector.jobs.conflict_resolution import ConflictResolver
     from connector.jobs.doctor.shared_report import SharedReport
     from connector.jobs.inbound_run import InboundJobContext
@@ -117,6 +118,15 @@ class LocalServices:
         return ConflictResolver(
             store=self.store, orders=self.orders, mappings=versions.read, webhooks=self.settings.webhooks
         )
+
+    def alert_sender(self) -> AlertSender | None:
+        """Tells operators of alerts; None if there is nobody to tell."""
+        from connector.jobs.alerts import AlertSender
+        from connector.notifications.alert_channels import make_channels
+
+        if not self.settings.alerts.enabled:
+            return None
+        return AlertSender(self.store, self.settings, make_channels(self.settings, self.clock))
 
     def notice_sender(self) -> NoticeSender | None:
         """Posts change notices to the webhook; None if there is none."""

@@ -17,6 +17,7 @@ from connector.errors import SettingsError
 from connector.files import UnusableFileError, read_file
 from connector.policies import (
     AdoptionSettings,
+    AlertSettings,
     BackupSettings,
     BudgetSettings,
     ChangedLines,
@@ -223,6 +224,7 @@ class Settings(BaseSettings):
     orders: OrderSettings = OrderSettings()
     messages: MessageSettings = MessageSettings()
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
+    alerts: AlertSettings = Field(default_factory=AlertSettings)
     log_level: Annotated[LogLevel, BeforeValidator(to_upper)] = LogLevel.WARNING
     log_format: LogFormat = LogFormat.AUTO
 
@@ -248,6 +250,12 @@ def load_settings() -> Settings:
         problems |= _combined_problems(settings.messages)
         if settings.backup.folder is not None and not settings.database_url.startswith("sqlite"):
             problems[f"{PREFIX}BACKUP__FOLDER"] = "is for SQLite only: back PostgreSQL up with pg_dump"
+        if settings.alerts.url.get_secret_value() and not settings.alerts.keys:
+            problems[f"{PREFIX}ALERTS__SECRETS"] = "must be set: the key that signs alerts"
+        if settings.alerts.recipients and not (settings.messages.smtp_host and settings.messages.sender):
+            problems[f"{PREFIX}ALERTS__EMAIL_TO"] = (
+                f"needs {PREFIX}MESSAGES__SMTP_HOST and {PREFIX}MESSAGES__SENDER: the mail server, and who writes"
+            )
         if settings.webhooks.enabled and not settings.webhooks.keys:
             problems[f"{PREFIX}WEBHOOKS__SECRETS"] = "must be set: the key that signs notices"
         problems |= {_full_name(("inbound", name)): what for name, what in settings.inbound.problems.items()}

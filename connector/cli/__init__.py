@@ -48,6 +48,7 @@ GROUPS = (
     "workers",
     "jobs",
     "resyncs",
+    "alerts",
     "audit",
     "mailcatcher",
 )

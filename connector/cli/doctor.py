@@ -48,7 +48,7 @@ async def _examine() -> DoctorReport:
     clock = SystemClock()
     try:
         settings = load_settings()
-        configure(settings.log_level)
+        configure(settings.log_level, **settings.log_options)
         store = Store.open(settings.database_url, clock=clock)
     except SettingsError as error:
         return report_of_settings(error, clock=clock)

@@ -95,6 +95,14 @@ def define_jobs(settings: Settings) -> list[JobDefinition]:
                 trigger=JobTrigger(cron=f"0 {int(settings.backup.hour)} * * *"),
             )
         )
+    if settings.alerts.enabled:
+        jobs.append(
+            JobDefinition(
+                name="alerts",
+                summary="Looks for what operators must know, and tells them once.",
+                trigger=JobTrigger(seconds=settings.alerts.seconds),
+            )
+        )
     jobs.append(
         JobDefinition(
             name="prune",

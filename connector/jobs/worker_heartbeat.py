@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from connector.errors import StoreError
+from connector.jobs.role_supervisor import RoleState
 from connector.model.worker import Worker
 from connector.store import workers
 from connector.store.engine import Store
@@ -19,9 +20,16 @@ SHORTEST_TTL = 3.0
 
 @asynccontextmanager
 async def reported(
-    store: Store, name: str, *, roles: Sequence[str], ttl: float, engine: str = "embedded"
+    store: Store,
+    name: str,
+    *,
+    roles: Sequence[str],
+    ttl: float,
+    engine: str = "embedded",
+    states: Callable[[], Sequence[RoleState]] = lambda: (),
 ) -> AsyncIterator[None]:
-    """Report this process as the worker `name` during the block: dead if it says nothing for `ttl` seconds."""
+    """Report this process as the worker `name` during the block: dead if it says nothing for `ttl` seconds. `states`:
+    how its roles are."""
     ttl = max(ttl, SHORTEST_TTL)
     now = store.clock.now()
     worker = Worker(
@@ -36,9 +44,11 @@ async def reported(
     )
 
     async def report() -> None:
+        now = store.clock.now()
+        troubles = {state.role: state.error or "" for state in states() if not state.is_steady(now)}
         with suppress(StoreError):  # without a database it says so when there is one again
             async with store.transaction() as uow:
-                await workers.report(uow, worker, ttl=ttl)
+                await workers.report(uow, worker, ttl=ttl, troubles=troubles)
 
     stop = asyncio.Event()
 

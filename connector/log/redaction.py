@@ -35,17 +35,18 @@ class Redaction:
     def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         for name, value in event.items():
             if name not in {"level", "timestamp"}:
-                event[name] = self._masked(value)
+                event[name] = self.mask(value)
         return event
 
-    def _masked(self, value: Any) -> Any:
+    def mask(self, value: Any) -> Any:
+        """The value with what must not be in a log masked, also inside of lists and documents."""
         match value:
             case str():
                 return self._pattern.sub(MASK, value)
             case dict():
-                return {self._masked(name): self._masked(item) for name, item in value.items()}
+                return {self.mask(name): self.mask(item) for name, item in value.items()}
             case list() | tuple() | set() | frozenset():
-                return [self._masked(item) for item in value]
+                return [self.mask(item) for item in value]
             case bool() | int() | float() | None:
                 return value
             case _:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, Table, Text, text
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, Table, Text, text
 
+from connector.model.alert import AlertEvent, MessageState
 from connector.model.job_run import JobState, RunCause
 from connector.model.resync import Priority, ResyncMode, ResyncState
 from connector.store.constraints import one_of
 from connector.store.tables import metadata
 from connector.store.types import Instant, Key, Serial
 
+_IS_OPEN = text("ended_at IS NULL")
+_IS_DUE = text("state = 'due'")
 _IS_RUNNING = text("state = 'running'")
 _IS_IDLE = text("idle")
 _IS_WAITING = text("state = 'waiting'")
@@ -68,6 +71,40 @@ workers = Table(
     Column("started_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    Column("troubles", Text),  # JSON: the roles that failed lately, and why
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("subject", Key, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("fix", Text, nullable=False),
+    Column("noticed_at", Instant, nullable=False),
+    Column("began_at", Instant),
+    Column("clear_since", Instant),
+    Column("ended_at", Instant),
+    # One that has not ended for each rule and subject, whatever the number of processes.
+    Index("alerts_open", "rule", "subject", unique=True, sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
+    Index("alerts_ended", "ended_at"),
+)
+
+alert_messages = Table(
+    "alert_messages",
+    metadata,
+    Column("alert", Serial, ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("event", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("sent_at", Instant),
+    Column("error", Text),
+    one_of("event", AlertEvent),
+    one_of("state", MessageState),
+    Index("alert_messages_due", "due_at", sqlite_where=_IS_DUE, postgresql_where=_IS_DUE),
 )
 
 resyncs = Table(

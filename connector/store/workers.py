@@ -6,9 +6,12 @@ The table only shows who is there. What a process may do is decided by its lease
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
+import orjson
 from sqlalchemy import Row, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,8 +26,11 @@ KEPT = timedelta(days=1)
 """How long a worker that died is listed."""
 
 
-async def report(uow: UnitOfWork, worker: Worker, *, ttl: float) -> None:
-    """Store that the worker is alive for `ttl` seconds from now, and forget those that died long ago."""
+async def report(
+    uow: UnitOfWork, worker: Worker, *, ttl: float, troubles: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Store that the worker is alive for `ttl` seconds from now, and forget those that died long ago. `troubles`: why
+    roles of it failed lately."""
     row = {
         "id": worker.id,
         "host": worker.host,
@@ -34,6 +40,7 @@ async def report(uow: UnitOfWork, worker: Worker, *, ttl: float) -> None:
         "started_at": worker.started_at,
         "seen_at": uow.now,
         "expires_at": uow.now + timedelta(seconds=ttl),
+        "troubles": orjson.dumps(dict(troubles)).decode() if troubles else None,
     }
     await upsert(uow.connection, workers, [row])
     await uow.connection.execute(delete(workers).where(workers.c.expires_at <= uow.now - KEPT))
@@ -56,6 +63,15 @@ async def count_alive_by_role(connection: AsyncConnection, now: datetime) -> dic
     """Return how many workers that are alive have each role."""
     rows = (await connection.execute(select(workers.c.roles).where(workers.c.expires_at > now))).scalars()
     return dict(sorted(Counter(role for roles in rows for role in roles.split(",")).items()))
+
+
+async def list_troubles(connection: AsyncConnection, now: datetime) -> dict[str, str]:
+    """The roles that failed lately in a worker that is alive, and why."""
+    statement = select(workers.c.troubles).where(workers.c.expires_at > now, workers.c.troubles.is_not(None))
+    found: dict[str, str] = {}
+    for document in (await connection.execute(statement.order_by(workers.c.id))).scalars():
+        found = {**orjson.loads(document), **found}
+    return dict(sorted(found.items()))
 
 
 async def list_alive(connection: AsyncConnection, role: str, now: datetime) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connector.web.api import (
     actions,
+    alerts,
     analytics,
     audit,
     backorders,
@@ -47,5 +48,6 @@ ROUTES: tuple[Route, ...] = (
     *scheduler.ROUTES,
     *resyncs.ROUTES,
     *audit.ROUTES,
+    *alerts.ROUTES,
 )
 """All routes, in the order of the OpenAPI document."""

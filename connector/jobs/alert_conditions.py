@@ -1,0 +1,216 @@
+"""What operators are to be alerted to now, as the database says: each rule is one function."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connector.inbound.topic_status import TopicStatusKind, list_topics
+from connector.jobs.schedule import JobDefinition
+from connector.log.redaction import Redaction
+from connector.model.alert import AlertRule, Condition
+from connector.model.api_budget import describe_pause
+from connector.model.deliveries import DeliveryMode
+from connector.model.job_run import JobState
+from connector.model.lane import Lane
+from connector.settings import Settings
+from connector.store import (
+    api_calls,
+    conflicts,
+    dead_letters,
+    deliveries,
+    job_runs,
+    orgs,
+    outages,
+    reconcile_runs,
+    workers,
+)
+from connector.store.engine import Connection
+from connector.store.queries.queue_ages import list_queue_ages
+
+MOST_GROUPS = 10
+"""Causes of dead letters that are told one by one."""
+OFTEN = timedelta(hours=1)
+"""A job that runs more often is told of when it has failed for a while: the next run may succeed."""
+FAILING_FOR = timedelta(minutes=5)
+
+_MASKS = Redaction()
+_WAITING_LANES = {lane.name.lower() for lane in Lane} - {Lane.BACKFILL.name.lower(), Lane.DEPRIORITIZED.name.lower()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """One look at the database."""
+
+    connection: Connection
+    now: datetime
+    settings: Settings
+    jobs: Sequence[JobDefinition]
+    org_id: str | None
+    is_away: bool
+
+
+async def list_conditions(
+    connection: Connection, now: datetime, settings: Settings, jobs: Sequence[JobDefinition]
+) -> list[Condition]:
+    """What holds now by the rules that are not turned off. What only follows from an outage of the org is left out."""
+    org, outage = await orgs.get_active(connection), await outages.get_current(connection)
+    look = _Look(
+        connection=connection,
+        now=now,
+        settings=settings,
+        jobs=jobs,
+        org_id=None if org is None else org.org_id,
+        is_away=outage is not None,
+    )
+    rules = [rule for rule in _RULES if rule not in settings.alerts.rules_off]
+    return [condition for rule in rules async for condition in _RULES[rule](look)]
+
+
+async def _org_away(look: _Look) -> AsyncIterator[Condition]:
+    outage = await outages.get_current(look.connection)
+    away = timedelta(minutes=look.settings.alerts.org_away_minutes)
+    if outage is not None and look.now - outage.since >= away:
+        yield Condition(
+            rule=AlertRule.ORG_AWAY, text=f"The org accepts nothing: {outage.message} ({outage.code})", fix=outage.fix
+        )
+
+
+async def _changes_wait(look: _Look) -> AsyncIterator[Condition]:
+    longest = timedelta(minutes=look.settings.alerts.oldest_change_minutes)
+    ages = [age for age in await list_queue_ages(look.connection) if age.lane in _WAITING_LANES]
+    late = [age for age in ages if look.now - age.oldest >= longest]
+    if late and not look.is_away:
+        count, oldest = sum(age.count for age in late), min(age.oldest for age in late)
+        yield Condition(
+            rule=AlertRule.CHANGES_WAIT,
+            text=f"Changes that wait to be sent: {count}, the oldest since {oldest:%Y-%m-%d %H:%M} UTC.",
+            fix="See that a worker runs (GET /api/v1/workers) and that the job push is not paused.",
+        )
+
+
+async def _dead_letters(look: _Look) -> AsyncIterator[Condition]:
+    groups = await dead_letters.group_by_cause(look.connection)
+    for group in groups[:MOST_GROUPS]:
+        where = f", {group.field}" if group.field else ""
+        yield Condition(
+            rule=AlertRule.DEAD_LETTERS,
+            subject=group.fingerprint,
+            text=f"The org refuses changes of the kind {group.entity.value}: {group.code}{where}.",
+            fix=f"{group.fix} `connector dead-letters list --by-cause` shows them.",
+        )
+    if len(groups) > MOST_GROUPS:
+        yield Condition(
+            rule=AlertRule.DEAD_LETTERS,
+            subject="others",
+            text="The org refuses changes for more causes than are told one by one.",
+            fix="`connector dead-letters list --by-cause` shows them.",
+        )
+
+
+async def _conflicts(look: _Look) -> AsyncIterator[Condition]:
+    if await conflicts.count_open(look.connection):
+        yield Condition(
+            rule=AlertRule.CONFLICTS,
+            text="Fields that both sides changed wait for a decision.",
+            fix="`connector conflicts list` shows them, `connector conflicts resolve` decides.",
+        )
+
+
+async def _stream_behind(look: _Look) -> AsyncIterator[Condition]:
+    if look.org_id is None or not look.settings.inbound.listen:
+        return
+    hold = timedelta(minutes=look.settings.alerts.stream_behind_minutes)
+    for topic in await list_topics(look.connection, look.org_id, [], look.now):
+        if topic.kind in {TopicStatusKind.WAITING, TopicStatusKind.STOPPED}:
+            why = topic.why or "No process listens."
+            yield Condition(
+                rule=AlertRule.STREAM_BEHIND,
+                subject=topic.topic,
+                text=f"{topic.topic} is not streamed: {why}",
+                fix=topic.fix or "See that a listener runs (GET /api/v1/workers).",
+                hold=hold,
+            )
+
+
+async def _deliveries(look: _Look) -> AsyncIterator[Condition]:
+    if look.org_id is None:
+        return
+    policy = deliveries.policy_of(look.settings.inbound)
+    for usage in await deliveries.usage(look.connection, look.org_id, look.now, policy):
+        fix = "Narrow the filter of the channel, raise the org's allowance, or see who else receives its events."
+        if usage.mode is DeliveryMode.POLL:
+            text = f"The event deliveries of {usage.topic} are used up; its records are polled."
+        elif usage.runs_out_at is not None:
+            text = f"The event deliveries of {usage.topic} run out at {usage.runs_out_at:%Y-%m-%d %H:%M} UTC."
+        else:
+            continue
+        yield Condition(rule=AlertRule.DELIVERIES, subject=usage.topic, text=text, fix=fix)
+
+
+async def _api_budget(look: _Look) -> AsyncIterator[Condition]:
+    if look.org_id is None:
+        return
+    policy = api_calls.policy_of(look.settings.budget)
+    usage = await api_calls.usage(look.connection, look.org_id, look.now, policy)
+    if usage.paused:
+        text, fix = describe_pause(usage, usage.paused[0])
+        yield Condition(rule=AlertRule.API_BUDGET, text=text, fix=fix)
+    elif usage.runs_out_at is not None:
+        yield Condition(
+            rule=AlertRule.API_BUDGET,
+            text=f"At the present rate our API calls are used up at {usage.runs_out_at:%Y-%m-%d %H:%M} UTC.",
+            fix="`connector status` shows which lane calls how often. Lanes pause by themselves, the lowest first.",
+        )
+
+
+async def _job_failed(look: _Look) -> AsyncIterator[Condition]:
+    runs = await job_runs.latest(look.connection, [job.name for job in look.jobs])
+    for job in look.jobs:
+        run = runs.get(job.name)
+        if run is None or run.state is not JobState.FAILED or job.name == "alerts":
+            continue
+        seconds = None if job.trigger is None else job.trigger.seconds
+        often = job.continuous or (seconds is not None and timedelta(seconds=seconds) < OFTEN)
+        yield Condition(
+            rule=AlertRule.JOB_FAILED,
+            subject=job.name,
+            text=f"The job {job.name} failed: {_MASKS.mask(run.error or '')[:300]}",
+            fix=run.fix or f"`connector jobs runs --job {job.name}` shows its runs.",
+            hold=FAILING_FOR if often else timedelta(0),
+        )
+
+
+async def _reconcile(look: _Look) -> AsyncIterator[Condition]:
+    run = None if look.org_id is None else await reconcile_runs.latest(look.connection, look.org_id)
+    if run is not None and run.finished_at is not None and run.differing > run.healed:
+        yield Condition(
+            rule=AlertRule.RECONCILE,
+            text=f"{run.differing - run.healed} of {run.total} entities differ from their records in the org.",
+            fix="`connector reconcile --dry-run` lists them, `connector reconcile --heal` heals them.",
+        )
+
+
+async def _role_failed(look: _Look) -> AsyncIterator[Condition]:
+    for role, error in (await workers.list_troubles(look.connection, look.now)).items():
+        yield Condition(
+            rule=AlertRule.ROLE_FAILED,
+            subject=role,
+            text=f"The {role} of a process fails, and begins anew by itself: {_MASKS.mask(error)}",
+            fix="The log of the process says more.",
+        )
+
+
+_RULES: dict[AlertRule, Callable[[_Look], AsyncIterator[Condition]]] = {
+    AlertRule.ORG_AWAY: _org_away,
+    AlertRule.CHANGES_WAIT: _changes_wait,
+    AlertRule.DEAD_LETTERS: _dead_letters,
+    AlertRule.CONFLICTS: _conflicts,
+    AlertRule.STREAM_BEHIND: _stream_behind,
+    AlertRule.DELIVERIES: _deliveries,
+    AlertRule.API_BUDGET: _api_budget,
+    AlertRule.JOB_FAILED: _job_failed,
+    AlertRule.RECONCILE: _reconcile,
+    AlertRule.ROLE_FAILED: _role_failed,
+}

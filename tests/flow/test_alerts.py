@@ -1,0 +1,259 @@
+"""Operators are told once when something begins and once when it is over: by webhook, mail and apprise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook
+
+from connector.errors import SettingsError
+from connector.inbound.topic_cursor import state_name
+from connector.jobs.alert_conditions import list_conditions
+from connector.jobs.alerts import AlertReport, AlertSender
+from connector.jobs.prune import prune
+from connector.jobs.schedule import define_jobs
+from connector.model.alert import AlertRule, Condition
+from connector.model.api_budget import ApiLimit, BudgetState
+from connector.model.change import EntityKind, Refusal
+from connector.model.conflict import Conflict
+from connector.model.deliveries import DeliveryLimit, TopicState
+from connector.model.job_run import JobState
+from connector.model.listening_state import ListeningState, TopicActivity
+from connector.model.reconciliation import Reconciliation, RecordState, RunState
+from connector.model.worker import Worker
+from connector.notifications.alert_channels import make_channels
+from connector.policies import AlertSettings
+from connector.settings import Settings
+from connector.store import (
+    alerts,
+    api_calls,
+    conflicts,
+    cursors,
+    deliveries,
+    job_runs,
+    orgs,
+    outages,
+    outbox,
+    reconcile_runs,
+    workers,
+)
+from connector.store.engine import Store
+from connector.store.unit_of_work import UnitOfWork
+from tests.conftest import ManualClock
+from tests.mail_servers import SECRET, Hook, OddServer, hook, odd_server, smtp_settings
+from tests.unit.store.samples import order, place, stock
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
+ORG, TOPIC = "00D000000000001", "/data/Connector__chn"
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Hook]:
+    async with hook() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def mails() -> AsyncIterator[OddServer]:
+    async with odd_server() as server:
+        yield server
+
+
+def settings(url: str = "", **more: Any) -> Settings:
+    chosen = {"settle_minutes": 5, **more}
+    port = chosen.pop("smtp_port", 25)
+    posted = {"url": SecretStr(url), "secrets": SecretStr(SECRET)} if url else {}
+    return Settings(_env_file=None, alerts=AlertSettings(**posted, **chosen), messages=smtp_settings(port))
+
+
+def sender(store: Store, chosen: Settings) -> AlertSender:
+    return AlertSender(store, chosen, make_channels(chosen, store.clock))
+
+
+def posted(receiver: Hook) -> list[tuple[str, str, str]]:
+    documents = [json.loads(body) for body, _ in receiver.posted]
+    return [(item["type"], item["data"]["rule"], item["data"]["subject"]) for item in documents]
+
+
+async def outage(store: Store) -> None:
+    async with store.transaction() as uow:
+        await outages.record_failure(uow, code="503", message="It is down.", fix="Wait.", jitter=0)
+
+
+async def outage_over(store: Store) -> None:
+    async with store.transaction() as uow:
+        await outages.end(uow)
+
+
+async def test_outage_is_told_once_by_every_channel_and_its_end_too(
+    store: Store, clock: ManualClock, receiver: Hook, mails: OddServer
+) -> None:
+    clock.time = datetime.now(UTC) - timedelta(minutes=10)  # the independent library accepts no old message
+    apprise = receiver.url.replace("http://", "json://")
+    chosen = settings(
+        receiver.url,
+        email_to="ops@shop.example, boss@shop.example",
+        apprise_urls=SecretStr(apprise),
+        smtp_port=mails.port,
+    )
+    first, second = sender(store, chosen), sender(store, chosen)
+    await outage(store)
+    clock.advance(9 * 60)
+    assert not await first.run()
+    clock.advance(60)
+    reports = [await one.run() for one in (first, second, sender(store, chosen))]
+    assert [(report.begun, report.sent) for report in reports] == [(1, 3), (0, 0), (0, 0)]
+    signed = [(body, headers) for body, headers in receiver.posted if "webhook-id" in headers]
+    assert len(receiver.posted) == 2  # the webhook, and apprise
+    [(body, headers)] = signed
+    document = Webhook(SECRET).verify(body, headers)
+    assert (document["type"], document["data"]["text"]) == ("alert.began", "The org accepts nothing: It is down. (503)")
+    assert [mail.recipients for mail in mails.mails] == [("ops@shop.example",), ("boss@shop.example",)]
+    assert mails.messages[0]["Subject"] == "[connector] The org accepts nothing: It is down. (503)"
+
+    await outage_over(store)
+    assert not await first.run()  # it may come back
+    clock.advance(5 * 60)
+    assert (await second.run()).sent == 3
+    assert not await first.run()
+    types = [json.loads(body)["type"] for body, headers in receiver.posted if "webhook-id" in headers]
+    assert types == ["alert.began", "alert.ended"]
+    assert [str(message["Subject"])[:16] for message in mails.messages[2:]] == ["[connector] Over"] * 2
+    async with store.reader() as connection:
+        [stored] = await alerts.list_page(connection, limit=9)
+        messages = await alerts.list_messages(connection, [stored.id])
+    assert stored.ended_at == clock.now()
+    assert {(message.channel, message.state) for message in messages} == {
+        ("webhook", "sent"), ("email", "sent"), ("apprise", "sent"),
+    }  # fmt: skip
+    clock.advance(40 * 86400)
+    assert (await prune(store, chosen))["alerts"] == 1
+
+
+async def test_two_processes_at_once_tell_one_alert(store: Store, clock: ManualClock, receiver: Hook) -> None:
+    await outage(store)
+    clock.advance(3600)
+    chosen = settings(receiver.url)
+    await asyncio.gather(*(sender(store, chosen)._look(AlertReport()) for _ in range(4)))
+    async with store.reader() as connection:
+        assert len(await alerts.list_due(connection, clock.now(), 10)) == 1
+    await sender(store, chosen).run()
+    assert posted(receiver) == [("alert.began", "org_away", "")]
+
+
+async def test_message_waits_for_a_receiver_that_is_away_and_an_untold_alert_is_not_taken_back(
+    store: Store, clock: ManualClock, receiver: Hook
+) -> None:
+    chosen = settings(receiver.url, settle_minutes=0)
+    await outage(store)
+    clock.advance(3600)
+    receiver.answers.extend([(503, {})] * 2)
+    one = sender(store, chosen)
+    assert ((await one.run()).failed, (await one.run()).failed) == (1, 0)  # it is sent again after a pause
+    clock.advance(90)
+    assert (await one.run()).failed == 1
+    clock.advance(180)
+    assert (await one.run()).sent == 1
+    ids = {headers["webhook-id"] for _, headers in receiver.posted}
+    assert (len(receiver.posted), len(ids)) == (3, 1)
+    await outage_over(store)
+    assert (await one.run()).sent == 1
+
+    receiver.posted.clear()
+    receiver.answers.append((503, {}))
+    await outage(store)
+    clock.advance(3600)
+    assert (await one.run()).failed == 1
+    await outage_over(store)
+    assert ((await one.run()).ended, (await one.run()).sent) == (1, 0)
+    assert len(receiver.posted) == 1
+
+
+async def holding(store: Store, **more: Any) -> list[Condition]:
+    chosen = settings(**more)
+    async with store.reader() as connection:
+        return await list_conditions(connection, store.clock.now(), chosen, define_jobs(chosen))
+
+
+async def test_changes_that_wait_and_dead_letters_are_told_but_not_what_an_outage_explains(
+    store: Store, clock: ManualClock
+) -> None:
+    await stock(store)
+    await place(store, order())
+    clock.advance(29 * 60)
+    assert await holding(store) == []
+    clock.advance(120)
+    [waits] = await holding(store)
+    assert (waits.rule, waits.text) == (
+        AlertRule.CHANGES_WAIT, "Changes that wait to be sent: 1, the oldest since 2026-03-01 12:00 UTC."
+    )  # fmt: skip
+    async with store.transaction() as uow:
+        [change] = await outbox.list_due(
+            uow.connection, entity=EntityKind.ORDER, partitions={0}, of=1, now=uow.now, limit=10
+        )
+        refusal = Refusal(code="BAD", message="Quoting ann@shop.example.", field="Order.X", source=None, fix="Do it.")
+        await outbox.refuse(uow, change, refusal)
+    await outage(store)
+    [refused] = await holding(store)
+    assert (refused.rule, refused.text) == (
+        AlertRule.DEAD_LETTERS, "The org refuses changes of the kind order: BAD, Order.X."
+    )  # fmt: skip
+    assert await holding(store, off="dead_letters, org_away") == []
+
+
+async def test_every_other_rule_sees_its_own_cause_and_nothing_before(store: Store, clock: ManualClock) -> None:
+    assert await holding(store) == []
+    async with store.transaction() as uow:
+        await _cause_everything(uow, clock)
+    found = {item.rule: item for item in await holding(store)}
+    assert set(found) == set(AlertRule) - {AlertRule.ORG_AWAY, AlertRule.CHANGES_WAIT, AlertRule.DEAD_LETTERS}
+    assert (found[AlertRule.STREAM_BEHIND].subject, found[AlertRule.STREAM_BEHIND].hold) == (
+        TOPIC, timedelta(minutes=15)
+    )  # fmt: skip
+    assert found[AlertRule.API_BUDGET].text.startswith("All calls pause, to save the API budget: 13,500 of")
+    assert "run out at 2026-03-01 1" in found[AlertRule.DELIVERIES].text
+    assert found[AlertRule.JOB_FAILED].text == "The job prune failed: Refused *** here."
+    assert found[AlertRule.RECONCILE].text == "2 of 3 entities differ from their records in the org."
+    assert found[AlertRule.ROLE_FAILED].subject == "listener"
+    clock.advance(60)  # the process is dead: it says nothing of its roles
+    assert AlertRule.ROLE_FAILED not in {item.rule for item in await holding(store)}
+
+
+async def _cause_everything(uow: UnitOfWork, clock: ManualClock) -> None:
+    await orgs.put(uow, ORG, login_url="", instance_url="", is_active=True)
+    conflict = Conflict(
+        id=0, org_id=ORG, entity="order", key="N-1", sobject="Order", field="Description", record_id="801", base=None,
+        local="a", remote="b", opened_at=uow.now,
+    )  # fmt: skip
+    await conflicts.open_or_update(uow, [conflict])
+    state = ListeningState(activity=TopicActivity.WAITING, since=uow.now, why="It is gone.", fix="Deploy it.")
+    await cursors.set_position(uow, ORG, state_name(TOPIC), state.as_document())
+    limit = DeliveryLimit(used=20_000, allowed=25_000, observed_at=uow.now, counted_in_hour=0)
+    await deliveries.put_state(uow, ORG, TopicState(topic=TOPIC, limit=limit))
+    await deliveries.add(uow, ORG, TOPIC, 2_000)
+    await api_calls.put_state(uow, ORG, BudgetState(limit=ApiLimit(used=13_500, allowed=15_000, observed_at=uow.now)))
+    run = await job_runs.begin(uow, "prune", uow.now, worker="host:1", ttl=15)
+    assert run is not None
+    await job_runs.finish(uow, run, JobState.FAILED, error="Refused ann@shop.example here.")
+    result = Reconciliation(limit=0)
+    for number, kind in enumerate([RecordState.VERIFIED, RecordState.DRIFTED, RecordState.DRIFTED]):
+        result.count("order", kind, f"N-{number}")
+    number = await reconcile_runs.begin(uow, ORG, full=True, scope={})
+    await reconcile_runs.finish(uow, number, result, state=RunState.FINISHED, calls=1)
+    worker = Worker(
+        id="w", host="h", pid=1, roles=("listener",), engine="embedded", started_at=uow.now, seen_at=uow.now, alive=True
+    )
+    await workers.report(uow, worker, ttl=15, troubles={"listener": "It ended by itself."})
+
+
+async def test_address_that_apprise_does_not_know_is_named_by_its_number(store: Store) -> None:
+    chosen = settings(apprise_urls=SecretStr("json://localhost nonsense://secret"))
+    with pytest.raises(SettingsError, match="the address number 2") as caught:
+        make_channels(chosen, store.clock)
+    assert "secret" not in str(caught.value)
