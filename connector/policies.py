@@ -140,6 +140,17 @@ class EventSettings(BaseModel):
     """Whether each new stage and hold of an order is published (`Order_Status__e`)."""
 
 
+class DatabaseSettings(BaseModel):
+    """How long PostgreSQL may take. SQLite has no server to wait for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    connect_seconds: int = Field(default=10, ge=2, le=300)
+    """Longest wait for a connection."""
+    statement_seconds: float = Field(default=60, ge=0, le=86400)
+    """Longest run of one statement, but for upgrades and dry runs; 0: no limit."""
+
+
 class RetentionSettings(BaseModel):
     """For how many days is kept what is done with. What waits for a person or for the org is never deleted."""
 

@@ -22,6 +22,7 @@ from connector.policies import (
     BudgetSettings,
     ChangedLines,
     ClusterSettings,
+    DatabaseSettings,
     DeletedLines,
     DeletedOrders,
     DeletedRecords,
@@ -206,6 +207,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore")
 
     database_url: str = Field(default="sqlite:///connector.db", repr=False)
+    database: DatabaseSettings = DatabaseSettings()
     mappings_dir: OptionalPath = None
     """Folder with customer.yaml, product.yaml and order.yaml; without it, the packaged ones are used."""
     salesforce: SalesforceSettings = SalesforceSettings()

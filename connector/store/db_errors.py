@@ -54,6 +54,12 @@ _UNREACHABLE = _Fault(
 )
 _FAULTS = (
     _LOCKED,
+    _Fault(
+        states=("57014",),
+        message="A statement took longer than CONNECTOR_DATABASE__STATEMENT_SECONDS, and was stopped.",
+        hint="See what the database waits for (pg_stat_activity), or raise the setting.",
+        retry_class=RetryClass.TRANSIENT,
+    ),
     _UNREACHABLE,
     _Fault(
         states=("42P01", "42703", "3F000"),

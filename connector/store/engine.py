@@ -34,6 +34,7 @@ from connector.files import create_private, readable_by_others
 from connector.log import request_id
 from connector.store.db_errors import OnState, is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
+from connector.store.postgres_connection import NO_LIMIT, TimeLimits, connect_arguments, limit_statements
 from connector.store.retry import retry_on_abort
 from connector.store.sqlite_connection import SqliteConnection
 from connector.store.unit_of_work import UnitOfWork
@@ -49,6 +50,7 @@ a short gap between two transactions of a process that writes all the time."""
 _TRY_SECONDS = 1.0
 """How long one attempt of SQLite waits for the lock; a command that is stopped meanwhile ends within this time."""
 
+DEFAULT_LIMITS = TimeLimits()
 _BEGIN = "connector_begin"
 _POSTGRES = {"postgresql", "postgres", "postgresql+psycopg"}
 _SQLITE = {"sqlite", "sqlite+aiosqlite"}
@@ -58,7 +60,13 @@ class Store:
     """An open database. Opening does no I/O; the first statement does."""
 
     def __init__(
-        self, url: URL, clock: Clock, *, scratch: Path | None = None, busy_seconds: float = BUSY_SECONDS
+        self,
+        url: URL,
+        clock: Clock,
+        *,
+        scratch: Path | None = None,
+        busy_seconds: float = BUSY_SECONDS,
+        limits: TimeLimits = DEFAULT_LIMITS,
     ) -> None:
         self.clock = clock
         self.publishes_status = False
@@ -74,8 +82,9 @@ class Store:
             self._snapshots = self._readers
         else:
             self._engine = create_async_engine(
-                url, hide_parameters=True, pool_pre_ping=True, pool_size=10, connect_args={"prepare_threshold": None}
+                url, hide_parameters=True, pool_pre_ping=True, pool_size=10, connect_args=connect_arguments(limits)
             )
+            limit_statements(self._engine, limits)
             # One snapshot for all statements of a reader, as SQLite's BEGIN gives it.
             self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
@@ -106,7 +115,7 @@ class Store:
         return self.dialect == "sqlite" and readable_by_others(Path(str(self._engine.url.database)))
 
     @classmethod
-    def open(cls, url: str, *, clock: Clock | None = None) -> Store:
+    def open(cls, url: str, *, clock: Clock | None = None, limits: TimeLimits = DEFAULT_LIMITS) -> Store:
         """Open the store at `url`: `sqlite:///path`, `sqlite://` (deleted when closed) or `postgresql://…`.
 
         Raises SettingsError for any other URL.
@@ -117,7 +126,7 @@ class Store:
             # A database in memory has only one connection; a temporary file allows readers beside the writer.
             scratch = Path(tempfile.mkdtemp(prefix="connector-"))
             address = address.set(database=str(scratch / "connector.db"))
-        return cls(address, clock or SystemClock(), scratch=scratch)
+        return cls(address, clock or SystemClock(), scratch=scratch, limits=limits)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[UnitOfWork]:
@@ -182,6 +191,8 @@ class Store:
         with translate_errors(self.address, self._note_state):
             async with self._snapshots.connect() as connection:
                 transaction = await connection.begin()
+                if self.dialect == "postgresql":
+                    await connection.exec_driver_sql(NO_LIMIT)
                 try:
                     yield connection
                 finally:

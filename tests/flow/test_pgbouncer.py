@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url, select
+from sqlalchemy import make_url, select, text
 
 from connector.demo.sample_orders import orders as sample_orders
 from connector.localorg.server import LocalOrg
@@ -86,6 +86,8 @@ async def test_concurrent_readers_and_writers_share_three_sessions(pooled_url: s
         *(step for number in range(12) for step in (write(number), read(), rehearse())),
     )
     assert (await read_database_info(store)).pooled
+    async with store.reader() as connection:  # each transaction may be in a session that knows no limit
+        assert (await connection.execute(text("SHOW statement_timeout"))).scalar() == "1min"
     assert {number for number in found if number} <= set(range(len(CUSTOMERS), len(CUSTOMERS) + 13))
     async with store.reader() as connection:
         assert await customers.count(connection) == len(CUSTOMERS) + 12

@@ -1,0 +1,56 @@
+"""Time limits of connections to PostgreSQL: to connect, and for each statement.
+
+A limit of the session is lost behind a pooler that gives each transaction another session. So it is found out for each
+connection whether there is one, and then the limit is set at the beginning of each transaction. A pooler tells its
+clients a process number of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+NO_LIMIT = "SET LOCAL statement_timeout = 0"
+"""For a transaction whose statements may take long: an upgrade, a dry run."""
+
+_POOLED = "connector_pooled"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeLimits:
+    """Seconds to connect to the server, and for each statement; 0 means no limit. They hold for PostgreSQL only."""
+
+    connect: int = 10
+    statement: float = 60.0
+
+
+def connect_arguments(limits: TimeLimits) -> dict[str, Any]:
+    """What psycopg connects with. A server that is gone without a word is noticed after about a minute."""
+    lost = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+    return {"prepare_threshold": None, "connect_timeout": limits.connect, **lost}
+
+
+def limit_statements(engine: AsyncEngine, limits: TimeLimits) -> None:
+    milliseconds = round(limits.statement * 1000)
+    if not milliseconds:
+        return
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("SELECT pg_backend_pid()")
+        [process] = cursor.fetchone()
+        record.info[_POOLED] = connection.driver_connection.info.backend_pid != process
+        if not record.info[_POOLED]:
+            cursor.execute(f"SET statement_timeout = {milliseconds}")
+        cursor.close()
+        connection.commit()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: SyncConnection) -> None:
+        if connection.connection.info.get(_POOLED):
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")

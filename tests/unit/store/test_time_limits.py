@@ -1,0 +1,55 @@
+"""How long PostgreSQL may take: to connect, and for one statement."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from sqlalchemy import Connection, text
+
+from connector.errors import RetryClass, StoreError
+from connector.settings import Settings
+from connector.store import schema
+from connector.store.engine import Store
+from connector.store.postgres_connection import TimeLimits
+from tests.conftest import Databases
+
+pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+LONGER = text("SELECT pg_sleep(0.2)")
+
+
+async def test_statement_that_takes_too_long_is_stopped(databases: Databases) -> None:
+    store = Store.open(databases.empty(), limits=TimeLimits(statement=0.05))
+    with pytest.raises(StoreError, match="longer than CONNECTOR_DATABASE__STATEMENT_SECONDS") as stopped:
+        async with store.reader() as connection:
+            await connection.execute(LONGER)
+    assert stopped.value.retry_class is RetryClass.TRANSIENT
+    with pytest.raises(StoreError, match="longer than"):
+        async with store.transaction() as uow:
+            await uow.connection.execute(LONGER)
+    async with store.snapshot() as connection:  # of a dry run
+        await connection.execute(LONGER)
+    await store.close()
+
+
+async def test_upgrade_has_no_limit(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(connection: Connection) -> None:
+        connection.execute(LONGER)
+
+    store = Store.open(databases.empty(), limits=TimeLimits(statement=0.05))
+    monkeypatch.setattr(schema, "_revision", slowly)
+    await schema.upgrade(store)
+    await store.close()
+
+
+async def test_server_that_does_not_answer(databases: Databases) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"postgresql://user@127.0.0.1:{silent.getsockname()[1]}/shop"
+        settings = Settings.model_validate({"_env_file": None, "database_url": url, "database": {"connect_seconds": 2}})
+        async with asyncio.timeout(20):
+            with pytest.raises(StoreError, match="cannot be reached"):
+                async with schema.open_store(settings):
+                    pass
