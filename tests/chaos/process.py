@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -102,6 +103,8 @@ class Process:
         self.steps = Steps()
         self._context = running_service(self.settings, clock=self.clock)
         self._services = await self._context.__aenter__()
+        # The API budget stores its counts by real time: as steps, they would make a seed do something else each time.
+        self.services.push_context.budget._store = copy(self.services.store)
         _observe_store(self.services.store, self.steps)
         _observe_requests(self.services.client._transport, self.steps)
 
