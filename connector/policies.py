@@ -151,6 +151,14 @@ class DatabaseSettings(BaseModel):
     """Longest run of one statement, but for upgrades and dry runs; 0: no limit."""
 
 
+class KeptValues(StrEnum):
+    """Of which fields the journal keeps the values: all, all but personal data, or none. Names are always kept."""
+
+    ALL = "all"
+    BUSINESS = "business"
+    NONE = "none"
+
+
 class RetentionSettings(BaseModel):
     """For how many days is kept what is done with. What waits for a person or for the org is never deleted."""
 
@@ -174,6 +182,14 @@ class RetentionSettings(BaseModel):
     """Messages to customers that were sent. As long as one is kept, the same is not sent again."""
     resync_days: float = Field(default=90, ge=1, le=36500)
     """Resyncs, from their end on."""
+    journal_values: KeptValues = KeptValues.ALL
+    """Of which fields the journal keeps the values, as they were sent and merged."""
+    journal_value_days: float = Field(default=30, ge=0, le=36500)
+    """Those values."""
+    journal_days: float = Field(default=400, ge=1, le=36500)
+    """What the journal says of each entity: sent, refused, received, merged."""
+    audit_days: float = Field(default=1100, ge=1, le=36500)
+    """What operators did."""
 
 
 class BackupSettings(BaseModel):

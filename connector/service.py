@@ -211,6 +211,7 @@ async def local_services(
     rules, composer = _reloading_files(settings) if follow_files else _files_read_once(settings)
     async with open_store(settings, clock=clock) as store:
         store.publishes_status = settings.events.order_status and has_pubsub(settings.salesforce)
+        store.kept_values = settings.retention.journal_values
         orders = OrderService(store, rules)
         yield LocalServices(settings=settings, store=store, orders=orders, current_composer=composer)
 

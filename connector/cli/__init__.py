@@ -37,6 +37,7 @@ GROUPS = (
     "db_backup",
     "doctor",
     "show",
+    "journey",
     "act",
     "stock",
     "analytics",

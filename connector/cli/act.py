@@ -105,7 +105,7 @@ def act(
 
 def _done_texts(action: str, order: Order, events: Sequence[StoredEvent]) -> Iterator[str]:
     """Yield what was done, a sentence for each event."""
-    from connector.cli.event_text import event_text
+    from connector.api.event_text import event_text
     from connector.model.actions import Action
     from connector.model.money import plain
 

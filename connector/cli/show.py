@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from connector.api.event_text import event_text
 from connector.cli import app
-from connector.cli.event_text import event_text
 from connector.cli.key_argument import key as parse_key
 from connector.cli.output import amount, as_json, moment, plural, quantity, table
 from connector.cli.runner import run
@@ -29,6 +29,7 @@ HIDDEN = {"version", "holds", "declined"}
 """Internal fields, or fields that are shown in another way; --json has them."""
 
 LATEST = 10
+_OF_THE_JOURNEY = frozenset({"call", "captured_at", "lane", "attempts", "mapping_version"})
 """Journal entries shown."""
 NAMES = 22
 """Minimum width of the column of names."""
@@ -143,8 +144,13 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
 
 
 def _journal_document(entry: JournalRecord) -> dict[str, Any]:
-    """An entry with its detail; when a record was changed in the org is `changed_at`."""
-    detail = {"changed_at" if name == "at" else name: value for name, value in entry.detail.items()}
+    """An entry with its detail; when a record was changed in the org is `changed_at`. What a journey shows of the call
+    is left out."""
+    detail = {
+        "changed_at" if name == "at" else name: value
+        for name, value in entry.detail.items()
+        if name not in _OF_THE_JOURNEY
+    }
     return {"at": entry.at, "action": entry.action, **detail}
 
 

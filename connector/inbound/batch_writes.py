@@ -15,6 +15,7 @@ from connector.model.change_notice import NewNotice
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.events import ChangeOrder, Event, LineEdit
+from connector.model.field_notes import MergedField
 from connector.model.inbound_change import RemoteRecord, Source
 from connector.model.lane import Lane
 from connector.model.observed_value import ObservedValues
@@ -41,6 +42,7 @@ class BatchWrites:
         self._org_id = context.org_id
         self._webhooks = context.webhooks
         self._explains = context.explain
+        self._personal = context.mappings.personal
         self.report = ApplyReport()
         self.commands: list[OrderCommand] = []
         self.conflicts: list[Conflict] = []
@@ -117,13 +119,22 @@ class BatchWrites:
         self.report.parked += 1
 
     def journal(
-        self, owner: tuple[str, str], action: str, detail: Mapping[str, Any], *, actor: str | None = None
+        self,
+        owner: tuple[str, str],
+        action: str,
+        detail: Mapping[str, Any],
+        *,
+        actor: str | None = None,
+        merged: Sequence[MergedField] = (),
     ) -> None:
-        """`actor`: the operator who did it, if it was one."""
+        """`actor`: the operator who did it, if it was one; `merged`: the fields that it concerns."""
         kind, key = owner
         self._entries.append(
-            JournalEntry(entity=kind, key=key, action=action, detail=dict(detail), org_id=self._org_id, actor=actor)
-        )
+            JournalEntry(
+                entity=kind, key=key, action=action, detail=dict(detail), org_id=self._org_id, actor=actor,
+                merged=merged, personal=self._personal,
+            )
+        )  # fmt: skip
 
     def notice(self, what: str, record: RemoteRecord, link: Link, data: Mapping[str, object]) -> None:
         """Tell the company's own systems what was applied, if they are to be told."""

@@ -7,7 +7,7 @@ transaction that fails is tried again later; what cannot be applied is parked by
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from connector.errors import ConnectorError, RefusedError, RetryClass, SettingsError
 from connector.inbound.adoption.adopter import Adopter
@@ -73,7 +73,9 @@ class Intake:
             await self._settle(items)
             return
         before = self._records.calls
-        records = await self._records.read(target, [item.record_id for item in items])
+        sources = {item.record_id: item.source for item in items}
+        read = await self._records.read(target, [*sources])
+        records = [replace(record, source=sources.get(record.id, record.source)) for record in read]
         report.calls += self._records.calls - before
         report.records += len(items)
         report.gone += sum(record.deleted for record in records)

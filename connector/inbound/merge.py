@@ -150,6 +150,31 @@ def decide(versions: FieldVersions, context: MergeContext) -> Decision:
             return _decide_shared(versions, context, describe)
 
 
+def explain_decision(versions: FieldVersions, decision: Decision, context: MergeContext) -> str:
+    """Why it was decided so, in words."""
+    match versions.owner:
+        case Owner.SALESFORCE:
+            return "the org owns the field"
+        case Owner.LOCAL:
+            return "the order system owns the field"
+    describe = context.fields.get(versions.name)
+    if versions.owner is Owner.ASK and versions.name in context.answers and decision in _ANSWERS.values():
+        return "the answer to a conflict is kept as a rule"
+    if versions.has_base and same_value(versions.local, versions.base, describe):
+        return "only the org has changed it"
+    if not versions.has_base and (versions.local is None or versions.remote is None):
+        return "only one side has a value"
+    if decision is Decision.CONFLICT:
+        return "both sides have changed it"
+    there, here = context.remote_time(versions), context.local_time(versions.name)
+    times = f"there {_second(there)}, here {_second(here)}"
+    return f"both sides have changed it, {'the org' if decision is Decision.TAKE else 'this side'} later ({times})"
+
+
+def _second(moment: datetime | None) -> str:
+    return "unknown" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
 def _decide_shared(versions: FieldVersions, context: MergeContext, describe: FieldDescribe | None) -> Decision:
     if versions.has_base:
         if same_value(versions.local, versions.base, describe):

@@ -16,6 +16,7 @@ from connector.inbound.deletions import Deletions
 from connector.inbound.line_changes import LineChanges
 from connector.inbound.loaded_state import LoadedState
 from connector.inbound.merge import Decision, FieldVersions, MergeContext, RecordMerge, merge
+from connector.inbound.merge_notes import merge_notes
 from connector.inbound.receivers import Receivers
 from connector.inbound.rep_messages import RepMessages
 from connector.mapping.backward import UnreadableValueError
@@ -282,16 +283,18 @@ class RecordBatch:
             (self.report.overruled, stubborn),
         ):
             counter.update(f"{record.sobject}.{name}" for name in names)
-        for effect, names in (
-            (Effect.TAKEN, taken),
-            (Effect.RESTORED, [name for name in restored if name not in reasons]),
-            (Effect.REFUSED, [name for name in restored if name in reasons]),
-            (Effect.OVERRULED, stubborn),
-            (Effect.CONFLICT, merged.fields(Decision.CONFLICT)),
-        ):
+        effects = {
+            Effect.TAKEN: taken,
+            Effect.RESTORED: [name for name in restored if name not in reasons],
+            Effect.REFUSED: [name for name in restored if name in reasons],
+            Effect.OVERRULED: stubborn,
+            Effect.CONFLICT: merged.fields(Decision.CONFLICT),
+        }
+        for effect, names in effects.items():
             for name in names:
                 self._writes.explain(effect, record, link, merged.versions[name], why=reasons.get(name))
-        self._journal(record, link, taken=taken, restored=restored)
+        for action, detail, fields in merge_notes(record, link, merged, effects, reasons):
+            self._writes.journal(link.owner, action, detail, merged=fields)
         if taken:
             self._writes.notice_of_fields(record, link, taken)
 
@@ -375,17 +378,6 @@ class RecordBatch:
             and before.times >= MAX_RESTORES
             and (before.local, before.remote) == (versions.local, versions.remote)
         )
-
-    def _journal(self, record: RemoteRecord, link: Link, *, taken: Sequence[str], restored: Sequence[str]) -> None:
-        """Names of fields alone: their values may be about a person."""
-        detail: dict[str, Any] = {"record": record.id, "by": record.author, "at": record.modified_at}
-        for action, names in (("received", taken), ("restored", restored)):
-            if names:
-                detail_of = detail | {"fields": list(names)}
-                reasons = {name: why for name in names if (why := self._refused_because(name)) is not None}
-                if action == "restored" and reasons:
-                    detail_of["because"] = reasons
-                self._writes.journal(link.owner, action, detail_of)
 
 
 def _was_moved(record: RemoteRecord, link: Link) -> bool:

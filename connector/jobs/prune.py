@@ -41,6 +41,9 @@ def retention_of(settings: Settings) -> Retention:
         sent_messages=timedelta(days=days.message_days),
         resyncs=timedelta(days=days.resync_days),
         alerts=timedelta(days=days.job_run_days),
+        journal_values=timedelta(days=days.journal_value_days),
+        journal=timedelta(days=days.journal_days),
+        audit=timedelta(days=days.audit_days),
     )
 
 

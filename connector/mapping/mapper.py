@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from connector.errors import MappingError
 from connector.mapping.compiler import ABSENT, Getter, LookupGetter, compile_field, compile_lookup
 from connector.mapping.line_fields import edited_fields
+from connector.mapping.personal import personal_fields
 from connector.mapping.spec import SHARED_OWNERS, EntitySpec, FieldSpec, LookupSpec, Owner, RecordSpec
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
+from connector.model.field_notes import PersonalFields
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.product import Product
@@ -197,6 +200,12 @@ class MappingSet:
         self.returns = reduction
         self.person = person
         self.persons_enabled = False
+
+    @cached_property
+    def personal(self) -> PersonalFields:
+        """The fields that are mapped from personal data, by object, in any of the files."""
+        mappings = (self.customer, self.person, self.product, self.order, self.reduction, self.return_order)
+        return personal_fields(mapping.spec for mapping in mappings if mapping is not None)
 
     def with_returns(self, returns: EntityMapping[OrderReturn] | None) -> MappingSet:
         """A copy that maps returns with `returns`; None leaves them out."""

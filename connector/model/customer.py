@@ -6,6 +6,11 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
+PERSONAL = frozenset(
+    {"name", "email", "phone", "street", "city", "state", "postal_code", "country", "first_name", "last_name"}
+)
+"""Attributes that are personal data."""
+
 
 def full_name(first: str | None, last: str | None) -> str:
     return " ".join(part for part in (first, last) if part)

@@ -36,6 +36,7 @@ class RemoteRecord:
 
     `deleted`: it is in the recycle bin, or not there at all. `certain` is False if it is only not found: the
     connector's user may have lost the right to see it. `master` is the ID of the record that it was merged into.
+    `source` is how we heard of the change.
     """
 
     sobject: str
@@ -48,6 +49,7 @@ class RemoteRecord:
     deleted: bool = False
     certain: bool = True
     master: str | None = None
+    source: Source = Source.POLL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

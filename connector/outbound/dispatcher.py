@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from connector.errors import ApiBudgetError, RefusedError, RetryClass, SalesforceError, Scope, TransportError
-from connector.model.change import Refusal
+from connector.model.change import EntityKind, Refusal
 from connector.model.lane import Lane
 from connector.model.observed_value import ObservedValues
 from connector.outbound.health import EMPTY_CALLS, OrgHealth, is_deprioritized_product
@@ -21,6 +21,7 @@ from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import Doubt, WriteResult, build_doubt, fields_written_by
+from connector.outbound.send_notes import Name, SendNote, note_sends
 from connector.outbound.stats import SyncStats
 from connector.salesforce.attempt_context import AttemptTracker, track_with
 from connector.salesforce.call_gate import calls_in, get_call_scope
@@ -87,6 +88,7 @@ class CallDispatcher:
         self._health = health
         self._contradicted: set[tuple[str, str]] = set()
         self._empty_calls = Counter[str]()  # calls in a row, by step
+        self._sends: dict[Name, SendNote] = {}  # not recorded yet
 
     async def send(
         self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]], *, step: str = ""
@@ -97,6 +99,7 @@ class CallDispatcher:
         A `step` sends nothing more after two empty calls in a row (calls of which the org accepted nothing), or after
         one empty call with deprioritized products.
         """
+        self._sends.clear()
         with calls_in(_lane_of(items)):
             async with self._health.call_slot():
                 return await self._send_in_slot(items, call, step)
@@ -123,6 +126,8 @@ class CallDispatcher:
         """Make one call. `unconfirmed`: an earlier call with these items may have been executed by the org."""
         with track_with(AttemptTracker(self._repository.may_send, unconfirmed, self._health.attempts)) as tracker:
             results, error = await self._call(items, call)
+        if tracker.call.requests:
+            self._sends |= note_sends(items, tracker.call)
         if tracker.unconfirmed:
             results = [result.as_unconfirmed() for result in results]
         return CallOutcome(results, error, tracker.unconfirmed)
@@ -207,6 +212,7 @@ class CallDispatcher:
 
         The entities of one call are of one kind, so the key identifies them.
         """
+        self._collect_sends(results, outcomes)
         failed: set[str] = set()
         succeeded: dict[str, PendingEntity] = {}
         for result in results:
@@ -214,6 +220,8 @@ class CallDispatcher:
             if result.success:
                 self._collect_success(result, outcomes)
                 succeeded[key] = result.pending
+                if key not in done:
+                    outcomes.continued.append(result.pending.change)
             elif key not in failed:
                 failed.add(key)
                 self._collect_failure(result, outcomes)
@@ -222,6 +230,17 @@ class CallDispatcher:
                 outcomes.done.append(pending.change)
                 self._stats.done[pending.change.entity] += 1
                 self._advance(1)
+
+    def _collect_sends(self, results: Sequence[WriteResult], outcomes: Outcomes) -> None:
+        """Add what was sent of these entities, and of accounts that traveled with them."""
+        if not self._sends:
+            return
+        for result in results:
+            change = result.pending.change
+            accounts = [(EntityKind.CUSTOMER, link.key) for link in result.links if link.entity == EntityKind.CUSTOMER]
+            for name in [(change.entity, change.key), *accounts]:
+                if (note := self._sends.pop(name, None)) is not None:
+                    outcomes.sends[name] = note
 
     async def record_unsent(
         self, *, refused: Sequence[Rejection] = (), unchanged: Sequence[PendingEntity] = ()

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from connector.model.change import Change, EntityKind
+from connector.model.field_notes import PersonalFields
 from connector.model.observed_value import ObservedValues
 from connector.model.record import Link
+from connector.outbound.mapping_version import ActiveMappingVersion
 from connector.outbound.plan_types import PendingEntity, Rejection
+from connector.outbound.send_notes import SendNote, describe_call
 from connector.salesforce.fault import Fault
 from connector.store import journal
+
+_KINDS = frozenset(EntityKind)
+_OF_SENDS = frozenset({"written", "refused", "postponed"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JournalContext:
+    """What the entries of a push have in common."""
+
+    org_id: str
+    mapping_version: ActiveMappingVersion | None
+    personal: PersonalFields
 
 
 @dataclass(kw_only=True)
@@ -38,6 +53,10 @@ class Outcomes:
     stands."""
     to_read_back: list[Change] = field(default_factory=list)
     """Changes whose answer contradicts our links: they are read back before they are sent again."""
+    continued: list[Change] = field(default_factory=list)
+    """Changes of which a part was written: more of them follows."""
+    sends: dict[tuple[str, str], SendNote] = field(default_factory=dict)
+    """What was sent, by entity (kind, key)."""
     not_created: list[Change] = field(default_factory=list)
     """Those of them whose record the org had before: nothing in it was sent by us."""
 
@@ -46,28 +65,68 @@ class Outcomes:
         return [*self.postponed, *self.blocked_by_org]
 
 
-def journal_entries(outcomes: Outcomes, org_id: str) -> Iterator[journal.JournalEntry]:
-    """The journal entries for these outcomes."""
-    for entry in _entries(outcomes):
-        yield replace(entry, org_id=org_id)
+def journal_entries(outcomes: Outcomes, context: JournalContext) -> Iterator[journal.JournalEntry]:
+    """The journal entries for these outcomes: one by entity and send."""
+    sends, changes = dict(outcomes.sends), _changes_of(outcomes)
+    for entity, key, action, detail in _actions(outcomes):
+        note, change = None, None
+        if action in _OF_SENDS:
+            note, change = sends.pop((entity, key), None), changes.get((entity, key))
+        yield _entry(entity, key, action, detail, note, change, context)
+    for (entity, key), note in sends.items():  # only lines or prices were written
+        if (change := changes.get((entity, key))) is not None:
+            yield _entry(entity, key, "written", {}, note, change, context)
 
 
-def _entries(outcomes: Outcomes) -> Iterator[journal.JournalEntry]:
+def _changes_of(outcomes: Outcomes) -> dict[tuple[str, str], Change]:
+    """The changes whose sends are in the journal, by entity. What waits for the org is not: it would fill the journal
+    while nothing happens."""
+    found = [*outcomes.done, *outcomes.confirmed, *outcomes.continued]
+    found += [item.pending.change for item in outcomes.refused]
+    found += [pending.change for pending, _ in outcomes.postponed]
+    return {(change.entity, change.key): change for change in found}
+
+
+def _entry(
+    entity: str,
+    key: str,
+    action: str,
+    detail: dict[str, object],
+    note: SendNote | None,
+    change: Change | None,
+    context: JournalContext,
+) -> journal.JournalEntry:
+    """An entry with what was sent, by which call and mapping version, and since when the change has waited."""
+    if change is not None and change.version:
+        detail["captured_at"] = change.captured_at
+        if change.lane is not None:
+            detail["lane"] = change.lane
+        if change.attempts:
+            detail["attempts"] = change.attempts
+    if note is None:
+        return journal.JournalEntry(entity=entity, key=key, action=action, detail=detail, org_id=context.org_id)
+    detail["call"] = describe_call(note.call)
+    if context.mapping_version is not None:
+        detail["mapping_version"] = context.mapping_version.number
+    return journal.JournalEntry(
+        entity=entity, key=key, action=action, detail=detail, org_id=context.org_id, sent=note.records,
+        personal=context.personal,
+    )  # fmt: skip
+
+
+def _actions(outcomes: Outcomes) -> Iterator[tuple[str, str, str, dict[str, object]]]:
+    """Kind and key of an entity, what became of it, and the details."""
     for link in outcomes.links:
-        if link.entity in set(EntityKind):
-            detail = {"sobject": link.sobject, "id": link.salesforce_id}
-            yield journal.JournalEntry(entity=link.entity, key=link.key, action="written", detail=detail)
+        if link.entity in _KINDS:
+            yield link.entity, link.key, "written", {"sobject": link.sobject, "id": link.salesforce_id}
     for entity, key in outcomes.dropped_links:
-        yield journal.JournalEntry(entity=entity, key=key, action="unlinked", detail={})
+        yield entity, key, "unlinked", {}
     for link, merged_id in outcomes.merged_links:
-        detail = {"sobject": link.sobject, "before": merged_id, "id": link.salesforce_id}
-        yield journal.JournalEntry(entity=link.entity, key=link.key, action="relinked", detail=detail)
+        detail: dict[str, object] = {"sobject": link.sobject, "before": merged_id, "id": link.salesforce_id}
+        yield link.entity, link.key, "relinked", detail
     for item in outcomes.refused:
         change, refusal = item.pending.change, item.refusal
-        why = {"code": refusal.code, "message": refusal.message, "field": refusal.field}
-        yield journal.JournalEntry(entity=change.entity, key=change.key, action="refused", detail=why)
+        why: dict[str, object] = {"code": refusal.code, "message": refusal.message, "field": refusal.field}
+        yield change.entity, change.key, "refused", why
     for pending, fault in outcomes.postponed:
-        detail = {"code": fault.code}
-        yield journal.JournalEntry(
-            entity=pending.change.entity, key=pending.change.key, action="postponed", detail=detail
-        )
+        yield pending.change.entity, pending.change.key, "postponed", {"code": fault.code}

@@ -20,7 +20,7 @@ from connector.outbound.backoff import delay_after, describe_fault, final_refusa
 from connector.outbound.entities import LOADERS, build_change, mark_unconfirmed, slot_of_entity
 from connector.outbound.lease_keeper import lease_lost
 from connector.outbound.link_conflicts import store_links
-from connector.outbound.outcomes import Outcomes, journal_entries
+from connector.outbound.outcomes import JournalContext, Outcomes, journal_entries
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.push_parts import ClaimTerms
 from connector.outbound.shared_fields import with_sent
@@ -65,8 +65,9 @@ class SyncRepository:
         self._held_leases = terms.held_leases
         self._leases_valid = terms.leases_valid
         self._before_claim = terms.before_claim
-        self._mapping_version = terms.mapping_version
+        self._mapping_version = version = terms.mapping_version
         self._open_lane = terms.open_lane
+        self._journal_context = JournalContext(org_id=org_id, mapping_version=version, personal=mappings.personal)
         self._sent_slots: dict[tuple[EntityKind, str], int] = {}  # slots of what this claim has sent
 
     async def may_send(self) -> None:
@@ -215,9 +216,8 @@ class SyncRepository:
             if self._mapping_version is not None and not await self._mapping_version.is_still_active(uow.connection):
                 return set()
             changes = [item.change for item in pending_entities if item.change.version]
-            sendable = await outbox.begin_send(
-                uow, changes, {item.change.key: with_sent(item) for item in pending_entities}
-            )
+            sent = {item.change.key: with_sent(item) for item in pending_entities}
+            sendable = await outbox.begin_send(uow, changes, sent)
         for item in pending_entities:
             self._sent_slots[item.change.entity, item.change.key] = slot_of_entity(item.entity)
         return {
@@ -294,7 +294,7 @@ class SyncRepository:
             for was_sent in (True, False):
                 behind = [change for change, sent in outcomes.deprioritized if sent is was_sent]
                 await retry_schedule.deprioritize(uow, behind, was_sent=was_sent)
-            await journal.write(uow, list(journal_entries(outcomes, self._org_id)))
+            await journal.write(uow, list(journal_entries(outcomes, self._journal_context)))
 
     async def _drop_links(self, uow: UnitOfWork, entity: str, keys: Sequence[str]) -> None:
         """Drop links together with the links of their lines or prices. A dropped price makes its product due."""

@@ -6,20 +6,57 @@ response, the org may have executed it; then a refusal of the last one does not 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from connector.log import get_logger
+
+log = get_logger(__name__)
 
 
 async def _allow_always() -> None:
     """Nothing speaks against sending."""
 
 
+def _new_id() -> str:
+    return secrets.token_hex(6)
+
+
+@dataclass(slots=True)
+class CallNote:
+    """The latest request of a call, and how many there were. `id` is in the header `X-Request-ID` of each of them and
+    in the log; `path` has neither parameters nor the version of the API; `status` is None without a response."""
+
+    id: str = field(default_factory=_new_id)
+    method: str = ""
+    path: str = ""
+    status: int | None = None
+    requests: int = 0
+    milliseconds: int = 0
+
+    def add(self, method: str, path: str, status: int | None, milliseconds: float, *, size: int) -> None:
+        """Note one request, also in the log. `size`: bytes of its body."""
+        self.method, self.path, self.status = method, path, status
+        self.requests += 1
+        self.milliseconds += round(milliseconds)
+        log.debug(
+            "salesforce_call",
+            call=self.id,
+            method=method,
+            path=path,
+            status="none" if status is None else status,
+            milliseconds=round(milliseconds),
+            bytes=size,
+        )
+
+
 @dataclass(slots=True)
 class AttemptTracker:
     """`may_send` is awaited before every attempt, and raises if it must not be made. `unconfirmed` is set if an attempt
-    got no response.
+    got no response. `call` says what was sent.
 
     `attempts` limits the number of attempts below the usual one, for a call that only tests whether the org is
     available.
@@ -28,6 +65,7 @@ class AttemptTracker:
     may_send: Callable[[], Awaitable[None]] = _allow_always
     unconfirmed: bool = False
     attempts: int | None = None
+    call: CallNote = field(default_factory=CallNote)
 
 
 _current: ContextVar[AttemptTracker | None] = ContextVar("sending", default=None)

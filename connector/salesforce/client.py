@@ -19,6 +19,7 @@ from connector.errors import RefusedError, RetryClass, SalesforceError, Scope
 from connector.log import get_logger
 from connector.model.describe import SObjectDescribe
 from connector.model.outcome import Outcome
+from connector.salesforce.attempt_context import get_tracker
 from connector.salesforce.auth import Token, TokenOwner
 from connector.salesforce.call_gate import CallGate
 from connector.salesforce.collections import (
@@ -374,23 +375,16 @@ class SalesforceClient:
         return (await self._tokens.renew(token)).instance_url != token.instance_url
 
     async def _send(self, method: str, path: str, token: Token, content: bytes | None, *, write: bool) -> HttpResponse:
-        started = self._clock.now()
-        status: int | str = "none"
+        started, call = self._clock.now(), get_tracker().call
+        status: int | None = None
         try:
-            response = await self._transport.send(method, path, token=token, content=content, write=write)
+            response = await self._transport.send(method, path, token=token, content=content, write=write, call=call.id)
             status = response.status
             return response
         finally:
             milliseconds = (self._clock.now() - started).total_seconds() * 1000
-            # Without its parameters: a query can hold personal data.
-            log.debug(
-                "salesforce_call",
-                method=method,
-                path=path.partition("?")[0],
-                status=status,
-                milliseconds=round(milliseconds),
-                bytes=len(content or b""),
-            )
+            bare_path = path.partition("?")[0].removeprefix(self._base)  # a query can hold personal data
+            call.add(method, bare_path, status, milliseconds, size=len(content or b""))
 
     @property
     def _session(self) -> Token:

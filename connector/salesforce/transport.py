@@ -145,10 +145,13 @@ class Transport:
             verify=httpx2.create_ssl_context(),
         )
 
-    async def send(self, method: str, path: str, *, token: Token, content: bytes | None, write: bool) -> HttpResponse:
+    async def send(
+        self, method: str, path: str, *, token: Token, content: bytes | None, write: bool, call: str
+    ) -> HttpResponse:
         """The org's response, whatever its status. Raises UnreadableResponseError if none arrived whole, ApiBudgetError
-        if no call may be made now. `path` starts with a slash."""
-        headers = {"Authorization": f"Bearer {token.access_token}"}
+        if no call may be made now. `path` starts with a slash; `call` is an ID by which proxies on the way can log the
+        request."""
+        headers = {"Authorization": f"Bearer {token.access_token}", "X-Request-ID": call}
         if write:
             headers |= self._write_headers
         if path.partition("?")[0].endswith("/results"):  # of a bulk query: the only resource that answers in CSV

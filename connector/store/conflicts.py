@@ -55,6 +55,12 @@ async def get(connection: AsyncConnection, conflict_id: int) -> Conflict | None:
     return None if row is None else _conflict(row)
 
 
+async def find(connection: AsyncConnection, ids: Collection[int]) -> list[Conflict]:
+    """Those with these IDs, oldest first."""
+    statement = select(conflicts).where(conflicts.c.id.in_(sorted(ids))).order_by(conflicts.c.id)
+    return [_conflict(row) for row in await connection.execute(statement)] if ids else []
+
+
 async def list_page(
     connection: AsyncConnection, *, state: ConflictState | None = ConflictState.OPEN, after: int = 0, limit: int
 ) -> list[Conflict]:

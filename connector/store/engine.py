@@ -32,6 +32,7 @@ from connector.clock import Clock, SystemClock
 from connector.errors import SettingsError, StoreError
 from connector.files import create_private, readable_by_others
 from connector.log import request_id
+from connector.policies import KeptValues
 from connector.store.db_errors import OnState, is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
 from connector.store.postgres_connection import NO_LIMIT, TimeLimits, connect_arguments, limit_statements
@@ -71,6 +72,8 @@ class Store:
         self.clock = clock
         self.publishes_status = False
         """Whether a new stage or hold of an order is published to the org (`CONNECTOR_EVENTS__ORDER_STATUS`)."""
+        self.kept_values = KeptValues.ALL
+        """Of which fields the journal keeps the values (`CONNECTOR_RETENTION__JOURNAL_VALUES`)."""
         self.address = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
         self.dialect = url.get_backend_name()
         self.public_url = _without_password(url)
@@ -229,7 +232,9 @@ class Store:
             yield connection
 
     def _unit(self, connection: Connection) -> UnitOfWork:
-        return UnitOfWork(connection, self.clock.now(), publishes_status=self.publishes_status)
+        return UnitOfWork(
+            connection, self.clock.now(), publishes_status=self.publishes_status, kept_values=self.kept_values
+        )
 
     def _tell_captured(self, unit: UnitOfWork) -> None:
         if unit.captured:

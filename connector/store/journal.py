@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ import orjson
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.model.field_notes import FieldNote, MergedField, PersonalFields, SentRecord
+from connector.store.field_notes import dump_fields, load_fields
 from connector.store.tables import HAS_ACTOR, journal
 from connector.store.unit_of_work import UnitOfWork
 
@@ -32,15 +34,21 @@ class JournalEntry:
     detail: Mapping[str, Any]
     org_id: str | None = None
     actor: str | None = None
+    sent: Sequence[SentRecord] = ()
+    merged: Sequence[MergedField] = ()
+    personal: PersonalFields = field(default_factory=dict)
+    """Which of the fields of `sent` and `merged` are personal data."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JournalRecord(JournalEntry):
-    """An entry as stored; `id` rises with time. `request` is the HTTP request by which it was asked for."""
+    """An entry as stored; `id` rises with time. `request` is the HTTP request by which it was asked for, `notes` are
+    its fields."""
 
     id: int
     at: datetime
     request: str | None = None
+    notes: Sequence[FieldNote] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +62,8 @@ class RenamedKey:
 
 
 async def write(uow: UnitOfWork, entries: Sequence[JournalEntry]) -> None:
-    """Append `entries` with the time of the transaction. Decimals and dates in a detail are stored as text."""
+    """Append `entries` with the time of the transaction. Decimals and dates in a detail are stored as text; of fields,
+    the values that the settings let the journal keep."""
     rows = [
         {
             "at": uow.now,
@@ -65,6 +74,7 @@ async def write(uow: UnitOfWork, entries: Sequence[JournalEntry]) -> None:
             "org_id": entry.org_id,
             "actor": entry.actor,
             "request": uow.request,
+            "fields": dump_fields(entry.sent, entry.merged, entry.personal, uow.kept_values),
         }
         for entry in entries
     ]
@@ -80,7 +90,7 @@ async def read(connection: AsyncConnection, entity: str, key: str, limit: int = 
         .order_by(journal.c.id.desc())
         .limit(limit)
     )
-    return [_record(row) for row in await connection.execute(statement)]
+    return [build_record(row) for row in await connection.execute(statement)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,10 +116,11 @@ async def list_actions(
         statement = statement.where(journal.c.at >= chosen.since)
     if before is not None:
         statement = statement.where(journal.c.id < before)
-    return [_record(row) for row in await connection.execute(statement)]
+    return [build_record(row) for row in await connection.execute(statement)]
 
 
-def _record(row: Any) -> JournalRecord:
+def build_record(row: Any) -> JournalRecord:
+    """An entry from its row."""
     return JournalRecord(
         id=row.id,
         at=row.at,
@@ -120,6 +131,7 @@ def _record(row: Any) -> JournalRecord:
         org_id=row.org_id,
         actor=row.actor,
         request=row.request,
+        notes=load_fields(row.fields),
     )
 
 

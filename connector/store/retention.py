@@ -6,9 +6,9 @@ What waits for a person or for the org is never deleted: open conflicts, parked 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import Column, ColumnElement, Table, delete, select, tuple_
+from sqlalchemy import Column, ColumnElement, Table, and_, delete, func, not_, select, tuple_, update
 
 from connector.model.change_notice import NoticeState
 from connector.model.conflict import ConflictState
@@ -36,15 +36,25 @@ class Retention:
     sent_messages: timedelta
     resyncs: timedelta
     alerts: timedelta
+    journal_values: timedelta
+    journal: timedelta
+    audit: timedelta
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Kind:
-    """Rows of `table` that are done with if `ended`, and have been since `since`."""
+    """Rows of `table` that are done with if `ended`, and have been since `since`. `cleared`: only this column of them
+    is emptied. `by_id`: `since` has no index, but rises with the ID."""
 
     table: Table
     ended: ColumnElement[bool] | None
     since: Column[object]
+    cleared: Column[object] | None = None
+    by_id: bool = False
+
+
+_IS_KEPT = journal.c.action.in_(("discarded", "renamed"))
+"""What later decisions are made by: whether the org lacks a change, and which key an entity had before."""
 
 
 _KINDS = {
@@ -75,14 +85,47 @@ _KINDS = {
     "resyncs": _Kind(table=resyncs, ended=None, since=resyncs.c.ended_at),
     "idle_job_runs": _Kind(table=job_runs, ended=job_runs.c.idle.is_(True), since=job_runs.c.ended_at),
     "alerts": _Kind(table=alerts, ended=None, since=alerts.c.ended_at),
+    "journal_values": _Kind(
+        table=journal, ended=journal.c.fields.is_not(None), since=journal.c.at, cleared=journal.c.fields
+    ),
+    "journal": _Kind(
+        table=journal,
+        ended=and_(journal.c.actor.is_(None), journal.c.entity != "topic", not_(_IS_KEPT)),
+        since=journal.c.at,
+        by_id=True,
+    ),
+    "audit": _Kind(table=journal, ended=and_(journal.c.actor.is_not(None), not_(_IS_KEPT)), since=journal.c.at),
 }
 
 
 async def delete_expired(uow: UnitOfWork, kind: str, age: timedelta, limit: int) -> int:
-    """Delete up to `limit` rows of this kind (a field of `Retention`) that are older than `age`; return how many."""
+    """Delete up to `limit` rows of this kind (a field of `Retention`) that are older than `age`, or empty a column of
+    them; return how many."""
     chosen = _KINDS[kind]
     key = tuple_(*chosen.table.primary_key.columns)
     old = select(*chosen.table.primary_key.columns).where(chosen.since < uow.now - age)
+    if chosen.by_id:
+        old = old.where(chosen.table.c.id < await _first_id_since(uow, chosen, uow.now - age))
     if chosen.ended is not None:
         old = old.where(chosen.ended)
-    return (await uow.connection.execute(delete(chosen.table).where(key.in_(old.limit(limit))))).rowcount
+    found = key.in_(old.limit(limit))
+    if chosen.cleared is None:
+        return (await uow.connection.execute(delete(chosen.table).where(found))).rowcount
+    statement = update(chosen.table).where(found).values({chosen.cleared.name: None})
+    return (await uow.connection.execute(statement)).rowcount
+
+
+async def _first_id_since(uow: UnitOfWork, chosen: _Kind, moment: datetime) -> int:
+    """The smallest ID of a row at `moment` or later, by bisection; one above the largest if there is none."""
+    row = chosen.table.c.id
+    low, high = (await uow.connection.execute(select(func.min(row), func.max(row)))).one()
+    low, high = low or 0, (high or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        statement = select(row, chosen.since).where(row >= middle).order_by(row).limit(1)
+        found = (await uow.connection.execute(statement)).first()
+        if found is None or found[1] >= moment:
+            high = middle
+        else:
+            low = found[0] + 1
+    return int(low)

@@ -20,6 +20,7 @@ from connector.model.change import ChangeState, EntityKind
 from connector.model.lane import Lane
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import PlatformEvent
+from connector.policies import KeptValues
 from connector.store.event_tables import outgoing_events
 from connector.store.sql import Row, insert
 from connector.store.tables import outbox
@@ -28,13 +29,22 @@ from connector.store.tables import outbox
 class UnitOfWork:
     """The connection of a transaction, its time `now`, and the changes and events to capture at its end.
 
-    `publishes_status`: whether the stages and holds of orders are published to the org.
+    `publishes_status`: whether the stages and holds of orders are published to the org. `kept_values`: of which fields
+    the journal keeps the values.
     """
 
-    def __init__(self, connection: AsyncConnection, now: datetime, *, publishes_status: bool = False) -> None:
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        now: datetime,
+        *,
+        publishes_status: bool = False,
+        kept_values: KeptValues = KeptValues.ALL,
+    ) -> None:
         self.connection = connection
         self.now = now
         self.publishes_status = publishes_status
+        self.kept_values = kept_values
         self.request = request_id.get()
         """The HTTP request that this is done for."""
         self.captured: frozenset[int | None] = frozenset()

@@ -15,6 +15,7 @@ from connector.web.api import (
     inbox,
     inventory,
     invoices,
+    journey,
     lifecycle,
     messages,
     orders,
@@ -47,6 +48,7 @@ ROUTES: tuple[Route, ...] = (
     *doctor.ROUTES,
     *scheduler.ROUTES,
     *resyncs.ROUTES,
+    *journey.ROUTES,
     *audit.ROUTES,
     *alerts.ROUTES,
 )

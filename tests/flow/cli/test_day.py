@@ -74,6 +74,13 @@ def test_refused_order_is_listed_fixed_replayed_and_discarded(shell: Shell, tmp_
     assert shell("import", "orders.csv").status == 0
     assert shell("push").status == 0
     assert shell("dead-letters", "list").out == "No dead letters.\n"
+    steps = shell("journey", "order", "R-1").out
+    assert steps.index("-> Refused") < steps.index("-> Sent 2 records by POST composite/graph: accepted.")
+    assert ", mapping version 1\n    Order R-1 External_Key__c = R-1\n" in steps
+    document = shell("journey", "order", "R-1", "--redacted", "--json").document
+    assert (document["key"], document["waiting"]) == ("R-1", None)
+    assert shell("journey", "order", "none").status == 1
+    assert shell("journey", "letter", "R-1").status == 2
 
     (tmp_path / "orders.csv").write_text("number,currency,customer,placed_at\nR-2,XAU,R-1,2026-03-01\n")
     (tmp_path / "order_lines.csv").unlink()

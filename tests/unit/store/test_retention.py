@@ -13,6 +13,7 @@ from connector.model.action_request import ActionRequest, ActionState
 from connector.model.change import EntityKind
 from connector.model.change_notice import NewNotice, NoticeState
 from connector.model.conflict import Conflict, ConflictState
+from connector.model.field_notes import SentRecord
 from connector.model.job_run import JobState
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import PlatformEvent
@@ -47,11 +48,14 @@ async def fill(store: Store) -> None:
         await conflicts.open_or_update(uow, opened)
         first = min(item.id for item in await conflicts.list_page(uow.connection, limit=10))
         await conflicts.resolve(uow, [first], ConflictState.LOCAL, actor="clerk")
+        sent = [SentRecord(sobject="Order", key="k", fields={"Status": "Draft"})]
         await journal.write(
             uow,
             [
-                JournalEntry(entity=entity, key="k", action="gap", detail={}, org_id="00D")
-                for entity in ("topic", "order")
+                JournalEntry(entity="topic", key="k", action="gap", detail={}, org_id="00D"),
+                JournalEntry(entity="order", key="k", action="written", detail={}, sent=sent),
+                JournalEntry(entity="order", key="k", action="discarded", detail={}, actor="ann"),
+                JournalEntry(entity="job", key="k", action="paused", detail={}, actor="ann"),
             ],
         )
         started = {"worker": "host:1", "started_at": uow.now}
@@ -90,11 +94,11 @@ async def test_each_kind_is_deleted_after_its_own_retention_and_what_waits_is_ke
         "outgoing_events": 2,
         "conflicts": 2,
         "job_runs": 3,
-        "journal": 2,
+        "journal": 4,
     }
     kinds = (
         "sent_notices", "failed_notices", "actions", "refused_events", "conflicts", "topic_history", "job_runs",
-        "idle_job_runs", "sent_messages", "resyncs", "alerts",
+        "idle_job_runs", "sent_messages", "resyncs", "alerts", "journal_values", "journal", "audit",
     )  # fmt: skip
     nothing = dict.fromkeys(kinds, 0)
 
@@ -103,11 +107,15 @@ async def test_each_kind_is_deleted_after_its_own_retention_and_what_waits_is_ke
     clock.advance(timedelta(days=8).total_seconds())  # the notice that was due has failed by now
     assert await prune(store, settings) == nothing | {"sent_notices": 1, "idle_job_runs": 1}
     clock.advance(timedelta(days=23).total_seconds())
-    assert await prune(store, settings) == nothing | {"actions": 1, "job_runs": 1}
+    assert await prune(store, settings) == nothing | {"actions": 1, "job_runs": 1, "journal_values": 1}
     clock.advance(timedelta(days=60).total_seconds())
     assert await prune(store, settings) == nothing | {"failed_notices": 2, "refused_events": 1}
     clock.advance(timedelta(days=275).total_seconds())
     assert await prune(store, settings) == nothing | {"conflicts": 1, "topic_history": 1}
+    clock.advance(timedelta(days=35).total_seconds())
+    assert await prune(store, settings) == nothing | {"journal": 1}
+    clock.advance(timedelta(days=700).total_seconds())
+    assert await prune(store, settings) == nothing | {"audit": 1}
 
     assert await numbers(store) == {
         "change_notices": 0,
@@ -119,7 +127,8 @@ async def test_each_kind_is_deleted_after_its_own_retention_and_what_waits_is_ke
     }
     async with store.reader() as connection:
         assert await conflicts.count_open(connection) == 1
-        assert await journal.read(connection, "order", "k")
+        [kept] = await journal.read(connection, "order", "k")
+        assert kept.action == "discarded"  # by it we know that the org lacks the change
 
 
 async def test_sent_messages_ended_resyncs_and_runs_that_nobody_takes(store: Store, clock: ManualClock) -> None:
@@ -161,3 +170,15 @@ async def test_sent_messages_ended_resyncs_and_runs_that_nobody_takes(store: Sto
     async with store.reader() as connection:
         assert set((await connection.execute(select(messages.c.state))).scalars()) == {"failed", "due"}
         assert [item.id for item in await resyncs.list_page(connection, limit=5)] == [paused.id]
+
+
+async def test_values_of_fields_go_before_their_entry(store: Store, clock: ManualClock) -> None:
+    await fill(store)
+    async with store.reader() as connection:
+        [entry] = [item for item in await journal.read(connection, "order", "k") if item.action == "written"]
+    assert [(note.field, note.value) for note in entry.notes] == [("Status", "Draft")]
+    clock.advance(timedelta(days=31).total_seconds())
+    await prune(store, Settings(_env_file=None))
+    async with store.reader() as connection:
+        [entry] = [item for item in await journal.read(connection, "order", "k") if item.action == "written"]
+    assert entry.notes == ()

@@ -1,0 +1,53 @@
+"""What the journal keeps of the fields of records: those that were sent, and those of which both sides were merged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connector.model.record import FieldValue
+
+PersonalFields = Mapping[str, frozenset[str]]
+"""The fields that are mapped from personal data, by object."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentRecord:
+    """The fields of one record as they were sent; none if its deletion was. `key` is our key of the record."""
+
+    sobject: str
+    key: str
+    fields: Mapping[str, FieldValue]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MergedField:
+    """One field as both sides had it, and what became of it: `base` is what both had agreed on, `local` the value here,
+    `remote` that of the org; `effect` is a `record_change.Effect`, `why` the reason in words."""
+
+    sobject: str
+    key: str
+    field: str
+    base: FieldValue
+    local: FieldValue
+    remote: FieldValue
+    effect: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldNote:
+    """One field as the journal has it. `is_kept` is False if only its name was kept. `value` is what was sent; the
+    others belong to a merge. `is_personal`: it is personal data."""
+
+    sobject: str
+    key: str
+    field: str
+    is_personal: bool
+    is_kept: bool = True
+    value: FieldValue = None
+    base: FieldValue = None
+    local: FieldValue = None
+    remote: FieldValue = None
+    effect: str | None = None
+    why: str | None = None

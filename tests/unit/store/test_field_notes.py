@@ -1,0 +1,62 @@
+"""What the journal keeps of fields: names always, values by the settings, long texts shortened."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from connector.model.field_notes import MergedField, SentRecord
+from connector.policies import KeptValues
+from connector.store.field_notes import LONGEST_VALUE, dump_fields, load_fields
+
+PERSONAL = {"Account": frozenset({"Name", "Phone"})}
+SENT = [
+    SentRecord(sobject="Account", key="C-1", fields={"Name": "Ann", "Tier__c": "gold", "Phone": None}),
+    SentRecord(sobject="OrderItem", key="1-1", fields={"Quantity": Decimal("1.50")}),
+    SentRecord(sobject="OrderItem", key="1-2", fields={"Quantity": Decimal(2)}),
+    SentRecord(sobject="OrderItem", key="1-3", fields={}),
+]
+MERGED = [
+    MergedField(sobject="Account", key="C-1", field="Phone", base="1", local="2", remote="3", effect="taken", why="x"),
+    MergedField(
+        sobject="Account", key="C-1", field="Tier__c", base="a", local="b", remote="c", effect="taken", why="x"
+    ),
+]
+
+
+def kept(values: KeptValues) -> dict[tuple[str, str], tuple[object, bool, bool]]:
+    notes = load_fields(dump_fields(SENT, [], PERSONAL, values))
+    return {(note.key, note.field): (note.value, note.is_kept, note.is_personal) for note in notes}
+
+
+def test_all_values_are_kept_with_what_is_personal() -> None:
+    assert kept(KeptValues.ALL) == {
+        ("C-1", "Tier__c"): ("gold", True, False),
+        ("C-1", "Name"): ("Ann", True, True),
+        ("C-1", "Phone"): (None, True, True),
+        ("1-1", "Quantity"): ("1.50", True, False),
+        ("1-2", "Quantity"): ("2", True, False),
+        ("1-3", ""): (None, True, False),  # it was deleted
+    }
+
+
+def test_names_are_kept_where_values_are_not() -> None:
+    business, none = kept(KeptValues.BUSINESS), kept(KeptValues.NONE)
+    assert business["C-1", "Name"] == (None, False, True)
+    assert business["C-1", "Tier__c"] == ("gold", True, False)
+    assert {name: value for name, (value, _, _) in none.items()} == dict.fromkeys(kept(KeptValues.ALL))
+    assert "Ann" not in (dump_fields(SENT, MERGED, PERSONAL, KeptValues.BUSINESS) or "")
+    assert "gold" not in (dump_fields(SENT, MERGED, PERSONAL, KeptValues.NONE) or "")
+
+
+def test_merged_fields_have_three_values_and_a_reason() -> None:
+    phone, tier = load_fields(dump_fields([], MERGED, PERSONAL, KeptValues.BUSINESS))
+    assert (phone.base, phone.local, phone.remote, phone.is_kept, phone.is_personal) == (None, None, None, False, True)
+    assert (tier.base, tier.local, tier.remote, tier.effect, tier.why) == ("a", "b", "c", "taken", "x")
+
+
+def test_long_text_is_shortened_and_nothing_is_nothing() -> None:
+    record = SentRecord(sobject="Order", key="1", fields={"Description": "x" * 32_000, "PoNumber": "7"})
+    description, number = load_fields(dump_fields([record], [], {}, KeptValues.ALL))
+    assert (len(str(description.value)), number.value) == (LONGEST_VALUE + 1, "7")
+    assert dump_fields([], [], PERSONAL, KeptValues.ALL) is None
+    assert load_fields(None) == ()
