@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 
-from connector.errors import ConnectorError, StoreError, UsageError
+from connector.errors import ApiBudgetError, ConnectorError, StoreError, UsageError
 from connector.jobs.backup import back_up_regularly
 from connector.jobs.held_lease import lease_owner
 from connector.jobs.inbound_run import InboundRun
@@ -32,6 +32,7 @@ from connector.jobs.worker_heartbeat import reported
 from connector.log import StateLog, configure, get_logger
 from connector.model.change import EntityKind
 from connector.salesforce.address import has_pubsub
+from connector.salesforce.call_gate import get_call_scope
 from connector.service import LocalServices, Services, local_services, running_service, tune_garbage_collection
 from connector.settings import Settings, load_settings
 from connector.workers.engine import Engine, choose_engine
@@ -44,6 +45,8 @@ DRAIN_SECONDS = 20.0
 
 LONGEST_COMPARISON = timedelta(minutes=30)
 """How long the nightly comparison waits for another one to end."""
+LONGEST_PAUSE = timedelta(hours=12)
+"""How long it waits for the API budget."""
 
 Role = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -194,6 +197,11 @@ class ResyncOrg:
         run = await InboundRun.begin(self._services.inbound_context)
         await run.intake()
 
+    async def check_budget(self) -> None:
+        budget = self._services.push_context.budget
+        await budget.find_lowest_lane()
+        budget.check(get_call_scope().lane)
+
     async def compare(self, kind: EntityKind, keys: Sequence[str]) -> dict[str, int]:
         options = ReconcileOptions(selection={kind: list(keys)})
         result = (await self._services.reconcile(options, NullProgress())).result
@@ -267,7 +275,10 @@ async def _push_now(services: Services) -> Result:
 
 
 async def _pull(services: Services, sobject: str) -> Result:
-    summary = await services.pull(sobjects=[sobject])
+    try:
+        summary = await services.pull(sobjects=[sobject])
+    except ApiBudgetError as error:
+        return {"paused": error.message}
     applied = summary.applied
     if not (applied.records - applied.echoes or summary.elsewhere):
         return {}
@@ -298,15 +309,18 @@ async def _reconcile(services: Services) -> Result:
 
 
 async def _when_nobody_compares(services: Services, options: ReconcileOptions) -> ReconcileSummary:
-    """Compare when another process, or a resync, has ended its comparison. Raises ReconcileRunningError after half an
-    hour."""
+    """Compare when another process, or a resync, has ended its comparison, and when the API budget allows it. Raises
+    ReconcileRunningError after half an hour, ApiBudgetError after half a day."""
     clock, pause = services.clock, services.settings.sync.lease_seconds / 3
-    until = clock.now() + LONGEST_COMPARISON
+    begun_at = clock.now()
     while True:
         try:
             return await services.reconcile(options, NullProgress())
         except ReconcileRunningError:
-            if clock.now() > until:
+            if clock.now() > begun_at + LONGEST_COMPARISON:
+                raise
+        except ApiBudgetError:
+            if clock.now() > begun_at + LONGEST_PAUSE:
                 raise
         await clock.sleep(pause)
 

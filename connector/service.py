@@ -84,6 +84,7 @@ class LocalServices:
     def web_app(self, role_states: Callable[[], Sequence[RoleState]] = lambda: ()) -> web.Application:
         """The HTTP API. `role_states`: how the roles of this process are."""
         from connector.jobs.schedule import define_jobs
+        from connector.model.allowances import AllowancePolicies
         from connector.store import deliveries
         from connector.web.app import AppServices, make_app
 
@@ -93,7 +94,10 @@ class LocalServices:
                 orders=self.orders,
                 current_composer=self.current_composer,
                 conflict_resolver=self.conflict_resolver,
-                delivery_policy=deliveries.policy_of(self.settings.inbound),
+                allowances=AllowancePolicies(
+                    calls=api_calls.policy_of(self.settings.budget),
+                    deliveries=deliveries.policy_of(self.settings.inbound),
+                ),
                 jobs=define_jobs(self.settings),
                 partitions=self.settings.sync.partitions,
                 role_states=role_states,

@@ -11,6 +11,7 @@ import typer
 from connector.cli import app
 from connector.cli.output import as_json, moment, plural, table
 from connector.cli.runner import run
+from connector.cli.status_text import budget_document, budget_remarks, message_remarks, outage_remarks, webhook_remarks
 from connector.cli.topic_text import event_remarks
 
 if TYPE_CHECKING:
@@ -129,17 +130,18 @@ def status(
         as_json(document)
     elif health:
         typer.echo(f"{document['database']} can be used.")
-        for text in _outage_remarks(document["outage"]):
+        for text in outage_remarks(document["outage"]):
             typer.echo(text)
     else:
         rows = [(kind, *numbers.values()) for kind, numbers in document["entities"].items()]
         table(("Entity", "here", "in the org", "due", "refused", "blocked", "discarded"), rows)
         texts = (
             *_sync_remarks(document),
-            *_outage_remarks(document["outage"]),
+            *outage_remarks(document["outage"]),
+            *budget_remarks(document["budget"]),
             *_mapping_remarks(document["mappings"]),
         )
-        more = (*_message_remarks(document["messages"]), *_webhook_remarks(document["webhooks"]))
+        more = (*message_remarks(document["messages"]), *webhook_remarks(document["webhooks"]))
         inbound = (*_reconciliation_remarks(document["reconciliation"]), *_inbound_remarks(document["inbound"]))
         for text in (*texts, *inbound, *more):
             typer.echo(text)
@@ -158,8 +160,10 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
     from connector.model.change_notice import NoticeState
     from connector.model.notification import MessageState
+    from connector.outbound.budget_status import load_budget_status
     from connector.settings import load_settings
     from connector.store import (
+        api_calls,
         change_notices,
         customers,
         dead_letters,
@@ -229,6 +233,11 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             "outage": None
             if outage is None
             else {**asdict(outage), "retry_expected": outage.next_attempt_at > store.clock.now()},
+            "budget": budget_document(
+                await load_budget_status(
+                    connection, org.org_id if org else None, store.clock.now(), api_calls.policy_of(settings.budget)
+                )
+            ),
             "postponed": [{"error": error, "changes": number} for error, number in postponed],
             "inbound": await _load_inbound(connection, org, settings, store.clock.now()),
             "reconciliation": None if reconciled is None else serialize_reconciliation(reconciled),
@@ -363,36 +372,3 @@ def _mapping_remarks(mappings: dict[str, Any]) -> list[str]:
         f"The service cannot use the edited mapping files ({item['source']}): {item['problem']}"
         for item in mappings["problems"]
     ]
-
-
-def _outage_remarks(outage: dict[str, Any] | None) -> list[str]:
-    """Remarks about an outage of the org."""
-    if outage is None:
-        return []
-    since = moment(outage["since"])
-    text = f"The org has accepted nothing since {since}: {outage['message']} {outage['fix']}".strip()
-    if outage["detail"]:
-        text += f" The org's message: {outage['detail']}"
-    # A time that has passed says only that no service has tried since.
-    service = ""
-    if outage["retry_expected"]:
-        service = f" a running service tries again at {moment(outage['next_attempt_at'])},"
-    return [f"{text} All changes stay due;{service} `connector push` tries again at once."]
-
-
-def _message_remarks(notifications: dict[str, int]) -> list[str]:
-    """Remarks about messages to customers, which do not depend on the org."""
-    remarks = [f"{plural(notifications['due'], 'message')} to customers to be sent."] if notifications["due"] else []
-    if notifications["failed"]:
-        failed = plural(notifications["failed"], "message")
-        remarks.append(f"{failed} to customers failed: `connector messages list --state failed` says why.")
-    return remarks
-
-
-def _webhook_remarks(notices: dict[str, int]) -> list[str]:
-    """Remarks about notices to the company's own systems."""
-    remarks = [f"{plural(notices['due'], 'change notice')} to be posted."] if notices["due"] else []
-    if notices["failed"]:
-        failed = plural(notices["failed"], "change notice")
-        remarks.append(f"{failed} failed: `connector webhooks list --state failed` says why.")
-    return remarks

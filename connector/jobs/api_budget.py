@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
+from typing import TypeVar
 
+from connector.clock import Clock
 from connector.errors import ApiBudgetError, ConnectorError, StoreError
 from connector.log import get_logger
 from connector.model.api_budget import (
@@ -46,7 +48,22 @@ CONFIRM_AFTER = timedelta(seconds=30)
 LOOK_EVERY = timedelta(minutes=15)
 """How often the org is asked while a lane pauses. `model.api_budget.LOOKS` keeps room for it."""
 
+PAUSE_SECONDS = 5.0
+"""How often work that waits for the budget is tried again. That costs no call."""
+
+T = TypeVar("T")
+
 log = get_logger(__name__)
+
+
+async def within_budget(clock: Clock, lane: Lane, work: Callable[[], Awaitable[T]]) -> T:
+    """Do this work with calls of this lane, as soon as the budget allows it: from the beginning each time."""
+    while True:
+        try:
+            with calls_in(lane):
+                return await work()
+        except ApiBudgetError:
+            await clock.sleep(PAUSE_SECONDS)
 
 
 class ApiBudget:
@@ -92,12 +109,10 @@ class ApiBudget:
         if not scope.exempt:
             await self._open_org(org_id)
             lane = call_lane(scope.lane)
-            usage = self._update()
-            if not self._state.allows(lane) and await self._look():
-                usage = self._update()
+            self._update()
             if not self._state.allows(lane):
-                message, hint = describe_pause(usage, lane)
-                raise ApiBudgetError(message, hint=hint)
+                await self._look()
+            self.check(lane)
         self._in_flight += 1
 
     def end_call(self, result: CallResult, usage: Usage | None) -> None:
@@ -137,6 +152,13 @@ class ApiBudget:
         if state.limit is not None and self._in_flight:
             state = replace(state, limit=replace(state.limit, used=state.limit.used + self._in_flight))
         return estimate(state, self._counts(), self._store.clock.now(), self._policy)
+
+    def check(self, lane: Lane) -> None:
+        """Raise ApiBudgetError if this lane pauses."""
+        usage = self._update()
+        if not self._state.allows(call_lane(lane)):
+            message, hint = describe_pause(usage, call_lane(lane))
+            raise ApiBudgetError(message, hint=hint)
 
     def explain(self, lane: Lane) -> str:
         """Why this lane pauses, and what to do."""

@@ -8,15 +8,18 @@ up, it polls more often instead (`delivery_guard`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from typing import TypeVar
 
 from connector.inbound.action_events import ActionEvents
 from connector.inbound.listen import ListenContext, Listener, ListenerStats
+from connector.inbound.poll import PollReport
 from connector.inbound.poll_pace import PaceLimits, PollPace
 from connector.inbound.record_events import RecordEvents
 from connector.inbound.topic_cursor import TopicCursor, listen_lease
+from connector.jobs.api_budget import within_budget
 from connector.jobs.current_run import CurrentRun
 from connector.jobs.delivery_guard import DeliveryGuard
 from connector.jobs.held_lease import HeldLease
@@ -27,6 +30,7 @@ from connector.jobs.prune import prune_regularly
 from connector.jobs.publish_events import PublishJob
 from connector.log import get_logger
 from connector.model.deliveries import DeliveryMode, DeliveryUsage
+from connector.model.lane import Lane
 from connector.model.listening_state import ListeningState, TopicActivity
 from connector.model.platform_event import ORDER_ACTION, ORDER_ACTION_RESULT, topic_of
 from connector.salesforce.pubsub.errors import DeliveryLimitError
@@ -44,6 +48,8 @@ LIMIT_PAUSE = 900.0
 ACTION_TOPIC = topic_of(ORDER_ACTION)
 OnObstacle = Callable[[str, ListeningState], None]
 """Called with a topic that has no stream, and why."""
+
+T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -140,7 +146,14 @@ class ListenJob(LeaseJob):
         return Listener(context, cursor, handler, self.stats, self._announce)
 
     async def _poll_everything(self) -> None:
-        await (await self._run.get()).poll_everything()
+        async def poll() -> None:
+            await (await self._run.get()).poll_everything()
+
+        await self._within_budget(Lane.STATUS, poll)
+
+    async def _within_budget(self, lane: Lane, work: Callable[[], Awaitable[T]]) -> T:
+        """Wait where the API budget pauses: the stream stands meanwhile."""
+        return await within_budget(self.context.store.clock, lane, work)
 
     async def _take_in(self) -> None:
         while True:
@@ -148,10 +161,14 @@ class ListenJob(LeaseJob):
                 async with asyncio.timeout(INTAKE_SECONDS):
                     await self._new_records.wait()
             self._new_records.clear()
-            await (await self._run.get()).intake()
+            await self._within_budget(Lane.STATUS, self._intake)
+
+    async def _intake(self) -> None:
+        await (await self._run.get()).intake()
 
     async def _poll_now_and_then(self) -> None:
-        """Poll seldom while the stream stands, and by the pace of the changes while it does not."""
+        """Poll seldom while the stream stands, and by the pace of the changes while it does not. What the stream brings
+        as well is polled in the lane of profiles."""
         clock, settings = self.context.store.clock, self.context.settings.inbound
         limits = PaceLimits(
             shortest=settings.fastest_poll_seconds,
@@ -165,11 +182,14 @@ class ListenJob(LeaseJob):
             if (left := pause - (clock.now() - last).total_seconds()) > 0:
                 await clock.sleep(min(left, MOST_SLEPT))
                 continue
-            run = await self._run.get()
+            lane = Lane.PROFILE if self.stats.subscribed else Lane.STATUS
             last, reads = clock.now(), self.context.client.calls_made.reads
-            applied = [report.applied for report in await run.poll()]
+            applied = [report.applied for report in await self._within_budget(lane, self._poll)]
             changes = sum(item.records - item.echoes - item.unknown for item in applied)
             pace.note(changes=changes, calls=self.context.client.calls_made.reads - reads, now=clock.now())
+
+    async def _poll(self) -> list[PollReport]:
+        return await (await self._run.get()).poll()
 
 
 class ActionJob(LeaseJob):

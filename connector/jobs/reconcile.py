@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -29,11 +29,13 @@ from connector.jobs.resync import STORES
 from connector.mapping.check import check
 from connector.mapping.mapper import MappingSet
 from connector.model.change import EntityKind
+from connector.model.lane import Lane
 from connector.model.reconciliation import Reconciliation, RunState
 from connector.outbound.org_discovery import discover_org
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.return_strategy import ReturnStrategy
 from connector.salesforce.bulk_query import BulkQuery
+from connector.salesforce.call_gate import calls_in
 from connector.salesforce.query import soql
 from connector.settings import Returns
 from connector.store import links, reconcile_runs
@@ -94,23 +96,26 @@ async def reconcile(
     *,
     announce: Callable[[ReconcileSummary], None],
 ) -> ReconcileSummary:
-    """Compare both sides, and heal what differs if the options say so. `announce` is called with the plan before the
+    """Compare both sides, and heal what differs if the options say so; to compare everything is as little urgent as a
+    backfill. `announce` is called with the plan before the
     records are read. The result is stored when the comparison ends, and once more when what was healed is compared
     again.
 
     Raises ReconcileRunningError if another process reconciles this org, ConnectorError for an unknown key,
     OtherOrgError if another org answers, MappingError if the mappings do not fit the org, RefusedError or
-    TransportError if the org does not answer a query; with healing, what a push raises.
+    TransportError if the org does not answer a query, ApiBudgetError if the API budget pauses this; with healing, what
+    a push raises.
     """
-    run = await _ReconcileRun.begin(context, options, reporter)
-    summary = run.summary
-    await run.plan()
-    announce(summary)
-    if not options.dry_run:
-        async with run.holding_lease():
-            await run.compare()
-            if options.heal:
-                await run.heal(outbound)
+    with nullcontext() if options.has_keys else calls_in(Lane.BACKFILL):
+        run = await _ReconcileRun.begin(context, options, reporter)
+        summary = run.summary
+        await run.plan()
+        announce(summary)
+        if not options.dry_run:
+            async with run.holding_lease():
+                await run.compare()
+                if options.heal:
+                    await run.heal(outbound)
     run.note_costs()
     return summary
 

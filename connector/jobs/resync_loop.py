@@ -21,6 +21,7 @@ from connector.model.change import EntityKind
 from connector.model.inbound_change import InboxState, Source
 from connector.model.lane import Lane
 from connector.model.resync import Priority, Resync, ResyncMode, ResyncState
+from connector.salesforce.call_gate import calls_in
 from connector.store import inbox, links, orgs, outbox, resyncs
 from connector.store.engine import Connection, Store
 from connector.store.queries import resync_selection
@@ -41,6 +42,9 @@ class OrgSide(Protocol):
 
     async def take_in(self) -> None:
         """Read and apply the records of the inbox."""
+
+    async def check_budget(self) -> None:
+        """Raise ApiBudgetError if no calls of the lane of this task may be made now."""
 
     async def compare(self, kind: EntityKind, keys: Sequence[str]) -> dict[str, int]:
         """Compare these with their records: how many there are in which state, and `differing` ones."""
@@ -107,7 +111,8 @@ class ResyncLoop:
         if self._store.clock.now() < until:
             return False
         try:
-            moved = await self._step(resync, org_id, lease)
+            with calls_in(LANES[resync.priority]):
+                moved = await self._step(resync, org_id, lease)
         except ReconcileRunningError:
             return False
         except (StoreError, LeaseLostError):
@@ -139,6 +144,7 @@ class ResyncLoop:
         """Begin the next batch, or finish the one that was begun. False if that has to wait."""
         if resync.reached != resync.position:
             return await self._finish_batch(resync, org_id, lease)
+        await self._org.check_budget()
         async with self._store.reader() as connection:
             keys = await resync_selection.list_keys(
                 connection, org_id, resync.entity, resync.filter, after=resync.position, limit=BATCH
@@ -171,6 +177,7 @@ class ResyncLoop:
                     connection, resync.entity, resync.batch, since=resync.reached_at
                 )
             if due:
+                await self._org.check_budget()  # so that whoever asked for it sees why it waits
                 return False
         elif resync.mode is ResyncMode.COMPARE:
             counts = await self._org.compare(resync.entity, resync.batch)

@@ -20,7 +20,7 @@ from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.role_supervisor import RoleState
 from connector.jobs.schedule import JobDefinition
 from connector.log import bind, get_logger, request_id
-from connector.model.deliveries import DeliveryPolicy
+from connector.model.allowances import AllowancePolicies
 from connector.model.health_check import DoctorReport
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
@@ -56,16 +56,16 @@ class AppServices:
     """What the application works with.
 
     Each request calls `current_composer`, which follows edited rules and templates; one that resolves a conflict calls
-    `conflict_resolver`, which reads the mappings. `delivery_policy`: for the forecast of event deliveries. `jobs`: all
-    of the service, wherever they run. `partitions`: those of workers, for forecasts. `role_states`: how the roles of
-    this process are. `doctor` checks the whole installation.
+    `conflict_resolver`, which reads the mappings. `allowances`: for the forecasts of API calls and event deliveries.
+    `jobs`: all of the service, wherever they run. `partitions`: those of workers, for forecasts. `role_states`: how the
+    roles of this process are. `doctor` checks the whole installation.
     """
 
     store: Store
     orders: OrderService
     current_composer: Callable[[], NotificationComposer]
     conflict_resolver: Callable[[], ConflictResolver]
-    delivery_policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
+    allowances: AllowancePolicies = field(default_factory=AllowancePolicies)
     jobs: Sequence[JobDefinition] = ()
     partitions: int = 8
     role_states: Callable[[], Sequence[RoleState]] = lambda: ()
@@ -88,7 +88,7 @@ def make_app(services: AppServices) -> web.Application:
             orders=services.orders,
             composer=services.current_composer(),
             conflict_resolver=services.conflict_resolver,
-            delivery_policy=services.delivery_policy,
+            allowances=services.allowances,
             jobs=services.jobs,
             partitions=services.partitions,
             doctor=services.doctor,
@@ -121,7 +121,7 @@ def make_app(services: AppServices) -> web.Application:
     async def metrics(request: web.Request) -> web.Response:
         await authenticate(store, request, Role.VIEWER)
         body = await render_metrics(
-            store, services.delivery_policy, services.role_states(), [job.name for job in services.jobs]
+            store, services.allowances, services.role_states(), [job.name for job in services.jobs]
         )
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 

@@ -5,6 +5,7 @@ All processes on a database say the same of the queues; what a process says of i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -13,10 +14,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from connector.inbound.inbound_status import load_inbound_status
 from connector.jobs.role_supervisor import RoleState
+from connector.model.allowances import AllowancePolicies
+from connector.model.api_budget import BudgetPolicy
 from connector.model.change import ChangeState
 from connector.model.deliveries import DeliveryPolicy
+from connector.model.hourly_counts import DAY
 from connector.model.job_run import JobState
-from connector.store import job_runs, orders, orgs, outages, outbox_counts, reconcile_runs, resyncs
+from connector.model.lane import CALL_LANES
+from connector.store import api_calls, job_runs, orders, orgs, outages, outbox_counts, reconcile_runs, resyncs
 from connector.store.engine import Connection, Store
 from connector.store.queries.queue_ages import list_queue_ages
 
@@ -37,7 +42,7 @@ class _Gauges:
 
 
 async def render_metrics(
-    store: Store, policy: DeliveryPolicy, roles: Sequence[RoleState], jobs: Sequence[str]
+    store: Store, policies: AllowancePolicies, roles: Sequence[RoleState], jobs: Sequence[str]
 ) -> bytes:
     """The metrics as text; `jobs` are those of the service. Raises StoreError if the database is away."""
     gauges, now = _Gauges(), store.clock.now()
@@ -45,7 +50,8 @@ async def render_metrics(
     gauges.add("role_restarts", "How often the role began anew.", [((s.role,), s.restarts) for s in roles], ["role"])
     async with store.reader() as connection:
         await _add_outbound(gauges, connection, now)
-        await _add_inbound(gauges, connection, now, policy)
+        await _add_budget(gauges, connection, now, policies.calls)
+        await _add_inbound(gauges, connection, now, policies.deliveries)
         await _add_jobs(gauges, connection, now, jobs)
     return generate_latest(gauges.registry)
 
@@ -71,6 +77,28 @@ async def _add_outbound(gauges: _Gauges, connection: Connection, now: datetime) 
     gauges.add("org_outage", "1 while the org accepts nothing.", [((), outage is not None)], [])
     since = 0.0 if outage is None else (now - outage.since).total_seconds()
     gauges.add("org_outage_seconds", "For how long the org has accepted nothing.", [((), since)], [])
+
+
+async def _add_budget(gauges: _Gauges, connection: Connection, now: datetime, policy: BudgetPolicy) -> None:
+    org = await orgs.get_active(connection)
+    if org is None:
+        return
+    usage = await api_calls.usage(connection, org.org_id, now, policy)
+    calls = Counter[tuple[str, str]]()
+    for (hour, lane, result), number in (await api_calls.counts(connection, org.org_id, now)).items():
+        if hour > now - DAY:
+            calls[lane.word, result.value] += number
+    gauges.add("api_calls", "Our API calls of the last 24 hours.", calls.items(), ["lane", "result"])
+    for name, text, value in (
+        ("used", "API calls of the last 24 hours by all apps, as the org counts them.", usage.used),
+        ("allowed", "API calls that the org allows in 24 hours.", usage.allowed),
+        ("reserve", "API calls that are left to the org's other apps.", usage.reserve),
+        ("left", "API calls that we may still make.", usage.left),
+    ):
+        if value is not None:
+            gauges.add(f"api_budget_{name}", text, [((), value)], [])
+    paused = [((lane.word,), lane in usage.paused) for lane in CALL_LANES]
+    gauges.add("api_lane_paused", "1 while a lane makes no calls, to save the budget.", paused, ["lane"])
 
 
 async def _add_inbound(gauges: _Gauges, connection: Connection, now: datetime, policy: DeliveryPolicy) -> None:

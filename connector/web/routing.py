@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.schedule import JobDefinition
 from connector.log import get_logger
-from connector.model.deliveries import DeliveryPolicy
+from connector.model.allowances import AllowancePolicies
 from connector.model.health_check import DoctorReport
 from connector.model.keys import normalize_key
 from connector.model.money import plain
@@ -45,7 +45,7 @@ class RequestContext:
     orders: OrderService
     composer: NotificationComposer
     conflict_resolver: Callable[[], ConflictResolver]
-    delivery_policy: DeliveryPolicy
+    allowances: AllowancePolicies
     jobs: Sequence[JobDefinition]
     partitions: int
     doctor: Callable[[], Awaitable[DoctorReport]]

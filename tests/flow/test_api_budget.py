@@ -5,25 +5,37 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from connector.cli.localorg import our_metadata
+from connector.cli.status_text import budget_document, budget_remarks
+from connector.errors import ApiBudgetError
 from connector.jobs.push_summary import PushSummary
+from connector.jobs.reconcile import ReconcileOptions
 from connector.jobs.resync import capture
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
-from connector.model.api_budget import CallResult
+from connector.model.allowances import AllowancePolicies
+from connector.model.api_budget import BudgetPolicy, CallResult
 from connector.model.change import EntityKind
 from connector.model.lane import Lane
+from connector.model.order import LineInput
+from connector.model.product import Price, Product
+from connector.model.resync import ResyncMode, ResyncState
+from connector.outbound.budget_status import load_budget_status
 from connector.policies import BudgetSettings
 from connector.service import running_service
 from connector.store import api_calls, journal, orgs, outbox
+from connector.web.metrics import render_metrics
 from tests.flow.conftest import CUSTOMERS, Silent, World, settings_for
 from tests.flow.test_delivery_allowance import MovedClock
 from tests.flow.test_push import an_order
+from tests.flow.test_resyncs import ask, until, working
 
 ALLOWED, RESERVE = 1000, 100
+KEYS = ["S-1", "B-1", "C-2", "P-8", "P-9", "N-1", "N-2", "N-3", "N-4", "N-9"]
 
 
 @pytest.fixture
@@ -74,7 +86,7 @@ async def waiting(world: World) -> set[str]:
     found = {}
     async with world.service.store.reader() as connection:
         for kind in EntityKind:
-            some = await outbox.find(connection, kind, ["S-1", "B-1", "C-2", "N-1", "N-2", "N-3", "N-4"])
+            some = await outbox.find(connection, kind, KEYS)
             found |= some
     assert all(
         (row.state.value, row.attempts, row.unconfirmed, row.error) == ("due", 0, key == "B-1", None)
@@ -102,10 +114,24 @@ async def test_lanes_pause_from_the_lowest_and_go_on_by_themselves(world: World,
     await scheduled_push(world)
     assert await waiting(world) == {"B-1", "C-2"}
 
+    # A new order needs a new product, which goes with it.
+    await others_call(world, 16)
+    line = LineInput(number=1, sku="P-9", quantity=Decimal(1), unit_price=Decimal(5))
+    price = Price(currency="USD", unit_price=Decimal(5))
+    await world.save(
+        [an_order("N-9", lines=(line,))],
+        some_customers=[],
+        some_products=[Product(sku="P-9", name="Needed", prices=(price,)), Product(sku="P-8", name="Not needed")],
+    )
+    await scheduled_push(world)
+    moved.by += timedelta(seconds=2)
+    await scheduled_push(world)
+    assert await waiting(world) == {"B-1", "C-2", "P-8"}
+
     await others_call(world, 5)
     await change_in_every_lane(world, "3")
     await scheduled_push(world)
-    assert await waiting(world) == {"B-1", "C-2", "N-3"}
+    assert await waiting(world) == {"B-1", "C-2", "P-8", "N-3"}
     assert (await world.order("S-1"))["Description"] == "3"
 
     used = usage.used
@@ -119,9 +145,11 @@ async def test_lanes_pause_from_the_lowest_and_go_on_by_themselves(world: World,
     assert usage.calls == calls
     foreground = await world.push()
     assert not foreground.in_sync
-    assert foreground.paused == {Lane.STATUS: 1, Lane.NEW: 2, Lane.PROFILE: 1, Lane.BACKFILL: 1}
-    assert await waiting(world) == {"S-1", "B-1", "C-2", "N-3", "N-4"}
+    assert foreground.paused == {Lane.STATUS: 1, Lane.NEW: 2, Lane.PROFILE: 2, Lane.BACKFILL: 1}
+    assert await waiting(world) == {"S-1", "B-1", "C-2", "P-8", "N-3", "N-4"}
     assert ALLOWED - RESERVE <= usage.used <= ALLOWED - RESERVE + 3  # others called; we noticed by our next calls
+
+    await _check_what_is_shown(world)
 
     moved.by += timedelta(hours=25)
     calls = usage.calls
@@ -132,6 +160,25 @@ async def test_lanes_pause_from_the_lowest_and_go_on_by_themselves(world: World,
     assert (await world.order("S-1"))["Description"] == "4"
     assert (await world.order("N-4"))["Status"] == "Activated"
     await _check_what_is_stored(world)
+
+
+async def _check_what_is_shown(world: World) -> None:
+    service, org = world.service, world.org.org.usage
+    await service.push_context.budget.sync()
+    async with service.store.reader() as connection:
+        status = await load_budget_status(connection, service.client.org_id, service.clock.now(), BudgetPolicy())
+    assert status is not None
+    assert (status.used, status.allowed, status.reserve, status.left) == (org.used, ALLOWED, RESERVE, 0)
+    assert status.paused == ("urgent", "status", "new", "profile", "backfill")
+    assert status.waiting == {"status": 1, "new": 2, "profile": 2, "backfill": 1}
+    [text] = budget_remarks(budget_document(status))
+    assert text.startswith("6 changes waiting for API calls (since ")
+    assert f"All calls pause, to save the API budget: {org.used:,} of the org's 1,000 API calls" in text
+    metrics = (await render_metrics(service.store, AllowancePolicies(), (), ())).decode()
+    assert f"connector_api_budget_used {org.used}.0" in metrics
+    assert 'connector_api_lane_paused{lane="status"} 1.0' in metrics
+    lines = [line for line in metrics.splitlines() if line.startswith('connector_api_calls{lane="status"')]
+    assert sum(float(line.split()[1]) for line in lines) == status.by_lane["status"]
 
 
 async def _check_what_is_stored(world: World) -> None:
@@ -152,3 +199,58 @@ async def _check_what_is_stored(world: World) -> None:
     assert answered == world.org.org.usage.used
     assert stored.ours - answered == 1  # the one that the expired session was refused for
     assert {result for _, _, result in counts} == {CallResult.ANSWERED, CallResult.REFUSED}
+
+
+@pytest.mark.parametrize("cause", ["org", "cap"])
+async def test_processes_share_what_is_used_and_lose_nothing(
+    org: LocalOrg, database_url: str, moved: MovedClock, cause: str
+) -> None:
+    """One process uses up what is allowed; another one sees it before its first call. `org`: the org refuses."""
+    settings = settings_for(org, database_url)
+    cap = BudgetSettings(reserve_percent=0, most_calls_per_day=0 if cause == "org" else 40)
+    settings = settings.model_copy(update={"budget": cap})
+    async with running_service(settings, clock=moved) as service:
+        first = World(org, service)
+        await first.save([an_order("S-1"), an_order("B-1")])
+        await first.push()
+        if cause == "org":
+            org.org.usage.record_call("other", write=False, calls=ALLOWED - org.org.usage.used)
+        else:
+            while service.push_context.budget.usage().left:
+                await first.query("SELECT Id FROM Account LIMIT 1")
+        await change_in_every_lane(first, "1")
+        summary = await scheduled_push(first)
+        assert summary.outage is None or summary.outage.code == "REQUEST_LIMIT_EXCEEDED"
+        assert await waiting(first) == {"S-1", "B-1", "C-2", "N-1"}
+    calls = org.org.usage.calls
+    async with running_service(settings, clock=moved) as service:
+        second = World(org, service)
+        with pytest.raises(ApiBudgetError, match="All calls pause" if cause == "org" else "MOST_CALLS_PER_DAY"):
+            await second.service.pull()
+        assert not (await scheduled_push(second)).in_sync
+        assert org.org.usage.calls == calls
+        moved.by += timedelta(hours=25)
+        await scheduled_push(second)
+        assert await waiting(second) == set()
+        assert (await second.order("N-1"))["Status"] == "Activated"
+
+
+async def test_resyncs_and_comparisons_wait_for_calls(world: World, moved: MovedClock) -> None:
+    for _ in range(60):
+        await world.query("SELECT Id FROM Account LIMIT 1")
+    moved.by += timedelta(hours=2)
+    await others_call(world, 26)
+    with pytest.raises(ApiBudgetError, match="Calls of the lane backfill pause") as refused:
+        await world.service.reconcile(ReconcileOptions(), Silent())
+    assert "To go on now, lower CONNECTOR_BUDGET__RESERVE_PERCENT" in refused.value.hint
+    assert (await world.service.pull()).in_sync
+    calls = world.org.org.usage.calls
+    async with working(world, pushing=False):
+        asked = [await ask(world, mode, keys=("B-1",)) for mode in ResyncMode]
+        for resync in asked:
+            await until(world, resync.id, lambda item: "lane backfill pause" in (item.error or ""))
+        assert world.org.org.usage.calls == calls
+    moved.by += timedelta(hours=25)
+    async with working(world):
+        for resync in asked:
+            await until(world, resync.id, lambda item: item.state is ResyncState.DONE and item.error is None)

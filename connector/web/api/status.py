@@ -9,6 +9,7 @@ from connector.api.serializers import serialize_hold, serialize_reconciliation
 from connector.inbound.inbound_status import InboundStatus, load_inbound_status
 from connector.model.change_notice import NoticeState
 from connector.model.role import Role
+from connector.outbound.budget_status import BudgetStatus, load_budget_status
 from connector.store import change_notices, notifications, orders, orgs, outages, outbox_counts, reconcile_runs, workers
 from connector.store.outages import Outage
 from connector.store.queries.holds import list_holds
@@ -18,12 +19,13 @@ from connector.web.routing import ApiResponse, RequestContext, Route
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
     """Orders by stage; changes to be sent by entity and state; messages to customers and webhook notices by state;
-    what comes back from the org; an outage of the org, and the latest reconciliation, if there is one; the number of
-    processes of the service that are alive, by role."""
+    what comes back from the org; an outage of the org, and the latest reconciliation, if there is one; where the API
+    budget stands, once there is an org; the number of processes of the service that are alive, by role."""
 
     orders: Mapping[str, int]
     unsent: Mapping[str, Mapping[str, int]]
     outage: Outage | None
+    budget: BudgetStatus | None
     inbound: InboundStatus
     reconciliation: Mapping[str, object] | None
     messages: Mapping[str, int]
@@ -42,11 +44,14 @@ async def get_status(call: RequestContext) -> ApiResponse:
         org_id = None if org is None else org.org_id
         reconciled = None if org_id is None else await reconcile_runs.latest(connection, org_id)
         alive = await workers.count_alive_by_role(connection, call.store.clock.now())
-        inbound = await load_inbound_status(connection, org_id, call.store.clock.now(), call.delivery_policy)
+        now, policies = call.store.clock.now(), call.allowances
+        inbound = await load_inbound_status(connection, org_id, now, policies.deliveries)
+        budget = await load_budget_status(connection, org_id, now, policies.calls)
     status = Status(
         orders={stage.value: count for stage, count in stages.items()},
         unsent={kind.value: {state.word: n for state, n in states.items()} for kind, states in unsent.items()},
         outage=outage,
+        budget=budget,
         inbound=inbound,
         reconciliation=None if reconciled is None else serialize_reconciliation(reconciled),
         messages={state.value: count for state, count in message_counts.items()},

@@ -32,7 +32,7 @@ def test_push_and_status_report_another_org_until_org_use_confirms_it(shell: She
             0, "26 entities due: `connector push --dry-run` shows what would be sent.",
         )  # fmt: skip
         assert shell("push", **elsewhere).status == 0
-        assert shell("status", **elsewhere).out.endswith(f"In sync with org {second}.\n")
+        assert f"\nIn sync with org {second}.\n" in shell("status", **elsewhere).out
     assert shell("push").status == 1
     assert shell("org", "use", first).status == 0
     assert shell("push").status == 0
