@@ -46,6 +46,8 @@ class JobScheduler:
         self._watch_seconds = watch_seconds
         self._clock = AsyncIOScheduler(job_defaults=JOB_DEFAULTS, timezone="UTC")
         self._turn = asyncio.Lock()
+        self._queued: set[str] = set()
+        """Jobs that somebody asked for, and that wait for their turn."""
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._triggers: dict[str, JobTrigger] = {}
@@ -92,12 +94,35 @@ class JobScheduler:
             self._start(self._runner.run(self._jobs[run.job], run))
 
     async def _take(self, uow: UnitOfWork) -> tuple[list[JobRun], list[JobRun]]:
-        """The dead runs, which are to begin anew, and those that are ours now."""
-        dead = await job_runs.interrupt_dead(uow, worker=self._runner.worker)
+        """The dead runs, which are to begin anew, and those that are ours now. A run that is taken must be at work, or
+        others hold it for dead; so a job that runs one at a time is taken when it is its turn."""
+        runner = self._runner
+        dead = await job_runs.interrupt_dead(uow, worker=runner.worker)
         for run in dead:
             await job_runs.restart(uow, run)
+        waiting = [self._jobs[run.job] for run in await job_runs.list_waiting(uow.connection, self._jobs.keys())]
+        for job in waiting:
+            if not job.concurrent and job.name not in self._queued:
+                self._queued.add(job.name)
+                self._start(self._take_in_turn(job))
+        names = [job.name for job in waiting if job.concurrent]
+        return dead, await job_runs.take_waiting(uow, names, worker=runner.worker, ttl=runner.ttl) if names else []
+
+    async def _take_in_turn(self, job: Job) -> None:
+        """Wait for the turn, and run what was asked for, unless another process has taken it meanwhile."""
         runner = self._runner
-        return dead, await job_runs.take_waiting(uow, self._jobs.keys(), worker=runner.worker, ttl=runner.ttl)
+        try:
+            async with self._turn:
+                if self._stopping:
+                    return
+                async with self._store.transaction() as uow:
+                    taken = await job_runs.take_waiting(uow, [job.name], worker=runner.worker, ttl=runner.ttl)
+                for run in taken:
+                    await runner.run(job, run)
+        except StoreError as error:
+            log.error("job not begun", job=job.name, error=error.message, hint=error.hint)
+        finally:
+            self._queued.discard(job.name)
 
     def _reschedule(self) -> None:
         for job in self._jobs.values():

@@ -23,7 +23,7 @@ from connector.jobs.job_runner import JobRunner
 from connector.jobs.order_automation import run_order_automation
 from connector.jobs.prune import prune
 from connector.jobs.push_loop import PushLoop, push_result
-from connector.jobs.reconcile import ReconcileOptions, ReconcileRunningError, ReconcileSummary
+from connector.jobs.reconcile import ReconcileOptions, ReconcileRunningError, ReconcileSummary, is_reconciling
 from connector.jobs.resync_loop import ResyncLoop
 from connector.jobs.role_supervisor import RoleState, RoleSupervisor
 from connector.jobs.schedule import PULLED_OBJECTS, Job, JobDefinition, Result, define_jobs, pull_job
@@ -317,8 +317,12 @@ async def _when_nobody_compares(services: Services, options: ReconcileOptions) -
         try:
             return await services.reconcile(options, NullProgress())
         except ReconcileRunningError:
-            if clock.now() > begun_at + LONGEST_COMPARISON:
+            until = begun_at + LONGEST_COMPARISON
+            if clock.now() > until:
                 raise
+            while await is_reconciling(services.store, services.client.org_id) and clock.now() <= until:
+                await clock.sleep(pause)  # costs no call, as another try would
+            continue
         except ApiBudgetError:
             if clock.now() > begun_at + LONGEST_PAUSE:
                 raise

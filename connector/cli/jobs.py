@@ -67,17 +67,23 @@ def run_now(
 
 
 @jobs_app.command(short_help="Begin no more runs of a job by its times.")
-def pause(name: Name) -> None:
+def pause(name: Name, json: Json = False) -> None:
     """Begin no more runs of a job by its times, in any process, until `jobs resume`. `jobs run` still works."""
-    changed = run(_set_paused(name, paused=True))
-    typer.echo(f"{name} is paused." if changed else f"{name} was paused already.")
+    changed, view = run(_set_paused(name, paused=True))
+    if json:
+        as_json({"changed": changed, **_document(view)})
+    else:
+        typer.echo(f"{name} is paused." if changed else f"{name} was paused already.")
 
 
 @jobs_app.command(short_help="Run a paused job again at its times.")
-def resume(name: Name) -> None:
+def resume(name: Name, json: Json = False) -> None:
     """Run a paused job again at its times."""
-    changed = run(_set_paused(name, paused=False))
-    typer.echo(f"{name} runs again." if changed else f"{name} was not paused.")
+    changed, view = run(_set_paused(name, paused=False))
+    if json:
+        as_json({"changed": changed, **_document(view)})
+    else:
+        typer.echo(f"{name} runs again." if changed else f"{name} was not paused.")
 
 
 @jobs_app.command("set", short_help="Run a job at other times.")
@@ -88,6 +94,7 @@ def set_times(
         str | None, typer.Option(help="Five fields as in crontab, in UTC: '30 2 * * *'.", show_default=False)
     ] = None,
     default: Annotated[bool, typer.Option("--default", help="The times of the settings again.")] = False,
+    json: Json = False,
 ) -> None:
     """Run a job at other times than the settings say. Running services follow within a second or two."""
     if [every is not None, cron is not None, default].count(True) != 1:
@@ -96,6 +103,9 @@ def set_times(
 
     trigger = None if default else parse_trigger(seconds=every, cron=cron)
     view = run(_set_trigger(name, trigger))
+    if json:
+        as_json(_document(view))
+        return
     following = "" if view.next_run is None else f", next at {moment(view.next_run)}"
     typer.echo(f"{view.name} runs {view.trigger}{following}.")
 
@@ -126,7 +136,7 @@ def runs(
     rows = [
         (view.id, view.job, moment(view.started_at or view.created_at), _latest(view), _why(view)) for view in views
     ]
-    table(("ID", "Job", "Began", "What became of it", "Why"), rows)
+    table(("ID", "Job", "Began", "What became of it", "Run"), rows)
 
 
 @jobs_app.command(short_help="One run in full.")
@@ -138,8 +148,8 @@ def show(run_id: Annotated[int, typer.Argument(help="The run's number.", min=1)]
         return
     typer.echo(_told(view))
     for name, value in (
-        ("Why", _why(view)),
-        ("Slot", "" if view.slot is None else moment(view.slot)),
+        ("Run", _why(view)),
+        ("Due", "" if view.slot is None else moment(view.slot)),
         ("Process", view.worker or ""),
         ("Began", "" if view.started_at is None else moment(view.started_at)),
         ("Took", "" if view.seconds is None else f"{view.seconds:.1f} s"),
@@ -170,7 +180,7 @@ def _latest(view: RunView | None) -> str:
 def _why(view: RunView) -> str:
     if view.cause == "request":
         return f"asked for by {view.actor}"
-    return "begun anew" if view.cause == "restart" else "its time"
+    return "begun anew after an interruption" if view.cause == "restart" else "by schedule"
 
 
 def _told(view: RunView) -> str:
@@ -220,11 +230,15 @@ async def _run_now(name: str, *, wait: bool) -> RunView:
         return view_run(asked)
 
 
-async def _set_paused(name: str, *, paused: bool) -> bool:
-    from connector.jobs.job_list import find_job, set_paused
+async def _set_paused(name: str, *, paused: bool) -> tuple[bool, JobView]:
+    """Whether that changed something, and the job."""
+    from connector.jobs.job_list import find_job, list_jobs, set_paused
 
     async with _opened() as (store, definitions):
-        return await set_paused(store, find_job(definitions, name), paused, actor=getpass.getuser())
+        definition = find_job(definitions, name)
+        changed = await set_paused(store, definition, paused, actor=getpass.getuser())
+        [view] = await list_jobs(store, [definition])
+        return changed, view
 
 
 async def _set_trigger(name: str, trigger: JobTrigger | None) -> JobView:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from connector.cli import app
+from connector.cli.output import as_json_line
 from connector.cli.runner import run, until_stopped
 from connector.errors import SettingsError
 
 
 @app.command(short_help="Receive changes of the org as they happen, until stopped.")
-def listen() -> None:
+def listen(
+    json: Annotated[bool, typer.Option("--json", help="One JSON document a line instead of text.")] = False,
+) -> None:
     """Subscribe to the channel of CONNECTOR_INBOUND__TOPIC, and apply what changes in the org within moments, until
     Ctrl-C or SIGTERM. Carry out and answer the actions that reps ask for there, and publish the stages of orders.
 
@@ -18,11 +23,12 @@ def listen() -> None:
     also polls, for what events may have missed. Where the org has no such channel, or its deliveries of the day are
     used up but for a reserve, it only polls, and more often while changes come.
     """
-    run(_listen())
+    run(_listen(json=json))
 
 
-async def _listen() -> None:
+async def _listen(*, json: bool) -> None:
     import asyncio
+    from dataclasses import asdict
 
     from connector.cli.delivery_text import delivery_text
     from connector.cli.topic_text import obstacle_text
@@ -42,15 +48,25 @@ async def _listen() -> None:
     configure(settings.service_log_level, **settings.log_options)
     tune_garbage_collection()
     log = get_logger("listen")
+
+    def tell(event: str, text: str, **more: object) -> None:
+        if json:
+            as_json_line({"event": event, **more})
+        else:
+            typer.echo(text)
+
     async with running_service(settings, follow_files=True) as service:
         role = ListenerRole(
             service.inbound_context,
-            on_mode=lambda usage: typer.echo(delivery_text(usage)),
-            on_obstacle=lambda topic, state: typer.echo(f"{obstacle_text(topic, state.why, state.fix)}."),
+            on_mode=lambda usage: tell("mode", delivery_text(usage), **asdict(usage)),
+            on_obstacle=lambda topic, state: tell(
+                "obstacle", f"{obstacle_text(topic, state.why, state.fix)}.", topic=topic, why=state.why, fix=state.fix
+            ),
         )
         task = asyncio.create_task(role.run())
         log.info("started", topic=settings.inbound.topic, poll_seconds=settings.inbound.poll_seconds)
-        typer.echo(f"Subscribing to {settings.inbound.topic}; Ctrl-C stops.")
+        topic = settings.inbound.topic
+        tell("subscribing", f"Subscribing to {topic}; Ctrl-C stops.", topic=topic)
         stop = asyncio.create_task(until_stopped())
         try:
             await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -62,3 +78,5 @@ async def _listen() -> None:
             raise error
     stats = role.changes.stats
     log.info("stopped", events=stats.events, echoes=stats.echoes, records=stats.records)
+    if json:
+        tell("stopped", "", events=stats.events, echoes=stats.echoes, records=stats.records)

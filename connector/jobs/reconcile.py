@@ -38,7 +38,8 @@ from connector.salesforce.bulk_query import BulkQuery
 from connector.salesforce.call_gate import calls_in
 from connector.salesforce.query import soql
 from connector.settings import Returns
-from connector.store import links, reconcile_runs
+from connector.store import leases, links, reconcile_runs
+from connector.store.engine import Store
 
 Selection = Mapping[EntityKind, Sequence[str]]
 """Keys by kind; no keys mean all of the kind."""
@@ -120,6 +121,16 @@ async def reconcile(
     return summary
 
 
+async def is_reconciling(store: Store, org_id: str) -> bool:
+    """Whether some process reconciles this org, or did until it died a moment ago."""
+    async with store.reader() as connection:
+        return await leases.seconds_left(connection, _lease_name(org_id), store.clock.now()) > 0
+
+
+def _lease_name(org_id: str) -> str:
+    return f"reconcile:{org_id}"
+
+
 class _ReconcileRun:
     """One run, by the mappings as they are now."""
 
@@ -189,7 +200,7 @@ class _ReconcileRun:
     async def holding_lease(self) -> AsyncIterator[None]:
         """Be the one process that reconciles this org, and store that the run begins; if it does not finish, that it
         was stopped."""
-        name = f"reconcile:{self.summary.org_id}"
+        name = _lease_name(self.summary.org_id)
         async with self._store.transaction() as uow:
             held = await self._holder.acquire(uow, {name: "reconciles this org"})
             if not held:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.job_run import JobRun, JobState, RunCause
@@ -54,15 +54,19 @@ async def request(uow: UnitOfWork, job: str, *, actor: str) -> JobRun:
     return _build(row)
 
 
+async def list_waiting(connection: AsyncConnection, jobs: Collection[str]) -> list[JobRun]:
+    """The waiting runs of these jobs that are not running, the oldest first."""
+    statement = (
+        select(job_runs).where(_WAITING, job_runs.c.job.in_(sorted(jobs)), ~_is_running()).order_by(job_runs.c.id)
+    )
+    return [_build(row) for row in await connection.execute(statement)]
+
+
 async def take_waiting(uow: UnitOfWork, jobs: Collection[str], *, worker: str, ttl: float) -> list[JobRun]:
     """Begin the waiting runs of these jobs, unless the job is running."""
-    others = job_runs.alias("others")
-    is_running = (
-        select(others.c.id).where(others.c.job == job_runs.c.job, others.c.state == JobState.RUNNING.value).exists()
-    )
     statement = (
         update(job_runs)
-        .where(_WAITING, job_runs.c.job.in_(sorted(jobs)), ~is_running)
+        .where(_WAITING, job_runs.c.job.in_(sorted(jobs)), ~_is_running())
         .values(
             state=JobState.RUNNING.value,
             worker=worker,
@@ -204,6 +208,12 @@ async def latest(connection: AsyncConnection, jobs: Collection[str]) -> dict[str
         if row is not None:
             found[job] = _build(row)
     return found
+
+
+def _is_running() -> ColumnElement[bool]:
+    """The condition that another run of the same job is running."""
+    others = job_runs.alias("others")
+    return select(others.c.id).where(others.c.job == job_runs.c.job, others.c.state == JobState.RUNNING.value).exists()
 
 
 def _dump(result: Mapping[str, object]) -> str:

@@ -29,7 +29,8 @@ from connector.store.sql import chunks
 from connector.store.unit_of_work import UnitOfWork
 
 RUNS_KEPT = 30
-"""Older runs are deleted with their findings."""
+"""Older runs are deleted with their findings. Those that compared everything are counted apart: a resync that compares
+makes a run of selected keys for each batch."""
 
 _VALUES = ("base", "local", "remote")
 
@@ -88,7 +89,9 @@ async def finish(
         await uow.connection.execute(insert(findings), some)
     verified = select(func.max(runs.c.id)).where(runs.c.full.is_(True), runs.c.state == RunState.FINISHED.value)
     shown = verified.group_by(runs.c.org_id)  # by `connector status`, however many selected keys were compared since
-    old = (runs.c.id <= run - RUNS_KEPT) & runs.c.id.not_in(shown)
+    full = select(runs.c.full).where(runs.c.id == run).scalar_subquery()
+    kept = select(runs.c.id).where(runs.c.full == full).order_by(runs.c.id.desc()).limit(RUNS_KEPT)
+    old = (runs.c.full == full) & runs.c.id.not_in(kept) & runs.c.id.not_in(shown)
     await uow.connection.execute(delete(findings).where(findings.c.run.in_(select(runs.c.id).where(old))))
     await uow.connection.execute(delete(runs).where(old))
 

@@ -12,7 +12,7 @@ from connector.model.job_run import JobRun, JobState
 from connector.policies import ReconcileSettings
 from connector.roles import make_jobs
 from connector.service import Services
-from connector.store import customers, job_runs
+from connector.store import customers, job_runs, leases
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World
 from tests.flow.test_push import an_order
 
@@ -49,6 +49,22 @@ async def test_jobs_with_the_org_tell_what_they_came_to(world: World) -> None:
     assert compared.result["verified"] == compared.result["total"]
 
     assert (await run(service, "prune")).idle
+
+
+async def test_comparison_begun_anew_waits_for_the_lease_of_the_dead_one(world: World) -> None:
+    """Its process died, and its lease stands for a while. Waiting costs no call."""
+    await world.save([an_order("N-1")])
+    await world.push()
+    await run(world.service, "reconcile")
+    calls = len(world.org.org.usage.log)
+    await run(world.service, "reconcile")
+    alone = len(world.org.org.usage.log) - calls
+    org_id = world.service.client.org_id
+    assert await leases.acquire(world.service.store, f"reconcile:{org_id}", "dead:1:x", ttl=1.5) is not None
+    calls = len(world.org.org.usage.log)
+    compared = await run(world.service, "reconcile")
+    assert (compared.state, compared.result["differing"]) == (JobState.DONE, 0)
+    assert len(world.org.org.usage.log) - calls <= 2 * alone
 
 
 async def test_reconcile_heals_if_the_settings_say_so(world: World) -> None:

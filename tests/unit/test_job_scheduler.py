@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -69,6 +70,11 @@ async def ended(store: Store, name: str, count: int, state: JobState = JobState.
         await asyncio.sleep(LOOK)
 
 
+async def _until(reached: Callable[[], bool]) -> None:
+    while not reached():  # noqa: ASYNC110 - what the scheduler does has no event
+        await asyncio.sleep(LOOK)
+
+
 async def test_three_schedulers_run_each_slot_once_and_what_is_asked_for_once(store: Store, database_url: str) -> None:
     did: Counter[str] = Counter()
     at_work = 0
@@ -105,6 +111,40 @@ async def test_three_schedulers_run_each_slot_once_and_what_is_asked_for_once(st
     assert did["x"] + did["y"] + did["z"] == 1
     for other in others:
         await other.close()
+
+
+async def test_jobs_run_one_at_a_time_also_if_somebody_asks_and_concurrent_ones_do_not_wait(store: Store) -> None:
+    at_work: list[str] = []
+    overlaps: list[list[str]] = []
+    aside = asyncio.Event()
+
+    def working(name: str) -> Callable[[], Awaitable[Result]]:
+        async def work() -> Result:
+            at_work.append(name)
+            if len(at_work) > 1:
+                overlaps.append(list(at_work))
+            await asyncio.sleep(0.01)
+            await aside.wait()  # the concurrent job is begun meanwhile
+            at_work.remove(name)
+            return {"did": name}
+
+        return work
+
+    async def concurrent() -> Result:
+        aside.set()
+        return {}
+
+    beside = replace(job("beside", concurrent, seconds=None), concurrent=True)
+    one_at_a_time = [job("a", working("a")), job("b", working("b"))]
+    asked = [job(name, working(name), seconds=None) for name in ("c", "d")]
+    async with scheduling(store, *one_at_a_time, *asked, beside):
+        await _until(lambda: bool(at_work))
+        async with store.transaction() as uow:
+            for name in ("c", "d", "beside"):
+                await job_runs.request(uow, name, actor="ann")
+        for name in ("a", "b", "c", "d", "beside"):
+            await ended(store, name, 1)
+    assert overlaps == []
 
 
 async def test_run_of_a_dead_process_is_begun_anew_and_a_frozen_one_records_nothing(store: Store) -> None:

@@ -11,8 +11,11 @@ def test_jobs_and_resyncs_from_the_shell(shell: Shell) -> None:
     shell("db", "upgrade")
     assert shell("jobs", "run", "reconcile").out.startswith("Run 1 of reconcile waits for a scheduler.")
     assert json.loads(shell("jobs", "show", "1", "--json").out)["state"] == "waiting"
+    assert "  Run: asked for by " in shell("jobs", "show", "1").out
     assert shell("jobs", "pause", "prune").out == "prune is paused.\n"
     assert shell("jobs", "pause", "prune").out == "prune was paused already.\n"
+    paused = shell("jobs", "pause", "prune", "--json").document
+    assert (paused["name"], paused["changed"], paused["paused"]) == ("prune", False, True)
     jobs = {job["name"]: job for job in json.loads(shell("jobs", "list", "--json").out)}
     assert (jobs["prune"]["paused"], jobs["reconcile"]["last_run"]["id"]) == (True, 1)
     assert shell("jobs", "set", "pull_order", "--every", "60").out.startswith("pull_order runs every 60 s, next at ")
@@ -38,3 +41,6 @@ def test_jobs_and_resyncs_from_the_shell(shell: Shell) -> None:
     assert all(item["actor"] for item in audit)
     assert "command line  created  token screen  role: viewer\n" in shell("audit", "--entity", "token").out
     assert shell("audit", "--actor", "nobody").out == "Nothing of the kind was done.\n"
+    assert shell("jobs", "set", "pull_order", "--default", "--json").document["seconds"] is None
+    resumed = shell("jobs", "resume", "prune", "--json").document
+    assert (resumed["changed"], resumed["paused"]) == (True, False)

@@ -47,6 +47,19 @@ def test_localorg_reports_a_port_in_use(shell: Shell, beside: Org) -> None:
     )
 
 
+def test_listener_tells_programs_what_it_does(shell: Shell, empty_database: None) -> None:
+    process = shell.start("listen", "--json")
+    assert process.stdout is not None
+    try:
+        first = json.loads(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=LONGEST)
+    last = json.loads(out.splitlines()[-1])
+    assert (first, process.returncode) == ({"event": "subscribing", "topic": "/data/Connector__chn"}, 0)
+    assert last == {"event": "stopped", "events": 0, "echoes": 0, "records": 0}
+
+
 def test_bare_org_is_usable_once_our_fields_are_deployed(shell: Shell, tmp_path: Path) -> None:
     process = shell.start("localorg", "--port", "0", "--json", "--bare")
     assert process.stdout is not None

@@ -25,8 +25,8 @@ async def test_runs_of_selected_keys_do_not_push_out_the_comparison_of_everythin
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconcile_runs, "RUNS_KEPT", 2)
-    await compare(store, full=True, verified=1)
-    await compare(store, full=True, verified=3)
+    for verified in (1, 2, 3):
+        await compare(store, full=True, verified=verified)
     for _ in range(4):
         latest = await compare(store, full=False, verified=2)
 
@@ -37,4 +37,4 @@ async def test_runs_of_selected_keys_do_not_push_out_the_comparison_of_everythin
     assert verified is not None
     assert newest is not None
     assert (verified.verified, newest.verified) == (3, 2)
-    assert kept == [2, latest - 1, latest]
+    assert kept == [2, 3, latest - 1, latest]
