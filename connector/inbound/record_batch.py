@@ -264,6 +264,7 @@ class RecordBatch:
             return
         if agreed:
             self._writes.put_link(replace(link, snapshot={**link.snapshot, **agreed}))
+        self.report.delays += [(record.sobject, self._uow.now - record.modified_at)] if taken else []
         if patch:
             self._writes.change(owner, patch)
         self._messages.settle(record, link, taken=bool(taken))

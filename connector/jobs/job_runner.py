@@ -10,6 +10,7 @@ from datetime import timedelta
 from connector.errors import ConnectorError, StoreError
 from connector.jobs.schedule import Job, Result
 from connector.log import get_logger, log_context
+from connector.metrics import JOB_RUNS
 from connector.model.job_run import JobRun, JobState
 from connector.store import job_runs, schema
 from connector.store.engine import Store
@@ -98,6 +99,7 @@ class JobRunner:
     async def _finish(
         self, run: JobRun, state: JobState, result: Result | None, error: str | None, fix: str | None
     ) -> None:
+        JOB_RUNS.add(run.job, state.value)
         with suppress(StoreError):
             async with self.store.transaction() as uow:
                 await job_runs.finish(uow, run, state, result=result, error=error, fix=fix)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from connector.metrics import PUSH_DELAY
 from connector.model.change import Change, EntityKind
 from connector.model.field_notes import PersonalFields
+from connector.model.lane import Lane, call_lane
 from connector.model.observed_value import ObservedValues
 from connector.model.record import Link
 from connector.outbound.mapping_version import ActiveMappingVersion
@@ -130,3 +133,10 @@ def _actions(outcomes: Outcomes) -> Iterator[tuple[str, str, str, dict[str, obje
         yield change.entity, change.key, "refused", why
     for pending, fault in outcomes.postponed:
         yield pending.change.entity, pending.change.key, "postponed", {"code": fault.code}
+
+
+def measure_delays(done: Sequence[Change], now: datetime) -> None:
+    """Measure how long after they were made these changes were sent."""
+    for change in done:
+        lane = Lane.PROFILE if change.lane is None else call_lane(change.lane)
+        PUSH_DELAY.observe(max(0.0, (now - change.captured_at).total_seconds()), change.entity.value, lane.word)

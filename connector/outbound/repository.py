@@ -20,7 +20,7 @@ from connector.outbound.backoff import delay_after, describe_fault, final_refusa
 from connector.outbound.entities import LOADERS, build_change, mark_unconfirmed, slot_of_entity
 from connector.outbound.lease_keeper import lease_lost
 from connector.outbound.link_conflicts import store_links
-from connector.outbound.outcomes import JournalContext, Outcomes, journal_entries
+from connector.outbound.outcomes import JournalContext, Outcomes, journal_entries, measure_delays
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.push_parts import ClaimTerms
 from connector.outbound.shared_fields import with_sent
@@ -242,10 +242,10 @@ class SyncRepository:
         is left out, and both entities become unconfirmed.
 
         Raises LeaseLostError if another process took over. It may have written before we did, so everything that this
-        claim has sent becomes due and unconfirmed.
-        """
+        claim has sent becomes due and unconfirmed."""
         try:
             await retry_on_abort(self.clock, lambda: self._record_once(outcomes))
+            measure_delays(outcomes.done, self.clock.now())
         except LeaseLostError:
             async with self._store.transaction() as uow:
                 for (entity, key), slot in self._sent_slots.items():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from connector.metrics import ORG_CALL_SECONDS, ORG_CALLS
 from connector.model.api_budget import CallResult
-from connector.salesforce.call_gate import CallGate, OpenGate
+from connector.model.lane import call_lane
+from connector.salesforce.call_gate import CallGate, OpenGate, get_call_scope
 from connector.salesforce.session import SessionAnswer
 from connector.salesforce.usage import CallCounts, Usage, read_usage
 
@@ -38,24 +41,27 @@ class Meter:
         await self._gate.begin_call(org_id)
 
     @contextmanager
-    def recording(self, *, write: bool) -> Iterator[CallRecord]:
-        """Count the call that is made inside."""
-        record = CallRecord()
+    def recording(self, *, write: bool, timed: bool = True) -> Iterator[CallRecord]:
+        """Count the call that is made inside, and measure how long it takes; not one that was made before."""
+        record, began = CallRecord(), time.perf_counter()
         reads, writes = self.calls
         self.calls = CallCounts(reads, writes + 1) if write else CallCounts(reads + 1, writes)
         try:
             yield record
         finally:
             self.usage = record.usage or self.usage
+            if timed:
+                ORG_CALL_SECONDS.observe(time.perf_counter() - began, record.result.value)
+            ORG_CALLS.add(call_lane(get_call_scope().lane).word, record.result.value)
             self._gate.end_call(record.result, record.usage)
 
     def note_session(self, answers: Sequence[SessionAnswer]) -> None:
         """Count the calls of a session; without an answer it made one, whose outcome nobody knows."""
         for answer in answers:
-            with self.recording(write=False) as record:
+            with self.recording(write=False, timed=False) as record:
                 record.answered(*answer)
         if not answers:
-            with self.recording(write=False):
+            with self.recording(write=False, timed=False):
                 pass
 
 

@@ -20,6 +20,7 @@ from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.role_supervisor import RoleState
 from connector.jobs.schedule import JobDefinition
 from connector.log import bind, get_logger, request_id
+from connector.metrics import HTTP_SECONDS
 from connector.model.allowances import AllowancePolicies
 from connector.model.health_check import DoctorReport
 from connector.model.role import Role
@@ -40,6 +41,7 @@ from connector.web.routing import MAX_STREAM_SECONDS, RequestContext, Route, mak
 
 PREFIX = "/api/v1"
 ORDERS = f"{PREFIX}/orders/"
+METHODS = {"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}
 PROBED = {"/healthz", "/readyz", "/metrics"}
 """Paths that machines ask for again and again: of these, only what went wrong is logged."""
 
@@ -197,7 +199,9 @@ async def _log_request(request: web.Request, handler: Handler) -> web.StreamResp
         bind(order=order)
     response = await handler(request)
     aborted = await _send(request, response)
-    took = round((time.perf_counter() - began) * 1000)
+    seconds = time.perf_counter() - began
+    HTTP_SECONDS.observe(seconds, request.method if request.method in METHODS else "other", str(response.status))
+    took = round(seconds * 1000)
     # The path of a tracking page is a secret of its customer.
     path = request.path if not request.path.startswith("/track/") else "/track/…"
     write = log.debug if path in PROBED and response.status == HTTPStatus.OK else log.info

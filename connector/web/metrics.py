@@ -1,19 +1,24 @@
 """Metrics in the form of Prometheus, read from the database when they are asked for.
 
-All processes on a database say the same of the queues; what a process says of itself (`process_…`, roles) is its own.
+All processes on a database say the same of the queues; what a process says of itself (`process_…`, roles, and what
+`connector.metrics` counts and measures) is its own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from connector.inbound.inbound_status import load_inbound_status
+from connector.inbound.topic_status import TopicStatus, TopicStatusKind
 from connector.jobs.role_supervisor import RoleState
+from connector.metrics import COUNTERS, HISTOGRAMS
 from connector.model.allowances import AllowancePolicies
 from connector.model.api_budget import BudgetPolicy
 from connector.model.change import ChangeState
@@ -21,9 +26,10 @@ from connector.model.deliveries import DeliveryPolicy
 from connector.model.hourly_counts import DAY
 from connector.model.job_run import JobState
 from connector.model.lane import CALL_LANES
-from connector.store import api_calls, job_runs, orders, orgs, outages, outbox_counts, reconcile_runs, resyncs
+from connector.store import alerts, api_calls, job_runs, orders, orgs, outages, outbox_counts, reconcile_runs, resyncs
 from connector.store.engine import Connection, Store
 from connector.store.queries.queue_ages import list_queue_ages
+from connector.store.queries.waiting import list_waiting
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -34,11 +40,30 @@ class _Gauges:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self.registry.register(Measured())
 
     def add(self, name: str, text: str, values: Iterable[tuple[Sequence[str], float]], labels: Sequence[str]) -> None:
         gauge = Gauge(f"connector_{name}", text, labels, registry=self.registry)
         for names, value in values:
             (gauge.labels(*names) if labels else gauge).set(value)
+
+
+class Measured:
+    """What this process has counted and measured since it began."""
+
+    def collect(self) -> Iterator[Metric]:
+        for counter in COUNTERS:
+            family = CounterMetricFamily(f"connector_{counter.name}", counter.text, labels=counter.labels)
+            for labels, count in counter.values.items():
+                family.add_metric(labels, count)
+            yield family
+        for histogram in HISTOGRAMS:
+            measured = HistogramMetricFamily(f"connector_{histogram.name}", histogram.text, labels=histogram.labels)
+            ends = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
+            for labels, counts in histogram.counts.items():
+                buckets = [(end, float(count)) for end, count in zip(ends, accumulate(counts), strict=True)]
+                measured.add_metric(labels, buckets, histogram.sums[labels])
+            yield measured
 
 
 async def render_metrics(
@@ -70,6 +95,15 @@ async def _add_outbound(gauges: _Gauges, connection: Connection, now: datetime) 
         [((a.entity, a.lane), max(0.0, (now - a.oldest).total_seconds())) for a in ages],
         by_lane,
     )
+    waiting = await list_waiting(connection)
+    gauges.add(
+        "waiting", "What waits, by stage.", [((stage,), item.count) for stage, item in waiting.items()], ["stage"]
+    )
+    ages_of_stages = [
+        ((stage,), 0.0 if item.oldest is None else max(0.0, (now - item.oldest).total_seconds()))
+        for stage, item in waiting.items()
+    ]
+    gauges.add("waiting_seconds", "Age of the oldest that waits, by stage.", ages_of_stages, ["stage"])
     unsent = await outbox_counts.counts(connection)
     refused = [((kind.value,), states[ChangeState.DEAD]) for kind, states in unsent.items()]
     gauges.add("dead_letters", "Changes that were refused, and wait for a person.", refused, ["entity"])
@@ -113,6 +147,7 @@ async def _add_inbound(gauges: _Gauges, connection: Connection, now: datetime, p
     gauges.add("deliveries_allowed", "Event deliveries that the org allows in a day.", allowed, by_topic)
     if status.events is not None:
         events = status.events
+        _add_topics(gauges, events.topics, now)
         gauges.add("events_unpublished", "Our events that wait to be published.", [((), events.unpublished)], [])
         gauges.add("events_refused", "Our events that the org refused.", [((), events.refused)], [])
         gauges.add("actions_parked", "Actions of reps that could not be handled.", [((), events.parked_actions)], [])
@@ -121,6 +156,17 @@ async def _add_inbound(gauges: _Gauges, connection: Connection, now: datetime, p
         age = (now - latest.finished_at).total_seconds()
         gauges.add("reconciled_seconds", "Age of the latest comparison of everything.", [((), age)], [])
         gauges.add("reconciled_differing", "Entities that differed in it.", [((), latest.differing)], [])
+
+
+def _add_topics(gauges: _Gauges, topics: Sequence[TopicStatus], now: datetime) -> None:
+    read = [topic for topic in topics if not topic.published]
+    streamed = [((topic.topic,), topic.kind is TopicStatusKind.LISTENING) for topic in read]
+    gauges.add("stream_up", "1 while the topic is streamed by some process.", streamed, ["topic"])
+    positions = [
+        ((topic.topic,), (now - topic.position_at).total_seconds()) for topic in read if topic.position_at is not None
+    ]
+    text = "Age of the stored position; the org forgets positions after 72 hours."
+    gauges.add("stream_position_seconds", text, positions, ["topic"])
 
 
 async def _add_jobs(gauges: _Gauges, connection: Connection, now: datetime, jobs: Sequence[str]) -> None:
@@ -137,6 +183,9 @@ async def _add_jobs(gauges: _Gauges, connection: Connection, now: datetime, jobs
     )
     ended = [((name,), (now - run.ended_at).total_seconds()) for name, run in runs.items() if run.ended_at is not None]
     gauges.add("job_ended_seconds", "For how long the latest run has ended.", ended, by_job)
+    told = [alert.rule for alert in await alerts.list_page(connection, is_open=True, limit=1000)]
+    open_alerts = [((rule,), told.count(rule)) for rule in sorted(set(told))]
+    gauges.add("alerts_open", "Alerts that are open, by rule.", open_alerts, ["rule"])
     active = await resyncs.list_active(connection)
     left = [((str(item.id),), item.total - item.done) for item in active]
     gauges.add("resync_left", "Entities that a resync has still to work on.", left, ["resync"])
