@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     StrictBool,
     WrapValidator,
     create_model,
@@ -329,6 +330,24 @@ class DeadLettersBody(Body):
             raise ValueError("give one of entity, group and all")
         if self.keys is not None and self.entity is None:
             raise ValueError("keys need their entity")
+        return self
+
+
+class CorrectionBody(Body):
+    """New values of the entity that the org refused, or because of which it refused another: `set` by field, null
+    empties one; of an order also `line_edits`, as `change` has them. `version`: the entity must still have it (or
+    `If-Match`)."""
+
+    set: dict[Annotated[str, Field(min_length=1, max_length=80)], JsonValue] = Field(
+        default_factory=dict, max_length=50, examples=[{"email": "ann@shop.example"}]
+    )
+    line_edits: dict[Annotated[str, Field(max_length=6)], JsonValue] = Field(default_factory=dict, max_length=500)
+    version: Count | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> CorrectionBody:
+        if not self.set and not self.line_edits:
+            raise ValueError("give set or line_edits")
         return self
 
 

@@ -147,6 +147,44 @@ def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json
         typer.echo("No dead letters.")
 
 
+@dead_letters_app.command(short_help="Change what was refused, and send it again.")
+def correct(
+    entity: Entity,
+    key: Key,
+    values: Annotated[
+        list[str], typer.Option("--set", metavar="NAME=VALUE", help="A field and its new value; nothing empties it.")
+    ],
+    json: Json = False,
+) -> None:
+    """Change fields of an entity that the org refused, or because of which it refused others (the customer of an
+    order), by the same rules as any change, and make what was refused due again. The next push sends it."""
+    given: dict[str, object] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--set: {text!r} is not of the form NAME=VALUE.")
+        given[name] = value or None
+    replayed = run(_correct(_parse_kind(entity), key, given))
+    if json:
+        as_json({"replayed": replayed})
+    else:
+        typer.echo(f"{entity} {key} is changed, and {plural(replayed, 'dead letter')} due again: `connector push`.")
+
+
+async def _correct(kind: EntityKind, key: str, values: dict[str, object]) -> int:
+    from connector.jobs.dead_letter_correction import Correction, DeadLetterCorrector, find_version
+    from connector.service import local_services
+    from connector.settings import load_settings
+    from connector.store.journal import COMMAND_LINE
+
+    async with local_services(load_settings()) as services:
+        async with services.store.reader() as connection:
+            version = await find_version(connection, kind, key)
+        correction = Correction(entity=kind, key=key, version=version or 0, values=values)
+        corrector = DeadLetterCorrector(services.store, services.orders)
+        return (await corrector.correct(correction, actor=COMMAND_LINE)).replayed
+
+
 @dead_letters_app.command(short_help="Discard dead letters.")
 def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
     """Discard dead letters: their changes are not sent. The org keeps the values that it has, and an entity that was

@@ -6,6 +6,7 @@ The states that a change goes through are drawn in `store.outbox`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -14,11 +15,13 @@ from sqlalchemy import (
     ColumnElement,
     Delete,
     Update,
+    and_,
     case,
     cast,
     delete,
     exists,
     func,
+    or_,
     select,
     type_coerce,
     update,
@@ -34,6 +37,9 @@ from connector.store.tables import DISCARDED, outbox
 from connector.store.tables import journal as journal_table
 from connector.store.unit_of_work import UnitOfWork
 
+Position = tuple[datetime, str, str]
+"""A place in the list: when it was refused, the kind of the entity, and its key."""
+
 _REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
 
 
@@ -42,10 +48,12 @@ async def list_dead_letters(
     *,
     entity: EntityKind | None = None,
     keys: Sequence[str] | None = None,
+    after: Position | None = None,
     limit: int | None = None,
 ) -> list[DeadLetter]:
-    """Return the dead letters, oldest first. Blocked changes are not included: they are reported on their orders."""
-    statement = select(outbox).where(outbox.c.state == ChangeState.DEAD.value)
+    """Return the dead letters, oldest first, those behind `after`. Blocked changes are not included: they are reported
+    on their orders."""
+    statement = select(outbox).where(outbox.c.state == ChangeState.DEAD.value, *_behind(after))
     if entity is not None:
         statement = statement.where(outbox.c.entity == entity.value)
     if keys is not None:
@@ -105,14 +113,14 @@ async def group_by_cause(connection: AsyncConnection, entity: EntityKind | None 
 
 
 async def list_of_cause(
-    connection: AsyncConnection, group: DeadLetterGroup, limit: int | None = None
+    connection: AsyncConnection, group: DeadLetterGroup, limit: int | None = None, *, after: Position | None = None
 ) -> list[DeadLetter]:
-    """The dead letters with one cause, oldest first."""
+    """The dead letters with one cause, oldest first, those behind `after`."""
     same = _is_cause(_cause(connection), (group.code, group.field, group.source))
     statement = (
         select(outbox)
-        .where(outbox.c.state == ChangeState.DEAD.value, outbox.c.entity == group.entity.value, *same)
-        .order_by(outbox.c.refused_at, outbox.c.key)
+        .where(outbox.c.state == ChangeState.DEAD.value, outbox.c.entity == group.entity.value, *same, *_behind(after))
+        .order_by(outbox.c.refused_at, outbox.c.entity, outbox.c.key)
         .limit(limit)
     )
     return [_build(row) for row in await connection.execute(statement)]
@@ -243,6 +251,15 @@ def _cause(connection: AsyncConnection) -> list[ColumnElement[str]]:
 
 def _is_cause(cause: Sequence[ColumnElement[str]], values: Sequence[str | None]) -> list[ColumnElement[bool]]:
     return [part.is_(None) if value is None else part == value for part, value in zip(cause, values, strict=True)]
+
+
+def _behind(after: Position | None) -> list[ColumnElement[bool]]:
+    if after is None:
+        return []
+    moment, entity, key = after
+    row = outbox.c
+    later_key = and_(row.entity == entity, row.key > key)
+    return [or_(row.refused_at > moment, and_(row.refused_at == moment, or_(row.entity > entity, later_key)))]
 
 
 def _build(row: Any) -> DeadLetter:

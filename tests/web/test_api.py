@@ -279,6 +279,7 @@ async def test_every_route_requires_a_token_of_its_role(api: Api) -> None:
             sobject="Order",
             field="Description",
             name="push",
+            entity="order",
         )
         assert (await api(route.method, path, role=None)).status == 401, path
         bad = await api(route.method, path, role=None, headers={"Authorization": "Bearer crm_guessed"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import orjson
 from sqlalchemy import update
@@ -69,6 +69,81 @@ async def test_dead_letters_are_grouped_by_cause_and_changed_as_a_group(api: Api
         assert await dead_letters.list_discarded(connection) == [(EntityKind.ORDER, "W-3")]
         [replayed_entry, *_] = await journal.read(connection, "order", "W-1")
     assert (replayed_entry.action, bool(replayed_entry.detail["by"])) == ("replayed", True)
+
+
+async def test_entity_is_corrected_and_sent_again(api: Api, clock: ManualClock) -> None:
+    await api("POST", "/orders", ORDER)
+    await refuse(api, "W-1", replace(TOO_LONG, record="order W-1"))
+    path = "/dead-letters/order/W-1"
+    shown = await api("GET", path, role=Role.VIEWER)
+    assert (shown.body["dead_letter"]["code"], shown.body["version"]) == ("STRING_TOO_LONG", 1)
+    assert shown.body["explanation"]
+    version = shown.headers["ETag"]
+
+    refused = await api("POST", f"{path}/correction", {"set": {"po_number": "PO-1"}})
+    assert (refused.status, refused.body["field"]) == (428, "version")
+    wrong = await api("POST", f"{path}/correction", {"set": {"po_number": 7}, "version": 1})
+    assert (wrong.status, wrong.body["field"]) == (422, "set.details.po_number")
+    assert (await states(api))["W-1"] is ChangeState.DEAD
+
+    done = await api("POST", f"{path}/correction", {"set": {"po_number": "PO-1"}}, headers={"If-Match": version})
+    assert (done.status, done.body) == (200, {"version": 2, "replayed": 1})
+    assert (await states(api))["W-1"] is ChangeState.DUE
+    assert (await api("GET", "/orders/W-1")).body["po_number"] == "PO-1"
+    [audited] = (await api("GET", "/audit", params={"action": "corrected"})).body["actions"]
+    assert (audited["actor"], audited["detail"]["fields"]) == ("ops of tests", ["po_number"])
+
+    again = {"set": {"po_number": "PO-2"}}
+    assert (await api("POST", f"{path}/correction", again | {"version": 2})).status == 404  # no dead letter any more
+    await refuse(api, "W-1", TOO_LONG)
+    assert (await api("POST", f"{path}/correction", again | {"version": 1})).status == 409
+    stale = await api("POST", f"{path}/correction", again, headers={"If-Match": version})
+    assert (stale.status, stale.body["field"]) == (412, "If-Match")
+    assert (await states(api))["W-1"] is ChangeState.DEAD
+
+
+async def test_customer_at_fault_is_corrected_and_its_orders_are_sent_again(api: Api) -> None:
+    for number in ("W-1", "W-2"):
+        await api("POST", "/orders", ORDER | {"number": number})
+        await refuse(api, number, replace(MISSING, record="customer ALFKI"))
+    before = (await api("GET", "/customers/ALFKI")).body
+    path = "/dead-letters/customer/ALFKI/correction"
+    for field, value in (("email", 7), ("number", "X"), ("shoe_size", "44")):
+        refused = await api("POST", path, {"set": {field: value}, "version": before["version"]})
+        assert (refused.status, refused.body["field"]) == (422, f"set.{field}")
+    assert (await api("POST", path, {"set": {}, "version": 1})).status == 422
+    done = await api("POST", path, {"set": {"city": "Potsdam"}, "version": before["version"]})
+    assert done.body == {"version": before["version"] + 1, "replayed": 2}
+    assert (await api("GET", "/customers/ALFKI")).body == before | {"city": "Potsdam", "version": before["version"] + 1}
+    assert set((await states(api)).values()) == {ChangeState.DUE}
+    assert (await api("POST", path, {"set": {"city": "Bonn"}, "version": 2}, role=Role.VIEWER)).status == 403
+
+
+async def test_product_at_fault_is_corrected_and_a_return_is_not(api: Api) -> None:
+    await api("POST", "/orders", ORDER)
+    await refuse(api, "W-1", replace(MISSING, record="product CHAI"))
+    version = (await api("GET", "/products/CHAI")).body["version"]
+    done = await api("POST", "/dead-letters/product/CHAI/correction", {"set": {"name": "Chai"}, "version": version})
+    assert done.body["replayed"] == 1
+    refused = await api("POST", "/dead-letters/return/W-1-RMA1/correction", {"set": {"reason": "x"}, "version": 1})
+    assert (refused.status, refused.body["field"]) == (422, "entity")
+
+
+async def test_dead_letters_are_read_page_by_page(api: Api, clock: ManualClock) -> None:
+    for number in ("W-1", "W-2", "W-3"):
+        await api("POST", "/orders", ORDER | {"number": number})
+        await refuse(api, number, MISSING)
+    seen, query = [], {"limit": "2"}
+    while True:
+        page = (await api("GET", "/dead-letters", params=query)).body
+        seen.append([item["key"] for item in page["dead_letters"]])
+        if page["after"] is None:
+            break
+        query["after"] = page["after"]
+    assert seen == [["W-1", "W-2"], ["W-3"]]
+    assert (await api("GET", "/dead-letters", params={"after": "soon"})).status == 400
+    [group] = (await api("GET", "/dead-letters/groups")).body["groups"]
+    assert (group["sample"]["key"], bool(group["explanation"])) == ("W-1", True)
 
 
 async def test_what_is_ambiguous_is_refused(api: Api) -> None:

@@ -35,6 +35,7 @@ ODD: tuple[Any, ...] = (
     "W-1-RMA" + "9" * 30, "RMA", "CHAI", "USD", "*", '"1"', 'W/"1"', "=1+1",
 )  # fmt: skip
 KNOWN = {"number": ("W-1", "W-2", "W-3", "ALFKI", "INV-000001", "C-7"), "key": ("W-1-RMA1", "W-3-RMA1"),
+         "entity": ("order", "customer", "product", "return"),
          "sku": ("CHAI", "TOFU", "TEA"), "metric": tuple(METRICS),
          "kind": tuple(MessageKind), "id": ("1", "2"), "sobject": ("Account", "Order"),
          "name": ("push", "prune", "reconcile"), "field": ("Phone", "Description")}  # fmt: skip
@@ -79,6 +80,10 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
     "/scheduler/jobs/{name}/trigger": ({"seconds": 30}, {"cron": "0 2 * * *"}, {"seconds": 1, "cron": "* * * * *"}),
     "/inbox/replay": ({"records": ["001000000000001AAA"]}, {"all": True}),
     "/dead-letters/replay": ({"all": True}, {"entity": "order", "keys": ["W-1"]}, {"group": "0123456789ab"}),
+    "/dead-letters/{entity}/{key}/correction": (
+        {"set": {"email": "a@b.example"}, "version": 1},
+        {"set": {"po_number": "7", "notes": None}, "line_edits": {"1": {"sku": "CHAI", "quantity": 3}}, "version": 1},
+    ),
     "/dead-letters/discard": ({"entity": "customer"}, {"group": "0123456789ab"}),
     "/scheduler/resyncs": (
         {"entity": "order", "filter": {"stage": "placed", "customer": "ALFKI"}, "dry_run": True},

@@ -1,18 +1,25 @@
-"""Dead letters: changes that the org refused, one by one and by cause; send them again, or give them up."""
+"""Dead letters: changes that the org refused, one by one and by cause; correct them, send them again, or give them
+up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from connector.api.schemas import DeadLettersBody
+from connector.api.schemas import CorrectionBody, DeadLettersBody
+from connector.errors import CommandError
+from connector.jobs.dead_letter_correction import Corrected, Correction, DeadLetterCorrector, find_version
 from connector.model.change import DeadLetter, EntityKind
 from connector.model.dead_letter_group import DeadLetterGroup, fingerprint
+from connector.model.outcome import RowError
 from connector.model.role import Role
+from connector.salesforce.fault import classify_row
 from connector.store import dead_letters
+from connector.store.dead_letters import Position
 from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 from connector.web.pagination import MAX_LIMIT, limit_of
+from connector.web.preconditions import etag, version_of
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
@@ -38,15 +45,45 @@ class DeadLetterView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeadLetterPage:
-    """The oldest dead letters, and how many there are in all."""
+    """The oldest dead letters, and how many there are in all; `after` of the next page, None on the last one."""
 
     dead_letters: list[DeadLetterView]
     total: int
+    after: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetterDetail:
+    """One dead letter; `explanation` says what its code means, `version` is that of the entity, for a correction."""
+
+    dead_letter: DeadLetterView
+    explanation: str
+    version: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupView:
+    """Dead letters with one cause: kind of entity, code, field and mapping line. `keys` are the first few, `sample` is
+    the one that was refused first; `explanation` says what the code means, `fix` what to do."""
+
+    fingerprint: str
+    entity: str
+    code: str
+    field: str | None
+    source: str | None
+    count: int
+    first_refused_at: datetime
+    last_refused_at: datetime
+    keys: tuple[str, ...]
+    message: str
+    fix: str
+    explanation: str
+    sample: DeadLetterView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupList:
-    groups: list[DeadLetterGroup]
+    groups: list[GroupView]
     total: int
 
 
@@ -59,23 +96,56 @@ class Changed:
 
 async def list_dead_letters(call: RequestContext) -> ApiResponse:
     """List dead letters, the oldest first; of one kind, or of one cause."""
-    kind, name, limit = _kind(call), call.query_value("group"), limit_of(call)
+    kind, name, limit, after = _kind(call), call.query_value("group"), limit_of(call), _after(call)
     async with call.store.reader() as connection:
         if name is None:
-            found = await dead_letters.list_dead_letters(connection, entity=kind, limit=limit)
+            found = await dead_letters.list_dead_letters(connection, entity=kind, after=after, limit=limit + 1)
             total = await dead_letters.count_dead_letters(connection, kind)
         else:
             group = await _find_group(connection, name, kind)
-            found = [] if group is None else await dead_letters.list_of_cause(connection, group, limit)
+            found = [] if group is None else await dead_letters.list_of_cause(connection, group, limit + 1, after=after)
             total = 0 if group is None else group.count
-    return ApiResponse(value=DeadLetterPage(dead_letters=[_view(item) for item in found], total=total))
+    following = None if len(found) <= limit else _position(found[limit - 1])
+    page = DeadLetterPage(dead_letters=[_view(item) for item in found[:limit]], total=total, after=following)
+    return ApiResponse(value=page)
+
+
+async def get_dead_letter(call: RequestContext) -> ApiResponse:
+    kind, key = _path_kind(call), call.path_key("key")
+    async with call.store.reader() as connection:
+        found = await dead_letters.list_dead_letters(connection, entity=kind, keys=[key])
+        version = await find_version(connection, kind, key)
+    if not found:
+        raise ProblemError(404, "unknown", f"There is no dead letter of {kind} {key}.", field="key")
+    [letter] = found
+    detail = DeadLetterDetail(dead_letter=_view(letter), explanation=_explanation(letter.refusal.code), version=version)
+    return ApiResponse(value=detail, headers={} if version is None else etag(version))
+
+
+async def correct(call: RequestContext, body: CorrectionBody) -> ApiResponse:
+    """Change the entity, and send it again with what was refused because of it."""
+    kind, key, if_match = _path_kind(call), call.path_key("key"), call.request.headers.get("If-Match")
+    version = version_of(if_match) if if_match else body.version
+    if version is None:
+        hint = "Send `If-Match` with the ETag of the entity, or its `version`."
+        raise ProblemError(428, "version", "The version of the entity is required.", field="version", hint=hint)
+    correction = Correction(entity=kind, key=key, version=version, values=body.set, line_edits=body.line_edits)
+    try:
+        corrected = await DeadLetterCorrector(call.store, call.orders).correct(correction, actor=call.token.name)
+    except CommandError as error:
+        if error.rule == "version" and if_match:
+            raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
+        raise
+    return ApiResponse(value=corrected, headers=etag(corrected.version))
 
 
 async def list_groups(call: RequestContext) -> ApiResponse:
     """List the causes, the one with the most dead letters first."""
     async with call.store.reader() as connection:
         groups = await dead_letters.group_by_cause(connection, _kind(call))
-    return ApiResponse(value=GroupList(groups=groups, total=sum(group.count for group in groups)))
+        samples = [(await dead_letters.list_of_cause(connection, group, 1))[0] for group in groups]
+    views = [_group_view(group, sample) for group, sample in zip(groups, samples, strict=True)]
+    return ApiResponse(value=GroupList(groups=views, total=sum(group.count for group in groups)))
 
 
 async def _find_group(connection: Connection, name: str, kind: EntityKind | None = None) -> DeadLetterGroup | None:
@@ -106,6 +176,56 @@ async def _change(call: RequestContext, body: DeadLettersBody, action: str) -> A
         return await dead_letters.change_by_person(uow, action, group.entity, keys, actor=actor)
 
     return ApiResponse(value=Changed(count=await call.store.transact(work)))
+
+
+def _after(call: RequestContext) -> Position | None:
+    """The place behind which the page begins: time, kind and key, as `after` of the page before has them."""
+    text = call.query_value("after")
+    if text is None:
+        return None
+    parts = text.split(" ", 2)
+    try:
+        moment = datetime.fromisoformat(parts[0]).astimezone(UTC)
+    except (ValueError, OverflowError):
+        parts = []
+    if len(parts) < 3:
+        hint = "Use the `after` of the previous page."
+        raise ProblemError(400, "query", f"after: invalid place {text[:80]!r}.", field="after", hint=hint)
+    return moment, parts[1], parts[2]
+
+
+def _position(item: DeadLetter) -> str:
+    return f"{item.refused_at.isoformat()} {item.entity} {item.key}"
+
+
+def _explanation(code: str) -> str:
+    return classify_row(RowError(code=code, message="")).sentence
+
+
+def _group_view(group: DeadLetterGroup, sample: DeadLetter) -> GroupView:
+    return GroupView(
+        fingerprint=group.fingerprint,
+        entity=group.entity.value,
+        code=group.code,
+        field=group.field,
+        source=group.source,
+        count=group.count,
+        first_refused_at=group.first_refused_at,
+        last_refused_at=group.last_refused_at,
+        keys=group.keys,
+        message=group.message,
+        fix=group.fix,
+        explanation=_explanation(group.code),
+        sample=_view(sample),
+    )
+
+
+def _path_kind(call: RequestContext) -> EntityKind:
+    text = call.path_key("entity")
+    if text not in set(EntityKind):
+        hint = f"Use one of {', '.join(EntityKind)}."
+        raise ProblemError(404, "unknown", f"There is no entity {text[:80]!r}.", field="entity", hint=hint)
+    return EntityKind(text)
 
 
 def _kind(call: RequestContext) -> EntityKind | None:
@@ -140,10 +260,16 @@ _ENTITY = "only of this kind: customer, product, order, return"
 ROUTES = (
     Route(method="GET", path="/dead-letters", role=Role.VIEWER, handler=list_dead_letters, result=DeadLetterPage,
           summary="Changes that the org refused, the oldest first, with what to do.",
-          queries={"entity": _ENTITY, "group": "only with this cause", "limit": f"how many, up to {MAX_LIMIT}"}),
+          queries={"entity": _ENTITY, "group": "only with this cause",
+                   "after": "list only those behind this place", "limit": f"how many, up to {MAX_LIMIT}"}),
     Route(method="GET", path="/dead-letters/groups", role=Role.VIEWER, handler=list_groups, result=GroupList,
           summary="Refused changes by cause: entity, error code, field and mapping line.",
           queries={"entity": _ENTITY}),
+    Route(method="GET", path="/dead-letters/{entity}/{key}", role=Role.VIEWER, handler=get_dead_letter,
+          summary="One refused change, what its code means, and the version of its entity.", result=DeadLetterDetail),
+    Route(method="POST", path="/dead-letters/{entity}/{key}/correction", role=Role.OPS, result=Corrected,
+          handler=BodyHandler(CorrectionBody, correct), headers=("If-Match",),
+          summary="Change fields of an entity that was refused, or because of which others were, and send it again."),
     Route(method="POST", path="/dead-letters/replay", role=Role.OPS, result=Changed,
           handler=BodyHandler(DeadLettersBody, replay),
           summary="Make dead letters due again: some, all of a kind, all with one cause, or all."),

@@ -82,9 +82,13 @@ def test_refused_order_is_listed_fixed_replayed_and_discarded(shell: Shell, tmp_
     assert shell("journey", "order", "none").status == 1
     assert shell("journey", "letter", "R-1").status == 2
 
+    assert shell("dead-letters", "correct", "order", "R-1", "--set", "po_number=7").status == 1  # it is none any more
     (tmp_path / "orders.csv").write_text("number,currency,customer,placed_at\nR-2,XAU,R-1,2026-03-01\n")
     (tmp_path / "order_lines.csv").unlink()
     shell("import", "orders.csv")
+    assert shell("push").status == 1
+    corrected = shell("dead-letters", "correct", "order", "R-2", "--set", "po_number=7").out
+    assert corrected == "order R-2 is changed, and 1 dead letter due again: `connector push`.\n"
     assert shell("push").status == 1
     assert shell("dead-letters", "replay", "order", "R-2").out == (
         "1 dead letter due again: `connector push` sends it.\n"
