@@ -183,6 +183,7 @@ async def _push_until(services: Services, worker: str, engine: Engine, stop: asy
         worker=worker,
         look_seconds=sync.push_seconds,
         wakes_on_capture=engine.wakes_on_capture,
+        slow_down=services.push_context.budget.pause_between_pushes,
     )
     await engine.run(loop, stop)
 

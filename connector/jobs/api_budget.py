@@ -23,6 +23,7 @@ from connector.clock import Clock
 from connector.errors import ApiBudgetError, ConnectorError, StoreError
 from connector.log import get_logger
 from connector.model.api_budget import (
+    PAUSE_BETWEEN_PUSHES,
     ApiLimit,
     BudgetPolicy,
     BudgetState,
@@ -76,8 +77,8 @@ class ApiBudget:
         self._control: ControlPlane | None = None
         self._org_id = ""
         self._state = BudgetState()
-        self._stored_counts: api_calls.CallCounts = {}
         self._new_counts = Counter[tuple[datetime, Lane, CallResult]]()
+        self._by_lane: dict[Lane, dict[datetime, int]] = {}  # both together
         self._in_flight = 0
         self._synced_at: datetime | None = None
         self._looked_at: datetime | None = None
@@ -112,13 +113,16 @@ class ApiBudget:
             self._update()
             if not self._state.allows(lane):
                 await self._look()
-            self.check(lane)
+                self.check(lane)
         self._in_flight += 1
 
     def end_call(self, result: CallResult, usage: Usage | None) -> None:
         self._in_flight = max(self._in_flight - 1, 0)
         now = self._store.clock.now()
-        self._new_counts[hour_of(now), call_lane(get_call_scope().lane), result] += 1
+        hour, lane = hour_of(now), call_lane(get_call_scope().lane)
+        self._new_counts[hour, lane, result] += 1
+        by_hour = self._by_lane.setdefault(lane, {})
+        by_hour[hour] = by_hour.get(hour, 0) + 1
         if usage is None and result is CallResult.LIMIT and self._state.limit is not None:
             usage = Usage(self._state.limit.allowed, self._state.limit.allowed)
         if usage is not None:
@@ -146,12 +150,17 @@ class ApiBudget:
         self._update()
         return self._state.lowest_lane
 
+    def pause_between_pushes(self) -> float:
+        """For how many seconds changes are collected before they are pushed, so that calls are full when few are
+        left."""
+        return PAUSE_BETWEEN_PUSHES.get(self._state.lowest_lane, 0.0)
+
     def usage(self) -> BudgetUsage:
         """Where the budget stands."""
         state = self._state
         if state.limit is not None and self._in_flight:
             state = replace(state, limit=replace(state.limit, used=state.limit.used + self._in_flight))
-        return estimate(state, self._counts(), self._store.clock.now(), self._policy)
+        return estimate(state, self._by_lane, self._store.clock.now(), self._policy)
 
     def check(self, lane: Lane) -> None:
         """Raise ApiBudgetError if this lane pauses."""
@@ -164,10 +173,12 @@ class ApiBudget:
         """Why this lane pauses, and what to do."""
         return " ".join(describe_pause(self.usage(), lane))
 
-    def _counts(self) -> dict[Lane, dict[datetime, int]]:
-        total = Counter(self._stored_counts)
-        total.update(self._new_counts)
-        return api_calls.by_lane(total)
+    def _put_counts(self, stored: api_calls.CallCounts, new: Counter[tuple[datetime, Lane, CallResult]]) -> None:
+        """From now on these are counted: those in the database, and those that are not there yet."""
+        self._new_counts = new
+        total = Counter(stored)
+        total.update(new)
+        self._by_lane = api_calls.by_lane(total)
 
     def _update(self) -> BudgetUsage:
         """Decide anew which lanes call."""
@@ -193,12 +204,12 @@ class ApiBudget:
             now = self._store.clock.now()
             try:
                 async with self._store.reader() as connection:
-                    self._stored_counts = await api_calls.counts(connection, org_id, now)
+                    stored = await api_calls.counts(connection, org_id, now)
                     self._state = await api_calls.get_state(connection, org_id)
             except StoreError as error:
                 log.warning("API budget unknown", error=error.message)
                 return
-            self._new_counts.clear()
+            self._put_counts(stored, Counter())
             self._synced_at, self._looked_at, self._is_changed = now, None, False
             self._org_id = org_id
 
@@ -289,9 +300,7 @@ class ApiBudget:
                 await api_calls.put_state(uow, org_id, after)
                 if after.lowest_lane != before.lowest_lane:
                     await journal.write(uow, [_entry(org_id, before, after)])
-        self._stored_counts = counts
-        self._new_counts.subtract(new)
-        self._new_counts += Counter()  # drops what is zero
+        self._put_counts(counts, self._new_counts - Counter(new))
         self._state = replace(after, limit=_newer(self._state, after))
         return before, after
 

@@ -87,14 +87,17 @@ class PushLoop:
         worker: str,
         look_seconds: float,
         wakes_on_capture: bool = True,
+        slow_down: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """`look_seconds`: how often it looks for changes that other processes made. `wakes_on_capture`: it pushes when
-        this process has captured a change; otherwise only `ring` wakes it."""
+        this process has captured a change; otherwise only `ring` wakes it. `slow_down`: the least time for which
+        changes are collected, while the API budget is low."""
         self._store = store
         self._push = push
         self._worker = worker
         self._look_seconds = look_seconds
         self._wakes_on_capture = wakes_on_capture
+        self._slow_down = slow_down
         self._rung = asyncio.Event()
         self._begun = 0
         self._ended = 0
@@ -119,7 +122,7 @@ class PushLoop:
                 await self._note_ended()
                 await _first_of(self._rung, stop, seconds=self._look_seconds)
                 if self._rung.is_set():
-                    await _first_of(stop, seconds=LINGER_SECONDS)
+                    await _first_of(stop, seconds=max(LINGER_SECONDS, self._slow_down()))
         finally:
             self._begun += 1  # whoever waits for the next push waits no more
             await self._note_ended()

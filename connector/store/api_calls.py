@@ -46,7 +46,8 @@ async def add(uow: UnitOfWork, org_id: str, counts: CallCounts) -> None:
         ),
         rows,
     )
-    await uow.connection.execute(delete(api_calls).where(api_calls.c.hour < uow.now - KEPT))
+    is_old = (api_calls.c.org_id == org_id, api_calls.c.hour < uow.now - KEPT)
+    await uow.connection.execute(delete(api_calls).where(*is_old))
 
 
 async def counts(

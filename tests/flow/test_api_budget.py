@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
+import aiohttp
 import pytest
 
 from connector.cli.localorg import our_metadata
 from connector.cli.status_text import budget_document, budget_remarks
 from connector.errors import ApiBudgetError
+from connector.inbound import listen
+from connector.jobs import api_budget, push_rounds
+from connector.jobs.listen import ListenJob
 from connector.jobs.push_summary import PushSummary
 from connector.jobs.reconcile import ReconcileOptions
 from connector.jobs.resync import capture
 from connector.localorg.org import OrgOptions
-from connector.localorg.server import LocalOrg
+from connector.localorg.server import LocalOrg, Ports
 from connector.model.allowances import AllowancePolicies
 from connector.model.api_budget import BudgetPolicy, CallResult
-from connector.model.change import EntityKind
+from connector.model.change import EntityKind, Unsent
+from connector.model.inbound_change import InboxState
 from connector.model.lane import Lane
 from connector.model.order import LineInput
 from connector.model.product import Price, Product
 from connector.model.resync import ResyncMode, ResyncState
+from connector.outbound import drain
+from connector.outbound.batches import graph_calls
 from connector.outbound.budget_status import load_budget_status
 from connector.policies import BudgetSettings
 from connector.service import running_service
-from connector.store import api_calls, journal, orgs, outbox
+from connector.store import api_calls, inbox, journal, orders, orgs, outbox
 from connector.web.metrics import render_metrics
-from tests.flow.conftest import CUSTOMERS, Silent, World, settings_for
+from tests.flow.conftest import CUSTOMERS, Silent, World, rep_of, settings_for
 from tests.flow.test_delivery_allowance import MovedClock
+from tests.flow.test_listen import is_subscribed
+from tests.flow.test_listen import until as happens
 from tests.flow.test_push import an_order
 from tests.flow.test_resyncs import ask, until, working
 
@@ -45,14 +57,17 @@ def moved() -> MovedClock:
 
 @pytest.fixture
 async def org(moved: MovedClock) -> AsyncIterator[LocalOrg]:
-    async with LocalOrg(OrgOptions(metadata_root=our_metadata(), clock=moved.now)) as started:
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata(), clock=moved.now), Ports(grpc=0)) as started:
         started.org.usage.limit = ALLOWED
         yield started
 
 
 @pytest.fixture
 async def world(org: LocalOrg, database_url: str, moved: MovedClock) -> AsyncIterator[World]:
-    async with running_service(settings_for(org, database_url), clock=moved) as service:
+    settings = settings_for(org, database_url)
+    salesforce = settings.salesforce.model_copy(update={"pubsub_endpoint": org.pubsub_endpoint})
+    settings = settings.model_copy(update={"salesforce": salesforce})
+    async with running_service(settings, clock=moved) as service:
         started = World(org, service)
         await started.save([an_order("S-1"), an_order("B-1")])
         assert (await started.push()).in_sync
@@ -65,6 +80,16 @@ async def others_call(world: World, left: int) -> None:
     usage.record_call("other", write=False, calls=ALLOWED - RESERVE - left - usage.used - 1)
     await world.query("SELECT Id FROM Account LIMIT 1")
     assert usage.used == ALLOWED - RESERVE - left
+
+
+async def change_as_rep(world: World, number: str, text: str) -> None:
+    """A rep changes an order in the org, whose calls do not count as ours."""
+    dml = world.org.org.dml
+    found = dml.scalar('SELECT "Id" FROM "Order" WHERE "External_Key__c" = ?', number)
+    url = f"{world.org.url}/services/data/v66.0/sobjects/Order/{found}"
+    headers = {"Authorization": f"Bearer {world.org.org.auth.issue(user_id=rep_of(world.org))}"}
+    async with aiohttp.ClientSession(headers=headers) as rep, rep.patch(url, json={"Description": text}) as answer:
+        assert answer.status == 204, await answer.text()
 
 
 async def change_in_every_lane(world: World, name: str) -> None:
@@ -83,7 +108,7 @@ async def scheduled_push(world: World) -> PushSummary:
 
 async def waiting(world: World) -> set[str]:
     """The keys of what is due. None of it has a failed attempt, or is refused."""
-    found = {}
+    found: dict[str, Unsent] = {}
     async with world.service.store.reader() as connection:
         for kind in EntityKind:
             some = await outbox.find(connection, kind, KEYS)
@@ -254,3 +279,62 @@ async def test_resyncs_and_comparisons_wait_for_calls(world: World, moved: Moved
     async with working(world):
         for resync in asked:
             await until(world, resync.id, lambda item: item.state is ResyncState.DONE and item.error is None)
+
+
+async def test_many_streams_leave_the_reserve_to_others(
+    world: World, moved: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight streams call at the same time, with one order a call, and each counts what the others have in flight."""
+    monkeypatch.setattr(push_rounds, "ORDERS_PER_STREAM", 1)
+    monkeypatch.setattr(drain, "graph_calls", partial(graph_calls, graphs=1))
+    await others_call(world, 12)
+    world.org.org.faults.configure({"latency_ms": 20})
+    numbers = [f"M-{number}" for number in range(24)]
+    await world.save([an_order(number, customer=f"C-{1 + index % 8}") for index, number in enumerate(numbers)])
+    writes = world.writes
+    summary = await scheduled_push(world)
+    left = ALLOWED - RESERVE - world.org.org.usage.used
+    assert (0 <= left <= 2, summary.outage, world.writes - writes >= 8) == (True, None, True)
+    assert summary.paused[Lane.NEW] == len(numbers)  # what is created is still to be activated
+    moved.by += timedelta(hours=25)
+    assert (await scheduled_push(world)).paused == {}
+    assert await world.count("Order") == 2 + len(numbers)
+    assert not await world.dead_letters()
+
+
+async def test_listener_waits_for_calls_with_its_stream_open(
+    world: World, moved: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_budget, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(listen, "SETTLE_SECONDS", 0.1)
+    service, job = world.service, ListenJob(world.service.inbound_context)
+    listening = asyncio.create_task(job.run())
+
+    async def is_described(text: str) -> bool:
+        async with service.store.reader() as connection:
+            [order] = await orders.load(connection, ["S-1"])
+        return order.header.notes == text
+
+    async def has_arrived() -> bool:
+        async with service.store.reader() as connection:
+            return (await inbox.counts(connection, service.client.org_id))[InboxState.DUE] == 1
+
+    try:
+        await happens(lambda: is_subscribed(job))
+        await world.change_in_org("Order", "S-1", Description="before")
+        await happens(lambda: is_described("before"))
+        usage = world.org.org.usage
+        usage.record_call("other", write=False, calls=ALLOWED - RESERVE - usage.used)
+        with suppress(ApiBudgetError):  # the listener may have called before us
+            await world.query("SELECT Id FROM Account LIMIT 1")
+        calls = service.client.calls_made
+        await change_as_rep(world, "S-1", "while it waits")
+        await happens(has_arrived)
+        assert service.client.calls_made == calls
+        usage.limit *= 2  # somebody buys calls
+        moved.by += timedelta(minutes=16)
+        await happens(lambda: is_described("while it waits"))
+        assert (job.stats.reopened, service.client.calls_made.writes) == (0, calls.writes)
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
