@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from sqlalchemy import text
 
 from connector.cli.localorg import our_metadata
 from connector.clock import SystemClock
+from connector.jobs.doctor import org_survey
 from connector.jobs.doctor.event_checks import MEMBERS
 from connector.jobs.doctor.examine import examine
 from connector.jobs.doctor.org_checks import PERMISSION_SET
@@ -143,8 +143,8 @@ async def test_each_broken_thing_is_named_by_its_check(world: World) -> None:
     assert bad(fast)["clock"] is FAIL
     assert "ahead of that of the org" in by_name(fast)["clock"].text
 
-    inside = world.org.org
-    inside.settings = replace(inside.settings, api_limit=inside.usage.used + CALLS)
+    usage = world.org.org.usage
+    usage.limit = usage.used + CALLS
     assert bad(await report_of(world))["API limits"] is WARN
 
 
@@ -248,3 +248,19 @@ def test_channel_members_are_those_of_our_metadata() -> None:
     package = build_package(our_metadata(), version="66.0", replacements={"CONNECTOR_USER_ID": "005"})
     assert set(package.members["PlatformEventChannelMember"]) == {f"Connector_chn_{name}" for name in MEMBERS}
     assert set(package.members["PermissionSet"]) == {PERMISSION_SET}
+
+
+@LITE
+async def test_org_that_answers_with_errors_or_too_late(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = world.org.org.faults
+    faults.configure({"status": 503, "count": 1000})
+    report = await report_of(world)
+    assert bad(report) == {"objects": FAIL, "API limits": FAIL}
+    assert "HTTP 503" in by_name(report)["objects"].text
+    assert {by_name(report)[name].status for name in ("fields", "clock", "deliveries", "channel")} == {SKIPPED}
+    faults.clear()
+    faults.configure({"latency_ms": 5000})
+    monkeypatch.setattr(org_survey, "SECONDS", 0.3)
+    report = await report_of(world)
+    assert bad(report) == {"objects": FAIL, "API limits": FAIL, "topics": FAIL}
+    assert by_name(report)["objects"].text == "The org has not answered within 0.3 s."

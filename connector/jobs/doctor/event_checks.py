@@ -34,7 +34,7 @@ def check_events(describes: Mapping[str, SObjectDescribe], settings: Settings) -
     if not needed:
         return skipped(EVENTS, "Our events are off (CONNECTOR_INBOUND__LISTEN, CONNECTOR_EVENTS__*).")
     if missing := [name for name in needed if name not in describes]:
-        text = f"The org has no {', '.join(missing)}, or our user may not see it."
+        text = f"The org has no {', '.join(missing)}, or our user may not see {'it' if len(missing) == 1 else 'them'}."
         return failed(EVENTS, text, "`connector org deploy` deploys our events, and lets our user see them.")
     if silent := [name for name, published in needed.items() if published and not describes[name].createable]:
         fix = "Give it the permission to create them; the permission set CRM_Connector does."

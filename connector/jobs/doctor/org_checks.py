@@ -33,6 +33,7 @@ SKEW = timedelta(seconds=10)
 """A difference of clocks that makes fields with `owner: newest` be decided wrongly."""
 MOST_SKEW = timedelta(minutes=3)
 """Beyond it, the org refuses a sign-in by JWT."""
+_NO_LIMITS = f"The org does not answer with its limits; the check of {LIMITS} says why."
 _DEPLOY = "`connector org deploy` deploys our fields and assigns the permission set to our user."
 
 
@@ -66,7 +67,8 @@ def check_fields(mappings: MappingSet, answers: OrgAnswers, problems: Mapping[As
     """Whether our user sees each mapped field, and may write those that we send."""
     keys = missing_key_fields(mappings, answers.describes)
     if keys:
-        text = f"The org has none of the connector's fields, or hides them from our user: {', '.join(keys)}."
+        names = ", ".join(dict.fromkeys(keys))
+        text = f"The org has none of the connector's fields, or hides them from our user: {names}."
         return failed(FIELDS, text, _DEPLOY)
     number = sum(len(record.entries) for mapping in mappings for record in mapping.spec.records)
     if not problems[Aspect.ACCESS]:
@@ -124,7 +126,8 @@ def check_record_types(answers: OrgAnswers, settings: Settings, profile: OrgProf
             RECORD_TYPES, text, "Give it a record type for companies, unless all customers are persons.", lines
         )
     persons = "with" if profile.person_type is not None else "without"
-    return passed(RECORD_TYPES, f"Our user has {_number(len(lines), 'record type')}, {persons} one for persons.", lines)
+    number = _number(len(lines), "record type") if lines else "no record types"
+    return passed(RECORD_TYPES, f"Our user has {number}, {persons} one for persons.", lines)
 
 
 def check_price_book(answers: OrgAnswers, settings: Settings) -> HealthCheck:
@@ -208,7 +211,7 @@ def check_deliveries(limits: OrgLimits | SalesforceError, settings: Settings) ->
     if not settings.inbound.listen:
         return skipped(DELIVERIES, "Listening is off (CONNECTOR_INBOUND__LISTEN).")
     if isinstance(limits, SalesforceError):
-        return broken(DELIVERIES, limits)
+        return skipped(DELIVERIES, _NO_LIMITS)
     usage = usage_of(limits.limits, org_limits.DELIVERIES)
     if usage is None:
         return skipped(DELIVERIES, "The org does not show its event deliveries to our user.")
@@ -219,7 +222,7 @@ def check_deliveries(limits: OrgLimits | SalesforceError, settings: Settings) ->
 def check_clock(limits: OrgLimits | SalesforceError) -> HealthCheck:
     """The org's time has whole seconds, and its answer takes time: a difference below two seconds is none."""
     if isinstance(limits, SalesforceError):
-        return broken(CLOCK, limits)
+        return skipped(CLOCK, _NO_LIMITS)
     if limits.org_time is None:
         return skipped(CLOCK, "A proxy removes the time from the org's answers.")
     ahead = (limits.our_time - limits.org_time).total_seconds()
