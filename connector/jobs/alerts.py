@@ -86,7 +86,8 @@ class AlertSender:
         refused = set[str]()
         for message in due:
             channel = self._channels.get(message.channel)
-            if message.channel in refused:
+            kind = message.channel.partition(":")[0]
+            if kind in refused:
                 continue  # it will not accept the next one either, and waits
             problem = await _tell(channel, message)
             async with store.transaction() as uow:
@@ -104,7 +105,7 @@ class AlertSender:
             elif channel is not None:
                 self._states[message.channel].fail(problem.message, hint=problem.hint)
                 if problem.affects_all:
-                    refused.add(message.channel)
+                    refused.add(kind)
 
 
 async def try_channels(channels: Sequence[AlertChannel], now: datetime) -> dict[str, str | None]:
@@ -139,7 +140,8 @@ async def _tell(channel: AlertChannel | None, message: AlertMessage) -> Delivery
 
 
 def _next_attempt(message: AlertMessage, now: datetime, problem: ConnectorError, clock: Clock) -> datetime | None:
-    if message.attempts + 1 >= MAX_ATTEMPTS:
+    """When the message is sent again; None if never: this receiver refuses it for good, or has refused it for long."""
+    if problem.retry_class is RetryClass.DATA or message.attempts + 1 >= MAX_ATTEMPTS:
         return None
     wait = min(LONGEST_WAIT, FIRST_WAIT * 2**message.attempts) * (0.75 + clock.jitter() / 2)
     return now + timedelta(seconds=max(wait, getattr(problem, "wait", None) or 0.0))

@@ -1,4 +1,8 @@
-"""How operators are told of alerts: a signed webhook, e-mail, and whatever apprise knows (the extra `alerts`)."""
+"""How operators are told of alerts: a signed webhook, e-mail, and whatever apprise knows (the extra `alerts`).
+
+Each recipient of mails and each address of apprise is a channel of its own: one that refuses a message does not have
+the others told again.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ EXTRA = 'Run `pip install "crm-connector[alerts]"`.'
 
 
 class AlertChannel(Protocol):
-    """`name` is stored with each message."""
+    """`name` is stored with each message: the kind of channel and, where there may be several, which one of them."""
 
     name: str
 
@@ -48,49 +52,53 @@ class WebhookChannel:
 
 
 class EmailChannel:
-    """Sends plain mails through the mail server of the messages to customers."""
+    """Sends plain mails to one recipient, through the mail server of the messages to customers. `number`: which one of
+    CONNECTOR_ALERTS__EMAIL_TO."""
 
-    name = "email"
-
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._recipients = settings.alerts.recipients
+    def __init__(self, settings: Settings, clock: Clock, number: int, recipient: str) -> None:
+        self.name = f"email:{number}"
+        self._number = number
+        self._recipient = recipient
         self._transport = SmtpTransport(settings.messages, clock)
 
     async def send(self, message: AlertMessage) -> None:
-        async with self._transport as transport:
-            for index, recipient in enumerate(self._recipients):
-                await transport.send(
-                    Email(
-                        key=f"{message.id.replace('_', '-')}-{index}",
-                        kind="alert",
-                        about=message.alert.rule,
-                        recipient=recipient,
-                        name="",
-                        subject=f"[connector] {message.title}",
-                        text=message.body,
-                        html=f"<pre>{escape(message.body)}</pre>",
-                    )
-                )
+        mail = Email(
+            key=f"{message.id.replace('_', '-')}-{self._number}",
+            kind="alert",
+            about=message.alert.rule,
+            recipient=self._recipient,
+            name="",
+            subject=f"[connector] {message.title}",
+            text=message.body,
+            html=f"<pre>{escape(message.body)}</pre>",
+        )
+        try:
+            async with self._transport as transport:
+                await transport.send(mail)
+        except DeliveryError as error:
+            if error.retry_class is RetryClass.DATA and error.hint:
+                error.hint = f"Correct address number {self._number} of CONNECTOR_ALERTS__EMAIL_TO."
+            raise
 
 
 class AppriseChannel:
-    """Hands messages to apprise, which knows about a hundred services. It tells of a failure without a reason."""
+    """Hands messages to apprise, which knows about a hundred services. It tells of a failure without a reason.
+    `number`: which one of CONNECTOR_ALERTS__APPRISE_URLS."""
 
-    name = "apprise"
-
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, number: int, url: str) -> None:
         try:
             import apprise
         except ImportError:
             raise SettingsError("CONNECTOR_ALERTS__APPRISE_URLS needs the package apprise.", hint=EXTRA) from None
+        self.name = f"apprise:{number}"
+        self._number = number
         self._types = {AlertEvent.BEGAN: apprise.NotifyType.WARNING, AlertEvent.ENDED: apprise.NotifyType.SUCCESS}
         self._apprise = apprise.Apprise()
-        for number, url in enumerate(settings.alerts.apprise_addresses, 1):
-            if not self._apprise.add(url):
-                raise SettingsError(
-                    f"CONNECTOR_ALERTS__APPRISE_URLS: apprise does not know the address number {number}.",
-                    hint="Addresses are separated by spaces, such as slack://… or ntfys://….",
-                )
+        if not self._apprise.add(url):
+            raise SettingsError(
+                f"CONNECTOR_ALERTS__APPRISE_URLS: apprise does not know the address number {number}.",
+                hint="Addresses are separated by spaces, such as slack://… or ntfys://….",
+            )
 
     async def send(self, message: AlertMessage) -> None:
         told = await self._apprise.async_notify(
@@ -98,8 +106,9 @@ class AppriseChannel:
         )
         if not told:
             raise DeliveryError(
-                "Apprise could not hand the message to every address.",
-                hint="Check CONNECTOR_ALERTS__APPRISE_URLS; `connector alerts test` tries them.",
+                "Apprise could not hand the message over.",
+                hint=f"Check address number {self._number} of CONNECTOR_ALERTS__APPRISE_URLS; `connector alerts test`"
+                " tries it.",
                 retry_class=RetryClass.TRANSIENT,
             )
 
@@ -110,10 +119,8 @@ def make_channels(settings: Settings, clock: Clock) -> list[AlertChannel]:
     channels: list[AlertChannel] = []
     if alerts.url.get_secret_value():
         channels.append(WebhookChannel(settings, clock))
-    if alerts.recipients:
-        channels.append(EmailChannel(settings, clock))
-    if alerts.apprise_addresses:
-        channels.append(AppriseChannel(settings))
+    channels += [EmailChannel(settings, clock, number, to) for number, to in enumerate(alerts.recipients, 1)]
+    channels += [AppriseChannel(number, url) for number, url in enumerate(alerts.apprise_addresses, 1)]
     return channels
 
 

@@ -108,7 +108,7 @@ async def test_outage_is_told_once_by_every_channel_and_its_end_too(
     assert not await first.run()
     clock.advance(60)
     reports = [await one.run() for one in (first, second, sender(store, chosen))]
-    assert [(report.begun, report.sent) for report in reports] == [(1, 3), (0, 0), (0, 0)]
+    assert [(report.begun, report.sent) for report in reports] == [(1, 4), (0, 0), (0, 0)]
     signed = [(body, headers) for body, headers in receiver.posted if "webhook-id" in headers]
     assert len(receiver.posted) == 2  # the webhook, and apprise
     [(body, headers)] = signed
@@ -120,7 +120,7 @@ async def test_outage_is_told_once_by_every_channel_and_its_end_too(
     await outage_over(store)
     assert not await first.run()  # it may come back
     clock.advance(5 * 60)
-    assert (await second.run()).sent == 3
+    assert (await second.run()).sent == 4
     assert not await first.run()
     types = [json.loads(body)["type"] for body, headers in receiver.posted if "webhook-id" in headers]
     assert types == ["alert.began", "alert.ended"]
@@ -130,7 +130,7 @@ async def test_outage_is_told_once_by_every_channel_and_its_end_too(
         messages = await alerts.list_messages(connection, [stored.id])
     assert stored.ended_at == clock.now()
     assert {(message.channel, message.state) for message in messages} == {
-        ("webhook", "sent"), ("email", "sent"), ("apprise", "sent"),
+        ("webhook", "sent"), ("email:1", "sent"), ("email:2", "sent"), ("apprise:1", "sent"),
     }  # fmt: skip
     clock.advance(40 * 86400)
     assert (await prune(store, chosen))["alerts"] == 1
@@ -173,6 +173,39 @@ async def test_message_waits_for_a_receiver_that_is_away_and_an_untold_alert_is_
     await outage_over(store)
     assert ((await one.run()).ended, (await one.run()).sent) == (1, 0)
     assert len(receiver.posted) == 1
+
+
+async def test_receiver_that_refuses_does_not_have_the_others_told_again(
+    store: Store, clock: ManualClock, receiver: Hook, mails: OddServer
+) -> None:
+    chosen = settings(
+        email_to="gone@shop.example, ops@shop.example",
+        apprise_urls=SecretStr(f"json://127.0.0.1:{mails.port}/ {receiver.url.replace('http://', 'json://')}"),
+        smtp_port=mails.port,
+        settle_minutes=0,
+    )
+    one = sender(store, chosen)
+    mails.will("RCPT", "550 no such user")
+    await outage(store)
+    clock.advance(3600)
+    for _ in range(3):
+        await one.run()
+        clock.advance(3600)
+    assert [mail.recipients for mail in mails.mails] == [("ops@shop.example",)]
+    assert [json.loads(body)["type"] for body, _ in receiver.posted] == ["warning"]
+    await outage_over(store)
+    assert (await one.run()).sent == 2
+    assert [mail.recipients for mail in mails.mails] == [("ops@shop.example",)] * 2
+    assert [json.loads(body)["type"] for body, _ in receiver.posted] == ["warning", "success"]
+    async with store.reader() as connection:
+        [stored] = await alerts.list_page(connection, limit=9)
+        messages = await alerts.list_messages(connection, [stored.id])
+    failed = {message.channel: message for message in messages if message.state != "sent"}
+    assert [(name, item.attempts) for name, item in failed.items()] == [("email:1", 1)]  # apprise:1 is told no more
+    assert failed["email:1"].error == (
+        "The mail server refused the recipient permanently (550)."
+        " Correct address number 1 of CONNECTOR_ALERTS__EMAIL_TO."
+    )
 
 
 async def holding(store: Store, **more: Any) -> list[Condition]:
