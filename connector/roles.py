@@ -15,6 +15,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 
+from connector import tracing
 from connector.errors import ApiBudgetError, ConnectorError, StoreError, UsageError
 from connector.jobs.backup import back_up_regularly
 from connector.jobs.held_lease import lease_owner
@@ -110,6 +111,8 @@ async def running_roles(
     tune_garbage_collection()
     needs_org = bool(settings.salesforce.login_url) and roles != [API]
     async with AsyncExitStack() as stack:
+        if settings.traces:
+            stack.push_async_callback(asyncio.to_thread, tracing.start())
         services: LocalServices
         if needs_org:
             services = await stack.enter_async_context(running_service(settings, follow_files=True))

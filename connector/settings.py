@@ -229,6 +229,8 @@ class Settings(BaseSettings):
     alerts: AlertSettings = Field(default_factory=AlertSettings)
     log_level: Annotated[LogLevel, BeforeValidator(to_upper)] = LogLevel.WARNING
     log_format: LogFormat = LogFormat.AUTO
+    traces: bool = False
+    """Whether a service records traces and sends them to where the OTEL_… variables say."""
 
     @property
     def log_options(self) -> LogOptions:

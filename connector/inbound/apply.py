@@ -23,6 +23,7 @@ from connector.orders.command import OrderCommand
 from connector.orders.service import LockOrders
 from connector.store import inbox
 from connector.store.unit_of_work import UnitOfWork
+from connector.tracing import span
 
 Finish = Callable[[UnitOfWork], Awaitable[None]]
 """What is stored in the same transaction: the cursor of the reader."""
@@ -101,6 +102,16 @@ class Applier:
         *,
         masters: Mapping[str, RemoteRecord] = MappingProxyType({}),
         refused: Mapping[str, str] = MappingProxyType({}),
+    ) -> ApplyReport:
+        with span("apply", connector__records=len(records)):
+            return await self._apply_in_span(records, finish, masters, refused)
+
+    async def _apply_in_span(
+        self,
+        records: Sequence[RemoteRecord],
+        finish: Finish | None,
+        masters: Mapping[str, RemoteRecord],
+        refused: Mapping[str, str],
     ) -> ApplyReport:
         batches: list[RecordBatch] = []  # the transaction may be repeated: only the last one counts
 

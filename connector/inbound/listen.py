@@ -38,6 +38,7 @@ from connector.store import cursors, journal
 from connector.store.engine import Store
 from connector.store.journal import JournalEntry
 from connector.store.unit_of_work import UnitOfWork
+from connector.tracing import span
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -250,7 +251,8 @@ class Listener:
     async def _store(self, responses: Sequence[Delivery], stream: Stream) -> None:
         last = responses[-1]
         events = sum(len(response.events) for response in responses)
-        stored = await self._handler.store(responses)
+        with span("receive", "consumer", messaging__destination__name=self._topic, connector__events=events):
+            stored = await self._handler.store(responses)
         await self._note_subscribed()
         self.stats.responses += len(responses)
         self.stats.events += events

@@ -14,6 +14,7 @@ from connector.metrics import JOB_RUNS
 from connector.model.job_run import JobRun, JobState
 from connector.store import job_runs, schema
 from connector.store.engine import Store
+from connector.tracing import span
 
 LONGEST_RUN = timedelta(hours=12)
 """A run that takes longer hangs, and would keep its job from ever running again."""
@@ -40,7 +41,7 @@ class JobRunner:
     async def run(self, job: Job, run: JobRun) -> None:
         """Run the job and record the end. Never raises but for a cancellation, after which the job is begun anew by
         whoever is there."""
-        with log_context(job=job.name, run=run.id):
+        with log_context(job=job.name, run=run.id), span(f"job {job.name}", connector__run=run.id):
             await self._run(job, run)
 
     async def _run(self, job: Job, run: JobRun) -> None:

@@ -45,6 +45,7 @@ from connector.store import dead_letters, outbox_counts
 from connector.store.dry_run import sync_dry_run
 from connector.store.engine import Connection, Store
 from connector.store.outbox_filters import Selection
+from connector.tracing import span
 
 MAX_TAKE_INS = 3  # how often one push applies what it found to be changed in the org, and sends what still differs
 MAX_MAPPING_VERSIONS = 5
@@ -204,7 +205,9 @@ class _PushRun:
             if summary.outage is not None:  # the org may have another instance URL now; the sign-in returns it
                 await self.client.reconnect()
             if waiting:
-                other_mappings_active = not await self._send_due(worker)
+                with span("push") as pushed:
+                    other_mappings_active = not await self._send_due(worker)
+                    pushed.set(**{f"connector__done__{kind}": n for kind, n in summary.stats.done.items()})
             else:
                 await confirm_org(self.store, self.client, self.settings)
         except ApiBudgetError:  # `finish` says why

@@ -5,7 +5,7 @@ A task begins with the fields of the one that created it, and changes its own on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -14,6 +14,15 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The ID of the HTTP request that this task works for. It is in its log lines, and in what it writes to the journal."""
 
 _FIELDS: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default={})  # noqa: B039 - it is never changed
+
+
+_trace_source: Callable[[], Mapping[str, str]] | None = None
+
+
+def set_trace_source(source: Callable[[], Mapping[str, str]] | None) -> None:
+    """Give every further line of the process what `source` returns: which trace it belongs to."""
+    global _trace_source
+    _trace_source = source
 
 
 @contextmanager
@@ -37,6 +46,8 @@ def add_context(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mu
     """Add the fields of the context to a line, which may say something else itself. A processor of structlog."""
     for name, value in _FIELDS.get().items():
         event.setdefault(name, value)
+    if _trace_source is not None:
+        event.update(_trace_source())
     if (number := request_id.get()) is not None:
         event.setdefault("request", number)
     return event

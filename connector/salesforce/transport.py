@@ -24,6 +24,7 @@ from connector.salesforce.auth import Token
 from connector.salesforce.errors import UnreadableResponseError, read_errors
 from connector.salesforce.fault import NoResponse
 from connector.salesforce.meter import Meter
+from connector.tracing import add_trace_header, span
 
 T = TypeVar("T")
 
@@ -159,7 +160,10 @@ class Transport:
         if content is not None:
             headers["Content-Type"] = "application/json"
         await self._meter.admit(token.org_id)
-        with self._meter.recording(write=write) as record:
+        plain = path.partition("?")[0]  # a query can hold personal data
+        part = span(f"{method} org", "client", url__path=plain, connector__call=call)
+        with part as traced, self._meter.recording(write=write) as record:
+            add_trace_header(headers)
             try:
                 async with asyncio.timeout(self._timeout):
                     response = await self._http.request(
@@ -168,6 +172,7 @@ class Transport:
             except (httpx2.RequestError, TimeoutError) as error:
                 # Not chained: the exception holds the request, whose headers contain the token.
                 raise UnreadableResponseError(_classify_error(error), token.instance_url) from None
+            traced.set(http__response__status_code=response.status_code)
             record.answered(response.status_code, response.headers.get("Sforce-Limit-Info"), response.content)
         return HttpResponse(status=response.status_code, headers=response.headers, content=response.content)
 

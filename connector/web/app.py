@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from connector import tracing
 from connector.errors import StoreError
 from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.role_supervisor import RoleState
@@ -189,6 +191,13 @@ def _request_number(request: web.Request) -> str:
     return given if _PLAIN_ID.fullmatch(given) else uuid4().hex[:12]
 
 
+def _span_of(request: web.Request, route: str) -> AbstractContextManager[tracing.Span]:
+    """The span of a request, which may be part of a trace of its client; none of those that ask again and again."""
+    if request.path in PROBED:
+        return nullcontext(tracing.Span())
+    return tracing.span(f"{request.method} {route}", "server", parent=request.headers)
+
+
 @web.middleware
 async def _log_request(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Log one line per request, without query, body and headers."""
@@ -197,8 +206,14 @@ async def _log_request(request: web.Request, handler: Handler) -> web.StreamResp
     request_id.set(number)
     if request.path.startswith(ORDERS) and (order := request.match_info.get("number")) is not None:
         bind(order=order)
-    response = await handler(request)
-    aborted = await _send(request, response)
+    resource = request.match_info.route.resource
+    route = "unknown" if resource is None else resource.canonical
+    with _span_of(request, route) as part:
+        response = await handler(request)
+        aborted = await _send(request, response)
+        part.set(http__route=route, http__response__status_code=response.status, connector__request=number)
+        if response.status >= 500:
+            part.fail(str(response.status))
     seconds = time.perf_counter() - began
     HTTP_SECONDS.observe(seconds, request.method if request.method in METHODS else "other", str(response.status))
     took = round(seconds * 1000)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from connector.clock import Clock
 from connector.errors import DeliveryError, RetryClass
+from connector.tracing import add_trace_header
 from connector.webhooks.signing import signature_headers
 
 RETRYABLE_STATUSES = frozenset({408, 425, 429})
@@ -71,6 +72,7 @@ class WebhookPoster:
             "User-Agent": "crm-connector",
             **signature_headers(self._keys, message_id, int(now.timestamp()), body),
         }
+        add_trace_header(headers)
         url = self._url.get_secret_value()
         try:
             async with (
