@@ -36,12 +36,11 @@ def upgrade(json: Json = False) -> None:
     """
     from connector.settings import load_settings
     from connector.store import schema
-    from connector.store.engine import Store
     from connector.workers.upgrade import upgrade_engine
 
     async def work() -> tuple[str | None, str | None, str, list[str]]:
         settings = load_settings()
-        store = Store.open(settings.database_url)
+        store = schema.store_of(settings)
         try:
             before = await schema.current(store)
             last_id = await _find_last_journal_id(store) if before else 0

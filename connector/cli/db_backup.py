@@ -91,9 +91,9 @@ def _document(copy: Copy) -> dict[str, Any]:
 async def _back_up(file: Path) -> Copy:
     from connector.jobs.backup import back_up
     from connector.settings import load_settings
-    from connector.store.engine import Store
+    from connector.store.schema import store_of
 
-    store = Store.open(load_settings().database_url)
+    store = store_of(load_settings())
     try:
         with Progress("Copying") as progress:
             return await back_up(store, file, _Bar(progress).show)

@@ -43,13 +43,13 @@ async def _examine() -> DoctorReport:
     from connector.jobs.doctor.examine import examine, report_of_settings
     from connector.log import configure
     from connector.settings import load_settings
-    from connector.store.engine import Store
+    from connector.store.schema import store_of
 
     clock = SystemClock()
     try:
         settings = load_settings()
         configure(settings.log_level, **settings.log_options)
-        store = Store.open(settings.database_url, clock=clock)
+        store = store_of(settings, clock=clock)
     except SettingsError as error:
         return report_of_settings(error, clock=clock)
     try:

@@ -64,7 +64,7 @@ async def restore(settings: Settings, file: Path, *, now: datetime, on_step: OnS
     Raises UsageError for a file that is no backup or is of another release, StoreError while anything runs on the
     database.
     """
-    store = Store.open(settings.database_url)
+    store = schema.store_of(settings)
     try:
         current = store.file
         if current is None:
@@ -79,7 +79,7 @@ async def restore(settings: Settings, file: Path, *, now: datetime, on_step: OnS
     kept = current.with_name(f"{current.name}.replaced-{now:{_STAMP}}")
     had_one = current.exists()
     copy = await _in_thread(lambda step: backups.put_in_place(file, current, kept, step), on_step)
-    store = Store.open(settings.database_url)
+    store = schema.store_of(settings)
     try:
         async with store.transaction() as uow:
             detail = {"from": str(file), "kept": str(kept) if had_one else None}

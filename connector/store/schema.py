@@ -54,11 +54,16 @@ async def current(store: Store) -> str | None:
         return await connection.run_sync(_revision)
 
 
+def store_of(settings: Settings, *, clock: Clock | None = None) -> Store:
+    """The store of the settings, whatever its schema is. Raises SettingsError for an address that is none."""
+    limits = TimeLimits(connect=settings.database.connect_seconds, statement=settings.database.statement_seconds)
+    return Store.open(settings.database_url, clock=clock, limits=limits)
+
+
 @asynccontextmanager
 async def open_store(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Store]:
     """Open the database of `settings`; StoreError if its schema is absent, or older or newer than this release."""
-    limits = TimeLimits(connect=settings.database.connect_seconds, statement=settings.database.statement_seconds)
-    store = Store.open(settings.database_url, clock=clock, limits=limits)
+    store = store_of(settings, clock=clock)
     try:
         await check(store)
         yield store

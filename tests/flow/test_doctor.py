@@ -89,6 +89,7 @@ async def test_all_is_well_and_nothing_is_changed(world: World) -> None:
     assert {name for name, check in by_name(report).items() if check.status is SKIPPED} == {
         "messages",
         "webhooks",
+        "alerts",
         "backups",
     }
     assert (world.writes, len(world.org.org.usage.log)) == (0, CALLS)
@@ -205,6 +206,17 @@ async def test_traces_of_processes(store: Store, clock: ManualClock) -> None:
     found = by_name(await examine(settings, store, clock=clock))
     assert (found["leases"].status, "host:7:abc" in found["leases"].text) == (WARN, True)
     assert found["roles"].text == "No process of the service runs on this database."
+
+
+@LITE
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
+async def test_whom_alerts_reach(store: Store) -> None:
+    told = {"url": "https://ops.example/hook", "secrets": "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+    settings = Settings.model_validate({"_env_file": None, "alerts": told})
+    assert "go out by webhook;" in by_name(await examine(settings, store, clock=store.clock))["alerts"].text
+    settings = Settings.model_validate({"_env_file": None, "alerts": {"apprise_urls": "nothing://x"}})
+    wrong = by_name(await examine(settings, store, clock=store.clock))["alerts"]
+    assert (wrong.status, "apprise does not know the address number 1" in wrong.text) == (FAIL, True)
 
 
 @LITE

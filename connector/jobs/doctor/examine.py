@@ -51,6 +51,7 @@ async def examine(settings: Settings, store: Store, *, clock: Clock, roles: Sequ
         mapping_check,
         local_checks.check_messages(settings),
         local_checks.check_webhooks(settings),
+        local_checks.check_alerts(settings, clock),
         local_checks.check_backups(settings, store),
     ]
     database, usable = await database_checks.check_database(store, settings)

@@ -10,19 +10,21 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from connector.clock import Clock
 from connector.errors import MappingError, RulesError, SettingsError
 from connector.files import readable_by_others, writable_by_others
 from connector.jobs.backup import list_backups, made_at
 from connector.mapping import MappingSet, load_mappings
 from connector.mapping.version import folder_of
 from connector.model.health_check import HealthCheck, failed, passed, skipped, warned
+from connector.notifications.alert_channels import make_channels
 from connector.notifications.composer import make_composer
 from connector.orders.policy.rules import load_rules_for
 from connector.settings import PREFIX, Settings, Via
 from connector.store.engine import Store
 
 SETTINGS, FILE_MODES, MAPPING_FILES = "settings", "file modes", "mapping files"
-MESSAGES, WEBHOOKS, BACKUPS = "messages", "webhooks", "backups"
+MESSAGES, WEBHOOKS, ALERTS, BACKUPS = "messages", "webhooks", "alerts", "backups"
 ENV_FILE = Path(".env")
 OLD_BACKUP = timedelta(days=2)
 
@@ -89,6 +91,18 @@ def check_messages(settings: Settings) -> HealthCheck:
         to = f"the webhook at {_host(messages.webhook_url.get_secret_value())}"
     own = f"the templates of {messages.templates_dir}" if messages.templates_dir else "our templates"
     return passed(MESSAGES, f"Messages go to {to}, and {own} can be filled.")
+
+
+def check_alerts(settings: Settings, clock: Clock) -> HealthCheck:
+    """Whether somebody is told when something is wrong. Nothing is sent."""
+    if not settings.alerts.enabled:
+        return skipped(ALERTS, f"Nobody is told of alerts ({PREFIX}ALERTS__URL, …__EMAIL_TO, …__APPRISE_URLS).")
+    try:
+        channels = make_channels(settings, clock)
+    except SettingsError as error:
+        return failed(ALERTS, error.message, error.hint)
+    names = ", ".join(channel.name for channel in channels)
+    return passed(ALERTS, f"Alerts go out by {names}; `connector alerts test` tries them.")
 
 
 def check_backups(settings: Settings, store: Store) -> HealthCheck:
