@@ -32,7 +32,8 @@ def _budget_text(status: BudgetStatus) -> str | None:
         return f"API budget: {plural(status.ours, 'call')} of ours in 24 hours." if status.ours else None
     text = f"API budget: {plural(status.ours, 'call')} of ours in 24 hours, {status.left:,} left"
     if status.used is not None and status.allowed is not None:
-        text += f" (the org counts {status.used:,} of {status.allowed:,};"
+        at = "" if status.observed_at is None else f" at {moment(status.observed_at)}"
+        text += f" (the org counted {status.used:,} of {status.allowed:,}{at};"
         text += f" {status.reserve:,} are reserved for its other apps)"
     if status.runs_out_at is not None:
         text += f", until {moment(status.runs_out_at)} at {status.per_hour:,.0f} an hour"

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from connector.clock import Clock
 from connector.errors import ApiBudgetError, ConnectorError, StoreError
-from connector.log import get_logger
+from connector.log import StateLog, get_logger
 from connector.model.api_budget import (
     PAUSE_BETWEEN_PUSHES,
     ApiLimit,
@@ -85,6 +85,7 @@ class ApiBudget:
         self._is_changed = False
         self._syncing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._storing = StateLog(log, "API budget not stored", "API budget is stored again")
         self._open_lock, self._sync_lock = asyncio.Lock(), asyncio.Lock()
 
     def connect(self, control: ControlPlane) -> None:
@@ -207,7 +208,7 @@ class ApiBudget:
                     stored = await api_calls.counts(connection, org_id, now)
                     self._state = await api_calls.get_state(connection, org_id)
             except StoreError as error:
-                log.warning("API budget unknown", error=error.message)
+                self._storing.fail(error.message)
                 return
             self._put_counts(stored, Counter())
             self._synced_at, self._looked_at, self._is_changed = now, None, False
@@ -277,8 +278,9 @@ class ApiBudget:
                 before, after = await self._exchange()
             except StoreError as error:
                 self._is_changed = True
-                log.warning("API budget not stored", error=error.message)
+                self._storing.fail(error.message)
                 return
+            self._storing.work()
         if after.lowest_lane != before.lowest_lane:
             words = {"lowest": _word(after.lowest_lane), "before": _word(before.lowest_lane)}
             log.warning("other lanes may call now, by the API budget", **words)

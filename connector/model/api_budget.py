@@ -155,7 +155,9 @@ def describe_pause(usage: BudgetUsage, lane: Lane) -> tuple[str, str]:
             f" {usage.reserve or 0:,} are reserved for its other apps"
         )
         change = "lower CONNECTOR_BUDGET__RESERVE_PERCENT, or have the org's API limit raised"
-    when = "when calls are free again" if usage.resumes_at is None else f"at about {usage.resumes_at:%d %b %H:%M} UTC"
+    when = (
+        "when calls are free again" if usage.resumes_at is None else f"at about {usage.resumes_at:%Y-%m-%d %H:%M} UTC"
+    )
     return (
         f"{what}, to save the API budget: {numbers}.",
         f"Nothing is lost: a running service goes on by itself {when}. To go on now, {change}.",

@@ -189,6 +189,27 @@ def test_resync_applies_a_changed_mapping_to_existing_records(shell: Shell, tmp_
 
 
 @pytest.mark.usefixtures("sample_shop")
+def test_commands_say_that_they_wait_for_api_calls_and_how_to_go_on(shell: Shell) -> None:
+    assert shell("push").status == 0
+    cap = {"CONNECTOR_BUDGET__MOST_CALLS_PER_DAY": "1"}
+    waiting = shell("resync", "customer", "C-1001", **cap)
+    assert waiting.status == 1
+    assert waiting.out.splitlines()[0] == "No API call was made."
+    [said] = [
+        line for line in waiting.out.splitlines() if "1 change to be sent later (1 backfill). All calls pause" in line
+    ]
+    assert "of the 1 calls of CONNECTOR_BUDGET__MOST_CALLS_PER_DAY are made. Nothing is lost: a running service" in said
+    assert said.endswith("To go on now, raise CONNECTOR_BUDGET__MOST_CALLS_PER_DAY.")
+    document = shell("push", "--json", **cap).document
+    assert (document["paused"], document["in_sync"]) == ({"backfill": 1}, False)
+    assert "1 change waiting for API calls (since " in shell("status", **cap).out
+    refused = shell("pull", **cap)
+    assert (refused.status, refused.out, refused.err.count("\n")) == (1, "", 1)
+    assert refused.err.startswith("connector: All calls pause, to save the API budget: ")
+    assert shell("push").status == 0
+
+
+@pytest.mark.usefixtures("sample_shop")
 def test_mapping_that_does_not_fit_the_org_changes_nothing(shell: Shell, tmp_path: Path) -> None:
     assert shell("push").status == 0
     before = shell("status", "--json").document

@@ -82,7 +82,7 @@ def test_pause_says_why_until_when_and_what_to_do() -> None:
     assert describe_pause(usage, Lane.STATUS) == (
         "All calls pause, to save the API budget: 9,000 of the org's 10,000 API calls of 24 hours are used, and 1,000"
         " are reserved for its other apps.",
-        "Nothing is lost: a running service goes on by itself at about 05 Mar 22:00 UTC. To go on now, lower"
+        "Nothing is lost: a running service goes on by itself at about 2026-03-05 22:00 UTC. To go on now, lower"
         " CONNECTOR_BUDGET__RESERVE_PERCENT, or have the org's API limit raised.",
     )
     of_others = usage_of(state_of(9000), {})
