@@ -90,6 +90,7 @@ class LocalServices:
 
         return make_app(
             AppServices(
+                requests_per_minute=self.settings.http.requests_per_minute,
                 store=self.store,
                 orders=self.orders,
                 current_composer=self.current_composer,

@@ -199,6 +199,8 @@ class HttpSettings(BaseModel):
     port: int = Field(default=8080, ge=0, le=65535)
     public_url: Annotated[str, matching(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", "https://orders.shop.example")] = ""
     """The public address of the API: the beginning of links in messages to customers."""
+    requests_per_minute: int = Field(default=6000, ge=0, le=10_000_000)
+    """How many requests one token may make of one process; 0: as many as it likes."""
 
 
 class Settings(BaseSettings):

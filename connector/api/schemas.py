@@ -14,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
     StrictBool,
     WrapValidator,
     create_model,
@@ -70,7 +69,7 @@ def _text(value: object) -> str:
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 Day = Annotated[date, BeforeValidator(_day)]
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
-Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=999_999)]
+Count = Annotated[int, Field(ge=1, le=999_999), BeforeValidator(_no_flag)]
 Key = Annotated[
     str,
     AfterValidator(normalize_key),
@@ -253,7 +252,7 @@ class OrderBody(Body):
 
 class ReturnBody(Body):
     order: Key
-    lines: Annotated[Quantities, Field(min_length=1)]
+    lines: Annotated[Quantities, Field(min_length=1, json_schema_extra={"minProperties": 1})]
     reason: ReturnReason = ReturnReason.OTHER
     resolution: Resolution = Resolution.REFUND
     note: Text | None = None
@@ -268,7 +267,7 @@ class CountBody(Body):
     there by now, nothing is counted."""
 
     warehouse: Key
-    counts: Annotated[Levels, Field(min_length=1, max_length=1000)]
+    counts: Annotated[Levels, Field(min_length=1, max_length=1000, json_schema_extra={"minProperties": 1})]
     expected: Levels = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -301,56 +300,6 @@ class TriggerBody(Body):
     cron: Annotated[str, Field(min_length=9, max_length=100)] | None = None
 
 
-class RecordsBody(Body):
-    """Records of the org by their IDs, or all."""
-
-    records: Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z0-9]{18}$")]], Field(max_length=500)] = Field(
-        default_factory=list
-    )
-    all: StrictBool = False
-
-    @model_validator(mode="after")
-    def _either(self) -> RecordsBody:
-        if self.all is bool(self.records):
-            raise ValueError("give either records or all")
-        return self
-
-
-class DeadLettersBody(Body):
-    """Which dead letters: all of an `entity`, or those of some `keys`; all with one cause (`group`); or `all`."""
-
-    entity: Literal["customer", "product", "order", "return"] | None = None
-    keys: Annotated[list[Key], Field(min_length=1, max_length=1000)] | None = None
-    group: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")] | None = None
-    all: StrictBool = False
-
-    @model_validator(mode="after")
-    def _one_of_three(self) -> DeadLettersBody:
-        if [self.entity is not None, self.group is not None, self.all].count(True) != 1:
-            raise ValueError("give one of entity, group and all")
-        if self.keys is not None and self.entity is None:
-            raise ValueError("keys need their entity")
-        return self
-
-
-class CorrectionBody(Body):
-    """New values of the entity that the org refused, or because of which it refused another: `set` by field, null
-    empties one; of an order also `line_edits`, as `change` has them. `version`: the entity must still have it (or
-    `If-Match`)."""
-
-    set: dict[Annotated[str, Field(min_length=1, max_length=80)], JsonValue] = Field(
-        default_factory=dict, max_length=50, examples=[{"email": "ann@shop.example"}]
-    )
-    line_edits: dict[Annotated[str, Field(max_length=6)], JsonValue] = Field(default_factory=dict, max_length=500)
-    version: Count | None = None
-
-    @model_validator(mode="after")
-    def _something(self) -> CorrectionBody:
-        if not self.set and not self.line_edits:
-            raise ValueError("give set or line_edits")
-        return self
-
-
 class ResyncFilterBody(Body):
     """Which entities of the kind; nothing given means all. `customer`, `stage`, `channel`: only of orders. `error`:
     refused with this error code. `mapping_version`: not sent since that version became active."""
@@ -361,7 +310,7 @@ class ResyncFilterBody(Body):
     channel: Annotated[str, Field(max_length=80)] | None = None
     changed_since: Moment | None = None
     error: Annotated[str, Field(max_length=100)] | None = None
-    mapping_version: Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=2**31 - 1)] | None = None
+    mapping_version: Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_no_flag)] | None = None
 
     def chosen(self) -> ResyncFilter:
         return ResyncFilter(
@@ -389,5 +338,5 @@ class ResyncBody(Body):
 class MessagesBody(Body):
     """Messages by their ids."""
 
-    ids: Annotated[list[Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=2**62)]],
+    ids: Annotated[list[Annotated[int, Field(ge=1, le=2**62), BeforeValidator(_no_flag)]],
                    Field(min_length=1, max_length=500)]  # fmt: skip

@@ -37,6 +37,7 @@ from connector.web.auth import authenticate
 from connector.web.metrics import CONTENT_TYPE, render_metrics
 from connector.web.openapi import build_document
 from connector.web.problem import ProblemError, render_problems
+from connector.web.rate_limit import ALLOWANCE, RateLimiter
 from connector.web.request_body import BODY_SECONDS, DEFAULT_BODY_SECONDS, LARGEST_BODY
 from connector.web.request_checks import check_request
 from connector.web.routing import MAX_STREAM_SECONDS, RequestContext, Route, make_response
@@ -73,6 +74,8 @@ class AppServices:
     jobs: Sequence[JobDefinition] = ()
     partitions: int = 8
     role_states: Callable[[], Sequence[RoleState]] = lambda: ()
+    requests_per_minute: int = 0
+    """How many requests a token may make; 0: as many as it likes."""
     doctor: Callable[[], Awaitable[DoctorReport]]
 
 
@@ -102,9 +105,10 @@ def make_app(services: AppServices) -> web.Application:
 
     app = web.Application(middlewares=[_log_request, render_problems, check_request], client_max_size=LARGEST_BODY)
     app[BODY_SECONDS] = DEFAULT_BODY_SECONDS
+    limiter = RateLimiter(services.requests_per_minute, store.clock)
     app.on_response_prepare.append(_add_headers)
     for route in ROUTES:
-        app.router.add_route(route.method, PREFIX + route.path, _make_handler(route, store, context))
+        app.router.add_route(route.method, PREFIX + route.path, _make_handler(route, store, limiter, context))
 
     async def healthy(request: web.Request) -> web.Response:
         return web.json_response({"status": "up"})
@@ -146,9 +150,13 @@ def _openapi_document() -> dict[str, Any]:
     return build_document(PREFIX, ROUTES)
 
 
-def _make_handler(route: Route, store: Store, context: Callable[[web.Request, Token], RequestContext]) -> Handler:
+def _make_handler(
+    route: Route, store: Store, limiter: RateLimiter, context: Callable[[web.Request, Token], RequestContext]
+) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         token = await authenticate(store, request, route.role)
+        if (allowance := limiter.take(token.name)) is not None:
+            request[ALLOWANCE] = allowance
         unknown = sorted(set(request.query) - route.queries.keys())
         if unknown:
             allowed = ", ".join(route.queries) or "none"
@@ -165,7 +173,9 @@ def _make_handler(route: Route, store: Store, context: Callable[[web.Request, To
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Add the security headers and the request ID just before the response is sent."""
-    for name, value in {**SECURITY, "X-Request-ID": request[_NUMBER]}.items():
+    allowance = request.get(ALLOWANCE)
+    limits = {} if allowance is None else allowance.headers
+    for name, value in {**SECURITY, **limits, "X-Request-ID": request[_NUMBER]}.items():
         response.headers.setdefault(name, value)
 
 

@@ -32,6 +32,27 @@ _PROBLEM_RESPONSE = {
 }
 
 
+_QUERIES = {
+    "limit": {"type": "string", "pattern": "^(0{0,2}[1-9]|0?[1-9][0-9]|1[0-9]{2}|200)?$"},
+    "before": {"type": "string", "pattern": "^[0-9]{0,18}$"},
+}
+"""Query parameters that mean the same everywhere. An empty one counts as absent."""
+_HEADERS = {
+    "If-Match": {"type": "string", "description": "An ETag: change only that version; * for any."},
+    "If-None-Match": {"type": "string", "enum": ["*"], "description": "Create only."},
+    "Idempotency-Key": {
+        "type": "string", "pattern": "^[A-Za-z0-9_-]{1,80}$",
+        "description": "Your own name for this request, such as a UUID: it is executed once, however often it is sent.",
+    },
+}  # fmt: skip
+
+
+def _query_schema(route: Route, name: str) -> dict[str, Any]:
+    if name in route.choices:
+        return {"type": "string", "enum": [*route.choices[name], *(() if name in route.required else ("",))]}
+    return _QUERIES.get(name, {"type": "string", **({"minLength": 1} if name in route.required else {})})
+
+
 def build_document(prefix: str, routes: Sequence[Route]) -> dict[str, Any]:
     schemas: dict[str, Any] = {"Problem": PROBLEM}
     paths: dict[str, Any] = {}
@@ -70,10 +91,16 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
                 for name in re.findall(r"{(\w+)}", route.path)
             ),
             *(
-                {"name": name, "in": "query", "description": about, "schema": {"type": "string"}}
+                {
+                    "name": name,
+                    "in": "query",
+                    "description": about,
+                    "schema": _query_schema(route, name),
+                    **({"required": True} if name in route.required else {}),
+                }
                 for name, about in route.queries.items()
             ),
-            *({"name": name, "in": "header", "schema": {"type": "string"}} for name in route.headers),
+            *({"name": name, "in": "header", "schema": _HEADERS[name]} for name in route.headers),
         ],
         "responses": {
             **{str(status): {"description": "Done.", "content": content} for status in route.statuses},

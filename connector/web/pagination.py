@@ -13,7 +13,7 @@ QUERIES = {"after": "list only keys after this one", "limit": f"page size, up to
 
 def limit_of(call: RequestContext) -> int:
     text = call.query_value("limit") or str(DEFAULT_LIMIT)
-    if not text.isdecimal() or len(text) > len(str(MAX_LIMIT)) or not 1 <= int(text) <= MAX_LIMIT:
+    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(MAX_LIMIT)) or not 1 <= int(text) <= MAX_LIMIT:
         raise ProblemError(
             400,
             "query",

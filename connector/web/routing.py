@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -111,7 +111,8 @@ class BodyHandler(Generic[B]):
 class Route:
     """A route of the API.
 
-    `queries`: query parameters with their description. `headers`: request headers that the handler reads. `statuses`:
+    `queries`: query parameters with their description; `choices`: the values of those that have only some, by name;
+    `required`: those that must be given. `headers`: request headers that the handler reads. `statuses`:
     status codes of success. `kind`: the content type of a successful response; `result`: the dataclass that its JSON
     is made of, for the OpenAPI document.
     """
@@ -122,6 +123,8 @@ class Route:
     summary: str
     handler: Callable[[RequestContext], Awaitable[ApiResponse]]
     queries: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    required: Sequence[str] = ()
     headers: Sequence[str] = ()
     statuses: Sequence[int] = (200,)
     kind: str = JSON

@@ -78,7 +78,13 @@ class Api:
 OPEN = {"/healthz", "/readyz", "/openapi.json"}
 
 
-def app_on(store: Store, rules: Rules | None = None, composer: NotificationComposer | None = None) -> web.Application:
+def app_on(
+    store: Store,
+    rules: Rules | None = None,
+    composer: NotificationComposer | None = None,
+    *,
+    requests_per_minute: int = 0,
+) -> web.Application:
     """The application on `store`; without `rules` and `composer`, the ones we ship."""
     rules = rules or standard()
     composer = composer or NotificationComposer(renderer=TemplateRenderer(), billing=rules.billing)
@@ -87,6 +93,7 @@ def app_on(store: Store, rules: Rules | None = None, composer: NotificationCompo
     settings = Settings.model_validate({"_env_file": None})
     services = AppServices(
         store=store,
+        requests_per_minute=requests_per_minute,
         orders=orders,
         current_composer=lambda: composer,
         conflict_resolver=lambda: resolver,

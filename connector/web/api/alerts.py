@@ -25,7 +25,7 @@ class AlertPage:
 
 async def list_alerts(call: RequestContext) -> ApiResponse:
     """List alerts, the newest first."""
-    limit, before, state = limit_of(call), query_number(call, "before"), call.request.query.get("state")
+    limit, before, state = limit_of(call), query_number(call, "before"), call.query_value("state")
     if state is not None and state not in STATES:
         raise ProblemError(400, "query", "state must be open or ended.", field="state", hint="Use open or ended.")
     is_open = None if state is None else STATES[state]
@@ -39,6 +39,7 @@ async def list_alerts(call: RequestContext) -> ApiResponse:
 ROUTES = (
     Route(method="GET", path="/alerts", role=Role.VIEWER, handler=list_alerts, result=AlertPage,
           summary="What operators were told, and whether it is over; the newest first, page by page.",
+          choices={"state": STATES},
           queries={"state": "only those that are open, or that ended", "before": "list only smaller ids",
                    "limit": f"page size, up to {MAX_LIMIT}"}),
 )  # fmt: skip

@@ -75,6 +75,7 @@ ROUTES = (
         role=Role.VIEWER,
         summary="Fields that both sides changed to different values, page by page.",
         handler=list_conflicts,
+        choices={"state": ConflictState},
         queries={
             "state": "only in this state; default: open",
             "after": "list only ids after this one",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from connector.api.schemas import CorrectionBody, DeadLettersBody
+from connector.api.parked_schemas import CorrectionBody, DeadLettersBody
 from connector.errors import CommandError
 from connector.jobs.dead_letter_correction import Corrected, Correction, DeadLetterCorrector, find_version
 from connector.model.change import DeadLetter, EntityKind
@@ -260,11 +260,11 @@ _ENTITY = "only of this kind: customer, product, order, return"
 ROUTES = (
     Route(method="GET", path="/dead-letters", role=Role.VIEWER, handler=list_dead_letters, result=DeadLetterPage,
           summary="Changes that the org refused, the oldest first, with what to do.",
-          queries={"entity": _ENTITY, "group": "only with this cause",
+          choices={"entity": EntityKind}, queries={"entity": _ENTITY, "group": "only with this cause",
                    "after": "list only those behind this place", "limit": f"how many, up to {MAX_LIMIT}"}),
     Route(method="GET", path="/dead-letters/groups", role=Role.VIEWER, handler=list_groups, result=GroupList,
           summary="Refused changes by cause: entity, error code, field and mapping line.",
-          queries={"entity": _ENTITY}),
+          choices={"entity": EntityKind}, queries={"entity": _ENTITY}),
     Route(method="GET", path="/dead-letters/{entity}/{key}", role=Role.VIEWER, handler=get_dead_letter,
           summary="One refused change, what its code means, and the version of its entity.", result=DeadLetterDetail),
     Route(method="POST", path="/dead-letters/{entity}/{key}/correction", role=Role.OPS, result=Corrected,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.api.schemas import RecordsBody
+from connector.api.parked_schemas import RecordsBody
 from connector.api.serializers import serialize_parked
 from connector.model.inbound_change import InboxState
 from connector.model.role import Role

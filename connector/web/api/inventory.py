@@ -58,6 +58,7 @@ ROUTES = (
         summary="Stock of products by warehouse.",
         handler=list_stock,
         queries={"sku": "a product; can be repeated"},
+        required=("sku",),
     ),
     Route(
         method="PUT",

@@ -108,6 +108,7 @@ ROUTES = (
         role=Role.VIEWER,
         summary="Messages of all orders, page by page.",
         handler=list_messages,
+        choices={"state": MessageState},
         queries={"state": "only in this state", "after": "list only ids after this one"},
     ),
     Route(

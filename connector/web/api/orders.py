@@ -155,6 +155,7 @@ ROUTES = (
         role=Role.VIEWER,
         summary="Orders by number, page by page.",
         handler=list_orders,
+        choices={"stage": Stage, "hold": Hold},
         queries={
             "stage": "only in this stage",
             "hold": "only on hold for this reason",

@@ -148,6 +148,7 @@ ROUTES = (
           summary="Run a job at the times of the settings again."),
     Route(method="GET", path="/scheduler/runs", role=Role.VIEWER, handler=get_runs, result=RunPage,
           summary="Runs of jobs, the newest first, page by page.",
+          choices={"state": JobState, "idle": ("true", "false")},
           queries={"job": "only of this job", "state": "only in this state", "since": "only created then or later",
                    "idle": "false: without those that had nothing to do", "before": "list only smaller ids",
                    "limit": f"page size, up to {MAX_LIMIT}"}),
