@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connector.inbound.topic_status import TopicStatusKind, list_topics
 from connector.jobs.schedule import JobDefinition
 from connector.log.redaction import Redaction
-from connector.model.alert import AlertRule, Condition
+from connector.model.alert import Alert, AlertRule, Condition
 from connector.model.api_budget import describe_pause
 from connector.model.deliveries import DeliveryMode
 from connector.model.job_run import JobState
 from connector.model.lane import Lane
 from connector.settings import Settings
 from connector.store import (
+    alerts,
     api_calls,
     conflicts,
     dead_letters,
@@ -41,7 +42,8 @@ _WAITING_LANES = {lane.name.lower() for lane in Lane} - {Lane.BACKFILL.name.lowe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Look:
-    """One look at the database."""
+    """One look at the database. `told`: the alerts that operators were told of and that are not over, by rule and
+    subject."""
 
     connection: Connection
     now: datetime
@@ -49,13 +51,19 @@ class _Look:
     jobs: Sequence[JobDefinition]
     org_id: str | None
     is_away: bool
+    told: Mapping[tuple[str, str], Alert]
+
+    def has_told(self, rule: AlertRule, subject: str = "") -> bool:
+        return (rule.value, subject) in self.told
 
 
 async def list_conditions(
     connection: Connection, now: datetime, settings: Settings, jobs: Sequence[JobDefinition]
 ) -> list[Condition]:
-    """What holds now by the rules that are not turned off. What only follows from an outage of the org is left out."""
+    """What holds now by the rules that are not turned off. What only follows from something else that is told, such as
+    an outage of the org, is left out; but what was told before still holds."""
     org, outage = await orgs.get_active(connection), await outages.get_current(connection)
+    current = await alerts.list_current(connection)
     look = _Look(
         connection=connection,
         now=now,
@@ -63,6 +71,7 @@ async def list_conditions(
         jobs=jobs,
         org_id=None if org is None else org.org_id,
         is_away=outage is not None,
+        told={(alert.rule, alert.subject): alert for alert in current if alert.began_at is not None},
     )
     rules = [rule for rule in _RULES if rule not in settings.alerts.rules_off]
     return [condition for rule in rules async for condition in _RULES[rule](look)]
@@ -81,7 +90,8 @@ async def _changes_wait(look: _Look) -> AsyncIterator[Condition]:
     longest = timedelta(minutes=look.settings.alerts.oldest_change_minutes)
     ages = [age for age in await list_queue_ages(look.connection) if age.lane in _WAITING_LANES]
     late = [age for age in ages if look.now - age.oldest >= longest]
-    if late and not look.is_away:
+    follows_from_outage = look.is_away or look.has_told(AlertRule.ORG_AWAY)
+    if late and (not follows_from_outage or look.has_told(AlertRule.CHANGES_WAIT)):
         count, oldest = sum(age.count for age in late), min(age.oldest for age in late)
         yield Condition(
             rule=AlertRule.CHANGES_WAIT,

@@ -227,9 +227,7 @@ async def test_changes_that_wait_and_dead_letters_are_told_but_not_what_an_outag
         AlertRule.CHANGES_WAIT, "Changes that wait to be sent: 1, the oldest since 2026-03-01 12:00 UTC."
     )  # fmt: skip
     async with store.transaction() as uow:
-        [change] = await outbox.list_due(
-            uow.connection, entity=EntityKind.ORDER, partitions={0}, of=1, now=uow.now, limit=10
-        )
+        [change] = await due_orders(uow)
         refusal = Refusal(code="BAD", message="Quoting ann@shop.example.", field="Order.X", source=None, fix="Do it.")
         await outbox.refuse(uow, change, refusal)
     await outage(store)
@@ -238,6 +236,48 @@ async def test_changes_that_wait_and_dead_letters_are_told_but_not_what_an_outag
         AlertRule.DEAD_LETTERS, "The org refuses changes of the kind order: BAD, Order.X."
     )  # fmt: skip
     assert await holding(store, off="dead_letters, org_away") == []
+
+
+async def test_outage_does_not_end_what_was_told_before_and_explains_what_waits_after_it(
+    store: Store, clock: ManualClock, receiver: Hook
+) -> None:
+    one = sender(store, settings(receiver.url, settle_minutes=5))
+    await stock(store)
+    await place(store, order())
+
+    async def look(times: int) -> None:
+        for _ in range(times):
+            clock.advance(5 * 60)
+            await one.run()
+
+    await look(6)
+    await outage(store)
+    await look(3)
+    await outage_over(store)
+    await look(2)
+    waits, away = ("changes_wait", ""), ("org_away", "")
+    assert posted(receiver) == [("alert.began", *waits), ("alert.began", *away), ("alert.ended", *away)]
+
+    receiver.posted.clear()
+    async with store.transaction() as uow:
+        [change] = await due_orders(uow)
+        await outbox.refuse(uow, change, Refusal(code="BAD", message="", field=None, source=None, fix=""))
+    await look(2)
+    assert posted(receiver)[1:] == [("alert.ended", *waits)]
+    await outage(store)
+    await place(store, order("N-2"))
+    await look(7)
+    await outage_over(store)
+    await look(1)
+    assert posted(receiver)[2:] == [("alert.began", *away)]
+    await look(2)  # the org has been back for a while, and the change still waits
+    assert posted(receiver)[3:] == [("alert.ended", *away), ("alert.began", *waits)]
+
+
+async def due_orders(uow: UnitOfWork) -> list[Any]:
+    return list(
+        await outbox.list_due(uow.connection, entity=EntityKind.ORDER, partitions={0}, of=1, now=uow.now, limit=10)
+    )
 
 
 async def test_every_other_rule_sees_its_own_cause_and_nothing_before(store: Store, clock: ManualClock) -> None:
