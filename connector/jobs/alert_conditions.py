@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -32,6 +32,8 @@ from connector.store.queries.queue_ages import list_queue_ages
 
 MOST_GROUPS = 10
 """Causes of dead letters that are told one by one."""
+FORECAST = "forecast"
+"""The subject of an alert that something will run out, so that it is told, too, when it has."""
 OFTEN = timedelta(hours=1)
 """A job that runs more often is told of when it has failed for a while: the next run may succeed."""
 FAILING_FOR = timedelta(minutes=5)
@@ -101,8 +103,12 @@ async def _changes_wait(look: _Look) -> AsyncIterator[Condition]:
 
 
 async def _dead_letters(look: _Look) -> AsyncIterator[Condition]:
+    """Causes that were told stay, whatever their number of dead letters; the most frequent new ones join them."""
     groups = await dead_letters.group_by_cause(look.connection)
-    for group in groups[:MOST_GROUPS]:
+    told = [group for group in groups if look.has_told(AlertRule.DEAD_LETTERS, group.fingerprint)]
+    new = [group for group in groups if not look.has_told(AlertRule.DEAD_LETTERS, group.fingerprint)]
+    room = max(MOST_GROUPS - len(told), 0)
+    for group in told + new[:room]:
         where = f", {group.field}" if group.field else ""
         yield Condition(
             rule=AlertRule.DEAD_LETTERS,
@@ -110,7 +116,7 @@ async def _dead_letters(look: _Look) -> AsyncIterator[Condition]:
             text=f"The org refuses changes of the kind {group.entity.value}: {group.code}{where}.",
             fix=f"{group.fix} `connector dead-letters list --by-cause` shows them.",
         )
-    if len(groups) > MOST_GROUPS:
+    if len(new) > room:
         yield Condition(
             rule=AlertRule.DEAD_LETTERS,
             subject="others",
@@ -151,28 +157,51 @@ async def _deliveries(look: _Look) -> AsyncIterator[Condition]:
     for usage in await deliveries.usage(look.connection, look.org_id, look.now, policy):
         fix = "Narrow the filter of the channel, raise the org's allowance, or see who else receives its events."
         if usage.mode is DeliveryMode.POLL:
-            text = f"The event deliveries of {usage.topic} are used up; its records are polled."
-        elif usage.runs_out_at is not None:
-            text = f"The event deliveries of {usage.topic} run out at {usage.runs_out_at:%Y-%m-%d %H:%M} UTC."
-        else:
-            continue
-        yield Condition(rule=AlertRule.DELIVERIES, subject=usage.topic, text=text, fix=fix)
+            yield Condition(
+                rule=AlertRule.DELIVERIES,
+                subject=usage.topic,
+                text=f"The event deliveries of {usage.topic} are used up; its records are polled.",
+                fix=fix,
+            )
+        forecast = None
+        if usage.runs_out_at is not None:
+            forecast = f"The event deliveries of {usage.topic} run out at {usage.runs_out_at:%Y-%m-%d %H:%M} UTC."
+        is_polled = usage.mode is DeliveryMode.POLL
+        for condition in _forecast(look, AlertRule.DELIVERIES, f"{usage.topic} {FORECAST}", forecast, fix, is_polled):
+            yield condition
 
 
 async def _api_budget(look: _Look) -> AsyncIterator[Condition]:
+    """That they run out soon, that lanes pause, and that new or changed orders do are told apart: each is news."""
     if look.org_id is None:
         return
-    policy = api_calls.policy_of(look.settings.budget)
+    policy, rule = api_calls.policy_of(look.settings.budget), AlertRule.API_BUDGET
     usage = await api_calls.usage(look.connection, look.org_id, look.now, policy)
     if usage.paused:
         text, fix = describe_pause(usage, usage.paused[0])
-        yield Condition(rule=AlertRule.API_BUDGET, text=text, fix=fix)
-    elif usage.runs_out_at is not None:
-        yield Condition(
-            rule=AlertRule.API_BUDGET,
-            text=f"At the present rate our API calls are used up at {usage.runs_out_at:%Y-%m-%d %H:%M} UTC.",
-            fix="`connector status` shows which lane calls how often. Lanes pause by themselves, the lowest first.",
-        )
+        orders_pause = usage.paused[0] <= Lane.NEW
+        if orders_pause:
+            yield Condition(rule=rule, subject="orders", text=text, fix=fix)
+        if not orders_pause or look.has_told(rule, "paused"):
+            yield Condition(rule=rule, subject="paused", text=text, fix=fix)
+    forecast = None
+    if usage.runs_out_at is not None:
+        forecast = f"At the present rate our API calls are used up at {usage.runs_out_at:%Y-%m-%d %H:%M} UTC."
+    fix = "`connector status` shows which lane calls how often. Lanes pause by themselves, the lowest first."
+    for condition in _forecast(look, rule, FORECAST, forecast, fix, bool(usage.paused)):
+        yield condition
+
+
+def _forecast(
+    look: _Look, rule: AlertRule, subject: str, text: str | None, fix: str, has_come: bool
+) -> Iterator[Condition]:
+    """That something will run out. When it has, that is told, so a forecast does not begin; but one that was told came
+    true, and is not over."""
+    told = look.told.get((rule.value, subject))
+    if text is not None and not has_come:
+        yield Condition(rule=rule, subject=subject, text=text, fix=fix)
+    elif told is not None and has_come:
+        yield Condition(rule=rule, subject=subject, text=told.text, fix=told.fix)
 
 
 async def _job_failed(look: _Look) -> AsyncIterator[Condition]:

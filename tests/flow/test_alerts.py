@@ -19,11 +19,14 @@ from connector.jobs.alerts import AlertReport, AlertSender
 from connector.jobs.prune import prune
 from connector.jobs.schedule import define_jobs
 from connector.model.alert import AlertRule, Condition
-from connector.model.api_budget import ApiLimit, BudgetState
+from connector.model.api_budget import ApiLimit, BudgetState, CallResult
 from connector.model.change import EntityKind, Refusal
 from connector.model.conflict import Conflict
-from connector.model.deliveries import DeliveryLimit, TopicState
+from connector.model.dead_letter_group import DeadLetterGroup
+from connector.model.deliveries import DeliveryLimit, DeliveryMode, TopicState
+from connector.model.hourly_counts import hour_of
 from connector.model.job_run import JobState
+from connector.model.lane import Lane
 from connector.model.listening_state import ListeningState, TopicActivity
 from connector.model.reconciliation import Reconciliation, RecordState, RunState
 from connector.model.worker import Worker
@@ -35,6 +38,7 @@ from connector.store import (
     api_calls,
     conflicts,
     cursors,
+    dead_letters,
     deliveries,
     job_runs,
     orgs,
@@ -278,6 +282,67 @@ async def due_orders(uow: UnitOfWork) -> list[Any]:
     return list(
         await outbox.list_due(uow.connection, entity=EntityKind.ORDER, partitions={0}, of=1, now=uow.now, limit=10)
     )
+
+
+async def test_budget_is_told_when_it_will_run_out_when_lanes_pause_and_when_orders_do(
+    store: Store, clock: ManualClock, receiver: Hook
+) -> None:
+    one = sender(store, settings(receiver.url, settle_minutes=0))
+    async with store.transaction() as uow:
+        await orgs.put(uow, ORG, login_url="", instance_url="", is_active=True)
+        counts = {(hour_of(uow.now), Lane.STATUS, CallResult.ANSWERED): 6000}
+        await api_calls.add(uow, ORG, counts)
+
+    async def look(used: int) -> list[tuple[str, str]]:
+        receiver.posted.clear()
+        async with store.transaction() as uow:
+            limit = ApiLimit(used=used, allowed=15000, observed_at=uow.now)
+            await api_calls.put_state(uow, ORG, BudgetState(limit=limit))
+            await deliveries.put_state(
+                uow, ORG, TopicState(topic=TOPIC, mode=DeliveryMode.POLL if used > 7000 else DeliveryMode.STREAM)
+            )
+        await one.run()
+        return [(event, subject) for event, _, subject in posted(receiver)]
+
+    assert await look(6000) == [("alert.began", "forecast")]
+    assert await look(13_200) == [("alert.began", TOPIC), ("alert.began", "orders")]
+    clock.advance(2 * 3600)  # the rate of the last hour is 0
+    assert await look(12_000) == [("alert.ended", "orders"), ("alert.began", "paused")]
+    assert await look(13_200) == [("alert.began", "orders")]
+    assert await look(13_200) == []
+    assert await look(6000) == [
+        ("alert.ended", "forecast"), ("alert.ended", TOPIC), ("alert.ended", "paused"), ("alert.ended", "orders"),
+    ]  # fmt: skip
+
+
+async def test_cause_of_dead_letters_that_was_told_is_not_over_when_others_are_more_frequent(
+    store: Store, clock: ManualClock, receiver: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, counts = sender(store, settings(receiver.url, settle_minutes=0)), {number: 20 - number for number in range(11)}
+
+    async def group_by_cause(connection: object) -> list[DeadLetterGroup]:
+        groups = [
+            DeadLetterGroup(
+                fingerprint=f"cause-{number}", entity=EntityKind.ORDER, code="BAD", field=None, source=None,
+                count=count, first_refused_at=clock.now(), last_refused_at=clock.now(), keys=("N-1",), message="",
+                fix="",
+            )
+            for number, count in counts.items()
+        ]  # fmt: skip
+        return sorted(groups, key=lambda group: -group.count)
+
+    monkeypatch.setattr(dead_letters, "group_by_cause", group_by_cause)
+    await one.run()
+    assert [subject for _, _, subject in posted(receiver)] == [f"cause-{number}" for number in range(10)] + ["others"]
+    receiver.posted.clear()
+    counts[10] = 99
+    await one.run()
+    assert posted(receiver) == []
+    del counts[3]
+    await one.run()
+    assert [(event, subject) for event, _, subject in posted(receiver)] == [
+        ("alert.ended", "cause-3"), ("alert.ended", "others"), ("alert.began", "cause-10"),
+    ]  # fmt: skip
 
 
 async def test_every_other_rule_sees_its_own_cause_and_nothing_before(store: Store, clock: ManualClock) -> None:
