@@ -46,8 +46,11 @@ async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> s
     is_recorded = latest is not None and (latest.org_id, latest.instance_url) == (org_id, client.instance_url)
     if not is_recorded or active is None:
         async with store.transaction() as uow:
+            # Every part of a new service gets here at once; the first one says so.
+            known = await orgs.find_by_login_url(uow.connection, url)
             await orgs.put(uow, org_id, login_url=url, instance_url=client.instance_url, is_active=is_active)
-        log.info("org answers", org=org_id, address=client.instance_url, active=is_active)
+        if known is None or (known.org_id, known.instance_url) != (org_id, client.instance_url):
+            log.info("org answers", org=org_id, address=client.instance_url, active=is_active)
     if active is not None and not is_active:
         raise other_org_error(org_id, client.instance_url, active)
     return org_id
