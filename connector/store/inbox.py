@@ -274,6 +274,13 @@ async def counts(connection: AsyncConnection, org_id: str) -> dict[InboxState, i
     return {state: numbers.get(state.value, 0) for state in InboxState}
 
 
+async def due_since(connection: AsyncConnection, org_id: str | None) -> tuple[int, datetime | None]:
+    """How many records are still to be read, and when the oldest of them was heard of."""
+    statement = select(func.count(), func.min(inbox.c.seen_at)).where(inbox.c.state == InboxState.DUE.value)
+    number, oldest = (await connection.execute(statement.where(inbox.c.org_id == org_id))).one()
+    return number, oldest
+
+
 def _parameters(org_id: str, item: InboxItem) -> dict[str, object]:
     return {
         "the_org": org_id,

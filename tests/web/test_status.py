@@ -16,7 +16,7 @@ from connector.model.role import Role
 from connector.settings import Settings
 from connector.store import cursors, deliveries, inbox, orgs
 from connector.web.api.status import Status
-from tests.web.conftest import Api
+from tests.web.conftest import ORDER, Api
 
 TOPIC = "/data/Connector__chn"
 
@@ -38,9 +38,13 @@ async def test_status_shows_deliveries_topics_and_what_is_parked_as_the_command_
     before = (await api("GET", "/status", role=Role.VIEWER)).body["inbound"]
     assert before == {"conflicts": 0, "parked": 0, "deleted": 0, "deliveries": [], "events": None}
     await begin_listening(api)
+    await api("POST", "/orders", ORDER)
 
     answer = await api("GET", "/status", role=Role.VIEWER)
 
+    assert answer.body["summary"].startswith(f"1 parked record waits for a person; nobody listens to {TOPIC}; ")
+    assert answer.body["queue"] == [{"entity": "order", "lane": "new", "changes": 1, "oldest_seconds": 0}]
+    assert answer.body["freshness"] == {"to_org": 0, "from_org": 0}
     inbound = answer.body["inbound"]
     [usage] = inbound["deliveries"]
     assert (usage["topic"], usage["mode"], usage["used"], usage["allowed"]) == (TOPIC, "stream", 20_400, 25_000)

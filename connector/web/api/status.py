@@ -4,24 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from connector.api.serializers import serialize_hold, serialize_reconciliation
+from connector.api.status_sentence import SyncState, describe_sync
 from connector.inbound.inbound_status import InboundStatus, load_inbound_status
+from connector.inbound.topic_status import TopicStatusKind
 from connector.model.change_notice import NoticeState
 from connector.model.role import Role
 from connector.outbound.budget_status import BudgetStatus, load_budget_status
-from connector.store import change_notices, notifications, orders, orgs, outages, outbox_counts, reconcile_runs, workers
+from connector.store import (
+    change_notices,
+    dead_letters,
+    inbox,
+    notifications,
+    orders,
+    orgs,
+    outages,
+    outbox_counts,
+    reconcile_runs,
+    workers,
+)
 from connector.store.outages import Outage
 from connector.store.queries.holds import list_holds
+from connector.store.queries.queue_ages import list_queue_ages
 from connector.web.routing import ApiResponse, RequestContext, Route
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Status:
-    """Orders by stage; changes to be sent by entity and state; messages to customers and webhook notices by state;
-    what comes back from the org; an outage of the org, and the latest reconciliation, if there is one; where the API
-    budget stands, once there is an org; the number of processes of the service that are alive, by role."""
+class QueueView:
+    """Changes of one kind in one lane that wait to be sent, and for how many seconds the oldest has."""
 
+    entity: str
+    lane: str
+    changes: int
+    oldest_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Freshness:
+    """How far each direction is behind, in seconds: since when the oldest change here waits to be sent, and the oldest
+    record of the org that is known to have changed waits to be read; 0 if none does."""
+
+    to_org: int
+    from_org: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """`summary` says it in a sentence; `queue` is what waits to be sent, by kind and lane. Orders by stage; changes to
+    be sent by entity and state; messages to customers and webhook notices by state; what comes back from the org; an
+    outage of the org, and the latest reconciliation, if there is one; where the API budget stands, once there is an
+    org; the number of processes of the service that are alive, by role."""
+
+    summary: str
+    freshness: Freshness
+    queue: list[QueueView]
+    dead_letters: int
     orders: Mapping[str, int]
     unsent: Mapping[str, Mapping[str, int]]
     outage: Outage | None
@@ -47,7 +86,42 @@ async def get_status(call: RequestContext) -> ApiResponse:
         now, policies = call.store.clock.now(), call.allowances
         inbound = await load_inbound_status(connection, org_id, now, policies.deliveries)
         budget = await load_budget_status(connection, org_id, now, policies.calls)
+        queue = [
+            QueueView(
+                entity=age.entity,
+                lane=age.lane,
+                changes=age.count,
+                oldest_seconds=_seconds(now, age.oldest),
+            )
+            for age in await list_queue_ages(connection)
+        ]
+        unread, oldest_unread = await inbox.due_since(connection, org_id)
+        dead = await dead_letters.count_dead_letters(connection)
+    freshness = Freshness(
+        to_org=max((lane.oldest_seconds for lane in queue), default=0),
+        from_org=0 if oldest_unread is None else _seconds(now, oldest_unread),
+    )
+    topics = () if inbound.events is None else inbound.events.topics
+    state = SyncState(
+        has_org=org is not None,
+        outage_code=None if outage is None else outage.code,
+        outage_since=None if outage is None else outage.since,
+        waiting=sum(lane.changes for lane in queue),
+        oldest_seconds=freshness.to_org,
+        unread=unread,
+        dead_letters=dead,
+        conflicts=inbound.conflicts,
+        parked=inbound.parked,
+        stopped=[topic.topic for topic in topics if topic.kind is TopicStatusKind.STOPPED],
+        verified=0 if reconciled is None else reconciled.verified,
+        total=0 if reconciled is None else reconciled.total,
+        verified_at=None if reconciled is None else reconciled.finished_at,
+    )
     status = Status(
+        summary=describe_sync(state),
+        freshness=freshness,
+        queue=queue,
+        dead_letters=dead,
         orders={stage.value: count for stage, count in stages.items()},
         unsent={kind.value: {state.word: n for state, n in states.items()} for kind, states in unsent.items()},
         outage=outage,
@@ -59,6 +133,10 @@ async def get_status(call: RequestContext) -> ApiResponse:
         workers=alive,
     )
     return ApiResponse(value=status)
+
+
+def _seconds(now: datetime, since: datetime) -> int:
+    return max(0, int((now - since).total_seconds()))
 
 
 async def get_holds(call: RequestContext) -> ApiResponse:

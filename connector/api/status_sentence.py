@@ -1,0 +1,75 @@
+"""The state of both sides as one sentence that is true: what waits, for whom, and what was last compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyncState:
+    """What the sentence is made of. `waiting` changes are to be sent, the oldest for `oldest_seconds`; `unread` records
+    of the org are to be applied. `stopped` topics are read by nobody. `verified` of `total` records were the same on
+    both sides at `verified_at`."""
+
+    has_org: bool
+    outage_code: str | None = None
+    outage_since: datetime | None = None
+    waiting: int = 0
+    oldest_seconds: int = 0
+    unread: int = 0
+    dead_letters: int = 0
+    conflicts: int = 0
+    parked: int = 0
+    stopped: Sequence[str] = ()
+    verified: int = 0
+    total: int = 0
+    verified_at: datetime | None = None
+
+
+def describe_sync(state: SyncState) -> str:
+    """One sentence; what is worst comes first."""
+    parts = []
+    if state.outage_code is not None and state.outage_since is not None:
+        parts.append(f"the org has accepted nothing since {_moment(state.outage_since)} ({state.outage_code})")
+    if not state.has_org:
+        parts.append("no org has answered yet")
+    waits = [
+        _count(number, noun)
+        for number, noun in (
+            (state.dead_letters, "dead letter"), (state.conflicts, "conflict"), (state.parked, "parked record"),
+        )
+        if number
+    ]  # fmt: skip
+    if waits:
+        one = sum((state.dead_letters, state.conflicts, state.parked)) == 1
+        parts.append(f"{_listed(waits)} {'waits' if one else 'wait'} for a person")
+    if state.stopped:
+        parts.append(f"nobody listens to {_listed(state.stopped)}")
+    if state.waiting:
+        verb = "waits" if state.waiting == 1 else "wait"
+        parts.append(f"{_count(state.waiting, 'change')} {verb} to be sent, the oldest for {state.oldest_seconds} s")
+    elif state.has_org:
+        parts.append("every change is sent" if not state.dead_letters else "everything else is sent")
+    if state.unread:
+        parts.append(f"{_count(state.unread, 'record')} of the org {'is' if state.unread == 1 else 'are'} to be read")
+    if state.verified_at is not None:
+        compared = f"verified {state.verified:,} of {state.total:,} records at {_moment(state.verified_at)}"
+        parts.append(compared)
+    elif state.has_org:
+        parts.append("both sides were never compared as a whole")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
