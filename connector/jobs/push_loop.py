@@ -74,7 +74,8 @@ async def _first_of(*events: asyncio.Event, seconds: float) -> None:
 
 
 class PushLoop:
-    """Pushes again and again. `push` is one scheduled push; `verify` asks the org who it is, also if nothing is due.
+    """Pushes again and again, in one `run`. `push` is one scheduled push; `verify` asks the org who it is, also if
+    nothing is due.
 
     A push that did something is kept as a run; of failures and of pushes during an outage, the first one in a row.
     """
@@ -102,6 +103,7 @@ class PushLoop:
         self._begun = 0
         self._ended = 0
         self._has_ended = asyncio.Condition()
+        self._is_over = False
         self._outages = OutageLog()
         self._noted: object = None
         self._failed = False
@@ -124,17 +126,19 @@ class PushLoop:
                 if self._rung.is_set():
                     await _first_of(stop, seconds=max(LINGER_SECONDS, self._slow_down()))
         finally:
-            self._begun += 1  # whoever waits for the next push waits no more
+            self._is_over = True  # whoever waits for the next push waits no more
             await self._note_ended()
             if self._wakes_on_capture:
                 self._store.on_captured.remove(self._wake)
 
     async def ring(self) -> None:
-        """Push now, and return when a push that began after this call has ended. It has sent what was free."""
+        """Push now, and return when a push that began after this call has ended. It has sent what was free.
+
+        Returns at once when the loop has ended: another worker sends what is due."""
         number = self._begun + 1
         self._rung.set()
         async with self._has_ended:
-            await self._has_ended.wait_for(lambda: self._ended >= number)
+            await self._has_ended.wait_for(lambda: self._is_over or self._ended >= number)
 
     def _wake(self, _slots: frozenset[int | None]) -> None:
         self._rung.set()
