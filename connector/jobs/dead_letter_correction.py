@@ -156,12 +156,12 @@ def _read(model: type[B], given: Mapping[str, object]) -> B:
 async def _refused_with(uow: UnitOfWork, correction: Correction) -> dict[EntityKind, list[str]]:
     """The dead letters of this entity, and those that were refused because of it, by kind. CommandError if none are."""
     record = f"{correction.entity} {correction.key}"
-    found: dict[EntityKind, list[str]] = {}
-    for letter in await dead_letters.list_dead_letters(uow.connection):
-        if letter.refusal.record == record or (letter.entity, letter.key) == (correction.entity, correction.key):
-            found.setdefault(letter.entity, []).append(letter.key)
+    found = await dead_letters.list_because_of(uow.connection, [record])
     unsent = await outbox.find(uow.connection, correction.entity, [correction.key])
-    if not found and not any(row.state is ChangeState.BLOCKED for row in unsent.values()):
+    states = {row.state for row in unsent.values()}
+    if ChangeState.DEAD in states and correction.key not in found.get(correction.entity, ()):
+        found.setdefault(correction.entity, []).append(correction.key)
+    if not found and ChangeState.BLOCKED not in states:
         raise CommandError(
             f"There is no dead letter of {record}, and none because of it.",
             hint="`connector dead-letters list` shows all; any other change is made as usual.",

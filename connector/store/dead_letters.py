@@ -149,12 +149,21 @@ async def requeue_blocked_by(uow: UnitOfWork, records: Iterable[str]) -> int:
     wanted = set(records)
     if not wanted:
         return 0
-    refused = await list_dead_letters(uow.connection)
-    by_entity: dict[EntityKind, list[str]] = {}
-    for item in refused:
-        if item.refusal.record in wanted:
-            by_entity.setdefault(item.entity, []).append(item.key)
+    by_entity = await list_because_of(uow.connection, wanted)
     return sum([await replay(uow, entity, keys) for entity, keys in sorted(by_entity.items())])
+
+
+async def list_because_of(connection: AsyncConnection, records: Iterable[str]) -> dict[EntityKind, list[str]]:
+    """The keys of dead letters that were refused because of these records (`customer C-1`), by entity. The database
+    compares, so that the dead letters of others are not read."""
+    statement = select(outbox.c.entity, outbox.c.key).where(outbox.c.state == ChangeState.DEAD.value)
+    [record] = _of_refusal(connection, ("record",))
+    found: dict[EntityKind, list[str]] = {}
+    for chunk in chunks(sorted(set(records))):
+        ordered = statement.where(record.in_(chunk)).order_by(outbox.c.entity, outbox.c.key)
+        for kind, key in await connection.execute(ordered):
+            found.setdefault(EntityKind(kind), []).append(key)
+    return found
 
 
 async def discard(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
@@ -242,11 +251,16 @@ async def _refused(
 
 
 def _cause(connection: AsyncConnection) -> list[ColumnElement[str]]:
-    """Code, field and mapping line of a refusal, which is JSON in a column of text. A cast would make a number of it in
-    SQLite; PostgreSQL needs one."""
+    """Code, field and mapping line of a refusal."""
+    return _of_refusal(connection, ("code", "field", "source"))
+
+
+def _of_refusal(connection: AsyncConnection, names: Sequence[str]) -> list[ColumnElement[str]]:
+    """Values of a refusal, which is JSON in a column of text. A cast would make a number of it in SQLite; PostgreSQL
+    needs one."""
     is_sqlite = connection.dialect.name == "sqlite"
     refusal = type_coerce(outbox.c.refusal, JSON) if is_sqlite else cast(outbox.c.refusal, JSON)
-    return [refusal[name].as_string() for name in ("code", "field", "source")]
+    return [refusal[name].as_string() for name in names]
 
 
 def _is_cause(cause: Sequence[ColumnElement[str]], values: Sequence[str | None]) -> list[ColumnElement[bool]]:

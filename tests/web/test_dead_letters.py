@@ -119,6 +119,22 @@ async def test_customer_at_fault_is_corrected_and_its_orders_are_sent_again(api:
     assert (await api("POST", path, {"set": {"city": "Bonn"}, "version": 2}, role=Role.VIEWER)).status == 403
 
 
+async def test_correction_reads_no_dead_letters_of_others(api: Api) -> None:
+    await api("POST", "/orders", ORDER | {"number": "W-1"})
+    await api("POST", "/orders", ORDER | {"number": "W-2"})
+    await refuse(api, "W-1", replace(MISSING, record="customer ALFKI"))
+    await refuse(api, "W-2", TOO_LONG)
+    async with api.store.transaction() as uow:  # whoever reads this one fails
+        others = outbox_table.c.key == "W-2"
+        await uow.connection.execute(update(outbox_table).where(others).values(refusal='{"code": "X"}'))
+    body = {"set": {"city": "Potsdam"}, "version": (await api("GET", "/customers/ALFKI")).body["version"]}
+    done = await api("POST", "/dead-letters/customer/ALFKI/correction", body)
+    assert (done.status, done.body) == (200, {"version": body["version"] + 1, "replayed": 1})
+    async with api.store.reader() as connection:
+        [row] = (await outbox.find(connection, EntityKind.ORDER, ["W-1"])).values()
+    assert row.state is ChangeState.DUE
+
+
 async def test_product_at_fault_is_corrected_and_a_return_is_not(api: Api) -> None:
     await api("POST", "/orders", ORDER)
     await refuse(api, "W-1", replace(MISSING, record="product CHAI"))
