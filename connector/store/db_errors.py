@@ -59,6 +59,7 @@ _FAULTS = (
         message="A statement took longer than CONNECTOR_DATABASE__STATEMENT_SECONDS, and was stopped.",
         hint="See what the database waits for (pg_stat_activity), or raise the setting.",
         retry_class=RetryClass.TRANSIENT,
+        is_unavailable=False,
     ),
     _UNREACHABLE,
     _Fault(

@@ -21,6 +21,8 @@ LONGER = text("SELECT pg_sleep(0.2)")
 
 async def test_statement_that_takes_too_long_is_stopped(databases: Databases) -> None:
     store = Store.open(databases.empty(), limits=TimeLimits(statement=0.05))
+    told: list[StoreError | None] = []
+    store.on_state = told.append
     with pytest.raises(StoreError, match="longer than CONNECTOR_DATABASE__STATEMENT_SECONDS") as stopped:
         async with store.reader() as connection:
             await connection.execute(LONGER)
@@ -30,6 +32,7 @@ async def test_statement_that_takes_too_long_is_stopped(databases: Databases) ->
             await uow.connection.execute(LONGER)
     async with store.snapshot() as connection:  # of a dry run
         await connection.execute(LONGER)
+    assert set(told) == {None}  # a slow statement does not mean that the database is away
     await store.close()
 
 
