@@ -123,8 +123,9 @@ def build_journey(
     after: int = 0,
     limit: int | None = None,
 ) -> Journey:
-    """The steps behind number `after`, up to `limit`. `with_personal`: with the values of personal data."""
-    steps = [*_steps(entity, key, sources)]
+    """The steps behind number `after`, up to `limit`. `with_personal`: with the values of personal data, what people
+    typed, and the texts of the org."""
+    steps = [*_steps(entity, key, sources, with_personal=with_personal)]
     steps.sort(key=lambda step: step.at)  # a stable sort: steps of one moment stay in their sequence
     chosen = steps[after:] if limit is None else steps[after : after + limit]
     numbered = [
@@ -137,14 +138,16 @@ def build_journey(
         key=key,
         steps=numbered,
         after=None if is_last or not numbered else numbered[-1].number,
-        waiting=_waiting(sources),
+        waiting=_waiting(sources, with_personal=with_personal),
         is_cut=sources.is_cut,
     )
 
 
-def _waiting(sources: JourneySources) -> JourneyWait | None:
+def _waiting(sources: JourneySources, *, with_personal: bool) -> JourneyWait | None:
     for unsent in sources.unsent:
         error = unsent.error if unsent.refusal is None else f"{unsent.refusal.code}: {unsent.refusal.message}"
+        if error is not None and not with_personal:
+            error = error.partition(":")[0]  # the code: what follows can quote a value
         return JourneyWait(
             state=unsent.state.word,
             captured_at=unsent.captured_at,
@@ -161,16 +164,20 @@ def _redacted(step: JourneyStep) -> dict[str, Any]:
         replace(field, hidden=True, value=None, base=None, local=None, remote=None) if field.personal else field
         for field in step.fields
     )
-    detail = step.detail and {name: value for name, value in step.detail.items() if name not in _TYPED_BY_PEOPLE}
-    return {"fields": hidden, "detail": detail or None}
+    return {"fields": hidden, "detail": _without_typed(step.detail or {}) or None}
+
+
+def _without_typed(detail: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in detail.items() if name not in _TYPED_BY_PEOPLE}
 
 
 _TYPED_BY_PEOPLE = frozenset({"reason", "requested_by", "note", "message"})
 
 
-def _steps(entity: str, key: str, sources: JourneySources) -> Iterator[JourneyStep]:
+def _steps(entity: str, key: str, sources: JourneySources, *, with_personal: bool) -> Iterator[JourneyStep]:
     for event in sources.events:
-        text = event_text({**event.payload, "stage": event.after}, sources.currency)
+        payload = event.payload if with_personal else _without_typed(event.payload)
+        text = event_text({**payload, "stage": event.after}, sources.currency)
         moved = "" if event.before in {None, event.after} else f" ({event.before} → {event.after})"
         text = f"{text[:1].upper()}{text[1:]}{moved}."
         yield _here(entity, key, event.at, "event", text, actor=event.actor, detail=event.payload)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from sqlalchemy import update
+
 from connector.model.field_notes import SentRecord
 from connector.model.role import Role
 from connector.store import journal
 from connector.store.journal import JournalEntry
+from connector.store.tables import outbox
 from tests.web.conftest import ORDER, Api
 
 
@@ -32,7 +35,13 @@ async def test_journey_has_the_history_and_what_was_sent(api: Api) -> None:
     assert {field["field"]: field["value"] for field in last["fields"]} == {"Status": "Draft", "Description": "secret"}
     assert told["waiting"]["state"] == "due"
 
+    error = "FIELD_INTEGRITY_EXCEPTION: The org's message: ann@shop.example is no address."
+    async with api.store.transaction() as uow:
+        await uow.connection.execute(update(outbox).where(outbox.c.key == "W-1").values(error=error))
+    assert (await api("GET", "/orders/W-1/journey")).body["waiting"]["error"] == error
     shown = await api("GET", "/orders/W-1/journey", role=Role.VIEWER)
+    assert shown.body["waiting"]["error"] == "FIELD_INTEGRITY_EXCEPTION"
+    assert shown.body["steps"][2]["text"] == "Held credit."
     assert {field["field"]: field["value"] for field in shown.body["steps"][3]["fields"]} == {
         "Status": "Draft", "Description": None,
     }  # fmt: skip
