@@ -17,7 +17,7 @@ from connector.cli.localorg import our_metadata
 from connector.cli.status_text import budget_document, budget_remarks
 from connector.errors import ApiBudgetError
 from connector.inbound import listen
-from connector.jobs import api_budget, push_rounds
+from connector.jobs import api_budget, push_rounds, resync_loop
 from connector.jobs.listen import ListenJob
 from connector.jobs.push_summary import PushSummary
 from connector.jobs.reconcile import ReconcileOptions
@@ -104,6 +104,12 @@ async def change_in_every_lane(world: World, name: str) -> None:
 
 async def scheduled_push(world: World) -> PushSummary:
     return await world.service.push(Silent(), scheduled=True, verify=False)
+
+
+async def keep_pushing(world: World) -> None:
+    while True:
+        await scheduled_push(world)
+        await asyncio.sleep(0.05)
 
 
 async def waiting(world: World) -> set[str]:
@@ -260,25 +266,28 @@ async def test_processes_share_what_is_used_and_lose_nothing(
         assert (await second.order("N-1"))["Status"] == "Activated"
 
 
-async def test_resyncs_and_comparisons_wait_for_calls(world: World, moved: MovedClock) -> None:
-    for _ in range(60):
-        await world.query("SELECT Id FROM Account LIMIT 1")
-    moved.by += timedelta(hours=2)
-    await others_call(world, 26)
+async def test_resyncs_and_comparisons_wait_for_calls(
+    world: World, moved: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resync_loop, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(resync_loop, "WAIT_SECONDS", 0.02)
+    await others_call(world, 6)  # the lanes above a backfill used more in the last hour
     with pytest.raises(ApiBudgetError, match="Calls of the lane backfill pause") as refused:
         await world.service.reconcile(ReconcileOptions(), Silent())
     assert "To go on now, lower CONNECTOR_BUDGET__RESERVE_PERCENT" in refused.value.hint
     assert (await world.service.pull()).in_sync
     calls = world.org.org.usage.calls
     async with working(world, pushing=False):
-        asked = [await ask(world, mode, keys=("B-1",)) for mode in ResyncMode]
+        asked = [await ask(world, mode, keys=("B-1",)) for mode in (ResyncMode.PUSH, ResyncMode.COMPARE)]
         for resync in asked:
             await until(world, resync.id, lambda item: "lane backfill pause" in (item.error or ""))
         assert world.org.org.usage.calls == calls
     moved.by += timedelta(hours=25)
-    async with working(world):
+    async with working(world, pushing=False):
+        pushing = asyncio.create_task(keep_pushing(world))
         for resync in asked:
             await until(world, resync.id, lambda item: item.state is ResyncState.DONE and item.error is None)
+        pushing.cancel()
 
 
 async def test_many_streams_leave_the_reserve_to_others(
@@ -287,9 +296,9 @@ async def test_many_streams_leave_the_reserve_to_others(
     """Eight streams call at the same time, with one order a call, and each counts what the others have in flight."""
     monkeypatch.setattr(push_rounds, "ORDERS_PER_STREAM", 1)
     monkeypatch.setattr(drain, "graph_calls", partial(graph_calls, graphs=1))
-    await others_call(world, 12)
+    await others_call(world, 9)
     world.org.org.faults.configure({"latency_ms": 20})
-    numbers = [f"M-{number}" for number in range(24)]
+    numbers = [f"M-{number}" for number in range(12)]
     await world.save([an_order(number, customer=f"C-{1 + index % 8}") for index, number in enumerate(numbers)])
     writes = world.writes
     summary = await scheduled_push(world)
