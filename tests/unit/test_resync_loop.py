@@ -48,6 +48,8 @@ class Org:
         self.compared: list[str] = []
         self._meanwhile = meanwhile
 
+    async def check_budget(self) -> None: ...
+
     async def take_in(self) -> None: ...
 
     async def compare(self, kind: EntityKind, keys: Sequence[str]) -> dict[str, int]:
