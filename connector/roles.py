@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from connector import tracing
 from connector.errors import ApiBudgetError, ConnectorError, StoreError, UsageError
@@ -27,17 +28,27 @@ from connector.jobs.push_loop import PushLoop, push_result
 from connector.jobs.reconcile import ReconcileOptions, ReconcileRunningError, ReconcileSummary, is_reconciling
 from connector.jobs.resync_loop import ResyncLoop
 from connector.jobs.role_supervisor import RoleState, RoleSupervisor
-from connector.jobs.schedule import PULLED_OBJECTS, Job, JobDefinition, Result, define_jobs, pull_job
+from connector.jobs.schedule import PULLED_OBJECTS, Job, JobDefinition, Result, define_jobs, job_of, pull_job
 from connector.jobs.send_notifications import send_notifications
 from connector.jobs.worker_heartbeat import reported
 from connector.log import StateLog, configure, get_logger
 from connector.model.change import EntityKind
 from connector.salesforce.address import has_pubsub
 from connector.salesforce.call_gate import get_call_scope
-from connector.service import LocalServices, Services, local_services, running_service, tune_garbage_collection
+from connector.service import (
+    LocalServices,
+    Services,
+    local_services,
+    org_services,
+    running_service,
+    tune_garbage_collection,
+)
 from connector.settings import Settings, load_settings
 from connector.workers.engine import Engine, choose_engine
 from scheduler import JobScheduler
+
+if TYPE_CHECKING:  # it loads the Pub/Sub client
+    from connector.jobs.listen import ListenerRole
 
 API, WORKER, LISTENER, SCHEDULER = "api", "worker", "listener", "scheduler"
 ROLES = (API, WORKER, LISTENER, SCHEDULER)
@@ -123,7 +134,8 @@ async def running_roles(
         worker = lease_owner()
         engine = choose_engine(settings)
         await stack.enter_async_context(engine.ringing(services.store))
-        work = _role_work(services, roles, worker, engine)
+        orgs = [services, *await _enter_other_orgs(stack, services)] if isinstance(services, Services) else []
+        work = _local_work(services, orgs, roles, worker) | _org_work(orgs, roles, worker, engine)
         where = None
         states = lambda: list(supervisor.states.values())  # noqa: E731
         if API in roles:
@@ -154,41 +166,57 @@ def _tell_about_the_database(services: LocalServices) -> None:
     services.store.on_state = tell
 
 
-def _role_work(services: LocalServices, roles: Sequence[str], worker: str, engine: Engine) -> dict[str, Role]:
+async def _enter_other_orgs(stack: AsyncExitStack, services: Services) -> list[Services]:
+    """The services of the other orgs, if this process works for all of them."""
+    settings = services.settings
+    names = [] if settings.org else settings.orgs
+    return [await stack.enter_async_context(org_services(services, name)) for name in names]
+
+
+def _local_work(
+    services: LocalServices, orgs: Sequence[Services], roles: Sequence[str], worker: str
+) -> dict[str, Role]:
+    """The roles that a process has once, whatever the number of orgs."""
     work: dict[str, Role] = {}
+    ttl = services.settings.sync.lease_seconds
     if SCHEDULER in roles:
-        jobs = make_jobs(services)
-        ttl = services.settings.sync.lease_seconds
+        jobs = make_jobs(services) + [job for other in orgs[1:] for job in _org_jobs(other)]
         work[SCHEDULER] = lambda stop: JobScheduler(jobs, JobRunner(services.store, worker=worker, ttl=ttl)).run(stop)
-    if isinstance(services, Services):
-        org = services
+    if WORKER in roles and orgs and not services.settings.org:
+        work["resyncs"] = ResyncLoop(services.store, ResyncOrg(orgs[0]), ttl=ttl).run
+    return work
+
+
+def _org_work(orgs: Sequence[Services], roles: Sequence[str], worker: str, engine: Engine) -> dict[str, Role]:
+    """The roles that a process has for each org: `worker`, and `worker@emea` for another one than the first."""
+    work: dict[str, Role] = {}
+    for index, org in enumerate(orgs):
+        name = org.settings.org if index else ""
         if WORKER in roles:
-            work[WORKER] = partial(_push_until, org, worker, engine)
-            work["resyncs"] = ResyncLoop(org.store, ResyncOrg(org), ttl=org.settings.sync.lease_seconds).run
+            work[job_of(WORKER, name)] = partial(_push_until, org, worker, engine)
         listener = org.listener() if LISTENER in roles else None
         if listener is not None:
-            role = listener
-
-            async def listen(stop: asyncio.Event) -> None:
-                async with role.running():
-                    await stop.wait()
-
-            work[LISTENER] = listen
+            work[job_of(LISTENER, name)] = partial(_listen_until, listener)
     return work
+
+
+async def _listen_until(listener: ListenerRole, stop: asyncio.Event) -> None:
+    async with listener.running():
+        await stop.wait()
 
 
 async def _push_until(services: Services, worker: str, engine: Engine, stop: asyncio.Event) -> None:
     """Push until `stop`; a push that is under way ends."""
     sync = services.settings.sync
     loop = PushLoop(
-        services.store,
+        services.push_context.store,
         lambda verify: services.push(NullProgress(), scheduled=True, verify=verify),
         worker=worker,
         look_seconds=sync.push_seconds,
         wakes_on_capture=engine.wakes_on_capture,
         slow_down=services.push_context.budget.pause_between_pushes,
     )
-    await engine.run(loop, stop)
+    await engine.run(loop, stop, services.settings.org)
 
 
 class ResyncOrg:
@@ -247,12 +275,21 @@ def make_jobs(services: LocalServices) -> list[Job]:
             return _told("alerts", await alerts.run())
 
         add("alerts", alert, concurrent=True)
-    if isinstance(services, Services):
-        add("push", partial(_push_now, services), concurrent=True)
-        add("reconcile", partial(_reconcile, services), concurrent=True)
-        for sobject in PULLED_OBJECTS:
-            add(pull_job(sobject), partial(_pull, services, sobject), concurrent=True)
-    return jobs
+    return jobs + (_org_jobs(services) if isinstance(services, Services) else [])
+
+
+def _org_jobs(services: Services) -> list[Job]:
+    """The jobs of one org."""
+    org = services.settings.org
+    definitions = {item.name: item for item in define_jobs(services.settings)}
+    work: dict[str, Callable[[], Awaitable[Result]]] = {
+        job_of("push", org): partial(_push_now, services),
+        job_of("reconcile", org): partial(_reconcile, services),
+        **{pull_job(sobject, org): partial(_pull, services, sobject) for sobject in PULLED_OBJECTS},
+    }
+    return [
+        Job(definition=definitions[name], run=run, concurrent=True) for name, run in work.items() if name in definitions
+    ]
 
 
 def _told(what: str, report: object) -> Result:

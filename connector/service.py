@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from connector.clock import Clock, SystemClock
+from connector.orders.org_routes import route_customers
 from connector.orders.policy.rules import Rules, load_rules_for
 from connector.orders.service import OrderService
 from connector.salesforce.address import has_pubsub
@@ -217,6 +218,7 @@ async def local_services(
     async with open_store(settings, clock=clock) as store:
         store.publishes_status = settings.events.order_status and has_pubsub(settings.salesforce)
         store.kept_values = settings.retention.journal_values
+        route_customers(store, settings)
         orders = OrderService(store, rules)
         yield LocalServices(settings=settings, store=store, orders=orders, current_composer=composer)
 
@@ -245,7 +247,18 @@ def _files_read_once(settings: Settings) -> tuple[Callable[[], Rules], Callable[
 async def running_service(
     settings: Settings, *, clock: Clock | None = None, follow_files: bool = False
 ) -> AsyncIterator[Services]:
-    """All services; see `local_services`. Also raises MappingError before anything is started."""
+    """All services, with those of one org; see `local_services`. Also raises MappingError before anything is
+    started."""
+    async with (
+        local_services(settings, clock=clock or SystemClock(), follow_files=follow_files) as local,
+        org_services(local, settings.org) as services,
+    ):
+        yield services
+
+
+@asynccontextmanager
+async def org_services(local: LocalServices, name: str) -> AsyncIterator[Services]:
+    """The services of one org on the same database; the default one's name is empty."""
     from connector.jobs.api_budget import ApiBudget
     from connector.jobs.inbound_run import InboundJobContext, take_in
     from connector.jobs.mapping_versions import MappingFiles, MappingVersions
@@ -253,17 +266,17 @@ async def running_service(
     from connector.outbound.health import OrgHealth
     from connector.salesforce.client import SalesforceClient
 
-    clock = clock or SystemClock()
+    settings = local.settings.for_org(name)
+    store = local.store if local.store.org == name else local.store.for_org(name)
     versions = MappingVersions(MappingFiles(settings.mappings_dir))
     attempts = settings.sync.attempts_in_claim
     async with (
-        local_services(settings, clock=clock, follow_files=follow_files) as local,
-        ApiBudget(local.store, api_calls.policy_of(settings.budget)) as budget,
-        SalesforceClient(settings.salesforce, clock=clock, attempts=attempts, gate=budget) as client,
+        ApiBudget(store, api_calls.policy_of(settings.budget)) as budget,
+        SalesforceClient(settings.salesforce, clock=local.clock, attempts=attempts, gate=budget) as client,
     ):
         budget.connect(client.control)
         inbound = InboundJobContext(
-            store=local.store, client=client, orders=local.orders, mappings=versions, settings=settings
+            store=store, client=client, orders=local.orders, mappings=versions, settings=settings
         )
         yield Services(
             settings=settings,
@@ -272,7 +285,7 @@ async def running_service(
             current_composer=local.current_composer,
             inbound_context=inbound,
             push_context=PushContext(
-                store=local.store,
+                store=store,
                 client=client,
                 mappings=versions,
                 settings=settings,

@@ -122,6 +122,14 @@ class SalesforceSettings(BaseModel):
     """Longest wait for one response. The org itself gives up on a lock after 10 s, and on a query after 120 s."""
 
 
+class OrgSettings(SalesforceSettings):
+    """One of several orgs: how to reach it, and which new customers have their account there."""
+
+    customers: str = ""
+    """An expression over a customer, such as `country in ("DE", "AT")`; the first org whose expression is true has it,
+    and the default org those of which none is true."""
+
+
 class SyncSettings(BaseModel):
     """How outbound work is divided and repeated."""
 
@@ -213,6 +221,11 @@ class Settings(BaseSettings):
     mappings_dir: OptionalPath = None
     """Folder with customer.yaml, product.yaml and order.yaml; without it, the packaged ones are used."""
     salesforce: SalesforceSettings = SalesforceSettings()
+    orgs: dict[Annotated[str, matching("(?!default$)[a-z][a-z0-9_]{0,30}", "emea")], OrgSettings] = {}
+    """Orgs besides that of `salesforce`, by name, such as CONNECTOR_ORGS__EMEA__LOGIN_URL."""
+    org: str = ""
+    """The org that this process works for, by its name; without it, a service works for all, a command for the default
+    one."""
     rules_file: OptionalPath = None
     """Rules for orders (see connector/orders/policy/rules.yaml); without it, the packaged ones are used."""
     sync: SyncSettings = SyncSettings()
@@ -238,6 +251,10 @@ class Settings(BaseSettings):
     def log_options(self) -> LogOptions:
         """The form of the log, and the secrets that it masks: they are in no line of ours, but errors quote."""
         return {"form": self.log_format.value, "secrets": [*secrets_in(self), *passwords_in(self.database_url)]}
+
+    def for_org(self, name: str) -> Settings:
+        """The same settings for one org; the default one's name is empty."""
+        return self.model_copy(update={"org": name, "salesforce": self.orgs[name] if name else self.salesforce})
 
     @property
     def service_log_level(self) -> LogLevel:
@@ -267,6 +284,8 @@ def load_settings() -> Settings:
         problems |= {_full_name(("inbound", name)): what for name, what in settings.inbound.problems.items()}
         if settings.workers is WorkerEngine.CLUSTER and not settings.database_url.startswith("postgres"):
             problems[f"{PREFIX}WORKERS"] = f"must be embedded, because {PREFIX}DATABASE_URL is not a PostgreSQL"
+        if settings.org and settings.org not in settings.orgs:
+            problems[f"{PREFIX}ORG"] = f"must be one of {', '.join(settings.orgs) or 'CONNECTOR_ORGS__NAME__…'}"
         problems |= {f".env:{line}": "is not of the form NAME=value" for line in lines}
     except ValidationError as error:
         for item in error.errors(include_input=False):
@@ -283,7 +302,7 @@ def load_settings() -> Settings:
         raise SettingsError(
             "; ".join(f"{name} {what}" for name, what in problems.items()) + ".", hint=f"Correct it {_SOURCES}."
         )
-    return settings
+    return settings.for_org(settings.org) if settings.org else settings
 
 
 def _check_env_file() -> None:
@@ -333,7 +352,7 @@ def _unknown_names() -> Iterator[tuple[str, str]]:
     set_names = {*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars}
     for name in sorted(name.upper() for name in set_names):
         short = name.removeprefix(PREFIX)
-        if short == name or short in setting_names or _SERVICE_LINK.fullmatch(short):
+        if short == name or short in setting_names or short.startswith("ORGS__") or _SERVICE_LINK.fullmatch(short):
             continue
         [close] = get_close_matches(short, setting_names, n=1) or [""]
         yield name, f"is not a setting (did you mean {PREFIX}{close}?)" if close else "is not a setting"

@@ -41,6 +41,7 @@ def import_(
     Exit status 1 if rows were bad, 2 if the files cannot be used at all.
     """
     from connector.orders.importing import ImportReport, import_files, load_profile
+    from connector.orders.org_routes import route_customers
     from connector.settings import load_settings
     from connector.store.dry_run import dry_run as dry_run_store
     from connector.store.schema import open_store
@@ -54,6 +55,7 @@ def import_(
 
     async def work() -> None:
         async with open_store(settings) as store:
+            route_customers(store, settings)
             with Progress("Reading") as progress:
                 target = {"open_target": dry_run_store} if dry_run else {}
                 await import_files(store, paths, loaded, progress=progress, report=report, **target)

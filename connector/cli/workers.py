@@ -49,6 +49,7 @@ def _describe_partitions(worker: Worker) -> str:
     parts = ["products"] if worker.sends_products else []
     if worker.partitions:
         parts.append(f"partitions {', '.join(map(str, worker.partitions))}")
+    parts += [f"partitions of {org} {', '.join(map(str, numbers))}" for org, numbers in worker.org_partitions.items()]
     return ", ".join(parts)
 
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from connector.errors import OtherOrgError, RetryClass
+from connector.errors import OtherOrgError, RetryClass, SettingsError
 from connector.log import bind, get_logger
+from connector.model.change import EntityKind
+from connector.model.lane import Lane
 from connector.settings import Settings
-from connector.store import orgs
+from connector.store import orgs, products
 from connector.store.engine import Store
 from connector.store.orgs import KnownOrg
+from connector.store.partitions import partition_hash
 
 LOGIN_URL_SETTING = "CONNECTOR_SALESFORCE__LOGIN_URL"
+NAMED_LOGIN_URL_SETTING = "CONNECTOR_ORGS__{}__LOGIN_URL"
 
 log = get_logger(__name__)
 
@@ -42,6 +46,9 @@ async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> s
     async with store.reader() as connection:
         active = await orgs.get_active(connection)
         latest = await orgs.find_by_login_url(connection, url)
+        name = await orgs.get_name(connection, org_id)
+    if name not in {None, settings.org}:
+        raise shared_org_error(org_id, settings)
     is_active = active is None or active.org_id == org_id
     is_recorded = latest is not None and (latest.org_id, latest.instance_url) == (org_id, client.instance_url)
     if not is_recorded or active is None:
@@ -49,11 +56,23 @@ async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> s
             # Every part of a new service gets here at once; the first one says so.
             known = await orgs.find_by_login_url(uow.connection, url)
             await orgs.put(uow, org_id, login_url=url, instance_url=client.instance_url, is_active=is_active)
+            if active is None and settings.org:
+                async for sku in products.keys(uow.connection):  # captured before the org was known
+                    uow.changed(EntityKind.PRODUCT, sku, partition_hash(sku), Lane.BACKFILL, unconfirmed=True)
         if known is None or (known.org_id, known.instance_url) != (org_id, client.instance_url):
             log.info("org answers", org=org_id, address=client.instance_url, active=is_active)
     if active is not None and not is_active:
         raise other_org_error(org_id, client.instance_url, active)
     return org_id
+
+
+def shared_org_error(org_id: str, settings: Settings) -> SettingsError:
+    """The error if an org answers that has another name here."""
+    setting = NAMED_LOGIN_URL_SETTING.format(settings.org.upper()) if settings.org else LOGIN_URL_SETTING
+    return SettingsError(
+        f"{setting} leads to org {org_id}, which has another name here. Nothing was sent.",
+        hint="Each CONNECTOR_ORGS__NAME__LOGIN_URL, and CONNECTOR_SALESFORCE__LOGIN_URL, needs an org of its own.",
+    )
 
 
 def other_org_error(org_id: str, instance_url: str, active: KnownOrg) -> OtherOrgError:

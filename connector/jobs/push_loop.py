@@ -9,7 +9,7 @@ from datetime import datetime
 
 from connector.errors import ConnectorError, StoreError
 from connector.jobs.push_summary import PushSummary
-from connector.jobs.schedule import Result
+from connector.jobs.schedule import Result, job_of
 from connector.log import bind, get_logger
 from connector.model.job_run import JobState
 from connector.store import job_runs, job_schedules
@@ -94,6 +94,7 @@ class PushLoop:
         this process has captured a change; otherwise only `ring` wakes it. `slow_down`: the least time for which
         changes are collected, while the API budget is low."""
         self._store = store
+        self._job = job_of(JOB, store.org or "")
         self._push = push
         self._worker = worker
         self._look_seconds = look_seconds
@@ -110,7 +111,7 @@ class PushLoop:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Push until `stop`; a push that is under way ends. Raises only what is a fault of ours."""
-        bind(job=JOB)
+        bind(job=self._job)
         if self._wakes_on_capture:
             self._store.on_captured.append(self._wake)
         verify = True
@@ -151,7 +152,7 @@ class PushLoop:
     async def _is_paused(self) -> bool:
         try:
             async with self._store.reader() as connection:
-                schedule = (await job_schedules.load(connection)).get(JOB)
+                schedule = (await job_schedules.load(connection)).get(self._job)
         except StoreError:
             return False  # the push says so itself
         return schedule is not None and schedule.paused
@@ -162,13 +163,13 @@ class PushLoop:
             summary = await self._push(verify)
         except ConnectorError as error:
             if self._noted != error.message:
-                log.error("job failed", job=JOB, error=error.message, hint=error.hint)
+                log.error("job failed", job=self._job, error=error.message, hint=error.hint)
                 await self._keep(started, JobState.FAILED, {}, error=error.message, fix=error.hint)
             self._noted = error.message
             self._failed = True
             return
         if self._failed:
-            log.warning("job works again", job=JOB, after=self._noted)
+            log.warning("job works again", job=self._job, after=self._noted)
             self._failed = False
         self._outages.tell(summary)
         if summary.stats.done:
@@ -185,5 +186,5 @@ class PushLoop:
         with suppress(StoreError):
             async with self._store.transaction() as uow:
                 await job_runs.record(
-                    uow, JOB, state, worker=self._worker, started_at=started, result=result, error=error, fix=fix
+                    uow, self._job, state, worker=self._worker, started_at=started, result=result, error=error, fix=fix
                 )

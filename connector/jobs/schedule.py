@@ -53,16 +53,23 @@ class Job:
         return self.definition.name
 
 
-def pull_job(sobject: str) -> str:
-    """The name of the job that pulls an object: `pull_account`."""
-    return f"pull_{sobject.lower()}"
+def pull_job(sobject: str, org: str = "") -> str:
+    """The name of the job that pulls an object: `pull_account`, of another org than the default one
+    `pull_account@emea`."""
+    return job_of(f"pull_{sobject.lower()}", org)
+
+
+def job_of(name: str, org: str) -> str:
+    """The name of a job of an org."""
+    return f"{name}@{org}" if org else name
 
 
 def define_jobs(settings: Settings) -> list[JobDefinition]:
     """The jobs that these settings turn on. Every process on a database must have the same settings."""
     jobs = []
-    if settings.salesforce.login_url:
-        jobs += _jobs_with_the_org(settings)
+    for org in [settings.org] if settings.org else ["", *settings.orgs]:
+        if settings.for_org(org).salesforce.login_url:
+            jobs += _jobs_with_the_org(settings, org)
     if settings.orders.automation_seconds:
         jobs.append(
             JobDefinition(
@@ -113,15 +120,20 @@ def define_jobs(settings: Settings) -> list[JobDefinition]:
     return jobs
 
 
-def _jobs_with_the_org(settings: Settings) -> list[JobDefinition]:
+def _jobs_with_the_org(settings: Settings, org: str) -> list[JobDefinition]:
+    of_org = f" of {org}" if org else ""
     inbound = settings.inbound
     listens = inbound.listen
     jobs = [
-        JobDefinition(name="push", summary="Sends due changes to the org, as they are made.", continuous=True),
+        JobDefinition(
+            name=job_of("push", org),
+            summary=f"Sends due changes to the org{of_org}, as they are made.",
+            continuous=True,
+        ),
         *(
             JobDefinition(
-                name=pull_job(sobject),
-                summary=f"Reads changed records of {sobject} from the org, and applies them."
+                name=pull_job(sobject, org),
+                summary=f"Reads changed records of {sobject} from the org{of_org}, and applies them."
                 + (" The listener does so by itself." if listens else ""),
                 trigger=None if listens else JobTrigger(seconds=inbound.poll_seconds),
             )
@@ -131,8 +143,8 @@ def _jobs_with_the_org(settings: Settings) -> list[JobDefinition]:
     hour, heals = settings.reconcile.nightly_hour, settings.reconcile.heal
     jobs.append(
         JobDefinition(
-            name="reconcile",
-            summary=f"Compares both sides field by field{', and heals what differs' if heals else ''}.",
+            name=job_of("reconcile", org),
+            summary=f"Compares both sides{of_org} field by field{', and heals what differs' if heals else ''}.",
             trigger=None if hour is None else JobTrigger(cron=f"0 {hour} * * *"),
         )
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -10,9 +11,9 @@ from datetime import datetime
 class Worker:
     """A process of the service as it last reported itself.
 
-    `alive`: it reported itself in time. `partitions`: those whose changes it sends at this moment; `sends_products`:
-    whether it sends products and prices. `topics`: those that it listens to. A worker that has nothing to do holds no
-    partition.
+    `alive`: it reported itself in time. `partitions`: those whose changes it sends at this moment; `org_partitions`:
+    the same of other orgs than the default one, by name; `sends_products`: whether it sends products and prices.
+    `topics`: those that it listens to. A worker that has nothing to do holds no partition.
     """
 
     id: str
@@ -24,5 +25,6 @@ class Worker:
     seen_at: datetime
     alive: bool
     partitions: tuple[int, ...] = ()
+    org_partitions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     sends_products: bool = False
     topics: tuple[str, ...] = ()

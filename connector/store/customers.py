@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
@@ -14,6 +14,7 @@ from connector.model.customer import Customer
 from connector.model.lane import Lane
 from connector.store import dead_letters, field_times
 from connector.store.partitions import partition_hash
+from connector.store.scope import DEFAULT, org_of
 from connector.store.sql import (
     Row,
     Saved,
@@ -25,7 +26,7 @@ from connector.store.sql import (
     update_rows,
     versions_of,
 )
-from connector.store.tables import customers
+from connector.store.tables import customer_orgs, customers
 from connector.store.unit_of_work import UnitOfWork
 
 FIELDS = ("number", "name", "email", "phone", "street", "city", "state", "postal_code", "country",
@@ -51,6 +52,7 @@ async def save(
     created = await insert_missing(uow.connection, customers, new)
     if len(created) < len(new):  # another process has just inserted some of them
         stored |= await lock(uow.connection, {row["number"] for row in new} - created)
+    await _assign_orgs(uow, [wanted[number] for number in sorted(created)])
 
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
     await update_rows(uow.connection, customers, [_row(uow, wanted[number]) for number in changed])
@@ -59,6 +61,14 @@ async def save(
         uow.changed(EntityKind.CUSTOMER, number, partition_hash(number), lane)
     await dead_letters.requeue_blocked_by(uow, [f"{EntityKind.CUSTOMER} {number}" for number in changed])
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
+
+
+async def _assign_orgs(uow: UnitOfWork, created: Sequence[Customer]) -> None:
+    """Store which org has the accounts of new customers. They stay there, whatever changes later."""
+    org, route = org_of(uow.connection), uow.route
+    rows = [{"customer": item.number, "org": org if route is None else route(item)} for item in created]
+    if named := [row for row in rows if row["org"] != DEFAULT]:
+        await uow.connection.execute(insert(customer_orgs), named)
 
 
 async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Customer]:

@@ -32,6 +32,7 @@ from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
 from connector.model.dead_letter_group import SAMPLES, DeadLetterGroup, fingerprint
 from connector.model.lane import Lane
 from connector.store import journal
+from connector.store.scope import is_in_scope
 from connector.store.sql import chunks, select_in
 from connector.store.tables import DISCARDED, outbox
 from connector.store.tables import journal as journal_table
@@ -54,6 +55,7 @@ async def list_dead_letters(
     """Return the dead letters, oldest first, those behind `after`. Blocked changes are not included: they are reported
     on their orders."""
     statement = select(outbox).where(outbox.c.state == ChangeState.DEAD.value, *_behind(after))
+    statement = statement.where(is_in_scope(connection, outbox.c.org))
     if entity is not None:
         statement = statement.where(outbox.c.entity == entity.value)
     if keys is not None:
@@ -67,7 +69,9 @@ async def list_dead_letters(
 
 
 async def count_dead_letters(connection: AsyncConnection, entity: EntityKind | None = None) -> int:
-    statement = select(func.count()).where(outbox.c.state == ChangeState.DEAD.value)
+    statement = select(func.count()).where(
+        outbox.c.state == ChangeState.DEAD.value, is_in_scope(connection, outbox.c.org)
+    )
     if entity is not None:
         statement = statement.where(outbox.c.entity == entity.value)
     return (await connection.execute(statement)).scalar_one()
@@ -76,7 +80,7 @@ async def count_dead_letters(connection: AsyncConnection, entity: EntityKind | N
 async def group_by_cause(connection: AsyncConnection, entity: EntityKind | None = None) -> list[DeadLetterGroup]:
     """The causes of dead letters, the one with the most of them first."""
     cause = _cause(connection)
-    dead = [outbox.c.state == ChangeState.DEAD.value]
+    dead = [outbox.c.state == ChangeState.DEAD.value, is_in_scope(connection, outbox.c.org)]
     if entity is not None:
         dead.append(outbox.c.entity == entity.value)
     statement = (
@@ -93,7 +97,7 @@ async def group_by_cause(connection: AsyncConnection, entity: EntityKind | None 
         same = _is_cause(cause, (code, field, source))
         members = select(outbox.c.key).where(*dead, outbox.c.entity == kind, *same)
         keys = (await connection.execute(members.order_by(outbox.c.key).limit(SAMPLES))).scalars().all()
-        [example] = await list_dead_letters(connection, entity=EntityKind(kind), keys=[key])
+        example, *_ = await list_dead_letters(connection, entity=EntityKind(kind), keys=[key])
         groups.append(
             DeadLetterGroup(
                 fingerprint=fingerprint(EntityKind(kind), example.refusal),
@@ -120,6 +124,7 @@ async def list_of_cause(
     statement = (
         select(outbox)
         .where(outbox.c.state == ChangeState.DEAD.value, outbox.c.entity == group.entity.value, *same, *_behind(after))
+        .where(is_in_scope(connection, outbox.c.org))
         .order_by(outbox.c.refused_at, outbox.c.entity, outbox.c.key)
         .limit(limit)
     )
@@ -192,7 +197,9 @@ async def list_refused(
     connection: AsyncConnection, entity: EntityKind | None = None, keys: Sequence[str] | None = None
 ) -> list[tuple[EntityKind, str]]:
     """Return the entities of all refused changes, blocked ones included."""
-    statement = select(outbox.c.entity, outbox.c.key).where(outbox.c.state.in_(_REFUSED))
+    statement = select(outbox.c.entity, outbox.c.key).where(
+        outbox.c.state.in_(_REFUSED), is_in_scope(connection, outbox.c.org)
+    )
     if entity is not None:
         statement = statement.where(outbox.c.entity == entity.value)
     rows = (
@@ -239,7 +246,7 @@ async def journal_resync(uow: UnitOfWork, entity: EntityKind, keys: Sequence[str
 async def _refused(
     uow: UnitOfWork, statement: Update | Delete, entity: EntityKind | None, keys: Sequence[str] | None
 ) -> int:
-    chosen: list[ColumnElement[bool]] = [outbox.c.state.in_(_REFUSED)]
+    chosen: list[ColumnElement[bool]] = [outbox.c.state.in_(_REFUSED), is_in_scope(uow.connection, outbox.c.org)]
     if entity is not None:
         chosen.append(outbox.c.entity == entity.value)
     if keys is None:

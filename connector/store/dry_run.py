@@ -27,6 +27,7 @@ class DryRunStore(Store):
 
     def __init__(self, store: Store, connection: AsyncConnection, clock: Clock | None = None) -> None:
         self.clock = clock or store.clock
+        self.org, self.route = store.org, store.route
         self.publishes_status = False
         self._group = None
         self.address = store.address
@@ -40,6 +41,7 @@ class DryRunStore(Store):
             with translate_errors(self.address):
                 async with self._connection.begin_nested():
                     unit = UnitOfWork(self._connection, self.clock.now())
+                    unit.route = self.route
                     yield unit
                     await unit.capture()
 

@@ -32,11 +32,13 @@ from connector.clock import Clock, SystemClock
 from connector.errors import SettingsError, StoreError
 from connector.files import create_private, readable_by_others
 from connector.log import request_id
+from connector.model.customer import Customer
 from connector.policies import KeptValues
 from connector.store.db_errors import OnState, is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
 from connector.store.postgres_connection import NO_LIMIT, TimeLimits, connect_arguments, limit_statements
 from connector.store.retry import retry_on_abort
+from connector.store.scope import DEFAULT, OPTION
 from connector.store.sqlite_connection import SqliteConnection
 from connector.store.unit_of_work import UnitOfWork
 
@@ -70,6 +72,10 @@ class Store:
         limits: TimeLimits = DEFAULT_LIMITS,
     ) -> None:
         self.clock = clock
+        self.org: str | None = DEFAULT
+        """The name of the org that it works for (`store.scope`); None for all of them."""
+        self.route: Callable[[Customer], str] | None = None
+        """Finds the org of a new customer; without it, it is the org that the store works for."""
         self.publishes_status = False
         """Whether a new stage or hold of an order is published to the org (`CONNECTOR_EVENTS__ORDER_STATUS`)."""
         self.kept_values = KeptValues.ALL
@@ -99,6 +105,17 @@ class Store:
         self._writer = asyncio.Lock()
         # PostgreSQL has many writers and groups their commits itself.
         self._group = GroupCommit(self._begin, self._unit) if self.dialect == "sqlite" else None
+
+    def for_org(self, org: str | None) -> Store:
+        """The same database for another org; None for all of them. It shares everything, and is not closed."""
+        copy: Store = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.org, copy.route = org, None
+        copy.on_state = lambda error: self.on_state(error)  # it may be set later
+        for name in ("_engine", "_readers", "_snapshots"):
+            setattr(copy, name, getattr(self, name).execution_options(**{OPTION: org}))
+        copy._group = GroupCommit(copy._begin, copy._unit) if self.dialect == "sqlite" else None
+        return copy
 
     @property
     def file(self) -> Path | None:
@@ -232,9 +249,11 @@ class Store:
             yield connection
 
     def _unit(self, connection: Connection) -> UnitOfWork:
-        return UnitOfWork(
+        unit = UnitOfWork(
             connection, self.clock.now(), publishes_status=self.publishes_status, kept_values=self.kept_values
         )
+        unit.route = self.route
+        return unit
 
     def _tell_captured(self, unit: UnitOfWork) -> None:
         if unit.captured:

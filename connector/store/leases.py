@@ -12,10 +12,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, case, delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.engine import Store
+from connector.store.scope import prefixed, unprefixed
 from connector.store.sql import insert
 from connector.store.tables import counters, leases
 from connector.store.unit_of_work import UnitOfWork
@@ -47,7 +48,8 @@ async def acquire_many(uow: UnitOfWork, names: Collection[str], owner: str, ttl:
     if not names:
         return {}
     until = uow.now + timedelta(seconds=ttl)
-    rows = [{"name": name, "owner": owner, "term": 1, "expires_at": until} for name in sorted(names)]
+    full = _full_names(uow.connection, names)
+    rows = [{"name": name, "owner": owner, "term": 1, "expires_at": until} for name in full]
     statement = insert(uow.connection, leases).values(rows)
     mine = leases.c.owner == statement.excluded.owner
     upsert = statement.on_conflict_do_update(
@@ -59,20 +61,22 @@ async def acquire_many(uow: UnitOfWork, names: Collection[str], owner: str, ttl:
         },
         where=or_(mine, leases.c.expires_at <= uow.now),
     ).returning(leases.c.name, leases.c.term)
-    return {row.name: row.term for row in await uow.connection.execute(upsert)}
+    return {unprefixed(uow.connection, row.name): row.term for row in await uow.connection.execute(upsert)}
 
 
 async def list_free(connection: AsyncConnection, names: Collection[str], now: datetime) -> list[str]:
     """Return those of `names` that nobody holds, in the same sequence."""
-    statement = select(leases.c.name).where(leases.c.name.in_(sorted(names)), leases.c.expires_at > now)
-    held_names = set((await connection.execute(statement)).scalars())
+    full = _full_names(connection, names)
+    statement = select(leases.c.name).where(leases.c.name.in_(full), leases.c.expires_at > now)
+    held_names = {unprefixed(connection, name) for name in (await connection.execute(statement)).scalars()}
     return [name for name in names if name not in held_names]
 
 
 async def list_held(connection: AsyncConnection, prefix: str, now: datetime) -> dict[str, int]:
     """Return the terms of the held leases whose names start with `prefix`."""
-    statement = select(leases.c.name, leases.c.term).where(leases.c.name.startswith(prefix), leases.c.expires_at > now)
-    return {row.name: row.term for row in await connection.execute(statement)}
+    begin = prefixed(connection, prefix)
+    statement = select(leases.c.name, leases.c.term).where(leases.c.name.startswith(begin), leases.c.expires_at > now)
+    return {unprefixed(connection, row.name): row.term for row in await connection.execute(statement)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,13 +99,16 @@ async def list_unreleased(connection: AsyncConnection) -> list[StoredLease]:
 
 async def list_owners(connection: AsyncConnection, prefix: str, now: datetime) -> set[str]:
     """Return the owners of the held leases whose names start with `prefix`."""
-    statement = select(leases.c.owner).where(leases.c.name.startswith(prefix), leases.c.expires_at > now)
+    begin = prefixed(connection, prefix)
+    statement = select(leases.c.owner).where(leases.c.name.startswith(begin), leases.c.expires_at > now)
     return set((await connection.execute(statement)).scalars())
 
 
 async def seconds_left(connection: AsyncConnection, name: str, now: datetime) -> float:
     """Return for how long the lease is still held; 0 if nobody holds it."""
-    expires_at = (await connection.execute(select(leases.c.expires_at).where(leases.c.name == name))).scalar()
+    expires_at = (
+        await connection.execute(select(leases.c.expires_at).where(leases.c.name == prefixed(connection, name)))
+    ).scalar()
     return 0.0 if expires_at is None else max(0.0, (expires_at - now).total_seconds())
 
 
@@ -111,14 +118,15 @@ async def agree_on_partitions(uow: UnitOfWork, number: int) -> bool:
     False while others work with another number: an account would be in one partition for them and in another one for
     us. Every worker calls this before it acquires partitions, and the row lock makes them do so one after the other.
     """
-    row = {"name": _PARTITION_COUNTER, "value": number}
+    counter = prefixed(uow.connection, _PARTITION_COUNTER)
+    row = {"name": counter, "value": number}
     await uow.connection.execute(insert(uow.connection, counters).values(row).on_conflict_do_nothing())
-    mine = select(counters.c.value).where(counters.c.name == _PARTITION_COUNTER).with_for_update()
+    mine = select(counters.c.value).where(counters.c.name == counter).with_for_update()
     if (await uow.connection.execute(mine)).scalar() == number:
         return True
     if await list_held(uow.connection, PARTITION, uow.now):
         return False
-    await uow.connection.execute(update(counters).where(counters.c.name == _PARTITION_COUNTER).values(value=number))
+    await uow.connection.execute(update(counters).where(counters.c.name == counter).values(value=number))
     return True
 
 
@@ -126,10 +134,11 @@ async def delete_leases(uow: UnitOfWork, names: Collection[str], prefixes: Colle
     """Delete the leases of `names`, and the long expired leases with these prefixes: their owners never return, and
     nobody needs their terms."""
     old = [
-        leases.c.name.startswith(prefix) & (leases.c.expires_at <= uow.now - _EXPIRED_LEASES_KEPT)
+        leases.c.name.startswith(prefixed(uow.connection, prefix))
+        & (leases.c.expires_at <= uow.now - _EXPIRED_LEASES_KEPT)
         for prefix in prefixes
     ]
-    await uow.connection.execute(delete(leases).where(or_(leases.c.name.in_(sorted(names)), *old)))
+    await uow.connection.execute(delete(leases).where(or_(leases.c.name.in_(_full_names(uow.connection, names)), *old)))
 
 
 async def renew(store: Store, owner: str, held_leases: Mapping[str, int], ttl: float) -> bool:
@@ -141,7 +150,7 @@ async def renew(store: Store, owner: str, held_leases: Mapping[str, int], ttl: f
         await _lock(uow, held_leases)
         prolonged = await uow.connection.execute(
             update(leases)
-            .where(tuple_(leases.c.name, leases.c.term).in_(list(held_leases.items())), leases.c.owner == owner)
+            .where(_is_one_of(uow.connection, held_leases), leases.c.owner == owner)
             .values(expires_at=uow.now + timedelta(seconds=ttl))
         )
         return prolonged.rowcount == len(held_leases)
@@ -158,7 +167,7 @@ async def release_all(store: Store, owner: str, held_leases: Mapping[str, int]) 
         await _lock(uow, held_leases)
         released = await uow.connection.execute(
             update(leases)
-            .where(tuple_(leases.c.name, leases.c.term).in_(list(held_leases.items())), leases.c.owner == owner)
+            .where(_is_one_of(uow.connection, held_leases), leases.c.owner == owner)
             .values(owner=_NOBODY, expires_at=uow.now)
         )
         return released.rowcount
@@ -184,8 +193,18 @@ async def _lock(uow: UnitOfWork, names: Collection[str]) -> dict[str, int]:
         return {}
     statement = (
         select(leases.c.name, leases.c.term)
-        .where(leases.c.name.in_(sorted(names)), leases.c.owner != _NOBODY)
+        .where(leases.c.name.in_(_full_names(uow.connection, names)), leases.c.owner != _NOBODY)
         .order_by(leases.c.name)
         .with_for_update()
     )
-    return {row.name: row.term for row in await uow.connection.execute(statement)}
+    return {unprefixed(uow.connection, row.name): row.term for row in await uow.connection.execute(statement)}
+
+
+def _full_names(connection: AsyncConnection, names: Collection[str]) -> list[str]:
+    """The names of leases as they are stored, in sorted order: those of each org but the default one have its name."""
+    return [prefixed(connection, name) for name in sorted(names)]
+
+
+def _is_one_of(connection: AsyncConnection, held_leases: Mapping[str, int]) -> ColumnElement[bool]:
+    named = [(prefixed(connection, name), term) for name, term in held_leases.items()]
+    return tuple_(leases.c.name, leases.c.term).in_(named)

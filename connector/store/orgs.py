@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.store.scope import DEFAULT, is_in_scope, org_of
 from connector.store.sql import upsert
 from connector.store.tables import orgs
 from connector.store.unit_of_work import UnitOfWork
@@ -28,8 +29,8 @@ class KnownOrg:
 
 
 async def get_active(connection: AsyncConnection) -> KnownOrg | None:
-    """Return the active org; None before the first push."""
-    row = (await connection.execute(select(orgs).where(orgs.c.active))).first()
+    """Return the active org of the scope; None before the first push."""
+    row = (await connection.execute(select(orgs).where(orgs.c.active, orgs.c.name == org_of(connection)))).first()
     return None if row is None else _build_org(row)
 
 
@@ -40,17 +41,40 @@ async def find_by_login_url(connection: AsyncConnection, login_url: str) -> Know
     return None if row is None else _build_org(row)
 
 
+async def list_named(connection: AsyncConnection) -> list[str]:
+    """Return the names of the active orgs besides the default one."""
+    statement = select(orgs.c.name).where(orgs.c.active, orgs.c.name != DEFAULT).order_by(orgs.c.name)
+    return list((await connection.execute(statement)).scalars())
+
+
+async def get_name(connection: AsyncConnection, org_id: str) -> str | None:
+    """Return the name under which this org is active; None if it is not."""
+    return (await connection.execute(select(orgs.c.name).where(orgs.c.org_id == org_id, orgs.c.active))).scalar()
+
+
 async def list_orgs(connection: AsyncConnection) -> Sequence[KnownOrg]:
-    """Return all orgs, the active one first."""
-    statement = select(orgs).order_by(orgs.c.active.desc(), orgs.c.seen_at.desc(), orgs.c.org_id)
+    """Return all orgs of the scope, the active one first."""
+    statement = (
+        select(orgs)
+        .where(is_in_scope(connection, orgs.c.name))
+        .order_by(orgs.c.active.desc(), orgs.c.seen_at.desc(), orgs.c.org_id)
+    )
     return [_build_org(row) for row in await connection.execute(statement)]
 
 
 async def put(uow: UnitOfWork, org_id: str, *, login_url: str, instance_url: str, is_active: bool) -> None:
-    """Store the addresses of the org, and whether it is the active one. Only one org is active."""
+    """Store the addresses of the org, and whether it is the active one of the scope. Only one org of a name is."""
+    name = org_of(uow.connection)
     if is_active:
-        await uow.connection.execute(update(orgs).where(orgs.c.org_id != org_id).values(active=False))
-    values = {"login_url": login_url, "instance_url": instance_url, "seen_at": uow.now, "active": is_active}
+        others = (orgs.c.org_id != org_id, orgs.c.name == name)
+        await uow.connection.execute(update(orgs).where(*others).values(active=False))
+    values = {
+        "name": name,
+        "login_url": login_url,
+        "instance_url": instance_url,
+        "seen_at": uow.now,
+        "active": is_active,
+    }
     await upsert(uow.connection, orgs, [{"org_id": org_id, **values}])
 
 

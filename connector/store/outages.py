@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.store.scope import prefixed
 from connector.store.sql import upsert
 from connector.store.tables import outages
 from connector.store.unit_of_work import UnitOfWork
@@ -39,7 +40,7 @@ class Outage:
 
 async def get_current(connection: AsyncConnection) -> Outage | None:
     """Return the current outage; None if there is none."""
-    row = (await connection.execute(select(outages).where(outages.c.name == _ORG))).first()
+    row = (await connection.execute(select(outages).where(outages.c.name == prefixed(connection, _ORG)))).first()
     if row is None:
         return None
     return Outage(
@@ -58,7 +59,7 @@ async def take_turn(uow: UnitOfWork, outage: Outage, *, jitter: float) -> bool:
     until = uow.now + timedelta(seconds=pause(outage.attempts, jitter=jitter))
     statement = (
         update(outages)
-        .where(outages.c.name == _ORG, outages.c.next_attempt_at <= uow.now)
+        .where(outages.c.name == prefixed(uow.connection, _ORG), outages.c.next_attempt_at <= uow.now)
         .values(next_attempt_at=until)
     )
     return (await uow.connection.execute(statement)).rowcount == 1
@@ -88,13 +89,14 @@ async def record_failure(
         next_attempt_at=uow.now + timedelta(seconds=seconds),
     )
     row = {name: getattr(outage, name) for name in Outage.__dataclass_fields__}
-    await upsert(uow.connection, outages, [{"name": _ORG, **row}])
+    await upsert(uow.connection, outages, [{"name": prefixed(uow.connection, _ORG), **row}])
     return outage
 
 
 async def end(uow: UnitOfWork) -> bool:
     """End the outage, because the org accepts requests again. False if there was none."""
-    return (await uow.connection.execute(delete(outages).where(outages.c.name == _ORG))).rowcount == 1
+    statement = delete(outages).where(outages.c.name == prefixed(uow.connection, _ORG))
+    return (await uow.connection.execute(statement)).rowcount == 1
 
 
 def pause(attempts: int, *, jitter: float) -> float:

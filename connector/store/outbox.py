@@ -63,6 +63,7 @@ from connector.model.lane import Lane, call_lane
 from connector.model.record import SentValues, dump_sent, load_sent
 from connector.store.outbox_filters import IS_DUE, Selection, is_in_lanes, matches_selection
 from connector.store.retry_schedule import pause_after
+from connector.store.scope import is_in_scope
 from connector.store.sql import Row, chunks, select_in
 from connector.store.tables import outbox
 from connector.store.unit_of_work import UnitOfWork
@@ -110,7 +111,8 @@ async def list_due(
     due_at = func.coalesce(outbox.c.due_at, outbox.c.due_at)
     statement = (
         select(*columns)
-        .where(IS_DUE, outbox.c.entity == entity.value, due_at <= now, is_in_lanes(lowest))
+        .where(IS_DUE, is_in_scope(connection, outbox.c.org), outbox.c.entity == entity.value, due_at <= now)
+        .where(is_in_lanes(lowest))
         .order_by(outbox.c.lane, outbox.c.captured_at, outbox.c.key)
         .limit(limit)
     )
@@ -199,7 +201,8 @@ async def mark_unconfirmed(uow: UnitOfWork, entity: EntityKind, keys: Iterable[s
     """What the org holds of these is unknown now. Refused ones still wait for a person."""
     for chunk in chunks(sorted(set(keys))):
         chosen = (outbox.c.entity == entity.value, outbox.c.key.in_(chunk))
-        await uow.connection.execute(update(outbox).where(*chosen).values(unsure=True))
+        in_scope = is_in_scope(uow.connection, outbox.c.org)
+        await uow.connection.execute(update(outbox).where(in_scope, *chosen).values(unsure=True))
 
 
 async def lock(uow: UnitOfWork, changes: Iterable[Change]) -> None:
@@ -211,7 +214,8 @@ async def lock(uow: UnitOfWork, changes: Iterable[Change]) -> None:
     for change in changes:
         by_entity.setdefault(change.entity.value, set()).add(change.key)
     for entity in sorted(by_entity):
-        statement = select(outbox.c.key).where(outbox.c.entity == entity).order_by(outbox.c.key).with_for_update()
+        statement = select(outbox.c.key).where(outbox.c.entity == entity, is_in_scope(uow.connection, outbox.c.org))
+        statement = statement.order_by(outbox.c.key, outbox.c.org).with_for_update()
         for chunk in chunks(sorted(by_entity[entity])):
             await uow.connection.execute(statement.where(outbox.c.key.in_(chunk)))
 
@@ -258,7 +262,9 @@ async def count_outcomes(
     connection: AsyncConnection, entity: EntityKind, keys: Sequence[str], *, since: datetime
 ) -> tuple[int, int]:
     """Of these keys: how many changes are due that were captured by `since`, and how many were refused since then."""
-    statement = select(outbox.c.state, outbox.c.captured_at, outbox.c.refused_at).where(outbox.c.entity == entity.value)
+    statement = select(outbox.c.state, outbox.c.captured_at, outbox.c.refused_at).where(
+        is_in_scope(connection, outbox.c.org), outbox.c.entity == entity.value
+    )
     rows = await select_in(connection, statement, outbox.c.key, keys)
     due = sum(row.state == ChangeState.DUE.value and row.captured_at <= since for row in rows)
     refused = sum(row.refused_at is not None and row.refused_at >= since for row in rows)
@@ -269,7 +275,7 @@ async def find(
     connection: AsyncConnection, entity: EntityKind, keys: Iterable[str], *, lock: bool = False
 ) -> dict[str, Unsent]:
     """The outbox rows of `keys`, whatever their state; `lock`: nobody changes them before this transaction ends."""
-    statement = select(outbox).where(outbox.c.entity == entity.value)
+    statement = select(outbox).where(is_in_scope(connection, outbox.c.org), outbox.c.entity == entity.value)
     if lock:
         statement = statement.order_by(outbox.c.key).with_for_update()
     rows = await select_in(connection, statement, outbox.c.key, keys)
@@ -296,7 +302,8 @@ async def raise_lane(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str], l
     """Send these at least as soon as changes of `lane`, because some of them need these."""
     for chunk in chunks(sorted(set(keys))):
         chosen = (outbox.c.entity == entity.value, outbox.c.key.in_(chunk), outbox.c.lane > lane.value)
-        await uow.connection.execute(update(outbox).where(IS_DUE, *chosen).values(lane=lane.value))
+        in_scope = is_in_scope(uow.connection, outbox.c.org)
+        await uow.connection.execute(update(outbox).where(IS_DUE, in_scope, *chosen).values(lane=lane.value))
 
 
 async def _execute_for_each(
@@ -306,7 +313,8 @@ async def _execute_for_each(
         return 0
     ordered = sorted(changes, key=lambda change: (change.entity.value, change.key))  # as in UnitOfWork.capture
     result = await uow.connection.execute(
-        statement, [_version_parameters(change) | (more(change) if more else {}) for change in ordered]
+        statement.where(is_in_scope(uow.connection, outbox.c.org)),
+        [_version_parameters(change) | (more(change) if more else {}) for change in ordered],
     )
     return result.rowcount
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import ChangeState, EntityKind
 from connector.model.lane import Lane, call_lane
 from connector.store.outbox_filters import IS_DUE, Selection, is_in_lanes, matches_selection
+from connector.store.scope import is_in_scope
 from connector.store.tables import outbox
 
 
@@ -19,7 +20,7 @@ async def counts(
 ) -> dict[EntityKind, dict[ChangeState, int]]:
     """Unsent changes by entity and state, including zeros."""
     statement = select(outbox.c.entity, outbox.c.state, func.count()).group_by(outbox.c.entity, outbox.c.state)
-    rows = await connection.execute(statement.where(matches_selection(only)))
+    rows = await connection.execute(statement.where(is_in_scope(connection, outbox.c.org), matches_selection(only)))
     numbers = {(entity, state): number for entity, state, number in rows}
     return {
         entity: {state: numbers.get((entity.value, state.value), 0) for state in ChangeState} for entity in EntityKind
@@ -32,7 +33,8 @@ async def due_counts(
     """The number of changes that are due now in the lanes down to `lowest`, by entity, without zeros."""
     rows = await connection.execute(
         select(outbox.c.entity, func.count())
-        .where(IS_DUE, outbox.c.due_at <= now, matches_selection(only), is_in_lanes(lowest))
+        .where(IS_DUE, is_in_scope(connection, outbox.c.org), outbox.c.due_at <= now)
+        .where(matches_selection(only), is_in_lanes(lowest))
         .group_by(outbox.c.entity)
     )
     return {EntityKind(entity): number for entity, number in rows}
@@ -43,6 +45,7 @@ async def count_below(
 ) -> dict[Lane, int]:
     """The number of unsent changes in each lane below `lowest`, without zeros; in every lane if that is None."""
     statement = select(outbox.c.lane, func.count()).where(IS_DUE, matches_selection(only), ~is_in_lanes(lowest))
+    statement = statement.where(is_in_scope(connection, outbox.c.org))
     lanes: dict[Lane, int] = {}
     for number, count in await connection.execute(statement.group_by(outbox.c.lane).order_by(outbox.c.lane)):
         lanes[call_lane(number)] = lanes.get(call_lane(number), 0) + count
@@ -61,7 +64,8 @@ async def due_by_partition(
     all)."""
     partition = (outbox.c.slot % of).label("partition")
     statement = select(outbox.c.entity, partition, func.count())
-    statement = statement.where(IS_DUE, outbox.c.due_at <= now, matches_selection(only), is_in_lanes(lowest))
+    statement = statement.where(IS_DUE, is_in_scope(connection, outbox.c.org), outbox.c.due_at <= now)
+    statement = statement.where(matches_selection(only), is_in_lanes(lowest))
     counts_by_kind: dict[EntityKind, dict[int, int]] = {}
     for entity, number, count in await connection.execute(statement.group_by(outbox.c.entity, partition)):
         counts_by_kind.setdefault(EntityKind(entity), {})[number] = count
@@ -78,7 +82,7 @@ async def next_due(
 ) -> datetime | None:
     """When the next change is due (in the past if one is due now); None if nothing is left to send in the lanes down
     to `lowest`."""
-    chosen = (IS_DUE, matches_selection(only), is_in_lanes(lowest))
+    chosen = (IS_DUE, is_in_scope(connection, outbox.c.org), matches_selection(only), is_in_lanes(lowest))
     statement = select(outbox.c.due_at).where(*chosen).order_by(outbox.c.due_at).limit(1)
     if partitions is not None and len(partitions) < of:
         statement = statement.where((outbox.c.slot % of).in_(sorted(partitions)))

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import MAX_UNANSWERED_SENDS, Change, ChangeState
 from connector.model.lane import Lane
+from connector.store.scope import is_in_scope
 from connector.store.tables import outbox
 from connector.store.unit_of_work import UnitOfWork
 
@@ -33,6 +34,7 @@ async def reset_unanswered_sends(uow: UnitOfWork, changes: Sequence[Change]) -> 
         .where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"), outbox.c.begun > 0)
         .values(begun=0)
     )
+    statement = statement.where(is_in_scope(uow.connection, outbox.c.org))
     keys = sorted({(change.entity.value, change.key) for change in changes})
     if keys:
         await uow.connection.execute(statement, [{"the_entity": entity, "the_key": key} for entity, key in keys])
@@ -52,6 +54,7 @@ async def deprioritize(uow: UnitOfWork, changes: Sequence[Change], *, was_sent: 
         )
         .values(lane=last + int(was_sent))
     )
+    statement = statement.where(is_in_scope(uow.connection, outbox.c.org))
     marks = sorted({(change.entity.value, change.key, change.version) for change in changes})
     if marks:
         names = ("the_entity", "the_key", "the_version")
@@ -61,6 +64,7 @@ async def deprioritize(uow: UnitOfWork, changes: Sequence[Change], *, was_sent: 
 async def make_all_due(uow: UnitOfWork) -> int:
     """Make all postponed changes due now, and return their number."""
     statement = update(outbox).where(_IS_DUE, outbox.c.due_at > uow.now).values(due_at=uow.now)
+    statement = statement.where(is_in_scope(uow.connection, outbox.c.org))
     return (await uow.connection.execute(statement)).rowcount
 
 
@@ -69,7 +73,7 @@ async def count_postponed_by_error(connection: AsyncConnection, limit: int = 3) 
     number = func.count().label("number")
     rows = await connection.execute(
         select(outbox.c.error, number)
-        .where(_IS_DUE, outbox.c.error.is_not(None))
+        .where(_IS_DUE, is_in_scope(connection, outbox.c.org), outbox.c.error.is_not(None))
         .group_by(outbox.c.error)
         .order_by(number.desc(), outbox.c.error)
         .limit(limit)
@@ -79,5 +83,6 @@ async def count_postponed_by_error(connection: AsyncConnection, limit: int = 3) 
 
 async def oldest_capture(connection: AsyncConnection) -> datetime | None:
     """Return when the oldest due change was captured, which shows how far the org lags behind."""
-    moment: datetime | None = (await connection.execute(select(func.min(outbox.c.captured_at)).where(_IS_DUE))).scalar()
+    statement = select(func.min(outbox.c.captured_at)).where(_IS_DUE, is_in_scope(connection, outbox.c.org))
+    moment: datetime | None = (await connection.execute(statement)).scalar()
     return moment

@@ -62,11 +62,12 @@ def store_of(settings: Settings, *, clock: Clock | None = None) -> Store:
 
 @asynccontextmanager
 async def open_store(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Store]:
-    """Open the database of `settings`; StoreError if its schema is absent, or older or newer than this release."""
+    """Open the database of `settings`, for one org or for all; StoreError if its schema is absent, or older or newer
+    than this release."""
     store = store_of(settings, clock=clock)
     try:
         await check(store)
-        yield store
+        yield store.for_org(settings.org or None) if settings.org or settings.orgs else store
     finally:
         await store.close()
 

@@ -66,6 +66,13 @@ customers = Table(
     Column("updated_at", Instant, nullable=False),
 )
 
+customer_orgs = Table(
+    "customer_orgs",
+    metadata,
+    Column("customer", Key, primary_key=True),
+    Column("org", Key, nullable=False),  # the name of the org that has the account; without a row, the default org
+)
+
 products = Table(
     "products",
     metadata,
@@ -218,6 +225,7 @@ outbox = Table(
     metadata,
     Column("entity", Key, primary_key=True),
     Column("key", Key, primary_key=True),
+    Column("org", Key, primary_key=True, server_default=""),  # the name of the org that it is for
     Column("slot", Integer, nullable=False),
     Column("lane", SmallInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
@@ -232,9 +240,9 @@ outbox = Table(
     Column("begun", Integer, nullable=False, server_default="0"),  # sends since the last recorded answer
     Column("sent", Text),  # what was sent of shared fields since then, as JSON
     _one_of("state", ChangeState),
-    Index("outbox_due", "state", "due_at"),
+    Index("outbox_due", "state", "org", "due_at"),
     # In the sequence in which a drain claims changes, so that a claim reads only its batch.
-    Index("outbox_claim", "state", "entity", "lane", "captured_at", "key"),
+    Index("outbox_claim", "state", "org", "entity", "lane", "captured_at", "key"),
 )
 
 links = Table(
@@ -367,6 +375,7 @@ orgs = Table(
     Column("instance_url", Text, nullable=False),
     Column("seen_at", Instant, nullable=False),  # when it first answered at these addresses, or again after another org
     Column("active", Boolean, nullable=False),  # whether the database works with it now
+    Column("name", Key, nullable=False, server_default=""),  # from the settings; empty for the default org
 )
 
 org_catalog = Table(

@@ -7,23 +7,30 @@ entity that changed ten times in a transaction is captured once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import case, or_
+from sqlalchemy import bindparam, case, func, or_, select
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.log import request_id
 from connector.model.change import ChangeState, EntityKind
+from connector.model.customer import Customer
 from connector.model.lane import Lane
+from connector.model.order_return import split_key
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import PlatformEvent
 from connector.policies import KeptValues
 from connector.store.event_tables import outgoing_events
-from connector.store.sql import Row, insert
-from connector.store.tables import outbox
+from connector.store.scope import DEFAULT, scope_of
+from connector.store.sql import Row, insert, select_in
+from connector.store.tables import customer_orgs, orders, orgs, outbox
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 
 class UnitOfWork:
@@ -47,6 +54,8 @@ class UnitOfWork:
         self.kept_values = kept_values
         self.request = request_id.get()
         """The HTTP request that this is done for."""
+        self.route: Callable[[Customer], str] | None = None
+        """Finds the org of a new customer; None if it is the org of the scope."""
         self.captured: frozenset[int | None] = frozenset()
         """The slots of the changes for the org that were captured, None for products: what a push has to do after the
         commit."""
@@ -84,9 +93,17 @@ class UnitOfWork:
             await self._capture_events()
 
     async def _capture_events(self) -> None:
+        statement = (
+            select(orders.c.number, orgs.c.org_id)
+            .join(customer_orgs, customer_orgs.c.customer == orders.c.customer)
+            .join(orgs, orgs.c.name == customer_orgs.c.org)
+            .where(orgs.c.active)
+        )
+        open_ones = sorted({event.order for event in self._events if event.org_id is None})
+        named = dict(await select_in(self.connection, statement, orders.c.number, open_ones))
         rows: list[Row] = [
             {
-                "org_id": event.org_id,
+                "org_id": event.org_id or named.get(event.order),
                 "name": event.name,
                 "order_number": event.order,
                 "event_id": event.id,
@@ -103,41 +120,74 @@ class UnitOfWork:
 
     async def _capture_changes(self) -> None:
         # In key order, so that two transactions with the same entities wait for each other instead of deadlocking.
-        rows: list[Row] = [
-            {
-                "entity": entity.value,
-                "key": key,
-                "slot": slot,
-                "lane": lane.value,
-                "version": 1,
-                "state": ChangeState.DUE.value,
-                "due_at": self.now,
-                "attempts": 0,
-                "captured_at": self.now,
-                "unsure": unsure,
-            }
-            for (entity, key), (slot, lane, unsure) in sorted(self._changed.items())
-        ]
-        statement = insert(self.connection, outbox)
-        new, is_due = statement.excluded, outbox.c.state == ChangeState.DUE.value
-        await self.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["entity", "key"],
-                set_={
-                    # A change in flight stays with the stream that sent it; another stream could overtake it.
-                    "slot": case((outbox.c.unsure, outbox.c.slot), else_=new.slot),
-                    "lane": case((is_due & (outbox.c.lane < new.lane), outbox.c.lane), else_=new.lane),
-                    "version": outbox.c.version + 1,
-                    "state": new.state,
-                    "due_at": new.due_at,
-                    "attempts": 0,
-                    "unsure": or_(outbox.c.unsure, new.unsure),
-                    "captured_at": case((is_due, outbox.c.captured_at), else_=new.captured_at),
-                    "error": None,
-                    "refused_at": None,
-                    "refusal": None,
-                },
-            ),
-            rows,
-        )
+        changes = sorted(self._changed.items())
+        for kind in sorted({entity for entity, _ in self._changed}):
+            rows = [self._row(entity, key, *change) for (entity, key), change in changes if entity is kind]
+            statement = insert(self.connection, outbox)
+            if kind is EntityKind.PRODUCT:
+                rows = await self._for_each_org(rows)
+            else:
+                statement = statement.values(org=func.coalesce(_ORG_OF[kind].scalar_subquery(), DEFAULT))
+            await self.connection.execute(_or_update(statement), rows)
         self._changed.clear()
+
+    def _row(self, entity: EntityKind, key: str, slot: int, lane: Lane, unsure: bool) -> Row:
+        row: Row = {
+            "entity": entity.value,
+            "key": key,
+            "slot": slot,
+            "lane": lane.value,
+            "version": 1,
+            "state": ChangeState.DUE.value,
+            "due_at": self.now,
+            "attempts": 0,
+            "captured_at": self.now,
+            "unsure": unsure,
+        }
+        if entity is not EntityKind.PRODUCT:
+            row["the_owner"] = split_key(key)[0] if entity is EntityKind.RETURN else key
+        return row
+
+    async def _for_each_org(self, rows: list[Row]) -> list[Row]:
+        """Products are sent to every org that this database works with. What is not known to be in an org concerns the
+        org of this transaction only."""
+        named = select(orgs.c.name).where(orgs.c.active, orgs.c.name != DEFAULT).order_by(orgs.c.name)
+        names = [DEFAULT, *(await self.connection.execute(named)).scalars()]
+        scope = scope_of(self.connection)
+        return [
+            {**row, "org": name} for row in rows for name in ([scope] if row["unsure"] and scope is not None else names)
+        ]
+
+
+_ORG_OF = {
+    EntityKind.CUSTOMER: select(customer_orgs.c.org).where(customer_orgs.c.customer == bindparam("the_owner")),
+    EntityKind.ORDER: (
+        _of_order := select(customer_orgs.c.org)
+        .join(orders, orders.c.customer == customer_orgs.c.customer)
+        .where(orders.c.number == bindparam("the_owner"))
+    ),
+    EntityKind.RETURN: _of_order,
+}
+"""The org of an entity: that of the account. An order is where its customer is, and a return where its order is."""
+
+
+def _or_update(statement: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+    """Insert changes, or make those due again that are there."""
+    new, is_due = statement.excluded, outbox.c.state == ChangeState.DUE.value
+    return statement.on_conflict_do_update(
+        index_elements=["entity", "key", "org"],
+        set_={
+            # A change in flight stays with the stream that sent it; another stream could overtake it.
+            "slot": case((outbox.c.unsure, outbox.c.slot), else_=new.slot),
+            "lane": case((is_due & (outbox.c.lane < new.lane), outbox.c.lane), else_=new.lane),
+            "version": outbox.c.version + 1,
+            "state": new.state,
+            "due_at": new.due_at,
+            "attempts": 0,
+            "unsure": or_(outbox.c.unsure, new.unsure),
+            "captured_at": case((is_due, outbox.c.captured_at), else_=new.captured_at),
+            "error": None,
+            "refused_at": None,
+            "refusal": None,
+        },
+    )

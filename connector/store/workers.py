@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.worker import Worker
 from connector.store.job_tables import workers
 from connector.store.leases import LISTEN, PARTITION, PRODUCTS
+from connector.store.scope import DEFAULT
 from connector.store.sql import upsert
 from connector.store.tables import leases
 from connector.store.unit_of_work import UnitOfWork
@@ -93,8 +94,16 @@ async def _list_held(connection: AsyncConnection, now: datetime) -> dict[str, li
 
 def _build(row: Row[Any], held: list[str], now: datetime) -> Worker:
     alive = row.expires_at > now
-    names = held if alive else []
-    numbers = [name.removeprefix(PARTITION) for name in names if name.startswith(PARTITION)]
+    partitions: dict[str, list[int]] = {DEFAULT: []}
+    topics, sends_products = [], False
+    for full in held if alive else []:
+        org, _, name = full.partition("/") if not full.startswith((PARTITION, LISTEN)) else ("", "", full)
+        sends_products |= name == PRODUCTS
+        number = name.removeprefix(PARTITION)
+        if name.startswith(PARTITION) and number.isdecimal():
+            partitions.setdefault(org, []).append(int(number))
+        elif name.startswith(LISTEN):
+            topics.append(name.split(":", 2)[2])
     return Worker(
         id=row.id,
         host=row.host,
@@ -104,7 +113,8 @@ def _build(row: Row[Any], held: list[str], now: datetime) -> Worker:
         started_at=row.started_at,
         seen_at=row.seen_at,
         alive=alive,
-        partitions=tuple(sorted(int(number) for number in numbers if number.isdecimal())),
-        sends_products=PRODUCTS in names,
-        topics=tuple(name.split(":", 2)[2] for name in names if name.startswith(LISTEN)),
+        partitions=tuple(sorted(partitions.pop(DEFAULT))),
+        org_partitions={org: tuple(sorted(numbers)) for org, numbers in partitions.items()},
+        sends_products=sends_products,
+        topics=tuple(topics),
     )

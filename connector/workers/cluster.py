@@ -23,6 +23,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import product
 
 import procrastinate
 import psycopg
@@ -41,7 +42,6 @@ DEFAULT_ORG = "default"
 PRODUCTS = "catalog"
 """The part of the outbox with products and their prices, which is in no partition."""
 
-QUEUE = "drain"
 STALLED_SECONDS = 30.0
 LINGER_SECONDS = 0.05
 """How long a ring waits for others that name the same partitions."""
@@ -54,9 +54,14 @@ log = get_logger("cluster")
 _FAILURES = (exceptions.ProcrastinateException, psycopg.Error, OSError)
 
 
+def queue_of(org: str) -> str:
+    """The queue of an org: an org whose calls take long holds up no other."""
+    return f"drain:{org or DEFAULT_ORG}"
+
+
 def lock_name(org: str, partition: str) -> str:
     """The lock of a job: it is its queueing lock, too."""
-    return f"drain:{org}:{partition}"
+    return f"{queue_of(org)}:{partition}"
 
 
 class ClusterEngine:
@@ -69,7 +74,7 @@ class ClusterEngine:
         self._partitions = settings.sync.partitions
         self._rung: set[str] = set()
         self._has_rung = asyncio.Event()
-        self._loop: PushLoop | None = None
+        self._orgs = [settings.org] if settings.org else ["", *settings.orgs]
         self._store: Store | None = None
         for name in ("procrastinate", "psycopg.pool"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # plain lines among ours; what matters is told here
@@ -84,7 +89,7 @@ class ClusterEngine:
             self._has_rung.set()
 
         self._store = store
-        async with self._opened() as app:
+        async with self._opened("") as app:
             store.on_captured.append(note)
             ringing = asyncio.create_task(self._keep_ringing(app))
             try:
@@ -96,12 +101,11 @@ class ClusterEngine:
                 with suppress(*_FAILURES):
                     await self._ring(app)
 
-    async def run(self, loop: PushLoop, stop: asyncio.Event) -> None:
+    async def run(self, loop: PushLoop, stop: asyncio.Event, org: str) -> None:
         """Take jobs until `stop`; the push loop also looks by itself, and goes on while procrastinate cannot work."""
-        self._loop = loop
         loop_stop = asyncio.Event()
         pushing = asyncio.create_task(loop.run(loop_stop))
-        taking = asyncio.create_task(self._keep_taking(stop))
+        taking = asyncio.create_task(self._keep_taking(org, loop, stop))
         try:
             await asyncio.wait({pushing, taking}, return_when=asyncio.FIRST_COMPLETED)
             if not taking.done():  # the push loop has failed
@@ -115,10 +119,10 @@ class ClusterEngine:
             await asyncio.gather(taking, pushing, return_exceptions=True)
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[procrastinate.App]:
+    async def _opened(self, org: str, loop: PushLoop | None = None) -> AsyncIterator[procrastinate.App]:
         connector = procrastinate.PsycopgConnector(conninfo=self._address, min_size=1, max_size=4, timeout=10)
         app = procrastinate.App(connector=connector)
-        self._add_tasks(app)
+        self._add_tasks(app, org, loop)
         try:
             async with app.open_async():
                 if not await app.check_connection_async():
@@ -134,14 +138,17 @@ class ClusterEngine:
                 hint="CONNECTOR_CLUSTER__DATABASE_URL must lead to the database itself, not to a pooler.",
             ) from error
 
-    def _add_tasks(self, app: procrastinate.App) -> None:
-        @app.task(name="drain", queue=QUEUE)
+    def _add_tasks(self, app: procrastinate.App, org: str, loop: PushLoop | None) -> None:
+        """Tasks of a worker for `org`; without a loop they are only rung."""
+        queue, name = queue_of(org), org
+
+        @app.task(name="drain", queue=queue)
         async def drain(org: str, partition: str) -> None:
-            if self._loop is not None and await self._is_free_and_due(partition):
-                await self._loop.ring()
+            if loop is not None and await self._is_free_and_due(name, partition):
+                await loop.ring()
 
         @app.periodic(cron="* * * * *")
-        @app.task(name="rescue", queue=QUEUE, queueing_lock="rescue")
+        @app.task(name="rescue", queue=queue, queueing_lock="rescue")
         async def rescue(timestamp: int) -> None:
             """It carries no lock: one that was interrupted itself would never run again."""
             for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
@@ -149,12 +156,13 @@ class ClusterEngine:
                 with suppress(exceptions.ProcrastinateException):  # another one of its lock waits already
                     await app.job_manager.retry_job(job)
 
-    async def _is_free_and_due(self, partition: str) -> bool:
+    async def _is_free_and_due(self, org: str, partition: str) -> bool:
         """Whether something of the partition is due that no worker is sending. Of several partitions that were rung at
         once, the first push takes all, and the other jobs find nothing."""
         assert self._store is not None
-        now = self._store.clock.now()
-        async with self._store.reader() as connection:
+        store = self._store.for_org(org)
+        now = store.clock.now()
+        async with store.reader() as connection:
             if not await leases.list_free(connection, [f"{leases.PARTITION}{partition}"], now):
                 return False
             if partition == PRODUCTS:
@@ -177,20 +185,20 @@ class ClusterEngine:
 
     async def _ring(self, app: procrastinate.App) -> None:
         rung, self._rung = sorted(self._rung), set()
-        for partition in rung:
-            lock = lock_name(DEFAULT_ORG, partition)
-            job = app.configure_task("drain", lock=lock, queueing_lock=lock)
+        for org, partition in product(self._orgs, rung):  # which org a change is for is known in the database only
+            lock = lock_name(org, partition)
+            job = app.configure_task("drain", queue=queue_of(org), lock=lock, queueing_lock=lock)
             with suppress(exceptions.AlreadyEnqueued):
-                await job.defer_async(org=DEFAULT_ORG, partition=partition)
+                await job.defer_async(org=org or DEFAULT_ORG, partition=partition)
 
-    async def _keep_taking(self, stop: asyncio.Event) -> None:
+    async def _keep_taking(self, org: str, loop: PushLoop, stop: asyncio.Event) -> None:
         """Run procrastinate's worker, and begin anew when it fails."""
         pause = 1.0
         while not stop.is_set():
             try:
-                async with self._opened() as app:
+                async with self._opened(org, loop) as app:
                     self._is_away, pause = False, 1.0
-                    await self._take(app, stop)
+                    await self._take(app, org, stop)
             except StoreError as error:
                 self._tell_away(error)
             if not stop.is_set():
@@ -199,10 +207,10 @@ class ClusterEngine:
                         await stop.wait()
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _take(self, app: procrastinate.App, stop: asyncio.Event) -> None:
+    async def _take(self, app: procrastinate.App, org: str, stop: asyncio.Event) -> None:
         working = asyncio.create_task(
             app.run_worker_async(
-                queues=[QUEUE],
+                queues=[queue_of(org)],
                 concurrency=1,
                 fetch_job_polling_interval=POLL_SECONDS,
                 delete_jobs="always",

@@ -20,5 +20,5 @@ class EmbeddedEngine:
     async def ringing(self, store: Store) -> AsyncIterator[None]:
         yield
 
-    async def run(self, loop: PushLoop, stop: asyncio.Event) -> None:
+    async def run(self, loop: PushLoop, stop: asyncio.Event, org: str) -> None:
         await loop.run(stop)

@@ -21,8 +21,8 @@ class Engine(Protocol):
     def ringing(self, store: Store) -> AbstractAsyncContextManager[None]:
         """In this block, changes that this process captures wake a worker of some process."""
 
-    async def run(self, loop: PushLoop, stop: asyncio.Event) -> None:
-        """Be a worker until `stop`; work that is under way ends."""
+    async def run(self, loop: PushLoop, stop: asyncio.Event, org: str) -> None:
+        """Be a worker of the org of this name until `stop`; work that is under way ends."""
 
 
 def choose_engine(settings: Settings) -> Engine:

@@ -7,6 +7,7 @@ state than one before it is an inversion.
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class CallWatch:
     customers: dict[str, str]
     calls: Counter[int] = field(default_factory=Counter)
     orders: Counter[int] = field(default_factory=Counter)
+    arrived: dict[tuple[str, int], float] = field(default_factory=dict)
+    """When the write of a state of an order was answered."""
     problems: list[str] = field(default_factory=list)
     _keys: dict[str, str] = field(default_factory=dict)
     _processes: dict[str, int] = field(default_factory=dict)
@@ -55,7 +58,7 @@ class CallWatch:
                 return await handle(request, segments, params)
             pid = self._process(request)
             self.calls[pid] += 1
-            self._note_states(pid, orjson.loads(body))
+            states = self._note_states(pid, orjson.loads(body))
             for account in accounts:
                 if self._in_flight[account]:
                     self.problems.append(f"Two writes of account {account} overlap: {request.path}.")
@@ -63,6 +66,7 @@ class CallWatch:
             try:
                 return await handle(request, segments, params)
             finally:
+                self.arrived.update(dict.fromkeys(states, time.monotonic()))
                 for account in accounts:
                     self._in_flight[account].discard(number)
 
@@ -87,14 +91,17 @@ class CallWatch:
             self._keys[record] = found[0] if found else str(key or "")
         return self._keys[record]
 
-    def _note_states(self, pid: int, body: Any) -> None:
-        """The descriptions of orders say `State 3`; a later write must not say less."""
+    def _note_states(self, pid: int, body: Any) -> list[tuple[str, int]]:
+        """The descriptions of orders say `State 3`; a later write must not say less. Returns the states."""
+        states = []
         for number, text in self._descriptions(body):
             self.orders[pid] += 1
             state = int(found[1]) if (found := _STATE.search(text)) else 0
             if state < self._states.get(number, 0):
                 self.problems.append(f"Order {number} went back from state {self._states[number]} to {state}.")
             self._states[number] = state
+            states.append((number, state))
+        return states
 
     def _descriptions(self, body: Any) -> Iterable[tuple[str, str]]:
         for record in body.get("records", ()):

@@ -1,10 +1,11 @@
-"""`python -m tests.chaos.workers`: three processes send orders to one org, on one PostgreSQL behind a PgBouncer.
+"""`python -m tests.chaos.workers`: three processes send orders to two orgs, on one PostgreSQL behind a PgBouncer.
 
 Orders are placed, and changed again and again. One process is killed (-9) in the middle of its work, one is stopped
 (SIGSTOP) for 20 seconds and woken, and the database is restarted. Meanwhile no two writes of one account may overlap,
 and no order may go back to an earlier state; in the end each order must be in the org once, as it is here. Printed are
 the share of each process, the API calls for each new order, and how long it took until another process had the
-partitions of the one that died.
+partitions of the one that died. In the end one org answers every call with 503, while the time that a changed order
+takes to the other one is measured.
 
 Exit status 1 if something is not so.
 """
@@ -37,6 +38,8 @@ from connector.log import configure
 from connector.model.customer import Customer
 from connector.model.order import OrderInput
 from connector.model.stage import Stage
+from connector.orders.org_routes import route_customers
+from connector.settings import OrgSettings, Settings
 from connector.store import customers, orders, products
 from connector.store.engine import Store
 from tests.bench.databases import PostgresDatabase, database
@@ -47,7 +50,12 @@ from tests.order_builders import changed
 from tests.pooler import PGBOUNCER, running_pooler
 
 PARTITIONS = 16
-CUSTOMERS = [Customer(number=f"C-{number}", name=f"Customer {number}", city="Münster") for number in range(1, 401)]
+CUSTOMERS = [
+    Customer(number=f"C-{number}", name=f"Customer {number}", country="DE" if number % 2 else "US")
+    for number in range(1, 401)
+]
+GERMANS = {item.number for item in CUSTOMERS if item.country == "DE"}
+RULE = 'country == "DE"'
 LONGEST = 300.0
 ROLE = ("serve", "--roles", "worker")
 
@@ -89,11 +97,11 @@ class Workers:
 
 
 class Trial:
-    """The processes on one org and one database, and what is done to them."""
+    """The processes on two orgs and one database, and what is done to them. `watches`: of the default org, and of the
+    org of the customers in Germany."""
 
-    def __init__(self, org: LocalOrg, watch: CallWatch, store: Store, workers: Workers, made: PostgresDatabase) -> None:
-        self._org = org
-        self._watch = watch
+    def __init__(self, watches: Sequence[CallWatch], store: Store, workers: Workers, made: PostgresDatabase) -> None:
+        self._watches = watches
         self._store = store
         self._workers = workers
         self._made = made
@@ -111,26 +119,27 @@ class Trial:
         figures["killed"] = await self._kill()
         figures["frozen"] = await self._freeze()
         figures["database_restarted"] = await self._restart_database()
+        figures["other_org_answers_503"] = await self._measure_beside_an_outage()
         await self._check()
         return figures | {"overlapping_writes": 0, "inversions": 0, "orders_once_in_the_org": len(self._orders)}
 
     async def _place(self, number: int) -> dict[str, Any]:
         """New orders, all at once: the calls for each, and the share of each process."""
-        self._watch.reset()
-        calls, begun, size = self._org.org.usage.calls, time.monotonic(), await asyncio.to_thread(self._size)
+        self._reset()
+        calls, begun, size = self._calls(), time.monotonic(), await asyncio.to_thread(self._size)
         await self._save(number)
         await self._until_sent()
         seconds = time.monotonic() - begun
         return {
             "orders": number,
             "seconds": round(seconds, 1),
-            "calls_per_order": round((self._org.org.usage.calls - calls) / number, 4),
+            "calls_per_order": round((self._calls() - calls) / number, 4),
             "database_bytes_per_order": round((await asyncio.to_thread(self._size) - size) / number),
             **self._shares(),
         }
 
     async def _change(self) -> dict[str, Any]:
-        self._watch.reset()
+        self._reset()
         begun = time.monotonic()
         await self._change_all()
         await self._until_sent()
@@ -173,15 +182,22 @@ class Trial:
         await self._until_sent()
         return {"seconds_away": 2, "seconds_until_all_is_sent": round(time.monotonic() - begun, 1)}
 
-    def _shares(self) -> dict[str, list[int]]:
-        """Of each process, the largest first."""
+    def _reset(self) -> None:
+        for watch in self._watches:
+            watch.reset()
+
+    def _calls(self) -> int:
+        return sum(watch.org.org.usage.calls for watch in self._watches)
+
+    def _shares(self) -> dict[str, list[list[int]]]:
+        """Of each process, to each org; every process has called every org."""
         pids = [process.pid for process in self._workers.alive]
-        for name, counted in (("calls", self._watch.calls), ("orders", self._watch.orders)):
-            if any(pid not in counted for pid in pids):
-                raise ChaosError(f"Of {name}, a process had none: {dict(counted)}.")
+        calls = [[watch.calls[pid] for pid in pids] for watch in self._watches]
+        if not all(map(all, calls)):
+            raise ChaosError(f"A process did not call an org: {calls}.")
         return {
-            "calls_of_processes": sorted((self._watch.calls[pid] for pid in pids), reverse=True),
-            "orders_of_processes": sorted((self._watch.orders[pid] for pid in pids), reverse=True),
+            "calls_of_processes_by_org": calls,
+            "orders_of_processes_by_org": [[watch.orders[pid] for pid in pids] for watch in self._watches],
         }
 
     async def _busiest(self) -> tuple[subprocess.Popen[bytes], int]:
@@ -206,7 +222,7 @@ class Trial:
     def _holders(self) -> list[int]:
         """The process of each partition that was acquired and not released."""
         with psycopg.connect(self._made.url) as connection:
-            rows = connection.execute("SELECT owner FROM leases WHERE name LIKE 'drain:%' AND owner <> ''").fetchall()
+            rows = connection.execute("SELECT owner FROM leases WHERE name LIKE '%drain:%' AND owner <> ''").fetchall()
         return [int(owner.split(":")[1]) for (owner,) in rows]
 
     async def _save(self, number: int) -> None:
@@ -216,18 +232,21 @@ class Trial:
             for item in sample_orders(CUSTOMERS, PRODUCTS, count=number, first=first)
         ]
         self._orders += made
-        self._watch.customers.update((item.number, item.customer) for item in made)
+        for watch in self._watches:
+            watch.customers.update((item.number, item.customer) for item in made)
         async with self._store.transaction() as uow:
             await customers.save(uow, CUSTOMERS)
             await products.save(uow, PRODUCTS)
             await orders.save(uow, made)
 
-    async def _change_all(self) -> None:
+    async def _change_all(self, *, german_only: bool = False) -> None:
         self._state += 1
-        self._orders = [changed(item, notes=f"State {self._state}") for item in self._orders]
-        for begin in range(0, len(self._orders), 500):
+        chosen = [index for index, item in enumerate(self._orders) if not german_only or item.customer in GERMANS]
+        for index in chosen:
+            self._orders[index] = changed(self._orders[index], notes=f"State {self._state}")
+        for begin in range(0, len(chosen), 500):
             async with self._store.transaction() as uow:
-                await orders.save(uow, self._orders[begin : begin + 500])
+                await orders.save(uow, [self._orders[index] for index in chosen[begin : begin + 500]])
 
     async def _until_sent(self) -> None:
         def unsent() -> int:
@@ -239,39 +258,79 @@ class Trial:
                 return 1
 
         async def nothing_left() -> bool:
-            if self._watch.problems:
-                raise ChaosError("\n".join(self._watch.problems[:10]))
+            if problems := [text for watch in self._watches for text in watch.problems]:
+                raise ChaosError("\n".join(problems[:10]))
             await asyncio.sleep(0.05)
             return await asyncio.to_thread(unsent) == 0
 
         await until(nothing_left, seconds=LONGEST)
 
     async def _check(self) -> None:
-        """Each order is in the org once, with its latest state."""
-        dml = self._org.org.dml
-        found = sorted((row["External_Key__c"], row["Description"]) for row in dml.select("Order", "1 = 1"))
-        if found != sorted((item.number, item.header.notes) for item in self._orders):
-            raise ChaosError(f"The org has {len(found)} orders, not as they are here: {found[:3]}")
-        accounts = dml.scalar('SELECT COUNT(*) FROM "Account" WHERE "External_Key__c" IS NOT NULL')
-        if accounts != len(CUSTOMERS):
-            raise ChaosError(f"The org has {accounts} accounts instead of {len(CUSTOMERS)}.")
+        """Each order is once in its org, with its latest state."""
+        for watch, is_german in zip(self._watches, (False, True), strict=True):
+            dml = watch.org.org.dml
+            found = sorted((row["External_Key__c"], row["Description"]) for row in dml.select("Order", "1 = 1"))
+            wanted = [item for item in self._orders if (item.customer in GERMANS) is is_german]
+            if found != sorted((item.number, item.header.notes) for item in wanted):
+                raise ChaosError(f"An org has {len(found)} orders, not the {len(wanted)} as they are here: {found[:3]}")
+            accounts = dml.scalar('SELECT COUNT(*) FROM "Account" WHERE "External_Key__c" IS NOT NULL')
+            if accounts != len(CUSTOMERS) / 2:
+                raise ChaosError(f"An org has {accounts} accounts instead of {len(CUSTOMERS) // 2}.")
+
+    async def _measure_beside_an_outage(self) -> dict[str, float]:
+        """The time from the commit of a change until the default org has it, p95 in seconds: without, and with an
+        outage of the other org."""
+        calm = await self._p95()
+        self._watches[1].org.org.faults.status_count = 1_000_000
+        await self._change_all(german_only=True)
+        await asyncio.sleep(5)
+        beside = await self._p95()
+        self._watches[1].org.org.faults.status_count = 0
+        await self._until_sent()
+        return {"p95_before": calm, "p95_beside": beside}
+
+    async def _p95(self, number: int = 100) -> float:
+        here = [index for index, item in enumerate(self._orders) if item.customer not in GERMANS]
+        begun: dict[tuple[str, int], float] = {}
+        self._state += 1
+        for index in here[:number]:
+            item = self._orders[index] = changed(self._orders[index], notes=f"State {self._state}")
+            async with self._store.transaction() as uow:
+                await orders.save(uow, [item])
+            begun[item.number, self._state] = time.monotonic()
+            await asyncio.sleep(0.1)
+
+        async def all_arrived() -> bool:
+            return begun.keys() <= self._watches[0].arrived.keys()
+
+        await until(all_arrived, seconds=LONGEST)
+        took = sorted(self._watches[0].arrived[name] - at for name, at in begun.items())
+        return round(took[int(0.95 * len(took))], 2)
 
 
 @asynccontextmanager
 async def trial(folder: Path, made: PostgresDatabase, url: str, options: argparse.Namespace) -> AsyncIterator[Trial]:
     async with AsyncExitStack() as stack:
-        org = LocalOrg(OrgOptions(metadata_root=our_metadata()))
-        watch = CallWatch(org=org, customers={})
-        watch.begin()
-        await stack.enter_async_context(org)
-        org.org.faults.latency_ms = 60
+        watches = []
+        for _ in range(2):
+            org = LocalOrg(OrgOptions(metadata_root=our_metadata()))
+            watch = CallWatch(org=org, customers={})
+            watch.begin()
+            await stack.enter_async_context(org)
+            org.org.faults.latency_ms = 60
+            watches.append(watch)
+        first, second = (watch.org for watch in watches)
         store = Store.open(made.url)
         stack.push_async_callback(store.close)
         environment = os.environ | {
             "CONNECTOR_DATABASE_URL": url,
-            "CONNECTOR_SALESFORCE__LOGIN_URL": org.url,
-            "CONNECTOR_SALESFORCE__CLIENT_ID": org.client_id,
-            "CONNECTOR_SALESFORCE__CLIENT_SECRET": org.client_secret,
+            "CONNECTOR_SALESFORCE__LOGIN_URL": first.url,
+            "CONNECTOR_SALESFORCE__CLIENT_ID": first.client_id,
+            "CONNECTOR_SALESFORCE__CLIENT_SECRET": first.client_secret,
+            "CONNECTOR_ORGS__GERMANY__LOGIN_URL": second.url,
+            "CONNECTOR_ORGS__GERMANY__CLIENT_ID": second.client_id,
+            "CONNECTOR_ORGS__GERMANY__CLIENT_SECRET": second.client_secret,
+            "CONNECTOR_ORGS__GERMANY__CUSTOMERS": RULE,
             "CONNECTOR_SYNC__PARTITIONS": str(PARTITIONS),
             "CONNECTOR_SYNC__LEASE_SECONDS": str(options.lease_seconds),
             "CONNECTOR_WORKERS": "cluster" if options.cluster else "embedded",
@@ -283,7 +342,9 @@ async def trial(folder: Path, made: PostgresDatabase, url: str, options: argpars
         )  # fmt: skip
         workers = Workers(environment=environment, folder=folder)
         stack.callback(workers.stop)
-        yield Trial(org, watch, store, workers, made)
+        germany = OrgSettings(customers=RULE)
+        route_customers(store, Settings(_env_file=None, orgs={"germany": germany}))
+        yield Trial(watches, store, workers, made)
 
 
 @contextmanager

@@ -75,7 +75,7 @@ class Process:
             look_seconds=NEVER,
             wakes_on_capture=self.engine.wakes_on_capture,
         )
-        running = asyncio.create_task(self.engine.run(loop, stop))
+        running = asyncio.create_task(self.engine.run(loop, stop, ""))
         try:
             await until(lambda: _has_pushed(self))
             yield
@@ -172,7 +172,7 @@ async def test_job_of_a_worker_that_died_begins_again(
                 " VALUES (now() - interval '1 hour') RETURNING id)"
                 " UPDATE procrastinate_jobs SET status = 'doing', worker_id = dead.id FROM dead"
             )
-            async with one.engine._opened() as app:  # type: ignore[attr-defined]
+            async with one.engine._opened("") as app:  # type: ignore[attr-defined]
                 await app.tasks["rescue"](timestamp=0)
             states = connection.execute("SELECT DISTINCT status::text FROM procrastinate_jobs").fetchall()
             assert states == [("todo",)]

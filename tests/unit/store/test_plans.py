@@ -38,7 +38,10 @@ async def test_claim_of_changes_reads_the_index_in_claim_order(fresh: Store, clo
             await outbox.list_due(
                 connection, entity=EntityKind.ORDER, partitions=partitions, of=8, now=clock.now(), limit=75
             )
-    assert await plan_of(fresh, statements) == ["SEARCH outbox USING INDEX outbox_claim (state=? AND entity=?)"] * 2
+    assert (
+        await plan_of(fresh, statements)
+        == ["SEARCH outbox USING INDEX outbox_claim (state=? AND org=? AND entity=?)"] * 2
+    )
 
 
 async def test_link_lookup_by_record_id_uses_the_index(fresh: Store) -> None:

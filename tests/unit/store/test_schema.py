@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from connector.store import schema
 from connector.store.engine import Store
 from connector.store.tables import metadata
 from tests.conftest import Databases
+
+for file in Path(schema.__file__).parent.glob("*_tables.py"):
+    import_module(f"connector.store.{file.stem}")  # each adds its tables to the metadata
 
 
 @pytest.fixture

@@ -1,0 +1,44 @@
+"""The org that a connection works for, where one database serves several.
+
+Every org but the default one has a name from the settings (`CONNECTOR_ORGS__NAME__…`); the default one's is empty. What
+belongs to an org has a column `org` or a prefix; links, cursors and what came in are kept by the org's ID. A store
+hands its scope to every connection (`Store.for_org`), so that a query need not be told. A connection without a scope,
+of the API of a service with several orgs, sees the changes of all of them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, ColumnElement, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+DEFAULT = ""
+OPTION = "connector_org"
+"""The execution option of an engine that holds the scope."""
+
+
+def scope_of(connection: AsyncConnection) -> str | None:
+    """The name of the org that the connection works for; None for all."""
+    scope: str | None = connection.sync_connection.get_execution_options().get(OPTION, DEFAULT)  # type: ignore[union-attr]
+    return scope
+
+
+def org_of(connection: AsyncConnection) -> str:
+    """The name of the org that the connection works for, the default one's if it works for all."""
+    return scope_of(connection) or DEFAULT
+
+
+def is_in_scope(connection: AsyncConnection, column: Column[str]) -> ColumnElement[bool]:
+    """Whether the row of a table with names of orgs belongs to the scope."""
+    scope = scope_of(connection)
+    return true() if scope is None else column == scope
+
+
+def prefixed(connection: AsyncConnection, name: str) -> str:
+    """The name of something, such as a lease, that each org has one of."""
+    org = org_of(connection)
+    return f"{org}/{name}" if org else name
+
+
+def unprefixed(connection: AsyncConnection, name: str) -> str:
+    """The name without the prefix of the scope."""
+    return name[len(prefixed(connection, "")) :]
