@@ -99,6 +99,7 @@ async def back_up_regularly(store: Store, settings: Settings) -> dict[str, objec
     folder = settings.backup.folder
     assert folder is not None
     await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+    await asyncio.to_thread(backups.delete_abandoned, folder, PREFIX)
     made = await back_up(store, folder / f"{PREFIX}{store.clock.now():{_STAMP}}{SUFFIX}")
     deleted = await asyncio.to_thread(_delete_oldest, folder, settings.backup.keep)
     log.info("backed up", file=str(made.file), bytes=made.size, deleted=deleted)

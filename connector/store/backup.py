@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from connector.files import UnusableFileError, check_plain, create_private
 PAGES = 1024
 """Pages in one step (4 MB); between two steps a copy can be stopped."""
 BUSY_SECONDS = 60.0
+ABANDONED_SECONDS = 12 * 3600.0
+"""How long nothing was written to a copy that is not whole, when its process is held for dead."""
 _UNUSABLE = (sqlite3.DatabaseError, OSError)
 
 OnStep = Callable[[int, int], None]
@@ -55,7 +58,7 @@ def back_up(source: Path, target: Path, on_step: OnStep) -> Copy:
         with _translated("The backup cannot be made"):
             copied = _copy(source, partial, on_step)
             try:
-                os.link(partial, target)  # fails if somebody has created it meanwhile
+                _name(partial, target)
             except FileExistsError:
                 raise UsageError(f"The file {target} exists already.", hint="Name another one.") from None
             _sync_folder(target.parent)
@@ -164,10 +167,39 @@ def _close_log(current: Path) -> None:
             )
 
 
+def delete_abandoned(folder: Path, prefix: str) -> int:
+    """Delete what killed processes have left of their copies to files with this prefix, and return the number."""
+    before, number = time.time() - ABANDONED_SECONDS, 0
+    for file in folder.glob(f".{prefix}*.part"):
+        with suppress(FileNotFoundError):  # another process has just deleted it
+            if file.stat().st_mtime < before:
+                file.unlink()
+                number += 1
+    return number
+
+
+def _name(partial: Path, target: Path) -> None:
+    """Give a whole copy its name. FileExistsError if somebody has created that file meanwhile.
+
+    Some network and FUSE file systems have no hard links. There the name is taken by an empty file first."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        partial.replace(target)
+
+
 def _keep(current: Path, kept: Path) -> None:
-    """Give the former database another name, with what a damaged one has beside it. The name `current` stays until the
-    new file takes it."""
-    os.link(current, kept)
+    """Give the former database another name, with what a damaged one has beside it. Where the file system has hard
+    links, the name `current` stays until the new file takes it."""
+    try:
+        os.link(current, kept)
+    except FileExistsError:
+        raise
+    except OSError:
+        _name(current, kept)
     for ending in ("-wal", "-shm", "-journal"):
         beside = current.with_name(current.name + ending)
         if beside.exists():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import stat
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -128,6 +130,28 @@ async def test_restored_database_replaces_the_other_one(closed: Store, tmp_path:
     assert (entry.action, entry.detail["from"], entry.actor) == ("restored", str(copy.file), journal.COMMAND_LINE)
 
 
+async def test_folder_without_hard_links(closed: Store, tmp_path: Path, monkeypatch: Any) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    def named(*_: object) -> None:
+        (tmp_path / "later.db").touch()
+        refuse()
+
+    monkeypatch.setattr(backups.os, "link", refuse)
+    copy = await back_up(closed, tmp_path / "copy.db")
+    await closed.close()
+    restored = await restore(settings_for(closed), copy.file, now=NOW)
+    assert closed.file is not None
+    assert restored.kept is not None
+    assert [await numbers_in(file) for file in (copy.file, closed.file, restored.kept)] == [["C-1"]] * 3
+    monkeypatch.setattr(backups.os, "link", named)
+    with pytest.raises(UsageError, match="exists already"):  # somebody was faster
+        await back_up(closed, tmp_path / "later.db")
+    assert (tmp_path / "later.db").read_bytes() == b""
+    assert [file for file in files_in(tmp_path) if file.endswith(".part")] == []
+
+
 async def test_damaged_database_is_replaced_and_kept(closed: Store, tmp_path: Path) -> None:
     copy = await back_up(closed, tmp_path / "copy.db")
     await closed.close()
@@ -199,6 +223,10 @@ async def test_job_keeps_the_newest_backups(store: Store, tmp_path: Path, clock:
         results.append(await back_up_regularly(store, settings))
         clock.advance(86400)
     (folder / "mine.db").touch()
+    abandoned, running = (folder / f".connector-20260301T120000Z.db.{number}.part" for number in (7, 8))
+    for file, hours in ((abandoned, 13), (running, 1)):
+        file.touch()
+        os.utime(file, times=(time.time() - hours * 3600,) * 2)
     assert [file.name for file in list_backups(folder)] == [
         "connector-20260302T120000Z.db", "connector-20260303T120000Z.db",
     ]  # fmt: skip
@@ -207,6 +235,8 @@ async def test_job_keeps_the_newest_backups(store: Store, tmp_path: Path, clock:
     clock.advance(3 * 86400)
     assert "days old" in check_backups(settings, store).text
     assert (stat.S_IMODE(folder.stat().st_mode), [item["deleted"] for item in results]) == (0o700, [0, 0, 1])
+    await back_up_regularly(store, settings)
+    assert (abandoned.exists(), running.exists()) == (False, True)
 
 
 async def test_postgresql_is_left_to_its_own_programs(databases: Databases, tmp_path: Path) -> None:
