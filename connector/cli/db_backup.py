@@ -35,19 +35,37 @@ def backup(file: File, json: Json = False) -> None:
 
 
 @db.command(short_help="Put a backup in the place of the SQLite database.")
-def restore(file: File, json: Json = False) -> None:
+def restore(
+    file: File,
+    keep_tokens: Annotated[
+        bool,
+        typer.Option(
+            "--keep-tokens",
+            help="Leave all API tokens of the backup valid, if there is no former database that says which are.",
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
     """Put a backup in the place of the SQLite database, while nothing runs on it; the former file is kept beside it.
 
-    The restored database is older than the org: compare both with `connector reconcile` before you start the service.
+    The restored database is older than the org: compare both with `connector reconcile` before you let the service
+    send. The jobs that send are paused. API tokens that were revoked since the backup stay revoked.
     """
-    restored = run(_restore(file))
+    restored = run(_restore(file, keep_tokens=keep_tokens))
     if json:
+        from connector.store.restoration import PAUSED_JOBS
+
         as_json(
             {
                 **_document(restored.copy),
                 "kept": None if restored.kept is None else str(restored.kept),
                 "due": restored.due,
                 "messages_due": restored.messages,
+                "tokens_revoked": restored.stopped.tokens,
+                "jobs_paused": list(PAUSED_JOBS),
+                "runs_ended": restored.stopped.runs,
+                "resyncs_paused": restored.stopped.resyncs,
+                "alert_messages_given_up": restored.stopped.alerts,
             }
         )
         return
@@ -74,8 +92,33 @@ def _told(restored: Restored) -> list[str]:
             f"{plural(restored.messages, 'message')} to customers were due then, and may have been sent since:"
             " `connector messages list --state due` lists them, `connector messages discard` gives one up."
         )
+    return [*texts, *_told_of_stopped(restored)]
+
+
+def _told_of_stopped(restored: Restored) -> list[str]:
+    from connector.store.restoration import PAUSED_JOBS
+
+    stopped, texts = restored.stopped, []
+    if stopped.tokens:
+        why = "the former database does not have them as valid" if restored.former_tokens else "nobody knows which were"
+        texts.append(
+            f"{plural(stopped.tokens, 'API token')} of then {'was' if stopped.tokens == 1 else 'were'} revoked: {why}"
+            f"{'' if restored.former_tokens else ' revoked since (--keep-tokens leaves them valid)'}. `connector tokens"
+            " list` shows them, `connector tokens create` makes others."
+        )
+    if stopped.runs or stopped.resyncs or stopped.alerts:
+        texts.append(
+            f"What was under way then was stopped: {plural(stopped.runs, 'run')} of jobs ended as failed,"
+            f" {plural(stopped.resyncs, 'resync')} paused (`connector resyncs list`),"
+            f" {plural(stopped.alerts, 'message')} of alerts given up."
+        )
     texts.append(
-        "Next: `connector reconcile` compares both sides. Heal or correct what it finds, and start the service then."
+        f"The jobs {', '.join(PAUSED_JOBS)} are paused, so that the service sends nothing of then: `connector jobs"
+        " resume NAME` for each, when you have looked."
+    )
+    texts.append(
+        "Next: `connector reconcile` compares both sides. What it heals in the org gets the value of then, also where"
+        " that of the org is newer: heal or correct what it finds with care, and resume the jobs then."
     )
     return texts
 
@@ -101,14 +144,16 @@ async def _back_up(file: Path) -> Copy:
         await store.close()
 
 
-async def _restore(file: Path) -> Restored:
+async def _restore(file: Path, *, keep_tokens: bool) -> Restored:
     from connector.clock import SystemClock
     from connector.jobs.backup import restore
     from connector.settings import load_settings
 
     settings = load_settings()
     with Progress("Restoring") as progress:
-        return await restore(settings, file, now=SystemClock().now(), on_step=_Bar(progress).show)
+        return await restore(
+            settings, file, now=SystemClock().now(), keep_tokens=keep_tokens, on_step=_Bar(progress).show
+        )
 
 
 class _Bar:

@@ -20,10 +20,11 @@ from connector.model.change import ChangeState
 from connector.model.notification import MessageState
 from connector.settings import Settings
 from connector.store import backup as backups
-from connector.store import journal, leases, notifications, outbox_counts, schema, workers
+from connector.store import journal, leases, notifications, outbox_counts, schema, tokens, workers
 from connector.store.backup import Copy, OnStep
 from connector.store.engine import Store
 from connector.store.journal import COMMAND_LINE, JournalEntry
+from connector.store.restoration import Stopped, stop_what_was_under_way
 
 PREFIX, SUFFIX = "connector-", ".db"
 """What the files of the job are called: `connector-20260301T030000Z.db`."""
@@ -37,12 +38,15 @@ log = get_logger(__name__)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restored:
     """A restored database. `kept`: the file that it replaced, if there was one. `due`: changes that were waiting when
-    the backup was made, and `messages` to customers; they may have been sent since."""
+    the backup was made, and `messages` to customers; they may have been sent since. `stopped`: what was under way then.
+    `former_tokens`: whether the replaced file could say which tokens are valid."""
 
     copy: Copy
     kept: Path | None
     due: int
     messages: int
+    stopped: Stopped
+    former_tokens: bool
 
 
 def _ignore_step(done: int, total: int) -> None: ...
@@ -58,10 +62,13 @@ async def back_up(store: Store, target: Path, on_step: OnStep = _ignore_step) ->
     return await _in_thread(lambda step: backups.back_up(source, target, step), on_step)
 
 
-async def restore(settings: Settings, file: Path, *, now: datetime, on_step: OnStep = _ignore_step) -> Restored:
+async def restore(
+    settings: Settings, file: Path, *, now: datetime, keep_tokens: bool = False, on_step: OnStep = _ignore_step
+) -> Restored:
     """Put the backup `file` in the place of the database, whose file gets another name beside it.
 
-    Raises UsageError for a file that is no backup or is of another release, StoreError while anything runs on the
+    Only tokens that are valid in the replaced database stay valid; with `keep_tokens` all do, if that one cannot say
+    it. Raises UsageError for a file that is no backup or is of another release, StoreError while anything runs on the
     database.
     """
     store = schema.store_of(settings)
@@ -72,26 +79,48 @@ async def restore(settings: Settings, file: Path, *, now: datetime, on_step: OnS
             command = f"pg_restore --clean --if-exists --single-transaction --dbname='{url}' {file}"
             raise _not_sqlite(store, command, "restore one, after all services have been stopped")
         await _refuse_if_running(store)
+        valid = await _valid_tokens(store)
     finally:
         await store.close()
     checked = await asyncio.to_thread(backups.inspect, file)
     _check_revision(checked)
     kept = current.with_name(f"{current.name}.replaced-{now:{_STAMP}}")
     had_one = current.exists()
-    copy = await _in_thread(lambda step: backups.put_in_place(file, current, kept, step), on_step)
-    store = schema.store_of(settings)
+    copy = await _in_thread(lambda step: backups.copy_beside(file, current, step), on_step)
     try:
-        async with store.transaction() as uow:
-            detail = {"from": str(file), "kept": str(kept) if had_one else None}
-            entry = JournalEntry(
-                entity="database", key=current.name, action="restored", detail=detail, actor=COMMAND_LINE
-            )
-            await journal.write(uow, [entry])
-            due = sum(states[ChangeState.DUE] for states in (await outbox_counts.counts(uow.connection)).values())
-            messages = (await notifications.counts(uow.connection))[MessageState.DUE]
+        detail = {"from": str(file), "kept": str(kept) if had_one else None}
+        entry = JournalEntry(entity="database", key=current.name, action="restored", detail=detail, actor=COMMAND_LINE)
+        store = Store.open_file(copy.file)
+        try:
+            async with store.transaction() as uow:
+                stopped = await stop_what_was_under_way(uow, (None if keep_tokens else ()) if valid is None else valid)
+                await journal.write(uow, [entry])
+                due = sum(states[ChangeState.DUE] for states in (await outbox_counts.counts(uow.connection)).values())
+                messages = (await notifications.counts(uow.connection))[MessageState.DUE]
+        finally:
+            await store.close()
+        placed = await asyncio.to_thread(backups.put_in_place, copy, current, kept)
     finally:
-        await store.close()
-    return Restored(copy=copy, kept=kept if had_one else None, due=due, messages=messages)
+        await asyncio.to_thread(backups.discard, copy.file)
+    return Restored(
+        copy=placed,
+        kept=kept if had_one else None,
+        due=due,
+        messages=messages,
+        stopped=stopped,
+        former_tokens=valid is not None,
+    )
+
+
+async def _valid_tokens(store: Store) -> set[str] | None:
+    """The digests of the tokens that are not revoked; None if the database cannot be read."""
+    if store.absent:
+        return None
+    try:
+        async with store.reader() as connection:
+            return set(await tokens.list_unrevoked(connection))
+    except StoreError:
+        return None
 
 
 async def back_up_regularly(store: Store, settings: Settings) -> dict[str, object]:

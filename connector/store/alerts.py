@@ -125,6 +125,12 @@ async def record_failure(uow: UnitOfWork, message: AlertMessage, error: str, *, 
     await _settle(uow, message, state=state.value, error=error, **({} if due_at is None else {"due_at": due_at}))
 
 
+async def give_up_messages(uow: UnitOfWork, why: str) -> int:
+    """Send none of the messages that are due, and return their number."""
+    due = update(alert_messages).where(alert_messages.c.state == MessageState.DUE.value)
+    return (await uow.connection.execute(due.values(state=MessageState.FAILED.value, error=why))).rowcount
+
+
 async def _settle(uow: UnitOfWork, message: AlertMessage, **values: object) -> None:
     columns = alert_messages.c
     statement = update(alert_messages).where(

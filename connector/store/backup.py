@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connector.errors import StoreError, UsageError
@@ -83,24 +83,41 @@ def inspect(file: Path) -> Copy:
         ) from None
 
 
-def put_in_place(backup: Path, current: Path, kept: Path, on_step: OnStep) -> Copy:
-    """Make a copy of `backup` the database `current`, whose former file becomes `kept`; there need not be one.
+def copy_beside(backup: Path, current: Path, on_step: OnStep) -> Copy:
+    """Copy `backup` to a file beside the database `current`, which is to be put in its place, or to be discarded.
 
-    Raises StoreError, and changes nothing, if another process has the database open, or if the copy cannot be made.
+    Raises StoreError if the copy cannot be made.
     """
     _check_room(backup, current.parent)
+    delete_abandoned(current.parent, f"{current.name}.")
     partial = current.with_name(f".{current.name}.{os.getpid()}.part")
     try:
         with _translated("The backup cannot be restored"):
-            copied = _copy(backup, partial, on_step)
-            if current.exists():
-                _close_log(current)
-                _keep(current, kept)
-            partial.replace(current)
-            _sync_folder(current.parent)
-    finally:
-        partial.unlink(missing_ok=True)
-    return Copy(file=current, size=copied.size, revision=copied.revision, rows=copied.rows)
+            return _copy(backup, partial, on_step)
+    except BaseException:
+        discard(partial)
+        raise
+
+
+def discard(copy: Path) -> None:
+    """Delete a copy that took no place, with what SQLite has put beside it."""
+    for ending in ("", "-wal", "-shm"):
+        copy.with_name(copy.name + ending).unlink(missing_ok=True)
+
+
+def put_in_place(copy: Copy, current: Path, kept: Path) -> Copy:
+    """Make a copy the database `current`, whose former file becomes `kept`; there need not be one.
+
+    Raises StoreError, and changes nothing, if another process has the database open.
+    """
+    with _translated("The backup cannot be restored"):
+        _sync_file(copy.file)
+        if current.exists():
+            _close_log(current)
+            _keep(current, kept)
+        copy.file.replace(current)
+        _sync_folder(current.parent)
+    return replace(copy, file=current)
 
 
 def _copy(source: Path, target: Path, on_step: OnStep) -> Copy:
@@ -120,8 +137,7 @@ def _copy(source: Path, target: Path, on_step: OnStep) -> Copy:
         if _rows(copy) != rows:
             raise StoreError("The copy does not have the rows of the database.", hint="Try again, on another disk.")
         revision = _revision(copy)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
+    _sync_file(target)
     return Copy(file=target, size=target.stat().st_size, revision=revision, rows=rows)
 
 
@@ -214,6 +230,11 @@ def _check_room(source: Path, folder: Path) -> None:
                 f"The disk of {folder} has {free >> 20:,} MB free, and the copy needs {needed >> 20:,} MB.",
                 hint="Make room, or name a folder on another disk.",
             )
+
+
+def _sync_file(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

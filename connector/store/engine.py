@@ -148,6 +148,11 @@ class Store:
             address = address.set(database=str(scratch / "connector.db"))
         return cls(address, clock or SystemClock(), scratch=scratch, limits=limits)
 
+    @classmethod
+    def open_file(cls, file: Path) -> Store:
+        """Open a file of SQLite, whatever its name is."""
+        return cls(URL.create("sqlite+aiosqlite", database=str(file)), SystemClock())
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[UnitOfWork]:
         """Open a transaction. At the end it is committed with its captured changes; on any error it is rolled back."""

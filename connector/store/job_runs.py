@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.job_run import JobRun, JobState, RunCause
@@ -165,6 +165,16 @@ async def give_up_waiting(uow: UnitOfWork, jobs: Collection[str], *, age: timede
             error="The settings turn this job off, so nobody has run it.",
             fix="Turn it on, and ask for it again.",
         )
+    )
+    return (await uow.connection.execute(statement)).rowcount
+
+
+async def end_open(uow: UnitOfWork, *, error: str, fix: str) -> int:
+    """End all runs that are running or waiting as failed, whoever runs them, and return their number."""
+    statement = (
+        update(job_runs)
+        .where(or_(_RUNNING, _WAITING))
+        .values(state=JobState.FAILED.value, ended_at=uow.now, expires_at=None, error=error, fix=fix)
     )
     return (await uow.connection.execute(statement)).rowcount
 

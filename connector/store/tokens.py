@@ -63,6 +63,12 @@ async def list_all(connection: AsyncConnection) -> list[Token]:
     return [_token(row) for row in await connection.execute(select(tokens).order_by(tokens.c.name))]
 
 
+async def list_unrevoked(connection: AsyncConnection) -> dict[str, str]:
+    """The names of tokens that are not revoked, by digest."""
+    statement = select(tokens.c.digest, tokens.c.name).where(tokens.c.revoked_at.is_(None)).order_by(tokens.c.name)
+    return {row.digest: row.name for row in await connection.execute(statement)}
+
+
 async def revoke(uow: UnitOfWork, name: str, *, actor: str = COMMAND_LINE) -> bool:
     """Revoke a token; False if there is none with this name, or it was revoked before."""
     chosen = (tokens.c.name == name, tokens.c.revoked_at.is_(None))

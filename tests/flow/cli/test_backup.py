@@ -21,6 +21,7 @@ def test_backup_and_restore(tmp_path: Path, imported: Path) -> None:
     assert (restored.status, restored.err) == (0, "")
     assert lines[1].startswith("The former database is connector.db.replaced-")
     assert "changes of then are due again" in lines[3]
+    assert lines[-2].startswith("The jobs push, reconcile, notifications, webhooks are paused")
     assert lines[-1].startswith("Next: `connector reconcile` compares both sides.")
     assert shell("status", "--json").document["entities"]["order"]["due"] == 8
     assert shell("doctor").out.count("FAIL") == 0

@@ -17,13 +17,30 @@ import pytest
 from connector.errors import ConnectorError, StoreError, UsageError
 from connector.jobs.backup import back_up, back_up_regularly, list_backups, made_at, restore
 from connector.jobs.doctor.local_checks import check_backups
+from connector.model.alert import AlertRule, Condition, compare
+from connector.model.change import EntityKind
 from connector.model.customer import Customer
 from connector.model.health_check import CheckStatus
+from connector.model.job_run import JobState
+from connector.model.resync import Priority, ResyncFilter, ResyncMode, ResyncState
+from connector.model.role import Role
 from connector.model.worker import Worker
 from connector.settings import Settings
+from connector.store import (
+    alerts,
+    customers,
+    job_runs,
+    job_schedules,
+    journal,
+    leases,
+    resyncs,
+    schema,
+    tokens,
+    workers,
+)
 from connector.store import backup as backups
-from connector.store import customers, journal, leases, schema, workers
 from connector.store.engine import Store
+from connector.store.restoration import Stopped
 from tests.conftest import Databases, ManualClock
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -128,6 +145,47 @@ async def test_restored_database_replaces_the_other_one(closed: Store, tmp_path:
     async with closed.reader() as connection:
         [entry] = await journal.read(connection, "database", closed.file.name)
     assert (entry.action, entry.detail["from"], entry.actor) == ("restored", str(copy.file), journal.COMMAND_LINE)
+
+
+async def test_restored_database_lets_nothing_of_then_go_on(closed: Store, tmp_path: Path) -> None:
+    async with closed.transaction() as uow:
+        for name in ("stays", "leaves"):
+            await tokens.create(uow, name, Role.OPS)
+        await job_runs.begin(uow, "reconcile", NOW, worker="host:1", ttl=30)
+        await job_runs.request(uow, "prune", actor="ann")
+        resync = await resyncs.create(
+            uow, EntityKind.CUSTOMER, ResyncFilter(), mode=ResyncMode.PUSH, priority=Priority.LOW, total=1, actor="ann"
+        )
+        alert = Condition(rule=AlertRule.CONFLICTS, text="Some wait.", fix="Decide.")
+        await alerts.apply(uow, compare([], [alert], NOW, timedelta(0)), ["mail"])
+    copy = await back_up(closed, tmp_path / "copy.db")
+    async with closed.transaction() as uow:
+        await tokens.revoke(uow, "leaves")
+        await tokens.create(uow, "later", Role.OPS)
+    await closed.close()
+    settings = settings_for(closed)
+
+    restored = await restore(settings, copy.file, now=NOW)
+    assert restored.stopped == Stopped(tokens=1, runs=2, resyncs=1, alerts=1)
+    async with closed.reader() as connection:
+        assert list((await tokens.list_unrevoked(connection)).values()) == ["stays"]
+        assert {run.state for run in await job_runs.list_page(connection, limit=9)} == {JobState.FAILED}
+        found = await resyncs.get(connection, resync.id)
+        assert found is not None
+        assert found.state is ResyncState.PAUSED
+        assert await alerts.list_due(connection, NOW + timedelta(days=1), 9) == []
+        paused = [name for name, schedule in (await job_schedules.load(connection)).items() if schedule.paused]
+        assert sorted(paused) == ["notifications", "push", "reconcile", "webhooks"]
+    await closed.close()
+
+    assert closed.file is not None
+    for keep, valid in ((True, 2), (False, 0)):  # no former database says which tokens are valid
+        closed.file.unlink()
+        restored = await restore(settings, copy.file, now=NOW, keep_tokens=keep)
+        async with closed.reader() as connection:
+            assert len(await tokens.list_unrevoked(connection)) == valid
+        await closed.close()
+    assert files_in(tmp_path) == ["copy.db"]
 
 
 async def test_folder_without_hard_links(closed: Store, tmp_path: Path, monkeypatch: Any) -> None:
