@@ -14,7 +14,8 @@ what the woken one has sent or stores after its lease is refused.
                           +------- rescue -----------+   its worker says nothing for `STALLED_SECONDS`
 
 What a crash leaves: before the ring, nothing; the workers look for due changes by themselves. While it runs, a job that
-is rescued every minute; until then the lock keeps others from running a drain of this partition, and looking does it.
+is rescued every minute (or deleted, if its partition was rung meanwhile and another one waits); until then the lock
+keeps others from running a drain of this partition, and looking does it.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import product
 
 import procrastinate
 import psycopg
-from procrastinate import exceptions
+from procrastinate import exceptions, jobs
 
 from connector.errors import RetryClass, StoreError
 from connector.jobs.push_loop import PushLoop
@@ -62,6 +63,20 @@ def queue_of(org: str) -> str:
 def lock_name(org: str, partition: str) -> str:
     """The lock of a job: it is its queueing lock, too."""
     return f"{queue_of(org)}:{partition}"
+
+
+async def _begin_again(app: procrastinate.App, job: jobs.Job) -> None:
+    """Put a stalled job back to those that wait. If its partition was rung meanwhile, another one waits already, of
+    which only one is allowed: it does the work, once this one does not hold the lock any more."""
+    assert job.id is not None
+    log.warning("stalled job begins again", job=job.task_name, lock=job.lock)
+    try:
+        await app.job_manager.retry_job(job)
+    except exceptions.UniqueViolation:
+        with suppress(exceptions.ProcrastinateException):  # its worker woke, and has ended it
+            await app.job_manager.finish_job_by_id_async(job.id, jobs.Status.FAILED, delete_job=True)
+    except exceptions.ProcrastinateException:
+        pass  # likewise
 
 
 class ClusterEngine:
@@ -123,20 +138,22 @@ class ClusterEngine:
         connector = procrastinate.PsycopgConnector(conninfo=self._address, min_size=1, max_size=4, timeout=10)
         app = procrastinate.App(connector=connector)
         self._add_tasks(app, org, loop)
-        try:
-            async with app.open_async():
-                if not await app.check_connection_async():
-                    raise StoreError(
-                        "CONNECTOR_WORKERS=cluster: the tables of procrastinate are absent.",
-                        hint="Run `connector db upgrade` with this setting.",
-                        retry_class=RetryClass.CONFIG,
-                    )
-                yield app
-        except _FAILURES as error:
-            raise StoreError(
-                f"CONNECTOR_WORKERS=cluster: the database cannot be used directly: {type(error).__name__}.",
-                hint="CONNECTOR_CLUSTER__DATABASE_URL must lead to the database itself, not to a pooler.",
-            ) from error
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(app.open_async())
+                has_tables = await app.check_connection_async()
+            except _FAILURES as error:
+                raise StoreError(
+                    f"CONNECTOR_WORKERS=cluster: the database cannot be used directly: {type(error).__name__}.",
+                    hint="CONNECTOR_CLUSTER__DATABASE_URL must lead to the database itself, not to a pooler.",
+                ) from error
+            if not has_tables:
+                raise StoreError(
+                    "CONNECTOR_WORKERS=cluster: the tables of procrastinate are absent.",
+                    hint="Run `connector db upgrade` with this setting.",
+                    retry_class=RetryClass.CONFIG,
+                )
+            yield app
 
     def _add_tasks(self, app: procrastinate.App, org: str, loop: PushLoop | None) -> None:
         """Tasks of a worker for `org`; without a loop they are only rung."""
@@ -148,13 +165,11 @@ class ClusterEngine:
                 await loop.ring()
 
         @app.periodic(cron="* * * * *")
-        @app.task(name="rescue", queue=queue, queueing_lock="rescue")
+        @app.task(name="rescue", queue=queue, queueing_lock=f"rescue:{queue}")  # also if no worker serves another org
         async def rescue(timestamp: int) -> None:
             """It carries no lock: one that was interrupted itself would never run again."""
             for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-                log.warning("stalled job begins again", job=job.task_name, lock=job.lock)
-                with suppress(exceptions.ProcrastinateException):  # another one of its lock waits already
-                    await app.job_manager.retry_job(job)
+                await _begin_again(app, job)
 
     async def _is_free_and_due(self, org: str, partition: str) -> bool:
         """Whether something of the partition is due that no worker is sending. Of several partitions that were rung at
@@ -199,7 +214,7 @@ class ClusterEngine:
                 async with self._opened(org, loop) as app:
                     self._is_away, pause = False, 1.0
                     await self._take(app, org, stop)
-            except StoreError as error:
+            except (StoreError, *_FAILURES) as error:
                 self._tell_away(error)
             if not stop.is_set():
                 with suppress(TimeoutError):

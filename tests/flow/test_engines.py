@@ -172,13 +172,27 @@ async def test_job_of_a_worker_that_died_begins_again(
                 " VALUES (now() - interval '1 hour') RETURNING id)"
                 " UPDATE procrastinate_jobs SET status = 'doing', worker_id = dead.id FROM dead"
             )
+            [(lock, queue), *others] = connection.execute(
+                "SELECT lock, queue_name FROM procrastinate_jobs WHERE status = 'doing'"
+            ).fetchall()
+            assert others
             async with one.engine._opened("") as app:  # type: ignore[attr-defined]
+                rung_again = app.configure_task("drain", queue=queue, lock=lock, queueing_lock=lock)
+                await rung_again.defer_async(org=cluster.DEFAULT_ORG, partition=lock.rpartition(":")[2])
                 await app.tasks["rescue"](timestamp=0)
-            states = connection.execute("SELECT DISTINCT status::text FROM procrastinate_jobs").fetchall()
-            assert states == [("todo",)]
+            query = "SELECT status::text, count(*) - count(DISTINCT lock) FROM procrastinate_jobs GROUP BY 1"
+            assert connection.execute(query).fetchall() == [("todo", 0)]
             async with one.working():
                 await until(lambda: sent(world))
+                await until(lambda: no_job_is_left(clustered))
     assert await world_count(org, clustered) == 1
+
+
+async def test_error_of_the_service_is_not_taken_for_one_of_the_database(clustered: Settings, org: LocalOrg) -> None:
+    await upgrade_engine(clustered)
+    with pytest.raises(FileNotFoundError):
+        async with process(clustered):
+            raise FileNotFoundError("template.html")
 
 
 async def world_count(org: LocalOrg, settings: Settings) -> int:
