@@ -56,7 +56,7 @@ PULL_DELAY = Histogram(
     "pull_delay_seconds", "From a change in the org until it is taken over here.", ["sobject"], _DELAY_BOUNDS
 )
 STREAM_EVENTS = Counter("stream_events", "Events that arrived by a stream.", ["topic"])
-JOB_RUNS = Counter("job_runs", "Runs of jobs that ended.", ["job", "state"])
+JOB_RUNS = Counter("job_runs", "Runs of jobs that ended.", ["name", "state"])
 HTTP_SECONDS = Histogram(
     "http_request_seconds", "How long requests to the API took.", ["method", "status"], _REQUEST_BOUNDS
 )

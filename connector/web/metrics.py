@@ -171,7 +171,7 @@ def _add_topics(gauges: _Gauges, topics: Sequence[TopicStatus], now: datetime) -
 
 async def _add_jobs(gauges: _Gauges, connection: Connection, now: datetime, jobs: Sequence[str]) -> None:
     runs = await job_runs.latest(connection, jobs)
-    by_job = ["job"]
+    by_job = ["name"]  # Prometheus has a label `job` of its own
     gauges.add(
         "job_failed",
         "1 if the latest run of the job failed or was interrupted.",

@@ -6,6 +6,7 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from connector import metrics
 from connector.inbound.topic_cursor import state_name
 from connector.model.api_budget import ApiLimit, BudgetState
 from connector.model.change import EntityKind, Refusal
@@ -60,6 +61,9 @@ async def test_metrics_tell_what_waits_and_for_how_long(api: Api, clock: ManualC
 
     values = await scrape(api)
 
+    ours = {name for _, its in values for name, _ in its}
+    ours |= {name for metric in (*metrics.COUNTERS, *metrics.HISTOGRAMS) for name in metric.labels}
+    assert not ours & {"job", "instance"}  # Prometheus sets these of every scrape
     new = labels(entity="order", lane=Lane.NEW.name.lower())
     assert values["connector_outbox_changes", new] == 2
     assert values["connector_outbox_oldest_seconds", new] == 60 + 60 + 32
@@ -68,9 +72,9 @@ async def test_metrics_tell_what_waits_and_for_how_long(api: Api, clock: ManualC
     assert values["connector_orders", labels(stage="placed")] == 3
     assert values["connector_org_outage", labels()] == 0
     assert values["connector_conflicts_open", labels()] == 0
-    assert values["connector_job_failed", labels(job="prune")] == 1
-    assert values["connector_job_run_seconds", labels(job="prune")] == 2
-    assert values["connector_job_ended_seconds", labels(job="prune")] == 30
+    assert values["connector_job_failed", labels(name="prune")] == 1
+    assert values["connector_job_run_seconds", labels(name="prune")] == 2
+    assert values["connector_job_ended_seconds", labels(name="prune")] == 30
     assert values["process_resident_memory_bytes", labels()] > 1 << 20
 
 
