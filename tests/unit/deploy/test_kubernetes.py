@@ -88,6 +88,7 @@ def test_containers_may_do_little() -> None:
 def test_settings_exist_and_every_container_has_them() -> None:
     [generated] = kustomization(BASE)["configMapGenerator"]
     assert_settings([line.split("=")[0] for line in generated["literals"]], least=4)
+    assert "CONNECTOR_WORKERS=cluster" in generated["literals"]  # changes are made in other Pods than those that send
     [merged] = kustomization(EXAMPLE)["configMapGenerator"]
     assert (merged["name"], merged["behavior"]) == (generated["name"], "merge")
     assert_settings([line.split("=")[0] for line in merged["literals"]], least=2)
