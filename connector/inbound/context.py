@@ -30,6 +30,8 @@ class InboundContext:
     """Which orders of the org become orders here; None: none do."""
     explain: bool = False
     """Whether the report lists every change."""
+    own_user: str = ""
+    """The ID of the connector's user in the org; empty if nothing depends on it."""
 
 
 @dataclass(kw_only=True)

@@ -53,11 +53,14 @@ class MergeContext:
     """What decides between two changes of one field: when each side was changed last (None: the time is not known), the
     answers that were kept as rules, by field, and what the org says of its fields. `local_times`: those of single
     fields, where they are known; the org knows only the time of a record. `observed`: values that were seen in the org
-    before, by field. If one still stands, what raised the time of the record since was a write of something else."""
+    before, by field. If one still stands, what raised the time of the record since was a write of something else.
+    `written_at`: when the answer to our own write was stored here, if that write was the last change of the record; a
+    rep's change in it came before."""
 
     local_changed_at: datetime | None = None
     local_times: Mapping[str, datetime] = field(default_factory=dict)
     remote_changed_at: datetime | None = None
+    written_at: datetime | None = None
     observed: Mapping[str, ObservedValue] = field(default_factory=dict)
     answers: Mapping[str, ConflictState] = field(default_factory=dict)
     fields: Mapping[str, FieldDescribe] = field(default_factory=dict)
@@ -84,6 +87,8 @@ class MergeContext:
         if remote_changed_at is None:
             return False
         local_changed_at = self.local_time(versions.name)
+        if local_changed_at is not None and self.written_at is not None and local_changed_at > self.written_at:
+            return False
         return local_changed_at is None or remote_changed_at >= local_changed_at.replace(microsecond=0)
 
 

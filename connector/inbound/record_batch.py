@@ -232,6 +232,7 @@ class RecordBatch:
             local_changed_at=changed_at,
             local_times=receiver.by_field(times),
             remote_changed_at=record.modified_at,
+            written_at=link.synced_at if record.modified_by == self._context.own_user else None,
             observed=self._state.observed.get(record.id, {}),
             answers={name: choice for (sobject, name), choice in answers.items() if sobject == record.sobject},
             fields={} if describe is None else describe.fields,

@@ -100,6 +100,7 @@ class InboundRun:
                 webhooks=context.settings.webhooks,
                 adoption=adoption.rule,
                 explain=dry_run is not None,
+                own_user=context.client.user_id,
             )
         )
         self._adopter = adoption.adopter(context.store, self._org, context.orders, explain=dry_run is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from connector.cli.progress import NullProgress
 from connector.errors import StoreError
 from connector.jobs.resync import make_due
 from connector.model.change import EntityKind
@@ -40,6 +41,23 @@ async def test_push_before_the_poll_keeps_the_later_change_of_the_org(world: Wor
 
     assert summary.stats.changed_in_org == 1
     assert ((await order_here(world)).header.notes, await notes_in_org(world)) == ("theirs, later", "theirs, later")
+    await both_sides_rest(world)
+
+
+async def test_change_here_after_our_write_of_another_field_is_later_than_what_a_rep_wrote_before_it(
+    world: World,
+) -> None:
+    await begin(world, an_order(NUMBER, stage=Stage.PLACED))
+    await world.change_in_org("Order", NUMBER, Description="theirs")
+    hold = PlaceHold(hold=Hold.MANUAL)
+    await world.service.orders.execute(OrderCommand(number=NUMBER, event=hold), actor="clerk")
+    await world.service.push(NullProgress())  # the record has the time of this write now
+    await change_notes(world, "ours, later")
+
+    await world.push()
+    await world.service.pull()
+
+    assert ((await order_here(world)).header.notes, await notes_in_org(world)) == ("ours, later", "ours, later")
     await both_sides_rest(world)
 
 

@@ -112,6 +112,19 @@ def test_newest_takes_the_time_at_which_a_value_was_seen_while_it_stands(seen: s
     assert decide(versions(NEWEST, "1", "2", "3"), context) is expected
 
 
+@pytest.mark.parametrize(("after_our_write", "expected"), [(1, RESTORE), (0, TAKE), (-1, TAKE)])
+def test_newest_is_ours_if_it_changed_after_our_write_that_was_the_last_one_in_the_org(
+    after_our_write: int, expected: Decision
+) -> None:
+    """The rep's change came before that write, though it has its time, and the org's clock is ahead."""
+    context = MergeContext(
+        local_changed_at=NOON + timedelta(milliseconds=after_our_write),
+        remote_changed_at=NOON + timedelta(minutes=1),
+        written_at=NOON,
+    )
+    assert decide(versions(NEWEST, "1", "2", "3"), context) is expected
+
+
 def test_observed_value_keeps_the_first_time_at_which_it_was_seen() -> None:
     first = {"Phone": ObservedValue(value="3", at=NOON, author="Jo (005)"), "Fax": ObservedValue(value="1", at=NOON)}
     later = {"Phone": ObservedValue(value="3", at=NOON + timedelta(hours=1), author="Connector (005)")}
