@@ -36,7 +36,7 @@ from connector.model.customer import Customer
 from connector.policies import KeptValues
 from connector.store.db_errors import OnState, is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
-from connector.store.postgres_connection import NO_LIMIT, TimeLimits, connect_arguments, limit_statements
+from connector.store.postgres_connection import TimeLimits, connect_arguments, lift_limits, limit_statements
 from connector.store.retry import retry_on_abort
 from connector.store.scope import DEFAULT, OPTION
 from connector.store.sqlite_connection import SqliteConnection
@@ -217,7 +217,7 @@ class Store:
             async with self._snapshots.connect() as connection:
                 transaction = await connection.begin()
                 if self.dialect == "postgresql":
-                    await connection.exec_driver_sql(NO_LIMIT)
+                    await connection.run_sync(lift_limits)
                 try:
                     yield connection
                 finally:

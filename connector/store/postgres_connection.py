@@ -3,6 +3,8 @@
 A limit of the session is lost behind a pooler that gives each transaction another session. So it is found out for each
 connection whether there is one, and then the limit is set at the beginning of each transaction. A pooler tells its
 clients a process number of its own.
+
+A server that has fallen silent keeps no limit. So each answer has a limit here, too (`store.silent_server`).
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-NO_LIMIT = "SET LOCAL statement_timeout = 0"
-"""For a transaction whose statements may take long: an upgrade, a dry run."""
+_NO_LIMIT = "SET LOCAL statement_timeout = 0"
+GRACE_SECONDS = 30.0
+"""For how much longer than a statement may take its answer is waited for: it travels, and may wait in a pooler."""
+LOST_SECONDS = 60
+"""When a connection is given up whose other end acknowledges nothing."""
 
 _POOLED = "connector_pooled"
 
@@ -29,9 +34,23 @@ class TimeLimits:
 
 
 def connect_arguments(limits: TimeLimits) -> dict[str, Any]:
-    """What psycopg connects with. A server that is gone without a word is noticed after about a minute."""
+    """What psycopg connects with. A host that is gone without a word is noticed after about a minute, idle or not."""
+    from connector.store.silent_server import BoundedConnection
+
     lost = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-    return {"prepare_threshold": None, "connect_timeout": limits.connect, **lost}
+    return {
+        "prepare_threshold": None,
+        "connect_timeout": limits.connect,
+        "tcp_user_timeout": LOST_SECONDS * 1000,
+        "async_creator_fn": BoundedConnection.connect,
+        **lost,
+    }
+
+
+def lift_limits(connection: SyncConnection) -> None:
+    """Let the statements of this transaction take long, and their answers: those of an upgrade, of a dry run."""
+    connection.exec_driver_sql(_NO_LIMIT)
+    connection.connection.driver_connection.longest = None  # type: ignore[union-attr]
 
 
 def limit_statements(engine: AsyncEngine, limits: TimeLimits) -> None:
@@ -39,8 +58,14 @@ def limit_statements(engine: AsyncEngine, limits: TimeLimits) -> None:
     if not milliseconds:
         return
 
+    @event.listens_for(engine.sync_engine, "checkin")
+    def _checkin(connection: Any, record: Any) -> None:
+        if connection is not None:  # it was not lost
+            connection.driver_connection.longest = limits.statement + GRACE_SECONDS
+
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
+        connection.driver_connection.longest = limits.statement + GRACE_SECONDS
         cursor = connection.cursor()
         cursor.execute("SELECT pg_backend_pid()")
         [process] = cursor.fetchone()

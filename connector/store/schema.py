@@ -13,7 +13,7 @@ from connector.errors import AbortedError, RetryClass, StoreError
 from connector.settings import Settings
 from connector.store.db_errors import UPGRADE
 from connector.store.engine import Store
-from connector.store.postgres_connection import NO_LIMIT, TimeLimits
+from connector.store.postgres_connection import TimeLimits, lift_limits
 from connector.store.retry import retry_on_abort
 
 _FOLDER = Path(__file__).with_name("migrations")
@@ -111,7 +111,7 @@ def _upgrade(connection: Connection, address: str) -> None:
 
     if connection.dialect.name == "postgresql":
         # Two replicas that start together would both create the tables. In SQLite writers take turns anyway.
-        connection.execute(text(NO_LIMIT))
+        lift_limits(connection)
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
         # While it waits for a table, everybody else waits behind it. So it gives up soon, and tries again.
         connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))

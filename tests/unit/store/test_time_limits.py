@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import RetryClass, StoreError
 from connector.settings import Settings
-from connector.store import schema
+from connector.store import postgres_connection, schema
 from connector.store.engine import Store
 from connector.store.postgres_connection import TimeLimits
 from tests.conftest import Databases
@@ -19,7 +23,8 @@ pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=T
 LONGER = text("SELECT pg_sleep(0.2)")
 
 
-async def test_statement_that_takes_too_long_is_stopped(databases: Databases) -> None:
+async def test_statement_that_takes_too_long_is_stopped(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_connection, "GRACE_SECONDS", 0.1)
     store = Store.open(databases.empty(), limits=TimeLimits(statement=0.05))
     told: list[StoreError | None] = []
     store.on_state = told.append
@@ -33,6 +38,39 @@ async def test_statement_that_takes_too_long_is_stopped(databases: Databases) ->
     async with store.snapshot() as connection:  # of a dry run
         await connection.execute(LONGER)
     assert set(told) == {None}  # a slow statement does not mean that the database is away
+    await store.close()
+
+
+async def test_server_that_falls_silent_is_given_up(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_connection, "GRACE_SECONDS", 0.1)
+    store = Store.open(databases.empty(), limits=TimeLimits(statement=0.2))
+    own = text("SELECT pg_backend_pid()")
+    frozen: list[int] = []
+
+    async def freeze(connection: AsyncConnection) -> None:
+        frozen.append((await connection.execute(own)).scalar_one())
+        os.kill(frozen[-1], signal.SIGSTOP)
+
+    async def read_from_frozen() -> None:
+        async with store.reader() as connection:
+            await freeze(connection)
+            await connection.execute(own)
+
+    try:
+        async with asyncio.timeout(20):
+            with pytest.raises(StoreError, match="cannot be reached") as lost:
+                await read_from_frozen()
+            assert (lost.value.retry_class, lost.value.is_unavailable) == (RetryClass.TRANSIENT, True)
+            async with store.reader() as connection:
+                await connection.execute(own)
+                await freeze(connection)
+                with pytest.raises(DBAPIError):
+                    await connection.rollback()
+            async with store.reader() as connection:  # by another connection
+                assert (await connection.execute(own)).scalar_one() not in frozen
+    finally:
+        for process in frozen:
+            os.kill(process, signal.SIGCONT)
     await store.close()
 
 

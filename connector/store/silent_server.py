@@ -1,0 +1,29 @@
+"""Connections to PostgreSQL that do not wait for ever for a server or pooler that has fallen silent.
+
+The limit for statements is kept by the server. One that is frozen, or was lost in the middle of a statement, keeps
+none; and a frozen process is no broken connection, so TCP notices nothing either.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+
+T = TypeVar("T")
+
+
+class BoundedConnection(psycopg.AsyncConnection[Any]):
+    """A connection that is given up when one answer takes longer than `longest` seconds; None: it waits for ever."""
+
+    longest: float | None = None
+
+    async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109
+        try:
+            return await super().wait(gen, interval, self.longest if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout:
+            if timeout is not None:
+                raise
+            self.pgconn.finish()  # what it would answer later belongs to nobody
+            raise psycopg.OperationalError(f"no answer within {self.longest:g} s") from None
