@@ -57,11 +57,12 @@ T = TypeVar("T")
 log = get_logger(__name__)
 
 
-async def within_budget(clock: Clock, lane: Lane, work: Callable[[], Awaitable[T]]) -> T:
-    """Do this work with calls of this lane, as soon as the budget allows it: from the beginning each time."""
+async def within_budget(clock: Clock, choose_lane: Callable[[], Lane], work: Callable[[], Awaitable[T]]) -> T:
+    """Do this work with calls of the lane that is right by then, as soon as the budget allows it: from the beginning
+    each time."""
     while True:
         try:
-            with calls_in(lane):
+            with calls_in(choose_lane()):
                 return await work()
         except ApiBudgetError:
             await clock.sleep(PAUSE_SECONDS)

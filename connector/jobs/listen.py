@@ -149,11 +149,11 @@ class ListenJob(LeaseJob):
         async def poll() -> None:
             await (await self._run.get()).poll_everything()
 
-        await self._within_budget(Lane.STATUS, poll)
+        await self._within_budget(lambda: Lane.STATUS, poll)
 
-    async def _within_budget(self, lane: Lane, work: Callable[[], Awaitable[T]]) -> T:
-        """Wait where the API budget pauses: the stream stands meanwhile."""
-        return await within_budget(self.context.store.clock, lane, work)
+    async def _within_budget(self, choose_lane: Callable[[], Lane], work: Callable[[], Awaitable[T]]) -> T:
+        """Wait where the API budget pauses: the stream stands meanwhile, or is lost while it waits."""
+        return await within_budget(self.context.store.clock, choose_lane, work)
 
     async def _take_in(self) -> None:
         while True:
@@ -161,7 +161,7 @@ class ListenJob(LeaseJob):
                 async with asyncio.timeout(INTAKE_SECONDS):
                     await self._new_records.wait()
             self._new_records.clear()
-            await self._within_budget(Lane.STATUS, self._intake)
+            await self._within_budget(lambda: Lane.STATUS, self._intake)
 
     async def _intake(self) -> None:
         await (await self._run.get()).intake()
@@ -182,11 +182,13 @@ class ListenJob(LeaseJob):
             if (left := pause - (clock.now() - last).total_seconds()) > 0:
                 await clock.sleep(min(left, MOST_SLEPT))
                 continue
-            lane = Lane.PROFILE if self.stats.subscribed else Lane.STATUS
             last, reads = clock.now(), self.context.client.calls_made.reads
-            applied = [report.applied for report in await self._within_budget(lane, self._poll)]
+            applied = [report.applied for report in await self._within_budget(self._poll_lane, self._poll)]
             changes = sum(item.records - item.echoes - item.unknown for item in applied)
             pace.note(changes=changes, calls=self.context.client.calls_made.reads - reads, now=clock.now())
+
+    def _poll_lane(self) -> Lane:
+        return Lane.PROFILE if self.stats.subscribed else Lane.STATUS
 
     async def _poll(self) -> list[PollReport]:
         return await (await self._run.get()).poll()

@@ -4,9 +4,9 @@ The limit is the whole org's (REST API developer guide, "API Request Limits and 
 other apps, and what these used in the last 24 hours is not ours either. Each lane leaves room for those above it:
 
     urgent, status    call until the reserve, but for a few looks at the limit
-    new               leaves 5 % of our share, and as many calls as the lanes above made in the last hour
-    profile           15 %, likewise
-    backfill          30 %, likewise
+    new               leaves 5 % of our share, or as many calls as the lanes above made in the last hour, up to 10 %
+    profile           15 %, likewise up to 20 %
+    backfill          30 %, likewise up to 35 %
 
 So the lowest lane pauses first, then the next one. A paused lane goes on when a further 5 % are free: in batches, not
 with each call that the window gives back. PURE.
@@ -14,16 +14,26 @@ with each call that the window gives back. PURE.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from connector.model.hourly_counts import HourlyCounts, count_of_day, end_of_room, rate_per_hour, time_of_room
+from connector.model.hourly_counts import (
+    HourlyCounts,
+    count_of_day,
+    end_of_room,
+    rate_per_hour,
+    time_of_rate,
+    time_of_room,
+)
 from connector.model.lane import CALL_LANES, Lane
 
 KEPT_SHARE: Mapping[Lane, float] = {Lane.NEW: 0.05, Lane.PROFILE: 0.15, Lane.BACKFILL: 0.3}
 """The part of our share that a lane leaves to those above it."""
+MOST_KEPT_FOR_RATE = 0.05
+"""The further part of our share that is left at most because lanes above call often: an hour in which a lot is pulled
+does not pause new orders while much is left."""
 ROOM_TO_RESUME = 0.05
 """The part of our share that must be free beyond that before a paused lane goes on."""
 LOOKS = 96
@@ -178,18 +188,30 @@ def _lowest_lane(
     state: BudgetState, counts: LaneCounts, now: datetime, share: int, left: int, all_lanes: HourlyCounts
 ) -> tuple[Lane | None, datetime | None]:
     """The lowest lane that may call, and when the next lower one may."""
-    looks = min(LOOKS, int(max(share, 0) * LOOKS_SHARE))
-    lowest, above, resumes_at = None, 0.0, None
-    for lane in CALL_LANES:
-        kept = looks + max(KEPT_SHARE.get(lane, 0) * max(share, 0), above if lane in KEPT_SHARE else 0)
-        if not state.allows(lane):
-            kept += ROOM_TO_RESUME * max(share, 0)
-        if left <= kept:
-            resumes_at = time_of_room(left, kept, now, all_lanes)
-            break
+    ours = max(share, 0)
+    looks = min(LOOKS, int(ours * LOOKS_SHARE))
+    lowest, above = None, 0.0
+    for place, lane in enumerate(CALL_LANES):
+        part = KEPT_SHARE.get(lane, 0) * ours
+        for_rate = min(max(above - part, 0), MOST_KEPT_FOR_RATE * ours) if part else 0
+        kept, room = looks + part, ROOM_TO_RESUME * ours
+        if left <= kept + for_rate + (0 if state.allows(lane) else room):
+            at = [time_of_room(left, kept + room + for_rate, now, all_lanes)]
+            if for_rate:
+                at.append(_time_of_quiet(left - kept - room, part, now, counts, CALL_LANES[:place], all_lanes))
+            return lowest, min((moment for moment in at if moment is not None), default=None)
         lowest = lane
         above += rate_per_hour(counts.get(lane, {}), now)
-    return lowest, resumes_at
+    return lowest, None
+
+
+def _time_of_quiet(
+    free: float, part: float, now: datetime, counts: LaneCounts, above: Sequence[Lane], all_lanes: HourlyCounts
+) -> datetime | None:
+    """When a lane goes on because the lanes above it call less often, if more than nothing is `free` by then."""
+    begins = now if free > 0 else time_of_room(free, 0, now, all_lanes)
+    quiet = time_of_rate(_sum({lane: counts.get(lane, {}) for lane in above}), part + max(free, 0), now)
+    return None if begins is None else max(begins, quiet)
 
 
 def _sum(counts: LaneCounts) -> dict[datetime, int]:

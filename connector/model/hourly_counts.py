@@ -28,6 +28,15 @@ def rate_per_hour(counts: HourlyCounts, now: datetime) -> float:
     return counts.get(hour, 0) + counts.get(hour - HOUR, 0) * (1 - passed)
 
 
+def time_of_rate(counts: HourlyCounts, wanted: float, now: datetime) -> datetime:
+    """When the rate per hour has fallen to `wanted`, if nothing is counted until then."""
+    hour = hour_of(now)
+    this, last = counts.get(hour, 0), counts.get(hour - HOUR, 0)
+    if this > wanted:
+        return hour + HOUR + HOUR * (1 - max(wanted, 0) / this)
+    return max(now, hour + HOUR * (1 - (wanted - this) / last)) if last else now
+
+
 def end_of_room(left: float, per_hour: float, now: datetime, returns: HourlyCounts | None = None) -> datetime | None:
     """When `left` is used up at this rate; None if not within 24 hours. `returns`: what was counted in an hour, and
     can be used again when that hour began 24 hours ago."""

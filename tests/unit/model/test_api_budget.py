@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.model.api_budget import ApiLimit, BudgetPolicy, BudgetState, BudgetUsage, describe_pause, estimate
-from connector.model.hourly_counts import HOUR, end_of_room, hour_of, rate_per_hour, time_of_room
+from connector.model.hourly_counts import HOUR, end_of_room, hour_of, rate_per_hour, time_of_rate, time_of_room
 from connector.model.lane import CALL_LANES, Lane, call_lane
 
 NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
@@ -42,12 +42,32 @@ def test_lower_lanes_leave_a_part_of_our_share_to_higher_ones(left: int, lowest:
     assert usage.since == (LONG_AGO if lowest is Lane.BACKFILL else NOW)
 
 
-def test_lane_leaves_what_the_lanes_above_used_in_the_last_hour() -> None:
-    counts = {Lane.STATUS: {LONG_AGO: 1000, NOW: 1900}, Lane.NEW: {NOW: 100}}
-    usage = usage_of(state_of(7000), counts)
-    assert (usage.left, usage.share) == (2000, 5000)
-    assert usage.lowest_lane is Lane.NEW
-    assert usage_of(state_of(7000), {Lane.STATUS: {LONG_AGO: 3000}}).lowest_lane is Lane.BACKFILL
+def test_lane_leaves_what_the_lanes_above_used_in_the_last_hour_but_not_much_more_than_its_part() -> None:
+    counts = {Lane.STATUS: {LONG_AGO: 2100, NOW: 1900}, Lane.NEW: {NOW: 100}}
+    usage = usage_of(state_of(8100), counts)
+    assert (usage.left, usage.share) == (900, 5000)
+    assert usage.lowest_lane is Lane.NEW  # the lane profile leaves 1,050
+    assert usage_of(state_of(8100), {Lane.STATUS: {LONG_AGO: 4100}}).lowest_lane is Lane.PROFILE
+    much = {Lane.STATUS: {LONG_AGO: 1100, NOW: 1900}}
+    assert usage_of(state_of(7000), much).lowest_lane is Lane.BACKFILL  # 2,000 are left
+
+
+def test_lane_that_pauses_for_the_lanes_above_goes_on_when_they_call_less_often() -> None:
+    counts = {Lane.STATUS: {LONG_AGO: 2600, NOW: 1200}, Lane.NEW: {}}
+    usage = usage_of(state_of(8000, lowest=Lane.STATUS), counts)
+    assert (usage.share, usage.left, usage.lowest_lane) == (4800, 1000, Lane.NEW)
+    assert usage.resumes_at == LONG_AGO + timedelta(days=1)  # for the lane profile too few are left, whatever is called
+    fewer = {Lane.STATUS: {LONG_AGO: 3050, NOW: 1150}}
+    paused = state_of(8400, lowest=Lane.STATUS)
+    usage = usage_of(paused, fewer)
+    assert (usage.share, usage.left, usage.lowest_lane) == (4800, 600, Lane.STATUS)
+    assert usage.resumes_at is not None
+    # Of 1,150 calls an hour, as many as are left beside the looks and the room to go on: in the hour after this one.
+    assert NOW + HOUR < usage.resumes_at < NOW + 2 * HOUR
+    sooner = estimate(paused, fewer, usage.resumes_at - timedelta(minutes=1), BudgetPolicy())
+    later = estimate(paused, fewer, usage.resumes_at + timedelta(minutes=1), BudgetPolicy())
+    assert sooner.lowest_lane is Lane.STATUS
+    assert later.lowest_lane is not Lane.STATUS
 
 
 def test_paused_lane_goes_on_when_more_is_free_than_where_it_paused() -> None:
@@ -100,6 +120,9 @@ def test_forecast_counts_the_calls_that_come_back() -> None:
     assert end_of_room(100, 120, NOW, back) == NOW + HOUR * (100 / 120)
     assert time_of_room(0, 50, NOW, back) == NOW + HOUR
     assert time_of_room(0, 100, NOW, back) is None
+    assert time_of_rate({NOW: 100}, 25, NOW) == NOW + HOUR * 1.75
+    assert time_of_rate({NOW: 10, NOW - HOUR: 60}, 40, NOW) == NOW + HOUR / 2
+    assert time_of_rate({NOW: 10}, 40, NOW) == NOW
     assert rate_per_hour({NOW: 10, NOW - HOUR: 60}, NOW + HOUR / 4) == 10 + 45
 
 

@@ -1,0 +1,46 @@
+"""The lane of the polls beside a stream."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from connector.errors import ApiBudgetError
+from connector.inbound.listen import ListenerStats
+from connector.jobs.listen import ListenJob
+from connector.model.lane import Lane
+from connector.salesforce.call_gate import get_call_scope
+from connector.settings import Settings
+from tests.conftest import ManualClock
+
+
+class EnoughError(Exception):
+    """Ends the loop."""
+
+
+async def test_poll_that_waits_in_the_lane_of_profiles_is_made_at_once_when_the_stream_is_lost(
+    clock: ManualClock,
+) -> None:
+    class Job(ListenJob):
+        def __init__(self) -> None:
+            store, client = SimpleNamespace(clock=clock), SimpleNamespace(calls_made=SimpleNamespace(reads=0))
+            settings = Settings(_env_file=None)
+            self.context: Any = SimpleNamespace(store=store, client=client, settings=settings)
+            self.stats = ListenerStats(subscribed=True)
+            self.lanes: list[Lane] = []
+
+        async def _poll(self) -> list[Any]:
+            self.lanes.append(get_call_scope().lane)
+            if len(self.lanes) == 4:
+                raise EnoughError
+            if self.lanes[-1] is Lane.PROFILE:  # which pauses
+                self.stats.subscribed = len(self.lanes) < 2
+                raise ApiBudgetError("Calls of the lane profile pause.")
+            return []
+
+    job = Job()
+    with pytest.raises(EnoughError):
+        await job._poll_now_and_then()
+    assert job.lanes == [Lane.PROFILE, Lane.PROFILE, Lane.STATUS, Lane.STATUS]
