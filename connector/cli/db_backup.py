@@ -100,11 +100,12 @@ def _told_of_stopped(restored: Restored) -> list[str]:
 
     stopped, texts = restored.stopped, []
     if stopped.tokens:
-        why = "the former database does not have them as valid" if restored.former_tokens else "nobody knows which were"
+        why = "revoked since, or unknown to the former database"
+        if not restored.former_tokens:
+            why = "no former database says which were revoked since; --keep-tokens leaves all valid"
         texts.append(
-            f"{plural(stopped.tokens, 'API token')} of then {'was' if stopped.tokens == 1 else 'were'} revoked: {why}"
-            f"{'' if restored.former_tokens else ' revoked since (--keep-tokens leaves them valid)'}. `connector tokens"
-            " list` shows them, `connector tokens create` makes others."
+            f"{plural(stopped.tokens, 'API token')} of then revoked ({why}): `connector tokens list` shows them,"
+            " `connector tokens create` makes others."
         )
     if stopped.runs or stopped.resyncs or stopped.alerts:
         texts.append(
