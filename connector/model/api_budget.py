@@ -41,7 +41,13 @@ LOOKS = 96
 LOOKS_SHARE = 0.01
 """But not more than this part of our share."""
 
-PAUSE_BETWEEN_PUSHES: Mapping[Lane | None, float] = {Lane.PROFILE: 1.0, Lane.NEW: 2.0, Lane.STATUS: 5.0, None: 5.0}
+PAUSE_BETWEEN_PUSHES: Mapping[Lane | None, float] = {
+    Lane.PROFILE: 1.0,
+    Lane.NEW: 2.0,
+    Lane.STATUS: 5.0,
+    Lane.URGENT: 5.0,
+    None: 5.0,
+}
 """For how many seconds a service collects changes before it pushes, by the lowest lane that calls: the less is left,
 the fuller the calls, because one with many records counts no more than one with few."""
 

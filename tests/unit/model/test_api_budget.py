@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.model.api_budget import ApiLimit, BudgetPolicy, BudgetState, BudgetUsage, describe_pause, estimate
+from connector.model.api_budget import (
+    PAUSE_BETWEEN_PUSHES,
+    ApiLimit,
+    BudgetPolicy,
+    BudgetState,
+    BudgetUsage,
+    describe_pause,
+    estimate,
+)
 from connector.model.hourly_counts import HOUR, end_of_room, hour_of, rate_per_hour, time_of_rate, time_of_room
 from connector.model.lane import CALL_LANES, Lane, call_lane
 
@@ -48,7 +56,7 @@ def test_lane_leaves_what_the_lanes_above_used_in_the_last_hour_but_not_much_mor
     assert (usage.left, usage.share) == (900, 5000)
     assert usage.lowest_lane is Lane.NEW  # the lane profile leaves 1,050
     assert usage_of(state_of(8100), {Lane.STATUS: {LONG_AGO: 4100}}).lowest_lane is Lane.PROFILE
-    much = {Lane.STATUS: {LONG_AGO: 1100, NOW: 1900}}
+    much = {Lane.STATUS: {LONG_AGO: 100, NOW: 2900}}
     assert usage_of(state_of(7000), much).lowest_lane is Lane.BACKFILL  # 2,000 are left
 
 
@@ -153,3 +161,9 @@ def test_deprioritized_changes_are_sent_in_the_lane_of_a_backfill() -> None:
     assert [call_lane(number) for number in (-1, 0, 3, 4, 27)] == [
         Lane.URGENT, Lane.STATUS, Lane.BACKFILL, Lane.BACKFILL, Lane.BACKFILL,
     ]  # fmt: skip
+
+
+def test_fewer_calls_are_left_the_longer_changes_are_collected() -> None:
+    pauses = [PAUSE_BETWEEN_PUSHES.get(lane, 0) for lane in (*reversed(CALL_LANES), None)]
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[1]) == (0, 1)
