@@ -53,8 +53,6 @@ def restore(
     """
     restored = run(_restore(file, keep_tokens=keep_tokens))
     if json:
-        from connector.store.restoration import PAUSED_JOBS
-
         as_json(
             {
                 **_document(restored.copy),
@@ -62,7 +60,7 @@ def restore(
                 "due": restored.due,
                 "messages_due": restored.messages,
                 "tokens_revoked": restored.stopped.tokens,
-                "jobs_paused": list(PAUSED_JOBS),
+                "jobs_paused": list(restored.stopped.jobs),
                 "runs_ended": restored.stopped.runs,
                 "resyncs_paused": restored.stopped.resyncs,
                 "alert_messages_given_up": restored.stopped.alerts,
@@ -96,8 +94,6 @@ def _told(restored: Restored) -> list[str]:
 
 
 def _told_of_stopped(restored: Restored) -> list[str]:
-    from connector.store.restoration import PAUSED_JOBS
-
     stopped, texts = restored.stopped, []
     if stopped.tokens:
         why = "revoked since, or unknown to the former database"
@@ -114,7 +110,7 @@ def _told_of_stopped(restored: Restored) -> list[str]:
             f" {plural(stopped.alerts, 'message')} of alerts given up."
         )
     texts.append(
-        f"The jobs {', '.join(PAUSED_JOBS)} are paused, so that the service sends nothing of then: `connector jobs"
+        f"The jobs {', '.join(stopped.jobs)} are paused, so that the service sends nothing of then: `connector jobs"
         " resume NAME` for each, when you have looked."
     )
     texts.append(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from connector.errors import RetryClass, StoreError, UsageError
+from connector.jobs.schedule import job_of
 from connector.log import get_logger
 from connector.model.change import ChangeState
 from connector.model.notification import MessageState
@@ -92,8 +93,10 @@ async def restore(
         entry = JournalEntry(entity="database", key=current.name, action="restored", detail=detail, actor=COMMAND_LINE)
         store = Store.open_file(copy.file)
         try:
-            async with store.transaction() as uow:
-                stopped = await stop_what_was_under_way(uow, (None if keep_tokens else ()) if valid is None else valid)
+            async with store.for_org(None).transaction() as uow:
+                jobs = _jobs_that_send(["", *settings.orgs, *await outbox_counts.list_orgs(uow.connection)])
+                known = (None if keep_tokens else ()) if valid is None else valid
+                stopped = await stop_what_was_under_way(uow, jobs, known)
                 await journal.write(uow, [entry])
                 due = sum(states[ChangeState.DUE] for states in (await outbox_counts.counts(uow.connection)).values())
                 messages = (await notifications.counts(uow.connection))[MessageState.DUE]
@@ -110,6 +113,12 @@ async def restore(
         stopped=stopped,
         former_tokens=valid is not None,
     )
+
+
+def _jobs_that_send(orgs: Sequence[str]) -> list[str]:
+    """Those that send what is due: changes, what differs, messages to customers, notices to other systems."""
+    of_orgs = [job_of(name, org) for org in dict.fromkeys(orgs) for name in ("push", "reconcile")]
+    return [*of_orgs, "notifications", "webhooks"]
 
 
 async def _valid_tokens(store: Store) -> set[str] | None:

@@ -161,7 +161,8 @@ async def requeue_blocked_by(uow: UnitOfWork, records: Iterable[str]) -> int:
 async def list_because_of(connection: AsyncConnection, records: Iterable[str]) -> dict[EntityKind, list[str]]:
     """The keys of dead letters that were refused because of these records (`customer C-1`), by entity. The database
     compares, so that the dead letters of others are not read."""
-    statement = select(outbox.c.entity, outbox.c.key).where(outbox.c.state == ChangeState.DEAD.value)
+    dead = (outbox.c.state == ChangeState.DEAD.value, is_in_scope(connection, outbox.c.org))
+    statement = select(outbox.c.entity, outbox.c.key).where(*dead)
     [record] = _of_refusal(connection, ("record",))
     found: dict[EntityKind, list[str]] = {}
     for chunk in chunks(sorted(set(records))):

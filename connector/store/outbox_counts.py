@@ -27,6 +27,12 @@ async def counts(
     }
 
 
+async def list_orgs(connection: AsyncConnection) -> list[str]:
+    """The names of the orgs that have unsent changes, also those that the settings do not name."""
+    statement = select(outbox.c.org).distinct().order_by(outbox.c.org)
+    return list((await connection.execute(statement)).scalars())
+
+
 async def due_counts(
     connection: AsyncConnection, now: datetime, only: Selection | None = None, *, lowest: Lane | None = Lane.BACKFILL
 ) -> dict[EntityKind, int]:

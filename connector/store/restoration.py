@@ -7,37 +7,37 @@ a person lets it go on.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from connector.store import alerts, job_runs, job_schedules, resyncs, tokens
 from connector.store.journal import COMMAND_LINE
 from connector.store.unit_of_work import UnitOfWork
 
-PAUSED_JOBS = ("push", "reconcile", "notifications", "webhooks")
-"""The jobs that send what is due: changes, what differs, messages to customers, notices to other systems."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stopped:
-    """How much was stopped: tokens that were revoked, runs that were ended, resyncs that were paused, messages of
-    alerts that were given up."""
+    """What was stopped: jobs that were paused; the numbers of tokens that were revoked, runs that were ended, resyncs
+    that were paused, messages of alerts that were given up."""
 
+    jobs: tuple[str, ...]
     tokens: int
     runs: int
     resyncs: int
     alerts: int
 
 
-async def stop_what_was_under_way(uow: UnitOfWork, valid_digests: Collection[str] | None) -> Stopped:
-    """`valid_digests`: those of the tokens that are valid in the former database, which alone stay valid; None: all
-    tokens do."""
+async def stop_what_was_under_way(
+    uow: UnitOfWork, jobs: Sequence[str], valid_digests: Collection[str] | None
+) -> Stopped:
+    """`jobs` are those that send what is due. `valid_digests`: those of the tokens that are valid in the former
+    database, which alone stay valid; None: all tokens do."""
     revoked = 0
     if valid_digests is not None:
         for digest, name in (await tokens.list_unrevoked(uow.connection)).items():
             if digest not in valid_digests:
                 revoked += await tokens.revoke(uow, name)
-    for job in PAUSED_JOBS:
+    for job in jobs:
         await job_schedules.set_paused(uow, job, True, actor=COMMAND_LINE)
     error = "The database was restored from a backup that was made before this run had ended."
     fix = "`connector jobs run` runs the job again."
@@ -47,4 +47,4 @@ async def stop_what_was_under_way(uow: UnitOfWork, valid_digests: Collection[str
         for resync in active:
             paused += await resyncs.pause(uow, resync.id, actor=COMMAND_LINE)
     given_up = await alerts.give_up_messages(uow, "The database was restored from a backup.")
-    return Stopped(tokens=revoked, runs=ended, resyncs=paused, alerts=given_up)
+    return Stopped(jobs=tuple(jobs), tokens=revoked, runs=ended, resyncs=paused, alerts=given_up)

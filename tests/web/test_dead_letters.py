@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 import orjson
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
 from connector.model.change import ChangeState, EntityKind, Refusal
 from connector.model.role import Role
@@ -127,6 +127,9 @@ async def test_correction_reads_no_dead_letters_of_others(api: Api) -> None:
     async with api.store.transaction() as uow:  # whoever reads this one fails
         others = outbox_table.c.key == "W-2"
         await uow.connection.execute(update(outbox_table).where(others).values(refusal='{"code": "X"}'))
+        own = (await uow.connection.execute(select(outbox_table).where(outbox_table.c.key == "W-1"))).mappings().one()
+        there = {**own, "key": "W-3", "org": "emea"}  # refused for the same reason, by another org
+        await uow.connection.execute(insert(outbox_table).values(there))
     body = {"set": {"city": "Potsdam"}, "version": (await api("GET", "/customers/ALFKI")).body["version"]}
     done = await api("POST", "/dead-letters/customer/ALFKI/correction", body)
     assert (done.status, done.body) == (200, {"version": body["version"] + 1, "replayed": 1})

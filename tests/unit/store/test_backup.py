@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select
 
 from connector.errors import ConnectorError, StoreError, UsageError
 from connector.jobs.backup import back_up, back_up_regularly, list_backups, made_at, restore
@@ -41,6 +42,7 @@ from connector.store import (
 from connector.store import backup as backups
 from connector.store.engine import Store
 from connector.store.restoration import Stopped
+from connector.store.tables import outbox as outbox_table
 from tests.conftest import Databases, ManualClock
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -157,6 +159,8 @@ async def test_restored_database_lets_nothing_of_then_go_on(closed: Store, tmp_p
             uow, EntityKind.CUSTOMER, ResyncFilter(), mode=ResyncMode.PUSH, priority=Priority.LOW, total=1, actor="ann"
         )
         alert = Condition(rule=AlertRule.CONFLICTS, text="Some wait.", fix="Decide.")
+        change = (await uow.connection.execute(select(outbox_table))).mappings().one()
+        await uow.connection.execute(insert(outbox_table).values({**change, "org": "emea"}))
         await alerts.apply(uow, compare([], [alert], NOW, timedelta(0)), ["mail"])
     copy = await back_up(closed, tmp_path / "copy.db")
     async with closed.transaction() as uow:
@@ -166,7 +170,11 @@ async def test_restored_database_lets_nothing_of_then_go_on(closed: Store, tmp_p
     settings = settings_for(closed)
 
     restored = await restore(settings, copy.file, now=NOW)
-    assert restored.stopped == Stopped(tokens=1, runs=2, resyncs=1, alerts=1)
+    assert restored.stopped == Stopped(
+        jobs=("push", "reconcile", "push@emea", "reconcile@emea", "notifications", "webhooks"),
+        tokens=1, runs=2, resyncs=1, alerts=1,
+    )  # fmt: skip
+    assert restored.due == 2  # of both orgs
     async with closed.reader() as connection:
         assert list((await tokens.list_unrevoked(connection)).values()) == ["stays"]
         assert {run.state for run in await job_runs.list_page(connection, limit=9)} == {JobState.FAILED}
@@ -175,7 +183,7 @@ async def test_restored_database_lets_nothing_of_then_go_on(closed: Store, tmp_p
         assert found.state is ResyncState.PAUSED
         assert await alerts.list_due(connection, NOW + timedelta(days=1), 9) == []
         paused = [name for name, schedule in (await job_schedules.load(connection)).items() if schedule.paused]
-        assert sorted(paused) == ["notifications", "push", "reconcile", "webhooks"]
+        assert sorted(paused) == sorted(restored.stopped.jobs)
     await closed.close()
 
     assert closed.file is not None
