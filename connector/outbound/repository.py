@@ -200,8 +200,7 @@ class SyncRepository:
 
     async def raise_lane_of_products(self, skus: Sequence[str], lane: Lane) -> None:
         """Send these products as soon as changes of `lane`: orders in it need them."""
-        async with self._store.transaction() as uow:
-            await outbox.raise_lane(uow, EntityKind.PRODUCT, skus, lane)
+        await self._store.transact(lambda uow: outbox.raise_lane(uow, EntityKind.PRODUCT, skus, lane))
 
     async def begin_send(self, pending_entities: Sequence[PendingEntity]) -> set[str]:
         """Mark these entities as unconfirmed before they are sent, and return the keys of those that may be sent.

@@ -208,16 +208,20 @@ async def mark_unconfirmed(uow: UnitOfWork, entity: EntityKind, keys: Iterable[s
 async def lock(uow: UnitOfWork, changes: Iterable[Change]) -> None:
     """Lock these rows before any of them is written, in the order of `UnitOfWork.capture`: transactions with the same
     entities then wait for each other instead of deadlocking."""
-    if uow.connection.dialect.name == "sqlite":
-        return  # one writer
     by_entity: dict[str, set[str]] = {}
     for change in changes:
         by_entity.setdefault(change.entity.value, set()).add(change.key)
     for entity in sorted(by_entity):
-        statement = select(outbox.c.key).where(outbox.c.entity == entity, is_in_scope(uow.connection, outbox.c.org))
-        statement = statement.order_by(outbox.c.key, outbox.c.org).with_for_update()
-        for chunk in chunks(sorted(by_entity[entity])):
-            await uow.connection.execute(statement.where(outbox.c.key.in_(chunk)))
+        await _lock_keys(uow, entity, by_entity[entity])
+
+
+async def _lock_keys(uow: UnitOfWork, entity: str, keys: Iterable[str]) -> None:
+    if uow.connection.dialect.name == "sqlite":
+        return  # one writer
+    statement = select(outbox.c.key).where(outbox.c.entity == entity, is_in_scope(uow.connection, outbox.c.org))
+    statement = statement.order_by(outbox.c.key, outbox.c.org).with_for_update()
+    for chunk in chunks(sorted(keys)):
+        await uow.connection.execute(statement.where(outbox.c.key.in_(chunk)))
 
 
 async def settle(uow: UnitOfWork, changes: Sequence[Change]) -> int:
@@ -300,7 +304,9 @@ async def find(
 
 async def raise_lane(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str], lane: Lane) -> None:
     """Send these at least as soon as changes of `lane`, because some of them need these."""
-    for chunk in chunks(sorted(set(keys))):
+    chosen_keys = set(keys)
+    await _lock_keys(uow, entity.value, chosen_keys)
+    for chunk in chunks(sorted(chosen_keys)):
         chosen = (outbox.c.entity == entity.value, outbox.c.key.in_(chunk), outbox.c.lane > lane.value)
         in_scope = is_in_scope(uow.connection, outbox.c.org)
         await uow.connection.execute(update(outbox).where(IS_DUE, in_scope, *chosen).values(lane=lane.value))
