@@ -67,6 +67,7 @@ class Auth:
         self.security_token = self._load_or_create("security_token", lambda: secrets.token_hex(12))
         self.codes = AuthorizationCodes(clock)
         self.page_key = self._load_or_create("page_key", lambda: secrets.token_urlsafe(24))
+        self._issued_at = 0
         self._secret = bytes.fromhex(self._load_or_create("token_secret", lambda: secrets.token_hex(32)))
         self._revoked = set((storage.get_meta("revoked") or "").split())
         self._sessions_from = int(storage.get_meta("sessions_from") or 0)
@@ -88,7 +89,7 @@ class Auth:
     def issue(self, kind: str = "A", *, grant: str | None = None, seconds: int | None = None, user_id: str = "") -> str:
         """Return a new token of this user, or of the administrator."""
         life = self.settings.token_seconds if seconds is None else seconds
-        now = self._now_ms()
+        now = self._issued_at = max(self._now_ms(), self._issued_at + 1)  # no two tokens are equal
         expires = now + life * 1000 if kind == "A" else 0
         raw_grant = bytes.fromhex(grant) if grant else secrets.token_bytes(8)
         body = _BODY.pack(kind.encode(), now, expires, raw_grant, (user_id or self.identity.user_id)[:15].encode())
