@@ -125,7 +125,7 @@ def test_demo_once_prints_a_summary(shell: Shell) -> None:
 
 
 def test_demo_continues_until_it_is_stopped(shell: Shell) -> None:
-    process = shell.start("demo", "--orders", "3", "--rate", "20")
+    process = shell.start("demo", "--orders", "3", "--rate", "4")
     assert process.stdout is not None
     said = ""
     for line in process.stdout:
