@@ -66,18 +66,14 @@ def limit_statements(engine: AsyncEngine, limits: TimeLimits) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         connection.driver_connection.longest = limits.statement + GRACE_SECONDS
-        try:
-            cursor = connection.cursor()
-            cursor.execute("SELECT pg_backend_pid()")
-            [process] = cursor.fetchone()
-            record.info[_POOLED] = connection.driver_connection.info.backend_pid != process
-            if not record.info[_POOLED]:
-                cursor.execute(f"SET statement_timeout = {milliseconds}")
-            cursor.close()
-            connection.commit()
-        except BaseException:  # canceled, for example: the pool has not got it yet, so nobody else would close it
-            connection.driver_connection.pgconn.finish()
-            raise
+        cursor = connection.cursor()
+        cursor.execute("SELECT pg_backend_pid()")
+        [process] = cursor.fetchone()
+        record.info[_POOLED] = connection.driver_connection.info.backend_pid != process
+        if not record.info[_POOLED]:
+            cursor.execute(f"SET statement_timeout = {milliseconds}")
+        cursor.close()
+        connection.commit()
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: SyncConnection) -> None:

@@ -17,7 +17,6 @@ from connector.settings import Settings
 from connector.store import postgres_connection, schema
 from connector.store.engine import Store
 from connector.store.postgres_connection import TimeLimits
-from connector.store.silent_server import BoundedConnection
 from tests.conftest import Databases
 
 pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
@@ -72,25 +71,6 @@ async def test_server_that_falls_silent_is_given_up(databases: Databases, monkey
     finally:
         for process in frozen:
             os.kill(process, signal.SIGCONT)
-    await store.close()
-
-
-async def test_connection_whose_opening_is_canceled_is_closed(
-    databases: Databases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[BoundedConnection] = []
-
-    async def cancel(self: BoundedConnection, *_: object) -> None:
-        opened.append(self)
-        raise asyncio.CancelledError
-
-    monkeypatch.setattr(BoundedConnection, "wait", cancel)
-    store = Store.open(databases.empty())
-    with pytest.raises(asyncio.CancelledError):
-        async with store.reader():
-            pass
-    assert opened
-    assert all(connection.closed for connection in opened)
     await store.close()
 
 
