@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -128,9 +127,10 @@ async def _execute(
     from connector.service import local_services
     from connector.settings import load_settings
     from connector.store import order_history
+    from connector.store.journal import command_line_actor
 
     command = OrderCommand(number=number, event=_build_event(action, fields), request=request)
-    actor = getpass.getuser()
+    actor = command_line_actor()
     async with local_services(load_settings()) as services:
         async with services.store.reader() as connection:
             known = len(await order_history.read(connection, number))

@@ -57,14 +57,16 @@ def list_(
 
 @alerts.command("test", short_help="Send a test message by every channel of the settings.")
 def try_(json: Json = False) -> None:
-    """Send a message that says that it is a test, by every channel of CONNECTOR_ALERTS__…. Exit status 1 if one was not
-    accepted."""
+    """Send a message that says that it is a test, once, by every channel of CONNECTOR_ALERTS__…. It is not stored, and
+    not sent again. Exit status 1 if one was not accepted."""
     told = run(_test())
     if json:
         as_json(told)
     else:
         for channel, error in told.items():
             typer.echo(f"{channel}: " + ("accepted." if error is None else f"not accepted: {error}"))
+        if any(told.values()):
+            typer.echo("A test is sent once. An alert that is not accepted is stored; the service sends it again.")
     if any(told.values()):
         raise typer.Exit(1)
 

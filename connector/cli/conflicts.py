@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -149,7 +148,7 @@ async def _rules(remove: str | None) -> list[ConflictRule]:
     """The rules of the active org, after the one of field `remove` is removed."""
     from connector.settings import load_settings
     from connector.store import conflict_rules, orgs
-    from connector.store.journal import COMMAND_LINE
+    from connector.store.journal import command_line_actor
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store:
@@ -157,7 +156,9 @@ async def _rules(remove: str | None) -> list[ConflictRule]:
             sobject, _, field = remove.partition(".")
             async with store.transaction() as uow:
                 org = await orgs.get_active(uow.connection)
-                if org is None or not await conflict_rules.remove(uow, org.org_id, sobject, field, actor=COMMAND_LINE):
+                if org is None or not await conflict_rules.remove(
+                    uow, org.org_id, sobject, field, actor=command_line_actor()
+                ):
                     hint = "`connector conflicts rules` lists the rules, as Order.Description."
                     raise ConnectorError(f"There is no rule for {remove!r}.", hint=hint)
         async with store.reader() as connection:
@@ -195,12 +196,13 @@ async def _resolve(conflict_id: int, choice: ConflictState, *, always: bool) -> 
     from connector.model.conflict import ConflictState as State
     from connector.service import running_service
     from connector.settings import load_settings
+    from connector.store.journal import command_line_actor
 
     settings = load_settings()
     configure(settings.log_level, **settings.log_options)
     async with running_service(settings) as service:
-        actor = f"{getpass.getuser()} (command line)"
-        resolved = await service.conflict_resolver().resolve(conflict_id, choice, actor=actor, always=always)
+        resolver, actor = service.conflict_resolver(), command_line_actor()
+        resolved = await resolver.resolve(conflict_id, choice, actor=actor, always=always)
         if choice is State.SALESFORCE:
             return resolved, True
         await service.push(NullProgress())

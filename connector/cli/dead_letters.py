@@ -30,6 +30,10 @@ AnyEntity = Annotated[
     typer.Argument(help="customer, product, order or return; with a key, only that one.", show_default=False),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
+Group = Annotated[
+    str | None,
+    typer.Option("--group", metavar="CAUSE", help="Those with one cause, as `list` names it.", show_default=False),
+]
 LIST_HINT = "`connector dead-letters list` shows all."
 Key = Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.", parser=parse_key)]
 AnyKey = Annotated[
@@ -66,6 +70,8 @@ def list_dead_letters(
 
 
 def _list_by_cause(*, json: bool) -> None:
+    from connector.model.dead_letter_group import CORRECTABLE_CODES
+
     groups = run(_load_groups())
     if json:
         as_json([asdict(group) for group in groups])
@@ -73,14 +79,18 @@ def _list_by_cause(*, json: bool) -> None:
     for group in groups:
         field = f" on {group.field}" if group.field else ""
         mapped = f", mapped in {group.source}" if group.source else ""
-        typer.echo(f"{plural(group.count, group.entity.value)}: {group.code}{field}{mapped}")
+        typer.echo(
+            f"{plural(group.count, group.entity.value)}: {group.code}{field}{mapped} (cause {group.fingerprint})"
+        )
         more = ", …" if group.count > len(group.keys) else ""
         since = f"since {moment(group.first_refused_at)}, last {moment(group.last_refused_at)}"
         typer.echo(f"  {', '.join(group.keys)}{more} ({since})")
         typer.echo(f"  {group.message}")
-        typer.echo(f"  What to do: {group.fix}\n")
+        correct = "`connector dead-letters correct ENTITY KEY --set NAME=VALUE` corrects and replays one."
+        typer.echo(f"  What to do: {group.fix} {correct if group.code in CORRECTABLE_CODES else ''}".rstrip() + "\n")
     typer.echo(
         f"{plural(len(groups), 'cause')} of {plural(sum(group.count for group in groups), 'dead letter')}."
+        " Once fixed: `connector dead-letters replay --group CAUSE`, then push."
         if groups
         else "No dead letters."
     )
@@ -96,19 +106,34 @@ async def _load_groups() -> list[DeadLetterGroup]:
 
 
 def print_dead_letter(dead_letter: DeadLetter) -> None:
-    """Print a few lines: what was refused, the record and field at fault, what to do."""
+    """Print a few lines: what was refused, the record and field at fault, its cause, what to do."""
+    from connector.model.dead_letter_group import fingerprint
+
     refusal = dead_letter.refusal
     own = f"{dead_letter.entity} {dead_letter.key}"
     field = f" on {refusal.field}" if refusal.field else ""
     of = f" of {refusal.record}" if refusal.record and refusal.record != own else ""
-    typer.echo(f"{own}: {refusal.code}{field}{of}")
+    typer.echo(f"{own}: {refusal.code}{field}{of} (cause {fingerprint(dead_letter.entity, refusal)})")
     typer.echo(f"  {refusal.message}")
-    typer.echo(f"  What to do: {refusal.fix}\n")
+    command = _correction_command(dead_letter)
+    typer.echo(f"  What to do: {refusal.fix}" + (f" {command} corrects and replays it." if command else "") + "\n")
+
+
+def _correction_command(dead_letter: DeadLetter) -> str:
+    """The command that changes a value and replays the dead letter; empty if no value of an entity is at fault."""
+    from shlex import quote
+
+    from connector.model.dead_letter_group import find_correctable
+
+    found = find_correctable(dead_letter.entity, dead_letter.key, dead_letter.refusal)
+    return f"`connector dead-letters correct {found[0]} {quote(found[1])} --set NAME=VALUE`" if found else ""
 
 
 @dead_letters_app.command(short_help="Show one dead letter in full.")
 def show(entity: Entity, key: Key, json: Json = False) -> None:
     """Show one dead letter: the org's message, the record and mapping line it concerns, and what to do."""
+    from connector.model.dead_letter_group import fingerprint
+
     matches = _load(_parse_kind(entity), [key])
     if not matches:
         raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=LIST_HINT)
@@ -117,24 +142,29 @@ def show(entity: Entity, key: Key, json: Json = False) -> None:
         as_json(dead_letter_document(dead_letter))
         return
     refusal = dead_letter.refusal
+    command = _correction_command(dead_letter)
     typer.echo(f"{dead_letter.entity} {dead_letter.key}: {refusal.message}")
     for name, value in (
         ("Record", refusal.record),
         ("Field", refusal.field),
         ("Mapped in", refusal.source),
         ("Code", refusal.code),
+        ("Cause", fingerprint(dead_letter.entity, refusal)),
         ("Refused", f"{moment(dead_letter.refused_at)}, {plural(dead_letter.attempts, 'attempt')}"),
         ("What to do", refusal.fix),
         ("Then", f"`connector dead-letters replay {entity} {key}`, and `connector push`"),
+        ("Or", command and f"{command}, and `connector push`"),
     ):
         if value:
             typer.echo(f"  {name + ':':<12} {value}")
 
 
 @dead_letters_app.command(short_help="Make dead letters due again.")
-def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
+def replay(
+    entity: AnyEntity = None, key: AnyKey = None, group: Group = None, all_: All = False, json: Json = False
+) -> None:
     """Make dead letters due again; the next push sends them. Exit status 1 if the named one does not exist."""
-    count = _replay_or_discard_named("replay", entity, key, all_=all_)
+    count = _replay_or_discard_named("replay", entity, key, group, all_=all_)
     if json:
         as_json({"replayed": count})
     elif not count and key is not None:
@@ -175,23 +205,25 @@ async def _correct(kind: EntityKind, key: str, values: dict[str, object]) -> int
     from connector.jobs.dead_letter_correction import Correction, DeadLetterCorrector, find_version
     from connector.service import local_services
     from connector.settings import load_settings
-    from connector.store.journal import COMMAND_LINE
+    from connector.store.journal import command_line_actor
 
     async with local_services(load_settings()) as services:
         async with services.store.reader() as connection:
             version = await find_version(connection, kind, key)
         correction = Correction(entity=kind, key=key, version=version or 0, values=values)
         corrector = DeadLetterCorrector(services.store, services.orders)
-        return (await corrector.correct(correction, actor=COMMAND_LINE)).replayed
+        return (await corrector.correct(correction, actor=command_line_actor())).replayed
 
 
 @dead_letters_app.command(short_help="Discard dead letters.")
-def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
+def discard(
+    entity: AnyEntity = None, key: AnyKey = None, group: Group = None, all_: All = False, json: Json = False
+) -> None:
     """Discard dead letters: their changes are not sent. The org keeps the values that it has, and an entity that was
     never sent stays out of it, until the entity changes again or `connector resync ENTITY KEY` sends it. Exit status 1
     if the named one does not exist.
     """
-    count = _replay_or_discard_named("discard", entity, key, all_=all_)
+    count = _replay_or_discard_named("discard", entity, key, group, all_=all_)
     if json:
         as_json({"discarded": count})
     elif not count:
@@ -202,13 +234,19 @@ def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, jso
         typer.echo(f"{plural(count, 'dead letter')} discarded: {what}. `connector resync {named}` sends it after all.")
 
 
-def _replay_or_discard_named(action: str, entity: str | None, key: str | None, *, all_: bool) -> int:
+def _replay_or_discard_named(action: str, entity: str | None, key: str | None, group: str | None, *, all_: bool) -> int:
     """Replay or discard the named dead letters, and return their number."""
-    if (entity is None) != all_:
+    if [entity is not None, group is not None, all_].count(True) != 1:
         raise UsageError(
-            f"dead-letters {action}: either ENTITY or --all is required.",
-            hint="Give an entity with or without a key, or --all.",
+            f"dead-letters {action}: one of ENTITY, --group and --all is required.",
+            hint="Give an entity with or without a key, or --group with a cause, or --all.",
         )
+    if group is not None:
+        changed = run(_replay_or_discard_group(action, group))
+        if not changed:
+            hint = "`connector dead-letters list --by-cause` shows the causes."
+            raise ConnectorError(f"There is no dead letter with the cause {group}.", hint=hint)
+        return changed
     kind = None if entity is None else _parse_kind(entity)
     count, due = run(_replay_or_discard(action, kind, None if key is None else [key]))
     if not count and key is not None and not (due and action == "replay"):
@@ -221,12 +259,23 @@ async def _replay_or_discard(action: str, entity: EntityKind | None, keys: list[
     from connector.model.change import ChangeState
     from connector.settings import load_settings
     from connector.store import dead_letters, outbox
+    from connector.store.journal import command_line_actor
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store, store.transaction() as uow:
-        count = await dead_letters.change_by_person(uow, action, entity, keys, actor="command line")
+        count = await dead_letters.change_by_person(uow, action, entity, keys, actor=command_line_actor())
         unsent = await outbox.find(uow.connection, entity, keys) if entity and keys else {}
         return count, any(row.state is ChangeState.DUE for row in unsent.values())
+
+
+async def _replay_or_discard_group(action: str, name: str) -> int:
+    from connector.settings import load_settings
+    from connector.store import dead_letters
+    from connector.store.journal import command_line_actor
+    from connector.store.schema import open_store
+
+    async with open_store(load_settings()) as store, store.transaction() as uow:
+        return await dead_letters.change_group_by_person(uow, action, name, actor=command_line_actor())
 
 
 def _parse_kind(text: str) -> EntityKind:
@@ -253,6 +302,8 @@ def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]
 
 
 def dead_letter_document(dead_letter: DeadLetter) -> dict[str, object]:
+    from connector.model.dead_letter_group import fingerprint
+
     return {
         "entity": dead_letter.entity.value,
         "key": dead_letter.key,
@@ -260,4 +311,5 @@ def dead_letter_document(dead_letter: DeadLetter) -> dict[str, object]:
         "attempts": dead_letter.attempts,
         "captured_at": dead_letter.captured_at,
         "refused_at": dead_letter.refused_at,
+        "group": fingerprint(dead_letter.entity, dead_letter.refusal),
     }

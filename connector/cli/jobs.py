@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -213,9 +212,10 @@ async def _run_now(name: str, *, wait: bool) -> RunView:
 
     from connector.jobs.job_list import find_job, request_run, view_run
     from connector.store import job_runs
+    from connector.store.journal import command_line_actor
 
     async with _opened() as (store, definitions):
-        asked: JobRun = await request_run(store, find_job(definitions, name), actor=getpass.getuser())
+        asked: JobRun = await request_run(store, find_job(definitions, name), actor=command_line_actor())
         waited = 0.0
         while wait and asked.state in {"waiting", "running"}:
             await asyncio.sleep(LOOK_SECONDS)
@@ -233,20 +233,22 @@ async def _run_now(name: str, *, wait: bool) -> RunView:
 async def _set_paused(name: str, *, paused: bool) -> tuple[bool, JobView]:
     """Whether that changed something, and the job."""
     from connector.jobs.job_list import find_job, list_jobs, set_paused
+    from connector.store.journal import command_line_actor
 
     async with _opened() as (store, definitions):
         definition = find_job(definitions, name)
-        changed = await set_paused(store, definition, paused, actor=getpass.getuser())
+        changed = await set_paused(store, definition, paused, actor=command_line_actor())
         [view] = await list_jobs(store, [definition])
         return changed, view
 
 
 async def _set_trigger(name: str, trigger: JobTrigger | None) -> JobView:
     from connector.jobs.job_list import find_job, list_jobs, set_trigger
+    from connector.store.journal import command_line_actor
 
     async with _opened() as (store, definitions):
         definition = find_job(definitions, name)
-        await set_trigger(store, definition, trigger, actor=getpass.getuser())
+        await set_trigger(store, definition, trigger, actor=command_line_actor())
         [view] = await list_jobs(store, [definition])
         return view
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -218,11 +217,12 @@ def _missing_hint(kind: str, number: str) -> str:
 async def _settle(action: str, ids: list[int]) -> list[Notification]:
     from connector.settings import load_settings
     from connector.store import notifications as store_messages
+    from connector.store.journal import command_line_actor
     from connector.store.schema import open_store
 
     settle = store_messages.retry if action == "retry" else store_messages.discard
     async with open_store(load_settings()) as store, store.transaction() as uow:
-        return await settle(uow, ids, by=getpass.getuser())
+        return await settle(uow, ids, by=command_line_actor())
 
 
 def _document(item: Notification) -> dict[str, Any]:

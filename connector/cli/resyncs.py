@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -158,6 +157,7 @@ async def _start(
     from connector.model.change import EntityKind
     from connector.model.resync import Priority, ResyncMode
     from connector.settings import load_settings
+    from connector.store.journal import command_line_actor
     from connector.store.schema import open_store
 
     for option, value, allowed in (
@@ -171,7 +171,7 @@ async def _start(
         preview = await preview_resync(store, kind, chosen, resync_mode, partitions=settings.sync.partitions)
         if dry_run:
             return preview, None
-        made = await request_resync(store, preview, chosen, priority=Priority(priority), actor=getpass.getuser())
+        made = await request_resync(store, preview, chosen, priority=Priority(priority), actor=command_line_actor())
         return preview, view_resync(made, store.clock.now())
 
 
@@ -201,8 +201,9 @@ async def _show(number: int) -> ResyncView:
 async def _change(number: int, action: str) -> ResyncView:
     from connector.jobs.resync_request import change_resync, view_resync
     from connector.settings import load_settings
+    from connector.store.journal import command_line_actor
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store:
-        changed = await change_resync(store, number, action, actor=getpass.getuser())
+        changed = await change_resync(store, number, action, actor=command_line_actor())
         return view_resync(changed, store.clock.now())

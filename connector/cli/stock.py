@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import getpass
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -180,6 +179,7 @@ async def _store_counts(counted: dict[tuple[str, str], Decimal], *, new: bool) -
     from connector.settings import load_settings
     from connector.store import products
     from connector.store import stock as stocks
+    from connector.store.journal import command_line_actor
 
     async with local_services(load_settings()) as services:
         async with services.store.reader() as connection:
@@ -189,5 +189,5 @@ async def _store_counts(counted: dict[tuple[str, str], Decimal], *, new: bool) -
                     raise ConnectorError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
             if not new:
                 _check_warehouses(await stocks.warehouses(connection), {warehouse for _, warehouse in counted})
-        report = await services.orders.count_stock(counted, actor=getpass.getuser())
+        report = await services.orders.count_stock(counted, actor=command_line_actor())
     return {"counted": len(counted), "taken": report.orders_reduced, "short": report.orders_short}

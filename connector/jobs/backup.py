@@ -24,7 +24,7 @@ from connector.store import backup as backups
 from connector.store import journal, leases, notifications, outbox_counts, schema, tokens, workers
 from connector.store.backup import Copy, OnStep
 from connector.store.engine import Store
-from connector.store.journal import COMMAND_LINE, JournalEntry
+from connector.store.journal import JournalEntry, command_line_actor
 from connector.store.restoration import Stopped, stop_what_was_under_way
 
 PREFIX, SUFFIX = "connector-", ".db"
@@ -90,7 +90,9 @@ async def restore(
     copy = await _in_thread(lambda step: backups.copy_beside(file, current, step), on_step)
     try:
         detail = {"from": str(file), "kept": str(kept) if had_one else None}
-        entry = JournalEntry(entity="database", key=current.name, action="restored", detail=detail, actor=COMMAND_LINE)
+        entry = JournalEntry(
+            entity="database", key=current.name, action="restored", detail=detail, actor=command_line_actor()
+        )
         store = Store.open_file(copy.file)
         try:
             async with store.for_org(None).transaction() as uow:

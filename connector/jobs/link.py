@@ -36,7 +36,7 @@ from connector.salesforce.query import in_chunks, soql
 from connector.settings import Settings
 from connector.store import dead_letters, journal, leases, links, orders
 from connector.store.engine import Store
-from connector.store.journal import COMMAND_LINE
+from connector.store.journal import command_line_actor
 from connector.store.partitions import partition_hash
 from connector.store.unit_of_work import UnitOfWork
 
@@ -144,14 +144,14 @@ class Linker:
         if mapping is not None:
             fields = {record.sobject: record.external_id for record in mapping.spec.records}
             others = await self._clear_keys([link, *parts.get(key, {}).values()], fields)
-        detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": COMMAND_LINE}
+        detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": (actor := command_line_actor())}
         async with self._store.transaction() as uow:
             await _check_leases(uow, worker)
             await links.drop(uow, org_id, kind.value, [key])
             if kind.value in PARTS:
                 await links.drop_children(uow, org_id, PARTS[kind.value], [key])
             entry = journal.JournalEntry(
-                entity=kind.value, key=key, action="unlinked", detail=detail, org_id=org_id, actor=COMMAND_LINE
+                entity=kind.value, key=key, action="unlinked", detail=detail, org_id=org_id, actor=actor
             )
             await journal.write(uow, [entry])
         return UnlinkResult(link=link, key_field=mapping.external_id if mapping is not None else None, others=others)
@@ -288,7 +288,7 @@ class Linker:
         """Store the links; the first one is that of the entity itself. Returns the number of dead letters that are due
         again."""
         kind, key, link = pending.change.entity, pending.change.key, new_links[0]
-        detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": COMMAND_LINE}
+        detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": (actor := command_line_actor())}
         async with self._store.transaction() as uow:
             await _check_leases(uow, worker)
             stored = await store_links(uow, org_id, new_links)
@@ -297,7 +297,7 @@ class Linker:
                 raise _linked_elsewhere(holder, link.salesforce_id)
             await mark_unconfirmed(uow, [part.owner for part in stored.dropped])
             entry = journal.JournalEntry(
-                entity=kind.value, key=key, action="linked", detail=detail, org_id=org_id, actor=COMMAND_LINE
+                entity=kind.value, key=key, action="linked", detail=detail, org_id=org_id, actor=actor
             )
             await journal.write(uow, [entry])
             released = await dead_letters.replay(uow, kind, [key])

@@ -53,7 +53,7 @@ async def resync(
         action="made due",
         detail=detail,
         org_id=org_id,
-        actor=journal.COMMAND_LINE,
+        actor=journal.command_line_actor(),
     )
     async with store.transaction() as uow:
         await journal.write(uow, [entry])

@@ -11,7 +11,7 @@ from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, another_
 from connector.settings import Settings
 from connector.store import journal, leases, orgs, outgoing_events
 from connector.store.engine import Store
-from connector.store.journal import COMMAND_LINE, JournalEntry
+from connector.store.journal import JournalEntry, command_line_actor
 
 log = get_logger(__name__)
 
@@ -48,7 +48,7 @@ async def use_org(
             await orgs.put(uow, org_id, login_url=url, instance_url=instance, is_active=True)
             detail = {"before": active.org_id if active else None, "due": number}
             entry = JournalEntry(
-                entity="org", key=org_id, action="used", detail=detail, org_id=org_id, actor=COMMAND_LINE
+                entity="org", key=org_id, action="used", detail=detail, org_id=org_id, actor=command_line_actor()
             )
             await journal.write(uow, [entry])
     log.warning("org changed", org=org_id, before=active.org_id if active else None, due=number)

@@ -107,8 +107,7 @@ class AppriseChannel:
         if not told:
             raise DeliveryError(
                 "Apprise could not hand the message over.",
-                hint=f"Check address number {self._number} of CONNECTOR_ALERTS__APPRISE_URLS; `connector alerts test`"
-                " tries it.",
+                hint=f"Check address number {self._number} of CONNECTOR_ALERTS__APPRISE_URLS.",
                 retry_class=RetryClass.TRANSIENT,
             )
 

@@ -333,7 +333,7 @@ def _build_line(line: MappedRecord, context: OrderContext, *, creating: bool) ->
                 message=f"Order Products must have a Unit Price: {label} has none.",
                 field=f"{line.sobject}.UnitPrice",
                 source=context.source(line.sobject, "UnitPrice"),
-                fix="Give the line a unit price, or its product a list price; import it, then replay.",
+                fix="Give the line a unit price, or its product a list price, then replay.",
                 record=label,
             )
         )

@@ -98,7 +98,7 @@ def _check_value(value: FieldValue, field: FieldDescribe, describe: SObjectDescr
             return (
                 "STRING_TOO_LONG",
                 f"{field.label}: data value too large: {shortened} (max length={field.length})",
-                f"Shorten it to {field.length} characters (it has {len(value)}), import it again, then replay.",
+                f"Shorten it to {field.length} characters (it has {len(value)}), then replay.",
             )
         if field.restricted_picklist and field.picklist and value not in field.picklist:
             return (

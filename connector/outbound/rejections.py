@@ -38,7 +38,7 @@ def rejection_for_no_lines(record: MappedRecord) -> Refusal:
         message="An order must have at least one product.",
         field="Order.Status",
         source=None,
-        fix="Give the order a line, import it, then replay.",
+        fix="Give the order a line, then replay.",
         record=f"order {record.key}",
     )
 
@@ -121,7 +121,7 @@ def rejection_for_no_last_name(record: MappedRecord, source: Source) -> Refusal:
         message="Required fields are missing: [LastName]",
         field=f"{record.sobject}.LastName",
         source=source(record.sobject, "LastName", person=True),
-        fix=f"Give customer {record.key} a last name and import it, then replay.",
+        fix=f"Give customer {record.key} a last name, then replay.",
         record=f"{record.entity} {record.key}",
     )
 

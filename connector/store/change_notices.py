@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change_notice import ChangeNotice, NewNotice, NoticeState
 from connector.store import journal
 from connector.store.inbound_tables import change_notices
-from connector.store.journal import COMMAND_LINE, MOST_NAMED, JournalEntry
+from connector.store.journal import MOST_NAMED, JournalEntry, command_line_actor
 from connector.store.sql import Row, insert
 from connector.store.unit_of_work import UnitOfWork
 
@@ -101,7 +101,7 @@ async def make_due(
     ids: Collection[int] = (),
     state: NoticeState | None = None,
     since: datetime | None = None,
-    actor: str = COMMAND_LINE,
+    actor: str | None = None,
 ) -> list[int]:
     """Let notices be sent again, with their message IDs and their time for it anew: those of `ids`, or those in `state`
     that were captured at `since` or later. Return which."""
@@ -116,7 +116,9 @@ async def make_due(
     changed = sorted((await uow.connection.execute(statement.values(**again).returning(_COLUMNS.id))).scalars())
     if changed:
         detail = {"notices": changed[:MOST_NAMED], "count": len(changed)}
-        entry = JournalEntry(entity="webhook", key="notices", action="replayed", detail=detail, actor=actor)
+        entry = JournalEntry(
+            entity="webhook", key="notices", action="replayed", detail=detail, actor=actor or command_line_actor()
+        )
         await journal.write(uow, [entry])
     return changed
 

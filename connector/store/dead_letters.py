@@ -131,6 +131,14 @@ async def list_of_cause(
     return [_build(row) for row in await connection.execute(statement)]
 
 
+async def find_group(
+    connection: AsyncConnection, name: str, entity: EntityKind | None = None
+) -> DeadLetterGroup | None:
+    """The cause with the fingerprint `name`; None if no dead letter has it."""
+    groups = await group_by_cause(connection, entity)
+    return next((group for group in groups if group.fingerprint == name), None)
+
+
 async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
     """Make refused changes due again, with their attempts reset, and return their number. None means every entity, or
     every key."""
@@ -192,6 +200,15 @@ async def change_by_person(
     ]
     await journal.write(uow, entries)
     return len(dead) or (count if keys else 0)
+
+
+async def change_group_by_person(uow: UnitOfWork, action: str, name: str, *, actor: str) -> int:
+    """As `change_by_person`, of the dead letters with one cause; 0 if none has it."""
+    group = await find_group(uow.connection, name)
+    if group is None:
+        return 0
+    keys = [item.key for item in await list_of_cause(uow.connection, group)]
+    return await change_by_person(uow, action, group.entity, keys, actor=actor)
 
 
 async def list_refused(

@@ -18,7 +18,7 @@ from connector.model.inbound_change import InboxItem, InboxState, Source
 from connector.model.observed_value import ObservedValues, dump_observed, load_observed, with_earlier
 from connector.store import journal
 from connector.store.inbound_tables import inbox
-from connector.store.journal import COMMAND_LINE, MOST_NAMED
+from connector.store.journal import MOST_NAMED, command_line_actor
 from connector.store.sql import chunks, insert, select_in
 from connector.store.unit_of_work import UnitOfWork
 
@@ -243,12 +243,14 @@ async def retry_parked(uow: UnitOfWork, org_id: str) -> None:
     await uow.connection.execute(statement.values(state=InboxState.DUE.value))
 
 
-async def replay(uow: UnitOfWork, record_ids: Iterable[str] | None = None, *, actor: str = COMMAND_LINE) -> int:
+async def replay(uow: UnitOfWork, record_ids: Iterable[str] | None = None, *, actor: str | None = None) -> int:
     """Make parked records due again: those with these IDs, or all. Returns how many there were."""
     ids = None if record_ids is None else sorted(set(record_ids))
     if number := await _make_due(uow, ids):
         detail = {"records": "all" if ids is None else ids[:MOST_NAMED], "count": number}
-        entry = journal.JournalEntry(entity="inbox", key="parked", action="replayed", detail=detail, actor=actor)
+        entry = journal.JournalEntry(
+            entity="inbox", key="parked", action="replayed", detail=detail, actor=actor or command_line_actor()
+        )
         await journal.write(uow, [entry])
     return number
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +18,6 @@ from connector.store.field_notes import dump_fields, load_fields
 from connector.store.tables import HAS_ACTOR, journal
 from connector.store.unit_of_work import UnitOfWork
 
-COMMAND_LINE = "command line"
-"""The actor of what is done by a command."""
 MOST_NAMED = 20
 """How many of the chosen things an entry about many of them names."""
 
@@ -25,8 +25,8 @@ MOST_NAMED = 20
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JournalEntry:
     """One entry. `action` is a word (`created`, `updated`, `refused`, …); `detail` explains it and is stored as JSON;
-    `org_id` is the org that it concerns, if any. `actor` is the operator who did it (the name of a token, or `command
-    line`); None if the service did it by itself."""
+    `org_id` is the org that it concerns, if any. `actor` is the operator who did it (the name of a token, or
+    `command_line_actor`); None if the service did it by itself."""
 
     entity: str
     key: str
@@ -59,6 +59,18 @@ class RenamedKey:
     key: str
     old_key: str
     reason: str
+
+
+def command_line_actor() -> str:
+    """The actor of what a command does: the user of the operating system, as `ann@cli`, so that no token has the same
+    name by chance. With `sudo` it is the person who called it."""
+    user = os.environ.get("SUDO_USER")
+    if not user:
+        try:
+            user = pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:  # a container may run as a number that has no name
+            user = f"uid {os.getuid()}"
+    return f"{user}@cli"
 
 
 async def write(uow: UnitOfWork, entries: Sequence[JournalEntry]) -> None:

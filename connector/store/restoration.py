@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from connector.store import alerts, job_runs, job_schedules, resyncs, tokens
-from connector.store.journal import COMMAND_LINE
+from connector.store.journal import command_line_actor
 from connector.store.unit_of_work import UnitOfWork
 
 
@@ -38,13 +38,13 @@ async def stop_what_was_under_way(
             if digest not in valid_digests:
                 revoked += await tokens.revoke(uow, name)
     for job in jobs:
-        await job_schedules.set_paused(uow, job, True, actor=COMMAND_LINE)
+        await job_schedules.set_paused(uow, job, True, actor=command_line_actor())
     error = "The database was restored from a backup that was made before this run had ended."
     fix = "`connector jobs run` runs the job again."
     ended = await job_runs.end_open(uow, error=error, fix=fix)
     paused = 0
     while active := await resyncs.list_active(uow.connection):
         for resync in active:
-            paused += await resyncs.pause(uow, resync.id, actor=COMMAND_LINE)
+            paused += await resyncs.pause(uow, resync.id, actor=command_line_actor())
     given_up = await alerts.give_up_messages(uow, "The database was restored from a backup.")
     return Stopped(jobs=tuple(jobs), tokens=revoked, runs=ended, resyncs=paused, alerts=given_up)

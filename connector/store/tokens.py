@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.errors import ConnectorError
 from connector.model.role import Role
 from connector.store import journal
-from connector.store.journal import COMMAND_LINE, JournalEntry
+from connector.store.journal import JournalEntry, command_line_actor
 from connector.store.sql import insert_missing
 from connector.store.tables import tokens
 from connector.store.unit_of_work import UnitOfWork
@@ -39,9 +39,10 @@ class Token:
 
 
 async def create(
-    uow: UnitOfWork, name: str, role: Role, *, expires_at: datetime | None = None, actor: str = COMMAND_LINE
+    uow: UnitOfWork, name: str, role: Role, *, expires_at: datetime | None = None, actor: str | None = None
 ) -> str:
-    """Create a token and return its secret, which cannot be read again. Raises ConnectorError if the name exists."""
+    """Create a token and return its secret, which cannot be read again; without `actor`, whoever uses the command line
+    does. Raises ConnectorError if the name exists."""
     secret = PREFIX + secrets.token_urlsafe(32)
     row = {"name": name, "digest": digest(secret), "role": role.value, "created_at": uow.now, "expires_at": expires_at}
     if not await insert_missing(uow.connection, tokens, [row]):
@@ -69,7 +70,7 @@ async def list_unrevoked(connection: AsyncConnection) -> dict[str, str]:
     return {row.digest: row.name for row in await connection.execute(statement)}
 
 
-async def revoke(uow: UnitOfWork, name: str, *, actor: str = COMMAND_LINE) -> bool:
+async def revoke(uow: UnitOfWork, name: str, *, actor: str | None = None) -> bool:
     """Revoke a token; False if there is none with this name, or it was revoked before."""
     chosen = (tokens.c.name == name, tokens.c.revoked_at.is_(None))
     if not (await uow.connection.execute(update(tokens).where(*chosen).values(revoked_at=uow.now))).rowcount:
@@ -82,8 +83,8 @@ async def record_use(uow: UnitOfWork, name: str) -> None:
     await uow.connection.execute(update(tokens).where(tokens.c.name == name).values(used_at=uow.now))
 
 
-async def _audit(uow: UnitOfWork, name: str, action: str, actor: str, **detail: object) -> None:
-    entry = JournalEntry(entity="token", key=name, action=action, detail=detail, actor=actor)
+async def _audit(uow: UnitOfWork, name: str, action: str, actor: str | None, **detail: object) -> None:
+    entry = JournalEntry(entity="token", key=name, action=action, detail=detail, actor=actor or command_line_actor())
     await journal.write(uow, [entry])
 
 

@@ -83,7 +83,7 @@ class WebhookPoster:
                 await _discard_body(response)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError):
             raise DeliveryError(
-                "The webhook cannot be reached.", hint="The service tries again.",
+                "The webhook cannot be reached.", hint=f"Check that it runs. {self._settings_hint}",
                 retry_class=RetryClass.TRANSIENT, affects_all=True,
             ) from None  # fmt: skip
         except (httpx2.RequestError, TimeoutError, OSError):

@@ -19,7 +19,9 @@ from connector.localorg.certificates import load_or_create
 from connector.model.actions import Action
 from connector.model.notification import MessageState
 from connector.notifications.transport.email import Email
+from connector.notifications.transport.smtp import ADDRESS_HINT
 from connector.notifications.transport.transport import make_transport
+from connector.notifications.transport.webhook import SETTINGS_HINT
 from connector.settings import MessageSettings, SmtpSecurity
 from connector.store.engine import Store
 from tests.mail_servers import SECRET, act, confirmed, hook, odd_server, outbox, send, smtp_settings
@@ -39,7 +41,7 @@ async def test_unreachable_server_is_not_counted_against_the_messages(store: Sto
         done = await send(store, settings)
         assert done.failed == 0
         clock.advance(job.LONGEST_WAIT * 1.5)
-    assert done.stopped == f"The mail server 127.0.0.1:{settings.smtp_port} cannot be reached. The service tries again."
+    assert done.stopped == f"The mail server 127.0.0.1:{settings.smtp_port} cannot be reached. {ADDRESS_HINT}"
     assert await states(store) == [S.DUE, S.DUE]
 
 
@@ -205,7 +207,7 @@ async def test_unreachable_webhook_is_retried(store: Store) -> None:
     async with hook() as receiver:
         settings = receiver.settings
     done = await send(store, settings)
-    assert (done.stopped, done.failed) == ("The webhook cannot be reached. The service tries again.", 0)
+    assert (done.stopped, done.failed) == (f"The webhook cannot be reached. Check that it runs. {SETTINGS_HINT}", 0)
 
 
 async def test_no_transport_is_made_without_settings(store: Store) -> None:

@@ -71,6 +71,29 @@ async def test_dead_letters_are_grouped_by_cause_and_changed_as_a_group(api: Api
     assert (replayed_entry.action, bool(replayed_entry.detail["by"])) == ("replayed", True)
 
 
+async def test_viewer_sees_no_message_of_the_org(api: Api) -> None:
+    """It may quote a value, such as the address of a person."""
+    await api("POST", "/orders", ORDER)
+    quoted = Refusal(
+        code="INVALID_EMAIL_ADDRESS", message="Email: invalid email address: ann@x", field="Account.Email__c",
+        source=None, fix="Correct it.", record="customer A/1",
+    )  # fmt: skip
+    await refuse(api, "W-1", quoted)
+    answers = ("/dead-letters", "/dead-letters/groups", "/dead-letters/order/W-1")
+    for path in answers:
+        assert "ann@x" in str((await api("GET", path)).body)
+        assert "ann@x" not in str((await api("GET", path, role=Role.VIEWER)).body)
+    shown = (await api("GET", answers[-1], role=Role.VIEWER)).body
+    assert shown["dead_letter"]["hidden"] is True
+    assert shown["dead_letter"]["message"] == shown["explanation"] == "The e-mail address is not valid."
+    full = (await api("GET", answers[-1])).body["dead_letter"]
+    assert (full["hidden"], full["correction"]) == (False, "/api/v1/dead-letters/customer/A%2F1/correction")
+    await refuse(api, "W-1", replace(quoted, record="line W-1-2"))
+    assert (await api("GET", answers[-1])).body["dead_letter"]["correction"].endswith("/order/W-1/correction")
+    await refuse(api, "W-1", replace(quoted, code="INSUFFICIENT_ACCESS_OR_READONLY"))
+    assert (await api("GET", answers[-1])).body["dead_letter"]["correction"] is None
+
+
 async def test_entity_is_corrected_and_sent_again(api: Api, clock: ManualClock) -> None:
     await api("POST", "/orders", ORDER)
     await refuse(api, "W-1", replace(TOO_LONG, record="order W-1"))

@@ -22,7 +22,7 @@ from connector.notifications.transport.email import Email, build_message
 from connector.settings import MessageSettings, SmtpSecurity
 
 GOODBYE_SECONDS = 2.0
-RETRY_HINT = "The service tries again."
+ADDRESS_HINT = "Check that it runs, and CONNECTOR_MESSAGES__SMTP_HOST and CONNECTOR_MESSAGES__SMTP_PORT."
 SECURITY_HINT = "Check CONNECTOR_MESSAGES__SMTP_SECURITY: starttls (usually port 587), tls (465) or none."
 CERTIFICATE_HINT = (
     "CONNECTOR_MESSAGES__SMTP_HOST must be the name in the certificate, and its issuer must be trusted here."
@@ -100,7 +100,7 @@ class SmtpTransport:
             raise
         except SMTPResponseException as error:
             connection.close()
-            raise _unreachable(f"{where} refused the connection ({_code(error)}).", RETRY_HINT) from None
+            raise _unreachable(f"{where} refused the connection ({_code(error)}).", ADDRESS_HINT) from None
         except (SMTPException, OSError, TimeoutError) as error:
             connection.close()
             cause = error.__cause__ or error
@@ -111,7 +111,7 @@ class SmtpTransport:
                 raise _unreachable(
                     f"{where} does not support TLS on this port.", SECURITY_HINT, RetryClass.CONFIG
                 ) from None
-            raise _unreachable(f"{where} cannot be reached.", RETRY_HINT) from None
+            raise _unreachable(f"{where} cannot be reached.", ADDRESS_HINT) from None
         except BaseException:
             connection.close()
             raise

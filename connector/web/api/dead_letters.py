@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from connector.api.parked_schemas import CorrectionBody, DeadLettersBody
 from connector.errors import CommandError
 from connector.jobs.dead_letter_correction import Corrected, Correction, DeadLetterCorrector, find_version
 from connector.model.change import DeadLetter, EntityKind
-from connector.model.dead_letter_group import DeadLetterGroup, fingerprint
+from connector.model.dead_letter_group import DeadLetterGroup, find_correctable, fingerprint
 from connector.model.outcome import RowError
 from connector.model.role import Role
 from connector.salesforce.fault import classify_row
 from connector.store import dead_letters
 from connector.store.dead_letters import Position
-from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.preconditions import etag, version_of
@@ -27,7 +27,8 @@ from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Rout
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeadLetterView:
     """A dead letter. `record` names the record at fault (`order 10248`, `line 10248-2`), `source` the mapping line;
-    `group` is the fingerprint of its cause."""
+    `group` is the fingerprint of its cause. `message` is the org's, which may quote a value; a viewer gets what the
+    code means, and `hidden` is true. `correction`: where other values can be posted, if that can help."""
 
     entity: str
     key: str
@@ -41,6 +42,8 @@ class DeadLetterView:
     captured_at: datetime
     refused_at: datetime
     group: str
+    hidden: bool
+    correction: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +67,8 @@ class DeadLetterDetail:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupView:
     """Dead letters with one cause: kind of entity, code, field and mapping line. `keys` are the first few, `sample` is
-    the one that was refused first; `explanation` says what the code means, `fix` what to do."""
+    the one that was refused first; `explanation` says what the code means, `fix` what to do. `message` is that of the
+    sample."""
 
     fingerprint: str
     entity: str
@@ -102,12 +106,12 @@ async def list_dead_letters(call: RequestContext) -> ApiResponse:
             found = await dead_letters.list_dead_letters(connection, entity=kind, after=after, limit=limit + 1)
             total = await dead_letters.count_dead_letters(connection, kind)
         else:
-            group = await _find_group(connection, name, kind)
+            group = await dead_letters.find_group(connection, name, kind)
             found = [] if group is None else await dead_letters.list_of_cause(connection, group, limit + 1, after=after)
             total = 0 if group is None else group.count
     following = None if len(found) <= limit else _position(found[limit - 1])
-    page = DeadLetterPage(dead_letters=[_view(item) for item in found[:limit]], total=total, after=following)
-    return ApiResponse(value=page)
+    views = [_view(item, is_hidden=_hides_messages(call)) for item in found[:limit]]
+    return ApiResponse(value=DeadLetterPage(dead_letters=views, total=total, after=following))
 
 
 async def get_dead_letter(call: RequestContext) -> ApiResponse:
@@ -118,7 +122,8 @@ async def get_dead_letter(call: RequestContext) -> ApiResponse:
     if not found:
         raise ProblemError(404, "unknown", f"There is no dead letter of {kind} {key}.", field="key")
     [letter] = found
-    detail = DeadLetterDetail(dead_letter=_view(letter), explanation=_explanation(letter.refusal.code), version=version)
+    view = _view(letter, is_hidden=_hides_messages(call))
+    detail = DeadLetterDetail(dead_letter=view, explanation=_explanation(letter.refusal.code), version=version)
     return ApiResponse(value=detail, headers={} if version is None else etag(version))
 
 
@@ -144,13 +149,9 @@ async def list_groups(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
         groups = await dead_letters.group_by_cause(connection, _kind(call))
         samples = [(await dead_letters.list_of_cause(connection, group, 1))[0] for group in groups]
-    views = [_group_view(group, sample) for group, sample in zip(groups, samples, strict=True)]
+    hidden = _hides_messages(call)
+    views = [_group_view(group, _view(sample, is_hidden=hidden)) for group, sample in zip(groups, samples, strict=True)]
     return ApiResponse(value=GroupList(groups=views, total=sum(group.count for group in groups)))
-
-
-async def _find_group(connection: Connection, name: str, kind: EntityKind | None = None) -> DeadLetterGroup | None:
-    groups = await dead_letters.group_by_cause(connection, kind)
-    return next((group for group in groups if group.fingerprint == name), None)
 
 
 async def replay(call: RequestContext, body: DeadLettersBody) -> ApiResponse:
@@ -169,11 +170,7 @@ async def _change(call: RequestContext, body: DeadLettersBody, action: str) -> A
         if body.group is None:
             kind = None if body.entity is None else EntityKind(body.entity)
             return await dead_letters.change_by_person(uow, action, kind, body.keys, actor=actor)
-        group = await _find_group(uow.connection, body.group)
-        if group is None:
-            return 0
-        keys = [item.key for item in await dead_letters.list_of_cause(uow.connection, group)]
-        return await dead_letters.change_by_person(uow, action, group.entity, keys, actor=actor)
+        return await dead_letters.change_group_by_person(uow, action, body.group, actor=actor)
 
     return ApiResponse(value=Changed(count=await call.store.transact(work)))
 
@@ -198,11 +195,16 @@ def _position(item: DeadLetter) -> str:
     return f"{item.refused_at.isoformat()} {item.entity} {item.key}"
 
 
+def _hides_messages(call: RequestContext) -> bool:
+    """Messages of the org quote values, and viewers see no personal data; as in a journey."""
+    return not call.token.role.covers(Role.OPS)
+
+
 def _explanation(code: str) -> str:
     return classify_row(RowError(code=code, message="")).sentence
 
 
-def _group_view(group: DeadLetterGroup, sample: DeadLetter) -> GroupView:
+def _group_view(group: DeadLetterGroup, sample: DeadLetterView) -> GroupView:
     return GroupView(
         fingerprint=group.fingerprint,
         entity=group.entity.value,
@@ -213,10 +215,10 @@ def _group_view(group: DeadLetterGroup, sample: DeadLetter) -> GroupView:
         first_refused_at=group.first_refused_at,
         last_refused_at=group.last_refused_at,
         keys=group.keys,
-        message=group.message,
+        message=sample.message,
         fix=group.fix,
         explanation=_explanation(group.code),
-        sample=_view(sample),
+        sample=sample,
     )
 
 
@@ -238,13 +240,14 @@ def _kind(call: RequestContext) -> EntityKind | None:
     return EntityKind(text)
 
 
-def _view(item: DeadLetter) -> DeadLetterView:
+def _view(item: DeadLetter, *, is_hidden: bool) -> DeadLetterView:
     refusal = item.refusal
+    place = find_correctable(item.entity, item.key, refusal)
     return DeadLetterView(
         entity=item.entity.value,
         key=item.key,
         code=refusal.code,
-        message=refusal.message,
+        message=_explanation(refusal.code) if is_hidden else refusal.message,
         field=refusal.field,
         source=refusal.source,
         record=refusal.record,
@@ -253,6 +256,8 @@ def _view(item: DeadLetter) -> DeadLetterView:
         captured_at=item.captured_at,
         refused_at=item.refused_at,
         group=fingerprint(item.entity, refusal),
+        hidden=is_hidden,
+        correction=place and f"/api/v1/dead-letters/{place[0]}/{quote(place[1], safe='')}/correction",
     )
 
 

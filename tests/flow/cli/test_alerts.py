@@ -46,6 +46,14 @@ def test_alerts_are_listed_and_channels_tried(tmp_path: Path, receiver: Receiver
     there["CONNECTOR_ALERTS__SECRETS"] = SECRET
     assert shell("alerts", "test", **there).out == "webhook: accepted.\n"
     receiver.status = 404
+    told = shell("alerts", "test", **there).out
+    assert told.splitlines()[-1] == (
+        "A test is sent once. An alert that is not accepted is stored; the service sends it again."
+    )
+    nobody = {**there, "CONNECTOR_ALERTS__URL": "http://127.0.0.1:9/in"}
+    told = shell("alerts", "test", "--json", **nobody).document["webhook"]
+    assert told.startswith("The webhook cannot be reached. Check that it runs. Set CONNECTOR_ALERTS__URL")
+    assert "again" not in told
     refused = shell("alerts", "test", "--json", **there)
     assert refused.status == 1
     assert "HTTP 404" in refused.document["webhook"]

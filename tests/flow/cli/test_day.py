@@ -94,7 +94,17 @@ def test_refused_order_is_listed_fixed_replayed_and_discarded(shell: Shell, tmp_
         "1 dead letter due again: `connector push` sends it.\n"
     )
     assert shell("push").status == 1
-    assert shell("dead-letters", "discard", "--all").out == (
+    [letter] = shell("dead-letters", "list", "--json").document
+    cause = letter["group"]
+    for words in (["list"], ["list", "--by-cause"], ["show", "order", "R-2"]):
+        assert cause in shell("dead-letters", *words).out
+    by_cause = ("dead-letters", "replay", "--group")
+    assert shell(*by_cause, cause).out == "1 dead letter due again: `connector push` sends it.\n"
+    gone = shell(*by_cause, cause)
+    assert (gone.status, f"There is no dead letter with the cause {cause}." in gone.err) == (1, True)
+    assert shell(*by_cause, cause, "--all").status == 2
+    assert shell("push").status == 1
+    assert shell("dead-letters", "discard", "--group", cause).out == (
         "1 dead letter discarded: its change is not sent. `connector resync ENTITY KEY` sends it after all.\n"
     )
     assert shell("dead-letters", "replay", "order", "R-2").err == (
@@ -110,6 +120,10 @@ def test_discarded_changes_are_reported_until_a_resync_sends_them(shell: Shell, 
     (tmp_path / "order_lines.csv").write_text("order,line,sku,quantity,unit_price\nD-1,1,D-TEA,1,4.50\n")
     shell("import", ".")
     assert shell("push").status == 1
+    advice = "`connector dead-letters correct customer D-1 --set NAME=VALUE`"
+    for words in (["list"], ["show", "order", "D-1"]):
+        assert advice in shell("dead-letters", *words).out
+    assert "`connector dead-letters correct ENTITY KEY --set" in shell("dead-letters", "list", "--by-cause").out
     refused = shell("status", "--json").document["entities"]
     assert (refused["order"]["refused"], refused["customer"]["blocked"]) == (1, 1)
     assert shell("show", "order", "D-1", "--json").document["unsent"]["state"] == "refused"

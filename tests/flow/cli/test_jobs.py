@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 
 from tests.flow.cli_runner import Shell
 
@@ -38,8 +40,11 @@ def test_jobs_and_resyncs_from_the_shell(shell: Shell) -> None:
         ("asked", "resync", "1"), ("rescheduled", "job", "pull_order"), ("paused", "job", "prune"),
         ("run", "job", "reconcile"),
     ]  # fmt: skip
-    assert all(item["actor"] for item in audit)
-    assert "command line  created  token screen  role: viewer\n" in shell("audit", "--entity", "token").out
+    user = f"{pwd.getpwuid(os.getuid()).pw_name}@cli"
+    assert {item["actor"] for item in audit} == {user}
+    assert f"{user}  created  token screen  role: viewer\n" in shell("audit", "--entity", "token").out
+    shell("tokens", "revoke", "screen", SUDO_USER="ann")  # who called sudo, not whom it made of them
+    assert shell("audit", "--json", "--actor", "ann@cli").document[0]["action"] == "revoked"
     assert shell("audit", "--actor", "nobody").out == "Nothing of the kind was done.\n"
     assert shell("jobs", "set", "pull_order", "--default", "--json").document["seconds"] is None
     resumed = shell("jobs", "resume", "prune", "--json").document

@@ -21,8 +21,8 @@ REFUSALS: list[tuple[list[str], int, str]] = [
     (["show", "invoice", "1"], 2,
      "connector: ENTITY: invalid value 'invoice'. Use one of customer, product, order, return.\n"),
     (["dead-letters", "replay"], 2,
-     "connector: dead-letters replay: either ENTITY or --all is required."
-     " Give an entity with or without a key, or --all.\n"),
+     "connector: dead-letters replay: one of ENTITY, --group and --all is required."
+     " Give an entity with or without a key, or --group with a cause, or --all.\n"),
     (["dead-letters", "show", "invoice", "1"], 2,
      "connector: ENTITY: invalid value 'invoice'. Use one of customer, product, order, return.\n"),
     (["demo", "--orders", "0"], 2,
