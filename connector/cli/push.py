@@ -131,6 +131,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "refused": dict(stats.refused),
         "adopted": stats.recovered,
         "api_calls": {"writes": summary.writes, "reads": summary.reads},
+        "dry_run_reads": summary.dry_run_reads,
         "org_usage": {"used": summary.org_used, "allowed": summary.org_allowed},
         "activated_mapping": summary.activated_mapping,
         "dead_letters": summary.dead_letters,
@@ -254,7 +255,9 @@ def _print_dry_run(summary: PushSummary) -> None:
         typer.echo(f"{plural(others, 'dead letter')} from earlier pushes: `connector dead-letters list` says why.")
     if summary.lookup_forecast is not None and summary.lookup_forecast.looked_at:
         _print_forecast(summary.lookup_forecast)
-    typer.echo("Dry run: nothing was sent, nothing was stored.")
+    typer.echo(
+        f"Dry run: nothing was sent, nothing was stored. To look, it made {plural(summary.dry_run_reads, 'read call')}."
+    )
 
 
 def _print_forecast(forecast: LookupForecast) -> None:
@@ -266,6 +269,6 @@ def _print_forecast(forecast: LookupForecast) -> None:
         typer.echo(f"Found in the org by their key, so not created: {there}{more}.")
     of_all = f" of {forecast.looked_at + forecast.not_looked_at:,}" if forecast.not_looked_at else ""
     typer.echo(
-        f"The dry run looked for {plural(forecast.looked_at, 'entity', 'entities')}{of_all} in the org, with"
-        f" {plural(forecast.reads, 'read call')} of its own. Not checked: the org's {ONLY_IN_THE_ORG}."
+        f"The dry run looked for {plural(forecast.looked_at, 'entity', 'entities')}{of_all} in the org."
+        f" Not checked: the org's {ONLY_IN_THE_ORG}."
     )

@@ -28,9 +28,10 @@ from connector.mapping import MappingSet
 from connector.mapping.check import check
 from connector.model.change import ChangeState, DeadLetter, EntityKind
 from connector.model.lane import Lane
-from connector.outbound.dry_run import DryRunOrg
+from connector.outbound.dry_run import DryRunOrg, DryRunReader
 from connector.outbound.health import OrgHealth
 from connector.outbound.lease_keeper import LeaseKeeper
+from connector.outbound.link_check import Reader
 from connector.outbound.mapping_version import ActiveMappingVersion
 from connector.outbound.org_discovery import discover_org
 from connector.outbound.org_profile import OrgProfile
@@ -107,11 +108,9 @@ async def push(context: PushContext, reporter: ProgressReporter, options: PushOp
     clock = context.store.clock
     started = clock.now()
     async with AsyncExitStack() as stack:
-        org: Org = context.client
         if options.dry_run:
             context = replace(context, store=await stack.enter_async_context(sync_dry_run(context.store)))
-            org = DryRunOrg()
-        run = _PushRun(context, reporter, options, org)
+        run = _PushRun(context, reporter, options)
         if not await run.begin():
             return run.summary
         await run.send(stack)
@@ -127,15 +126,16 @@ class _PushRun:
     does not report them.
     """
 
-    def __init__(self, context: PushContext, reporter: ProgressReporter, options: PushOptions, org: Org) -> None:
+    def __init__(self, context: PushContext, reporter: ProgressReporter, options: PushOptions) -> None:
         self.context = context
         self.reporter = reporter
         self.options = options
-        self.org = org
+        self.org: Org = DryRunOrg() if options.dry_run else context.client
+        self.reader: Reader = DryRunReader(context.client) if options.dry_run else context.client
         self.store, self.client, self.settings = context.store, context.client, context.settings
         self.health, self.budget = context.health, context.budget
         self.summary = PushSummary(dry_run=options.dry_run)
-        self.calls_before = context.client.calls_made
+        self.calls_before = self._calls_at_start = context.client.calls_made
         self._prepare = options.prepare
         self._selection: Selection | None = None
         self._earlier_dead_letters: frozenset[tuple[EntityKind, str]] = frozenset()
@@ -242,8 +242,11 @@ class _PushRun:
             summary.org_used, summary.org_allowed = self.client.usage
         forecast_reads = summary.lookup_forecast.reads if summary.lookup_forecast else 0
         summary.reads = calls.reads - self.calls_before.reads - forecast_reads
+        if isinstance(self.reader, DryRunReader):
+            summary.reads += self.reader.saved
         if isinstance(self.org, DryRunOrg):
             summary.writes = self.org.calls.total()
+            summary.dry_run_reads = calls.reads - self._calls_at_start.reads
         else:
             summary.writes = calls.writes - self.calls_before.writes
         summary.refusals = [item for item in await self._dead_letters() if self._is_new(item)]
@@ -282,7 +285,7 @@ class _PushRun:
                 store=self.store,
                 org=OrgAccess(
                     writer=self.org,
-                    reader=self.client,
+                    reader=self.reader,
                     profile=org_mappings.profile,
                     source=org_mappings.mappings.source,
                     return_strategy=org_mappings.return_strategy,

@@ -18,15 +18,16 @@ class PushSummary:
 
     `waiting`: changes that are due later, the first of them at `next_due`. `stopped`: why the push ended early.
     `others_at_work`: other workers hold some of the changes. `writes` and `reads`: the data API calls of the push, or
-    those that a dry run would have made. If only some changes were selected, all numbers are about these, and
-    `others_due` counts the others. `outage`: why the org accepts nothing. `held`: why it does not accept some changes.
-    `paused`: changes that wait to save the API budget, by lane, and `pause_reason`.
+    those that it would make, after a dry run, which itself made `dry_run_reads`. If only some changes were selected,
+    all numbers are about these, and `others_due` counts the others. `outage`: why the org accepts nothing. `held`: why
+    it does not accept some changes. `paused`: changes that wait to save the API budget, by lane, and `pause_reason`.
     """
 
     stats: SyncStats = field(default_factory=SyncStats)
     dry_run: bool = False
     writes: int = 0
     reads: int = 0
+    dry_run_reads: int = 0
     org_used: int | None = None
     org_allowed: int | None = None
     seconds: float = 0.0

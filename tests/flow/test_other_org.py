@@ -13,6 +13,7 @@ from connector.jobs.use_org import use_org
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.model.change import EntityKind
+from connector.model.lane import Lane
 from connector.service import running_service
 from connector.store import journal, links, orgs
 from tests.flow.conftest import CUSTOMERS, World, settings_for
@@ -92,6 +93,30 @@ async def test_confirmed_org_gets_everything_and_the_former_org_can_be_used_agai
     assert (await world.push()).in_sync
     assert world.writes - before == 1  # what changed while we were away
     assert (await world.order("A-1"))["Description"] == "while away"
+
+
+async def test_dry_run_in_an_empty_org_foresees_what_its_push_sends(
+    world: World, another: LocalOrg, database_url: str
+) -> None:
+    await world.save([ONE, changed(ONE, number="A-2", customer="C-2")])
+    await world.push()
+    async with pointed_at(another, database_url) as elsewhere:
+        service, usage = elsewhere.service, another.org.usage
+        # One product and one account are there already, so queries ask for real records and for made up ones.
+        await service.client.collections_create("Account", [{"Name": "Copy", "External_Key__c": "C-1"}])
+        await service.client.collections_create("Product2", [{"Name": "Copy", "External_Key__c": "P-1"}])
+        await use(elsewhere, await service.client.connect())
+        before = usage.used
+        foreseen = await elsewhere.push(dry_run=True)
+        assert foreseen.dry_run_reads == usage.used - before
+        # It looks at once although what it looks for is in the lane that pauses first: a person waits for it.
+        assert service.push_context.budget.usage().by_lane[Lane.BACKFILL] == 0
+        pushed = await elsewhere.push()
+        assert pushed.in_sync
+        assert pushed.stats.created == {"Account": 7, "Product2": 3, "PricebookEntry": 4, "Order": 2, "OrderItem": 2}
+        assert (foreseen.stats.created, foreseen.stats.updated) == (pushed.stats.created, pushed.stats.updated)
+        assert (foreseen.writes, foreseen.reads, foreseen.held) == (pushed.writes, pushed.reads, None)
+        assert {call["status"] for call in usage.recent_calls(100)} <= {200, 201}
 
 
 async def test_org_at_a_new_address_is_the_same_org(world: World, another: LocalOrg) -> None:
