@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from connector import tracing
 from connector.errors import ApiBudgetError, ConnectorError, StoreError, UsageError
-from connector.jobs.backup import back_up_regularly
+from connector.jobs.backup import back_up_regularly, warn_about_folder
 from connector.jobs.held_lease import lease_owner
 from connector.jobs.inbound_run import InboundRun
 from connector.jobs.job_runner import JobRunner
@@ -130,6 +130,8 @@ async def running_roles(
         else:
             services = await stack.enter_async_context(local_services(settings, follow_files=True))
         _tell_about_the_database(services)
+        if SCHEDULER in roles:
+            await warn_about_folder(settings.backup.folder)
         supervisor = RoleSupervisor(services.clock)
         worker = lease_owner()
         engine = choose_engine(settings)

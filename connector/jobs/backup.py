@@ -7,6 +7,7 @@ have been sent since. Nothing is sent by the restore itself; a comparison shows 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from connector.store.restoration import Stopped, stop_what_was_under_way
 
 PREFIX, SUFFIX = "connector-", ".db"
 """What the files of the job are called: `connector-20260301T030000Z.db`."""
+FOLDER_HINT = "Create it for the user of the service, mount its disk, or correct the setting."
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 T = TypeVar("T")
@@ -135,15 +137,34 @@ async def _valid_tokens(store: Store) -> set[str] | None:
 
 
 async def back_up_regularly(store: Store, settings: Settings) -> dict[str, object]:
-    """The job: make a backup in the folder of the settings, and delete the oldest ones. Returns what it came to."""
+    """The job: make a backup in the folder of the settings, and delete the oldest ones. Returns what it came to. The
+    folder is not created: a path that does not exist is more likely a disk that is not mounted."""
     folder = settings.backup.folder
     assert folder is not None
-    await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+    if problem := await asyncio.to_thread(find_folder_problem, folder):
+        raise UsageError(problem, hint=FOLDER_HINT)
     await asyncio.to_thread(backups.delete_abandoned, folder, PREFIX)
     made = await back_up(store, folder / f"{PREFIX}{store.clock.now():{_STAMP}}{SUFFIX}")
     deleted = await asyncio.to_thread(_delete_oldest, folder, settings.backup.keep)
     log.info("backed up", file=str(made.file), bytes=made.size, deleted=deleted)
     return {"file": str(made.file), "bytes": made.size, "deleted": deleted}
+
+
+def find_folder_problem(folder: Path) -> str | None:
+    """Why no backup can be made in this folder; None if one can."""
+    if not folder.is_dir():
+        return (
+            f"The folder {folder} of CONNECTOR_BACKUP__FOLDER {'is a file' if folder.exists() else 'does not exist'}."
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"The user of this process may not write to the folder {folder} of CONNECTOR_BACKUP__FOLDER."
+    return None
+
+
+async def warn_about_folder(folder: Path | None) -> None:
+    """Log at the start of a service, and not at night, if no backup can be made in the folder of the settings."""
+    if folder is not None and (problem := await asyncio.to_thread(find_folder_problem, folder)):
+        log.warning("backups cannot be made", error=problem, hint=FOLDER_HINT)
 
 
 def list_backups(folder: Path) -> Sequence[Path]:

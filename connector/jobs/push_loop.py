@@ -51,11 +51,14 @@ class OutageLog:
 
 
 def push_result(summary: PushSummary) -> Result:
-    """What a push came to, for the list of runs; empty if it sent nothing and nothing is wrong."""
+    """What a push came to, for the list of runs; empty if it sent nothing and nothing is wrong. `refused`: how many
+    changes became dead letters by it, `dead_letters`: how many there are."""
     result: dict[str, object] = {}
     if summary.stats.done:
         done = {str(kind): count for kind, count in summary.stats.done.items()}
         result |= {"done": done, "writes": summary.writes, "reads": summary.reads}
+    if summary.refusals:
+        result |= {"refused": len(summary.refusals), "writes": summary.writes, "reads": summary.reads}
     if summary.dead_letters:
         result["dead_letters"] = summary.dead_letters
     if summary.outage is not None:
@@ -77,7 +80,8 @@ class PushLoop:
     """Pushes again and again, in one `run`. `push` is one scheduled push; `verify` asks the org who it is, also if
     nothing is due.
 
-    A push that did something is kept as a run; of failures and of pushes during an outage, the first one in a row.
+    A push that sent something, or was refused something, is kept as a run; of failures and of pushes during an outage,
+    the first one in a row.
     """
 
     def __init__(
@@ -172,11 +176,15 @@ class PushLoop:
             log.warning("job works again", job=self._job, after=self._noted)
             self._failed = False
         self._outages.tell(summary)
-        if summary.stats.done:
+        refused = len(summary.refusals)
+        if refused:
+            note = "`connector dead-letters list` says why and what to do."
+            log.warning("pushed", done=dict(summary.stats.done), refused=refused, writes=summary.writes, note=note)
+        elif summary.stats.done:
             log.info("pushed", done=dict(summary.stats.done), writes=summary.writes)
         result = push_result(summary)
         outage = None if summary.outage is None else summary.outage.code
-        if summary.stats.done or (outage is not None and outage != self._noted):
+        if summary.stats.done or refused or (outage is not None and outage != self._noted):
             await self._keep(started, JobState.DONE, result)
         self._noted = outage
 

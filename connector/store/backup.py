@@ -13,7 +13,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,8 @@ from connector.files import UnusableFileError, check_plain, create_private
 
 PAGES = 1024
 """Pages in one step (4 MB); between two steps a copy can be stopped."""
+INSTRUCTIONS = 1_000_000
+"""Instructions of SQLite, a few milliseconds, between which checking and counting can be stopped."""
 BUSY_SECONDS = 60.0
 ABANDONED_SECONDS = 12 * 3600.0
 """How long nothing was written to a copy that is not whole, when its process is held for dead."""
@@ -124,12 +126,18 @@ def _copy(source: Path, target: Path, on_step: OnStep) -> Copy:
     """Copy one snapshot of `source` to the new file `target`, and compare."""
     target.unlink(missing_ok=True)
     create_private(target)
-    with closing(_open(source)) as origin, closing(_open(target)) as copy:
+    position = [0, 0]
+    with (
+        closing(_open(source)) as origin,
+        closing(_open(target)) as copy,
+        _stoppable((origin, copy), lambda: on_step(*position)),
+    ):
         origin.execute("BEGIN")
         rows = _rows(origin)  # the first read takes the snapshot, which all steps see
 
         def step(_: int, remaining: int, total: int) -> None:
-            on_step(total - remaining, total)
+            position[:] = (total - remaining, total)
+            on_step(*position)
 
         origin.backup(copy, pages=PAGES, progress=step, sleep=0)
         copy.execute("PRAGMA journal_mode = DELETE")  # a single file, without a log beside it
@@ -139,6 +147,33 @@ def _copy(source: Path, target: Path, on_step: OnStep) -> Copy:
         revision = _revision(copy)
     _sync_file(target)
     return Copy(file=target, size=target.stat().st_size, revision=revision, rows=rows)
+
+
+@contextmanager
+def _stoppable(connections: Sequence[sqlite3.Connection], look: Callable[[], None]) -> Iterator[None]:
+    """Call `look` also during long statements, such as a check of the whole database, and raise what it raises. Only
+    the first pass of the check, over the pages, is one step for SQLite."""
+    raised: list[Exception] = []
+
+    def is_stopped() -> int:
+        try:
+            look()
+        except Exception as error:  # SQLite only ends its statement by it
+            raised.append(error)
+            return 1
+        return 0
+
+    for connection in connections:
+        connection.set_progress_handler(is_stopped, INSTRUCTIONS)
+    try:
+        yield
+    except sqlite3.OperationalError:
+        if raised:
+            raise raised[0] from None
+        raise
+    finally:
+        for connection in connections:
+            connection.set_progress_handler(None, 0)
 
 
 def _open(file: Path) -> sqlite3.Connection:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
+
+from structlog.testing import capture_logs
 
 from connector.jobs.job_runner import JobRunner
 from connector.jobs.push_loop import PushLoop
+from connector.log import configure
 from connector.model.job_run import JobRun, JobState
 from connector.policies import ReconcileSettings
 from connector.roles import make_jobs
@@ -105,12 +109,22 @@ async def test_worker_sends_what_is_committed_at_once_and_keeps_a_run_of_it(worl
                 [customer] = await customers.load(uow.connection, ["C-1"])
                 await customers.save(uow, [replace(customer, phone="+49 251 3")])
             await until(lambda: world.query("SELECT Id FROM Account WHERE Phone = '+49 251 3'"))
-            stop.set()
-            await working
+            await loop.ring()  # all of that is sent, and its pushes have ended
+            configure("INFO")
+            with capture_logs() as logs:
+                async with service.store.transaction() as uow:
+                    await customers.save(uow, [replace(customer, name="Long " * 60)])
+                await until(world.dead_letters)
+                stop.set()
+                await working
     finally:
         working.cancel()
     async with service.store.reader() as connection:
         runs = await job_runs.list_page(connection, job="push", limit=10)
     assert {run.state for run in runs} == {JobState.DONE}
-    assert sum(int(run.result["done"]["order"]) for run in runs if "order" in run.result["done"]) == 1  # type: ignore[index, operator]
+    done: list[Any] = [run.result.get("done", {}) for run in runs]
+    assert sum(kinds.get("order", 0) for kinds in done) == 1
+    assert (runs[0].result["refused"], done[0]) == (1, {})  # nothing was sent, and it is told
+    [line] = [line for line in logs if line["event"] == "pushed"]
+    assert (line["refused"], line["log_level"]) == (1, "warning")
     assert service.store.on_captured == []

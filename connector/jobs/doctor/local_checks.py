@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from connector.clock import Clock
 from connector.errors import MappingError, RulesError, SettingsError
 from connector.files import readable_by_others, writable_by_others
-from connector.jobs.backup import list_backups, made_at
+from connector.jobs.backup import FOLDER_HINT, find_folder_problem, list_backups, made_at
 from connector.mapping import MappingSet, load_mappings
 from connector.mapping.version import folder_of
 from connector.model.health_check import HealthCheck, failed, passed, skipped, warned
@@ -111,6 +111,8 @@ def check_backups(settings: Settings, store: Store) -> HealthCheck:
     if folder is None:
         how = "set it to have the service make backups" if store.dialect == "sqlite" else "use pg_dump"
         return skipped(BACKUPS, f"The service makes no backups ({PREFIX}BACKUP__FOLDER): {how}.")
+    if problem := find_folder_problem(folder):
+        return failed(BACKUPS, problem, FOLDER_HINT)
     files = list_backups(folder)
     if not files:
         return warned(
