@@ -184,8 +184,10 @@ def _local_work(
     if SCHEDULER in roles:
         jobs = make_jobs(services) + [job for other in orgs[1:] for job in _org_jobs(other)]
         work[SCHEDULER] = lambda stop: JobScheduler(jobs, JobRunner(services.store, worker=worker, ttl=ttl)).run(stop)
-    if WORKER in roles and orgs and not services.settings.org:
-        work["resyncs"] = ResyncLoop(services.store, ResyncOrg(orgs[0]), ttl=ttl).run
+    if WORKER in roles and orgs:
+        # A lease and a queue for all orgs, although this process may work for one.
+        store = services.store.for_org(None) if services.settings.org else services.store
+        work["resyncs"] = ResyncLoop(store, {org.settings.org: ResyncOrg(org) for org in orgs}, ttl=ttl).run
     return work
 
 

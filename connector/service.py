@@ -93,6 +93,7 @@ class LocalServices:
             AppServices(
                 requests_per_minute=self.settings.http.requests_per_minute,
                 store=self.store,
+                orgs=[*self.settings.orgs],
                 orders=self.orders,
                 current_composer=self.current_composer,
                 conflict_resolver=self.conflict_resolver,

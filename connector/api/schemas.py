@@ -302,7 +302,8 @@ class TriggerBody(Body):
 
 class ResyncFilterBody(Body):
     """Which entities of the kind; nothing given means all. `customer`, `stage`, `channel`: only of orders. `error`:
-    refused with this error code. `mapping_version`: not sent since that version became active."""
+    refused with this error code. `mapping_version`: not sent since that version became active. `org`: in the org of
+    this name."""
 
     keys: list[Key] = Field(default_factory=list, max_length=1000)
     customer: Key | None = None
@@ -311,6 +312,7 @@ class ResyncFilterBody(Body):
     changed_since: Moment | None = None
     error: Annotated[str, Field(max_length=100)] | None = None
     mapping_version: Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_no_flag)] | None = None
+    org: Annotated[str, Field(max_length=40)] | None = None
 
     def chosen(self) -> ResyncFilter:
         return ResyncFilter(
@@ -321,6 +323,7 @@ class ResyncFilterBody(Body):
             changed_since=self.changed_since,
             error=self.error,
             mapping_version=self.mapping_version,
+            org=self.org,
         )
 
 

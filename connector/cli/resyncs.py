@@ -51,6 +51,7 @@ def start(
     mapping_version: Annotated[
         int | None, typer.Option(help="Only those not sent since this version of the mappings.", show_default=False)
     ] = None,
+    org: Annotated[str | None, _text("Only those in the org of this name; `default` for the default one.")] = None,
     mode: Annotated[str, typer.Option(help="push: send; pull: read and apply; compare: only count.")] = "push",
     priority: Annotated[str, typer.Option(help="low: behind all that is due; high: with new changes.")] = "low",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would come to.")] = False,
@@ -74,6 +75,7 @@ def start(
         changed_since=since,
         error=error,
         mapping_version=mapping_version,
+        org=org,
     )
     preview, resync = run(_start(entity, chosen, mode=mode, priority=priority, dry_run=dry_run))
     if json:
@@ -171,7 +173,7 @@ async def _start(
         preview = await preview_resync(store, kind, chosen, resync_mode, partitions=settings.sync.partitions)
         if dry_run:
             return preview, None
-        made = await request_resync(store, preview, chosen, priority=Priority(priority), actor=command_line_actor())
+        made = await request_resync(store, preview, priority=Priority(priority), actor=command_line_actor())
         return preview, view_resync(made, store.clock.now())
 
 

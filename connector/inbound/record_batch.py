@@ -301,7 +301,7 @@ class RecordBatch:
             self._writes.notice_of_fields(record, link, taken)
 
     async def resolve(self, conflict: Conflict, choice: ConflictState, lock_orders: LockOrders, *, actor: str) -> None:
-        """Note what closes one conflict."""
+        """Note what closes one conflict, if its values are still those of `conflict`."""
         record = RemoteRecord(
             sobject=conflict.sobject,
             id=conflict.record_id,
@@ -321,6 +321,13 @@ class RecordBatch:
                 hint="`connector conflicts list` shows those that are.",
                 field="id",
                 rule="conflict",
+            )
+        if opened.version != conflict.version:
+            raise CommandError(
+                f"Conflict {conflict.id} has changed: its values are others now.",
+                hint="Read it again, and decide anew.",
+                field="version",
+                rule="version",
             )
         remote = opened.remote
         self._writes.put_link(replace(link, snapshot={**link.snapshot, conflict.field: remote}))

@@ -39,14 +39,23 @@ class ConflictResolver:
     mappings: Callable[[], MappingSet]
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
 
-    async def resolve(self, conflict_id: int, choice: ConflictState, *, actor: str, always: bool = False) -> Resolution:
+    async def resolve(
+        self, conflict_id: int, choice: ConflictState, *, actor: str, always: bool = False, version: int | None = None
+    ) -> Resolution:
         """Let the value of `choice` (`local` or `salesforce`) stand in an open conflict.
 
         `always` keeps the answer as a rule of the field: it also resolves other open conflicts of that field, and later
-        ones do not open. Raises CommandError if there is no such open conflict, or if the order does not allow the
-        org's value any more.
+        ones do not open. `version`: only if the conflict still has it. Raises CommandError if there is no such open
+        conflict, if it has changed, or if the order does not allow the org's value any more.
         """
         conflict = await self._load(conflict_id)
+        if version is not None and conflict.version != version:
+            raise CommandError(
+                f"Conflict {conflict_id} has changed: it is {conflict.state}, or its values are others now.",
+                hint="Read it again, and decide anew.",
+                field="version",
+                rule="version",
+            )
         applier = Applier(
             InboundContext(
                 orders=self.orders,

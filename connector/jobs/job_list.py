@@ -8,7 +8,7 @@ from datetime import datetime
 
 from connector.errors import CommandError
 from connector.jobs.schedule import JobDefinition, next_slot
-from connector.model.job_run import JobRun, JobTrigger
+from connector.model.job_run import JobRun, JobTrigger, version_of_change
 from connector.store import job_runs, job_schedules, journal
 from connector.store.engine import Store
 from connector.store.journal import JournalEntry
@@ -54,6 +54,11 @@ class JobView:
     changed_at: datetime | None
     next_run: datetime | None
     last_run: RunView | None
+
+    @property
+    def version(self) -> int:
+        """Of its schedule: the moment of its latest change in microseconds; 0 as in the settings."""
+        return version_of_change(self.changed_at)
 
 
 def view_run(run: JobRun) -> RunView:
@@ -129,8 +134,11 @@ async def request_run(store: Store, definition: JobDefinition, *, actor: str) ->
     return run
 
 
-async def set_trigger(store: Store, definition: JobDefinition, trigger: JobTrigger | None, *, actor: str) -> None:
-    """Run the job at other times; None: at those of the settings. Raises CommandError for a continuous job."""
+async def set_trigger(
+    store: Store, definition: JobDefinition, trigger: JobTrigger | None, *, actor: str, version: int | None = None
+) -> None:
+    """Run the job at other times; None: at those of the settings. `version`: only if its schedule still has that one.
+    Raises CommandError for a continuous job, and for another version."""
     if definition.continuous:
         raise CommandError(
             f"{definition.name} works {WHENEVER}: it has no interval.",
@@ -139,7 +147,13 @@ async def set_trigger(store: Store, definition: JobDefinition, trigger: JobTrigg
             rule="continuous",
         )
     async with store.transaction() as uow:
-        await job_schedules.set_trigger(uow, definition.name, trigger, actor=actor)
+        if not await job_schedules.set_trigger(uow, definition.name, trigger, actor=actor, version=version):
+            raise CommandError(
+                f"The schedule of {definition.name} has been changed meanwhile.",
+                hint="Read it again, and repeat the request if it still applies.",
+                field="version",
+                rule="version",
+            )
 
 
 async def set_paused(store: Store, definition: JobDefinition, paused: bool, *, actor: str) -> bool:

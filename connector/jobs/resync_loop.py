@@ -7,12 +7,13 @@ a process that died waits for the batch that was begun, and goes on behind it. T
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from connector.errors import ConnectorError, LeaseLostError, StoreError
+from connector.errors import ConnectorError, LeaseLostError, SettingsError, StoreError
 from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.jobs.reconcile import ReconcileRunningError
 from connector.jobs.resync import BATCH, capture
@@ -52,11 +53,14 @@ class OrgSide(Protocol):
 
 class ResyncLoop:
     """Works off resyncs until stopped, one process at a time, under a lease that lasts for `ttl` seconds. Those with a
-    high priority go first; one that has to wait holds up no other."""
+    high priority go first; one that has to wait holds up no other.
 
-    def __init__(self, store: Store, org: OrgSide, *, ttl: float) -> None:
+    `orgs`: those that this process works for, by name. It leaves resyncs that need another one to other processes.
+    """
+
+    def __init__(self, store: Store, orgs: Mapping[str, OrgSide], *, ttl: float) -> None:
         self._store = store
-        self._org = org
+        self._orgs = orgs
         self._leases = LeaseHolder(store=store, ttl=ttl)
         self._again_at: dict[int, tuple[datetime, float]] = {}
         """When one that met an error of the org is tried again, and the pause before that."""
@@ -67,9 +71,7 @@ class ResyncLoop:
         """Work until `stop`. Raises only what is a fault of ours."""
         while not stop.is_set():
             try:
-                async with self._store.reader() as connection:
-                    is_asked = bool(await resyncs.list_active(connection, 1))
-                if is_asked:
+                if await self._list_workable():
                     async with self._leases.holding(LEASE, "works off resyncs") as lease:
                         if lease is not None:
                             await self._work_under(lease, stop)
@@ -94,25 +96,46 @@ class ResyncLoop:
     async def _work(self, lease: HeldLease, stop: asyncio.Event) -> None:
         """Take steps until no resync is left."""
         while not stop.is_set():
-            async with self._store.reader() as connection:
-                active = await resyncs.list_active(connection)
-                org = await orgs.get_active(connection)
+            active = await self._list_workable()
             if not active:
                 return
             for resync in active:
-                if await self._try_step(resync, None if org is None else org.org_id, lease):
+                if await self._try_step(resync, lease):
                     break  # and look anew: something more urgent may have been asked for
             else:
                 await _wait(stop, WAIT_SECONDS)
 
-    async def _try_step(self, resync: Resync, org_id: str | None, lease: HeldLease) -> bool:
+    async def _list_workable(self) -> list[Resync]:
+        """Those that this process can work off: it works for all orgs, or for the one of the resync."""
+        async with self._store.reader() as connection:
+            active = await resyncs.list_active(connection)
+        return [item for item in active if "" in self._orgs or (item.filter.org and item.filter.org_name in self._orgs)]
+
+    def _sides(self, resync: Resync) -> dict[str, OrgSide]:
+        """The orgs that a resync concerns, by name."""
+        if resync.filter.org is None:
+            return dict(self._orgs)
+        side = self._orgs.get(resync.filter.org_name)
+        if side is None:
+            raise SettingsError(
+                f"There is no org {resync.filter.org} in the settings of this process.",
+                hint=f"Set CONNECTOR_ORGS__{resync.filter.org.upper()}__…, or cancel the resync.",
+            )
+        return {resync.filter.org_name: side}
+
+    async def _org_id(self, name: str) -> str | None:
+        async with self._store.for_org(name).reader() as connection:
+            org = await orgs.get_active(connection)
+        return None if org is None else org.org_id
+
+    async def _try_step(self, resync: Resync, lease: HeldLease) -> bool:
         """Take one step; False if it has to wait. Any error but the database's ends or delays this resync only."""
         until, pause = self._again_at.get(resync.id, (self._store.clock.now(), 1.0))
         if self._store.clock.now() < until:
             return False
         try:
             with calls_in(LANES[resync.priority]):
-                moved = await self._step(resync, org_id, lease)
+                moved = await self._step(resync, lease)
         except ReconcileRunningError:
             return False
         except (StoreError, LeaseLostError):
@@ -140,14 +163,17 @@ class ResyncLoop:
             if state is not None:
                 await resyncs.end(uow, number, state, error=error)
 
-    async def _step(self, resync: Resync, org_id: str | None, lease: HeldLease) -> bool:
+    async def _step(self, resync: Resync, lease: HeldLease) -> bool:
         """Begin the next batch, or finish the one that was begun. False if that has to wait."""
+        sides = self._sides(resync)
         if resync.reached != resync.position:
-            return await self._finish_batch(resync, org_id, lease)
-        await self._org.check_budget()
+            return await self._finish_batch(resync, sides, lease)
+        for side in sides.values():
+            await side.check_budget()
+        org_ids = [org_id for name in sides if (org_id := await self._org_id(name)) is not None]
         async with self._store.reader() as connection:
             keys = await resync_selection.list_keys(
-                connection, org_id, resync.entity, resync.filter, after=resync.position, limit=BATCH
+                connection, resync.entity, resync.filter, after=resync.position, limit=BATCH
             )
         async with self._store.transaction() as uow:
             await lease.check(uow)
@@ -161,13 +187,14 @@ class ResyncLoop:
                 # Named ones are compared with the org itself, as by `connector resync`.
                 unconfirmed = bool(resync.filter.keys)
                 await capture(uow, resync.entity, keys, LANES[resync.priority], unconfirmed=unconfirmed)
-            elif resync.mode is ResyncMode.PULL and org_id is not None:
-                records = await _records(uow.connection, org_id, resync.entity, keys)
-                await inbox.put(uow, org_id, records, Source.RESYNC)
+            elif resync.mode is ResyncMode.PULL:
+                for org_id in org_ids:
+                    records = await _records(uow.connection, org_id, resync.entity, keys)
+                    await inbox.put(uow, org_id, records, Source.RESYNC)
             await resyncs.note_reached(uow, resync.id, keys)
         return True
 
-    async def _finish_batch(self, resync: Resync, org_id: str | None, lease: HeldLease) -> bool:
+    async def _finish_batch(self, resync: Resync, sides: Mapping[str, OrgSide], lease: HeldLease) -> bool:
         """Note what the batch came to; False if it is not finished yet."""
         assert resync.reached_at is not None
         counts: dict[str, int] = {}
@@ -177,23 +204,47 @@ class ResyncLoop:
                     connection, resync.entity, resync.batch, since=resync.reached_at
                 )
             if due:
-                await self._org.check_budget()  # so that whoever asked for it sees why it waits
+                for side in sides.values():
+                    await side.check_budget()  # so that whoever asked for it sees why it waits
                 return False
         elif resync.mode is ResyncMode.COMPARE:
-            counts = await self._org.compare(resync.entity, resync.batch)
+            counts = await self._compare(resync, sides)
             failed = counts.get("differing", 0)
         else:
-            await self._org.take_in()
-            async with self._store.reader() as connection:
-                records = [] if org_id is None else await _records(connection, org_id, resync.entity, resync.batch)
-                states = await inbox.states(connection, org_id or "", [record for _, record in records])
-            if InboxState.DUE in states.values():
+            states = await self._take_in(resync, sides)
+            if InboxState.DUE in states:
                 return False
-            failed = sum(state is InboxState.PARKED for state in states.values())
+            failed = states.count(InboxState.PARKED)
         async with self._store.transaction() as uow:
             await lease.check(uow)
             await resyncs.note_finished(uow, resync, failed=failed, counts=counts)
         return True
+
+    async def _compare(self, resync: Resync, sides: Mapping[str, OrgSide]) -> dict[str, int]:
+        """Compare the batch with the records of each org."""
+        counts: Counter[str] = Counter()
+        for name, side in sides.items():
+            async with self._store.reader() as connection:
+                keys = await resync_selection.list_of_org(connection, resync.entity, resync.batch, name)
+            if keys:
+                counts.update(await side.compare(resync.entity, keys))
+        return dict(counts)
+
+    async def _take_in(self, resync: Resync, sides: Mapping[str, OrgSide]) -> list[InboxState]:
+        """Read and apply what the batch has put into the inbox; the states of what is still there."""
+        states: list[InboxState] = []
+        for name, side in sides.items():
+            org_id = await self._org_id(name)
+            if org_id is None:
+                continue
+            async with self._store.reader() as connection:
+                records = await _records(connection, org_id, resync.entity, resync.batch)
+            if records:
+                await side.take_in()
+            async with self._store.reader() as connection:
+                found = await inbox.states(connection, org_id, [record for _, record in records])
+            states += found.values()
+        return states
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from connector.errors import CommandError
 from connector.jobs.resync import BATCH
 from connector.model.change import EntityKind
-from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode
+from connector.model.resync import DEFAULT_ORG, Priority, Resync, ResyncFilter, ResyncMode
 from connector.model.stage import Stage
 from connector.store import mapping_versions, orgs, resyncs
 from connector.store.engine import Store
@@ -93,6 +93,8 @@ def _refuse(field: str, message: str, hint: str) -> CommandError:
 
 async def check_filter(store: Store, entity: EntityKind, chosen: ResyncFilter) -> None:
     """Raise CommandError for a filter that cannot be meant."""
+    if chosen.org is not None:
+        await _check_org(store, chosen.org)
     if entity not in resync_selection.KINDS:
         raise _refuse(
             "entity", "Returns are not chosen by filter.", "Use `connector resync return KEY…`, or resync their orders."
@@ -115,17 +117,30 @@ async def check_filter(store: Store, entity: EntityKind, chosen: ResyncFilter) -
             )
 
 
+async def _check_org(store: Store, name: str) -> None:
+    async with store.reader() as connection:
+        names = [DEFAULT_ORG, *await orgs.list_named(connection)]
+    if name not in names:
+        raise _refuse(
+            "org", f"org: there is no org {name!r}, or nobody signed in to it.", f"Use one of {', '.join(names)}."
+        )
+
+
 async def preview_resync(
     store: Store, entity: EntityKind, chosen: ResyncFilter, mode: ResyncMode, *, partitions: int
 ) -> ResyncPreview:
-    """What it would come to. Raises CommandError for a filter that cannot be meant."""
+    """What it would come to. A store for one org means entities of that org. Raises CommandError for a filter that
+    cannot be meant."""
+    sends_products = entity is EntityKind.PRODUCT and mode is ResyncMode.PUSH
+    if sends_products and chosen.org is not None:
+        raise _refuse("org", "org: products are sent to every org.", "Leave it out.")
+    if store.org and chosen.org is None and not sends_products:
+        chosen = replace(chosen, org=store.org)
     await check_filter(store, entity, chosen)
     async with store.reader() as connection:
-        org = await orgs.get_active(connection)
-        org_id = None if org is None else org.org_id
-        count = await resync_selection.count(connection, org_id, entity, chosen)
-        rows = count + await resync_selection.count_lines(connection, org_id, entity, chosen)
-        sample = await resync_selection.list_keys(connection, org_id, entity, chosen, after=None, limit=SAMPLE)
+        count = await resync_selection.count(connection, entity, chosen)
+        rows = count + await resync_selection.count_lines(connection, entity, chosen)
+        sample = await resync_selection.list_keys(connection, entity, chosen, after=None, limit=SAMPLE)
     batches = -(-count // BATCH)
     calls = -(-rows // ROWS_A_CALL)
     if mode is ResyncMode.PUSH:
@@ -145,10 +160,9 @@ async def preview_resync(
     )
 
 
-async def request_resync(
-    store: Store, preview: ResyncPreview, chosen: ResyncFilter, *, priority: Priority, actor: str
-) -> Resync:
-    """Ask for what the preview of this filter has shown; a worker begins within a second or two."""
+async def request_resync(store: Store, preview: ResyncPreview, *, priority: Priority, actor: str) -> Resync:
+    """Ask for what the preview has shown; a worker begins within a second or two."""
+    chosen = ResyncFilter.read(preview.filter)
     entity, mode = EntityKind(preview.entity), ResyncMode(preview.mode)
     async with store.transaction() as uow:
         return await resyncs.create(uow, entity, chosen, mode=mode, priority=priority, total=preview.count, actor=actor)

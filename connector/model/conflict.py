@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from connector.model.record import FieldValue
+from connector.model.record import FieldValue, dump_value
 
 
 class ConflictState(StrEnum):
@@ -41,6 +42,12 @@ class Conflict:
     remote_changed_by: str | None = None
     resolved_at: datetime | None = None
     resolved_by: str | None = None
+
+    @property
+    def version(self) -> int:
+        """Another one whenever a value, or the state, has changed."""
+        seen = repr((self.state.value, dump_value(self.local), dump_value(self.remote)))
+        return int.from_bytes(hashlib.blake2b(seen.encode(), digest_size=7).digest())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class JobState(StrEnum):
@@ -53,6 +55,12 @@ class JobSchedule:
     paused: bool = False
     changed_by: str
     changed_at: datetime
+
+
+def version_of_change(changed_at: datetime | None) -> int:
+    """The version of a schedule: the moment of its latest change, in microseconds since 1970; 0 if it was never
+    changed."""
+    return 0 if changed_at is None else (changed_at - _EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,9 @@ from typing import Any
 
 from connector.model.change import EntityKind
 
+DEFAULT_ORG = "default"
+"""What people call the org that has no name in the settings."""
+
 
 class ResyncMode(StrEnum):
     """`push`: map again, and send what differs. `pull`: read the records, and apply what differs by the owner of each
@@ -41,7 +44,8 @@ class ResyncFilter:
     """Which entities of a kind: those that satisfy all that is given; nothing means all.
 
     `customer`, `stage` and `channel` are those of orders. `error`: refused with this code of the org.
-    `mapping_version`: not sent since this version of the mappings became active.
+    `mapping_version`: not sent since this version of the mappings became active. `org`: in the org of this name,
+    `default` for the default one.
     """
 
     keys: tuple[str, ...] = ()
@@ -51,6 +55,12 @@ class ResyncFilter:
     changed_since: datetime | None = None
     error: str | None = None
     mapping_version: int | None = None
+    org: str | None = None
+
+    @property
+    def org_name(self) -> str:
+        """The name of the org in the database, where that of the default one is empty."""
+        return "" if self.org in (None, DEFAULT_ORG) else str(self.org)
 
     @property
     def of_orders(self) -> list[str]:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.record import dump_value, load_value
 from connector.store.inbound_tables import conflicts
+from connector.store.orgs import is_of_scope
 from connector.store.sql import select_in
 from connector.store.unit_of_work import UnitOfWork
 
@@ -65,7 +66,12 @@ async def list_page(
     connection: AsyncConnection, *, state: ConflictState | None = ConflictState.OPEN, after: int = 0, limit: int
 ) -> list[Conflict]:
     """Up to `limit` conflicts behind the ID `after`, oldest first; those in `state`, or all."""
-    statement = select(conflicts).where(conflicts.c.id > after).order_by(conflicts.c.id).limit(limit)
+    statement = (
+        select(conflicts)
+        .where(conflicts.c.id > after, is_of_scope(connection, conflicts.c.org_id))
+        .order_by(conflicts.c.id)
+        .limit(limit)
+    )
     if state is not None:
         statement = statement.where(conflicts.c.state == state.value)
     return [_conflict(row) for row in await connection.execute(statement)]
@@ -105,7 +111,8 @@ async def open_fields(
 
 
 async def count_open(connection: AsyncConnection) -> int:
-    statement = select(func.count()).select_from(conflicts).where(conflicts.c.state == ConflictState.OPEN.value)
+    is_open = (conflicts.c.state == ConflictState.OPEN.value, is_of_scope(connection, conflicts.c.org_id))
+    statement = select(func.count()).select_from(conflicts).where(*is_open)
     return (await connection.execute(statement)).scalar_one()
 
 

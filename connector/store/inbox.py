@@ -19,6 +19,7 @@ from connector.model.observed_value import ObservedValues, dump_observed, load_o
 from connector.store import journal
 from connector.store.inbound_tables import inbox
 from connector.store.journal import MOST_NAMED, command_line_actor
+from connector.store.orgs import is_of_scope
 from connector.store.sql import chunks, insert, select_in
 from connector.store.unit_of_work import UnitOfWork
 
@@ -172,11 +173,10 @@ async def states(connection: AsyncConnection, org_id: str, record_ids: Iterable[
     return {row.record_id: InboxState(row.state) for row in rows}
 
 
-async def list_parked(connection: AsyncConnection, org_id: str | None = None, limit: int = 1000) -> list[InboxItem]:
+async def list_parked(connection: AsyncConnection, limit: int = 1000) -> list[InboxItem]:
     """Up to `limit` records that cannot be applied, oldest first."""
-    statement = select(inbox).where(inbox.c.state == InboxState.PARKED.value).order_by(inbox.c.seen_at).limit(limit)
-    if org_id is not None:
-        statement = statement.where(inbox.c.org_id == org_id)
+    parked = (inbox.c.state == InboxState.PARKED.value, is_of_scope(connection, inbox.c.org_id))
+    statement = select(inbox).where(*parked).order_by(inbox.c.seen_at).limit(limit)
     return [_item(row) for row in await connection.execute(statement)]
 
 
@@ -258,7 +258,7 @@ async def replay(uow: UnitOfWork, record_ids: Iterable[str] | None = None, *, ac
 async def _make_due(uow: UnitOfWork, record_ids: Sequence[str] | None) -> int:
     statement = (
         update(inbox)
-        .where(inbox.c.state == InboxState.PARKED.value)
+        .where(inbox.c.state == InboxState.PARKED.value, is_of_scope(uow.connection, inbox.c.org_id))
         .values(state=InboxState.DUE.value, due_at=uow.now, attempts=0, error=None, fix=None)
     )
     if record_ids is None:
@@ -269,9 +269,10 @@ async def _make_due(uow: UnitOfWork, record_ids: Sequence[str] | None) -> int:
     return number
 
 
-async def counts(connection: AsyncConnection, org_id: str) -> dict[InboxState, int]:
-    """Records by state, every state named."""
-    statement = select(inbox.c.state, func.count()).where(inbox.c.org_id == org_id).group_by(inbox.c.state)
+async def counts(connection: AsyncConnection, org_id: str | None = None) -> dict[InboxState, int]:
+    """Records of an org, or of the orgs of the scope, by state, every state named."""
+    mine = is_of_scope(connection, inbox.c.org_id) if org_id is None else inbox.c.org_id == org_id
+    statement = select(inbox.c.state, func.count()).where(mine).group_by(inbox.c.state)
     numbers: dict[str, int] = dict((await connection.execute(statement)).all())
     return {state: numbers.get(state.value, 0) for state in InboxState}
 

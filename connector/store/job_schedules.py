@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.job_run import JobSchedule, JobTrigger
+from connector.model.job_run import JobSchedule, JobTrigger, version_of_change
 from connector.store import journal
 from connector.store.job_tables import job_schedules
 from connector.store.journal import JournalEntry
@@ -20,12 +20,17 @@ async def load(connection: AsyncConnection) -> dict[str, JobSchedule]:
     return {row.job: _build(row) for row in await connection.execute(select(job_schedules))}
 
 
-async def set_trigger(uow: UnitOfWork, job: str, trigger: JobTrigger | None, *, actor: str) -> None:
-    """Run the job at other times; None: at those of the settings."""
+async def set_trigger(
+    uow: UnitOfWork, job: str, trigger: JobTrigger | None, *, actor: str, version: int | None = None
+) -> bool:
+    """Run the job at other times; None: at those of the settings. False if it has not the `version` that is given."""
     stored = await _lock(uow, job)
+    if version is not None and version != version_of_change(None if stored is None else stored.changed_at):
+        return False
     await _put(uow, job, trigger, paused=stored is not None and stored.paused, actor=actor)
     detail = {"trigger": "of the settings" if trigger is None else str(trigger)}
     await journal.write(uow, [JournalEntry(entity="job", key=job, action="rescheduled", detail=detail, actor=actor)])
+    return True
 
 
 async def set_paused(uow: UnitOfWork, job: str, paused: bool, *, actor: str) -> bool:

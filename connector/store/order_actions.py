@@ -6,12 +6,14 @@ An action is stored in the transaction of its effect. It is kept for longer than
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Select, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.action_request import ActionRequest, ActionState, ReceivedAction
 from connector.store.event_tables import order_actions
+from connector.store.orgs import is_of_scope
 from connector.store.sql import select_in
 from connector.store.unit_of_work import UnitOfWork
 
@@ -46,7 +48,7 @@ async def put(uow: UnitOfWork, org_id: str, request: ActionRequest, state: Actio
 
 async def counts(connection: AsyncConnection) -> dict[ActionState, int]:
     """Actions by state, every state named."""
-    rows = await connection.execute(select(_ROW.state, func.count()).group_by(_ROW.state))
+    rows = await connection.execute(_of_scope(connection, select(_ROW.state, func.count())).group_by(_ROW.state))
     numbers: dict[str, int] = dict(rows.all())
     return {state: numbers.get(state.value, 0) for state in ActionState}
 
@@ -55,7 +57,9 @@ async def list_latest(
     connection: AsyncConnection, *, order: str | None = None, state: ActionState | None = None, limit: int = 100
 ) -> list[ReceivedAction]:
     """The latest actions, newest first: all, or those of an order or in a state."""
-    statement = select(order_actions).order_by(_ROW.received_at.desc(), _ROW.event_id).limit(limit)
+    statement = (
+        _of_scope(connection, select(order_actions)).order_by(_ROW.received_at.desc(), _ROW.event_id).limit(limit)
+    )
     if order is not None:
         statement = statement.where(_ROW.order_number == order)
     if state is not None:
@@ -79,3 +83,7 @@ async def list_latest(
         )
         for row in await connection.execute(statement)
     ]
+
+
+def _of_scope(connection: AsyncConnection, statement: Select[Any]) -> Select[Any]:
+    return statement.where(is_of_scope(connection, _ROW.org_id))

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Column, ColumnElement, Row, exists, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.store.scope import DEFAULT, is_in_scope, org_of
+from connector.store.scope import DEFAULT, is_in_scope, org_of, scope_of
 from connector.store.sql import upsert
 from connector.store.tables import orgs
 from connector.store.unit_of_work import UnitOfWork
@@ -45,6 +45,20 @@ async def list_named(connection: AsyncConnection) -> list[str]:
     """Return the names of the active orgs besides the default one."""
     statement = select(orgs.c.name).where(orgs.c.active, orgs.c.name != DEFAULT).order_by(orgs.c.name)
     return list((await connection.execute(statement)).scalars())
+
+
+async def list_active_ids(connection: AsyncConnection) -> list[str]:
+    """Return the IDs of the active orgs of the scope: one, or those of all names."""
+    statement = select(orgs.c.org_id).where(orgs.c.active, is_in_scope(connection, orgs.c.name)).order_by(orgs.c.name)
+    return list((await connection.execute(statement)).scalars())
+
+
+def is_of_scope(connection: AsyncConnection, org_id: Column[str]) -> ColumnElement[bool]:
+    """Whether the row of a table with IDs of orgs belongs to the scope: to none of another name."""
+    scope = scope_of(connection)
+    if scope is None:
+        return true()
+    return ~exists().where(orgs.c.org_id == org_id, orgs.c.name != scope)
 
 
 async def get_name(connection: AsyncConnection, org_id: str) -> str | None:

@@ -25,6 +25,7 @@ from connector.log import bind, get_logger, request_id
 from connector.metrics import HTTP_SECONDS
 from connector.model.allowances import AllowancePolicies
 from connector.model.health_check import DoctorReport
+from connector.model.resync import DEFAULT_ORG
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
 from connector.orders.service import OrderService
@@ -74,6 +75,8 @@ class AppServices:
     jobs: Sequence[JobDefinition] = ()
     partitions: int = 8
     role_states: Callable[[], Sequence[RoleState]] = lambda: ()
+    orgs: Sequence[str] = ()
+    """The names of the orgs besides the default one."""
     requests_per_minute: int = 0
     """How many requests a token may make; 0: as many as it likes."""
     doctor: Callable[[], Awaitable[DoctorReport]]
@@ -89,9 +92,15 @@ def make_app(services: AppServices) -> web.Application:
     """Build the application."""
     store = services.store
 
-    def context(request: web.Request, token: Token) -> RequestContext:
+    stores = {name or DEFAULT_ORG: store.for_org(name) for name in ("", *services.orgs)}
+
+    def context(request: web.Request, token: Token, by_org: bool) -> RequestContext:
+        org = request.query.get("org", "") if by_org else ""
+        if org and org not in stores:
+            hint = f"Use one of {', '.join(stores)}."
+            raise ProblemError(400, "query", f"org: there is no org {org!r}.", field="org", hint=hint)
         return RequestContext(
-            store=store,
+            store=stores.get(org, store),
             orders=services.orders,
             composer=services.current_composer(),
             conflict_resolver=services.conflict_resolver,
@@ -151,22 +160,22 @@ def _openapi_document() -> dict[str, Any]:
 
 
 def _make_handler(
-    route: Route, store: Store, limiter: RateLimiter, context: Callable[[web.Request, Token], RequestContext]
+    route: Route, store: Store, limiter: RateLimiter, context: Callable[[web.Request, Token, bool], RequestContext]
 ) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         token = await authenticate(store, request, route.role)
         if (allowance := limiter.take(token.name)) is not None:
             request[ALLOWANCE] = allowance
-        unknown = sorted(set(request.query) - route.queries.keys())
+        unknown = sorted(set(request.query) - route.all_queries.keys())
         if unknown:
-            allowed = ", ".join(route.queries) or "none"
+            allowed = ", ".join(route.all_queries) or "none"
             raise ProblemError(
                 400, "query", f"Unknown query parameter {unknown[0]!r}.", field=unknown[0], hint=f"Allowed: {allowed}."
             )
         for name, value in (*request.match_info.items(), *request.query.items()):
             if "\x00" in value:  # PostgreSQL rejects it, SQLite does not
                 raise ProblemError(400, "input", f"{name}: must not contain the character NUL.", field=name)
-        return await make_response(request, await route.handler(context(request, token)))
+        return await make_response(request, await route.handler(context(request, token, route.by_org)))
 
     return handle
 

@@ -98,7 +98,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
                     "schema": _query_schema(route, name),
                     **({"required": True} if name in route.required else {}),
                 }
-                for name, about in route.queries.items()
+                for name, about in route.all_queries.items()
             ),
             *({"name": name, "in": "header", "schema": _HEADERS[name]} for name in route.headers),
         ],

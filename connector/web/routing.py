@@ -29,6 +29,7 @@ from connector.store.tokens import Token
 from connector.web.problem import ProblemError
 from connector.web.request_body import JSON, read_body
 
+OF_ORG = "only of the org of this name, `default` for the default one; without it, of all"
 MAX_STREAM_SECONDS = 600.0
 """Seconds that a client can take to read a response; a stream holds a database connection for as long."""
 
@@ -114,7 +115,7 @@ class Route:
     `queries`: query parameters with their description; `choices`: the values of those that have only some, by name;
     `required`: those that must be given. `headers`: request headers that the handler reads. `statuses`:
     status codes of success. `kind`: the content type of a successful response; `result`: the dataclass that its JSON
-    is made of, for the OpenAPI document.
+    is made of, for the OpenAPI document. `by_org`: the parameter `org` chooses one of several orgs.
     """
 
     method: str
@@ -129,6 +130,12 @@ class Route:
     statuses: Sequence[int] = (200,)
     kind: str = JSON
     result: type | None = None
+    by_org: bool = False
+
+    @property
+    def all_queries(self) -> Mapping[str, str]:
+        """The query parameters, with `org` if it has that."""
+        return {**self.queries, **({"org": OF_ORG} if self.by_org else {})}
 
     @property
     def body(self) -> type[BaseModel] | None:
@@ -154,6 +161,10 @@ def _key(name: str, text: str, status: int, rule: str) -> str:
 async def make_response(request: web.Request, api_response: ApiResponse) -> web.StreamResponse:
     if isinstance(api_response.value, StreamBody):
         return await _stream(request, api_response, api_response.value)
+    tag = api_response.headers.get("ETag")
+    asked = [part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")]
+    if request.method == "GET" and tag in asked:
+        return web.Response(status=304, headers=dict(api_response.headers))
     return _respond(api_response)
 
 

@@ -35,7 +35,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 async def working(world: World, *, pushing: bool = True) -> AsyncIterator[None]:
     """A worker, and the push that every worker has."""
     stop = asyncio.Event()
-    loop = ResyncLoop(world.service.store, ResyncOrg(world.service), ttl=30)
+    loop = ResyncLoop(world.service.store, {"": ResyncOrg(world.service)}, ttl=30)
     tasks = [asyncio.create_task(loop.run(stop))]
 
     async def push() -> None:
@@ -58,7 +58,7 @@ async def ask(
 ) -> Resync:
     store, wanted = world.service.store, ResyncFilter(**chosen)  # type: ignore[arg-type]
     preview = await preview_resync(store, kind, wanted, mode, partitions=8)
-    return await request_resync(store, preview, wanted, priority=Priority.LOW, actor="ann")
+    return await request_resync(store, preview, priority=Priority.LOW, actor="ann")
 
 
 async def until(world: World, number: int, reached: Callable[[Resync], bool]) -> Resync:

@@ -6,21 +6,28 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from connector.cli.localorg import our_metadata
-from connector.errors import SettingsError
+from connector.errors import CommandError, SettingsError
 from connector.jobs.reconcile import ReconcileOptions
+from connector.jobs.resync_loop import ResyncLoop
+from connector.jobs.resync_request import preview_resync, request_resync
 from connector.jobs.schedule import define_jobs
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.model.change import ChangeState, EntityKind
 from connector.model.customer import Customer
-from connector.roles import running_roles
+from connector.model.inbound_change import Source
+from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode, ResyncState
+from connector.model.role import Role
+from connector.roles import ResyncOrg, running_roles
 from connector.service import LocalServices, local_services, org_services
 from connector.settings import OrgSettings, Settings
-from connector.store import outages, outbox_counts
+from connector.store import customers, inbox, outages, outbox_counts, resyncs, tokens
 from tests.conftest import Databases
 from tests.flow.conftest import PRODUCTS, Silent, World, settings_for
 from tests.flow.test_push import an_order
@@ -151,3 +158,85 @@ async def test_process_has_a_worker_for_each_org(org: LocalOrg, other_org: Local
     for started, number in ((org, "N-1"), (other_org, "N-2")):
         found = [row["External_Key__c"] for row in started.org.dml.select("Order", "1 = 1")]
         assert found == [number]
+
+
+async def resync(worlds: tuple[World, World], mode: ResyncMode, kind: EntityKind, **chosen: str) -> Resync:
+    """Ask for a resync, and work it off, as a process does that works for both orgs."""
+    store, stop = worlds[0].service.store, asyncio.Event()
+    preview = await preview_resync(store, kind, ResyncFilter(**chosen), mode, partitions=8)  # type: ignore[arg-type]
+    asked = await request_resync(store, preview, priority=Priority.LOW, actor="ann")
+    sides = {name: ResyncOrg(world.service) for name, world in zip(("", "emea"), worlds, strict=True)}
+    working = asyncio.create_task(ResyncLoop(store, sides, ttl=30).run(stop))
+    try:
+        async with asyncio.timeout(60):
+            while True:
+                async with store.reader() as connection:
+                    found = await resyncs.get(connection, asked.id)
+                assert found is not None
+                if found.ended:
+                    return found
+                await asyncio.sleep(0.01)
+    finally:
+        stop.set()
+        await working
+
+
+async def test_resyncs_read_and_compare_the_records_of_each_org(worlds: tuple[World, World]) -> None:
+    here, there = worlds
+    await here.save([an_order("N-1", customer="C-1"), an_order("N-2", customer="C-2")], some_customers=[HERE, THERE])
+    for world in worlds:
+        await world.push()
+    await here.change_in_org("Account", "C-1", Phone="+1 202 1")
+    await there.change_in_org("Account", "C-2", Phone="+1 202 2")
+    await there.change_in_org("Order", "N-2", Lifecycle_Stage__c="placed")
+
+    pulled = await resync(worlds, ResyncMode.PULL, EntityKind.CUSTOMER)
+    assert (pulled.state, pulled.done, pulled.failed) == (ResyncState.DONE, 2, 0)
+    async with here.service.store.reader() as connection:
+        phones = {item.number: item.phone for item in await customers.load(connection, ["C-1", "C-2"])}
+    assert phones == {"C-1": "+1 202 1", "C-2": "+1 202 2"}
+
+    compared = [
+        await resync(worlds, ResyncMode.COMPARE, EntityKind.ORDER, **chosen)
+        for chosen in ({}, {"org": "default"}, {"org": "emea"})
+    ]
+    assert [(item.state, item.total, item.failed) for item in compared] == [
+        (ResyncState.DONE, 2, 1), (ResyncState.DONE, 1, 0), (ResyncState.DONE, 1, 1),
+    ]  # fmt: skip
+    products = await resync(worlds, ResyncMode.COMPARE, EntityKind.PRODUCT, org="emea")
+    assert (products.total, products.failed) == (len(PRODUCTS), 0)
+
+    # A store for one org, of a command with CONNECTOR_ORG, means that one's entities.
+    store = there.service.push_context.store
+    preview = await preview_resync(store, EntityKind.ORDER, ResyncFilter(), ResyncMode.PUSH, partitions=8)
+    assert (preview.sample, preview.filter) == (["N-2"], {"org": "emea"})
+    for kind, org, message in (
+        (EntityKind.PRODUCT, "emea", "products are sent to every org"),
+        (EntityKind.ORDER, "apac", "no org 'apac'"),
+    ):
+        with pytest.raises(CommandError, match=message):
+            await preview_resync(store, kind, ResyncFilter(org=org), ResyncMode.PUSH, partitions=8)
+
+
+async def test_api_shows_the_records_of_one_org_or_of_all(worlds: tuple[World, World], local: LocalServices) -> None:
+    for world in worlds:
+        await world.push()
+        async with local.store.transaction() as uow:
+            org_id = world.service.client.org_id
+            secret = await tokens.create(uow, f"token of {org_id}", Role.OPS)
+            await inbox.park(uow, org_id, ("Account", f"001{org_id[3:]}"), Source.POLL, error="No.", fix="Yes.")
+    headers = {"Authorization": f"Bearer {secret}"}
+    async with TestClient(TestServer(local.web_app()), headers=headers) as client:
+
+        async def ask(path: str) -> tuple[int, Any]:
+            async with client.get(f"/api/v1{path}") as answer:
+                return answer.status, await answer.json()
+
+        numbers = [len((await ask(f"/inbox{org}"))[1]["parked"]) for org in ("", "?org=default", "?org=emea")]
+        assert numbers == [2, 1, 1]
+        status, problem = await ask("/inbox?org=apac")
+        assert (status, problem["field"], problem["hint"]) == (400, "org", "Use one of default, emea.")
+        for path in ("/status", "/conflicts", "/conflict-rules", "/actions", "/dead-letters", "/dead-letters/groups"):
+            assert (await ask(f"{path}?org=emea"))[0] == 200
+        async with client.post("/api/v1/inbox/replay?org=emea", json={"all": True}) as answer:
+            assert await answer.json() == {"replayed": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -123,6 +124,24 @@ async def test_resolution_lets_one_side_stand_and_needs_ops(api: Api) -> None:
     again = await api("POST", path, body)
     assert (again.status, again.body["rule"]) == (409, "conflict")
     assert (await api("POST", "/conflicts/99/resolution", body)).status in {404, 422}
+
+
+async def test_resolution_of_values_that_have_changed_since_they_were_read_is_refused(api: Api) -> None:
+    conflict = await linked_customer_in_conflict(api, "K-1")
+    path, body = f"/conflicts/{conflict}", {"take": "salesforce"}
+    tag = (await api("GET", path)).headers["ETag"]
+    assert (await api("GET", path, headers={"If-None-Match": f'"0", {tag}'})).status == 304
+    async with api.store.transaction() as uow:
+        [stored] = await conflicts.find(uow.connection, [conflict])
+        await conflicts.open_or_update(uow, [replace(stored, remote="4")])
+
+    assert (await api("GET", path, headers={"If-None-Match": tag})).body["remote"] == "4"
+    refused = await api("POST", f"{path}/resolution", body, headers={"If-Match": tag})
+    assert (refused.status, refused.body["field"]) == (412, "If-Match")
+    assert await phone_of(api, "K-1") == "2"
+    tag = (await api("GET", path)).headers["ETag"]
+    assert (await api("POST", f"{path}/resolution", body, headers={"If-Match": tag})).status == 200
+    assert await phone_of(api, "K-1") == "4"
 
 
 async def test_answer_kept_as_a_rule_resolves_other_conflicts_of_the_field(api: Api) -> None:

@@ -103,3 +103,19 @@ async def test_runs_are_found_by_job_state_and_time_page_by_page(api: Api, clock
     second = (await api("GET", "/scheduler/runs", params={"limit": "4", "before": str(first["before"])})).body
     assert [run["id"] for run in (*first["runs"], *second["runs"])] == everything
     assert second["before"] is None
+
+
+async def test_schedule_that_somebody_else_has_changed_is_left_alone(api: Api, clock: ManualClock) -> None:
+    path = f"{JOBS}/prune"
+    tag = (await api("GET", path)).headers["ETag"]
+    assert (await api("GET", path, headers={"If-None-Match": tag})).status == 304
+    changed = await api("PUT", f"{path}/trigger", {"seconds": 60}, headers={"If-Match": tag})
+    assert (changed.status, changed.headers["ETag"] != tag) == (200, True)
+    for method, body in (("PUT", {"seconds": 90}), ("DELETE", None)):
+        refused = await api(method, f"{path}/trigger", body, headers={"If-Match": tag})
+        assert (refused.status, refused.body["field"]) == (412, "If-Match")
+    clock.advance(1)
+    await api("POST", f"{path}/pause")
+    assert (await api("DELETE", f"{path}/trigger", headers={"If-Match": changed.headers["ETag"]})).status == 412
+    now = (await api("GET", path)).headers["ETag"]
+    assert (await api("DELETE", f"{path}/trigger", headers={"If-Match": now})).status == 200

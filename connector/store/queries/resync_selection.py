@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -9,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, EntityKind
 from connector.model.resync import ResyncFilter
-from connector.store.sql import list_page_of_keys
-from connector.store.tables import customers, links, mapping_versions, order_lines, orders, outbox, products
+from connector.store.queries.customer_org import CUSTOMER_OF, belongs_to
+from connector.store.sql import list_page_of_keys, select_in
+from connector.store.tables import customers, links, mapping_versions, order_lines, orders, orgs, outbox, products
 
 KINDS = (EntityKind.CUSTOMER, EntityKind.PRODUCT, EntityKind.ORDER)
 _KEYS: dict[EntityKind, Any] = {
@@ -21,37 +23,42 @@ _KEYS: dict[EntityKind, Any] = {
 _REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
 
 
-async def count(connection: AsyncConnection, org_id: str | None, kind: EntityKind, chosen: ResyncFilter) -> int:
-    """How many there are. `org_id`: the org whose links say what was sent."""
-    statement = _select(org_id, kind, chosen)
+async def count(connection: AsyncConnection, kind: EntityKind, chosen: ResyncFilter) -> int:
+    """How many there are."""
+    statement = _select(kind, chosen)
     return (await connection.execute(select(func.count()).select_from(statement.subquery()))).scalar_one()
 
 
-async def count_lines(connection: AsyncConnection, org_id: str | None, kind: EntityKind, chosen: ResyncFilter) -> int:
+async def count_lines(connection: AsyncConnection, kind: EntityKind, chosen: ResyncFilter) -> int:
     """How many lines these orders have; other entities have none."""
     if kind is not EntityKind.ORDER:
         return 0
-    of_chosen = order_lines.c.order_number.in_(_select(org_id, kind, chosen))
+    of_chosen = order_lines.c.order_number.in_(_select(kind, chosen))
     return (await connection.execute(select(func.count()).select_from(order_lines).where(of_chosen))).scalar_one()
 
 
 async def list_keys(
-    connection: AsyncConnection,
-    org_id: str | None,
-    kind: EntityKind,
-    chosen: ResyncFilter,
-    *,
-    after: str | None,
-    limit: int,
+    connection: AsyncConnection, kind: EntityKind, chosen: ResyncFilter, *, after: str | None, limit: int
 ) -> list[str]:
     """Up to `limit` keys that follow `after`, in byte order."""
-    statement = _select(org_id, kind, chosen)
+    statement = _select(kind, chosen)
     return await list_page_of_keys(connection, statement, _KEYS[kind], after=after, limit=limit)
 
 
-def _select(org_id: str | None, kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
+async def list_of_org(connection: AsyncConnection, kind: EntityKind, keys: Sequence[str], org: str) -> list[str]:
+    """Which of these are in the org of this name: those of its customers, and every product."""
+    if kind not in CUSTOMER_OF:
+        return list(keys)
+    statement = select(_KEYS[kind]).where(belongs_to(org, CUSTOMER_OF[kind]))
+    found = {row[0] for row in await select_in(connection, statement, _KEYS[kind], keys)}
+    return [key for key in keys if key in found]
+
+
+def _select(kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
     key = _KEYS[kind]
     statement = select(key)
+    if chosen.org is not None and kind in CUSTOMER_OF:
+        statement = statement.where(belongs_to(chosen.org_name, CUSTOMER_OF[kind]))
     if chosen.keys:
         statement = statement.where(key.in_(chosen.keys))
     if kind is EntityKind.ORDER:
@@ -72,8 +79,21 @@ def _select(org_id: str | None, kind: EntityKind, chosen: ResyncFilter) -> Selec
             .where(mapping_versions.c.number == chosen.mapping_version)
             .scalar_subquery()
         )
-        sent = select(links.c.key).where(
-            links.c.org_id == org_id, links.c.entity == kind.value, links.c.key == key, links.c.synced_at >= since
+        sent = (
+            select(links.c.key)
+            .where(
+                links.c.org_id == orgs.c.org_id,
+                links.c.entity == kind.value,
+                links.c.key == key,
+                links.c.synced_at >= since,
+            )
+            .correlate(orgs, key.table)
         )
-        statement = statement.where(~sent.exists())
+        active = select(orgs.c.org_id).where(orgs.c.active)
+        if chosen.org is not None:
+            active = active.where(orgs.c.name == chosen.org_name)
+        if kind in CUSTOMER_OF:
+            statement = statement.where(~active.where(sent.exists()).exists())
+        else:  # a product is to be in each of them
+            statement = statement.where(active.where(~sent.exists()).exists())
     return statement

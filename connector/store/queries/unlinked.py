@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Exists, Text, and_, cast, exists, literal, or_, select, true
+from sqlalchemy import ColumnElement, Exists, Text, and_, cast, exists, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.model.order_return import MARK, return_key, split_key
-from connector.store.scope import DEFAULT, scope_of
-from connector.store.tables import customer_orgs, customers, links, order_lines, orders, products, returns
+from connector.store.queries.customer_org import CUSTOMER_OF, belongs_to
+from connector.store.scope import scope_of
+from connector.store.tables import customers, links, order_lines, orders, products, returns
 from connector.store.types import Key
 
 _KEYS = {
@@ -16,9 +17,6 @@ _KEYS = {
     EntityKind.PRODUCT: products.c.sku,
     EntityKind.ORDER: orders.c.number,
 }
-
-
-_CUSTOMERS = {EntityKind.CUSTOMER: customers.c.number, EntityKind.ORDER: orders.c.customer}
 
 
 async def list_unlinked(
@@ -30,7 +28,7 @@ async def list_unlinked(
     key = _KEYS[kind]
     statement = select(key).where(~_has_link(org_id, kind.value, key)).order_by(key).limit(limit)
     if kind is not EntityKind.PRODUCT:
-        statement = statement.where(_belongs_here(connection, _CUSTOMERS[kind]))
+        statement = statement.where(belongs_to(scope_of(connection), CUSTOMER_OF[kind]))
     if after is not None:
         statement = statement.where(key > after)
     return list((await connection.execute(statement)).scalars())
@@ -42,7 +40,7 @@ async def _list_unlinked_returns(
     order, number = returns.c.order_number, returns.c.number
     customer = select(orders.c.customer).where(orders.c.number == order).scalar_subquery()
     statement = select(order, number).where(
-        ~_has_link(org_id, "return", _part_key(order, MARK, number)), _belongs_here(connection, customer)
+        ~_has_link(org_id, "return", _part_key(order, MARK, number)), belongs_to(scope_of(connection), customer)
     )
     if after is not None:
         statement = statement.where(_follows(order, number, split_key(after)))
@@ -62,15 +60,6 @@ async def list_unlinked_lines(
         statement = statement.where(_follows(order, number, after))
     rows = await connection.execute(statement.order_by(order, number).limit(limit))
     return [(row[0], row[1]) for row in rows]
-
-
-def _belongs_here(connection: AsyncConnection, customer: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether the account of the customer is in the org of the scope."""
-    scope = scope_of(connection)
-    if scope is None:
-        return true()
-    assigned = exists().where(customer_orgs.c.customer == customer)
-    return assigned.where(customer_orgs.c.org == scope) if scope != DEFAULT else ~assigned
 
 
 def _has_link(org_id: str, entity: str, key: ColumnElement[str]) -> Exists:

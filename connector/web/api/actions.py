@@ -23,7 +23,7 @@ async def list_actions(call: RequestContext) -> ApiResponse:
 
 
 ROUTES = (
-    Route(method="GET", path="/actions", role=Role.VIEWER, handler=list_actions,
+    Route(method="GET", path="/actions", role=Role.VIEWER, handler=list_actions, by_org=True,
           summary="What people asked of orders in the org, and the answers; the latest 100, newest first.",
           choices={"state": ActionState}, queries={"state": "only in this state: accepted, refused or parked"}),
 )  # fmt: skip

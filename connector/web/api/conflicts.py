@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from connector.api.schemas import ResolutionBody
 from connector.api.serializers import serialize_conflict, serialize_conflict_rule
+from connector.errors import CommandError
 from connector.model.conflict import ConflictState
 from connector.model.role import Role
 from connector.store import conflict_rules, conflicts, orgs
 from connector.web.path_number import is_number, path_number
+from connector.web.preconditions import etag, version_of
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
@@ -32,29 +34,37 @@ async def list_conflicts(call: RequestContext) -> ApiResponse:
 
 async def resolve_conflict(call: RequestContext, body: ResolutionBody) -> ApiResponse:
     conflict_id = path_number(call, "id", "conflict")
-    choice = ConflictState(body.take)
-    resolved = await call.conflict_resolver().resolve(
-        conflict_id, choice, actor=call.token.name, always=bool(body.always)
-    )
+    choice, if_match = ConflictState(body.take), call.request.headers.get("If-Match")
+    try:
+        resolved = await call.conflict_resolver().resolve(
+            conflict_id, choice, actor=call.token.name, always=bool(body.always), version=version_of(if_match)
+        )
+    except CommandError as error:
+        if error.rule == "version" and if_match:
+            raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
+        raise
     also = {"also_resolved": list(resolved.also_resolved)}
     return ApiResponse(value=serialize_conflict(resolved.conflict) | also)
 
 
 async def list_rules(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
-        org = await orgs.get_active(connection)
-        rules = [] if org is None else await conflict_rules.list_all(connection, org.org_id)
+        rules = [
+            rule
+            for org_id in await orgs.list_active_ids(connection)
+            for rule in await conflict_rules.list_all(connection, org_id)
+        ]
     return ApiResponse(value={"rules": [serialize_conflict_rule(rule) for rule in rules]})
 
 
 async def remove_rule(call: RequestContext) -> ApiResponse:
     sobject, field = call.path_key("sobject"), call.path_key("field")
     async with call.store.transaction() as uow:
-        org = await orgs.get_active(uow.connection)
-        removed = org is not None and await conflict_rules.remove(
-            uow, org.org_id, sobject, field, actor=call.token.name
-        )
-    if not removed:
+        removed = [
+            await conflict_rules.remove(uow, org_id, sobject, field, actor=call.token.name)
+            for org_id in await orgs.list_active_ids(uow.connection)
+        ]
+    if not any(removed):
         raise ProblemError(404, "unknown", f"There is no rule for {sobject}.{field}.", field="field")
     return ApiResponse(value={"removed": f"{sobject}.{field}"})
 
@@ -65,7 +75,7 @@ async def get_conflict(call: RequestContext) -> ApiResponse:
         item = await conflicts.get(connection, conflict_id)
     if item is None:
         raise ProblemError(404, "unknown", f"There is no conflict {conflict_id}.", field="id")
-    return ApiResponse(value=serialize_conflict(item))
+    return ApiResponse(value=serialize_conflict(item), headers=etag(item.version))
 
 
 ROUTES = (
@@ -75,6 +85,7 @@ ROUTES = (
         role=Role.VIEWER,
         summary="Fields that both sides changed to different values, page by page.",
         handler=list_conflicts,
+        by_org=True,
         choices={"state": ConflictState},
         queries={
             "state": "only in this state; default: open",
@@ -94,6 +105,7 @@ ROUTES = (
         role=Role.OPS,
         summary="Let one side's value stand on both sides; with `always`, also in later conflicts of the field.",
         handler=BodyHandler(ResolutionBody, resolve_conflict),
+        headers=("If-Match",),
     ),
     Route(
         method="GET",
@@ -101,6 +113,7 @@ ROUTES = (
         role=Role.VIEWER,
         summary="Answers to conflicts that are kept as rules.",
         handler=list_rules,
+        by_org=True,
     ),
     Route(
         method="DELETE",
@@ -108,5 +121,6 @@ ROUTES = (
         role=Role.OPS,
         summary="Ask again about a field, instead of answering by a rule.",
         handler=remove_rule,
+        by_org=True,
     ),
 )

@@ -264,10 +264,12 @@ def _view(item: DeadLetter, *, is_hidden: bool) -> DeadLetterView:
 _ENTITY = "only of this kind: customer, product, order, return"
 ROUTES = (
     Route(method="GET", path="/dead-letters", role=Role.VIEWER, handler=list_dead_letters, result=DeadLetterPage,
+          by_org=True,
           summary="Changes that the org refused, the oldest first, with what to do.",
           choices={"entity": EntityKind}, queries={"entity": _ENTITY, "group": "only with this cause",
                    "after": "list only those behind this place", "limit": f"how many, up to {MAX_LIMIT}"}),
     Route(method="GET", path="/dead-letters/groups", role=Role.VIEWER, handler=list_groups, result=GroupList,
+          by_org=True,
           summary="Refused changes by cause: entity, error code, field and mapping line.",
           choices={"entity": EntityKind}, queries={"entity": _ENTITY}),
     Route(method="GET", path="/dead-letters/{entity}/{key}", role=Role.VIEWER, handler=get_dead_letter,
@@ -275,10 +277,10 @@ ROUTES = (
     Route(method="POST", path="/dead-letters/{entity}/{key}/correction", role=Role.OPS, result=Corrected,
           handler=BodyHandler(CorrectionBody, correct), headers=("If-Match",),
           summary="Change fields of an entity that was refused, or because of which others were, and send it again."),
-    Route(method="POST", path="/dead-letters/replay", role=Role.OPS, result=Changed,
+    Route(method="POST", path="/dead-letters/replay", role=Role.OPS, result=Changed, by_org=True,
           handler=BodyHandler(DeadLettersBody, replay),
           summary="Make dead letters due again: some, all of a kind, all with one cause, or all."),
-    Route(method="POST", path="/dead-letters/discard", role=Role.OPS, result=Changed,
+    Route(method="POST", path="/dead-letters/discard", role=Role.OPS, result=Changed, by_org=True,
           handler=BodyHandler(DeadLettersBody, discard),
           summary="Give dead letters up: their changes are not sent."),
 )  # fmt: skip

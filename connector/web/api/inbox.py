@@ -6,7 +6,7 @@ from connector.api.parked_schemas import RecordsBody
 from connector.api.serializers import serialize_parked
 from connector.model.inbound_change import InboxState
 from connector.model.role import Role
-from connector.store import inbox, orgs
+from connector.store import inbox
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
 MAX_LISTED = 200
@@ -15,11 +15,8 @@ MAX_LISTED = 200
 async def list_parked(call: RequestContext) -> ApiResponse:
     """List parked records, the oldest first, and count those that are still to be read and those beyond the list."""
     async with call.store.reader() as connection:
-        org = await orgs.get_active(connection)
-        if org is None:
-            return ApiResponse(value={"parked": [], "more": 0, "due": 0})
-        items = await inbox.list_parked(connection, org.org_id, limit=MAX_LISTED)
-        counts = await inbox.counts(connection, org.org_id)
+        items = await inbox.list_parked(connection, limit=MAX_LISTED)
+        counts = await inbox.counts(connection)
     more = counts[InboxState.PARKED] - len(items)
     return ApiResponse(
         value={"parked": [serialize_parked(item) for item in items], "more": more, "due": counts[InboxState.DUE]}
@@ -34,8 +31,9 @@ async def replay_parked(call: RequestContext, body: RecordsBody) -> ApiResponse:
 
 
 ROUTES = (
-    Route(method="GET", path="/inbox", role=Role.VIEWER, handler=list_parked,
+    Route(method="GET", path="/inbox", role=Role.VIEWER, handler=list_parked, by_org=True,
           summary="Records of the org that could not be applied, why, and what to do; the oldest first."),
     Route(method="POST", path="/inbox/replay", role=Role.OPS, handler=BodyHandler(RecordsBody, replay_parked),
+          by_org=True,
           summary="Apply parked records again: those with these record IDs, or `all`."),
 )  # fmt: skip

@@ -46,9 +46,7 @@ async def post_resync(call: RequestContext, body: ResyncBody) -> ApiResponse:
         preview = await preview_resync(call.store, entity, chosen, mode, partitions=call.partitions)
         if body.dry_run:
             return ApiResponse(value=ResyncAnswer(preview=preview, resync=None))
-        asked = await request_resync(
-            call.store, preview, chosen, priority=Priority(body.priority), actor=call.token.name
-        )
+        asked = await request_resync(call.store, preview, priority=Priority(body.priority), actor=call.token.name)
     except CommandError as error:
         field = "entity" if error.field == "entity" else f"filter.{error.field}"
         raise ProblemError(422, "input", error.message, field=field, hint=error.hint) from None

@@ -17,11 +17,12 @@ from connector.jobs.job_list import (
     view_run,
 )
 from connector.jobs.schedule import JobDefinition, parse_trigger
-from connector.model.job_run import JobState
+from connector.model.job_run import JobState, JobTrigger
 from connector.model.role import Role
 from connector.store import job_runs
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.path_number import path_number, query_number
+from connector.web.preconditions import etag, version_of
 from connector.web.problem import ProblemError
 from connector.web.query_moment import query_moment
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
@@ -68,14 +69,11 @@ async def put_trigger(call: RequestContext, body: TriggerBody) -> ApiResponse:
     except UsageError as error:
         field = "cron" if body.cron is not None else "seconds"
         raise ProblemError(422, "input", error.message, field=field, hint=error.hint) from None
-    await set_trigger(call.store, job, trigger, actor=call.token.name)
-    return await _job_response(call, job)
+    return await _set_trigger(call, job, trigger)
 
 
 async def delete_trigger(call: RequestContext) -> ApiResponse:
-    job = _job(call)
-    await set_trigger(call.store, job, None, actor=call.token.name)
-    return await _job_response(call, job)
+    return await _set_trigger(call, _job(call), None)
 
 
 async def get_runs(call: RequestContext) -> ApiResponse:
@@ -120,7 +118,18 @@ def _job(call: RequestContext) -> JobDefinition:
 
 async def _job_response(call: RequestContext, job: JobDefinition) -> ApiResponse:
     [view] = await list_jobs(call.store, [job])
-    return ApiResponse(value=view)
+    return ApiResponse(value=view, headers=etag(view.version))
+
+
+async def _set_trigger(call: RequestContext, job: JobDefinition, trigger: JobTrigger | None) -> ApiResponse:
+    if_match = call.request.headers.get("If-Match")
+    try:
+        await set_trigger(call.store, job, trigger, actor=call.token.name, version=version_of(if_match))
+    except CommandError as error:
+        if error.rule == "version":
+            raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
+        raise
+    return await _job_response(call, job)
 
 
 async def _set_paused(call: RequestContext, *, paused: bool) -> ApiResponse:
@@ -142,9 +151,10 @@ ROUTES = (
     Route(method="POST", path=f"{_JOBS}/{{name}}/resume", role=Role.OPS, handler=resume_job, result=JobView,
           summary="Run a paused job again at its times."),
     Route(method="PUT", path=f"{_JOBS}/{{name}}/trigger", role=Role.OPS, result=JobView,
-          handler=BodyHandler(TriggerBody, put_trigger),
+          handler=BodyHandler(TriggerBody, put_trigger), headers=("If-Match",),
           summary="Run a job at other times than the settings say: an interval, or a cron expression in UTC."),
     Route(method="DELETE", path=f"{_JOBS}/{{name}}/trigger", role=Role.OPS, handler=delete_trigger, result=JobView,
+          headers=("If-Match",),
           summary="Run a job at the times of the settings again."),
     Route(method="GET", path="/scheduler/runs", role=Role.VIEWER, handler=get_runs, result=RunPage,
           summary="Runs of jobs, the newest first, page by page.",

@@ -147,7 +147,7 @@ async def get_holds(call: RequestContext) -> ApiResponse:
 
 
 ROUTES = (
-    Route(method="GET", path="/status", role=Role.VIEWER, handler=get_status, result=Status,
+    Route(method="GET", path="/status", role=Role.VIEWER, handler=get_status, result=Status, by_org=True,
           summary="Orders by stage, unsent changes, messages, and what comes back from the org."),
     Route(method="GET", path="/holds", role=Role.VIEWER, summary="Orders on hold, the oldest hold first.",
           handler=get_holds),
