@@ -149,6 +149,8 @@ class DatabaseSettings(BaseModel):
     """Longest wait for a connection."""
     statement_seconds: float = Field(default=60, ge=0, le=86400)
     """Longest run of one statement, but for upgrades and dry runs; 0: no limit."""
+    idle_seconds: float = Field(default=15, ge=0, le=86400)
+    """How long a process may stand still in a transaction that holds locks, but for upgrades; 0: no limit."""
 
 
 class KeptValues(StrEnum):

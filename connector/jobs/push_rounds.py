@@ -24,7 +24,9 @@ from connector.store import leases, outbox_counts
 from connector.store.engine import Connection, Store
 from connector.store.outbox_filters import Selection
 
-ORDERS_PER_STREAM = 300
+ORDERS_PER_STREAM = 400
+"""The least for which another stream, or another worker, is worth the calls: the last ones of each are not full."""
+
 LONGEST_WAIT_FOR_DUE = timedelta(seconds=10)
 """A push waits for changes that become due within this time, such as one postponed because of a locked row."""
 
@@ -125,7 +127,7 @@ class PushRounds:
         if self.share.worker is not None:
             largest = max((sum(counts.values()) for counts in due.values()), default=0)
             names = [lease_name(partition) for partition in partitions]
-            acquired = await self._acquire(names, worth=-(-largest // ORDERS_PER_STREAM))
+            acquired = await self._acquire(names, worth=largest // ORDERS_PER_STREAM)
             partitions = [partition for partition in partitions if lease_name(partition) in acquired]
         if not partitions:
             return worked
@@ -148,10 +150,11 @@ class PushRounds:
                 await self.share.worker.release([PRODUCT_LEASE])
 
     async def _send_orders(self, mine: Sequence[int], orders: int, work: int) -> None:
-        streams = max(1, min(len(mine), -(-orders // ORDERS_PER_STREAM)))
+        """`mine`: the partitions with most to do first."""
+        streams = max(1, min(len(mine), orders // ORDERS_PER_STREAM))
         drains = []
         for number in range(streams):
-            partitions = set(sorted(mine)[number::streams])
+            partitions = set(mine[number::streams])
             names = [lease_name(partition) for partition in partitions]
             drains.append(self._make_drain(partitions, self.share.partitions, names, work))
         try:

@@ -57,6 +57,11 @@ def _seat_of(owner: str) -> str:
     return owner.rpartition(":")[0]
 
 
+def _spread(names: Sequence[str], number: int) -> list[str]:
+    """So many of `names`, evenly from the first to the last."""
+    return [names[(2 * index + 1) * len(names) // (2 * number)] for index in range(number)]
+
+
 def another_push_error() -> StoreError:
     return StoreError("Another push is at work on this database.", hint="Let it finish or stop it, then try again.")
 
@@ -108,8 +113,9 @@ class LeaseKeeper:
     async def acquire(self, names: Sequence[str], *, worth: int = 1) -> list[str]:
         """Acquire those of `names` that are free, up to our share, and return the ones that are now ours.
 
-        `worth`: for how many workers there is enough to do; so many are reckoned with, if they are alive. If none is
-        free, other workers learn that this one wants some.
+        `names`: those with most to do first; our share has some of each size. `worth`: for how many workers there is
+        enough to do; so many are reckoned with, if they are alive. If none is free, other workers learn that this one
+        wants some.
         """
         async with self._store.reader() as connection:
             now = self._clock.now()
@@ -122,7 +128,10 @@ class LeaseKeeper:
         # Those that hold some already take no more of what is free now.
         without = max(1, workers - len(holders - {self.seat}))
         share = min(-(-len(names) // workers), -(-len(free) // without))
-        acquired = await self._acquire(free[:share]) if free else []
+        chosen = _spread(free, share)
+        acquired = await self._acquire(chosen) if chosen else []
+        if not acquired and (rest := [name for name in free if name not in chosen]):  # another one chose the same ones
+            acquired = await self._acquire(_spread(rest, min(share, len(rest))))
         if names and not acquired and f"{WANTED}{self.seat}" not in self.held_leases:
             await self._acquire([f"{WANTED}{self.seat}"])
         return acquired

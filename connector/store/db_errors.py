@@ -61,6 +61,13 @@ _FAULTS = (
         retry_class=RetryClass.TRANSIENT,
         is_unavailable=False,
     ),
+    _Fault(
+        states=("25P03",),
+        message="This process stood still in the middle of a transaction, so the database ended it.",
+        hint="Nothing is lost: it begins anew. If it happens again, see why the process or its machine stands still.",
+        retry_class=RetryClass.TRANSIENT,
+        is_unavailable=False,
+    ),
     _UNREACHABLE,
     _Fault(
         states=("42P01", "42703", "3F000"),

@@ -1,8 +1,13 @@
-"""Time limits of connections to PostgreSQL: to connect, and for each statement.
+"""Time limits of connections to PostgreSQL: to connect, for each statement, and for standing still in a transaction.
 
 A limit of the session is lost behind a pooler that gives each transaction another session. So it is found out for each
 connection whether there is one, and then the limit is set at the beginning of each transaction. A pooler tells its
 clients a process number of its own.
+
+A process that is frozen in the middle of a transaction, or whose machine is gone, keeps the locks of its transaction,
+and every other process that needs one of them waits. So the server ends a transaction that writes when it stands still;
+the process that wakes finds its connection closed, and begins anew. A reader holds no locks and may stand still for as
+long as its own reader does.
 
 A server that has fallen silent keeps no limit. So each answer has a limit here, too (`store.silent_server`).
 """
@@ -16,7 +21,9 @@ from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-_NO_LIMIT = "SET LOCAL statement_timeout = 0"
+_STATEMENT = "SET LOCAL statement_timeout = {}"
+_IDLE = "SET LOCAL idle_in_transaction_session_timeout = {}"
+_NO_LIMIT = f"{_STATEMENT.format(0)}; {_IDLE.format(0)}"
 GRACE_SECONDS = 30.0
 """For how much longer than a statement may take its answer is waited for: it travels, and may wait in a pooler."""
 LOST_SECONDS = 60
@@ -27,10 +34,12 @@ _POOLED = "connector_pooled"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeLimits:
-    """Seconds to connect to the server, and for each statement; 0 means no limit. They hold for PostgreSQL only."""
+    """Seconds to connect to the server, for each statement, and between two statements of a transaction that writes; 0
+    means no limit. They hold for PostgreSQL only."""
 
     connect: int = 10
     statement: float = 60.0
+    idle: float = 15.0
 
 
 def connect_arguments(limits: TimeLimits) -> dict[str, Any]:
@@ -54,28 +63,32 @@ def lift_limits(connection: SyncConnection) -> None:
 
 
 def limit_statements(engine: AsyncEngine, limits: TimeLimits) -> None:
+    """Give each statement its limit."""
     milliseconds = round(limits.statement * 1000)
-    if not milliseconds:
-        return
+    longest = limits.statement + GRACE_SECONDS if milliseconds else None
 
     @event.listens_for(engine.sync_engine, "checkin")
     def _checkin(connection: Any, record: Any) -> None:
         if connection is not None:  # it was not lost
-            connection.driver_connection.longest = limits.statement + GRACE_SECONDS
+            connection.driver_connection.longest = longest
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
-        connection.driver_connection.longest = limits.statement + GRACE_SECONDS
+        connection.driver_connection.longest = longest
         cursor = connection.cursor()
         cursor.execute("SELECT pg_backend_pid()")
         [process] = cursor.fetchone()
         record.info[_POOLED] = connection.driver_connection.info.backend_pid != process
-        if not record.info[_POOLED]:
+        if milliseconds and not record.info[_POOLED]:
             cursor.execute(f"SET statement_timeout = {milliseconds}")
         cursor.close()
         connection.commit()
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: SyncConnection) -> None:
-        if connection.connection.info.get(_POOLED):
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+        is_limited_here = milliseconds and connection.connection.info.get(_POOLED)
+        statements = [_STATEMENT.format(milliseconds)] if is_limited_here else []
+        if limits.idle and not connection.get_execution_options().get("postgresql_readonly"):
+            statements.append(_IDLE.format(round(limits.idle * 1000)))
+        if statements:
+            connection.exec_driver_sql("; ".join(statements))  # one message

@@ -56,7 +56,8 @@ async def current(store: Store) -> str | None:
 
 def store_of(settings: Settings, *, clock: Clock | None = None) -> Store:
     """The store of the settings, whatever its schema is. Raises SettingsError for an address that is none."""
-    limits = TimeLimits(connect=settings.database.connect_seconds, statement=settings.database.statement_seconds)
+    seconds = settings.database
+    limits = TimeLimits(connect=seconds.connect_seconds, statement=seconds.statement_seconds, idle=seconds.idle_seconds)
     return Store.open(settings.database_url, clock=clock, limits=limits)
 
 

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import make_url, select, text
 
 from connector.demo.sample_orders import orders as sample_orders
+from connector.errors import RetryClass, StoreError
 from connector.localorg.server import LocalOrg
 from connector.model.customer import Customer
 from connector.model.stage import Stage
@@ -21,10 +22,12 @@ from connector.store import customers, schema, tables
 from connector.store.database_info import read_database_info
 from connector.store.dry_run import dry_run
 from connector.store.engine import Store
+from connector.store.postgres_connection import TimeLimits
 from tests.conftest import Databases, require
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
 from tests.order_builders import changed
 from tests.pooler import PGBOUNCER, running_pooler
+from tests.unit.store.test_time_limits import write_beside
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +95,15 @@ async def test_concurrent_readers_and_writers_share_three_sessions(pooled_url: s
     async with store.reader() as connection:
         assert await customers.count(connection) == len(CUSTOMERS) + 12
     await store.close()
+
+
+async def test_process_that_stands_still_in_a_transaction_gives_up_its_locks(pooled_url: str) -> None:
+    frozen, other = Store.open(pooled_url, limits=TimeLimits(idle=0.1)), Store.open(pooled_url)
+    await schema.upgrade(other)
+    with pytest.raises(StoreError) as ended:  # the pooler says only that the connection is closed
+        await write_beside(frozen, other)
+    assert ended.value.retry_class is RetryClass.TRANSIENT
+    async with frozen.transaction() as uow:
+        assert (await uow.connection.execute(text("SELECT value FROM counters WHERE name = 'n'"))).scalar() == 3
+    await frozen.close()
+    await other.close()

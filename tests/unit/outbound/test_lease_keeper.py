@@ -65,6 +65,28 @@ async def test_service_that_has_not_begun_yet_is_left_its_share_of_a_large_backl
             assert len(await second.acquire(NAMES, worth=5)) == 4
 
 
+async def test_each_worker_gets_some_of_the_partitions_with_most_to_do(store: Store) -> None:
+    names = [lease_name(number) for number in range(16)]  # the first one has most to do
+    async with AsyncExitStack() as stack:
+        three = [await stack.enter_async_context(Quiet(store, seat, partitions=16)) for seat in "abc"]
+        parts = [await worker.acquire(names) for worker in three]
+    sums = [sum(16 - names.index(name) for name in part) for part in parts]
+    assert sorted(name for part in parts for name in part) == sorted(names)
+    assert max(sums) <= 0.6 * (max(sums) + min(sums))
+
+
+async def test_workers_that_choose_at_once_take_different_partitions(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none_is_held(_connection: object, names: Sequence[str], _now: object) -> list[str]:
+        return list(names)
+
+    async with Quiet(store, "a") as a, Quiet(store, "b") as b:
+        monkeypatch.setattr(leases, "list_free", none_is_held)  # both have looked before either of them acquires
+        parts = [await a.acquire(NAMES), await b.acquire(NAMES)]
+        assert [len(part) for part in parts] == [4, 4]
+
+
 async def test_last_of_three_workers_gets_as_much_as_the_second(store: Store) -> None:
     names = [lease_name(number) for number in range(16)]
     async with AsyncExitStack() as stack:

@@ -20,7 +20,17 @@ from connector.store.postgres_connection import TimeLimits
 from tests.conftest import Databases
 
 pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+SET = text("INSERT INTO counters (name, value) VALUES ('n', :n) ON CONFLICT (name) DO UPDATE SET value = :n")
 LONGER = text("SELECT pg_sleep(0.2)")
+
+
+async def write_beside(frozen: Store, other: Store) -> None:
+    """Write a row, and stand still while another process wants to write it, too; then go on."""
+    async with frozen.transaction() as uow:
+        await uow.connection.execute(SET, {"n": 1})
+        async with other.transaction() as another:  # waits for the lock until the database ends the first transaction
+            await another.connection.execute(SET, {"n": 3})
+        await uow.connection.execute(SET, {"n": 4})
 
 
 async def test_statement_that_takes_too_long_is_stopped(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +82,27 @@ async def test_server_that_falls_silent_is_given_up(databases: Databases, monkey
         for process in frozen:
             os.kill(process, signal.SIGCONT)
     await store.close()
+
+
+async def test_process_that_stands_still_in_a_transaction_gives_up_its_locks(databases: Databases) -> None:
+    url = databases.empty()
+    frozen, other = Store.open(url, limits=TimeLimits(idle=0.1)), Store.open(url)
+    told: list[StoreError | None] = []
+    frozen.on_state = told.append
+    await schema.upgrade(other)
+    async with frozen.reader() as reading:
+        await reading.execute(text("SELECT 1"))
+        with pytest.raises(StoreError, match="stood still in the middle of a transaction") as ended:
+            await write_beside(frozen, other)
+        assert ended.value.retry_class is RetryClass.TRANSIENT
+        await reading.execute(text("SELECT 1"))  # whoever only reads may take its time
+    async with frozen.transaction() as uow:  # by another connection
+        assert (await uow.connection.execute(text("SELECT value FROM counters WHERE name = 'n'"))).scalar() == 3
+    async with frozen.snapshot() as connection:  # of a dry run
+        assert (await connection.execute(text("SHOW idle_in_transaction_session_timeout"))).scalar() == "0"
+    assert set(told) == {None}  # the database is there
+    await frozen.close()
+    await other.close()
 
 
 async def test_upgrade_has_no_limit(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
