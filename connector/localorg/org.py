@@ -20,9 +20,9 @@ from connector.localorg.events.managed_subscriptions import ManagedSubscriptions
 from connector.localorg.faults import Faults
 from connector.localorg.field_values import format_timestamp
 from connector.localorg.locks import RowLocks
-from connector.localorg.metadata import field_security, permission_sets, sfdx_source
-from connector.localorg.metadata.deployed import DeployedMetadata
+from connector.localorg.metadata import field_security, permission_sets
 from connector.localorg.metadata.deployments import Deployments, restore_deployed
+from connector.localorg.metadata.first_metadata import first_metadata
 from connector.localorg.schema import Schema
 from connector.localorg.seed import (
     SeedRecords,
@@ -68,10 +68,10 @@ class Org:
         self.random = random.Random(options.random_seed)  # noqa: S311 - order of execution, nothing secret
         self.storage = Storage(options.data)
         self.settings, before = resolve_settings(self.storage, options.settings)
-        self.schema: Schema = org_schema.schema_for(self.settings)
-        self.deployed = DeployedMetadata(self.schema)
-        if options.metadata_root:
-            sfdx_source.load_project(self.deployed, options.metadata_root)
+        self.deployed = first_metadata(self.settings, options.metadata_root)
+        self.schema: Schema = self.deployed.schema
+        if options.data is None:
+            self.storage.copy_tables(self.schema)
         from_source = tuple(self.deployed.grants)
         restore_deployed(self.storage, self.deployed)
         try:

@@ -66,7 +66,7 @@ class RecordStore:
         plan = self._plans.get(name.lower())
         sobject = self.schema.get(name) if plan is None else None
         if sobject is not None:
-            plan = self._plans[name.lower()] = WritePlan(self.schema, sobject, self.settings.currency)
+            plan = self._plans[name.lower()] = WritePlan.of(self.schema, sobject, self.settings.currency)
         return plan
 
     def plan(self, name: str) -> WritePlan:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +19,12 @@ class PicklistValue:
     category: str | None = None  # grouping of a status picklist: the StatusCode it means
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Field:
-    """One field as describe shows it; `type` is the describe type (`string`, `currency`, `reference`, ...)."""
+    """One field as describe shows it; `type` is the describe type (`string`, `currency`, `reference`, ...).
+
+    A field equals only itself, so that what is made of fields is found by them without comparing their values.
+    """
 
     name: str
     label: str
@@ -59,7 +63,7 @@ class Field:
     help_text: str | None = None
     history_tracked: bool = False
 
-    @property
+    @cached_property
     def stored(self) -> bool:
         """Whether the field has a column. Compound fields (`BillingAddress`) are composed on read."""
         return self.type not in {"address", "location"}

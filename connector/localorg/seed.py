@@ -7,22 +7,26 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connector.localorg.dml import Dml
 from connector.localorg.field_values import StoredValue
 from connector.localorg.org_schema import unknown_names
 from connector.localorg.rules.admin_rules import trigger_problem
 from connector.localorg.schema import Schema
-from connector.localorg.settings import OrgSettings, SeedError, SeedPath, Trigger, contradictions
+from connector.localorg.settings import (
+    OrgSettings,
+    SeedError,
+    SeedPath,
+    Trigger,
+    contradictions,
+    dump_settings,
+    load_settings,
+)
 from connector.localorg.soql.condition_evaluator import condition_problem
 from connector.localorg.storage import Storage, quote
 from connector.localorg.users import Identity, Users
 from connector.localorg.write_plan import Row
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 SeedRecords = dict[str, list[dict[str, Any]]]
 """Initial records by object, as request bodies."""
@@ -69,7 +73,7 @@ def seed_org(dml: Dml) -> Identity:
 def resolve_settings(storage: Storage, settings: OrgSettings | None) -> tuple[OrgSettings, OrgSettings | None]:
     """Return the settings of this start and those of the last one. Without new settings the last ones apply."""
     stored = storage.get_meta(_SETTINGS)
-    before = _settings_type().validate_json(stored) if stored else None
+    before = load_settings(stored) if stored else None
     return settings or before or OrgSettings(), before
 
 
@@ -83,14 +87,7 @@ def save_settings(storage: Storage, settings: OrgSettings, schema: Schema, befor
             problems.append((("validation_rules", index, "condition"), problem_text))
     if problems:
         raise SeedError(problems)
-    storage.set_meta(_SETTINGS, _settings_type().dump_json(settings).decode())
-
-
-@cache
-def _settings_type() -> TypeAdapter[OrgSettings]:
-    from pydantic import TypeAdapter  # slow to import
-
-    return TypeAdapter(OrgSettings)
+    storage.set_meta(_SETTINGS, dump_settings(settings))
 
 
 def insert_seed_records(dml: Dml, records: SeedRecords) -> None:

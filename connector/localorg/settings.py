@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SeedPath = tuple[str | int, ...]
 """A position in a seed file: keys and list indexes from the top."""
@@ -129,6 +133,22 @@ class OrgSettings(StrictKeys):
     @property
     def multi_currency(self) -> bool:
         return bool(self.currencies)
+
+
+@cache
+def _settings_type() -> TypeAdapter[OrgSettings]:
+    from pydantic import TypeAdapter  # slow to import
+
+    return TypeAdapter(OrgSettings)
+
+
+def dump_settings(settings: OrgSettings) -> str:
+    """Return the settings as JSON, for `load_settings`."""
+    return _settings_type().dump_json(settings).decode()
+
+
+def load_settings(text: str) -> OrgSettings:
+    return _settings_type().validate_json(text)
 
 
 def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterator[tuple[SeedPath, str]]:

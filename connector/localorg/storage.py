@@ -31,6 +31,19 @@ class Change:
     fields: tuple[str, ...] = ()
 
 
+_Shape = tuple[tuple[str, tuple[Field, ...]], ...]
+"""The stored fields of each object."""
+
+_templates: dict[_Shape, Storage] = {}
+"""Databases in memory that have only tables, for `copy_tables`."""
+
+_MAX_TEMPLATES = 16
+
+
+def _shape(schema: Schema) -> _Shape:
+    return tuple((sobject.name, tuple(sobject.stored_fields())) for sobject in schema)
+
+
 class RetryTransactionError(Exception):
     """Rolls back a transaction that will be repeated. Its `after_transaction` callbacks are dropped."""
 
@@ -89,6 +102,19 @@ class Storage:
 
     # -- shape ------------------------------------------------------------------------------------------------------
 
+    def copy_tables(self, schema: Schema) -> None:
+        """Give a new database in memory all tables of the schema. A process that needs the same ones again copies them,
+        which takes a tenth of the time."""
+        shape = _shape(schema)
+        template = _templates.get(shape)
+        if template is None:
+            if len(_templates) >= _MAX_TEMPLATES:
+                _templates.pop(next(iter(_templates))).close()
+            template = _templates[shape] = Storage()
+            template.sync_tables(schema)
+        template.connection.backup(self.connection)
+        self._synced = dict(shape)
+
     def sync_tables(self, schema: Schema) -> None:
         """Create missing tables, columns and indexes. Nothing is dropped."""
         self.connection.execute("BEGIN IMMEDIATE")
@@ -100,7 +126,7 @@ class Storage:
         except BaseException:
             self.connection.execute("ROLLBACK")
             raise
-        self._synced = {sobject.name: tuple(sobject.stored_fields()) for sobject in schema}
+        self._synced = dict(_shape(schema))
 
     def _sync_table(self, sobject: SObject) -> None:
         table = quote(sobject.name)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from connector.localorg.field_values import Coercer, StoredValue, coercer
 from connector.localorg.schema import Field, Schema, SObject
@@ -38,7 +40,31 @@ class InputField:
     prefixes: Mapping[str, str]  # key prefix -> sObject it may point at
 
 
+_Key = tuple[str, tuple[Field, ...], tuple[Field, ...], tuple[str, ...], str]
+
+
 class WritePlan:
+    """What the fields of an object mean to writes. Nothing changes a plan."""
+
+    _known: ClassVar[OrderedDict[_Key, WritePlan]] = OrderedDict()
+    _MAX_KNOWN = 512
+
+    @classmethod
+    def of(cls, schema: Schema, sobject: SObject, currency: str) -> WritePlan:
+        """Return the plan of an object. Orgs whose objects have the same fields share the work."""
+        fields = tuple(sobject.fields.values())
+        targets = [schema.get(target) for field in fields for target in field.reference_to]
+        prefixes = tuple(target.key_prefix if target else "" for target in targets)
+        key = (sobject.name, tuple(sobject.all_fields.values()), fields, prefixes, currency)
+        known = cls._known.get(key)
+        if known is None:
+            known = cls._known[key] = cls(schema, sobject, currency)
+            if len(cls._known) > cls._MAX_KNOWN:
+                cls._known.popitem(last=False)
+        plan = copy.copy(known)
+        plan.sobject = sobject
+        return plan
+
     def __init__(self, schema: Schema, sobject: SObject, currency: str) -> None:
         self.sobject = sobject
         self.name = sobject.name

@@ -9,6 +9,7 @@ import pytest
 from connector.cli.localorg import our_metadata
 from connector.localorg.metadata.sfdx_source import load_into_schema
 from connector.localorg.metadata.xml import MetadataError
+from connector.localorg.org import Org, OrgOptions
 from connector.localorg.standard_objects import standard_schema
 
 
@@ -53,3 +54,36 @@ def test_invalid_field_is_reported_with_its_line(tmp_path: Path, body: str, prob
     with pytest.raises(MetadataError, match=problem) as caught:
         load_into_schema(standard_schema(), tmp_path)
     assert caught.value.line >= 2
+
+
+def test_changed_project_is_read_again(tmp_path: Path) -> None:
+    """An org reads the project as it is when the org starts, also beside an org that started before."""
+    folder = tmp_path / "objects" / "Order" / "fields"
+    folder.mkdir(parents=True)
+    file = folder / "A__c.field-meta.xml"
+    text = (
+        f'<CustomField xmlns="{NAMESPACE}"><fullName>A__c</fullName><label>One</label><type>Date</type></CustomField>'
+    )
+    file.write_text(text)
+    first = Org(OrgOptions(metadata_root=tmp_path))
+    file.write_text(text.replace("<label>One", "<label>Another"))
+    second = Org(OrgOptions(metadata_root=tmp_path))
+    assert [org.deployed.schema.get("Order").all_fields["a__c"].label for org in (first, second)] == ["One", "Another"]
+    first.close()
+    second.close()
+
+
+def test_orgs_of_one_process_share_nothing_that_changes() -> None:
+    first, second = Org(OrgOptions()), Org(OrgOptions())
+    load_into_schema(first.schema, our_metadata())
+    first.refresh()
+    first.dml.platform_insert("Product2", Name="Only here")
+    third = Org(OrgOptions())
+    for other in (second, third):
+        assert other.schema.get("Order").all_fields.keys() < first.schema.get("Order").all_fields.keys()
+        assert other.dml.scalar('SELECT count(*) FROM "Product2"') == 0
+        assert other.dml.scalar('SELECT "Id" FROM "Organization"') != first.dml.scalar(
+            'SELECT "Id" FROM "Organization"'
+        )
+    for org in (first, second, third):
+        org.close()

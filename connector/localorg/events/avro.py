@@ -110,34 +110,44 @@ class EventSchema:
 
 
 def platform_event_schema(sobject: SObject) -> EventSchema:
+    return _platform_event_schema(sobject.name, tuple(sobject.all_fields.values()))
+
+
+@lru_cache(maxsize=256)
+def _platform_event_schema(name: str, event_fields: tuple[Field, ...]) -> EventSchema:
     fields: list[dict[str, Any]] = [
         {"name": "CreatedDate", "type": "long", "doc": "CreatedDate:DateTime"},
         {"name": "CreatedById", "type": "string", "doc": "CreatedBy:EntityId"},
     ]
     fields += [
         _nullable(field.name, _type(field), _doc(field))
-        for field in sobject.all_fields.values()
+        for field in event_fields
         if field.name not in {"ReplayId", "CreatedDate", "CreatedById", "EventUuid"}
     ]
-    return _build_schema(sobject.name, json.dumps(fields))
+    return _build_schema(name, json.dumps(fields))
 
 
 def change_event_schema(sobject: SObject) -> EventSchema:
     """Build the change event of an object: a header and all fields, each nullable."""
+    return _change_event_schema(sobject.name, tuple(sobject.all_fields.values()))
+
+
+@lru_cache(maxsize=256)
+def _change_event_schema(name: str, object_fields: tuple[Field, ...]) -> EventSchema:
     fields: list[dict[str, Any]] = [{"name": CHANGE_HEADER, "type": _HEADER, "doc": "Data:ComplexValueType"}]
     address: Any = _ADDRESS
-    for field in sobject.all_fields.values():
+    for field in object_fields:
         if field.name in EXCLUDED_FIELDS or field.compound_field_name:
             continue
-        if field.name == "Name" and sobject.name in _NAMES:
-            kind = _NAMES[sobject.name]
+        if field.name == "Name" and name in _NAMES:
+            kind = _NAMES[name]
             fields.append({"name": "Name", "type": kind, "doc": "Data:SwitchablePersonName", "default": None})
         elif field.type == "address":
             fields.append(_nullable(field.name, address, "Data:Address"))
             address = "Address"  # after the first, by its name
         elif field.stored:
             fields.append(_nullable(field.name, _type(field), _doc(field)))
-    return _build_schema(change_event_name(sobject.name), json.dumps(fields))
+    return _build_schema(change_event_name(name), json.dumps(fields))
 
 
 def change_event_name(sobject: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 from connector.localorg.metadata.deployed import PermissionSet
 from connector.localorg.schema import Field, Schema, SObject
@@ -29,4 +30,9 @@ def _visible_field(sobject: SObject, item: Field, grants: list[PermissionSet]) -
         return None
     if any(editable for _, editable in permissions):
         return item
+    return _read_only(item)
+
+
+@lru_cache(maxsize=1024)
+def _read_only(item: Field) -> Field:
     return replace(item, createable=False, updateable=False)

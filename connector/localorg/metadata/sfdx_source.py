@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from connector.localorg.ids import ADMINISTRATOR_ID
 from connector.localorg.metadata.component import DEPENDENCY_ORDER, Component, parse_file
@@ -13,13 +16,24 @@ from connector.localorg.metadata.deployed import DeployedMetadata
 from connector.localorg.metadata.installer import install
 from connector.localorg.schema import Schema
 
+
+class _File(NamedTuple):
+    """A file, with what changes when it is written."""
+
+    path: str
+    modified: int
+    size: int
+    inode: int
+
+
 ENVIRONMENT = {"CONNECTOR_USER_ID": ADMINISTRATOR_ID}
 """What the Salesforce CLI reads from the environment for the `replacements` of a project: here, the user that the org
 gives out credentials for."""
 
 
-def read_components(root: Path) -> Iterator[Component]:
-    """Yield all components in the package directories of a project, or under `root` if it is no project."""
+def read_project(root: Path) -> tuple[Component, ...]:
+    """Return all components in the package directories of a project, or under `root` if it is no project, in the order
+    of installation."""
     project = root / "sfdx-project.json"
     folders = [root]
     replacements: dict[bytes, bytes] = {}
@@ -28,12 +42,34 @@ def read_components(root: Path) -> Iterator[Component]:
         folders = [root / package["path"] for package in described["packageDirectories"]]
         for item in described.get("replacements", ()):
             replacements[item["stringToReplace"].encode()] = ENVIRONMENT[item["replaceWithEnv"]].encode()
-    for folder in folders:
-        for file in sorted(item for item in folder.rglob("*-meta.xml") if item.is_file()):
+    files = tuple(tuple(sorted(_list_files(str(folder)))) for folder in folders)
+    return _read_files(tuple(folders), files, tuple(replacements.items()))
+
+
+def _list_files(folder: str) -> Iterator[_File]:
+    """Yield the files of components below a folder."""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _list_files(entry.path)
+            elif entry.name.endswith("-meta.xml") and entry.is_file():
+                facts = entry.stat()
+                yield _File(entry.path, facts.st_mtime_ns, facts.st_size, facts.st_ino)
+
+
+@lru_cache(maxsize=16)
+def _read_files(
+    folders: tuple[Path, ...], files: tuple[tuple[_File, ...], ...], replacements: tuple[tuple[bytes, bytes], ...]
+) -> tuple[Component, ...]:
+    """Read the files. A process that starts several orgs reads them again only if one has changed."""
+    components: list[Component] = []
+    for folder, listed in zip(folders, files, strict=True):
+        for file in sorted(Path(item.path) for item in listed):
             content = file.read_bytes()
-            for word, text in replacements.items():
+            for word, text in replacements:
                 content = content.replace(word, text)
-            yield from _parse(file.relative_to(folder).as_posix(), content)
+            components += _parse(file.relative_to(folder).as_posix(), content)
+    return tuple(sorted(components, key=lambda item: DEPENDENCY_ORDER.index(item.type)))
 
 
 @lru_cache(maxsize=512)
@@ -44,10 +80,10 @@ def _parse(path: str, content: bytes) -> tuple[Component, ...]:
 
 def load_project(deployed: DeployedMetadata, root: Path) -> list[str]:
     """Install a project; return the full names of its components in order. MetadataError names the first wrong one."""
-    project_components = sorted(read_components(root), key=lambda item: DEPENDENCY_ORDER.index(item.type))
-    for component in project_components:
+    components = read_project(root)
+    for component in components:
         install(deployed, component)
-    return [component.name for component in project_components]
+    return [component.name for component in components]
 
 
 def load_into_schema(schema: Schema, root: Path) -> list[str]:
