@@ -36,7 +36,16 @@ from connector.model.customer import Customer
 from connector.policies import KeptValues
 from connector.store.db_errors import OnState, is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
-from connector.store.postgres_connection import TimeLimits, connect_arguments, lift_limits, limit_statements
+from connector.store.postgres_connection import (
+    ISOLATION,
+    READING,
+    SNAPSHOT,
+    TimeLimits,
+    connect_arguments,
+    isolate,
+    lift_limits,
+    limit_statements,
+)
 from connector.store.retry import retry_on_abort
 from connector.store.scope import DEFAULT, OPTION
 from connector.store.sqlite_connection import SqliteConnection
@@ -54,7 +63,7 @@ _TRY_SECONDS = 1.0
 """How long one attempt of SQLite waits for the lock; a command that is stopped meanwhile ends within this time."""
 
 DEFAULT_LIMITS = TimeLimits()
-_BEGIN = "connector_begin"
+_BEGIN, _OPENING = "connector_begin", "connector_opening"
 _POSTGRES = {"postgresql", "postgres", "postgresql+psycopg"}
 _SQLITE = {"sqlite", "sqlite+aiosqlite"}
 
@@ -94,9 +103,11 @@ class Store:
                 url, hide_parameters=True, pool_pre_ping=True, pool_size=10, connect_args=connect_arguments(limits)
             )
             limit_statements(self._engine, limits)
+            isolate(self._engine)
             # One snapshot for all statements of a reader, as SQLite's BEGIN gives it.
-            self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
+            self._readers = self._engine.execution_options(**{ISOLATION: READING})
+            self._snapshots = self._engine.execution_options(**{ISOLATION: SNAPSHOT})
+        self._openings = _Openings(self._engine)
         self.on_state: OnState = lambda error: None
         """Called with why the database is unavailable, and with None whenever it was used."""
         self.on_captured: list[Callable[[frozenset[int | None]], None]] = []
@@ -244,6 +255,9 @@ class Store:
         self.on_state(error)
 
     async def close(self) -> None:
+        """Close all connections. One that is still in use, by a canceled reader for example, is closed when it comes
+        back."""
+        self._openings.number += 1
         await self._engine.dispose()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -273,6 +287,23 @@ class Store:
             return
         async with self._writer:
             yield
+
+
+class _Openings:
+    """Closes connections of an earlier opening of the engine when they come back to the pool, which is no longer
+    there. `number` rises when the engine is closed; it may be used again."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.number = 0
+        event.listen(engine.sync_engine, "connect", self._note)
+        event.listen(engine.sync_engine, "checkin", self._close_late)
+
+    def _note(self, _connection: Any, record: Any) -> None:
+        record.info[_OPENING] = self.number
+
+    def _close_late(self, connection: Any, record: Any) -> None:
+        if connection is not None and record.info.get(_OPENING) != self.number:
+            record.invalidate()
 
 
 def _parse(text: str) -> URL:

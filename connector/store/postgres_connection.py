@@ -15,7 +15,7 @@ A server that has fallen silent keeps no limit. So each answer has a limit here,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import event
@@ -31,6 +31,9 @@ LOST_SECONDS = 60
 
 _POOLED = "connector_pooled"
 
+ISOLATION = "connector_isolation"
+"""The execution option that says how the transactions of an engine are isolated: an Isolation."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeLimits:
@@ -40,6 +43,18 @@ class TimeLimits:
     connect: int = 10
     statement: float = 60.0
     idle: float = 15.0
+
+
+class Isolation(NamedTuple):
+    """How transactions see those of others, and whether they may write."""
+
+    level: str
+    is_read_only: bool
+
+
+WRITING = Isolation("READ COMMITTED", is_read_only=False)
+READING = Isolation("REPEATABLE READ", is_read_only=True)
+SNAPSHOT = Isolation("REPEATABLE READ", is_read_only=False)
 
 
 def connect_arguments(limits: TimeLimits) -> dict[str, Any]:
@@ -88,7 +103,31 @@ def limit_statements(engine: AsyncEngine, limits: TimeLimits) -> None:
     def _begin(connection: SyncConnection) -> None:
         is_limited_here = milliseconds and connection.connection.info.get(_POOLED)
         statements = [_STATEMENT.format(milliseconds)] if is_limited_here else []
-        if limits.idle and not connection.get_execution_options().get("postgresql_readonly"):
+        if limits.idle and not connection.get_execution_options().get(ISOLATION, WRITING).is_read_only:
             statements.append(_IDLE.format(round(limits.idle * 1000)))
         if statements:
             connection.exec_driver_sql("; ".join(statements))  # one message
+
+
+def isolate(engine: AsyncEngine) -> None:
+    """Isolate transactions as `ISOLATION` says; without it they are WRITING.
+
+    SQLAlchemy's own option sets this for each use of a connection and takes it back at its end. If that is canceled,
+    the pool never gets the connection back. Here, a connection keeps what it is set to until another use needs
+    something else, and one that could not be set is closed.
+    """
+
+    @event.listens_for(engine.sync_engine, "engine_connect")
+    def _isolate(connection: SyncConnection) -> None:
+        wanted = connection.get_execution_options().get(ISOLATION, WRITING)
+        if connection.connection.info.get(ISOLATION, WRITING) == wanted:
+            return
+        raw: Any = connection.connection.dbapi_connection
+        try:
+            connection.dialect.set_isolation_level(raw, wanted.level)
+            raw.set_read_only(wanted.is_read_only)
+        except BaseException:  # nobody but us has the connection yet
+            connection.invalidate()
+            connection.close()
+            raise
+        connection.connection.info[ISOLATION] = wanted
