@@ -90,7 +90,7 @@ async def serve() -> None:
 def choose_roles(settings: Settings, chosen: Collection[str] | None) -> list[str]:
     """The roles of a process; None means all that these settings allow. Raises UsageError for one that cannot run."""
     possible = [API, SCHEDULER]
-    missing = "CONNECTOR_SALESFORCE__LOGIN_URL must be set."
+    missing = f"{settings.salesforce.full_name('login_url')} must be set."
     if settings.salesforce.login_url:
         possible.append(WORKER)
         missing = (

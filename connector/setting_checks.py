@@ -12,6 +12,9 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, SecretStr
 
+from connector.errors import SettingsError
+from connector.files import UnusableFileError, read_file
+
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of webhook secrets
 LOOPBACK_PATTERN = r"(localhost|127\.0\.0\.1|\[::1\])"
 MAX_SECRETS = 3
@@ -88,6 +91,23 @@ def passwords_in(url: str) -> list[str]:
     """The password of an address, as it is written and as it is meant; none if it has none."""
     found = re.search(r"://[^/@:]*:([^/]*)@", url)
     return [] if found is None else [found[1], unquote(found[1])]
+
+
+_MAX_ENV_BYTES = 256 * 1024
+ENV_FORM = "It must be UTF-8 text with one NAME=value per line."
+
+
+def check_env_file() -> None:
+    """Raise SettingsError if `.env` cannot be read as settings. A folder of this name is ignored."""
+    file = Path(".env")
+    if not file.is_file():
+        return
+    try:
+        content = read_file(file, _MAX_ENV_BYTES)
+    except UnusableFileError as error:
+        raise SettingsError(f"The file .env {error.problem}.", hint=ENV_FORM) from None
+    if b"\0" in content:
+        raise SettingsError("The file .env cannot be read: it has NUL characters.", hint=ENV_FORM)
 
 
 OptionalPath = Annotated[Path | None, BeforeValidator(empty_to_none)]

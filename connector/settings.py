@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -14,7 +13,6 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSou
 from pydantic_settings import SettingsError as SourceError
 
 from connector.errors import SettingsError
-from connector.files import UnusableFileError, read_file
 from connector.policies import (
     AdoptionSettings,
     AlertSettings,
@@ -38,10 +36,12 @@ from connector.policies import (
 )
 from connector.setting_checks import (
     ADDRESS_PATTERN,
+    ENV_FORM,
     LOOPBACK_PATTERN,
     SENDER_PATTERN,
     BadLineCollector,
     OptionalPath,
+    check_env_file,
     check_webhook_secret,
     check_webhook_url,
     matching,
@@ -53,9 +53,6 @@ from connector.setting_checks import (
 
 PREFIX = "CONNECTOR_"
 _SOURCES = "in the environment or in .env"
-
-_MAX_ENV_BYTES = 256 * 1024
-_ENV_FORM = "It must be UTF-8 text with one NAME=value per line."
 
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_.*)?")
 """Kubernetes gives these to every container beside a service that is named `connector`."""
@@ -120,6 +117,21 @@ class SalesforceSettings(BaseModel):
     """Whether a record is saved although a duplicate rule of the org warns about it."""
     timeout_seconds: float = Field(default=130, gt=0, le=600)
     """Longest wait for one response. The org itself gives up on a lock after 10 s, and on a query after 120 s."""
+    _org: str = ""
+
+    def full_name(self, name: str) -> str:
+        """One of these settings as a user writes it; of an org that has a name, with that name."""
+        return f"{PREFIX}{f'ORGS__{self._org}' if self._org else 'salesforce'}__{name}".upper()
+
+    def with_full_names(self, text: str) -> str:
+        """A text that names settings of the default org, with the names of these."""
+        return text.replace(f"{PREFIX}SALESFORCE__", self.full_name(""))
+
+    def of_org(self, name: str) -> SalesforceSettings:
+        """The same settings, as those of the org that has this name."""
+        copy = self.model_copy()
+        copy._org = name
+        return copy
 
 
 class OrgSettings(SalesforceSettings):
@@ -254,7 +266,8 @@ class Settings(BaseSettings):
 
     def for_org(self, name: str) -> Settings:
         """The same settings for one org; the default one's name is empty."""
-        return self.model_copy(update={"org": name, "salesforce": self.orgs[name] if name else self.salesforce})
+        salesforce = self.orgs[name].of_org(name) if name else self.salesforce
+        return self.model_copy(update={"org": name, "salesforce": salesforce})
 
     @property
     def service_log_level(self) -> LogLevel:
@@ -266,7 +279,7 @@ def load_settings() -> Settings:
     """Return the settings from the environment. Raises SettingsError, which names each invalid or unknown setting, but
     not its value."""
     try:
-        _check_env_file()
+        check_env_file()
         with BadLineCollector() as lines:
             problems = dict(_unknown_names())
             settings = Settings()
@@ -297,25 +310,12 @@ def load_settings() -> Settings:
             hint=f"Set its parts one by one, as in {PREFIX}SALESFORCE__LOGIN_URL.",
         ) from None
     except (OSError, UnicodeDecodeError):
-        raise SettingsError("The file .env cannot be read.", hint=_ENV_FORM) from None
+        raise SettingsError("The file .env cannot be read.", hint=ENV_FORM) from None
     if problems or settings is None:
         raise SettingsError(
             "; ".join(f"{name} {what}" for name, what in problems.items()) + ".", hint=f"Correct it {_SOURCES}."
         )
     return settings.for_org(settings.org) if settings.org else settings
-
-
-def _check_env_file() -> None:
-    """Raise SettingsError if `.env` cannot be read as settings. A folder of this name is ignored."""
-    file = Path(".env")
-    if not file.is_file():
-        return
-    try:
-        content = read_file(file, _MAX_ENV_BYTES)
-    except UnusableFileError as error:
-        raise SettingsError(f"The file .env {error.problem}.", hint=_ENV_FORM) from None
-    if b"\0" in content:
-        raise SettingsError("The file .env cannot be read: it has NUL characters.", hint=_ENV_FORM)
 
 
 def _combined_problems(messages: MessageSettings) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -11,7 +11,8 @@ from datetime import datetime
 class SyncState:
     """What the sentence is made of. `waiting` changes are to be sent, the oldest for `oldest_seconds`; `unread` records
     of the org are to be applied. `stopped` topics are read by nobody. `verified` of `total` records were the same on
-    both sides at `verified_at`."""
+    both sides at `verified_at`. `other_outages` are those of orgs besides the default one, by name: code and since
+    when."""
 
     has_org: bool
     outage_code: str | None = None
@@ -26,6 +27,7 @@ class SyncState:
     verified: int = 0
     total: int = 0
     verified_at: datetime | None = None
+    other_outages: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
 
 
 def describe_sync(state: SyncState) -> str:
@@ -33,6 +35,8 @@ def describe_sync(state: SyncState) -> str:
     parts = []
     if state.outage_code is not None and state.outage_since is not None:
         parts.append(f"the org has accepted nothing since {_moment(state.outage_since)} ({state.outage_code})")
+    for name, (code, since) in state.other_outages.items():
+        parts.append(f"the org {name} has accepted nothing since {_moment(since)} ({code})")
     if not state.has_org:
         parts.append("no org has answered yet")
     waits = [

@@ -11,7 +11,14 @@ import typer
 from connector.cli import app
 from connector.cli.output import as_json, moment, plural, table
 from connector.cli.runner import run
-from connector.cli.status_text import budget_document, budget_remarks, message_remarks, outage_remarks, webhook_remarks
+from connector.cli.status_text import (
+    budget_document,
+    budget_remarks,
+    message_remarks,
+    other_org_remarks,
+    outage_remarks,
+    webhook_remarks,
+)
 from connector.cli.topic_text import event_remarks
 
 if TYPE_CHECKING:
@@ -122,7 +129,8 @@ def status(
 ) -> None:
     """Count the entities that are stored here, are in the org, are due, and were refused. Reads only the database.
 
-    Exit status 1 if something is not in sync; with --health only if the database cannot be used.
+    With several orgs it counts those of the default one, or of CONNECTOR_ORG. Exit status 1 if something is not in
+    sync; with --health only if the database cannot be used.
     """
     document = run(_load_status(check_files=not health))
     if json:
@@ -142,7 +150,8 @@ def status(
         )
         more = (*message_remarks(document["messages"]), *webhook_remarks(document["webhooks"]))
         inbound = (*_reconciliation_remarks(document["reconciliation"]), *_inbound_remarks(document["inbound"]))
-        for text in (*texts, *inbound, *more):
+        others = other_org_remarks(document["other_orgs"])
+        for text in (*texts, *inbound, *more, *others):
             typer.echo(text)
     if document["readable_by_others"] and not json:
         file = document["database"].removeprefix("sqlite:///")
@@ -150,7 +159,7 @@ def status(
             f"Other users of this machine can read {file}, which holds customer data: run `chmod 600 {file}*`.",
             err=True,
         )
-    if not health and not document["in_sync"]:
+    if not health and not (document["in_sync"] and all(item["in_sync"] for item in document["other_orgs"])):
         raise typer.Exit(1)
 
 
@@ -160,35 +169,29 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
     from connector.model.change_notice import NoticeState
     from connector.model.notification import MessageState
     from connector.outbound.budget_status import load_budget_status
+    from connector.outbound.other_orgs import describe_other_org, load_other_orgs
     from connector.settings import load_settings
     from connector.store import (
         api_calls,
         change_notices,
-        customers,
         dead_letters,
         deleted_records,
         links,
         mapping_versions,
         notifications,
-        orders,
         orgs,
         outages,
         outbox_counts,
-        products,
         reconcile_runs,
         retry_schedule,
-        returns,
     )
+    from connector.store.queries.entity_counts import count_entities
     from connector.store.schema import open_store
 
     settings = load_settings()
-    async with open_store(settings) as store, store.reader() as connection:
-        here = {
-            EntityKind.CUSTOMER: await customers.count(connection),
-            EntityKind.PRODUCT: await products.count(connection),
-            EntityKind.ORDER: await orders.count(connection),
-            EntityKind.RETURN: await returns.count(connection),
-        }
+    policy = api_calls.policy_of(settings.budget)
+    async with open_store(settings) as opened, (store := opened.for_org(settings.org)).reader() as connection:
+        here = await count_entities(connection)
         org = await orgs.get_active(connection)
         other = await _find_other_org(connection, org, settings)
         linked = await links.count(connection, org.org_id) if org else {}
@@ -207,6 +210,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         return {
             "database": store.address,
             "readable_by_others": store.readable_by_others,
+            "name": settings.org,
             "org": org.org_id if org else None,
             "org_address": (org.instance_url or None) if org else None,
             "other_org": other,
@@ -233,16 +237,21 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             if outage is None
             else {**asdict(outage), "retry_expected": outage.next_attempt_at > store.clock.now()},
             "budget": budget_document(
-                await load_budget_status(
-                    connection, org.org_id if org else None, store.clock.now(), api_calls.policy_of(settings.budget)
-                )
+                await load_budget_status(connection, org.org_id if org else None, store.clock.now(), policy)
             ),
             "postponed": [{"error": error, "changes": number} for error, number in postponed],
             "inbound": await _load_inbound(connection, org, settings, store.clock.now()),
             "reconciliation": None if reconciled is None else serialize_reconciliation(reconciled),
             "messages": {"due": message_counts[MessageState.DUE], "failed": message_counts[MessageState.FAILED]},
             "webhooks": {"due": notice_counts[NoticeState.DUE], "failed": notice_counts[NoticeState.FAILED]},
+            "other_orgs": []
+            if settings.org
+            else [
+                asdict(item) | {"in_sync": item.is_quiet, "text": describe_other_org(item)}
+                for item in await load_other_orgs(opened, policy, configured=settings.orgs)
+            ],
             "in_sync": other is None
+            and (org is not None or not any(here.values()))
             and not discarded
             and not missing
             and file_problem is None
@@ -279,16 +288,16 @@ async def _find_file_problem(connection: Connection, settings: Settings) -> str 
 async def _find_other_org(connection: Connection, org: KnownOrg | None, settings: Settings) -> dict[str, Any] | None:
     """Return the org of the settings if it is not the one of this database, as far as is known; `org` is None before
     the first sign-in to it."""
-    from connector.jobs.org_identity import login_url
+    from connector.jobs.org_identity import login_url, login_url_setting
     from connector.store import orgs
 
     address = login_url(settings)
     if org is None or not address:
         return None
-    there = await orgs.find_by_login_url(connection, address)
+    setting, there = login_url_setting(settings), await orgs.find_by_login_url(connection, address)
     if there is not None:
-        return None if there.active else {"org": there.org_id, "address": there.instance_url}
-    return {"org": None, "address": address} if org.login_url else None
+        return None if there.active else {"org": there.org_id, "address": there.instance_url, "setting": setting}
+    return {"org": None, "address": address, "setting": setting} if org.login_url else None
 
 
 def _sync_remarks(document: dict[str, Any]) -> list[str]:
@@ -302,6 +311,8 @@ def _sync_remarks(document: dict[str, Any]) -> list[str]:
     if document["in_sync"]:
         return [f"In sync with org {document['org']}."]
     remarks = []
+    if document["org"] is None and document["name"]:
+        remarks.append("It has not been signed in to yet: `connector push` does so, and sends all products too.")
     if due := sum(numbers["due"] for numbers in entities):
         since = moment(document["oldest_unsent"])
         how = f": `connector push` sends {'it' if due == 1 else 'them'}"
@@ -353,7 +364,7 @@ def _reconciliation_remarks(reconciliation: dict[str, Any] | None) -> list[str]:
 
 
 def _other_org_remark(document: dict[str, Any], other: dict[str, Any]) -> str:
-    setting, ours = "CONNECTOR_SALESFORCE__LOGIN_URL", f"org {document['org']} ({document['org_address']})"
+    setting, ours = other["setting"], f"org {document['org']} ({document['org_address']})"
     if other["org"] is None:
         return (
             f"{setting} has changed to {other['address']}: `connector push --dry-run` shows whether it is still {ours}."

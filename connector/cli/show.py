@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -79,6 +80,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         returns,
         sync_messages,
     )
+    from connector.store.queries.entity_orgs import find_orgs
     from connector.store.schema import open_store
 
     modules: dict[EntityKind, Any] = {
@@ -87,12 +89,19 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         EntityKind.ORDER: orders,
         EntityKind.RETURN: returns,
     }
-    async with open_store(load_settings()) as store, store.reader() as connection:
+    settings = load_settings()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings))
+        connection = await stack.enter_async_context(store.reader())
         entities = await modules[kind].load(connection, [key])
         if not entities:
             raise ConnectorError(
                 f"There is no {kind} {key} in the database.", hint="`connector import PATH` imports it."
             )
+        name = settings.org
+        if settings.orgs:  # products are in all of them
+            name = (await find_orgs(connection, kind, [key])).get(key, settings.org)
+            connection = await stack.enter_async_context(store.for_org(name).reader())
         org = await orgs.get_active(connection)
         org_id = org.org_id if org else ""
         linked = list((await links.get(connection, org_id, kind.value, [key])).values())
@@ -127,6 +136,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         events = await order_history.read(connection, key) if kind is EntityKind.ORDER else []
         actions = await order_actions.list_latest(connection, order=key) if kind is EntityKind.ORDER else []
     document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _entity_document(entities[0])}
+    document["org"], document["is_of_other_org"] = name, name != settings.org
     document["in_org"] = [
         asdict(link) | {"deleted": asdict(deleted[link.salesforce_id]) if link.salesforce_id in deleted else None}
         for link in linked
@@ -233,6 +243,12 @@ def _print(document: dict[str, Any]) -> None:
     _print_differences(document)
     _print_actions(document.get("actions", ()))
     typer.echo("")
+    if document["is_of_other_org"]:
+        typer.echo(
+            f"It belongs to the org {document['org']}: begin commands for it with CONNECTOR_ORG={document['org']}."
+            if document["org"]
+            else "It belongs to the default org: leave CONNECTOR_ORG out of commands for it."
+        )
     _print_due(document)
     if document["journal"]:
         typer.echo("\nJournal, newest first:")

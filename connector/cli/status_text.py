@@ -71,3 +71,8 @@ def webhook_remarks(notices: dict[str, int]) -> list[str]:
         failed = plural(notices["failed"], "change notice")
         remarks.append(f"{failed} failed: `connector webhooks list --state failed` says why.")
     return remarks
+
+
+def other_org_remarks(others: list[dict[str, Any]]) -> list[str]:
+    """Remarks about the orgs besides the default one."""
+    return [f"{item['text']} `CONNECTOR_ORG={item['name']} connector status` says more." for item in others]

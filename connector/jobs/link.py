@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from connector.clock import Clock
 from connector.errors import ConnectorError, RetryClass
-from connector.jobs.org_identity import confirm_org
+from connector.jobs.org_identity import check_belongs_here, confirm_org
 from connector.mapping import MappingSet
 from connector.model import deleted_record
 from connector.model.change import EntityKind, Refusal
@@ -84,6 +84,7 @@ class Linker:
         if kind not in LINKABLE:
             raise ConnectorError(f"A {kind} cannot be linked.", hint="Link its order.")
         org_id = await confirm_org(self._store, self._client, self._settings)
+        await check_belongs_here(self._store, kind, [key])
         target = normalize_record_id(record_id)
         if dry_run:
             return await self._link(org_id, kind, key, target, force=force, worker=None)
@@ -126,6 +127,7 @@ class Linker:
         """Clear our key on the record and delete the link, as if the entity had never been sent. If the record has
         another key now, that key is not cleared."""
         org_id = await confirm_org(self._store, self._client, self._settings)
+        await check_belongs_here(self._store, kind, [key])
         async with self._exclusive_lease(kind, key) as worker:
             return await self._unlink(org_id, kind, key, worker)
 

@@ -6,9 +6,10 @@ production instead of a sandbox. So nothing is read or sent until a person has c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from connector.errors import OtherOrgError, RetryClass, SettingsError
+from connector.errors import ConnectorError, OtherOrgError, RetryClass, SettingsError
 from connector.log import bind, get_logger
 from connector.model.change import EntityKind
 from connector.model.lane import Lane
@@ -17,9 +18,7 @@ from connector.store import orgs, products
 from connector.store.engine import Store
 from connector.store.orgs import KnownOrg
 from connector.store.partitions import partition_hash
-
-LOGIN_URL_SETTING = "CONNECTOR_SALESFORCE__LOGIN_URL"
-NAMED_LOGIN_URL_SETTING = "CONNECTOR_ORGS__{}__LOGIN_URL"
+from connector.store.queries.entity_orgs import find_orgs
 
 log = get_logger(__name__)
 
@@ -29,6 +28,11 @@ class OrgSession(Protocol):
 
     @property
     def instance_url(self) -> str: ...
+
+
+def login_url_setting(settings: Settings) -> str:
+    """Return the name of the setting with the login URL."""
+    return settings.salesforce.full_name("login_url")
 
 
 def login_url(settings: Settings) -> str:
@@ -62,25 +66,38 @@ async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> s
         if known is None or (known.org_id, known.instance_url) != (org_id, client.instance_url):
             log.info("org answers", org=org_id, address=client.instance_url, active=is_active)
     if active is not None and not is_active:
-        raise other_org_error(org_id, client.instance_url, active)
+        raise other_org_error(org_id, client.instance_url, active, settings)
     return org_id
+
+
+async def check_belongs_here(store: Store, kind: EntityKind, keys: Sequence[str]) -> None:
+    """Raise ConnectorError if one of these entities belongs to another org than the store works for."""
+    if store.org is None:
+        return
+    async with store.reader() as connection:
+        names = await find_orgs(connection, kind, keys)
+    for key, name in names.items():
+        if name != store.org:
+            hint = f"Begin the command with CONNECTOR_ORG={name}." if name else "Leave CONNECTOR_ORG out."
+            org = f"org {name}" if name else "default org"
+            raise ConnectorError(f"{kind.capitalize()} {key} belongs to the {org}.", hint=hint)
 
 
 def shared_org_error(org_id: str, settings: Settings) -> SettingsError:
     """The error if an org answers that has another name here."""
-    setting = NAMED_LOGIN_URL_SETTING.format(settings.org.upper()) if settings.org else LOGIN_URL_SETTING
     return SettingsError(
-        f"{setting} leads to org {org_id}, which has another name here. Nothing was sent.",
+        f"{login_url_setting(settings)} leads to org {org_id}, which has another name here. Nothing was sent.",
         hint="Each CONNECTOR_ORGS__NAME__LOGIN_URL, and CONNECTOR_SALESFORCE__LOGIN_URL, needs an org of its own.",
     )
 
 
-def other_org_error(org_id: str, instance_url: str, active: KnownOrg) -> OtherOrgError:
+def other_org_error(org_id: str, instance_url: str, active: KnownOrg, settings: Settings) -> OtherOrgError:
     """The error if org `org_id` answers, and the database works with `active`."""
+    setting = login_url_setting(settings)
     return OtherOrgError(
-        f"{LOGIN_URL_SETTING} leads to org {org_id} ({instance_url}), but this database works with"
+        f"{setting} leads to org {org_id} ({instance_url}), but this database works with"
         f" {describe_org(active)}. Nothing was sent.",
-        hint=f"To change to that org, run `connector org use {org_id}`; else correct {LOGIN_URL_SETTING}.",
+        hint=f"To change to that org, run `connector org use {org_id}`; else correct {setting}.",
         retry_class=RetryClass.CONFIG,
     )
 

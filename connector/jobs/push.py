@@ -188,28 +188,19 @@ class _PushRun:
         waiting = options.dry_run or self._prepare is not None or bool(await self._due_counts())
         if not (waiting or options.verify or summary.outage is not None):
             return
-        worker = None
-        if waiting and not options.dry_run:
-            sync = self.settings.sync
-            worker = LeaseKeeper(
-                self.store,
-                partitions=sync.partitions,
-                ttl=sync.lease_seconds,
-                clock=self.store.clock,
-                more_pushes_follow=options.scheduled,
-            )
-            await stack.enter_async_context(worker)
         self.health.start(cautious=summary.outage is not None)
         other_mappings_active = False
         try:
             if summary.outage is not None:  # the org may have another instance URL now; the sign-in returns it
                 await self.client.reconnect()
+            if not waiting:
+                await confirm_org(self.store, self.client, self.settings)
+                waiting = bool(await self._due_counts())  # the first sign-in to an org makes all products due
             if waiting:
+                worker = None if options.dry_run else await stack.enter_async_context(self._make_worker())
                 with span("push") as pushed:
                     other_mappings_active = not await self._send_due(worker)
                     pushed.set(**{f"connector__done__{kind}": n for kind, n in summary.stats.done.items()})
-            else:
-                await confirm_org(self.store, self.client, self.settings)
         except ApiBudgetError:  # `finish` says why
             if options.dry_run:
                 raise
@@ -222,6 +213,16 @@ class _PushRun:
         else:
             if not options.dry_run and not other_mappings_active:
                 await self._record_outage()
+
+    def _make_worker(self) -> LeaseKeeper:
+        sync = self.settings.sync
+        return LeaseKeeper(
+            self.store,
+            partitions=sync.partitions,
+            ttl=sync.lease_seconds,
+            clock=self.store.clock,
+            more_pushes_follow=self.options.scheduled,
+        )
 
     async def finish(self) -> None:
         """Fill in the summary."""

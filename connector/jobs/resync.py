@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from connector.errors import ConnectorError
-from connector.jobs.org_identity import OrgSession, confirm_org
+from connector.jobs.org_identity import OrgSession, check_belongs_here, confirm_org
 from connector.model.change import EntityKind
 from connector.model.lane import Lane
 from connector.model.record import PARTS
@@ -45,6 +45,8 @@ async def resync(
     `recreate`: named records that were deleted in the org are created again.
     """
     org_id = await confirm_org(store, client, settings)
+    if kind is not None:
+        await check_belongs_here(store, kind, keys)
     number = await make_due(store, kind, keys)
     detail = {"keys": list(keys[: journal.MOST_NAMED]), "count": number, "recreate": recreate}
     entry = journal.JournalEntry(

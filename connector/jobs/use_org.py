@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connector.clock import Clock
 from connector.errors import ConnectorError
-from connector.jobs.org_identity import LOGIN_URL_SETTING, OrgSession, login_url
+from connector.jobs.org_identity import OrgSession, login_url, login_url_setting
 from connector.jobs.resync import make_due
 from connector.log import get_logger
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, another_push_error, lease_name
@@ -27,9 +27,10 @@ async def use_org(
     """
     org_id = await client.connect()
     if org_id[:15] != expected_id[:15]:
+        setting = login_url_setting(settings)
         raise ConnectorError(
-            f"{LOGIN_URL_SETTING} leads to org {org_id} ({client.instance_url}), not to {expected_id}.",
-            hint=f"Correct {LOGIN_URL_SETTING}, or name the org that answers there.",
+            f"{setting} leads to org {org_id} ({client.instance_url}), not to {expected_id}.",
+            hint=f"Correct {setting}, or name the org that answers there.",
         )
     async with store.reader() as connection:
         active = await orgs.get_active(connection)

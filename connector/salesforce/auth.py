@@ -24,11 +24,10 @@ from connector.salesforce.errors import UnreadableResponseError
 from connector.salesforce.fault import NoResponse
 from connector.salesforce.retry import parse_retry_after
 from connector.salesforce.session import OrgSession
-from connector.settings import PREFIX, AuthMethod, SalesforceSettings
+from connector.settings import AuthMethod, SalesforceSettings
 
 log = get_logger(__name__)
 
-_SETTING_PREFIX = f"{PREFIX}SALESFORCE__"
 _MAX_KEY_BYTES = 64 * 1024
 _PLACEHOLDER_DOMAIN = "custom-host"
 _BUSY_STATUSES = frozenset({408, 420, 429})
@@ -41,14 +40,10 @@ _REQUIRED = {
     AuthMethod.PASSWORD: ("client_id", "client_secret", "username", "password"),
 }
 
-_SETTINGS_OF_FLOW = {
-    method: ", ".join(f"{_SETTING_PREFIX}{name.upper()}" for name in names) for method, names in _REQUIRED.items()
-}
-
 # error, words in error_description, hint, retry class (Salesforce's OAuth error list; {flow} is replaced)
 _HINTS: tuple[tuple[str, str, str, RetryClass], ...] = (
-    ("invalid_client_id", "", f"Check {_SETTING_PREFIX}CLIENT_ID; a new app needs up to 10 minutes.", RetryClass.AUTH),
-    ("invalid_client", "", f"Check {_SETTING_PREFIX}CLIENT_SECRET and {_SETTING_PREFIX}CLIENT_ID.", RetryClass.AUTH),
+    ("invalid_client_id", "", "Check {setting}CLIENT_ID; a new app needs up to 10 minutes.", RetryClass.AUTH),
+    ("invalid_client", "", "Check {setting}CLIENT_SECRET and {setting}CLIENT_ID.", RetryClass.AUTH),
     ("invalid_app_access", "", "Approve the user for the app (Manage > Permission Sets).", RetryClass.AUTH),
     ("invalid_grant", "hasn't approved", "Pre-authorize the user of {setting}USERNAME for the app.", RetryClass.AUTH),
     ("invalid_grant", "no client credentials user", "Set the app's Run As user in Setup.", RetryClass.AUTH),
@@ -139,8 +134,8 @@ class TokenOwner:
         if self._newest_token is not None and token.org_id != self._newest_token.org_id:
             raise AuthError(
                 f"Another org answers at this address: {token.org_id}, not {self._newest_token.org_id}.",
-                hint=f"Check {_SETTING_PREFIX}LOGIN_URL. For a refreshed sandbox: restart, then `connector org use"
-                f" {token.org_id}`.",
+                hint=f"Check {self._settings.full_name('login_url')}. For a refreshed sandbox: restart, then"
+                f" `connector org use {token.org_id}`.",
                 retry_class=RetryClass.CONFIG,
             )
         if self._newest_token is not None and token.instance_url != self._newest_token.instance_url:
@@ -170,11 +165,14 @@ class TokenOwner:
             try:
                 access_token, _ = SalesforceLogin(session=session, **flow)
             except requests.exceptions.RequestException as error:
-                raise UnreadableResponseError(classify_request_error(error), self._origin) from None
+                silent = UnreadableResponseError(classify_request_error(error), self._origin)
+                silent.hint = self._settings.with_full_names(silent.hint)
+                raise silent from None
             except (ValueError, TypeError, jwt.PyJWTError):
                 # A key file that is not one; the library's text could quote it.
+                setting = self._settings.full_name("private_key_file")
                 raise SettingsError(
-                    f"{_SETTING_PREFIX}PRIVATE_KEY_FILE is not an unencrypted RSA private key in PEM form.",
+                    f"{setting} is not an unencrypted RSA private key in PEM form.",
                     hint="Point it at the key whose certificate the app holds.",
                 ) from None
         return _build_token(str(access_token), token_responses[-1])
@@ -207,7 +205,8 @@ class TokenOwner:
             return body
         error, description = str(body.get("error") or ""), str(body.get("error_description") or "")
         hint, retry_class = _hint_for(error, description, response.status_code)
-        hint = hint.format(setting=_SETTING_PREFIX, flow=_SETTINGS_OF_FLOW[self._settings.auth])
+        flow = ", ".join(map(self._settings.full_name, _REQUIRED[self._settings.auth]))
+        hint = hint.format(setting=self._settings.full_name(""), flow=flow)
         reason = self._scrub(": ".join(part for part in (error, description) if part))
         message = f"Salesforce refused the sign-in (HTTP {response.status_code}, {reason or 'no reason given'})."
         if not error:
@@ -260,16 +259,16 @@ def _check_settings(settings: SalesforceSettings) -> str:
         if not (value.get_secret_value() if hasattr(value, "get_secret_value") else value):
             missing.append(name)
     if missing:
-        names = ", ".join(f"{_SETTING_PREFIX}{name.upper()}" for name in missing)
+        names = ", ".join(map(settings.full_name, missing))
         verb, pronoun = ("is", "it") if len(missing) == 1 else ("are", "them")
         raise SettingsError(
-            f"{names} {verb} not set (needed for {_SETTING_PREFIX}AUTH={settings.auth}).",
+            f"{names} {verb} not set (needed for {settings.full_name('auth')}={settings.auth}).",
             hint=f"Set {pronoun} in the environment or in .env.",
         )
-    origin = checked_origin(settings.login_url, label=f"{_SETTING_PREFIX}LOGIN_URL")
+    origin = checked_origin(settings.login_url, label=settings.full_name("login_url"))
     if settings.auth is AuthMethod.CLIENT_CREDENTIALS and _domains(origin)[0] in {"login", "test"}:
         raise SettingsError(
-            f"{_SETTING_PREFIX}LOGIN_URL must be the My Domain address for client_credentials.",
+            f"{settings.full_name('login_url')} must be the My Domain address for client_credentials.",
             hint="Example: https://acme.my.salesforce.com",
         )
     key = settings.private_key_file
@@ -277,7 +276,9 @@ def _check_settings(settings: SalesforceSettings) -> str:
         try:
             read_file(key, _MAX_KEY_BYTES)
         except UnusableFileError as error:
-            raise SettingsError(f"{_SETTING_PREFIX}PRIVATE_KEY_FILE {error.problem}.", hint="Check the path.") from None
+            raise SettingsError(
+                f"{settings.full_name('private_key_file')} {error.problem}.", hint="Check the path."
+            ) from None
     return origin
 
 

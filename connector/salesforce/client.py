@@ -69,6 +69,7 @@ class SalesforceClient:
     def __init__(
         self, settings: SalesforceSettings, *, clock: Clock, attempts: int, gate: CallGate | None = None
     ) -> None:
+        self._settings = settings
         self._version = settings.api_version
         self._base = f"/services/data/v{settings.api_version}/"
         self._clock = clock
@@ -336,7 +337,10 @@ class SalesforceClient:
         content = None if body is None else encode_body(body)
 
         async def attempt() -> Attempt[T]:
-            return await self._attempt(method, path, content, read=read, write=write)
+            result = await self._attempt(method, path, content, read=read, write=write)
+            if result.error is not None:
+                result.error.hint = self._settings.with_full_names(result.error.hint)
+            return result
 
         return await call_with_retry(attempt, clock=self._clock, attempts=self._attempts, repeatable=repeatable)
 

@@ -7,7 +7,7 @@ All processes on a database say the same of the queues; what a process says of i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
 
@@ -30,8 +30,12 @@ from connector.store import alerts, api_calls, job_runs, orders, orgs, outages, 
 from connector.store.engine import Connection, Store
 from connector.store.queries.queue_ages import list_queue_ages
 from connector.store.queries.waiting import list_waiting
+from connector.store.scope import DEFAULT
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_Samples = list[tuple[tuple[str, ...], float]]
+"""Values with those of their labels."""
 
 
 class _Gauges:
@@ -75,9 +79,9 @@ async def render_metrics(
     gauges.add("role_restarts", "How often the role began anew.", [((s.role,), s.restarts) for s in roles], ["role"])
     async with store.reader() as connection:
         await _add_outbound(gauges, connection, now)
-        await _add_budget(gauges, connection, now, policies.calls)
         await _add_inbound(gauges, connection, now, policies.deliveries)
         await _add_jobs(gauges, connection, now, jobs)
+    await _add_orgs(gauges, store, now, policies.calls)
     return generate_latest(gauges.registry)
 
 
@@ -107,32 +111,56 @@ async def _add_outbound(gauges: _Gauges, connection: Connection, now: datetime) 
     unsent = await outbox_counts.counts(connection)
     refused = [((kind.value,), states[ChangeState.DEAD]) for kind, states in unsent.items()]
     gauges.add("dead_letters", "Changes that were refused, and wait for a person.", refused, ["entity"])
+
+
+async def _add_orgs(gauges: _Gauges, store: Store, now: datetime, policy: BudgetPolicy) -> None:
+    """The outage and the API budget of each org, with its name as a label if the database serves several."""
+    names = [DEFAULT]
+    if store.org is None:
+        async with store.reader() as connection:
+            names += await orgs.list_named(connection)
+    values: dict[str, _Samples] = {}
+    for name in names:
+        by_org = (name,) if store.org is None else ()
+        async with (store.for_org(name) if by_org else store).reader() as connection:
+            for metric, samples in (await _read_org(connection, now, policy)).items():
+                values.setdefault(metric, []).extend(((*by_org, *labels), value) for labels, value in samples)
+    labels = ["org"] if store.org is None else []
+    for metric, (text, more) in _OF_ORGS.items():
+        if metric in values:
+            gauges.add(metric, text, values[metric], [*labels, *more])
+
+
+async def _read_org(connection: Connection, now: datetime, policy: BudgetPolicy) -> dict[str, _Samples]:
     outage = await outages.get_current(connection)
-    gauges.add("org_outage", "1 while the org accepts nothing.", [((), outage is not None)], [])
     since = 0.0 if outage is None else (now - outage.since).total_seconds()
-    gauges.add("org_outage_seconds", "For how long the org has accepted nothing.", [((), since)], [])
-
-
-async def _add_budget(gauges: _Gauges, connection: Connection, now: datetime, policy: BudgetPolicy) -> None:
+    values: dict[str, _Samples] = {"org_outage": [((), outage is not None)], "org_outage_seconds": [((), since)]}
     org = await orgs.get_active(connection)
     if org is None:
-        return
+        return values
     usage = await api_calls.usage(connection, org.org_id, now, policy)
-    calls = Counter[tuple[str, str]]()
+    calls = Counter[tuple[str, ...]]()
     for (hour, lane, result), number in (await api_calls.counts(connection, org.org_id, now)).items():
         if hour > now - DAY:
             calls[lane.word, result.value] += number
-    gauges.add("api_calls", "Our API calls of the last 24 hours.", calls.items(), ["lane", "result"])
-    for name, text, value in (
-        ("used", "API calls of the last 24 hours by all apps, as the org counts them.", usage.used),
-        ("allowed", "API calls that the org allows in 24 hours.", usage.allowed),
-        ("reserve", "API calls that are left to the org's other apps.", usage.reserve),
-        ("left", "API calls that we may still make.", usage.left),
-    ):
-        if value is not None:
-            gauges.add(f"api_budget_{name}", text, [((), value)], [])
-    paused = [((lane.word,), lane in usage.paused) for lane in CALL_LANES]
-    gauges.add("api_lane_paused", "1 while a lane makes no calls, to save the budget.", paused, ["lane"])
+    values["api_calls"] = list(calls.items())
+    numbers = {"used": usage.used, "allowed": usage.allowed, "reserve": usage.reserve, "left": usage.left}
+    values |= {f"api_budget_{name}": [((), value)] for name, value in numbers.items() if value is not None}
+    values["api_lane_paused"] = [((lane.word,), lane in usage.paused) for lane in CALL_LANES]
+    return values
+
+
+_OF_ORGS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "org_outage": ("1 while the org accepts nothing.", []),
+    "org_outage_seconds": ("For how long the org has accepted nothing.", []),
+    "api_calls": ("Our API calls of the last 24 hours.", ["lane", "result"]),
+    "api_budget_used": ("API calls of the last 24 hours by all apps, as the org counts them.", []),
+    "api_budget_allowed": ("API calls that the org allows in 24 hours.", []),
+    "api_budget_reserve": ("API calls that are left to the org's other apps.", []),
+    "api_budget_left": ("API calls that we may still make.", []),
+    "api_lane_paused": ("1 while a lane makes no calls, to save the budget.", ["lane"]),
+}
+"""Metrics of an org, with their texts and labels."""
 
 
 async def _add_inbound(gauges: _Gauges, connection: Connection, now: datetime, policy: DeliveryPolicy) -> None:

@@ -24,6 +24,9 @@ COMPARED = {"has_org": True, "verified": 9_998, "total": 10_000, "verified_at": 
                    oldest_seconds=61, verified_at=NOON),
          "The org has accepted nothing since 2026-03-01 12:00:00 UTC (REQUEST_LIMIT_EXCEEDED); 1,200 changes wait to be"
          " sent, the oldest for 61 s; verified 0 of 0 records at 2026-03-01 12:00:00 UTC."),
+        (SyncState(has_org=True, verified_at=NOON, other_outages={"emea": ("NO_ANSWER", NOON)}),
+         "The org emea has accepted nothing since 2026-03-01 12:00:00 UTC (NO_ANSWER); every change is sent; verified 0"
+         " of 0 records at 2026-03-01 12:00:00 UTC."),
         (SyncState(has_org=True, dead_letters=1, verified_at=NOON),
          "1 dead letter waits for a person; everything else is sent; verified 0 of 0 records at 2026-03-01 12:00:00"
          " UTC."),

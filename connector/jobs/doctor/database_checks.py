@@ -10,13 +10,14 @@ from connector.errors import StoreError
 from connector.jobs.role_supervisor import RoleState
 from connector.model.change import ChangeState
 from connector.model.health_check import HealthCheck, failed, passed, skipped, warned
+from connector.outbound.other_orgs import describe_other_org, load_other_orgs
 from connector.salesforce.address import has_pubsub
 from connector.settings import Settings
-from connector.store import conflicts, leases, outages, outbox_counts, retry_schedule, schema, workers
+from connector.store import api_calls, conflicts, leases, outages, outbox_counts, retry_schedule, schema, workers
 from connector.store.database_info import DatabaseInfo, read_database_info
 from connector.store.engine import Store
 
-DATABASE, QUEUE, LEASES, ROLES = "database", "queue", "leases", "roles"
+DATABASE, QUEUE, LEASES, ROLES, OTHER_ORGS = "database", "queue", "leases", "roles", "other orgs"
 OF_THE_DATABASE = (QUEUE, LEASES, ROLES)
 
 LEAST_FREE = 100 << 20
@@ -130,6 +131,16 @@ async def check_roles(store: Store, settings: Settings, own: Sequence[RoleState]
         fix = "Nothing to do, if they were replaced: `connector workers list` forgets them after a day."
         return warned(ROLES, f"{text} {_count(len(dead), 'process', 'processes')} died: {names}.", fix)
     return passed(ROLES, text)
+
+
+async def check_other_orgs(store: Store, settings: Settings) -> HealthCheck:
+    """What the database says of the orgs besides the default one, which are not called."""
+    others = await load_other_orgs(store, api_calls.policy_of(settings.budget), configured=settings.orgs)
+    text = " ".join(describe_other_org(org) for org in others)
+    first = next((org for org in others if not org.is_quiet), None)
+    if first is None:
+        return passed(OTHER_ORGS, f"{text} `CONNECTOR_ORG={others[0].name} connector doctor` checks such an org.")
+    return warned(OTHER_ORGS, text, f"`CONNECTOR_ORG={first.name} connector doctor` checks that org.")
 
 
 def skip_of_database(why: str) -> list[HealthCheck]:

@@ -14,7 +14,7 @@ from connector.clock import Clock
 from connector.errors import ConnectorError, SalesforceError, SettingsError
 from connector.jobs.doctor import database_checks, event_checks, local_checks, org_checks
 from connector.jobs.doctor.org_survey import LONGEST_CALL, OrgSurvey, survey_org
-from connector.jobs.org_identity import LOGIN_URL_SETTING, other_org_error
+from connector.jobs.org_identity import login_url_setting, other_org_error
 from connector.jobs.role_supervisor import RoleState
 from connector.mapping import MappingSet
 from connector.mapping.problems import Aspect
@@ -41,9 +41,10 @@ OF_THE_ORG = (
 
 
 async def examine(settings: Settings, store: Store, *, clock: Clock, roles: Sequence[RoleState] = ()) -> DoctorReport:
-    """Check everything. It takes seconds, at most about a minute if the org does not answer. `roles`: those of this
-    process, if it is a service."""
+    """Check everything; of several orgs, the default one or that of CONNECTOR_ORG. It takes seconds, at most about a
+    minute if the org does not answer. `roles`: those of this process, if it is a service."""
     began, at = time.monotonic(), clock.now()
+    store = store.for_org(settings.org) if settings.orgs else store
     mapping_check, mappings = local_checks.check_mapping_files(settings)
     checks = [
         local_checks.check_settings(settings),
@@ -62,6 +63,8 @@ async def examine(settings: Settings, store: Store, *, clock: Clock, roles: Sequ
             await database_checks.check_leases(store),
             await database_checks.check_roles(store, settings, roles),
         ]
+        if settings.orgs and not settings.org:
+            checks.append(await database_checks.check_other_orgs(store, settings))
     else:
         checks += database_checks.skip_of_database("The database cannot be used.")
     org, calls = await _Org(settings, store if usable else None, clock).examine(mappings)
@@ -93,7 +96,8 @@ class _Org:
         """The checks, and how many API calls they took."""
         salesforce = self._settings.salesforce
         if not salesforce.login_url:
-            fix = f"Set {LOGIN_URL_SETTING} and the client of your org; `connector localorg` starts one for trying."
+            setting = login_url_setting(self._settings)
+            fix = f"Set {setting} and the client of your org; `connector localorg` starts one for trying."
             return [
                 warned(org_checks.LOGIN, "No org is configured, so nothing is sent.", fix),
                 *_skip(OF_THE_ORG, "No org is configured."),
@@ -153,7 +157,7 @@ class _Org:
         if active is None:
             return passed(org_checks.ORG, f"Org {org_id} answers; the database works with no org yet.")
         if active.org_id != org_id:
-            return org_checks.broken(org_checks.ORG, other_org_error(org_id, address, active))
+            return org_checks.broken(org_checks.ORG, other_org_error(org_id, address, active, self._settings))
         return passed(org_checks.ORG, f"Org {org_id} answers, the one that the database works with.")
 
     async def _check_answers(self, answers: OrgAnswers, org_id: str, mappings: MappingSet | None) -> list[HealthCheck]:

@@ -13,6 +13,7 @@ from connector.inbound.topic_status import TopicStatusKind
 from connector.model.change_notice import NoticeState
 from connector.model.role import Role
 from connector.outbound.budget_status import BudgetStatus, load_budget_status
+from connector.outbound.other_orgs import OtherOrg, load_other_orgs
 from connector.store import (
     change_notices,
     dead_letters,
@@ -55,7 +56,9 @@ class Status:
     """`summary` says it in a sentence; `queue` is what waits to be sent, by kind and lane. Orders by stage; changes to
     be sent by entity and state; messages to customers and webhook notices by state; what comes back from the org; an
     outage of the org, and the latest reconciliation, if there is one; where the API budget stands, once there is an
-    org; the number of processes of the service that are alive, by role."""
+    org; the number of processes of the service that are alive, by role. Where one database serves several orgs, changes
+    and dead letters are those of all, what is said of the org is said of the default one, and `other_orgs` lists the
+    others."""
 
     summary: str
     freshness: Freshness
@@ -70,6 +73,7 @@ class Status:
     messages: Mapping[str, int]
     webhooks: Mapping[str, int]
     workers: Mapping[str, int]
+    other_orgs: list[OtherOrg]
 
 
 async def get_status(call: RequestContext) -> ApiResponse:
@@ -97,6 +101,7 @@ async def get_status(call: RequestContext) -> ApiResponse:
         ]
         unread, oldest_unread = await inbox.due_since(connection, org_id)
         dead = await dead_letters.count_dead_letters(connection)
+    others = await load_other_orgs(call.store, policies.calls) if call.store.org is None else []
     freshness = Freshness(
         to_org=max((lane.oldest_seconds for lane in queue), default=0),
         from_org=0 if oldest_unread is None else _seconds(now, oldest_unread),
@@ -116,6 +121,7 @@ async def get_status(call: RequestContext) -> ApiResponse:
         verified=0 if reconciled is None else reconciled.verified,
         total=0 if reconciled is None else reconciled.total,
         verified_at=None if reconciled is None else reconciled.finished_at,
+        other_outages={org.name: (org.outage.code, org.outage.since) for org in others if org.outage is not None},
     )
     status = Status(
         summary=describe_sync(state),
@@ -131,6 +137,7 @@ async def get_status(call: RequestContext) -> ApiResponse:
         messages={state.value: count for state, count in message_counts.items()},
         webhooks={state.value: notice_counts[state] for state in (NoticeState.DUE, NoticeState.FAILED)},
         workers=alive,
+        other_orgs=others,
     )
     return ApiResponse(value=status)
 

@@ -1,0 +1,148 @@
+"""What reports of the default org, and of another one, say where one database serves several orgs."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from connector.cli import db, show
+from connector.errors import ConnectorError, SettingsError
+from connector.jobs.doctor.examine import examine
+from connector.localorg.server import LocalOrg
+from connector.model.allowances import AllowancePolicies
+from connector.model.change import EntityKind
+from connector.model.health_check import CheckStatus
+from connector.model.role import Role
+from connector.service import LocalServices, org_services
+from connector.settings import load_settings
+from connector.store import tokens
+from connector.web.metrics import render_metrics
+from tests.flow.conftest import PRODUCTS, World
+from tests.flow.test_push import an_order
+from tests.flow.test_several_orgs import HERE, THERE, local, other_org, settings_of, worlds
+
+__all__ = ["local", "other_org", "worlds"]
+ORDERS = [an_order("N-1", customer="C-1"), an_order("N-2", customer="C-2"), an_order("N-3", customer="C-2")]
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, local: LocalServices) -> pytest.MonkeyPatch:
+    """The settings of both orgs, as commands read them."""
+    settings = local.settings
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", settings.database_url)
+    for group, org in (("SALESFORCE", settings.salesforce), ("ORGS__EMEA", settings.orgs["emea"])):
+        monkeypatch.setenv(f"CONNECTOR_{group}__LOGIN_URL", org.login_url)
+        monkeypatch.setenv(f"CONNECTOR_{group}__CLIENT_ID", org.client_id)
+        monkeypatch.setenv(f"CONNECTOR_{group}__CLIENT_SECRET", org.client_secret.get_secret_value())
+    monkeypatch.setenv("CONNECTOR_ORGS__EMEA__CUSTOMERS", settings.orgs["emea"].customers)
+    return monkeypatch
+
+
+async def test_status_counts_each_org_and_names_the_others(
+    local: LocalServices, worlds: tuple[World, World], environment: pytest.MonkeyPatch
+) -> None:
+    here, there = worlds
+    await here.save(ORDERS[:1], some_customers=[HERE])
+    assert (await here.push()).in_sync
+
+    environment.setenv("CONNECTOR_ORG", "emea")
+    before = await db._load_status(check_files=False)
+    assert (before["org"], before["in_sync"], before["other_orgs"]) == (None, False, [])
+    assert db._sync_remarks(before)[0].startswith("It has not been signed in to yet: `connector push`")
+    environment.delenv("CONNECTOR_ORG")
+    default = await db._load_status(check_files=False)
+    assert default["in_sync"]
+    assert [(o["name"], o["in_sync"]) for o in default["other_orgs"]] == [("emea", False)]
+
+    # The first push sends all products, although nothing was due before.
+    pushed = await there.push()
+    assert (pushed.in_sync, pushed.stats.created["Product2"]) == (True, len(PRODUCTS))
+    await here.save(ORDERS, some_customers=[HERE, THERE])
+    assert (await there.push()).in_sync
+    default = await db._load_status(check_files=False)
+    counted = {kind: default["entities"][kind]["here"] for kind in ("customer", "order", "product")}
+    assert counted == {"customer": 1, "order": 1, "product": len(PRODUCTS)}
+    environment.setenv("CONNECTOR_ORG", "emea")
+    after = await db._load_status(check_files=False)
+    counted = {kind: (after["entities"][kind]["here"], after["entities"][kind]["in_org"]) for kind in after["entities"]}
+    assert counted == {"customer": (1, 1), "order": (2, 2), "product": (len(PRODUCTS),) * 2, "return": (0, 0)}
+    assert (after["in_sync"], db._sync_remarks(after)) == (True, [f"In sync with org {after['org']}."])
+
+    # What waits in the other org is not counted here, but said.
+    there.org.org.faults.status_count = 1000
+    await there.save([an_order("N-4", customer="C-2")], some_customers=[HERE, THERE])
+    assert not (await there.push()).in_sync
+    environment.delenv("CONNECTOR_ORG")
+    default = await db._load_status(check_files=False)
+    assert (default["in_sync"], default["entities"]["order"]["due"]) == (True, 0)
+    [emea] = default["other_orgs"]
+    assert (emea["changes"], emea["in_sync"]) == (1, False)
+    metrics = (await render_metrics(local.store, AllowancePolicies(), [], [])).decode()
+    for sample in (
+        'org_outage{org=""} 0.0',
+        'org_outage{org="emea"} 1.0',
+        'api_lane_paused{lane="new",org="emea"} 0.0',
+    ):
+        assert f"connector_{sample}" in metrics
+    async with local.store.transaction() as uow:
+        token = await tokens.create(uow, "viewer", Role.VIEWER)
+    async with TestClient(TestServer(local.web_app())) as client:
+        answer = await (await client.get("/api/v1/status", headers={"Authorization": f"Bearer {token}"})).json()
+    assert [(org["name"], org["changes"]) for org in answer["other_orgs"]] == [("emea", 1)]
+    assert answer["summary"].startswith("The org emea has accepted nothing since ")
+    assert emea["text"].startswith("Org emea: 1 change to be sent; 0 dead letters; it has accepted nothing since")
+
+
+async def test_doctor_and_show_work_with_the_org_that_is_meant(
+    worlds: tuple[World, World], environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = worlds
+    await here.save(ORDERS, some_customers=[HERE, THERE])
+    for world in worlds:
+        assert (await world.push()).in_sync
+    account = (await there.query("SELECT Id FROM Account"))[0]["Id"]
+
+    report = await examine(load_settings(), here.service.store, clock=here.service.clock)
+    [others] = [check for check in report.checks if check.name == "other orgs"]
+    assert (report.healthy, others.status) == (True, CheckStatus.PASS)
+    assert "Org emea: 0 changes to be sent" in others.text
+    document = await show._load(EntityKind.CUSTOMER, "C-2")
+    assert [link["salesforce_id"] for link in document["in_org"]] == [account]
+    show._print(document)
+    assert "begin commands for it with CONNECTOR_ORG=emea." in capsys.readouterr().out
+    for kind, key in ((EntityKind.CUSTOMER, "C-2"), (EntityKind.ORDER, "N-2")):
+        with pytest.raises(
+            ConnectorError, match=f"{key} belongs to the org emea. Begin the command with CONNECTOR_ORG"
+        ):
+            await here.resync(kind, key)
+
+    environment.setenv("CONNECTOR_ORG", "emea")
+    report = await examine(load_settings(), here.service.store, clock=here.service.clock)
+    [org] = [check for check in report.checks if check.name == "org"]
+    assert (report.healthy, org.status) == (True, CheckStatus.PASS)
+    show._print(await show._load(EntityKind.CUSTOMER, "C-1"))
+    assert "default org: leave CONNECTOR_ORG out" in capsys.readouterr().out
+
+
+async def test_errors_name_the_settings_of_the_org_that_is_meant(
+    local: LocalServices, org: LocalOrg, other_org: LocalOrg
+) -> None:
+    emea = local.settings.orgs["emea"]
+    lost = settings_of(org, other_org, local.settings.database_url)
+    lost.orgs["emea"] = emea.model_copy(update={"login_url": ""})
+    wrong = settings_of(org, other_org, local.settings.database_url)
+    wrong.orgs["emea"] = emea.model_copy(update={"client_id": "nobody"})
+    closed = settings_of(org, other_org, local.settings.database_url)
+    closed.orgs["emea"] = emea.model_copy(update={"login_url": "http://127.0.0.1:9"})
+    for settings, words in (
+        (lost, "CONNECTOR_ORGS__EMEA__LOGIN_URL is not set"),
+        (wrong, "Check CONNECTOR_ORGS__EMEA__CLIENT_ID"),
+        (closed, "CONNECTOR_ORGS__EMEA__LOGIN_URL"),
+    ):
+        with pytest.raises((ConnectorError, SettingsError)) as refused:
+            async with org_services(LocalServices(
+                settings=settings, store=local.store, orders=local.orders, current_composer=local.current_composer,
+            ), "emea") as services:  # fmt: skip
+                await services.client.connect()
+        assert words in str(refused.value)
+        assert "CONNECTOR_SALESFORCE__" not in str(refused.value)
