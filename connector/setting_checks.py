@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import re
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, SecretStr
@@ -129,3 +129,33 @@ class BadLineCollector(logging.Handler):
 
     def __exit__(self, *_: object) -> None:
         logging.getLogger("dotenv.main").removeHandler(self)
+
+
+def describe_error(item: Mapping[str, Any]) -> str:
+    """Describe an invalid value without quoting it."""
+    kind, context = item["type"], item.get("ctx", {})
+    match kind:
+        case "enum":
+            return f"must be {str(context['expected']).replace(chr(39), '')}"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "must be a whole number"
+        case "float_parsing" | "float_type":
+            return "must be a number"
+        case "bool_parsing" | "bool_type":
+            return "must be true or false"
+        case str() if kind.startswith("date_"):
+            return "must be a date, such as 2026-01-31"
+        case "greater_than":
+            return f"must be more than {context['gt']:g}"
+        case "greater_than_equal":
+            return f"must be at least {context['ge']:g}"
+        case "less_than_equal":
+            return f"must be at most {context['le']:g}"
+        case "value_error":
+            return str(context["error"])
+        case "model_type" | "model_attributes_type":
+            return "is a group: set its parts one by one"
+        case "extra_forbidden":
+            return "is not a setting"
+        case _:
+            return "cannot be used"

@@ -44,6 +44,7 @@ from connector.setting_checks import (
     check_env_file,
     check_webhook_secret,
     check_webhook_url,
+    describe_error,
     matching,
     passwords_in,
     secrets_in,
@@ -302,7 +303,7 @@ def load_settings() -> Settings:
         problems |= {f".env:{line}": "is not of the form NAME=value" for line in lines}
     except ValidationError as error:
         for item in error.errors(include_input=False):
-            problems.setdefault(_full_name(item["loc"]), _sentence(item))
+            problems.setdefault(_full_name(item["loc"]), describe_error(item) + _meant(item))
         settings = None
     except SourceError:
         raise SettingsError(
@@ -370,29 +371,10 @@ def _full_name(place: tuple[int | str, ...]) -> str:
     return PREFIX + "__".join(str(part) for part in place).upper()
 
 
-def _sentence(item: Mapping[str, Any]) -> str:
-    """Describe an invalid value without quoting it."""
-    kind, context = item["type"], item.get("ctx", {})
-    match kind:
-        case "enum":
-            return f"must be {str(context['expected']).replace(chr(39), '')}"
-        case "int_parsing" | "int_type" | "int_from_float":
-            return "must be a whole number"
-        case "float_parsing" | "float_type":
-            return "must be a number"
-        case str() if kind.startswith("date_"):
-            return "must be a date, such as 2026-01-31"
-        case "greater_than":
-            return f"must be more than {context['gt']:g}"
-        case "greater_than_equal":
-            return f"must be at least {context['ge']:g}"
-        case "less_than_equal":
-            return f"must be at most {context['le']:g}"
-        case "value_error":
-            return str(context["error"])
-        case "model_type" | "model_attributes_type":
-            return "is a group: set its parts one by one"
-        case "extra_forbidden":
-            return "is not a setting"
-        case _:
-            return "cannot be used"
+def _meant(item: Mapping[str, Any]) -> str:
+    """The setting of an org that is closest to an unknown one."""
+    place = item["loc"]
+    if item["type"] != "extra_forbidden" or place[0] != "orgs" or len(place) != 3:
+        return ""
+    close = get_close_matches(str(place[2]).lower(), OrgSettings.model_fields, n=1)
+    return f" (did you mean {_full_name((*place[:2], close[0]))}?)" if close else ""

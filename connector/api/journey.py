@@ -314,6 +314,8 @@ def _sentence(kind: str, entry: JournalRecord, call: JourneyCall | None) -> str:
             return f"Conflict on {detail.get('field')} decided{by}: {detail.get('choice')}."
         case "adopted":
             return f"Created in the org{by}, and taken over here."
+        case "corrected":
+            return f"Corrected{by}, as the org had refused it: {names}."
     return f"{entry.action[:1].upper()}{entry.action[1:]}{by}."
 
 

@@ -114,7 +114,7 @@ def _status() -> int:
         os._exit(stopped.exit_status)  # a running sign-in has its own thread, for which a normal exit would wait
     except ListedError as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            print(problem if not problem.startswith("CONNECTOR_") else f"connector: {problem}", file=sys.stderr)
         return error.exit_status
     except ConnectorError as error:
         _tell(_in_full(error))

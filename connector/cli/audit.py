@@ -42,7 +42,12 @@ def audit(
 
 
 def _text(item: AuditView) -> str:
-    return ", ".join(f"{name}: {value}" for name, value in item.detail.items() if value not in (None, [], ""))
+    shown = {name: value for name, value in item.detail.items() if value not in (None, [], "")}
+    return ", ".join(f"{name}: {_value(value)}" for name, value in shown.items())
+
+
+def _value(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 async def _load(chosen: dict[str, Any], hours: float | None, limit: int) -> list[AuditView]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, moment, plural, table
+from connector.cli.output import as_json, moment, paragraph, plural, table
 from connector.cli.runner import run
 from connector.cli.status_text import (
     budget_document,
@@ -152,7 +152,7 @@ def status(
         inbound = (*_reconciliation_remarks(document["reconciliation"]), *_inbound_remarks(document["inbound"]))
         others = other_org_remarks(document["other_orgs"])
         for text in (*texts, *inbound, *more, *others):
-            typer.echo(text)
+            paragraph(text)
     if document["readable_by_others"] and not json:
         file = document["database"].removeprefix("sqlite:///")
         typer.echo(

@@ -11,7 +11,7 @@ from connector.cli import app
 from connector.cli.key_argument import key as parse_key
 from connector.cli.output import as_json, moment, plural
 from connector.cli.runner import run
-from connector.errors import ConnectorError, UsageError
+from connector.errors import CommandError, ConnectorError, UsageError
 
 if TYPE_CHECKING:
     from connector.model.change import DeadLetter, EntityKind
@@ -212,7 +212,11 @@ async def _correct(kind: EntityKind, key: str, values: dict[str, object]) -> int
             version = await find_version(connection, kind, key)
         correction = Correction(entity=kind, key=key, version=version or 0, values=values)
         corrector = DeadLetterCorrector(services.store, services.orders)
-        return (await corrector.correct(correction, actor=command_line_actor())).replayed
+        try:
+            return (await corrector.correct(correction, actor=command_line_actor())).replayed
+        except CommandError as error:
+            error.message = error.message.replace(f"{error.field}:", f"--set {error.field.removeprefix('set.')}:", 1)
+            raise
 
 
 @dead_letters_app.command(short_help="Discard dead letters.")

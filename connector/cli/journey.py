@@ -46,7 +46,7 @@ def journey(
 
 def _print_step(step: JourneyStep, key: str) -> None:
     of = f"{step.entity} {step.key}: " if step.key != key else ""
-    who = f"  [{step.actor}]" if step.actor else ""
+    who = f"  [{step.actor}]" if step.actor and f" by {step.actor}" not in step.text else ""
     typer.echo(f"{moment(step.at)}  {ARROWS[step.direction]} {of}{step.text}{who}")
     if step.call is not None:
         version = f", mapping version {step.mapping_version}" if step.mapping_version else ""

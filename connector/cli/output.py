@@ -6,16 +6,20 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from connector.model.money import plain
+
+NARROWEST, NARROWEST_COLUMN = 60, 12
 
 
 def as_json(value: Any) -> None:
@@ -30,20 +34,58 @@ def as_json_line(value: Any) -> None:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table; columns of numbers are aligned to the right."""
+    """Print a table; columns of numbers are aligned to the right. On a terminal that is narrower than the table, the
+    longest cells are wrapped."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(heading), *(len(row[i]) for row in cells)]) for i, heading in enumerate(headings)]
     numeric = [
         bool(rows) and all(isinstance(row[i], int | Decimal | NumberText) for row in rows) for i in range(len(headings))
     ]
 
-    def line(values: Sequence[str]) -> str:
-        pairs = zip(values, widths, numeric, strict=True)
-        return "  ".join(value.rjust(width) if right else value.ljust(width) for value, width, right in pairs).rstrip()
+    if (limit := terminal_width()) is not None:
+        columns = [[heading, *(row[i] for row in cells)] for i, heading in enumerate(headings)]
+        words = [max(len(word) for text in column for word in (text.split() or [""])) for column in columns]
+        widths = _narrowed(widths, [max(word, NARROWEST_COLUMN) for word in words], limit)
 
-    typer.echo(line(headings))
+    def show(values: Sequence[str]) -> None:
+        parts = [_wrapped(value, width) for value, width in zip(values, widths, strict=True)]
+        for texts in zip_longest(*parts, fillvalue=""):
+            pairs = zip(texts, widths, numeric, strict=True)
+            aligned = (text.rjust(width) if right else text.ljust(width) for text, width, right in pairs)
+            typer.echo("  ".join(aligned).rstrip())
+
+    show(headings)
     for row in cells:
-        typer.echo(line(row))
+        show(row)
+
+
+def paragraph(text: str) -> None:
+    """Print a sentence or several, wrapped between words on a terminal."""
+    limit = terminal_width()
+    typer.echo(text if limit is None else "\n".join(_wrapped(text, limit)))
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal; None if the output goes to a file or a program, which gets whole lines."""
+    return max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+
+
+def _narrowed(widths: Sequence[int], least: Sequence[int], limit: int) -> list[int]:
+    """Widths that fit into `limit`, if they can: the widest column is narrowed first, none below its `least`."""
+    narrowed = list(widths)
+    while sum(narrowed) + 2 * (len(narrowed) - 1) > limit:
+        spare = [i for i, width in enumerate(narrowed) if width > least[i]]
+        if not spare:
+            break
+        narrowed[max(spare, key=narrowed.__getitem__)] -= 1
+    return narrowed
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The text in lines, cut between words; a longer word, such as a command or an address, stays whole."""
+    if len(text) <= width:
+        return [text]
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def plural(count: int, noun: str, many: str = "") -> str:

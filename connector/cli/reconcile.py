@@ -26,11 +26,18 @@ LONGEST_VALUE = 40
 def reconcile(
     entity: Annotated[
         list[str] | None,
-        typer.Option("--entity", help="Only customer, product, order or return; may be repeated.", show_default=False),
+        typer.Option(
+            "--entity",
+            metavar="ENTITY",
+            help="Only customer, product, order or return; may be repeated.",
+            show_default=False,
+        ),
     ] = None,
     keys: Annotated[
         list[str] | None,
-        typer.Option("--key", help="Only this key of the entity; may be repeated.", show_default=False, parser=key),
+        typer.Option(
+            "--key", metavar="KEY", help="Only this key of the entity; may be repeated.", show_default=False, parser=key
+        ),
     ] = None,
     limit_report: Annotated[
         int, typer.Option("--limit-report", min=0, max=10_000, help="How many differences are listed and kept.")

@@ -29,7 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of
 Id = Annotated[int, typer.Argument(help="The resync's number, from `resyncs list`.", min=1)]
 Keys = Annotated[
     list[str] | None,
-    typer.Option("--key", help="Only this one; can be repeated.", show_default=False, parser=parse_key),
+    typer.Option("--key", metavar="KEY", help="Only this one; can be repeated.", show_default=False, parser=parse_key),
 ]
 
 

@@ -43,6 +43,6 @@ async def _serve(chosen: list[str] | None) -> None:
         typer.echo(f"Listening at {where}; Ctrl-C stops.")
 
     async with running_roles(settings, chosen, announce=announce) as states:
-        if "api" not in states and chosen is not None:
+        if chosen is not None and "api" not in chosen:
             typer.echo(f"Running {', '.join(states)}; Ctrl-C stops.")
         await until_stopped()

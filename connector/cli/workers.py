@@ -38,8 +38,8 @@ def list_workers(json: Json = False) -> None:
     table(
         ("Host", "PID", "Roles", "Since", "Last seen", "State", "Sends", "Listens to"),
         [
-            (worker.host, worker.pid, ", ".join(worker.roles), moment(worker.started_at), moment(worker.seen_at),
-             "alive" if worker.alive else "dead", _describe_partitions(worker), ", ".join(worker.topics))
+            (worker.host, str(worker.pid), ", ".join(worker.roles), moment(worker.started_at), moment(worker.seen_at),
+             "alive" if worker.alive else "dead", _describe_partitions(worker), _describe_topics(worker))
             for worker in found
         ],
     )  # fmt: skip
@@ -51,6 +51,11 @@ def _describe_partitions(worker: Worker) -> str:
         parts.append(f"partitions {', '.join(map(str, worker.partitions))}")
     parts += [f"partitions of {org} {', '.join(map(str, numbers))}" for org, numbers in worker.org_partitions.items()]
     return ", ".join(parts)
+
+
+def _describe_topics(worker: Worker) -> str:
+    of_orgs = [f"{topic} of {org}" for org, topics in worker.org_topics.items() for topic in topics]
+    return ", ".join([*worker.topics, *of_orgs])
 
 
 async def _load() -> list[Worker]:

@@ -84,7 +84,9 @@ async def _org_away(look: _Look) -> AsyncIterator[Condition]:
     away = timedelta(minutes=look.settings.alerts.org_away_minutes)
     if outage is not None and look.now - outage.since >= away:
         yield Condition(
-            rule=AlertRule.ORG_AWAY, text=f"The org accepts nothing: {outage.message} ({outage.code})", fix=outage.fix
+            rule=AlertRule.ORG_AWAY,
+            text=f"The org accepts nothing: {outage.message.rstrip('.')} ({outage.code}).",
+            fix=outage.fix,
         )
 
 

@@ -284,7 +284,7 @@ class ApiBudget:
             self._storing.work()
         if after.lowest_lane != before.lowest_lane:
             words = {"lowest": _word(after.lowest_lane), "before": _word(before.lowest_lane)}
-            log.warning("other lanes may call now, by the API budget", **words)
+            log.info("other lanes may call now, by the API budget", **words)
 
     async def _exchange(self) -> tuple[BudgetState, BudgetState]:
         """What was stored of the state, and what is now: as decided by the counts of all processes."""

@@ -150,7 +150,9 @@ def _read(model: type[B], given: Mapping[str, object]) -> B:
         return model.model_validate(dict(given))
     except ValidationError as error:
         first = field_errors(error, model)[0]
-        raise CommandError(first.sentence("set"), field=f"set.{first.field}", rule="input") from None
+        name = first.field.removeprefix("details").lstrip(".")  # of an order, the correction is an action with details
+        field = name if name.startswith("line_edits") else f"set.{name}".rstrip(".")
+        raise CommandError(f"{field}: {first.ended}", field=field, rule="input") from None
 
 
 async def _refused_with(uow: UnitOfWork, correction: Correction) -> dict[EntityKind, list[str]]:

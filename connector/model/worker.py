@@ -13,7 +13,8 @@ class Worker:
 
     `alive`: it reported itself in time. `partitions`: those whose changes it sends at this moment; `org_partitions`:
     the same of other orgs than the default one, by name; `sends_products`: whether it sends products and prices.
-    `topics`: those that it listens to. A worker that has nothing to do holds no partition.
+    `topics`: those that it listens to; `org_topics`: the same of other orgs. A worker that has nothing to do holds no
+    partition.
     """
 
     id: str
@@ -28,3 +29,4 @@ class Worker:
     org_partitions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     sends_products: bool = False
     topics: tuple[str, ...] = ()
+    org_topics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

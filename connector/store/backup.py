@@ -212,10 +212,22 @@ def _close_log(current: Path) -> None:
                 raise
             mode = "wal"
         if mode == "wal":
+            holders = ", ".join(_list_holders(current))
             raise StoreError(
-                f"Another process has the database {current} open.",
+                f"Another process has the database {current} open{': ' if holders else ''}{holders}.",
                 hint="Stop the service and all commands, and try again; nothing was changed.",
             )
+
+
+def _list_holders(file: Path) -> list[str]:
+    """Other processes that have the file open, as `4711 (connector)`; those that Linux lets this user see."""
+    name, found = str(file.resolve()), []
+    for folder in sorted(Path("/proc").glob("[0-9]*")):
+        with suppress(OSError):
+            is_open = any(str(opened.readlink()) == name for opened in (folder / "fd").iterdir())
+            if is_open and int(folder.name) != os.getpid():
+                found.append(f"{folder.name} ({(folder / 'comm').read_text().strip()})")
+    return found
 
 
 def delete_abandoned(folder: Path, prefix: str) -> int:

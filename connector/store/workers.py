@@ -20,7 +20,7 @@ from connector.store.job_tables import workers
 from connector.store.leases import LISTEN, PARTITION, PRODUCTS
 from connector.store.scope import DEFAULT
 from connector.store.sql import upsert
-from connector.store.tables import leases
+from connector.store.tables import leases, orgs
 from connector.store.unit_of_work import UnitOfWork
 
 KEPT = timedelta(days=1)
@@ -55,8 +55,9 @@ async def remove(uow: UnitOfWork, worker: str) -> None:
 async def list_workers(connection: AsyncConnection, now: datetime) -> list[Worker]:
     """Return the workers with what each holds now, those that are alive first, the oldest first."""
     held = await _list_held(connection, now)
+    names = {row.org_id: row.name for row in await connection.execute(select(orgs.c.org_id, orgs.c.name))}
     rows = await connection.execute(select(workers).order_by(workers.c.started_at, workers.c.id))
-    found = [_build(row, held.get(f"{row.host}:{row.pid}", []), now) for row in rows]
+    found = [_build(row, held.get(f"{row.host}:{row.pid}", []), names, now) for row in rows]
     return sorted(found, key=lambda worker: not worker.alive)
 
 
@@ -92,10 +93,11 @@ async def _list_held(connection: AsyncConnection, now: datetime) -> dict[str, li
     return held
 
 
-def _build(row: Row[Any], held: list[str], now: datetime) -> Worker:
+def _build(row: Row[Any], held: list[str], org_names: Mapping[str, str], now: datetime) -> Worker:
     alive = row.expires_at > now
     partitions: dict[str, list[int]] = {DEFAULT: []}
-    topics, sends_products = [], False
+    topics: dict[str, list[str]] = {DEFAULT: []}
+    sends_products = False
     for full in held if alive else []:
         org, _, name = full.partition("/") if not full.startswith((PARTITION, LISTEN)) else ("", "", full)
         sends_products |= name == PRODUCTS
@@ -103,7 +105,8 @@ def _build(row: Row[Any], held: list[str], now: datetime) -> Worker:
         if name.startswith(PARTITION) and number.isdecimal():
             partitions.setdefault(org, []).append(int(number))
         elif name.startswith(LISTEN):
-            topics.append(name.split(":", 2)[2])
+            _, org_id, topic = name.split(":", 2)
+            topics.setdefault(org_names.get(org_id, DEFAULT), []).append(topic)
     return Worker(
         id=row.id,
         host=row.host,
@@ -116,5 +119,6 @@ def _build(row: Row[Any], held: list[str], now: datetime) -> Worker:
         partitions=tuple(sorted(partitions.pop(DEFAULT))),
         org_partitions={org: tuple(sorted(numbers)) for org, numbers in partitions.items()},
         sends_products=sends_products,
-        topics=tuple(topics),
+        topics=tuple(topics.pop(DEFAULT)),
+        org_topics={org: tuple(listened) for org, listened in topics.items()},
     )

@@ -103,9 +103,9 @@ async def test_outage_is_told_once_by_every_channel_and_its_end_too(
     assert len(receiver.posted) == 2  # the webhook, and apprise
     [(body, headers)] = signed
     document = Webhook(SECRET).verify(body, headers)
-    assert (document["type"], document["data"]["text"]) == ("alert.began", "The org accepts nothing: It is down. (503)")
+    assert (document["type"], document["data"]["text"]) == ("alert.began", "The org accepts nothing: It is down (503).")
     assert [mail.recipients for mail in mails.mails] == [("ops@shop.example",), ("boss@shop.example",)]
-    assert mails.messages[0]["Subject"] == "[connector] The org accepts nothing: It is down. (503)"
+    assert mails.messages[0]["Subject"] == "[connector] The org accepts nothing: It is down (503)."
 
     await outage_over(store)
     assert not await first.run()  # it may come back

@@ -105,8 +105,10 @@ async def test_entity_is_corrected_and_sent_again(api: Api, clock: ManualClock) 
 
     refused = await api("POST", f"{path}/correction", {"set": {"po_number": "PO-1"}})
     assert (refused.status, refused.body["field"]) == (428, "version")
+    unknown = await api("POST", f"{path}/correction", {"set": {"po_numbr": "7"}, "version": 1})
+    assert unknown.body["detail"].startswith("set.po_numbr: is unknown. Did you mean `po_number`?")
     wrong = await api("POST", f"{path}/correction", {"set": {"po_number": 7}, "version": 1})
-    assert (wrong.status, wrong.body["field"]) == (422, "set.details.po_number")
+    assert (wrong.status, wrong.body["field"]) == (422, "set.po_number")
     assert (await states(api))["W-1"] is ChangeState.DEAD
 
     done = await api("POST", f"{path}/correction", {"set": {"po_number": "PO-1"}}, headers={"If-Match": version})

@@ -87,6 +87,8 @@ def test_refused_order_is_listed_fixed_replayed_and_discarded(shell: Shell, tmp_
     (tmp_path / "order_lines.csv").unlink()
     shell("import", "orders.csv")
     assert shell("push").status == 1
+    wrong = shell("dead-letters", "correct", "order", "R-2", "--set", "po_numbr=7")
+    assert wrong.err.startswith("connector: --set po_numbr: is unknown. Did you mean `po_number`?")
     corrected = shell("dead-letters", "correct", "order", "R-2", "--set", "po_number=7").out
     assert corrected == "order R-2 is changed, and 1 dead letter due again: `connector push`.\n"
     assert shell("push").status == 1
@@ -107,6 +109,11 @@ def test_refused_order_is_listed_fixed_replayed_and_discarded(shell: Shell, tmp_
     assert shell("dead-letters", "discard", "--group", cause).out == (
         "1 dead letter discarded: its change is not sent. `connector resync ENTITY KEY` sends it after all.\n"
     )
+    assert "fields: po_number, " in shell("audit", "--action", "corrected").out
+    user = shell("audit", "--json").document[0]["actor"]
+    steps = shell("journey", "order", "R-2").out
+    assert f"Replayed by {user}.\n" in steps  # who it was stands there once
+    assert f"Corrected, as the org had refused it: po_number.  [{user}]\n" in steps
     assert shell("dead-letters", "replay", "order", "R-2").err == (
         "connector: There is no dead letter of order R-2. `connector dead-letters list` shows all.\n"
     )
@@ -209,6 +216,7 @@ def test_commands_say_that_they_wait_for_api_calls_and_how_to_go_on(shell: Shell
     waiting = shell("resync", "customer", "C-1001", **cap)
     assert waiting.status == 1
     assert waiting.out.splitlines()[0] == "No API call was made."
+    assert waiting.err == ""  # no line of the log besides
     [said] = [
         line for line in waiting.out.splitlines() if "1 change to be sent later (1 backfill). All calls pause" in line
     ]

@@ -52,7 +52,9 @@ SETTINGS: list[tuple[dict[str, str], str]] = [
     ({"CONNECTOR_SALESFORCE__API_VERSION": "hunter2"}, "CONNECTOR_SALESFORCE__API_VERSION must look like 66.0"),
     ({"CONNECTOR_SYNC__PARTITIONS": "0"}, "CONNECTOR_SYNC__PARTITIONS must be at least 1"),
     ({"CONNECTOR_SALESFORCE__LOGINURL": "hunter2"}, "did you mean CONNECTOR_SALESFORCE__LOGIN_URL?"),
-    ({"CONNECTOR_MAPPINGS_DIR": "hunter2"}, "hunter2"),
+    ({"CONNECTOR_MAPPINGS_DIR": "hunter2"}, "connector: CONNECTOR_MAPPINGS_DIR: there is no folder hunter2"),
+    ({"CONNECTOR_TRACES": "hunter2"}, "CONNECTOR_TRACES must be true or false"),
+    ({"CONNECTOR_ORGS__EMEA__LOGIN_ULR": "hunter2"}, "did you mean CONNECTOR_ORGS__EMEA__LOGIN_URL?"),
 ]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+import sys
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -248,6 +249,16 @@ async def test_nothing_is_restored_while_something_runs(closed: Store, tmp_path:
     await save(closed, "C-2")
     with pytest.raises(StoreError, match="Another process has the database"):  # it is open here
         await restore(settings, copy.file, now=NOW)
+    await closed.close()
+    code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM orders'); print(); input()"
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(closed.file), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert other.stdout is not None
+    await other.stdout.readline()
+    with pytest.raises(StoreError, match=rf"Another process has the database \S+ open: {other.pid} \(python.*\)\."):
+        await restore(settings, copy.file, now=NOW)
+    await other.communicate(b"\n")
     running = Store.open(settings.database_url)
     await leases.acquire(running, "drain:1", "host:7:abc", 60)
     now = running.clock.now()

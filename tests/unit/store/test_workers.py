@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from connector.jobs.worker_heartbeat import reported
 from connector.model.worker import Worker
-from connector.store import leases, workers
+from connector.store import leases, orgs, workers
 from connector.store.engine import Store
 from tests.conftest import ManualClock
 
@@ -28,15 +28,19 @@ async def listed(store: Store) -> list[Worker]:
 
 
 async def test_worker_is_listed_with_its_leases_until_it_is_dead_for_a_day(store: Store, clock: ManualClock) -> None:
+    async with store.for_org("emea").transaction() as uow:
+        await orgs.put(uow, "00D2", login_url="https://emea.example", instance_url="", is_active=True)
     async with store.transaction() as uow:
         await workers.report(uow, worker(store, "first", 7, "api", "worker"), ttl=TTL)
         await leases.acquire_many(uow, ["drain:10", "drain:2", "drain:catalog", "emea/drain:1"], "there:7:ab:cd", 60)
+        await leases.acquire_many(uow, ["listen:00D2:/data/Our__chn"], "there:7:ef", 60)
         await leases.acquire_many(uow, ["listen:00D1:/data/Our__chn", "worker:there:7:ab"], "there:7:ef", 60)
         await leases.acquire_many(uow, ["drain:3"], "there:77:ab:cd", 60)  # of another process
     [found] = await listed(store)
     assert (found.alive, found.roles, found.partitions) == (True, ("api", "worker"), (2, 10))
     assert found.org_partitions == {"emea": (1,)}
     assert (found.sends_products, found.topics) == (True, ("/data/Our__chn",))
+    assert found.org_topics == {"emea": ("/data/Our__chn",)}
 
     clock.advance(TTL + 1)
     async with store.transaction() as uow:
