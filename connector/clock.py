@@ -50,3 +50,14 @@ class SystemClock:
 
     def jitter(self) -> float:
         return random.random()  # noqa: S311 - spreads retries, guards nothing
+
+
+async def stopped_within(clock: Clock, seconds: float, stop: asyncio.Event) -> bool:
+    """Sleep for so long, or until `stop` is set; whether it is set. For what is done again and again: only this pause
+    is ever canceled, because a canceled statement would leave its connection with a lock."""
+    pauses = {asyncio.ensure_future(clock.sleep(seconds)), asyncio.create_task(stop.wait())}
+    await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
+    for pause in pauses:
+        pause.cancel()
+    await asyncio.gather(*pauses, return_exceptions=True)
+    return stop.is_set()

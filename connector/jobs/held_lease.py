@@ -6,6 +6,7 @@ stored in a transaction that checks or renews its lease.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Collection, Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from connector.clock import stopped_within
 from connector.errors import LeaseLostError, StoreError
 from connector.store import leases
 from connector.store.engine import Store
@@ -53,6 +55,26 @@ class LeaseHolder:
         The caller releases them."""
         terms = await leases.acquire_many(uow, list(wanted), self.owner, self.ttl)
         return {name: HeldLease(self, name, term, what=wanted[name], now=uow.now) for name, term in terms.items()}
+
+    @asynccontextmanager
+    async def keeping(self, held: Collection[HeldLease]) -> AsyncIterator[None]:
+        """Renew these leases while the block waits for the org. If one is lost, the next transaction that checks it
+        says so."""
+        stop = asyncio.Event()
+
+        async def keep() -> None:
+            while not await stopped_within(self.store.clock, self.ttl / 3, stop):
+                with suppress(StoreError, LeaseLostError):
+                    async with self.store.transaction() as uow:
+                        for lease in held:
+                            await lease.renew(uow)
+
+        keeping = asyncio.create_task(keep())
+        try:
+            yield
+        finally:
+            stop.set()
+            await keeping
 
     async def release(self, held: Collection[HeldLease]) -> None:
         """Let others have these leases at once."""

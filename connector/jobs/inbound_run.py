@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from connector.inbound.poll_target import PollTarget
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_reader import RecordReader
 from connector.jobs.adoption_setup import BEFORE_OLDEST_LINK, AdoptionSetup, adoption_start
-from connector.jobs.held_lease import LeaseHolder
+from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.jobs.mapping_fit import misfit_error
 from connector.jobs.mapping_versions import MappingVersions
 from connector.jobs.org_identity import confirm_org
@@ -181,26 +181,31 @@ class InboundRun:
             held = await self._holder.acquire(uow, {name: f"polls {sobject}" for sobject, name in names.items()})
             await inbox.retry_parked(uow, self.org_id)
         try:
-            poller = self.poller()
-            since = await self.first_watermark()
-            turns = [
-                await poller.begin(self.targets[sobject], since=since, hold_lease=held[name].renew)
-                for sobject, name in names.items()
-                if name in held
-            ]
-            read_at = self._store.clock.now()
-            pages, deleted = await query_together(
-                self._client,
-                [turn.query for turn in turns],
-                include_deleted=True,
-                besides=[turn.deleted_request for turn in turns],
-            )
-            reports = [await poller.apply(turn, rows, read_at=read_at) for turn, rows in zip(turns, pages, strict=True)]
-            for turn, outcome in zip(turns, deleted, strict=True):
-                await poller.note_deleted(turn, read_deleted(outcome))  # what a query has shown is applied by now
-            return reports
+            async with self._holder.keeping(held.values()):
+                return await self._poll_held(held, names)
         finally:
             await self._holder.release(held.values())
+
+    async def _poll_held(self, held: Mapping[str, HeldLease], names: Mapping[str, str]) -> list[PollReport]:
+        """Poll the objects whose lease is held; `names` are those of the leases."""
+        poller = self.poller()
+        since = await self.first_watermark()
+        turns = [
+            await poller.begin(self.targets[sobject], since=since, hold_lease=held[name].renew)
+            for sobject, name in names.items()
+            if name in held
+        ]
+        read_at = self._store.clock.now()
+        pages, deleted = await query_together(
+            self._client,
+            [turn.query for turn in turns],
+            include_deleted=True,
+            besides=[turn.deleted_request for turn in turns],
+        )
+        reports = [await poller.apply(turn, rows, read_at=read_at) for turn, rows in zip(turns, pages, strict=True)]
+        for turn, outcome in zip(turns, deleted, strict=True):
+            await poller.note_deleted(turn, read_deleted(outcome))  # what a query has shown is applied by now
+        return reports
 
     def poller(self) -> Poller:
         bulk = BulkQuery(self._client, clock=self._store.clock)

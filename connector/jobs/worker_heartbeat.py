@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from connector.clock import stopped_within
 from connector.errors import StoreError
 from connector.jobs.role_supervisor import RoleState
 from connector.model.worker import Worker
@@ -53,15 +54,7 @@ async def reported(
     stop = asyncio.Event()
 
     async def keep_reporting() -> None:
-        """Only the pause is ever canceled: a canceled statement would leave its connection with a lock."""
-        while True:
-            pauses = {asyncio.create_task(store.clock.sleep(ttl / 3)), asyncio.create_task(stop.wait())}
-            await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
-            for pause in pauses:
-                pause.cancel()
-            await asyncio.gather(*pauses, return_exceptions=True)
-            if stop.is_set():
-                return
+        while not await stopped_within(store.clock, ttl / 3, stop):
             await report()
 
     await report()

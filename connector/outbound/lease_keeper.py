@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from connector.clock import Clock
+from connector.clock import Clock, stopped_within
 from connector.errors import LeaseLostError, StoreError
 from connector.store import leases
 from connector.store.engine import Store
@@ -210,19 +210,7 @@ class LeaseKeeper:
             return [name for name in names if name in acquired]
 
     async def _renew_until_stopped(self) -> None:
-        """Renew the leases until the end. Only the sleep is ever canceled: a canceled statement would leave its
-        connection with a lock."""
-        while True:
-            pauses = [
-                asyncio.ensure_future(self._clock.sleep(self._ttl / 3)),
-                asyncio.create_task(self._stopping.wait()),
-            ]
-            await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
-            for pause in pauses:
-                pause.cancel()
-            await asyncio.gather(*pauses, return_exceptions=True)
-            if self._stopping.is_set():
-                return
+        while not await stopped_within(self._clock, self._ttl / 3, self._stopping):
             with suppress(StoreError):  # tried again in a while; the next recorded outcome notices a lost lease
                 await self.renew()
 

@@ -19,6 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import psycopg
 from sqlalchemy import make_url
 
@@ -253,6 +254,16 @@ class Cell:
     def calls(self) -> int:
         """The calls that the orgs have counted."""
         return sum(watch.org.org.usage.calls for watch in self.watches)
+
+    def cpu_seconds(self) -> float:
+        """What all processes have used of the processors."""
+        return sum(sum(psutil.Process(process.pid).cpu_times()[:2]) for process in self.processes.alive)
+
+    async def push_germany(self) -> None:
+        """Push by hand to the second org: during an outage the service waits for some minutes."""
+        command = [sys.executable, "-m", "connector", "push"]
+        environment = self.processes.environment | {"CONNECTOR_ORG": "germany"}
+        await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True)
 
 
 @dataclass(frozen=True, kw_only=True)
