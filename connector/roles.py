@@ -30,6 +30,7 @@ from connector.jobs.resync_loop import ResyncLoop
 from connector.jobs.role_supervisor import RoleState, RoleSupervisor
 from connector.jobs.schedule import PULLED_OBJECTS, Job, JobDefinition, Result, define_jobs, job_of, pull_job
 from connector.jobs.send_notifications import send_notifications
+from connector.jobs.start_notes import log_start_notes
 from connector.jobs.worker_heartbeat import reported
 from connector.log import StateLog, configure, get_logger
 from connector.model.change import EntityKind
@@ -146,6 +147,7 @@ async def running_roles(
         ttl = settings.sync.lease_seconds
         alive = reported(services.store, worker, roles=roles, ttl=ttl, engine=settings.workers, states=states)
         await stack.enter_async_context(alive)
+        await log_start_notes(services.store, settings)
         log.info("started", roles=roles, **({"at": where} if where else {}))
         supervisor.start(work)
         try:

@@ -11,8 +11,9 @@ from datetime import datetime
 class SyncState:
     """What the sentence is made of. `waiting` changes are to be sent, the oldest for `oldest_seconds`; `unread` records
     of the org are to be applied. `stopped` topics are read by nobody. `verified` of `total` records were the same on
-    both sides at `verified_at`. `other_outages` are those of orgs besides the default one, by name: code and since
-    when."""
+    both sides at `verified_at`. `paused_jobs` are run by nobody until a person resumes them; `paused_changes` of those
+    that wait do so to save the API budget. `other_outages` are those of orgs besides the default one, by name: code and
+    since when."""
 
     has_org: bool
     outage_code: str | None = None
@@ -27,6 +28,8 @@ class SyncState:
     verified: int = 0
     total: int = 0
     verified_at: datetime | None = None
+    paused_jobs: Sequence[str] = ()
+    paused_changes: int = 0
     other_outages: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
 
 
@@ -39,6 +42,10 @@ def describe_sync(state: SyncState) -> str:
         parts.append(f"the org {name} has accepted nothing since {_moment(since)} ({code})")
     if not state.has_org:
         parts.append("no org has answered yet")
+    if state.paused_jobs:
+        one_job = len(state.paused_jobs) == 1
+        what = f"the job{'' if one_job else 's'} {_listed(state.paused_jobs)} {'is' if one_job else 'are'} paused"
+        parts.append(f"{what} until somebody resumes {'it' if one_job else 'them'}")
     waits = [
         _count(number, noun)
         for number, noun in (
@@ -53,7 +60,10 @@ def describe_sync(state: SyncState) -> str:
         parts.append(f"nobody listens to {_listed(state.stopped)}")
     if state.waiting:
         verb = "waits" if state.waiting == 1 else "wait"
-        parts.append(f"{_count(state.waiting, 'change')} {verb} to be sent, the oldest for {state.oldest_seconds} s")
+        budget = f" ({state.paused_changes:,} to save the API budget)" if state.paused_changes else ""
+        parts.append(
+            f"{_count(state.waiting, 'change')} {verb} to be sent, the oldest for {state.oldest_seconds} s{budget}"
+        )
     elif state.has_org:
         parts.append("every change is sent" if not state.dead_letters else "everything else is sent")
     if state.unread:

@@ -14,9 +14,11 @@ from connector.cli.runner import run
 from connector.cli.status_text import (
     budget_document,
     budget_remarks,
+    how_to_send,
     message_remarks,
     other_org_remarks,
     outage_remarks,
+    paused_job_remarks,
     webhook_remarks,
 )
 from connector.cli.topic_text import event_remarks
@@ -144,6 +146,7 @@ def status(
         table(("Entity", "here", "in the org", "due", "refused", "blocked", "discarded"), rows)
         texts = (
             *_sync_remarks(document),
+            *paused_job_remarks(document["paused_jobs"]),
             *outage_remarks(document["outage"]),
             *budget_remarks(document["budget"]),
             *_mapping_remarks(document["mappings"]),
@@ -176,6 +179,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         change_notices,
         dead_letters,
         deleted_records,
+        job_schedules,
         links,
         mapping_versions,
         notifications,
@@ -244,6 +248,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             "reconciliation": None if reconciled is None else serialize_reconciliation(reconciled),
             "messages": {"due": message_counts[MessageState.DUE], "failed": message_counts[MessageState.FAILED]},
             "webhooks": {"due": notice_counts[NoticeState.DUE], "failed": notice_counts[NoticeState.FAILED]},
+            "paused_jobs": [asdict(job) for job in await job_schedules.list_paused(connection)],
             "other_orgs": []
             if settings.org
             else [
@@ -314,10 +319,7 @@ def _sync_remarks(document: dict[str, Any]) -> list[str]:
     if document["org"] is None and document["name"]:
         remarks.append("It has not been signed in to yet: `connector push` does so, and sends all products too.")
     if due := sum(numbers["due"] for numbers in entities):
-        since = moment(document["oldest_unsent"])
-        how = f": `connector push` sends {'it' if due == 1 else 'them'}"
-        if document["mappings"]["file_problem"] is not None:
-            how = ""  # the remark on the mapping files says why nothing is sent
+        since, how = moment(document["oldest_unsent"]), how_to_send(due, document)
         remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}{how}.")
     remarks += [
         f"{plural(item['changes'], 'change')} postponed by the org: {item['error']}" for item in document["postponed"]

@@ -29,6 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of
 Name = Annotated[str, typer.Argument(help="The job's name, from `jobs list`.")]
 MAX_LISTED = 1000
 LOOK_SECONDS = 0.2
+NOBODY = "No process of the service is a scheduler now: start one with `connector serve`."
 NOBODY_SECONDS = 10.0
 """How long it waits for a scheduler to take a run."""
 
@@ -36,7 +37,7 @@ NOBODY_SECONDS = 10.0
 @jobs_app.command("list", short_help="All jobs, when they run, and their latest runs.")
 def list_jobs(json: Json = False) -> None:
     """All jobs of the service: when they run, when they run next, and what became of the latest run."""
-    views = run(_list_jobs())
+    views, is_run = run(_list_jobs())
     if json:
         as_json([_document(view) for view in views])
         return
@@ -45,6 +46,8 @@ def list_jobs(json: Json = False) -> None:
         following = "paused" if view.paused else "" if view.next_run is None else moment(view.next_run)
         rows.append((view.name, view.trigger, following, _latest(view.last_run)))
     table(("Job", "Runs", "Next", "Latest run"), rows)
+    if not is_run:
+        typer.echo(f"{NOBODY} Until then no job runs.")
 
 
 @jobs_app.command("run", short_help="Run a job now.")
@@ -54,11 +57,13 @@ def run_now(
     json: Json = False,
 ) -> None:
     """Ask for a run of a job now. The scheduler of the service (`connector serve`) takes it within a second or two."""
-    view = run(_run_now(name, wait=wait))
+    view, is_run = run(_run_now(name, wait=wait))
     if json:
         as_json(_document(view))
     else:
         typer.echo(_told(view) if wait else f"Run {view.id} of {view.job} waits for a scheduler.")
+        if not wait and not is_run:
+            typer.echo(NOBODY)
         if not wait:
             typer.echo(f"`connector jobs show {view.id}` says what becomes of it.")
     if wait and view.state != "done":
@@ -200,14 +205,24 @@ async def _opened() -> AsyncIterator[tuple[Store, list[JobDefinition]]]:
         yield store, define_jobs(settings)
 
 
-async def _list_jobs() -> list[JobView]:
+async def _is_run(store: Store) -> bool:
+    """Whether some living process of the service is the scheduler."""
+    from connector.store import workers
+
+    async with store.reader() as connection:
+        return "scheduler" in await workers.count_alive_by_role(connection, store.clock.now())
+
+
+async def _list_jobs() -> tuple[list[JobView], bool]:
+    """The jobs, and whether a scheduler runs them."""
     from connector.jobs.job_list import list_jobs
 
     async with _opened() as (store, definitions):
-        return await list_jobs(store, definitions)
+        return await list_jobs(store, definitions), await _is_run(store)
 
 
-async def _run_now(name: str, *, wait: bool) -> RunView:
+async def _run_now(name: str, *, wait: bool) -> tuple[RunView, bool]:
+    """The run, and whether there is a scheduler for it."""
     import asyncio
 
     from connector.jobs.job_list import find_job, request_run, view_run
@@ -227,7 +242,7 @@ async def _run_now(name: str, *, wait: bool) -> RunView:
                     f"No scheduler has taken run {asked.id} of {name} yet.",
                     hint="Start the service: `connector serve`. The run waits for it.",
                 )
-        return view_run(asked)
+        return view_run(asked), await _is_run(store)
 
 
 async def _set_paused(name: str, *, paused: bool) -> tuple[bool, JobView]:

@@ -55,6 +55,24 @@ def outage_remarks(outage: dict[str, Any] | None) -> list[str]:
     return [f"{text} All changes stay due;{service} `connector push` tries again at once."]
 
 
+def how_to_send(due: int, document: dict[str, Any]) -> str:
+    """How the changes that are to be sent are sent; nothing if another remark says why they are not."""
+    if document["mappings"]["file_problem"] is not None or document["outage"] is not None:
+        return ""
+    sendable = due - sum((document["budget"] or {"waiting": {}})["waiting"].values())
+    if sendable < due:
+        return f": `connector push` sends {sendable:,} of them" if sendable > 0 else ""
+    return f": `connector push` sends {'it' if due == 1 else 'them'}"
+
+
+def paused_job_remarks(jobs: list[dict[str, Any]]) -> list[str]:
+    """A remark about jobs that the service does not run."""
+    from connector.api.paused_jobs import describe_paused_jobs
+    from connector.model.job_run import PausedJob
+
+    return [" ".join(describe_paused_jobs([PausedJob(**job) for job in jobs]))] if jobs else []
+
+
 def message_remarks(notifications: dict[str, int]) -> list[str]:
     """Remarks about messages to customers, which do not depend on the org."""
     remarks = [f"{plural(notifications['due'], 'message')} to customers to be sent."] if notifications["due"] else []

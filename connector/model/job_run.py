@@ -57,6 +57,15 @@ class JobSchedule:
     changed_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PausedJob:
+    """A job that the service does not run by its times since then, until a person resumes it, and who paused it."""
+
+    name: str
+    since: datetime
+    by: str
+
+
 def version_of_change(changed_at: datetime | None) -> int:
     """The version of a schedule: the moment of its latest change, in microseconds since 1970; 0 if it was never
     changed."""

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.job_run import JobSchedule, JobTrigger, version_of_change
+from connector.model.job_run import JobSchedule, JobTrigger, PausedJob, version_of_change
 from connector.store import journal
 from connector.store.job_tables import job_schedules
 from connector.store.journal import JournalEntry
@@ -18,6 +18,13 @@ from connector.store.unit_of_work import UnitOfWork
 async def load(connection: AsyncConnection) -> dict[str, JobSchedule]:
     """What was changed, by job."""
     return {row.job: _build(row) for row in await connection.execute(select(job_schedules))}
+
+
+async def list_paused(connection: AsyncConnection) -> list[PausedJob]:
+    """The jobs that are paused, by name; also those of other orgs, and those that the settings turn off."""
+    statement = select(job_schedules).where(job_schedules.c.paused).order_by(job_schedules.c.job)
+    rows = await connection.execute(statement)
+    return [PausedJob(name=row.job, since=row.changed_at, by=row.changed_by) for row in rows]
 
 
 async def set_trigger(

@@ -29,7 +29,7 @@ from connector.model.resync import DEFAULT_ORG
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
 from connector.orders.service import OrderService
-from connector.store import schema
+from connector.store import job_schedules, schema
 from connector.store.engine import Store
 from connector.store.tokens import Token
 from connector.web import tracking_page
@@ -125,6 +125,8 @@ def make_app(services: AppServices) -> web.Application:
     async def ready(request: web.Request) -> web.Response:
         try:
             await schema.check(store)
+            async with store.reader() as connection:
+                paused = await job_schedules.list_paused(connection)
         except StoreError as error:
             raise ProblemError(503, "database", error.message, hint=error.hint) from None
         states = services.role_states()
@@ -133,7 +135,8 @@ def make_app(services: AppServices) -> web.Application:
         }
         is_ready = all(state.is_steady(store.clock.now()) for state in states)
         status = "ready" if is_ready else "degraded"
-        return web.json_response({"status": status, "roles": roles} if roles else {"status": status})
+        parts: dict[str, object] = {"roles": roles, "paused_jobs": [job.name for job in paused]}
+        return web.json_response({"status": status, **{name: part for name, part in parts.items() if part}})
 
     async def metrics(request: web.Request) -> web.Response:
         await authenticate(store, request, Role.VIEWER)

@@ -26,7 +26,18 @@ from connector.model.deliveries import DeliveryPolicy
 from connector.model.hourly_counts import DAY
 from connector.model.job_run import JobState
 from connector.model.lane import CALL_LANES
-from connector.store import alerts, api_calls, job_runs, orders, orgs, outages, outbox_counts, reconcile_runs, resyncs
+from connector.store import (
+    alerts,
+    api_calls,
+    job_runs,
+    job_schedules,
+    orders,
+    orgs,
+    outages,
+    outbox_counts,
+    reconcile_runs,
+    resyncs,
+)
 from connector.store.engine import Connection, Store
 from connector.store.queries.queue_ages import list_queue_ages
 from connector.store.queries.waiting import list_waiting
@@ -209,6 +220,8 @@ async def _add_jobs(gauges: _Gauges, connection: Connection, now: datetime, jobs
     gauges.add(
         "job_run_seconds", "How long the latest run took.", [((n,), r.seconds or 0) for n, r in runs.items()], by_job
     )
+    paused = {job.name for job in await job_schedules.list_paused(connection)}
+    gauges.add("job_paused", "1 while a person has paused the job.", [((n,), n in paused) for n in jobs], by_job)
     ended = [((name,), (now - run.ended_at).total_seconds()) for name, run in runs.items() if run.ended_at is not None]
     gauges.add("job_ended_seconds", "For how long the latest run has ended.", ended, by_job)
     told = [alert.rule for alert in await alerts.list_page(connection, is_open=True, limit=1000)]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from connector.api.paused_jobs import describe_paused_jobs
 from connector.errors import StoreError
 from connector.jobs.role_supervisor import RoleState
 from connector.model.change import ChangeState
@@ -13,12 +14,23 @@ from connector.model.health_check import HealthCheck, failed, passed, skipped, w
 from connector.outbound.other_orgs import describe_other_org, load_other_orgs
 from connector.salesforce.address import has_pubsub
 from connector.settings import Settings
-from connector.store import api_calls, conflicts, leases, outages, outbox_counts, retry_schedule, schema, workers
+from connector.store import (
+    api_calls,
+    conflicts,
+    job_schedules,
+    leases,
+    outages,
+    outbox_counts,
+    retry_schedule,
+    schema,
+    workers,
+)
 from connector.store.database_info import DatabaseInfo, read_database_info
 from connector.store.engine import Store
 
-DATABASE, QUEUE, LEASES, ROLES, OTHER_ORGS = "database", "queue", "leases", "roles", "other orgs"
-OF_THE_DATABASE = (QUEUE, LEASES, ROLES)
+DATABASE, QUEUE, LEASES, ROLES, JOBS = "database", "queue", "leases", "roles", "jobs"
+OTHER_ORGS = "other orgs"
+OF_THE_DATABASE = (QUEUE, LEASES, ROLES, JOBS)
 
 LEAST_FREE = 100 << 20
 """Bytes on the disk below which SQLite may soon refuse to write."""
@@ -131,6 +143,15 @@ async def check_roles(store: Store, settings: Settings, own: Sequence[RoleState]
         fix = "Nothing to do, if they were replaced: `connector workers list` forgets them after a day."
         return warned(ROLES, f"{text} {_count(len(dead), 'process', 'processes')} died: {names}.", fix)
     return passed(ROLES, text)
+
+
+async def check_jobs(store: Store) -> HealthCheck:
+    """Which jobs people have paused, as `connector db restore` does with those that send."""
+    async with store.reader() as connection:
+        paused = await job_schedules.list_paused(connection)
+    if not paused:
+        return passed(JOBS, "No job is paused.")
+    return warned(JOBS, *describe_paused_jobs(paused))
 
 
 async def check_other_orgs(store: Store, settings: Settings) -> HealthCheck:

@@ -62,6 +62,7 @@ async def examine(settings: Settings, store: Store, *, clock: Clock, roles: Sequ
             await database_checks.check_queue(store),
             await database_checks.check_leases(store),
             await database_checks.check_roles(store, settings, roles),
+            await database_checks.check_jobs(store),
         ]
         if settings.orgs and not settings.org:
             checks.append(await database_checks.check_other_orgs(store, settings))

@@ -11,6 +11,7 @@ from connector.api.status_sentence import SyncState, describe_sync
 from connector.inbound.inbound_status import InboundStatus, load_inbound_status
 from connector.inbound.topic_status import TopicStatusKind
 from connector.model.change_notice import NoticeState
+from connector.model.job_run import PausedJob
 from connector.model.role import Role
 from connector.outbound.budget_status import BudgetStatus, load_budget_status
 from connector.outbound.other_orgs import OtherOrg, load_other_orgs
@@ -18,6 +19,7 @@ from connector.store import (
     change_notices,
     dead_letters,
     inbox,
+    job_schedules,
     notifications,
     orders,
     orgs,
@@ -58,7 +60,7 @@ class Status:
     outage of the org, and the latest reconciliation, if there is one; where the API budget stands, once there is an
     org; the number of processes of the service that are alive, by role. Where one database serves several orgs, changes
     and dead letters are those of all, what is said of the org is said of the default one, and `other_orgs` lists the
-    others."""
+    others. The service does not run `paused_jobs` until a person resumes them."""
 
     summary: str
     freshness: Freshness
@@ -74,6 +76,7 @@ class Status:
     webhooks: Mapping[str, int]
     workers: Mapping[str, int]
     other_orgs: list[OtherOrg]
+    paused_jobs: list[PausedJob]
 
 
 async def get_status(call: RequestContext) -> ApiResponse:
@@ -101,6 +104,7 @@ async def get_status(call: RequestContext) -> ApiResponse:
         ]
         unread, oldest_unread = await inbox.due_since(connection, org_id)
         dead = await dead_letters.count_dead_letters(connection)
+        paused = await job_schedules.list_paused(connection)
     others = await load_other_orgs(call.store, policies.calls) if call.store.org is None else []
     freshness = Freshness(
         to_org=max((lane.oldest_seconds for lane in queue), default=0),
@@ -121,6 +125,8 @@ async def get_status(call: RequestContext) -> ApiResponse:
         verified=0 if reconciled is None else reconciled.verified,
         total=0 if reconciled is None else reconciled.total,
         verified_at=None if reconciled is None else reconciled.finished_at,
+        paused_jobs=[job.name for job in paused],
+        paused_changes=0 if budget is None else sum(budget.waiting.values()),
         other_outages={org.name: (org.outage.code, org.outage.since) for org in others if org.outage is not None},
     )
     status = Status(
@@ -138,6 +144,7 @@ async def get_status(call: RequestContext) -> ApiResponse:
         webhooks={state.value: notice_counts[state] for state in (NoticeState.DUE, NoticeState.FAILED)},
         workers=alive,
         other_orgs=others,
+        paused_jobs=paused,
     )
     return ApiResponse(value=status)
 

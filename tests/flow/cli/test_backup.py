@@ -24,7 +24,9 @@ def test_backup_and_restore(tmp_path: Path, imported: Path) -> None:
     assert lines[-2].startswith("The jobs push, reconcile, notifications, webhooks are paused")
     assert lines[-1].startswith("Next: `connector reconcile` compares both sides.")
     assert shell("status", "--json").document["entities"]["order"]["due"] == 8
-    assert shell("doctor").out.count("FAIL") == 0
+    doctor = shell("doctor", COLUMNS="200").out
+    assert (doctor.count("FAIL"), doctor.count("`connector jobs resume NAME` lets each go on.")) == (0, 1)
+    assert "Paused, so that the service does not run them: notifications (by " in shell("status").out
 
     elsewhere = shell("db", "restore", "copy.db", CONNECTOR_DATABASE_URL="postgresql://u:secret@host/shop")
     assert (elsewhere.status, "pg_restore" in elsewhere.err, "secret" in elsewhere.err) == (2, True, False)

@@ -11,7 +11,10 @@ from tests.flow.cli_runner import Shell
 
 def test_jobs_and_resyncs_from_the_shell(shell: Shell) -> None:
     shell("db", "upgrade")
-    assert shell("jobs", "run", "reconcile").out.startswith("Run 1 of reconcile waits for a scheduler.")
+    asked = shell("jobs", "run", "reconcile").out.splitlines()
+    nobody = "No process of the service is a scheduler now: start one with `connector serve`."
+    assert asked[:2] == ["Run 1 of reconcile waits for a scheduler.", nobody]
+    assert shell("jobs", "list").out.endswith(f"\n{nobody} Until then no job runs.\n")
     assert json.loads(shell("jobs", "show", "1", "--json").out)["state"] == "waiting"
     assert "  Run: asked for by " in shell("jobs", "show", "1").out
     assert shell("jobs", "pause", "prune").out == "prune is paused.\n"
