@@ -27,18 +27,18 @@ JsonObject = dict[str, object]
 
 _ORDER_PATHS = inlined(Order)
 _ORDER_APART = {"customer", "lines", "shipments", "returns", "holds", "tracking_key"}
-_ORDER_NAMES = tuple(name for name in _ORDER_PATHS if name not in _ORDER_APART)
-_order_values = attrgetter(*(_ORDER_PATHS[name] for name in _ORDER_NAMES))
+ORDER_NAMES = tuple(name for name in _ORDER_PATHS if name not in _ORDER_APART)
+_order_values = attrgetter(*(_ORDER_PATHS[name] for name in ORDER_NAMES))
 _LINE_PATHS = inlined(Line)
 _LINE_APART = {"product", "order", "currency", "number", "waits"}
-_LINE_NAMES = tuple(name for name in _LINE_PATHS if name not in _LINE_APART)
-_line_values = attrgetter(*(_LINE_PATHS[name] for name in _LINE_NAMES))
+LINE_NAMES = tuple(name for name in _LINE_PATHS if name not in _LINE_APART)
+_line_values = attrgetter(*(_LINE_PATHS[name] for name in LINE_NAMES))
 
 
 def serialize_order(order: Order) -> JsonObject:
     """Serialize an order with the field names of an import, and its statuses; the customer is a number."""
     state = order.state
-    return dict(zip(_ORDER_NAMES, _order_values(order), strict=True)) | {
+    return dict(zip(ORDER_NAMES, _order_values(order), strict=True)) | {
         "customer": order.customer.number,
         "tracking_path": f"/track/{order.tracking_key}" if order.tracking_key else None,
         "fulfillment_status": order.fulfillment_status,
@@ -60,7 +60,7 @@ def _line(line: Line) -> JsonObject:
     return {
         "line": line.number,
         "sku": line.product.sku,
-        **dict(zip(_LINE_NAMES, _line_values(line), strict=True)),
+        **dict(zip(LINE_NAMES, _line_values(line), strict=True)),
         "backordered": line.backordered,
         "exact_total": line.exact_total,
     }

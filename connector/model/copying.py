@@ -36,3 +36,15 @@ def inlined(model: type) -> Mapping[str, str]:
         elif not item.metadata.get("internal"):
             paths[item.name] = item.name
     return paths
+
+
+def inlined_types(model: type) -> Mapping[str, Any]:
+    """Return the types of the fields that `inlined` names."""
+    types: dict[str, Any] = {}
+    hints = get_type_hints(model)
+    for item in fields(model):
+        if item.metadata.get("inline"):
+            types |= inlined_types(hints[item.name])
+        elif not item.metadata.get("internal"):
+            types[item.name] = hints[item.name]
+    return types

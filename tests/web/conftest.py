@@ -25,7 +25,9 @@ from connector.settings import Settings
 from connector.store import stock, tokens
 from connector.store.engine import Store
 from connector.web.app import PREFIX, AppServices, make_app
+from connector.web.request_body import JSON
 from tests.unit.store import samples
+from tests.web.answer_types import check_answer
 
 ORDER: dict[str, Any] = {
     "number": "W-1",
@@ -69,7 +71,10 @@ class Api:
             more["json"] = body
         async with self.client.request(method, path if path[1:5] != "api/" and path in OPEN else PREFIX + path,
                                        headers=headers, **more) as answer:  # fmt: skip
-            return Said(answer.status, await answer.json(content_type=None), answer.headers.copy())
+            said = Said(answer.status, await answer.json(content_type=None), answer.headers.copy())
+            if PREFIX in answer.url.path and answer.content_type == JSON:
+                check_answer(method, answer.url.path, said.status, said.body)
+            return said
 
     async def move(self, number: str = "W-1", **body: Any) -> Said:
         return await self("POST", f"/orders/{number}/transitions", body)

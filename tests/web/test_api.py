@@ -21,6 +21,7 @@ from connector.store.references import UnknownReferenceError
 from connector.store.tables import order_events, orders
 from connector.web.api.orders import _unknown_reference
 from connector.web.app import PREFIX, ROUTES
+from connector.web.request_body import JSON
 from tests.unit.model.test_event_fields import SENT
 from tests.web.conftest import ORDER, Api
 
@@ -335,6 +336,9 @@ async def test_health_readiness_and_openapi_are_served_without_a_token(api: Api)
     described = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert described == {(route.method.lower(), PREFIX + route.path) for route in ROUTES}
     assert document["components"]["schemas"]["PickBody"]["properties"]["lines"]
+    assert [route.path for route in ROUTES if route.kind == JSON and route.result is None] == []
+    fields = document["components"]["schemas"]["OrderAnswer"]["properties"]
+    assert {"number", "placed_at", "ship_to_city", "stage", "lines", "holds"} <= fields.keys()
 
 
 async def test_no_secret_reaches_the_log(api: Api, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from connector.api.serializers import serialize_action
 from connector.model.action_request import ActionState
 from connector.model.role import Role
 from connector.store import order_actions
+from connector.web import answers
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, RequestContext, Route
 
@@ -23,7 +24,7 @@ async def list_actions(call: RequestContext) -> ApiResponse:
 
 
 ROUTES = (
-    Route(method="GET", path="/actions", role=Role.VIEWER, handler=list_actions, by_org=True,
+    Route(method="GET", path="/actions", result=answers.ActionList, role=Role.VIEWER, handler=list_actions, by_org=True,
           summary="What people asked of orders in the org, and the answers; the latest 100, newest first.",
           choices={"state": ActionState}, queries={"state": "only in this state: accepted, refused or parked"}),
 )  # fmt: skip

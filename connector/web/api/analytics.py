@@ -8,6 +8,7 @@ from datetime import datetime
 from connector.errors import UsageError
 from connector.model.role import Role
 from connector.orders.analytics import METRICS, Metric, Period, load_metric, parse_day
+from connector.web import answers
 from connector.web.csv_response import KIND as SHEET
 from connector.web.csv_response import csv_response
 from connector.web.problem import ProblemError
@@ -66,6 +67,7 @@ def _route(
         handler=handler,
         queries=QUERIES,
         kind=kind,
+        result=answers.Report if kind == JSON else None,
     )
 
 

@@ -10,6 +10,7 @@ from connector.api.serializers import serialize_backorder
 from connector.model.money import plain
 from connector.model.role import Role
 from connector.store.queries import backorders
+from connector.web import answers
 from connector.web.csv_response import KIND, stream_csv
 from connector.web.pagination import QUERIES, load_page
 from connector.web.routing import ApiResponse, RequestContext, Route, StreamBody
@@ -52,6 +53,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/back-orders",
+        result=answers.BACKORDER_PAGE,
         role=Role.VIEWER,
         summary="Backorders by product, and the orders that wait for it, the most urgent one first.",
         handler=list_backorders,

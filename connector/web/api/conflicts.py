@@ -8,6 +8,7 @@ from connector.errors import CommandError
 from connector.model.conflict import ConflictState
 from connector.model.role import Role
 from connector.store import conflict_rules, conflicts, orgs
+from connector.web import answers
 from connector.web.path_number import is_number, path_number
 from connector.web.preconditions import etag, version_of
 from connector.web.problem import ProblemError
@@ -82,6 +83,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/conflicts",
+        result=answers.CONFLICT_PAGE,
         role=Role.VIEWER,
         summary="Fields that both sides changed to different values, page by page.",
         handler=list_conflicts,
@@ -95,6 +97,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/conflicts/{id}",
+        result=answers.CONFLICT,
         role=Role.VIEWER,
         summary="One conflict: both values, and what both sides agreed on before.",
         handler=get_conflict,
@@ -102,6 +105,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/conflicts/{id}/resolution",
+        result=answers.RESOLVED,
         role=Role.OPS,
         summary="Let one side's value stand on both sides; with `always`, also in later conflicts of the field.",
         handler=BodyHandler(ResolutionBody, resolve_conflict),
@@ -110,6 +114,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/conflict-rules",
+        result=answers.RULES,
         role=Role.VIEWER,
         summary="Answers to conflicts that are kept as rules.",
         handler=list_rules,
@@ -118,6 +123,7 @@ ROUTES = (
     Route(
         method="DELETE",
         path="/conflict-rules/{sobject}/{field}",
+        result=answers.RemovedRule,
         role=Role.OPS,
         summary="Ask again about a field, instead of answering by a rule.",
         handler=remove_rule,

@@ -7,6 +7,7 @@ from connector.api.serializers import serialize_parked
 from connector.model.inbound_change import InboxState
 from connector.model.role import Role
 from connector.store import inbox
+from connector.web import answers
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
 MAX_LISTED = 200
@@ -31,9 +32,10 @@ async def replay_parked(call: RequestContext, body: RecordsBody) -> ApiResponse:
 
 
 ROUTES = (
-    Route(method="GET", path="/inbox", role=Role.VIEWER, handler=list_parked, by_org=True,
+    Route(method="GET", path="/inbox", result=answers.ParkedList, role=Role.VIEWER, handler=list_parked, by_org=True,
           summary="Records of the org that could not be applied, why, and what to do; the oldest first."),
-    Route(method="POST", path="/inbox/replay", role=Role.OPS, handler=BodyHandler(RecordsBody, replay_parked),
+    Route(method="POST", path="/inbox/replay", result=answers.ReplayedRecords,
+          role=Role.OPS, handler=BodyHandler(RecordsBody, replay_parked),
           by_org=True,
           summary="Apply parked records again: those with these record IDs, or `all`."),
 )  # fmt: skip

@@ -7,6 +7,7 @@ from connector.api.serializers import serialize_order, serialize_stock
 from connector.model.role import Role
 from connector.orders.inventory.pick_list import load_picks
 from connector.store import stock
+from connector.web import answers
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
@@ -54,6 +55,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/stock",
+        result=answers.StockList,
         role=Role.VIEWER,
         summary="Stock of products by warehouse.",
         handler=list_stock,
@@ -63,6 +65,7 @@ ROUTES = (
     Route(
         method="PUT",
         path="/stock",
+        result=answers.StockCount,
         role=Role.OPS,
         summary="Set counted stock: the least urgent orders lose missing stock, the most urgent ones get new stock.",
         handler=BodyHandler(CountBody, count_stock),
@@ -70,6 +73,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/picks",
+        result=answers.PickList,
         role=Role.VIEWER,
         summary="The pick list, the most urgent order first.",
         handler=list_picks,
@@ -78,6 +82,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/tracking",
+        result=answers.ORDERS,
         role=Role.OPS,
         summary="Record a carrier's status update of a shipment.",
         handler=BodyHandler(TrackingBody, track_shipments),

@@ -10,6 +10,7 @@ from connector.orders.documents.invoice import InvoiceView, load
 from connector.orders.documents.invoice_pdf import invoice_pdf
 from connector.orders.documents.tracking_page import invoice_page, style_source
 from connector.store import invoices
+from connector.web import answers
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, RequestContext, Route, TextBody
 
@@ -58,11 +59,19 @@ ROUTES = (
     Route(
         method="GET",
         path="/orders/{number}/invoices",
+        result=answers.InvoiceList,
         role=Role.VIEWER,
         summary="The invoices of an order.",
         handler=list_order_invoices,
     ),
-    Route(method="GET", path="/invoices/{number}", role=Role.VIEWER, summary="An invoice.", handler=get_invoice),
+    Route(
+        method="GET",
+        path="/invoices/{number}",
+        result=answers.INVOICE,
+        role=Role.VIEWER,
+        summary="An invoice.",
+        handler=get_invoice,
+    ),
     Route(
         method="GET",
         path="/invoices/{number}/page",

@@ -9,6 +9,7 @@ from connector.model.role import Role
 from connector.notifications.composer import ComposedNotification
 from connector.notifications.renderer import TemplateFaultError
 from connector.store import notifications, orders
+from connector.web import answers
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route, TextBody
 
@@ -89,6 +90,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/orders/{number}/messages",
+        result=answers.MESSAGES,
         role=Role.VIEWER,
         summary="Messages of an order: sent, due, and others.",
         handler=list_order_messages,
@@ -105,6 +107,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/messages",
+        result=answers.MESSAGE_PAGE,
         role=Role.VIEWER,
         summary="Messages of all orders, page by page.",
         handler=list_messages,
@@ -114,6 +117,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/messages/retry",
+        result=answers.RetriedMessages,
         role=Role.OPS,
         summary="Make messages due again that failed, expired, were skipped or discarded; `left` are the other ids.",
         handler=BodyHandler(MessagesBody, retry_messages),
@@ -121,6 +125,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/messages/discard",
+        result=answers.DiscardedMessages,
         role=Role.OPS,
         summary="Discard messages that were not sent; `left` are the other ids.",
         handler=BodyHandler(MessagesBody, discard_messages),

@@ -19,6 +19,7 @@ from connector.orders.placement import Placement
 from connector.store import order_actions, order_history, orders
 from connector.store.queries.order_search import list_order_numbers
 from connector.store.references import UnknownReferenceError
+from connector.web import answers
 from connector.web.pagination import QUERIES, load_page
 from connector.web.preconditions import etag, idempotency_key_of, replayed_header, version_of
 from connector.web.problem import ProblemError
@@ -144,6 +145,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/orders",
+        result=answers.ORDER,
         role=Role.OPS,
         summary="Place an order; a repeated request changes nothing.",
         handler=BodyHandler(OrderBody, place_order),
@@ -152,6 +154,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/orders",
+        result=answers.ORDER_PAGE,
         role=Role.VIEWER,
         summary="Orders by number, page by page.",
         handler=list_orders,
@@ -164,10 +167,18 @@ ROUTES = (
             **QUERIES,
         },
     ),
-    Route(method="GET", path="/orders/{number}", role=Role.VIEWER, summary="One order.", handler=get_order),
+    Route(
+        method="GET",
+        path="/orders/{number}",
+        result=answers.ORDER,
+        role=Role.VIEWER,
+        summary="One order.",
+        handler=get_order,
+    ),
     Route(
         method="GET",
         path="/orders/{number}/history",
+        result=answers.OrderHistory,
         role=Role.VIEWER,
         summary="The history of an order.",
         handler=get_order_history,
@@ -175,6 +186,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/orders/{number}/actions",
+        result=answers.OrderActions,
         role=Role.VIEWER,
         summary="What people asked of an order in the org, and the answers; the latest 100, newest first.",
         handler=list_actions,
@@ -182,6 +194,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/orders/{number}/transitions",
+        result=answers.ORDER,
         role=Role.OPS,
         summary="Execute a transition: with If-Match or `version` only if the order is unchanged, with Idempotency-Key"
         " only once.",
@@ -191,6 +204,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/verifications",
+        result=answers.ORDERS,
         role=Role.OPS,
         summary="Verify orders by the rules.",
         handler=BodyHandler(NumbersBody, verify_orders),
@@ -198,6 +212,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/allocations",
+        result=answers.ORDERS,
         role=Role.OPS,
         summary="Allocate stock to orders, the most urgent one first.",
         handler=BodyHandler(NumbersBody, allocate_orders),

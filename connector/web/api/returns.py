@@ -16,6 +16,7 @@ from connector.model.role import Role
 from connector.orders.command import OrderCommand
 from connector.store import order_history, returns
 from connector.store.engine import Store
+from connector.web import answers
 from connector.web.preconditions import idempotency_key_of, replayed_header
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
@@ -80,10 +81,11 @@ def _unknown_return(key: str) -> ProblemError:
 
 
 ROUTES = (
-    Route(method="POST", path="/returns", role=Role.OPS, summary="Request a return.",
+    Route(method="POST", path="/returns", result=answers.ReturnAnswer, role=Role.OPS, summary="Request a return.",
           handler=BodyHandler(ReturnBody, request_return), statuses=(201, 200), headers=("Idempotency-Key",)),
-    Route(method="GET", path="/returns/{key}", role=Role.VIEWER, summary="One return.", handler=get_return),
-    Route(method="POST", path="/returns/{key}/transitions", role=Role.OPS,
+    Route(method="GET", path="/returns/{key}", result=answers.ReturnAnswer,
+          role=Role.VIEWER, summary="One return.", handler=get_return),
+    Route(method="POST", path="/returns/{key}/transitions", result=answers.ReturnAnswer, role=Role.OPS,
           summary="Approve, reject, label, receive, inspect or close a return.",
           handler=BodyHandler(ReturnTransitionBody, transition_return), headers=("Idempotency-Key",)),
 )  # fmt: skip

@@ -31,6 +31,7 @@ from connector.store import (
 from connector.store.outages import Outage
 from connector.store.queries.holds import list_holds
 from connector.store.queries.queue_ages import list_queue_ages
+from connector.web import answers
 from connector.web.routing import ApiResponse, RequestContext, Route
 
 
@@ -164,5 +165,5 @@ ROUTES = (
     Route(method="GET", path="/status", role=Role.VIEWER, handler=get_status, result=Status, by_org=True,
           summary="Orders by stage, unsent changes, messages, and what comes back from the org."),
     Route(method="GET", path="/holds", role=Role.VIEWER, summary="Orders on hold, the oldest hold first.",
-          handler=get_holds),
+          handler=get_holds, result=answers.HoldList),
 )  # fmt: skip
