@@ -24,6 +24,7 @@ from connector.jobs.inbound_run import InboundRun
 from connector.jobs.job_runner import JobRunner
 from connector.jobs.order_automation import run_order_automation
 from connector.jobs.prune import prune
+from connector.jobs.pull_job import PullJob
 from connector.jobs.push_loop import PushLoop, push_result
 from connector.jobs.reconcile import ReconcileOptions, ReconcileRunningError, ReconcileSummary, is_reconciling
 from connector.jobs.resync_loop import ResyncLoop
@@ -291,7 +292,7 @@ def _org_jobs(services: Services) -> list[Job]:
     work: dict[str, Callable[[], Awaitable[Result]]] = {
         job_of("push", org): partial(_push_now, services),
         job_of("reconcile", org): partial(_reconcile, services),
-        **{pull_job(sobject, org): partial(_pull, services, sobject) for sobject in PULLED_OBJECTS},
+        **{pull_job(sobject, org): PullJob(partial(services.pull, sobjects=[sobject])) for sobject in PULLED_OBJECTS},
     }
     return [
         Job(definition=definitions[name], run=run, concurrent=True) for name, run in work.items() if name in definitions
@@ -319,26 +320,6 @@ async def _prune(services: LocalServices) -> Result:
 async def _push_now(services: Services) -> Result:
     """A push that a person asked for: it calls the org at once."""
     return push_result(await services.push(NullProgress()))
-
-
-async def _pull(services: Services, sobject: str) -> Result:
-    try:
-        summary = await services.pull(sobjects=[sobject])
-    except ApiBudgetError as error:
-        return {"paused": error.message}
-    applied = summary.applied
-    if not (applied.records - applied.echoes or summary.elsewhere):
-        return {}
-    return {
-        "records": applied.records,
-        "echoes": applied.echoes,
-        "taken": dict(applied.taken),
-        "restored": dict(applied.restored),
-        "parked": applied.parked,
-        "conflicts": applied.conflicts,
-        "reads": summary.reads,
-        **({"polled_elsewhere": summary.elsewhere} if summary.elsewhere else {}),
-    }
 
 
 async def _reconcile(services: Services) -> Result:

@@ -77,14 +77,20 @@ def check_webhook_secrets(secrets: SecretStr) -> SecretStr:
 
 
 def secrets_in(model: BaseModel) -> Iterator[str]:
-    """The secrets of a group of settings; of those that are separated by commas, each."""
+    """The secrets of a group of settings; of those that are separated by commas or spaces, each; of an address also its
+    password."""
     for name in type(model).model_fields:
         match getattr(model, name):
             case SecretStr() as secret:
-                yield from (text.strip().removeprefix(SECRET_PREFIX) for text in secret.get_secret_value().split(","))
-                yield secret.get_secret_value()
+                whole = secret.get_secret_value()
+                for text in [whole, *re.split(r"[,\s]+", whole)]:
+                    yield from (text, text.removeprefix(SECRET_PREFIX), *passwords_in(text))
             case BaseModel() as group:
                 yield from secrets_in(group)
+            case dict() as groups:
+                for group in groups.values():
+                    if isinstance(group, BaseModel):
+                        yield from secrets_in(group)
 
 
 def passwords_in(url: str) -> list[str]:

@@ -109,8 +109,8 @@ class ApiBudget:
 
     async def begin_call(self, org_id: str) -> None:
         scope = get_call_scope()
+        await self._open_org(org_id)
         if not scope.exempt:
-            await self._open_org(org_id)
             lane = call_lane(scope.lane)
             self._update()
             if not self._state.allows(lane):
@@ -296,9 +296,9 @@ class ApiBudget:
         else:
             self._is_changed = False
             async with self._store.transaction() as uow:
+                before = await api_calls.lock_state(uow, org_id)
                 await api_calls.add(uow, org_id, new)
                 counts = await api_calls.counts(uow.connection, org_id, uow.now)
-                before = await api_calls.get_state(uow.connection, org_id)
                 after = self._decide(replace(before, limit=_newer(ours, before)), counts, uow.now)
                 await api_calls.put_state(uow, org_id, after)
                 if after.lowest_lane != before.lowest_lane:

@@ -18,6 +18,8 @@ _PATTERNS = {
     "detail": r"\bDETAIL:[^\n]*",  # PostgreSQL quotes the row in it
     "credentials": r"(?<=://)[^\s/:@]*:[^\s/@]*(?=@)",
     "token": r"Bearer [\w.~+/=!-]+|\b00D\w{12,15}![\w.]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*|whsec_[\w+/=]+",
+    "named": r"(?i:(?:pass(?:word|wd)|pwd|client_secret|api_?key|(?:access|refresh)_token)(?:\s*=|[\"']\s*:)\s*)"
+    r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'&;,)]+)",
     "email": r"[\w.+'-]+@[\w-]+(?:\.[\w-]+)+",
     "phone": r"\+\d[\d ()./-]{6,}\d",
 }

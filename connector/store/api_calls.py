@@ -17,7 +17,7 @@ from connector.model.hourly_counts import DAY, HOUR
 from connector.model.lane import Lane
 from connector.policies import BudgetSettings
 from connector.store.budget_tables import api_budgets, api_calls
-from connector.store.sql import insert
+from connector.store.sql import insert, insert_missing
 from connector.store.unit_of_work import UnitOfWork
 
 KEPT = timedelta(days=31)
@@ -65,6 +65,15 @@ def by_lane(counts: CallCounts) -> dict[Lane, dict[datetime, int]]:
         hours = lanes.setdefault(lane, {})
         hours[hour] = hours.get(hour, 0) + number
     return lanes
+
+
+async def lock_state(uow: UnitOfWork, org_id: str) -> BudgetState:
+    """The state of the budget, which no other process changes until the end of the transaction."""
+    await insert_missing(uow.connection, api_budgets, [{"org_id": org_id, "lowest_lane": Lane.BACKFILL.value}])
+    if not uow.is_alone:
+        locked = select(api_budgets.c.org_id).where(api_budgets.c.org_id == org_id).with_for_update()
+        await uow.connection.execute(locked)
+    return await get_state(uow.connection, org_id)
 
 
 async def get_state(connection: AsyncConnection, org_id: str) -> BudgetState:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from connector.cli.localorg import our_metadata
 from connector.clock import SystemClock
@@ -28,6 +28,7 @@ from connector.salesforce.metadata import build_package
 from connector.service import running_service
 from connector.settings import Settings
 from connector.store import leases, orgs, schema, workers
+from connector.store.budget_tables import api_calls
 from connector.store.engine import Store
 from tests.conftest import Databases, ManualClock
 from tests.flow.conftest import World
@@ -95,6 +96,8 @@ async def test_all_is_well_and_nothing_is_changed(world: World) -> None:
     assert (world.writes, len(world.org.org.usage.log)) == (0, CALLS)
     async with world.service.store.reader() as connection:
         assert await orgs.list_orgs(connection) == []
+        counted = await connection.execute(select(func.sum(api_calls.c.calls)))
+    assert int(counted.scalar_one()) == CALLS  # as ours, not as those of other apps
     version = "SQLite 3" if world.service.store.dialect == "sqlite" else "PostgreSQL"
     assert version in by_name(report)["database"].text
     assert "reached through a pooler" not in by_name(report)["database"].text

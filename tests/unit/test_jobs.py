@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
-from connector.errors import UsageError
+from connector.errors import ApiBudgetError, UsageError
+from connector.jobs.pull import PullSummary
+from connector.jobs.pull_job import PullJob
 from connector.jobs.push_loop import OutageLog
 from connector.jobs.push_summary import PushSummary
 from connector.jobs.schedule import define_jobs, latest_slot, next_slot, parse_trigger
@@ -138,3 +140,19 @@ def test_outage_is_logged_when_it_begins_changes_its_code_and_ends() -> None:
             log.tell(summary(code))
     told = [(line["event"], line["code"]) for line in lines]
     assert told == [("org_outage", "A"), ("org_outage", "B"), ("org_outage_over", "B"), ("org_outage", "A")]
+
+
+async def test_pull_that_waits_for_calls_keeps_one_run_until_it_goes_on() -> None:
+    answers: list[PullSummary | ApiBudgetError] = [
+        ApiBudgetError("Calls pause."), ApiBudgetError("Calls pause, with another number."), PullSummary(),
+        ApiBudgetError("Calls pause again."),
+    ]  # fmt: skip
+
+    async def pull() -> PullSummary:
+        answer = answers.pop(0)
+        if isinstance(answer, ApiBudgetError):
+            raise answer
+        return answer
+
+    job = PullJob(pull)
+    assert [await job() for _ in range(4)] == [{"paused": "Calls pause."}, {}, {}, {"paused": "Calls pause again."}]

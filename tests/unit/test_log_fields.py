@@ -22,12 +22,17 @@ from tests.conftest import ManualClock
 ROOT = Path(__file__).parents[2]
 METHODS = {"debug", "info", "warning", "error", "exception"}
 SECRETS = {
+    "CONNECTOR_ALERTS__APPRISE_URLS": "slack://T1/first-of-two mailto://ops:second-pass@mail.example",
+    "CONNECTOR_CLUSTER__DATABASE_URL": "postgresql://shop:direct-pass-7@db.internal/shop",
+    "CONNECTOR_ORGS__EMEA__CLIENT_SECRET": "9C14A0E1-of-emea",
     "CONNECTOR_SALESFORCE__CLIENT_SECRET": "43E376ACEFAC8F05C",
     "CONNECTOR_SALESFORCE__PASSWORD": "hunter2-and-token",
     "CONNECTOR_DATABASE_URL": "postgresql://shop:p%40ssw0rd-9@db.internal/shop",
     "CONNECTOR_WEBHOOKS__SECRETS": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw,whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
 }
 CORPUS = [
+    "slack://T1/first-of-two", "second-pass", "direct-pass-7", "9C14A0E1-of-emea", "password=hunter3 ",
+    "client_secret=abc&", '"client_secret": "a b c"', "PASSWORD = 'x y'", "access_token=0af",
     "43E376ACEFAC8F05C", "hunter2-and-token", "p%40ssw0rd-9", "p@ssw0rd-9", "C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
     "00DLo01Am3H91mD!AQQAAAAImc6HbAAABoibhfts_WbP1.x", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln",
     "Bearer abc.def-123", "jane.o'doe+orders@mail.shop.example", "+44 20 7946 0018", "+1 (415) 555-2671",

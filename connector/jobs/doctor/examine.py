@@ -7,11 +7,14 @@ login --> org --> user, objects, fields, keys, ... events, channel, limits, cloc
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 from connector.clock import Clock
 from connector.errors import ConnectorError, SalesforceError, SettingsError
+from connector.jobs.api_budget import ApiBudget
 from connector.jobs.doctor import database_checks, event_checks, local_checks, org_checks
 from connector.jobs.doctor.org_survey import LONGEST_CALL, OrgSurvey, survey_org
 from connector.jobs.org_identity import login_url_setting, other_org_error
@@ -19,13 +22,15 @@ from connector.jobs.role_supervisor import RoleState
 from connector.mapping import MappingSet
 from connector.mapping.problems import Aspect
 from connector.model.health_check import CheckStatus, DoctorReport, HealthCheck, failed, passed, skipped, warned
+from connector.model.lane import Lane
 from connector.outbound.org_discovery import OrgAnswers, build_profile, get_flag
 from connector.outbound.org_profile import SOBJECTS, OrgProfile
 from connector.outbound.return_strategy import FIELD as REDUCTION
 from connector.outbound.return_strategy import ReturnStrategy
+from connector.salesforce.call_gate import calls_in
 from connector.salesforce.client import SalesforceClient
 from connector.settings import Returns, Settings
-from connector.store import orgs, products
+from connector.store import api_calls, orgs, products
 from connector.store.engine import Store
 
 OF_THE_ORG = (
@@ -45,16 +50,7 @@ async def examine(settings: Settings, store: Store, *, clock: Clock, roles: Sequ
     minute if the org does not answer. `roles`: those of this process, if it is a service."""
     began, at = time.monotonic(), clock.now()
     store = store.for_org(settings.org) if settings.orgs else store
-    mapping_check, mappings = local_checks.check_mapping_files(settings)
-    checks = [
-        local_checks.check_settings(settings),
-        local_checks.check_file_modes(settings, store),
-        mapping_check,
-        local_checks.check_messages(settings),
-        local_checks.check_webhooks(settings),
-        local_checks.check_alerts(settings, clock),
-        local_checks.check_backups(settings, store),
-    ]
+    checks, mappings = await asyncio.to_thread(_check_locally, settings, store, clock)  # it reads many files
     database, usable = await database_checks.check_database(store, settings)
     checks.append(database)
     if usable:
@@ -77,6 +73,20 @@ async def examine(settings: Settings, store: Store, *, clock: Clock, roles: Sequ
         healthy=all(check.status is not CheckStatus.FAIL for check in checks),
         checks=tuple(checks),
     )
+
+
+def _check_locally(settings: Settings, store: Store, clock: Clock) -> tuple[list[HealthCheck], MappingSet | None]:
+    """The checks of settings and files, and the mappings."""
+    mapping_check, mappings = local_checks.check_mapping_files(settings)
+    return [
+        local_checks.check_settings(settings),
+        local_checks.check_file_modes(settings, store),
+        mapping_check,
+        local_checks.check_messages(settings),
+        local_checks.check_webhooks(settings),
+        local_checks.check_alerts(settings, clock),
+        local_checks.check_backups(settings, store),
+    ], mappings
 
 
 def report_of_settings(error: SettingsError, *, clock: Clock) -> DoctorReport:
@@ -105,7 +115,14 @@ class _Org:
             ], 0
         bounded = salesforce.model_copy(update={"timeout_seconds": min(salesforce.timeout_seconds, LONGEST_CALL)})
         try:
-            async with SalesforceClient(bounded, clock=self._clock, attempts=1) as client:
+            async with AsyncExitStack() as stack:
+                gate = None
+                if self._store is not None:  # its calls are counted, and made also while lanes pause
+                    budget = ApiBudget(self._store, api_calls.policy_of(self._settings.budget))
+                    gate = await stack.enter_async_context(budget)
+                    stack.enter_context(calls_in(Lane.STATUS, exempt=True))
+                client = SalesforceClient(bounded, clock=self._clock, attempts=1, gate=gate)
+                await stack.enter_async_context(client)
                 survey = await survey_org(
                     client, self._settings, self._clock, extra_sobjects=self._extra_sobjects(mappings)
                 )

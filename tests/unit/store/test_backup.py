@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import stat
 import sys
@@ -11,6 +12,7 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,6 +136,10 @@ async def test_copy_that_cannot_be_made_leaves_nothing(store: Store, tmp_path: P
         with pytest.raises(StoreError, match=r"The copy was stopped\."):
             await back_up(store, tmp_path / "checked.db", stop_while_checking)
     assert seen[-1][0] == seen[-1][1] > 0
+    with monkeypatch.context() as patch:
+        patch.setattr(backups.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 10))
+        with pytest.raises(StoreError, match="has 0 MB free, and the copy needs"):
+            await back_up(store, tmp_path / "large.db")
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
     with monkeypatch.context() as patch:
@@ -289,6 +295,11 @@ async def test_files_that_cannot_be_restored(closed: Store, tmp_path: Path) -> N
         with closing(sqlite3.connect(copy.file)) as connection, connection:
             connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
 
+    def add_orphan(file: Path) -> None:
+        shutil.copy(copy.file, file)
+        with closing(sqlite3.connect(file)) as connection, connection:  # which checks no references by default
+            connection.execute("INSERT INTO prices (sku, currency, unit_price) VALUES ('none', 'EUR', '1')")
+
     assert "cannot be read: No such file" in await refusal(tmp_path / "none.db")
     assert "it is a folder" in await refusal(tmp_path)
     (tmp_path / "text.db").write_text("text" * 500)
@@ -298,6 +309,9 @@ async def test_files_that_cannot_be_restored(closed: Store, tmp_path: Path) -> N
     content[8192:12288] = b"\xff" * 4096
     damaged.write_bytes(content)
     assert "is not a whole database of ours" in await refusal(damaged)
+    orphaned = tmp_path / "orphaned.db"
+    await asyncio.to_thread(add_orphan, orphaned)
+    assert "orphaned.db has rows that refer to missing ones" in await refusal(orphaned)
     await asyncio.to_thread(set_revision, schema.REVISIONS[0])
     assert "made by an earlier release" in (text := await refusal(copy.file))
     assert f"sqlite:///{copy.file}.upgraded connector db upgrade" in text
