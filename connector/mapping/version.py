@@ -17,6 +17,11 @@ from connector.mapping.yaml_nodes import MAX_BYTES
 
 _MAX_ATTEMPTS = 3
 
+_MAX_LOADED = 8
+_loaded: dict[tuple[str, str], MappingVersion] = {}
+"""By the name of the folder, which stands in messages, and the digest. Every org of a service and every conflict that
+is resolved asks for the mappings again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MappingVersion:
@@ -41,6 +46,8 @@ def load_version(directory: Path | None = None) -> MappingVersion:
     folder = folder_of(directory)
     for _ in range(_MAX_ATTEMPTS):
         before = _digest(folder)
+        if (known := _loaded.get((folder.name, before))) is not None:
+            return known
         try:
             mappings = read_folder(folder)
         except MappingError:
@@ -48,7 +55,10 @@ def load_version(directory: Path | None = None) -> MappingVersion:
                 raise
             continue
         if _digest(folder) == before:  # else a file was saved meanwhile
-            return MappingVersion(digest=before, mappings=mappings)
+            if len(_loaded) >= _MAX_LOADED:
+                del _loaded[next(iter(_loaded))]
+            version = _loaded[folder.name, before] = MappingVersion(digest=before, mappings=mappings)
+            return version
     raise MappingError([f"{Position(file=folder.name)}: folder: changes all the time: try again when it is complete."])
 
 

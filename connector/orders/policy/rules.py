@@ -205,7 +205,13 @@ def load_rules(file: Path | None = None) -> Rules:
     except UnusableFileError as error:
         what = "there is no such file" if error.missing else error.problem
         raise RulesError([f"{file}: {what}: correct CONNECTOR_RULES_FILE, or the file."]) from None
-    book = _read(str(file or "rules.yaml"), content)
+    return _load(str(file or "rules.yaml"), content)
+
+
+@lru_cache(maxsize=8)
+def _load(name: str, content: bytes) -> Rules:
+    """Compile a rules file. Equal files are compiled once: every org of a service and every reload asks for them."""
+    book = _read(name, content)
     return Rules(
         keep_unknown=book.unknown_products == "hold",
         checks=tuple(
@@ -247,7 +253,6 @@ def shipped() -> str:
     return (files("connector.orders.policy") / "rules.yaml").read_text(encoding="utf-8")
 
 
-@lru_cache(maxsize=8)
 def _read(name: str, content: bytes) -> _RulesFile:
     """Parse a rules file. A file without `verification` is an error, as every order would pass."""
     problems = Problems()
