@@ -138,6 +138,7 @@ class _PushRun:
         self.calls_before = self._calls_at_start = context.client.calls_made
         self._prepare = options.prepare
         self._selection: Selection | None = None
+        self._fitted: OrgMappings | None = None  # the mappings as last fitted to the org
         self._earlier_dead_letters: frozenset[tuple[EntityKind, str]] = frozenset()
 
     async def begin(self) -> bool:
@@ -277,7 +278,9 @@ class _PushRun:
                 if chosen.activated:
                     summary.activated_mapping = chosen.number
                 version = ActiveMappingVersion(chosen.number)
-                org_mappings = await self._fit_mappings(chosen.mappings)
+                # A version that was just activated has been fitted for that.
+                fitted, self._fitted = self._fitted if chosen.activated else None, None
+                org_mappings = fitted or await self._fit_mappings(chosen.mappings)
             if self._prepare is not None:
                 await self._run_prepare()
             if self.options.dry_run:
@@ -343,7 +346,10 @@ class _PushRun:
             problems = check(mappings, profile.describes, person_types=profile.person_types)
         if problems:
             raise misfit_error(problems, mappings, profile)
-        return OrgMappings(mappings=mappings, profile=profile, return_strategy=strategy if returns_due else None)
+        self._fitted = OrgMappings(
+            mappings=mappings, profile=profile, return_strategy=strategy if returns_due else None
+        )
+        return self._fitted
 
     async def _forecast(self, org_mappings: OrgMappings) -> LookupForecast:
         terms = ClaimTerms(selection=self._selection)

@@ -141,9 +141,10 @@ class Drain:
         return results
 
     async def _record_results(self, results: list[WriteResult], *, done: bool) -> list[WriteResult]:
-        outcomes = Outcomes()
-        self._dispatcher.collect(results, outcomes, done=keys_of(results) if done else set())
-        await self._repository.record(outcomes)
+        if results:
+            outcomes = Outcomes()
+            self._dispatcher.collect(results, outcomes, done=keys_of(results) if done else set())
+            await self._repository.record(outcomes)
         return results
 
     async def _write_prices(self, unchanged: Sequence[PendingEntity], written: Sequence[WriteResult]) -> None:

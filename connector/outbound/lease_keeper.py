@@ -25,7 +25,7 @@ from uuid import uuid4
 from connector.clock import Clock, stopped_within
 from connector.errors import LeaseLostError, StoreError
 from connector.store import leases
-from connector.store.engine import Store
+from connector.store.engine import Connection, Store
 from connector.store.workers import list_alive
 
 PRODUCT_LEASE = leases.PRODUCTS
@@ -122,7 +122,7 @@ class LeaseKeeper:
             free = await leases.list_free(connection, names, now)
             holders = {_seat_of(owner) for owner in await leases.list_owners(connection, leases.PARTITION, now)}
             alive = await list_alive(connection, WORKER_ROLE, now) if worth > 1 else set()
-        at_work, _ = await self._population()
+            at_work, _ = await self._population(connection)
         idle = alive - {process_of(seat) for seat in at_work}
         workers = len(at_work) + min(len(idle), max(0, worth - len(at_work)))
         # Those that hold some already take no more of what is free now.
@@ -161,7 +161,8 @@ class LeaseKeeper:
 
         The stream has no call in flight. `held_leases` are those of the stream.
         """
-        workers, waiting = await self._population()
+        async with self._store.reader() as connection:
+            workers, waiting = await self._population(connection)
         share = -(-work // len(workers))
         while waiting and partitions and len(self._held_partitions()) > share:
             partition = max(partitions)
@@ -186,14 +187,12 @@ class LeaseKeeper:
         """The partitions that we hold."""
         return {name: term for name, term in self.held_leases.items() if name.startswith(leases.PARTITION)}
 
-    async def _population(self) -> tuple[set[str], bool]:
+    async def _population(self, connection: Connection) -> tuple[set[str], bool]:
         """The seats of the workers that are at work or wait for some, and whether another one waits."""
-        async with self._store.reader() as connection:
-            now = self._clock.now()
-            at_work = await leases.list_held(connection, WORKER, now)
-            wanting = await leases.list_held(connection, WANTED, now)
-        waiting = {name.removeprefix(WANTED) for name in wanting} - {self.seat}
-        return {self.seat, *waiting, *(name.removeprefix(WORKER) for name in at_work)}, bool(waiting)
+        held = await leases.list_held(connection, (WORKER, WANTED), self._clock.now())
+        seats = {name.removeprefix(WORKER).removeprefix(WANTED) for name in held}
+        waiting = {name.removeprefix(WANTED) for name in held if name.startswith(WANTED)} - {self.seat}
+        return {self.seat, *seats}, bool(waiting)
 
     async def _acquire(self, names: Collection[str]) -> list[str]:
         async with self._lock:

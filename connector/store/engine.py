@@ -363,8 +363,11 @@ def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: SyncConnection) -> None:
+        raw: Any = connection.connection.dbapi_connection
         statement = connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE")
-        raw = connection.connection.dbapi_connection
+        if statement == "BEGIN":
+            raw.begin_with_next(statement)
+            return
         _retry_while_locked(raw, busy_seconds, lambda: connection.exec_driver_sql(statement))
 
 

@@ -8,7 +8,7 @@ transaction that records its work.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -72,10 +72,11 @@ async def list_free(connection: AsyncConnection, names: Collection[str], now: da
     return [name for name in names if name not in held_names]
 
 
-async def list_held(connection: AsyncConnection, prefix: str, now: datetime) -> dict[str, int]:
-    """Return the terms of the held leases whose names start with `prefix`."""
-    begin = prefixed(connection, prefix)
-    statement = select(leases.c.name, leases.c.term).where(leases.c.name.startswith(begin), leases.c.expires_at > now)
+async def list_held(connection: AsyncConnection, prefix: str | Sequence[str], now: datetime) -> dict[str, int]:
+    """Return the terms of the held leases whose names start with `prefix`, or with one of several."""
+    prefixes = [prefix] if isinstance(prefix, str) else prefix
+    wanted = or_(*(leases.c.name.startswith(prefixed(connection, begin)) for begin in prefixes))
+    statement = select(leases.c.name, leases.c.term).where(wanted, leases.c.expires_at > now)
     return {unprefixed(connection, row.name): row.term for row in await connection.execute(statement)}
 
 

@@ -2,15 +2,15 @@
 
 aiosqlite runs SQLite in a thread. SQLAlchemy's adapter goes there four times for a statement: to create a cursor, to
 execute, to fetch the rows and to close the cursor. Each turn wakes the thread and then the event loop, which takes more
-CPU than a small statement. Here, all four are one turn.
+CPU than a small statement. Here, all four are one turn, and so is the BEGIN of a transaction that takes no lock.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection, AsyncAdapt_aiosqlite_cursor
@@ -34,6 +34,11 @@ class _Result:
 
 
 _Parameters = Sequence[Any] | Mapping[str, Any]
+
+
+def _begin_and(begin: str, work: Callable[..., _Result], connection: sqlite3.Connection, *arguments: Any) -> _Result:
+    connection.execute(begin).close()
+    return work(connection, *arguments)
 
 
 def _execute(connection: sqlite3.Connection, statement: str, parameters: _Parameters) -> _Result:
@@ -72,9 +77,11 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
         return await self._run(_execute_many, operation, seq_of_parameters)
 
     async def _run(self, work: Any, operation: str, parameters: Any) -> Any:
-        connection: Any = self._connection
-        async with self._adapt_connection._execute_mutex:
-            result = await connection._execute(work, connection._conn, operation, parameters)
+        adapted, connection = cast(SqliteConnection, self._adapt_connection), cast(Any, self._connection)
+        async with adapted._execute_mutex:
+            begin = adapted.take_begin()
+            first = (_begin_and, begin, work) if begin else (work,)
+            result = await connection._execute(*first, connection._conn, operation, parameters)
         self._cursor = result
         self._rows = deque(result.rows)
         return result
@@ -84,9 +91,35 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
     """Like the connection that it is made of, with fewer turns of its thread. Only streamed results, whose rows are
     fetched part by part, go the old way."""
 
-    __slots__ = ()
+    __slots__ = ("_begin",)
     _cursor_cls = _Cursor
+
+    def __init__(self, dbapi: Any, connection: Any) -> None:
+        super().__init__(dbapi, connection)
+        self._begin = ""
 
     @classmethod
     def of(cls, connection: AsyncAdapt_aiosqlite_connection) -> SqliteConnection:
         return cls(connection.dbapi, connection._connection)
+
+    def begin_with_next(self, begin: str) -> None:
+        """Run `begin` in the turn of the next statement. It must not need a lock, which may not be free."""
+        self._begin = begin
+
+    def take_begin(self) -> str:
+        """Return what is to be run before the next statement, and forget it."""
+        begin, self._begin = self._begin, ""
+        return begin
+
+    def cursor(self, server_side: bool = False) -> Any:
+        if server_side and (begin := self.take_begin()):
+            self.execute(begin)
+        return super().cursor(server_side)
+
+    def commit(self) -> None:
+        if not self.take_begin():  # else nothing was run
+            super().commit()
+
+    def rollback(self) -> None:
+        if not self.take_begin():
+            super().rollback()
