@@ -288,9 +288,10 @@ class Listener:
     ) -> ListeningState:
         document = await cursors.get(uow.connection, self._context.org_id, state_name(self._topic))
         before = None if document is None else ListeningState.read(document)
+        goes_on = before is not None and before.activity is activity is not TopicActivity.LISTENING
         self._state = ListeningState(
             activity=activity,
-            since=uow.now,
+            since=before.since if before is not None and goes_on else uow.now,
             why="" if error is None else error.message,
             fix="" if error is None else error.hint,
             gaps=(0 if before is None else before.gaps) + gap,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from connector.inbound.topic_cursor import PUBLISHED_STATE, STATE, listen_lease
 from connector.model.deliveries import DeliveryMode, DeliveryUsage
 from connector.model.listening_state import ListeningState, TopicActivity
-from connector.store import cursors, leases
+from connector.store import cursors, leases, outages, workers
 from connector.store.engine import Connection
+from connector.store.outages import Outage
 
 
 class TopicStatusKind(StrEnum):
-    """`stopped`: no process listens."""
+    """`waiting`: a process would listen, and cannot now. `stopped`: no process does."""
 
     LISTENING = "listening"
     POLLING = "polling"
@@ -45,6 +46,7 @@ async def list_topics(
     """Every topic that was ever listened to, and those we could not publish to."""
     stored = await cursors.list_all(connection, org_id)
     held = await leases.list_held(connection, listen_lease(org_id, ""), now)
+    outage, listeners = await outages.get_current(connection), await workers.list_alive(connection, "listener", now)
     polled = {usage.topic for usage in usages if usage.mode is DeliveryMode.POLL}
     topics = []
     for name, document in stored.items():
@@ -58,7 +60,11 @@ async def list_topics(
         position = {} if published else stored.get(cursors.events_of(topic), {})
         kind, why = TopicStatusKind(state.activity.value), state.why
         if not published and listen_lease(org_id, topic) not in held:
-            kind, why = TopicStatusKind.STOPPED, ""
+            if listeners:
+                state = _without_holder(state, outage, _moment(position.get("at")))
+                kind, why = TopicStatusKind.WAITING, state.why
+            else:
+                kind, why = TopicStatusKind.STOPPED, ""
         elif topic in polled:
             kind, why = TopicStatusKind.POLLING, "The event deliveries of the day are used up, but for a reserve."
         topics.append(
@@ -76,6 +82,19 @@ async def list_topics(
             )
         )
     return topics
+
+
+def _without_holder(state: ListeningState, outage: Outage | None, read_until: datetime | None) -> ListeningState:
+    """The state of a topic that a living listener would take, but has not: most often it cannot sign in."""
+    since = state.since
+    if state.activity is TopicActivity.LISTENING:
+        since = max(since, read_until or since)
+    if outage is not None:
+        since = max(since, outage.since)
+        why, fix = outage.message, outage.fix
+    else:
+        why, fix = "No listener has the topic at this moment.", "It takes it by itself; the log says what fails."
+    return replace(state, activity=TopicActivity.WAITING, since=since, why=why, fix=fix)
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -180,12 +180,15 @@ async def _api_budget(look: _Look) -> AsyncIterator[Condition]:
     policy, rule = api_calls.policy_of(look.settings.budget), AlertRule.API_BUDGET
     usage = await api_calls.usage(look.connection, look.org_id, look.now, policy)
     if usage.paused:
-        text, fix = describe_pause(usage, usage.paused[0])
-        orders_pause = usage.paused[0] <= Lane.NEW
-        if orders_pause:
-            yield Condition(rule=rule, subject="orders", text=text, fix=fix)
-        if not orders_pause or look.has_told(rule, "paused"):
+        text, fix = describe_pause(usage)
+        told = look.told.get((rule.value, "paused"))
+        if usage.paused[0] > Lane.NEW:
             yield Condition(rule=rule, subject="paused", text=text, fix=fix)
+        else:
+            which = "New orders" if usage.paused[0] is Lane.NEW else "New and changed orders"
+            yield Condition(rule=rule, subject="orders", text=f"{which} wait. {text}", fix=fix)
+            if told is not None:  # it still holds, and the other alert says more
+                yield Condition(rule=rule, subject="paused", text=told.text, fix=told.fix)
     forecast = None
     if usage.runs_out_at is not None:
         forecast = f"At the present rate our API calls are used up at {usage.runs_out_at:%Y-%m-%d %H:%M} UTC."

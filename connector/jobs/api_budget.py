@@ -168,12 +168,12 @@ class ApiBudget:
         """Raise ApiBudgetError if this lane pauses."""
         usage = self._update()
         if not self._state.allows(call_lane(lane)):
-            message, hint = describe_pause(usage, call_lane(lane))
+            message, hint = describe_pause(usage)
             raise ApiBudgetError(message, hint=hint)
 
-    def explain(self, lane: Lane) -> str:
-        """Why this lane pauses, and what to do."""
-        return " ".join(describe_pause(self.usage(), lane))
+    def explain(self) -> str:
+        """Which lanes pause and why, and what to do."""
+        return " ".join(describe_pause(self.usage()))
 
     def _put_counts(self, stored: api_calls.CallCounts, new: Counter[tuple[datetime, Lane, CallResult]]) -> None:
         """From now on these are counted: those in the database, and those that are not there yet."""

@@ -179,7 +179,7 @@ class _PushRun:
         summary = self.summary
         summary.paused = await outbox_counts.count_below(connection, self._open_lane(), self._selection)
         if summary.paused:
-            summary.pause_reason = self.budget.explain(min(summary.paused))
+            summary.pause_reason = self.budget.explain()
             summary.waiting = max(summary.waiting, sum(summary.paused.values()))
 
     async def send(self, stack: AsyncExitStack) -> None:

@@ -157,9 +157,12 @@ def estimate(state: BudgetState, counts: LaneCounts, now: datetime, policy: Budg
     )
 
 
-def describe_pause(usage: BudgetUsage, lane: Lane) -> tuple[str, str]:
-    """Why calls of this lane are not made now, and what to do: two sentences for a person."""
-    what = "All calls pause" if usage.lowest_lane is None else f"Calls of the lane {lane.word} pause"
+def describe_pause(usage: BudgetUsage) -> tuple[str, str]:
+    """Which calls are not made now and why, and what to do: two sentences for a person."""
+    *others, last = [lane.word for lane in usage.paused or CALL_LANES[-1:]]
+    what = f"Calls of the lanes {', '.join(others)} and {last} pause" if others else f"Calls of the lane {last} pause"
+    if usage.lowest_lane is None:
+        what = "All calls pause"
     cap = usage.most_per_day
     is_own = cap is not None and (usage.used is None or usage.share == cap)
     if is_own:
@@ -174,6 +177,7 @@ def describe_pause(usage: BudgetUsage, lane: Lane) -> tuple[str, str]:
     when = (
         "when calls are free again" if usage.resumes_at is None else f"at about {usage.resumes_at:%Y-%m-%d %H:%M} UTC"
     )
+    when += f", with the lane {others[0]} first" if others else ""
     return (
         f"{what}, to save the API budget: {numbers}.",
         f"Nothing is lost: a running service goes on by itself {when}. To go on now, {change}.",

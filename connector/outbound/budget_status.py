@@ -64,6 +64,6 @@ async def load_budget_status(
         paused=tuple(lane.word for lane in paused),
         since=usage.since if paused else None,
         resumes_at=usage.resumes_at,
-        reason=" ".join(describe_pause(usage, paused[0])) if paused else None,
+        reason=" ".join(describe_pause(usage)) if paused else None,
         waiting={lane.word: count for lane, count in waiting.items()},
     )

@@ -74,7 +74,9 @@ async def test_every_other_rule_sees_its_own_cause_and_nothing_before(store: Sto
     assert (found[AlertRule.STREAM_BEHIND].subject, found[AlertRule.STREAM_BEHIND].hold) == (
         TOPIC, timedelta(minutes=15)
     )  # fmt: skip
-    assert found[AlertRule.API_BUDGET].text.startswith("All calls pause, to save the API budget: 13,500 of")
+    assert found[AlertRule.API_BUDGET].text.startswith(
+        "New and changed orders wait. All calls pause, to save the API budget: 13,500"
+    )
     assert "run out at 2026-03-01 1" in found[AlertRule.DELIVERIES].text
     assert found[AlertRule.JOB_FAILED].text == "The job prune failed: Refused *** here."
     assert found[AlertRule.RECONCILE].text == "2 of 3 entities differ from their records in the org."

@@ -284,6 +284,10 @@ async def test_budget_is_told_when_it_will_run_out_when_lanes_pause_and_when_ord
     clock.advance(2 * 3600)  # the rate of the last hour is 0
     assert await look(12_000) == [("alert.ended", "orders"), ("alert.began", "paused")]
     assert await look(13_200) == [("alert.began", "orders")]
+    async with store.reader() as connection:
+        texts = {alert.subject: alert.text for alert in await alerts.list_current(connection)}
+    assert texts["orders"].startswith("New orders wait. Calls of the lanes new, profile and backfill pause, to save ")
+    assert texts["paused"].startswith("Calls of the lane backfill pause, to save the API budget: ")
     assert await look(13_200) == []
     assert await look(6000) == [
         ("alert.ended", "forecast"), ("alert.ended", TOPIC), ("alert.ended", "paused"), ("alert.ended", "orders"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
 
 from connector.api.paused_jobs import describe_paused_jobs
 from connector.errors import StoreError
 from connector.jobs.role_supervisor import RoleState
+from connector.jobs.schedule import job_of
+from connector.model.api_budget import BudgetUsage, describe_pause
 from connector.model.change import ChangeState
 from connector.model.health_check import HealthCheck, failed, passed, skipped, warned
 from connector.outbound.other_orgs import describe_other_org, load_other_orgs
@@ -19,6 +21,7 @@ from connector.store import (
     conflicts,
     job_schedules,
     leases,
+    orgs,
     outages,
     outbox_counts,
     retry_schedule,
@@ -76,13 +79,16 @@ def _postgresql(store: Store, info: DatabaseInfo, settings: Settings) -> HealthC
     return passed(DATABASE, text)
 
 
-async def check_queue(store: Store) -> HealthCheck:
+async def check_queue(store: Store, settings: Settings) -> HealthCheck:
     """What waits to be sent, or for a person."""
     async with store.reader() as connection:
         unsent = await outbox_counts.counts(connection)
         oldest = await retry_schedule.oldest_capture(connection)
         outage = await outages.get_current(connection)
         open_conflicts = await conflicts.count_open(connection)
+        paused = {job.name for job in await job_schedules.list_paused(connection)}
+        org, policy = await orgs.get_active(connection), api_calls.policy_of(settings.budget)
+        usage = None if org is None else await api_calls.usage(connection, org.org_id, store.clock.now(), policy)
     due, dead = (sum(states[state] for states in unsent.values()) for state in (ChangeState.DUE, ChangeState.DEAD))
     waiting = f"{_count(due, 'change')} to be sent"
     age = None if oldest is None else store.clock.now() - oldest
@@ -95,10 +101,19 @@ async def check_queue(store: Store) -> HealthCheck:
     if dead:
         return warned(QUEUE, text, "`connector dead-letters list` says why, and what to do.")
     if due and age is not None and age > LONG_WAIT:
-        return warned(QUEUE, text, "Start the service (`connector serve`), or send them with `connector push`.")
+        return warned(QUEUE, text, _how_to_send(job_of("push", store.org or ""), paused, usage))
     if open_conflicts:
         return warned(QUEUE, text, "`connector conflicts list` shows them; `connector conflicts resolve` decides one.")
     return passed(QUEUE, text)
+
+
+def _how_to_send(job: str, paused_jobs: Set[str], usage: BudgetUsage | None) -> str:
+    """What to do about changes that have waited for long."""
+    if job in paused_jobs:
+        return f"The job {job} is paused: `connector jobs resume {job}` lets the service send them."
+    if usage is not None and usage.paused:
+        return describe_pause(usage)[1]
+    return "Start the service (`connector serve`), or send them with `connector push`."
 
 
 async def check_leases(store: Store) -> HealthCheck:

@@ -21,6 +21,7 @@ from connector.jobs.org_identity import login_url_setting, other_org_error
 from connector.jobs.role_supervisor import RoleState
 from connector.mapping import MappingSet
 from connector.mapping.problems import Aspect
+from connector.model.api_budget import BudgetUsage
 from connector.model.health_check import CheckStatus, DoctorReport, HealthCheck, failed, passed, skipped, warned
 from connector.model.lane import Lane
 from connector.outbound.org_discovery import OrgAnswers, build_profile, get_flag
@@ -55,7 +56,7 @@ async def examine(settings: Settings, store: Store, *, clock: Clock, roles: Sequ
     checks.append(database)
     if usable:
         checks += [
-            await database_checks.check_queue(store),
+            await database_checks.check_queue(store, settings),
             await database_checks.check_leases(store),
             await database_checks.check_roles(store, settings, roles),
             await database_checks.check_jobs(store),
@@ -162,9 +163,17 @@ class _Org:
         checks += [
             event_checks.check_channel(survey, self._settings),
             event_checks.check_topics(survey, self._settings),
-            *org_checks.check_survey(survey, self._settings),
+            *org_checks.check_survey(survey, self._settings, await self._read_budget(survey.token.org_id)),
         ]
         return checks
+
+    async def _read_budget(self, org_id: str) -> BudgetUsage | None:
+        if self._store is None:
+            return None
+        async with self._store.reader() as connection:
+            return await api_calls.usage(
+                connection, org_id, self._clock.now(), api_calls.policy_of(self._settings.budget)
+            )
 
     async def _check_org(self, survey: OrgSurvey, address: str) -> HealthCheck:
         org_id = survey.token.org_id

@@ -10,7 +10,8 @@ from connector.jobs.doctor.org_survey import OrgLimits, OrgSurvey
 from connector.mapping import MappingSet
 from connector.mapping.check import find_problems, missing_key_fields
 from connector.mapping.problems import Aspect
-from connector.model.health_check import HealthCheck, failed, passed, skipped, warned
+from connector.model.api_budget import BudgetUsage, describe_pause
+from connector.model.health_check import CheckStatus, HealthCheck, failed, passed, skipped, warned
 from connector.outbound.org_discovery import Feature, OrgAnswers, find_lacks
 from connector.outbound.org_profile import ACTIVATED, DRAFT, OrgProfile
 from connector.outbound.return_strategy import FIELD as REDUCTION
@@ -197,14 +198,19 @@ def check_returns(answers: OrgAnswers, settings: Settings, *, refused: bool) -> 
     )
 
 
-def check_limits(limits: OrgLimits | SalesforceError) -> HealthCheck:
+def check_limits(limits: OrgLimits | SalesforceError, budget: BudgetUsage | None) -> HealthCheck:
+    """What the org counts, and whether our own budget makes lanes pause."""
     if isinstance(limits, SalesforceError):
         return broken(LIMITS, limits)
     usage = usage_of(limits.limits, org_limits.API_CALLS)
     if usage is None:
         return skipped(LIMITS, "The org does not show its limits to our user (View Setup and Configuration).")
     fix = "Find what else calls the org (Setup, API Usage), or buy more calls; what waits here stays due."
-    return _judge(LIMITS, usage, "API calls of 24 hours", fix)
+    found = _judge(LIMITS, usage, "API calls of 24 hours", fix)
+    if budget is None or not budget.paused or found.status is CheckStatus.FAIL:
+        return found
+    paused, until = describe_pause(budget)
+    return warned(LIMITS, f"{found.text} {paused}", until)
 
 
 def check_deliveries(limits: OrgLimits | SalesforceError, settings: Settings) -> HealthCheck:
@@ -240,9 +246,9 @@ def problems_by_aspect(mappings: MappingSet, answers: OrgAnswers, profile: OrgPr
     return {aspect: problems.lines(aspect) for aspect in Aspect}
 
 
-def check_survey(survey: OrgSurvey, settings: Settings) -> list[HealthCheck]:
-    """What needs neither describes nor queries."""
-    return [check_limits(survey.limits), check_deliveries(survey.limits, settings), check_clock(survey.limits)]
+def check_survey(survey: OrgSurvey, settings: Settings, budget: BudgetUsage | None) -> list[HealthCheck]:
+    """What needs neither describes nor queries. `budget`: what the database says of our API calls."""
+    return [check_limits(survey.limits, budget), check_deliveries(survey.limits, settings), check_clock(survey.limits)]
 
 
 def _lack(feature: Feature, answers: OrgAnswers, settings: Settings) -> SalesforceError | None:

@@ -92,7 +92,7 @@ def test_own_cap_limits_us_where_the_org_allows_more_or_says_nothing() -> None:
     for state in (state_of(80), BudgetState()):
         usage = usage_of(state, counts, policy)
         assert (usage.share, usage.left, usage.lowest_lane) == (100, 20, Lane.PROFILE)
-        message, hint = describe_pause(usage, Lane.BACKFILL)
+        message, hint = describe_pause(usage)
         assert "80 of the 100 calls of CONNECTOR_BUDGET__MOST_CALLS_PER_DAY are made" in message
         assert "raise CONNECTOR_BUDGET__MOST_CALLS_PER_DAY" in hint
     assert usage_of(state_of(9000), counts, policy).left == 0  # the org's limit is nearer
@@ -107,15 +107,19 @@ def test_pause_says_why_until_when_and_what_to_do() -> None:
     counts = {Lane.STATUS: {LONG_AGO - 4 * HOUR: 2000, LONG_AGO: 4000}}
     usage = usage_of(state_of(9000), counts)
     assert usage.resumes_at == LONG_AGO - 4 * HOUR + timedelta(days=1)
-    assert describe_pause(usage, Lane.STATUS) == (
+    assert describe_pause(usage) == (
         "All calls pause, to save the API budget: 9,000 of the org's 10,000 API calls of 24 hours are used, and 1,000"
         " are reserved for its other apps.",
-        "Nothing is lost: a running service goes on by itself at about 2026-03-05 22:00 UTC. To go on now, lower"
-        " CONNECTOR_BUDGET__RESERVE_PERCENT, or have the org's API limit raised.",
+        "Nothing is lost: a running service goes on by itself at about 2026-03-05 22:00 UTC, with the lane urgent"
+        " first. To go on now, lower CONNECTOR_BUDGET__RESERVE_PERCENT, or have the org's API limit raised.",
     )
+    some = usage_of(state_of(8000), {Lane.STATUS: {LONG_AGO: 7000}})
+    assert some.paused == (Lane.PROFILE, Lane.BACKFILL)
+    assert describe_pause(some)[0].startswith("Calls of the lanes profile and backfill pause, to save the API budget: ")
+    assert "with the lane profile first" in describe_pause(some)[1]
     of_others = usage_of(state_of(9000), {})
     assert of_others.resumes_at is None
-    assert "by itself when calls are free again." in describe_pause(of_others, Lane.STATUS)[1]
+    assert "by itself when calls are free again, with the lane urgent first." in describe_pause(of_others)[1]
 
 
 def test_forecast_counts_the_calls_that_come_back() -> None:
