@@ -171,6 +171,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
     from connector.model.change_notice import NoticeState
     from connector.model.notification import MessageState
+    from connector.orders.org_routes import parse_routes
     from connector.outbound.budget_status import load_budget_status
     from connector.outbound.other_orgs import describe_other_org, load_other_orgs
     from connector.settings import load_settings
@@ -193,6 +194,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
     from connector.store.schema import open_store
 
     settings = load_settings()
+    parse_routes(settings)  # else a service would refuse what this command accepts
     policy = api_calls.policy_of(settings.budget)
     async with open_store(settings) as opened, (store := opened.for_org(settings.org)).reader() as connection:
         here = await count_entities(connection)

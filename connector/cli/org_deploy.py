@@ -77,39 +77,50 @@ def deploy(
     """Deploy our fields, events and permission set to the org of CONNECTOR_SALESFORCE__LOGIN_URL, all or nothing.
 
     A repeated deployment changes nothing. The user needs the permissions to customize the application and to modify
-    metadata; the connector does not need them for its daily work. Exit status 1 if the org refused something.
+    metadata; the connector does not need them for its daily work. If it is another org than the one that the database
+    works with, that is said first. Exit status 1 if the org refused something.
     """
-    summary = run(_deploy(check=check, assign=assign, return_orders=return_orders))
+    summary, other = run(_deploy(check=check, assign=assign, return_orders=return_orders))
     if json:
-        as_json(_document(summary))
+        as_json(_document(summary) | {"other_org": other})
     else:
         _print_summary(summary)
     if not summary.deployed.succeeded or summary.unassigned:
         raise typer.Exit(1)
 
 
-async def _deploy(*, check: bool, assign: bool, return_orders: bool) -> DeploySummary:
+async def _deploy(*, check: bool, assign: bool, return_orders: bool) -> tuple[DeploySummary, str | None]:
+    """What was deployed, and a sentence if it is another org than the database's."""
     from connector.clock import SystemClock
     from connector.jobs.org_deploy import deploy_metadata
+    from connector.jobs.org_identity import describe_other_org
     from connector.log import configure
     from connector.salesforce.client import SalesforceClient
     from connector.settings import load_settings
+    from connector.store.schema import store_of
 
     settings = load_settings()
     configure(settings.log_level, **settings.log_options)
     clock = SystemClock()
     attempts = settings.sync.attempts_in_claim
-    with Progress("Checking" if check else "Deploying") as progress:
-        seen = 0
+    async with SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client:
+        store = store_of(settings, clock=clock)
+        try:
+            other = await describe_other_org(store, client, settings)
+        finally:
+            await store.close()
+        if other is not None:
+            typer.echo(f"{other} The {'check' if check else 'deployment'} is made in the former.", err=True)
+        with Progress("Checking" if check else "Deploying") as progress:
+            seen = 0
 
-        def on_progress(done: int, total: int) -> None:
-            nonlocal seen
-            progress.expect(total - seen)
-            progress.advance(done - seen)
-            seen = done
+            def on_progress(done: int, total: int) -> None:
+                nonlocal seen
+                progress.expect(total - seen)
+                progress.advance(done - seen)
+                seen = done
 
-        async with SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client:
-            return await deploy_metadata(
+            summary = await deploy_metadata(
                 client,
                 our_metadata(return_orders=return_orders),
                 version=settings.salesforce.api_version,
@@ -118,6 +129,7 @@ async def _deploy(*, check: bool, assign: bool, return_orders: bool) -> DeploySu
                 assign=assign,
                 on_progress=on_progress,
             )
+        return summary, other
 
 
 def _document(summary: DeploySummary) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from connector.errors import ConnectorError, OtherOrgError, RetryClass, SettingsError
+from connector.errors import ConnectorError, OtherOrgError, RetryClass, SettingsError, StoreError
 from connector.log import bind, get_logger
 from connector.model.change import EntityKind
 from connector.model.lane import Lane
 from connector.settings import Settings
-from connector.store import orgs, products
+from connector.store import orgs, products, schema
 from connector.store.engine import Store
 from connector.store.orgs import KnownOrg
 from connector.store.partitions import partition_hash
@@ -83,6 +83,23 @@ async def check_belongs_here(store: Store, kind: EntityKind, keys: Sequence[str]
             raise ConnectorError(f"{kind.capitalize()} {key} belongs to the {org}.", hint=hint)
 
 
+async def describe_other_org(store: Store, client: OrgSession, settings: Settings) -> str | None:
+    """Sign in, and say that another org answers than the one that the database works with; None if it does not, or if
+    there is no database yet."""
+    org_id = await client.connect()
+    try:
+        await schema.check(store)
+        async with store.for_org(settings.org).reader() as connection:
+            active = await orgs.get_active(connection)
+    except StoreError:
+        return None
+    return (
+        None
+        if active is None or active.org_id == org_id
+        else _leads_elsewhere(org_id, client.instance_url, active, settings)
+    )
+
+
 def shared_org_error(org_id: str, settings: Settings) -> SettingsError:
     """The error if an org answers that has another name here."""
     return SettingsError(
@@ -93,13 +110,16 @@ def shared_org_error(org_id: str, settings: Settings) -> SettingsError:
 
 def other_org_error(org_id: str, instance_url: str, active: KnownOrg, settings: Settings) -> OtherOrgError:
     """The error if org `org_id` answers, and the database works with `active`."""
-    setting = login_url_setting(settings)
     return OtherOrgError(
-        f"{setting} leads to org {org_id} ({instance_url}), but this database works with"
-        f" {describe_org(active)}. Nothing was sent.",
-        hint=f"To change to that org, run `connector org use {org_id}`; else correct {setting}.",
+        f"{_leads_elsewhere(org_id, instance_url, active, settings)} Nothing was sent.",
+        hint=f"To change to that org, run `connector org use {org_id}`; else correct {login_url_setting(settings)}.",
         retry_class=RetryClass.CONFIG,
     )
+
+
+def _leads_elsewhere(org_id: str, instance_url: str, active: KnownOrg, settings: Settings) -> str:
+    setting = login_url_setting(settings)
+    return f"{setting} leads to org {org_id} ({instance_url}), but this database works with {describe_org(active)}."
 
 
 def describe_org(org: KnownOrg) -> str:

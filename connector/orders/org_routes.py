@@ -33,8 +33,14 @@ class OrgRoutes:
 def route_customers(store: Store, settings: Settings) -> None:
     """Let new customers be assigned by the expressions of the settings, unless the process works for one org. Raises
     SettingsError for an expression that cannot be used."""
-    if settings.org or not settings.orgs:
-        return
+    if settings.orgs and not settings.org:
+        store.route = OrgRoutes(parse_routes(settings)).find
+
+
+def parse_routes(settings: Settings) -> dict[str, Expression]:
+    """The expressions of the settings by org. Raises SettingsError for one that cannot be used."""
+    if not any(org.customers for org in settings.orgs.values()):
+        return {}
     from connector.mapping.expression import Expression, ExpressionError
     from connector.model.customer import Customer
 
@@ -47,4 +53,4 @@ def route_customers(store: Store, settings: Settings) -> None:
                 problems.append(f"{PREFIX}ORGS__{name.upper()}__CUSTOMERS {error}")
     if problems:
         raise SettingsError(" ".join(problems), hint='Write for example country in ("DE", "AT").')
-    store.route = OrgRoutes(rules).find
+    return rules

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from connector.cli import org_deploy
 from connector.cli.localorg import our_metadata
 from connector.errors import ConnectorError, OtherOrgError
 from connector.jobs.use_org import use_org
@@ -117,6 +118,25 @@ async def test_dry_run_in_an_empty_org_foresees_what_its_push_sends(
         assert (foreseen.stats.created, foreseen.stats.updated) == (pushed.stats.created, pushed.stats.updated)
         assert (foreseen.writes, foreseen.reads, foreseen.held) == (pushed.writes, pushed.reads, None)
         assert {call["status"] for call in usage.recent_calls(100)} <= {200, 201}
+
+
+async def test_deployment_to_another_org_says_so(
+    world: World, another: LocalOrg, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await world.push()
+    first, settings = await world.service.client.connect(), settings_for(another, world.service.settings.database_url)
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("CONNECTOR_SALESFORCE__LOGIN_URL", another.url)
+    monkeypatch.setenv("CONNECTOR_SALESFORCE__CLIENT_ID", another.client_id)
+    monkeypatch.setenv("CONNECTOR_SALESFORCE__CLIENT_SECRET", another.client_secret)
+    _, other = await org_deploy._deploy(check=True, assign=False, return_orders=False)
+    assert other is not None
+    assert f"({another.url}), but this database works with org {first} ({world.org.url})." in other
+    assert capsys.readouterr().err.startswith(f"{other} The check is made in the former.\n")
+    monkeypatch.setenv("CONNECTOR_SALESFORCE__LOGIN_URL", world.org.url)
+    monkeypatch.setenv("CONNECTOR_SALESFORCE__CLIENT_ID", world.org.client_id)
+    monkeypatch.setenv("CONNECTOR_SALESFORCE__CLIENT_SECRET", world.org.client_secret)
+    assert (await org_deploy._deploy(check=True, assign=False, return_orders=False))[1] is None
 
 
 async def test_org_at_a_new_address_is_the_same_org(world: World, another: LocalOrg) -> None:

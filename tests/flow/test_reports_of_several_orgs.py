@@ -124,6 +124,18 @@ async def test_doctor_and_show_work_with_the_org_that_is_meant(
     assert "default org: leave CONNECTOR_ORG out" in capsys.readouterr().out
 
 
+async def test_expression_that_cannot_be_used_is_refused_by_every_report(
+    worlds: tuple[World, World], environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("CONNECTOR_ORGS__EMEA__CUSTOMERS", "land == 'DE'")
+    with pytest.raises(SettingsError, match=r"CONNECTOR_ORGS__EMEA__CUSTOMERS .*land"):
+        await db._load_status(check_files=False)
+    service = worlds[0].service
+    report = await examine(load_settings(), service.store, clock=service.clock)
+    [settings] = [check for check in report.checks if check.name == "settings"]
+    assert (settings.status, "CONNECTOR_ORGS__EMEA__CUSTOMERS" in settings.text) == (CheckStatus.FAIL, True)
+
+
 async def test_errors_name_the_settings_of_the_org_that_is_meant(
     local: LocalServices, org: LocalOrg, other_org: LocalOrg
 ) -> None:

@@ -19,6 +19,7 @@ from connector.mapping.version import folder_of
 from connector.model.health_check import HealthCheck, failed, passed, skipped, warned
 from connector.notifications.alert_channels import make_channels
 from connector.notifications.composer import make_composer
+from connector.orders.org_routes import parse_routes
 from connector.orders.policy.rules import load_rules_for
 from connector.settings import PREFIX, Settings, Via
 from connector.store.engine import Store
@@ -31,6 +32,10 @@ OLD_BACKUP = timedelta(days=2)
 
 def check_settings(settings: Settings) -> HealthCheck:
     """Which settings are set; the values of the others are the defaults. Wrong ones were refused before."""
+    try:
+        parse_routes(settings)
+    except SettingsError as error:
+        return failed(SETTINGS, error.message, error.hint)
     names = sorted(_set_names(settings))
     total = sum(1 for _ in _all_names(settings))
     if not names:
