@@ -304,6 +304,7 @@ class Linker:
             await journal.write(uow, [entry])
             released = await dead_letters.replay(uow, kind, [key])
             released += await dead_letters.requeue_blocked_by(uow, [f"{kind} {key}"])
+            assert pending.entity is not None
             uow.changed(kind, key, slot_of_entity(pending.entity))
             if kind is EntityKind.CUSTOMER:
                 # The org may have moved the customer's orders to this account, so they are read back.

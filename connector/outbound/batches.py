@@ -27,7 +27,7 @@ def graph_calls(orders: Iterable[OrderGraph], *, graphs: int = GRAPHS_PER_CALL) 
         yield call
 
 
-def update_calls(rows: Sequence[RecordUpdate], *, size: int = ROWS_PER_COLLECTION) -> Iterator[list[RecordUpdate]]:
+def update_calls(rows: Iterable[RecordUpdate], *, size: int = ROWS_PER_COLLECTION) -> Iterator[list[RecordUpdate]]:
     """Group updates into calls of at most `size`. The updates of one entity share a call if they fit into one."""
     call: list[RecordUpdate] = []
     for _, group in groupby(rows, key=lambda row: row.pending.change.key):
@@ -41,6 +41,13 @@ def update_calls(rows: Sequence[RecordUpdate], *, size: int = ROWS_PER_COLLECTIO
             call = call[size:]
     if call:
         yield call
+
+
+def taken(items: list[T]) -> Iterator[T]:
+    """The items one by one. Each is removed from the list, so that its memory is free once it is sent."""
+    items.reverse()
+    while items:
+        yield items.pop()
 
 
 def chunks(items: Sequence[T], size: int = ROWS_PER_COLLECTION) -> Iterator[Sequence[T]]:

@@ -14,7 +14,7 @@ from functools import partial
 from connector.model.change import MAX_UNANSWERED_SENDS, ChangeState, EntityKind, Refusal
 from connector.model.lane import Lane
 from connector.model.record import Link
-from connector.outbound.batches import chunks, graph_calls, isolate_suspects, update_calls
+from connector.outbound.batches import chunks, graph_calls, isolate_suspects, taken, update_calls
 from connector.outbound.dependency_faults import ORIGINAL_NOT_ACTIVATED, PRODUCT_NOT_SENT_YET
 from connector.outbound.dispatcher import CallDispatcher
 from connector.outbound.last_synced import LastSyncedStamp
@@ -23,10 +23,13 @@ from connector.outbound.org_profile import ACTIVATED
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_steps import (
     S,
+    about_to_send,
     distinct_entities,
     lookup_keys,
+    most_urgent_lane,
     name_of,
     product_state,
+    status_rows,
     status_update,
     steps_for,
     stored_links,
@@ -87,8 +90,8 @@ class Drain:
                 await self._send_products(deprioritized)
 
     async def _send_products(self, deprioritized: bool) -> None:
-        while claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION, deprioritized):
-            plan = plan_records(await self._read_back.refresh_claim(claim), self._profile, self._source_of)
+        while (claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION, deprioritized)) is not None:
+            plan = plan_records(claim, self._profile, self._source_of)
             excluded = [item for item in plan.unchanged if item.record is None]
             await self._dispatcher.record_unsent(refused=plan.refused, unchanged=excluded)
             unchanged = [item for item in plan.unchanged if item.record is not None]
@@ -101,30 +104,31 @@ class Drain:
                 await self._send_all_kinds(deprioritized)
 
     async def _send_all_kinds(self, deprioritized: bool) -> None:
-        while claim := await self._claim(EntityKind.ORDER, ORDERS_PER_CLAIM, deprioritized):
-            await self._write_orders(await self._read_back.refresh_claim(claim))
-        while self._return_strategy and (
-            claim := await self._claim(EntityKind.RETURN, ORDERS_PER_CLAIM, deprioritized)
+        while (claim := await self._claim(EntityKind.ORDER, ORDERS_PER_CLAIM, deprioritized)) is not None:
+            await self._write_orders(claim)
+        while (
+            self._return_strategy
+            and (claim := await self._claim(EntityKind.RETURN, ORDERS_PER_CLAIM, deprioritized)) is not None
         ):
-            await self._write_orders(await self._postpone_early_returns(await self._read_back.refresh_claim(claim)))
-        while claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION, deprioritized):
-            plan = plan_records(await self._read_back.refresh_claim(claim), self._profile, self._source_of)
+            await self._write_orders(await self._postpone_early_returns(claim))
+        while (claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION, deprioritized)) is not None:
+            plan = plan_records(claim, self._profile, self._source_of)
             await self._dispatcher.record_unsent(refused=plan.refused, unchanged=plan.unchanged)
             await self._write_records(plan, done=True)
 
-    async def _claim(self, entity: EntityKind, limit: int, deprioritized: bool) -> list[PendingEntity]:
-        """Claim due entities that may travel together; none once the push is stopped."""
+    async def _claim(self, entity: EntityKind, limit: int, deprioritized: bool) -> list[PendingEntity] | None:
+        """Claim due entities that may travel together, and read them back; None if none are due, or it is stopped."""
+        self._writer.start_claim([])  # what the claim before has left is in memory no longer than needed
         if self._health.stopped is not None:
-            return []
-        claim = await self._repository.claim(
-            entity, self._partitions, self._partition_count, limit, deprioritized=deprioritized
-        )
+            return None
+        where = entity, self._partitions, self._partition_count
+        claim = await self._repository.claim(*where, limit, deprioritized=deprioritized)
         self._claims += 1
-        self._scope.lane = _most_urgent(claim) or self._scope.lane
+        self._scope.lane = most_urgent_lane(claim) or self._scope.lane
         claim = isolate_suspects(claim, limit, suspects_turn=self._claims % 2 == 0, answered=self._suspect_batches)
         self._suspect_batches += bool(claim) and claim[0].change.unanswered_sends >= MAX_UNANSWERED_SENDS
         self._writer.start_claim(link for item in claim for link in stored_links(item))
-        return claim
+        return await self._read_back.refresh_claim(claim) if claim else None
 
     async def _write_records(self, plan: Plan, *, done: bool) -> list[WriteResult]:
         """Send customers or products and record the results. `done`: an entity is settled with this write."""
@@ -192,8 +196,31 @@ class Drain:
         holders = await self._repository.links_by_record(existing_ids) if existing_ids else {}
         return [check_ownership(result, holders) for result in results] if holders else results
 
-    async def _write_orders(self, claim: Sequence[PendingEntity]) -> None:
-        claim, accounts = await self._prepare_accounts(claim)
+    async def _write_orders(self, claim: list[PendingEntity]) -> None:
+        """Plan and send orders. `claim` is emptied, and each plan is let go as it is sent: they take megabytes."""
+        plan, missing = await self._plan_orders(claim)
+        await self._dispatcher.record_unsent(refused=plan.refused, unchanged=plan.unchanged)
+        sendable = await self._repository.begin_send(
+            distinct_entities([*plan.graphs, *plan.updates, *plan.rewrites, *plan.status_updates])
+        )
+        graphs = about_to_send(steps_for(plan.graphs, sendable))
+        updates, rewrites = steps_for(plan.updates, sendable), steps_for(plan.rewrites, sendable)
+        status_updates = status_rows(steps_for(plan.status_updates, sendable))
+        del plan
+        traveling = (item.customer for item in graphs if item.account)
+        await self._repository.begin_send([missing[key] for key in traveling if key in missing])
+        statuses = await self._write_graphs(graphs, missing)
+        updates += await self._fill_up(updates)
+        failed = await self._write_updates(updates, also_status={name_of(row.pending) for row in status_updates})
+        for item in taken(rewrites):
+            results = await self._dispatcher.send([item], self._writer.write_rewrites, step="sequences")
+            await self._record_results(results, done=not item.partial)
+        statuses += [row for row in status_updates if name_of(row.pending) not in failed]
+        await self._write_updates([*statuses, *await self._fill_up(statuses)])
+
+    async def _plan_orders(self, claimed: list[PendingEntity]) -> tuple[Plan, Mapping[str, PendingEntity]]:
+        """Plan what to send of a claim, which is emptied; also return its customers without an account, by key."""
+        claim, accounts = await self._prepare_accounts([*taken(claimed)])
         claim = await self._postpone_blocked(claim, "customer", accounts.postponed)
         prices = await self._repository.price_links(lookup_keys(claim, "price"))
         claim, refused_products = await self._postpone_unpriced(claim, prices)
@@ -208,25 +235,7 @@ class Drain:
             source=self._source_of,
             lost_accounts=accounts.lost_links,
         )
-        plan = plan_orders(claim, context)
-        await self._dispatcher.record_unsent(refused=plan.refused, unchanged=plan.unchanged)
-        sendable = await self._repository.begin_send(
-            distinct_entities([*plan.graphs, *plan.updates, *plan.rewrites, *plan.status_updates])
-        )
-        graphs, missing = steps_for(plan.graphs, sendable), accounts.missing
-        traveling = [missing[item.customer] for item in graphs if item.account and item.customer in missing]
-        await self._repository.begin_send(traveling)
-        statuses = await self._write_graphs(graphs, missing)
-        status_updates = steps_for(plan.status_updates, sendable)
-        updates = steps_for(plan.updates, sendable)
-        failed = await self._write_updates(
-            [*updates, *await self._fill_up(updates)], also_status={name_of(row.pending) for row in status_updates}
-        )
-        for item in steps_for(plan.rewrites, sendable):
-            results = await self._dispatcher.send([item], self._writer.write_rewrites, step="sequences")
-            await self._record_results(results, done=not item.partial)
-        statuses += [row for row in status_updates if name_of(row.pending) not in failed]
-        await self._write_updates([*statuses, *await self._fill_up(statuses)])
+        return plan_orders(claim, context), accounts.missing
 
     async def _fill_up(self, rows: Sequence[RecordUpdate]) -> list[RecordUpdate]:
         """Updates of customers that fit into the last call of these rows, so that they take no call of their own."""
@@ -264,8 +273,7 @@ class Drain:
         return await self._postpone_blocked(claim, "order", early)
 
     async def _prepare_accounts(self, claim: Sequence[PendingEntity]) -> tuple[Sequence[PendingEntity], ClaimAccounts]:
-        """Bring the accounts of the claim in line: read back unconfirmed ones, and write those that must precede the
-        graphs.
+        """Read back the unconfirmed accounts of the claim, and write those that must precede the graphs.
 
         Returns the claim, reloaded if accounts were merged in the org, and the accounts by customer.
         """
@@ -304,8 +312,7 @@ class Drain:
     async def _postpone_unpriced(
         self, claim: Sequence[PendingEntity], prices: Mapping[str, Link]
     ) -> tuple[list[PendingEntity], dict[str, Refusal]]:
-        """Postpone orders whose products are not sent yet. Returns the rest of the claim, and the refusals of products
-        by price key."""
+        """Postpone orders whose products are not sent yet. Return the rest, and refusals of products by price key."""
         missing_prices = [key for key in lookup_keys(claim, "price") if key not in prices]
         unsent = await self._repository.unsent_products(sorted({key.rpartition("|")[0] for key in missing_prices}))
         not_sent_yet = {
@@ -316,7 +323,7 @@ class Drain:
             for key in missing_prices
             if (product := unsent.get(key.rpartition("|")[0])) is not None and product.refusal is not None
         }
-        if not_sent_yet and (lane := _most_urgent(claim)) is not None:
+        if not_sent_yet and (lane := most_urgent_lane(claim)) is not None:
             await self._repository.raise_lane_of_products([key.rpartition("|")[0] for key in not_sent_yet], lane)
         return await self._postpone_blocked(claim, "price", not_sent_yet), refused
 
@@ -336,12 +343,12 @@ class Drain:
         return ready
 
     async def _write_graphs(
-        self, orders: Sequence[OrderGraph], missing_accounts: Mapping[str, PendingEntity]
+        self, orders: list[OrderGraph], missing_accounts: Mapping[str, PendingEntity]
     ) -> list[RecordUpdate]:
-        """Send new orders as graphs. Returns the status updates that are still to be sent for those that
-        were created."""
+        """Send new orders as graphs; the list is emptied. Returns the status updates that are still to be sent for
+        those that were created."""
         statuses: list[RecordUpdate] = []
-        for call in graph_calls(orders):
+        for call in graph_calls(taken(orders)):
             by_key = {order.pending.change.key: order for order in call}
             complete = {key for key, order in by_key.items() if order.status is None and not order.partial}
             unsupported: list[WriteResult] = []
@@ -373,13 +380,13 @@ class Drain:
         return [result for result in results if result not in unsupported]
 
     async def _write_updates(
-        self, rows: Sequence[RecordUpdate], *, also_status: Set[tuple[EntityKind, str]] = frozenset()
+        self, rows: list[RecordUpdate], *, also_status: Set[tuple[EntityKind, str]] = frozenset()
     ) -> set[tuple[EntityKind, str]]:
-        """Send updates and return the names of the entities that failed. An entity is settled with its last update,
-        unless its name is in `also_status`: then a status update follows."""
+        """Send updates, whose list is emptied, and return the names of the entities that failed. An entity is settled
+        with its last update, unless its name is in `also_status`: then a status update follows."""
         updates_remaining = Counter(name_of(row.pending) for row in rows)
         failed: set[tuple[EntityKind, str]] = set()
-        for call in update_calls(rows):
+        for call in update_calls(taken(rows)):
             updates_remaining.subtract(name_of(row.pending) for row in call)
             results = await self._dispatcher.send(call, self._writer.write_updates, step="rows")
             failed |= {name_of(result.pending) for result in results if not result.success}
@@ -391,7 +398,3 @@ class Drain:
                 self._dispatcher.collect(of_kind, outcomes, done=last - open_keys)
             await self._repository.record(outcomes)
         return failed
-
-
-def _most_urgent(claim: Sequence[PendingEntity]) -> Lane | None:
-    return min((lane for item in claim if (lane := item.change.lane) is not None), default=None)

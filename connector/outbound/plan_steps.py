@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from connector.model.change import ChangeState, EntityKind, Unsent
+from connector.model.lane import Lane
 from connector.model.record import Link
 from connector.outbound.plan_types import OrderGraph, OrderRewrite, PendingEntity, RecordUpdate, Upsert
 
@@ -21,7 +23,7 @@ def status_update(order: OrderGraph, links: Iterable[Link]) -> RecordUpdate:
     entity = order.pending.change.entity.value
     link = next(link for link in links if link.entity == entity)
     return RecordUpdate(
-        pending=order.pending,
+        pending=order.pending.without_values(),
         entity=entity,
         key=link.key,
         sobject=link.sobject,
@@ -55,5 +57,19 @@ def steps_for(steps: Sequence[S], keys: Set[str]) -> list[S]:
     return [step for step in steps if step.pending.change.key in keys]
 
 
+def about_to_send(graphs: Iterable[OrderGraph]) -> list[OrderGraph]:
+    """The same graphs, without the entities that they were planned from."""
+    return [replace(graph, pending=graph.pending.without_entity()) for graph in graphs]
+
+
+def status_rows(rows: Iterable[RecordUpdate]) -> list[RecordUpdate]:
+    """The same updates of a status, without the values of their orders."""
+    return [replace(row, pending=row.pending.without_values()) for row in rows]
+
+
 def distinct_entities(steps: Iterable[Any]) -> list[PendingEntity]:
     return list({step.pending.change.key: step.pending for step in steps}.values())
+
+
+def most_urgent_lane(claim: Iterable[PendingEntity]) -> Lane | None:
+    return min((lane for item in claim if (lane := item.change.lane) is not None), default=None)

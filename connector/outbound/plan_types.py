@@ -22,11 +22,12 @@ class PendingEntity:
     `record` is None if the mapping's `when` excludes the entity, or if a value cannot be mapped, which `problem`
     describes. `line_links` are the links of its lines, by line key. `is_read_back`: the links were just read from the
     org. `missing_lines` are links of lines that the org no longer has. `held_fields` are in conflict: a person decides
-    whose value stands, and until then neither is sent. `message` is what the record is to say to reps.
+    whose value stands, and until then neither is sent. `message` is what the record is to say to reps. `entity` is None
+    once it is about to be sent.
     """
 
     change: Change
-    entity: Customer | Product | Order | OrderReturn
+    entity: Customer | Product | Order | OrderReturn | None
     record: MappedRecord | None
     problem: Refusal | None = None
     link: Link | None = None
@@ -40,6 +41,15 @@ class PendingEntity:
     def unconfirmed(self) -> bool:
         """Whether the org may hold more than the links say, or something else."""
         return self.change.unconfirmed and not self.is_read_back
+
+    def without_entity(self) -> PendingEntity:
+        """Return the same for its calls, which need the record only."""
+        return replace(self, entity=None)
+
+    def without_values(self) -> PendingEntity:
+        """Return what is needed of it to set its status and to record the result: values of many orders take much
+        memory."""
+        return PendingEntity(change=self.change, entity=None, record=None, link=self.link)
 
     def with_held_fields(self, names: Collection[str]) -> PendingEntity:
         """Return the same with these fields held: what is sent has none of them."""

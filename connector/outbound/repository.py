@@ -218,7 +218,8 @@ class SyncRepository:
             sent = {item.change.key: with_sent(item) for item in pending_entities}
             sendable = await outbox.begin_send(uow, changes, sent)
         for item in pending_entities:
-            self._sent_slots[item.change.entity, item.change.key] = slot_of_entity(item.entity)
+            if item.entity is not None:
+                self._sent_slots[item.change.entity, item.change.key] = slot_of_entity(item.entity)
         return {
             item.change.key
             for item in pending_entities

@@ -137,7 +137,8 @@ class Writer:
             return WriteResult(pending=pending, already_exists=True)  # not run: read the org back, then send again
         records = _records_by_reference(order)
         if outcome.success:
-            links = tuple(self._remember(_node_link(record, reference, outcome)) for reference, record in records)
+            links = tuple(_node_link(record, reference, outcome) for reference, record in records)
+            self.add_links(link for link in links if link.entity == pending.change.entity)  # its status may follow
             existing_ids = tuple(str(item.id) for item in outcome.nodes.values() if item.created is False)
             created = Counter(link.sobject for link in links if link.salesforce_id not in existing_ids)
             updated = Counter(link.sobject for link in links if link.salesforce_id in existing_ids)

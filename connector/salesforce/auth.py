@@ -1,12 +1,13 @@
 """Owns the access token: signs in once for all callers, and renews the token when the org answers 401.
 
-The sign-in flows are those of simple-salesforce; they block, so they run in a thread pool. Salesforce does not say how
-long a token is valid, so it is used until the org refuses it. Neither errors nor reprs show secrets.
+A sign-in blocks, so it runs in a thread pool. Salesforce does not say how long a token is valid, so it is used until
+the org refuses it. Neither errors nor reprs show secrets.
 """
 
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +30,8 @@ from connector.settings import AuthMethod, SalesforceSettings
 log = get_logger(__name__)
 
 _MAX_KEY_BYTES = 64 * 1024
+_OAUTH_PATH = "/services/oauth2/"
+_ASSERTION_LIFETIME = timedelta(minutes=3)
 _PLACEHOLDER_DOMAIN = "custom-host"
 _BUSY_STATUSES = frozenset({408, 420, 429})
 _REFUSAL_CACHE_LIFETIME = timedelta(seconds=30)
@@ -150,52 +153,56 @@ class TokenOwner:
             self._last_refusal = (self._clock.now(), error)
 
     def _sign_in_blocking(self) -> Token:
-        # Imported here: it brings a SOAP stack along, which a command that never signs in should not wait for.
-        import jwt
-        from simple_salesforce.login import SalesforceLogin
-
+        """Ask for a token. simple-salesforce does the same, but takes 20 MB, most of it for metadata."""
         domain, audience = _domains(self._origin)
-        flow = self._login_arguments(domain, audience)
-        token_responses: list[dict[str, Any]] = []
+        form, headers = self._token_request(audience)
         routes = {f"https://{domain}.salesforce.com": self._origin}
+        bodies: list[dict[str, Any]] = []
         with OrgSession(routes, timeout=self._settings.timeout_seconds, client=self._client) as session:
-            session.hooks["response"].append(
-                lambda response, *_, **__: token_responses.append(self._read_token_response(response))
-            )
+            # By a hook, because requests looks where a redirect leads before it returns the response.
+            session.hooks["response"].append(lambda answer, *_, **__: bodies.append(self._read_token_response(answer)))
             try:
-                access_token, _ = SalesforceLogin(session=session, **flow)
+                session.post(f"https://{domain}.salesforce.com{_OAUTH_PATH}token", form, headers=headers)
             except requests.exceptions.RequestException as error:
                 silent = UnreadableResponseError(classify_request_error(error), self._origin)
                 silent.hint = self._settings.with_full_names(silent.hint)
                 raise silent from None
-            except (ValueError, TypeError, jwt.PyJWTError):
-                # A key file that is not one; the library's text could quote it.
-                setting = self._settings.full_name("private_key_file")
-                raise SettingsError(
-                    f"{setting} is not an unencrypted RSA private key in PEM form.",
-                    hint="Point it at the key whose certificate the app holds.",
-                ) from None
-        return _build_token(str(access_token), token_responses[-1])
+        return _build_token(bodies[-1]["access_token"], bodies[-1])
 
-    def _login_arguments(self, domain: str, audience: str) -> dict[str, Any]:
-        settings = self._settings
-        flow: dict[str, Any] = {"domain": domain, "consumer_key": settings.client_id}
+    def _token_request(self, audience: str) -> tuple[dict[str, str], dict[str, str]]:
+        """The form and the headers of a request for a token (Salesforce Help, "OAuth Authorization Flows")."""
+        settings, secret = self._settings, self._settings.client_secret.get_secret_value()
         if settings.auth is AuthMethod.JWT:
-            # Here `instance_url` names the host to call and `domain` the audience of the assertion.
-            return flow | {
-                "domain": audience,
-                "instance_url": domain,
-                "username": settings.username,
-                "privatekey_file": str(settings.private_key_file),
-            }
-        flow["consumer_secret"] = settings.client_secret.get_secret_value()
+            return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": self._sign(audience)}, {}
         if settings.auth is AuthMethod.PASSWORD:
-            flow |= {"username": settings.username, "password": settings.password.get_secret_value()}
-        return flow
+            user = {"username": settings.username, "password": settings.password.get_secret_value()}
+            return {"grant_type": "password", "client_id": settings.client_id, "client_secret": secret, **user}, {}
+        credentials = b64encode(f"{settings.client_id}:{secret}".encode()).decode()
+        return {"grant_type": "client_credentials"}, {"Authorization": f"Basic {credentials}"}
+
+    def _sign(self, audience: str) -> str:
+        """An assertion that we are the user."""
+        import jwt  # here, because it brings all of cryptography along, which no other flow needs
+
+        settings = self._settings
+        assert settings.private_key_file is not None
+        claims = {
+            "iss": settings.client_id,
+            "sub": settings.username,
+            "aud": f"https://{audience}.salesforce.com",
+            "exp": int((self._clock.now() + _ASSERTION_LIFETIME).timestamp()),
+        }
+        try:
+            return jwt.encode(claims, settings.private_key_file.read_bytes(), algorithm="RS256")
+        except (ValueError, TypeError, jwt.PyJWTError):
+            # A key file that is not one; the library's text could quote it.
+            raise SettingsError(
+                f"{settings.full_name('private_key_file')} is not an unencrypted RSA private key in PEM form.",
+                hint="Point it at the key whose certificate the app holds.",
+            ) from None
 
     def _read_token_response(self, response: requests.Response) -> dict[str, Any]:
-        """The body of a token response. Raises AuthError for any other response, before simple-salesforce raises its
-        own."""
+        """The body of a token response. Raises AuthError for any other response."""
         try:
             body = response.json()
         except requests.exceptions.JSONDecodeError:
@@ -292,7 +299,7 @@ def _hint_for(error: str, description: str, status: int) -> tuple[str, RetryClas
 
 
 def _domains(origin: str) -> tuple[str, str]:
-    """The part before `.salesforce.com` that simple-salesforce expects for this origin (a placeholder for other hosts),
+    """The part before `.salesforce.com` of the address that is routed to this origin (a placeholder for other hosts),
     and the audience of an assertion: `test` for sandboxes and scratch orgs, else `login`."""
     host = urlsplit(origin).netloc
     domain = host.removesuffix(".salesforce.com") if host.endswith(".salesforce.com") else _PLACEHOLDER_DOMAIN

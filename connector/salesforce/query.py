@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,10 +17,22 @@ from connector.salesforce.limits import QUERY_URL_ROOM
 def soql(template: str, **values: object) -> str:
     """`template` with each `{name}` as a SOQL literal: text quoted and escaped, lists in parentheses, datetimes in UTC
     to the second. `{name:literal}` puts a field or object name in as it is, `{name:like}` escapes for LIKE."""
-    # Imported here: it brings a SOAP stack along.
-    from simple_salesforce.format import format_soql
+    return str(_format_soql()(template, **values))
 
-    return str(format_soql(template, **values))
+
+@cache
+def _format_soql() -> Callable[..., object]:
+    """simple-salesforce's `format_soql`, loaded from its file: the package would bring a SOAP stack of 20 MB along."""
+    package = find_spec("simple_salesforce")
+    assert package is not None
+    [folder] = package.submodule_search_locations or []
+    spec = spec_from_file_location("simple_salesforce_format", Path(folder) / "format.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    function: Callable[..., object] = module.format_soql
+    return function
 
 
 def in_chunks(template: str, values: Sequence[str], *, room: int = QUERY_URL_ROOM, **others: object) -> Iterator[str]:

@@ -42,6 +42,8 @@ Position = tuple[datetime, str, str]
 """A place in the list: when it was refused, the kind of the entity, and its key."""
 
 _REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
+_CAUSE = ("code", "field", "source")
+"""The values of a refusal that make up its cause."""
 
 
 async def list_dead_letters(
@@ -78,39 +80,43 @@ async def count_dead_letters(connection: AsyncConnection, entity: EntityKind | N
 
 
 async def group_by_cause(connection: AsyncConnection, entity: EntityKind | None = None) -> list[DeadLetterGroup]:
-    """The causes of dead letters, the one with the most of them first."""
-    cause = _cause(connection)
-    dead = [outbox.c.state == ChangeState.DEAD.value, is_in_scope(connection, outbox.c.org)]
+    """The causes of dead letters, the one with the most of them first: by two statements, however many there are."""
+    parts = [part.label(name) for name, part in zip(_CAUSE, _cause(connection), strict=True)]
+    chosen = [outbox.c.state == ChangeState.DEAD.value, is_in_scope(connection, outbox.c.org)]
     if entity is not None:
-        dead.append(outbox.c.entity == entity.value)
-    statement = (
-        select(
-            outbox.c.entity, *cause, func.count(), func.min(outbox.c.refused_at), func.max(outbox.c.refused_at),
-            func.min(outbox.c.key),
-        )
-        .where(*dead)
-        .group_by(outbox.c.entity, *cause)
-    )  # fmt: skip
+        chosen.append(outbox.c.entity == entity.value)
+    dead = select(outbox.c.entity, outbox.c.key, outbox.c.refused_at, *parts).where(*chosen).subquery()
+    cause = [dead.c.entity, *(dead.c[name] for name in _CAUSE)]
+    place = func.row_number().over(partition_by=cause, order_by=dead.c.key).label("place")
+    ranked = select(*cause, dead.c.key, place).subquery()
+    first_ones = (
+        select(*ranked.c, outbox.c.refusal)
+        .join(outbox, and_(outbox.c.entity == ranked.c.entity, outbox.c.key == ranked.c.key))
+        .where(ranked.c.place <= SAMPLES)
+        .order_by(ranked.c.place)
+    )
+    samples: dict[tuple[str, ...], list[Any]] = {}
+    for row in await connection.execute(first_ones):
+        samples.setdefault((row.entity, row.code, row.field, row.source), []).append(row)
+    moment, count = dead.c.refused_at, func.count().label("number")
+    totals = select(*cause, count, func.min(moment).label("first"), func.max(moment).label("last")).group_by(*cause)
     groups = []
-    rows: list[Any] = list(await connection.execute(statement))
-    for kind, code, field, source, count, first, last, key in rows:
-        same = _is_cause(cause, (code, field, source))
-        members = select(outbox.c.key).where(*dead, outbox.c.entity == kind, *same)
-        keys = (await connection.execute(members.order_by(outbox.c.key).limit(SAMPLES))).scalars().all()
-        example, *_ = await list_dead_letters(connection, entity=EntityKind(kind), keys=[key])
+    for row in await connection.execute(totals):
+        found = samples[row.entity, row.code, row.field, row.source]
+        refusal = Refusal(**orjson.loads(found[0].refusal))
         groups.append(
             DeadLetterGroup(
-                fingerprint=fingerprint(EntityKind(kind), example.refusal),
-                entity=EntityKind(kind),
-                code=code,
-                field=field,
-                source=source,
-                count=count,
-                first_refused_at=first,
-                last_refused_at=last,
-                keys=tuple(keys),
-                message=example.refusal.message,
-                fix=example.refusal.fix,
+                fingerprint=fingerprint(EntityKind(row.entity), refusal),
+                entity=EntityKind(row.entity),
+                code=row.code,
+                field=row.field,
+                source=row.source,
+                count=row.number,
+                first_refused_at=row.first,
+                last_refused_at=row.last,
+                keys=tuple(item.key for item in found),
+                message=refusal.message,
+                fix=refusal.fix,
             )
         )
     return sorted(groups, key=lambda group: (-group.count, group.fingerprint))
@@ -277,7 +283,7 @@ async def _refused(
 
 def _cause(connection: AsyncConnection) -> list[ColumnElement[str]]:
     """Code, field and mapping line of a refusal."""
-    return _of_refusal(connection, ("code", "field", "source"))
+    return _of_refusal(connection, _CAUSE)
 
 
 def _of_refusal(connection: AsyncConnection, names: Sequence[str]) -> list[ColumnElement[str]]:

@@ -46,6 +46,8 @@ PRODUCTS = "catalog"
 STALLED_SECONDS = 30.0
 LINGER_SECONDS = 0.05
 """How long a ring waits for others that name the same partitions."""
+OPENING_SECONDS = 3.0
+"""How long the start waits for the database of the jobs. The service works without it, only not as promptly."""
 POLL_SECONDS = 5.0
 """How often procrastinate looks for jobs of which no notification came."""
 LONGEST_PAUSE = 30.0
@@ -97,24 +99,27 @@ class ClusterEngine:
 
     @asynccontextmanager
     async def ringing(self, store: Store) -> AsyncIterator[None]:
-        """Ring for what this process captures. Raises StoreError if procrastinate's tables are absent."""
+        """Ring for what this process captures. Raises StoreError if procrastinate's tables are absent. If its database
+        is away, the block begins all the same, and what is captured meanwhile is rung when it is back."""
 
         def note(slots: frozenset[int | None]) -> None:
             self._rung |= {PRODUCTS if slot is None else str(slot % self._partitions) for slot in slots}
             self._has_rung.set()
 
         self._store = store
-        async with self._opened("") as app:
-            store.on_captured.append(note)
-            ringing = asyncio.create_task(self._keep_ringing(app))
-            try:
-                yield
-            finally:
-                store.on_captured.remove(note)
-                ringing.cancel()
-                await asyncio.gather(ringing, return_exceptions=True)
-                with suppress(*_FAILURES):
-                    await self._ring(app)
+        opened = asyncio.Event()
+        store.on_captured.append(note)
+        ringing, opening = asyncio.create_task(self._keep_ringing(opened)), asyncio.create_task(opened.wait())
+        try:
+            await asyncio.wait({ringing, opening}, timeout=OPENING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if ringing.done():
+                await ringing
+            yield
+        finally:
+            store.on_captured.remove(note)
+            opening.cancel()
+            ringing.cancel()  # it rings for the last time
+            await asyncio.gather(ringing, opening, return_exceptions=True)
 
     async def run(self, loop: PushLoop, stop: asyncio.Event, org: str) -> None:
         """Take jobs until `stop`; the push loop also looks by itself, and goes on while procrastinate cannot work."""
@@ -186,7 +191,30 @@ class ClusterEngine:
                 due = await outbox_counts.next_due(connection, partitions={int(partition)}, of=self._partitions)
         return due is not None and due <= now
 
-    async def _keep_ringing(self, app: procrastinate.App) -> None:
+    async def _keep_ringing(self, opened: asyncio.Event) -> None:
+        """Ring whenever something was captured. Only what would not pass by itself ends it."""
+        pause = 1.0
+        while True:
+            try:
+                async with self._opened("") as app:
+                    self._is_away, pause = False, 1.0
+                    opened.set()
+                    await self._ring_as_captured(app)
+            except (StoreError, *_FAILURES) as error:
+                if isinstance(error, StoreError) and error.retry_class is RetryClass.CONFIG:
+                    raise
+                self._tell_away(error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _ring_as_captured(self, app: procrastinate.App) -> None:
+        try:
+            await self._ring_until_canceled(app)
+        finally:
+            with suppress(*_FAILURES):
+                await self._ring(app)
+
+    async def _ring_until_canceled(self, app: procrastinate.App) -> None:
         while True:
             await self._has_rung.wait()
             await asyncio.sleep(LINGER_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,30 @@ async def test_sign_in_by_client_credentials_succeeds(org: LocalOrg, connect: Co
     client = connect()
     assert await client.connect() == org.org.auth.identity.organization_id
     assert client.instance_url == org.url
+
+
+SIGN_IN = """
+import asyncio, sys
+from connector.clock import SystemClock
+from connector.salesforce.client import SalesforceClient
+from connector.salesforce.query import soql
+from connector.settings import SalesforceSettings
+async def main():
+    settings = SalesforceSettings(login_url=sys.argv[1], client_id=sys.argv[2], client_secret=sys.argv[3])
+    async with SalesforceClient(settings, clock=SystemClock(), attempts=1) as client:
+        print(len(await client.query(soql("SELECT Id FROM Account WHERE Name = {name}", name="O'Neil"))))
+asyncio.run(main())
+print({"simple_salesforce", "zeep", "lxml", "jwt", "cryptography"} & sys.modules.keys())
+"""
+
+
+async def test_sign_in_and_query_load_nothing_for_metadata_or_assertions(org: LocalOrg) -> None:
+    """They take more memory than the sign-in of a worker is worth."""
+    arguments = ["-c", SIGN_IN, org.url, org.client_id, org.client_secret]
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+    answer, _ = await process.communicate()
+    *_, rows, loaded = answer.decode().splitlines()
+    assert (rows, loaded) == ("0", "set()")
 
 
 async def test_sign_in_by_user_and_password_succeeds(org: LocalOrg, connect: Connect) -> None:

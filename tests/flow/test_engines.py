@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -186,6 +187,27 @@ async def test_job_of_a_worker_that_died_begins_again(
                 await until(lambda: sent(world))
                 await until(lambda: no_job_is_left(clustered))
     assert await world_count(org, clustered) == 1
+
+
+async def test_service_starts_while_the_direct_address_is_away(
+    clustered: Settings, org: LocalOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was captured meanwhile is rung when it is back."""
+    monkeypatch.setattr(cluster, "OPENING_SECONDS", 0.05)
+    await upgrade_engine(clustered)
+    parts = psycopg.conninfo.conninfo_to_dict(clustered.database_url)
+    socket = Path(str(parts["host"])) / f".s.PGSQL.{parts.get('port') or 5432}"
+    if not socket.exists():
+        pytest.skip("the server of TEST_DATABASE_URL has no socket here")
+    with TemporaryDirectory() as folder:
+        address = psycopg.conninfo.make_conninfo(clustered.database_url, host=folder)
+        away = clustered.model_copy(update={"cluster": ClusterSettings(database_url=SecretStr(address))})
+        async with process(clustered) as other, other.working(), process(away) as ringing:
+            world = World(org, ringing.service)
+            await world.save([an_order("N-1")])
+            assert not await sent(world)
+            (Path(folder) / socket.name).symlink_to(socket)
+            await until(lambda: sent(world))
 
 
 async def test_error_of_the_service_is_not_taken_for_one_of_the_database(clustered: Settings, org: LocalOrg) -> None:

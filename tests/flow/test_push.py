@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -15,6 +18,11 @@ from connector.model.order import LineInput, OrderInput
 from connector.model.product import Price, Product
 from connector.model.record import LAST_SYNCED
 from connector.model.stage import Stage
+from connector.outbound import drain
+from connector.outbound.batches import graph_calls
+from connector.outbound.plan_types import OrderGraph
+from connector.outbound.results import WriteResult
+from connector.outbound.writer import Writer
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
 from tests.order_builders import changed, order_input
 
@@ -68,6 +76,29 @@ async def test_many_orders_cost_few_calls_and_a_second_push_none(world: World) -
     again = await world.push()
     assert again.in_sync
     assert world.writes == 9
+
+
+async def test_orders_are_let_go_as_they_are_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim is planned as a whole, and its orders are in memory no longer than until their own call."""
+    planned: list[ref[OrderGraph]] = []
+    alive: list[int] = []
+    choose, write = drain.about_to_send, Writer.write_graphs
+
+    def noted(graphs: Iterable[OrderGraph]) -> list[OrderGraph]:
+        chosen = choose(graphs)
+        planned.extend(map(ref, chosen))
+        return chosen
+
+    async def counted(self: Writer, call: Sequence[OrderGraph]) -> list[WriteResult]:
+        alive.append(sum(graph() is not None for graph in planned))
+        return await write(self, call)
+
+    monkeypatch.setattr(drain, "about_to_send", noted)
+    monkeypatch.setattr(Writer, "write_graphs", counted)
+    await world.save([an_order(f"A-{number}") for number in range(7)])
+    monkeypatch.setattr(drain, "graph_calls", partial(graph_calls, graphs=1))
+    await world.push()
+    assert alive == [7, 7, 6, 5, 4, 3, 2]  # also the order before, whose result has just been recorded
 
 
 async def test_one_changed_field_is_one_write_call_with_that_field_only(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
 from connector.model.lane import Lane
@@ -214,6 +214,31 @@ async def test_dead_letters_are_filtered_by_entity_key_and_limit(store: Store) -
         assert [(letter.key, letter.refusal.record) for letter in chosen] == [("1", "order 1"), ("3", "order 3")]
         assert await dead_letters.list_dead_letters(connection, entity=EntityKind.PRODUCT) == []
         assert [letter.key for letter in await dead_letters.list_dead_letters(connection, limit=2)] == ["1", "2"]
+
+
+async def test_causes_are_found_by_two_statements_however_many_there_are(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    await place(store, *(order(f"N-{number}") for number in range(9)))
+    first = clock.now()
+    for change in await pending(store):
+        number = int(change.key[2:])
+        cause = replace(REFUSAL, code="LONG" if number > 6 else "BAD", field=None if number > 6 else "Order.Name")
+        async with store.transaction() as uow:
+            await outbox.refuse(uow, change, replace(cause, message=f"About {change.key}"))
+        clock.advance(1)
+    statements: list[str] = []
+    event.listen(store._engine.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    async with store.reader() as connection:
+        statements.clear()
+        bad, long = await dead_letters.group_by_cause(connection)
+        assert len([statement for statement in statements if statement.startswith("SELECT")]) == 2
+        assert await dead_letters.group_by_cause(connection, EntityKind.CUSTOMER) == []
+    assert (bad.code, bad.field, bad.count, bad.message) == ("BAD", "Order.Name", 7, "About N-0")
+    assert bad.keys == ("N-0", "N-1", "N-2", "N-3", "N-4")
+    assert bad.last_refused_at - bad.first_refused_at == timedelta(seconds=6)
+    assert bad.first_refused_at == first
+    assert (long.code, long.field, long.count, long.keys) == ("LONG", None, 2, ("N-7", "N-8"))
+    assert bad.fingerprint != long.fingerprint
 
 
 async def test_replay_makes_refused_changes_due_with_attempts_reset(store: Store) -> None:
