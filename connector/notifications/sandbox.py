@@ -7,9 +7,19 @@ Templates loop over the data only: there is no `range`. Operators and methods th
 from __future__ import annotations
 
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
-from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined, TemplateNotFound
+from jinja2 import (
+    BaseLoader,
+    BytecodeCache,
+    ChoiceLoader,
+    Environment,
+    PackageLoader,
+    StrictUndefined,
+    TemplateNotFound,
+)
+from jinja2.bccache import Bucket
 from jinja2.exceptions import SecurityError
 from jinja2.loaders import split_template_path
 from jinja2.runtime import Context
@@ -44,6 +54,27 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().is_safe_attribute(obj, attr, value)
 
 
+class _CompiledTemplates(BytecodeCache):
+    """What templates of equal text were compiled to, for all environments of `make_sandbox`, which differ in their
+    folders only. A service makes a new environment whenever its rules or templates change."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._compiled.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code is not None:
+            if len(self._compiled) >= _MAX_COMPILED:
+                del self._compiled[next(iter(self._compiled))]
+            self._compiled[bucket.key, bucket.checksum] = bucket.code
+
+
+_MAX_COMPILED = 128
+_COMPILED = _CompiledTemplates()
+
+
 def _are_numbers(*values: object) -> bool:
     return not any(isinstance(value, str | bytes | list | tuple) for value in values)
 
@@ -75,6 +106,7 @@ def make_sandbox(folder: Path | None) -> Environment:
         loader=ours if folder is None else ChoiceLoader([_Folder(folder), ours]),
         autoescape=lambda name: name is None or ".txt" not in name,
         undefined=StrictUndefined,
+        bytecode_cache=_COMPILED,
         trim_blocks=True,
         lstrip_blocks=True,
     )

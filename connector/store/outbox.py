@@ -181,20 +181,19 @@ async def begin_send(
     return unchanged
 
 
+_OF_KEY = update(outbox).where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"))
+_CONFIRM = _OF_KEY.values(unsure=False, begun=0, sent=None)
+_FORGET_SENT = _OF_KEY.values(sent=None)
+
+
 async def mark_confirmed(uow: UnitOfWork, changes: Sequence[Change]) -> int:
     """The outcome of what was sent of these is recorded, whatever was captured since. Returns the number of rows."""
-    statement = (
-        update(outbox)
-        .where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"))
-        .values(unsure=False, begun=0, sent=None)
-    )
-    return await _execute_for_each(uow, statement, changes)
+    return await _execute_for_each(uow, _CONFIRM, changes)
 
 
 async def forget_sent(uow: UnitOfWork, changes: Sequence[Change]) -> None:
     """Nothing that was sent of these has arrived. What the org holds of them is still to be read."""
-    is_change = and_(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"))
-    await _execute_for_each(uow, update(outbox).where(is_change).values(sent=None), changes)
+    await _execute_for_each(uow, _FORGET_SENT, changes)
 
 
 async def mark_unconfirmed(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str]) -> None:

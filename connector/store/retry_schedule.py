@@ -19,6 +19,11 @@ LONGEST_PAUSE = timedelta(seconds=15)
 
 _LAST_LANE = 30_000
 _IS_DUE = outbox.c.state == ChangeState.DUE.value
+_RESET = (
+    update(outbox)
+    .where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"), outbox.c.begun > 0)
+    .values(begun=0)
+)
 
 
 def pause_after(unanswered_sends: int) -> timedelta:
@@ -29,34 +34,29 @@ def pause_after(unanswered_sends: int) -> timedelta:
 async def reset_unanswered_sends(uow: UnitOfWork, changes: Sequence[Change]) -> None:
     """Record that these changes were answered, with any answer: they did not end the process. The caller has locked
     them."""
-    statement = (
-        update(outbox)
-        .where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"), outbox.c.begun > 0)
-        .values(begun=0)
-    )
-    statement = statement.where(is_in_scope(uow.connection, outbox.c.org))
     keys = sorted({(change.entity.value, change.key) for change in changes})
     if keys:
+        statement = _RESET.where(is_in_scope(uow.connection, outbox.c.org))
         await uow.connection.execute(statement, [{"the_entity": entity, "the_key": key} for entity, key in keys])
 
 
 async def deprioritize(uow: UnitOfWork, changes: Sequence[Change], *, was_sent: bool) -> None:
     """Send all other changes before these, which may be the cause of a refused call. Changes that were not part of the
     call (`was_sent` False) are sent before those that were."""
-    last = case((outbox.c.lane < Lane.DEPRIORITIZED, Lane.DEPRIORITIZED.value), else_=outbox.c.lane)
-    statement = (
-        update(outbox)
-        .where(
-            outbox.c.entity == bindparam("the_entity"),
-            outbox.c.key == bindparam("the_key"),
-            outbox.c.version == bindparam("the_version"),
-            outbox.c.lane < _LAST_LANE,
-        )
-        .values(lane=last + int(was_sent))
-    )
-    statement = statement.where(is_in_scope(uow.connection, outbox.c.org))
     marks = sorted({(change.entity.value, change.key, change.version) for change in changes})
     if marks:
+        last = case((outbox.c.lane < Lane.DEPRIORITIZED, Lane.DEPRIORITIZED.value), else_=outbox.c.lane)
+        statement = (
+            update(outbox)
+            .where(
+                outbox.c.entity == bindparam("the_entity"),
+                outbox.c.key == bindparam("the_key"),
+                outbox.c.version == bindparam("the_version"),
+                outbox.c.lane < _LAST_LANE,
+                is_in_scope(uow.connection, outbox.c.org),
+            )
+            .values(lane=last + int(was_sent))
+        )
         names = ("the_entity", "the_key", "the_version")
         await uow.connection.execute(statement, [dict(zip(names, mark, strict=True)) for mark in marks])
 

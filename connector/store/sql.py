@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,7 +46,12 @@ def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
 
 def insert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT that supports ON CONFLICT; SQLAlchemy has a separate class for each database."""
-    if connection.dialect.name == "sqlite":
+    return insert_into(table, connection.dialect.name)
+
+
+def insert_into(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """Like `insert`, by the name of the dialect."""
+    if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite
 
         return sqlite.insert(table)
@@ -80,10 +86,15 @@ async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Row])
     """Insert `rows`; if the primary key exists, set the other columns."""
     if not rows:
         return
-    statement = insert(connection, table)
+    await connection.execute(_upsert(table, connection.dialect.name, tuple(rows[0])), rows)
+
+
+@lru_cache(maxsize=256)
+def _upsert(table: Table, dialect: str, columns: tuple[str, ...]) -> sqlite.Insert | postgresql.Insert:
+    statement = insert_into(table, dialect)
     keys = [column.name for column in table.primary_key.columns]
-    changes = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
+    changes = {name: statement.excluded[name] for name in columns if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changes)
 
 
 async def update_rows(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:

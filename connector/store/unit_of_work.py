@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 import orjson
@@ -26,7 +27,7 @@ from connector.model.platform_event import PlatformEvent
 from connector.policies import KeptValues
 from connector.store.event_tables import outgoing_events
 from connector.store.scope import DEFAULT, scope_of
-from connector.store.sql import Row, insert, select_in
+from connector.store.sql import Row, insert_into, select_in
 from connector.store.tables import customer_orgs, orders, orgs, outbox
 
 if TYPE_CHECKING:
@@ -123,12 +124,9 @@ class UnitOfWork:
         changes = sorted(self._changed.items())
         for kind in sorted({entity for entity, _ in self._changed}):
             rows = [self._row(entity, key, *change) for (entity, key), change in changes if entity is kind]
-            statement = insert(self.connection, outbox)
             if kind is EntityKind.PRODUCT:
                 rows = await self._for_each_org(rows)
-            else:
-                statement = statement.values(org=func.coalesce(_ORG_OF[kind].scalar_subquery(), DEFAULT))
-            await self.connection.execute(_or_update(statement), rows)
+            await self.connection.execute(_capture(kind, self.connection.dialect.name), rows)
         self._changed.clear()
 
     def _row(self, entity: EntityKind, key: str, slot: int, lane: Lane, unsure: bool) -> Row:
@@ -171,8 +169,12 @@ _ORG_OF = {
 """The org of an entity: that of the account. An order is where its customer is, and a return where its order is."""
 
 
-def _or_update(statement: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+@cache
+def _capture(kind: EntityKind, dialect: str) -> sqlite.Insert | postgresql.Insert:
     """Insert changes, or make those due again that are there."""
+    statement = insert_into(outbox, dialect)
+    if kind is not EntityKind.PRODUCT:
+        statement = statement.values(org=func.coalesce(_ORG_OF[kind].scalar_subquery(), DEFAULT))
     new, is_due = statement.excluded, outbox.c.state == ChangeState.DUE.value
     return statement.on_conflict_do_update(
         index_elements=["entity", "key", "org"],
