@@ -84,7 +84,7 @@ def serialize_event(entry: StoredEvent) -> JsonObject:
 
 def serialize_action(item: ReceivedAction) -> JsonObject:
     """Serialize what somebody asked of an order in the org, and the answer."""
-    names = ("event_id", "action", "reason", "published_at")
+    names = ("event_id", "request_id", "action", "reason", "published_at")
     return {
         "at": item.received_at,
         "order": item.request.order or None,

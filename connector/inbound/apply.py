@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from connector.errors import CommandError, RetryClass, StoreError
-from connector.inbound.batch_writes import ACTOR, FIX
+from connector.inbound.batch_writes import ACTOR, FIX, actor_of
 from connector.inbound.context import ApplyReport, InboundContext
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_batch import ALL_FIELDS, RecordBatch
@@ -126,7 +126,7 @@ class Applier:
                 await finish(uow)
             return batch.commands
 
-        await self._context.orders.execute_prepared(prepare, actor=_actor_of(records))
+        await self._context.orders.execute_prepared(prepare, actor=actor_of(record.author for record in records))
         report = batches[-1].report
         for sobject, delay in report.delays:
             PULL_DELAY.observe(max(0.0, delay.total_seconds()), sobject)
@@ -149,10 +149,3 @@ class Applier:
 
         await self._context.orders.execute_prepared(prepare, actor=actor)
         return batches[-1].report
-
-
-def _actor_of(records: Sequence[RemoteRecord]) -> str:
-    """Who stands in the history: the user of the org, if all records were changed by one."""
-    users = {record.author for record in records}
-    user = users.pop() if len(users) == 1 else None
-    return f"{ACTOR} {user}" if user else ACTOR

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -31,7 +31,24 @@ from connector.store.restored_fields import Restored
 from connector.store.unit_of_work import UnitOfWork
 
 ACTOR = "salesforce"
+MOST_NAMED_USERS = 5
 FIX = "Correct the value in the org or the mapping, then `connector inbox replay`."
+
+
+def actor_of(authors: Iterable[str | None]) -> str:
+    """Who stands in the history: the users of the org, by ID; not many, as a page may have been changed by hundreds."""
+    users = sorted({user for user in authors if user})
+    more = f" and {len(users) - MOST_NAMED_USERS} more" if len(users) > MOST_NAMED_USERS else ""
+    return f"{ACTOR} {', '.join(users[:MOST_NAMED_USERS])}{more}".rstrip()
+
+
+@dataclass(kw_only=True)
+class _LineEdits:
+    """What one command changes in the lines of an order. `index`: which one of the commands."""
+
+    index: int
+    by_line: dict[int, LineEdit] = field(default_factory=dict)
+    authors: list[str | None] = field(default_factory=list)
 
 
 class BatchWrites:
@@ -48,7 +65,8 @@ class BatchWrites:
         self.conflicts: list[Conflict] = []
         self.settled: list[int] = []
         """Conflicts that both sides have ended."""
-        self._line_edits: dict[str, dict[int, LineEdit]] = {}
+        self._record: RemoteRecord | None = None
+        self._line_edits: dict[str, _LineEdits] = {}
         self._links: dict[tuple[str, str], Link] = {}
         self._locked: dict[tuple[str, str], Customer | Product] = {}
         """Those of the saved entities, as they were before."""
@@ -60,9 +78,15 @@ class BatchWrites:
         self._parked: list[tuple[RemoteRecord, str, str]] = []
         self._notices: list[NewNotice] = []
 
+    def begin_record(self, record: RemoteRecord) -> None:
+        """What follows is because of this record, and stands in histories as done by its author."""
+        self.report.records += 1
+        self._record = record
+
     def command(self, number: str, event: Event) -> None:
         """Ask this of an order."""
-        self.commands.append(OrderCommand(number=number, event=event))
+        author = None if self._record is None else actor_of([self._record.author])
+        self.commands.append(OrderCommand(number=number, event=event, author=author))
 
     def change(self, entity: Customer | Product | Order, patch: Mapping[str, Any]) -> None:
         """Give an entity, which is locked, new values, by attribute."""
@@ -79,9 +103,12 @@ class BatchWrites:
         """Give a line of an order new values, or add it; all lines of an order by one command."""
         edits = self._line_edits.get(order)
         if edits is None:
-            edits = self._line_edits[order] = {}
-            self.command(order, ChangeOrder(line_edits=edits))
-        edits[number] = edit
+            edits = self._line_edits[order] = _LineEdits(index=len(self.commands))
+            self.command(order, ChangeOrder(line_edits=edits.by_line))
+        edits.by_line[number] = edit
+        if self._record is not None:
+            edits.authors.append(self._record.author)
+            self.commands[edits.index] = replace(self.commands[edits.index], author=actor_of(edits.authors))
 
     def put_link(self, link: Link) -> None:
         self._links[link.entity, link.key] = link

@@ -118,7 +118,7 @@ class RecordBatch:
 
     def merge_record(self, record: RemoteRecord) -> None:
         """Decide what becomes of one record, and note it."""
-        self.report.records += 1
+        self._writes.begin_record(record)
         link = self._state.links.get(record.id)
         receiver = None if link is None else self._receivers.of(link)
         if link is not None and receiver is not None and record.deleted:

@@ -123,14 +123,26 @@ class InboundRun:
     async def begin(
         cls, context: InboundJobContext, *, mappings: MappingSet | None = None, store: Store | None = None
     ) -> InboundRun:
-        """`store` is where what the org says of itself is kept, if not in that of `context`.
+        """`store` is where what the org says of itself is kept, if not in that of `context`. Without `mappings`, those
+        of the files are used; while an edit of them cannot be, those before it.
 
         Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, SalesforceError if
         it has none of our fields, AuthError if the org lets nobody in."""
         store, settings = store or context.store, context.settings
         org_id = await confirm_org(store, context.client, settings)
         since = await adoption_start(store, org_id, settings.inbound)
-        profile = await discover_org(store, context.client, org_id, settings=settings.salesforce)
+
+        async def build(chosen: MappingSet) -> InboundRun:
+            return await cls._build(context, org_id, store, since, chosen)
+
+        return await (context.mappings.use(context.store, build) if mappings is None else build(mappings))
+
+    @classmethod
+    async def _build(
+        cls, context: InboundJobContext, org_id: str, store: Store, since: datetime, mappings: MappingSet
+    ) -> InboundRun:
+        salesforce = context.settings.salesforce
+        profile = await discover_org(store, context.client, org_id, settings=salesforce)
         try:
             run = cls(context, org_id, profile, adopt_since=since, mappings=mappings)
             if run.filter_problem is None:
@@ -138,14 +150,18 @@ class InboundRun:
         except (MappingError, SalesforceError, SettingsError):
             pass
         # Perhaps an admin has corrected the org since it was discovered.
-        profile = await discover_org(store, context.client, org_id, settings=settings.salesforce, refresh=True)
+        profile = await discover_org(store, context.client, org_id, settings=salesforce, refresh=True)
         return cls(context, org_id, profile, adopt_since=since, mappings=mappings)
 
     @classmethod
     async def by_profile(cls, context: InboundJobContext, org_id: str, profile: OrgProfile) -> InboundRun:
         """The same for an org that has been asked already."""
         since = await adoption_start(context.store, org_id, context.settings.inbound)
-        return cls(context, org_id, profile, adopt_since=since)
+
+        async def build(chosen: MappingSet) -> InboundRun:
+            return cls(context, org_id, profile, adopt_since=since, mappings=chosen)
+
+        return await context.mappings.use(context.store, build)
 
     @property
     def sobjects(self) -> tuple[str, ...]:

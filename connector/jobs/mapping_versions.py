@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from connector.errors import ConnectorError, MappingError, RetryClass
 from connector.log import get_logger
@@ -34,6 +35,8 @@ REMIND_AFTER = timedelta(minutes=1)
 
 log = get_logger("mappings")
 
+
+T = TypeVar("T")
 
 CheckFit = Callable[[MappingSet], Awaitable[object]]
 """Raises MappingError if the org lacks fields that the mappings use."""
@@ -124,6 +127,8 @@ class MappingVersions:
         self._failed_check: tuple[str, datetime, MappingError] | None = None
         self._problem: ConnectorError | None = None
         self._reported_at: datetime | None = None
+        self._last_read: MappingVersion | None = None  # the version that something was read from the org by
+        self._rejected: tuple[str, datetime] | None = None  # a version that did not fit what is read, and when
 
     @property
     def current(self) -> MappingSet:
@@ -136,6 +141,36 @@ class MappingVersions:
         if self.files.error is not None:
             raise self.files.error
         return self.current
+
+    async def use(self, store: Store, work: Callable[[MappingSet], Awaitable[T]]) -> T:
+        """What `work`, which reads from the org, makes of the mappings of the files as they are now.
+
+        While an edit cannot be used, or `work` raises MappingError because it does not fit the org, that is reported,
+        and what was used before the edit is used. Raises MappingError if nothing was.
+        """
+        if self.files.reload_if_changed(immediately=True) or self.files.error is not None:
+            await self.report(store, self.files.error)
+        version, former = self.files.version, self._last_used or self._last_read
+        if former is not None and self._is_rejected(store, version):
+            return await work(former.mappings)
+        try:
+            result = await work(version.mappings)
+        except MappingError as error:
+            if former is None or former.digest == version.digest:
+                raise
+            self._rejected = version.digest, store.clock.now()
+            await self.report(store, error)
+            return await work(former.mappings)
+        self._last_read = version
+        if self._rejected is not None:
+            self._rejected = None
+            await self.report(store, None)
+        return result
+
+    def _is_rejected(self, store: Store, version: MappingVersion) -> bool:
+        if self._rejected is None or self._rejected[0] != version.digest:
+            return False
+        return store.clock.now() < self._rejected[1] + RECHECK_AFTER
 
     async def files_are_active(self, store: Store) -> bool:
         """Return whether the files are those of the active version."""

@@ -279,9 +279,17 @@ class _ReconcileRun:
 
 
 async def _fit_mappings(context: InboundJobContext, org_id: str) -> tuple[OrgProfile, MappingSet]:
-    """The org, and the mappings as they suit it. Raises MappingError if they do not, SalesforceError if the org has
-    none of our fields."""
-    files, salesforce = context.mappings.read(), context.settings.salesforce
+    """The org, and the mappings as they suit it; while an edit of the files cannot be used, those before it. Raises
+    MappingError if they do not, SalesforceError if the org has none of our fields."""
+
+    async def fit(files: MappingSet) -> tuple[OrgProfile, MappingSet]:
+        return await _fit_files(context, org_id, files)
+
+    return await context.mappings.use(context.store, fit)
+
+
+async def _fit_files(context: InboundJobContext, org_id: str, files: MappingSet) -> tuple[OrgProfile, MappingSet]:
+    salesforce = context.settings.salesforce
     extra: tuple[str, ...] = ()
     if salesforce.returns is Returns.RETURN_ORDER and files.return_order is not None:
         extra = files.return_order.sobjects

@@ -16,7 +16,8 @@ class OrderCommand:
 
     `version`: the command is rejected unless the order is still at this version. `request` is the caller's idempotency
     key: a second command with the same key changes nothing. `original` is the event as the caller asked for it, if
-    `event` was derived from it by the rules or the state of the order.
+    `event` was derived from it by the rules or the state of the order. `author`: who gave the command, if not the actor
+    of the whole call.
     """
 
     number: str
@@ -24,6 +25,7 @@ class OrderCommand:
     version: int | None = None
     request: str | None = None
     original: Event | None = None
+    author: str | None = None
 
     @property
     def stored_request(self) -> Request | None:

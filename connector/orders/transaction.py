@@ -315,12 +315,14 @@ class OrderTransaction:
         if isinstance(event, SplitOrder):
             change_set.derived.append(derived_orders.split_part(order, change_set.state, event))
         stage, request = change_set.state.stage, command.stored_request
-        change_set.entries.append(EventEntry(event=event, before=stage, after=after.stage, request=request))
+        entry = EventEntry(event=event, before=stage, after=after.stage, request=request, author=command.author)
+        change_set.entries.append(entry)
         sequence = change_set.current_length
         while (next_stage := next_automatic_stage(after)) is not None:  # bounded: no stage is reached twice
             advance = Advance(to=next_stage)
             advanced = apply(after, advance)
-            change_set.entries.append(EventEntry(event=advance, before=after.stage, after=advanced.stage))
+            entry = replace(entry, event=advance, before=after.stage, after=advanced.stage, request=None)
+            change_set.entries.append(entry)
             after = advanced
         change_set.notifications += notifications_for(event, change_set.state, after, sequence)
         if isinstance(event, IssueInvoice) and event.reference and event.amount:

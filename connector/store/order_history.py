@@ -54,12 +54,13 @@ class Request:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventEntry:
     """One event with the stages before and after it; `before` is None for the first event. `request` is set on the
-    first event of a command with an idempotency key."""
+    first event of a command with an idempotency key. `author`: who did it, if not the actor of the transaction."""
 
     event: Event
     before: Stage | None
     after: Stage
     request: Request | None = None
+    author: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +141,8 @@ async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence
     rows: list[Row] = []
     for state, stored_length, entries in items:
         if stored_length == 0:
-            entries = (EventEntry(event=Begin(), before=None, after=state.stage), *entries)
+            author = entries[0].author if entries else None
+            entries = (EventEntry(event=Begin(), before=None, after=state.stage, author=author), *entries)
         for sequence, entry in enumerate(entries, start=stored_length + 1):
             detail = _write_event(entry.event) if sequence > 1 else _write_state(state)
             rows.append(
@@ -148,7 +150,7 @@ async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence
                     "order_number": state.number,
                     "sequence": sequence,
                     "at": uow.now,
-                    "actor": actor,
+                    "actor": entry.author or actor,
                     "event": entry.event.action.happened.value,
                     "stage_before": entry.before and entry.before.value,
                     "stage_after": entry.after.value,

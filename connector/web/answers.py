@@ -124,11 +124,13 @@ class OrderHistory(_Answer):
 
 
 class ActionAnswer(_Answer):
-    """What somebody asked of an order in the org, and the answer; `order` is null if the request names none."""
+    """What somebody asked of an order in the org, and the answer; `order` is null if the request names none.
+    `request_id` is what the asker called the request (`Request_ID__c`)."""
 
     at: datetime
     order: str | None
     event_id: str
+    request_id: str | None
     action: str
     reason: str | None
     published_at: datetime | None

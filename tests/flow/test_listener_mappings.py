@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from connector.jobs.reconcile import ReconcileOptions
 from connector.mapping import loader
 from connector.model.stage import Stage
 from connector.service import Services, running_service
 from connector.store import inbox, mapping_versions
-from tests.flow.conftest import World, settings_for
+from tests.flow.conftest import Silent, World, settings_for
 from tests.flow.test_listen import NUMBER, TOPIC, listening, no_settling, notes_are, org, until  # noqa: F401 - fixtures
 from tests.flow.test_pull import order_here
 from tests.flow.test_push import an_order
@@ -58,6 +59,22 @@ async def problems(service: Services) -> list[str]:
     async with service.store.reader() as connection:
         since = service.clock.now().replace(year=2000)
         return [item.problem for item in await mapping_versions.list_problems(connection, since)]
+
+
+async def test_pulls_and_comparisons_outlive_files_that_cannot_be_used(world: World, folder: Path) -> None:
+    """As the schedule and resyncs make them, in a service whose files are being edited."""
+    order, service = folder / "order.yaml", world.service
+    good = order.read_text(encoding="utf-8")
+    for edit, part in (("fields: [", "order.yaml"), (good.replace("PoNumber:", "Po_Number__c:"), "Po_Number__c")):
+        order.write_text(edit, encoding="utf-8")
+        await world.change_in_org("Order", NUMBER, Description=f"while {part} is wrong")
+        await service.pull()
+        assert await notes_are(world, f"while {part} is wrong")
+        assert part in str(await problems(service))
+        assert (await service.reconcile(ReconcileOptions(), Silent())).in_sync
+    order.write_text(good, encoding="utf-8")
+    await service.pull()
+    assert await problems(service) == []
 
 
 async def test_listener_follows_edited_files_and_outlives_those_that_cannot_be_used(world: World, folder: Path) -> None:

@@ -19,7 +19,14 @@ async def test_order_shows_what_was_asked_of_it_and_the_answers(api: Api, capsys
     path = "/orders/W-1/actions"
     assert (await api("GET", path, role=Role.VIEWER)).body == {"number": "W-1", "actions": []}
     requests: tuple[dict[str, Any], ...] = (
-        {"event_id": "e2", "order": "W-1", "action": "hold", "reason": "address", "requested_by": "Rita Rep"},
+        {
+            "event_id": "e2",
+            "order": "W-1",
+            "action": "hold",
+            "reason": "address",
+            "requested_by": "Rita Rep",
+            "request_id": "a1",
+        },
         {"event_id": "e1", "order": "W-1", "action": "cancel", "user_id": "005A"},
         {"event_id": "e3", "order": "W-2", "action": "cancel"},
     )
@@ -33,6 +40,7 @@ async def test_order_shows_what_was_asked_of_it_and_the_answers(api: Api, capsys
         ("cancel", None, "005A", "refused", "answer to e1"),
         ("hold", "address", "Rita Rep", "accepted", "answer to e2"),
     ]
+    assert [item["request_id"] for item in actions] == [None, "a1"]
     parked = (await api("GET", "/actions?state=parked", role=Role.VIEWER)).body["actions"]
     assert [(item["order"], item["event_id"]) for item in parked] == [("W-2", "e3")]
     assert len((await api("GET", "/actions", role=Role.VIEWER)).body["actions"]) == 3

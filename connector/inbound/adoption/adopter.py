@@ -19,7 +19,7 @@ from connector.inbound.adoption.references import KnownEntities, keys_of, with_f
 from connector.inbound.adoption.remote_order import RemoteOrder
 from connector.inbound.adoption.rep_notifier import RepNotifier
 from connector.inbound.adoption.rule import ORDER
-from connector.inbound.batch_writes import ACTOR
+from connector.inbound.batch_writes import actor_of
 from connector.inbound.context import ApplyReport
 from connector.inbound.notices import make_notice
 from connector.model.change import EntityKind
@@ -177,7 +177,7 @@ class Adopter:
             await self._store_links(uow, attempts[-1].adoptions)
             await inbox.settle(uow, self._org_id, [i for i in items if i.record_id not in attempts[-1].obstacles])
 
-        await self._orders.place_prepared(prepare, finish, actor=_actor_of(found))
+        await self._orders.place_prepared(prepare, finish, actor=actor_of(remote.author for remote in found))
         return attempts[-1].adoptions, attempts[-1].obstacles
 
     async def _plan(self, uow: UnitOfWork, items: Sequence[InboxItem], found: Sequence[RemoteOrder]) -> _Attempt:
@@ -252,12 +252,6 @@ class _Attempt:
     adoptions: list[Adoption] = field(default_factory=list)
     obstacles: dict[str, ObstacleError] = field(default_factory=dict)
     """By record ID."""
-
-
-def _actor_of(found: Sequence[RemoteOrder]) -> str:
-    """Who stands in the history: the user of the org, if all orders were changed by one."""
-    users = {remote.author for remote in found}
-    return f"{ACTOR} {users.pop()}" if len(users) == 1 else ACTOR
 
 
 def _raise_unless_data(error: CommandError | StoreError) -> None:
