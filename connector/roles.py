@@ -348,7 +348,7 @@ async def _when_nobody_compares(services: Services, options: ReconcileOptions) -
             until = begun_at + LONGEST_COMPARISON
             if clock.now() > until:
                 raise
-            while await is_reconciling(services.store, services.client.org_id) and clock.now() <= until:
+            while await is_reconciling(services.org_store, services.client.org_id) and clock.now() <= until:
                 await clock.sleep(pause)  # costs no call, as another try would
             continue
         except ApiBudgetError:

@@ -154,6 +154,11 @@ class Services(LocalServices):
         return self.push_context.client
 
     @property
+    def org_store(self) -> Store:
+        """The database for the org of these services; `store` is for all orgs, if the settings name several."""
+        return self.push_context.store
+
+    @property
     def mappings(self) -> MappingSet:
         """The mappings of the files as last read."""
         return self.push_context.mappings.current

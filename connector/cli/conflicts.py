@@ -206,7 +206,7 @@ async def _resolve(conflict_id: int, choice: ConflictState, *, always: bool) -> 
         if choice is State.SALESFORCE:
             return resolved, True
         await service.push(NullProgress())
-        return resolved, await _is_in_org(service.store, resolved.conflict)
+        return resolved, await _is_in_org(service.org_store, resolved.conflict)
 
 
 async def _is_in_org(store: Store, conflict: Conflict) -> bool:

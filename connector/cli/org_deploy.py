@@ -58,7 +58,7 @@ async def _use(org_id: str) -> tuple[int | None, str]:
     settings = load_settings()
     configure(settings.log_level, **settings.log_options)
     async with running_service(settings) as service:
-        count = await use_org(service.store, service.client, settings, org_id, clock=service.clock)
+        count = await use_org(service.org_store, service.client, settings, org_id, clock=service.clock)
         return count, service.client.instance_url
 
 

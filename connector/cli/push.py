@@ -108,7 +108,7 @@ def _push(
         async with running_service(settings) as service:
             with Progress("Dry run" if dry_run else "Pushing") as progress:
                 pushed = await service.push(progress, dry_run=dry_run, prepare=prepare(service) if prepare else None)
-            async with service.store.reader() as connection:
+            async with service.org_store.reader() as connection:
                 return pushed, await conflicts.count_open(connection)
 
     summary, open_conflicts = run(work())

@@ -16,6 +16,7 @@ from connector.store import customers, dead_letters, journal, links, orders, org
 from connector.store.engine import Store
 from connector.store.outbox_filters import Selection
 from connector.store.partitions import partition_hash
+from connector.store.queries.entity_orgs import find_orgs
 from connector.store.unit_of_work import UnitOfWork
 
 BATCH = 500
@@ -79,8 +80,18 @@ async def make_due(store: Store, kind: EntityKind | None, keys: Sequence[str], *
         async with store.reader() as connection:
             all_keys = [key async for key in STORES[entity_kind].keys(connection)]
         for start in range(0, len(all_keys), BATCH):
-            number += await _capture_batch(store, entity_kind, all_keys[start : start + BATCH], unconfirmed=unconfirmed)
+            keys_here = await _list_keys_here(store, entity_kind, all_keys[start : start + BATCH])
+            number += await _capture_batch(store, entity_kind, keys_here, unconfirmed=unconfirmed)
     return number
+
+
+async def _list_keys_here(store: Store, kind: EntityKind, keys: Sequence[str]) -> Sequence[str]:
+    """Those of the org that the store works for."""
+    if store.org is None:
+        return keys
+    async with store.reader() as connection:
+        names = await find_orgs(connection, kind, keys)
+    return [key for key in keys if names.get(key, store.org) == store.org]
 
 
 async def push_selection(store: Store, kind: EntityKind | None, keys: Sequence[str]) -> Selection | None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from connector.cli import db, show
+from connector.cli import db, link, org_deploy, show
+from connector.cli.localorg import our_metadata
 from connector.errors import ConnectorError, SettingsError
 from connector.jobs.doctor.examine import examine
+from connector.jobs.link import Linker
+from connector.jobs.reconcile import ReconcileOptions, is_reconciling
+from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.model.allowances import AllowancePolicies
 from connector.model.change import EntityKind
 from connector.model.health_check import CheckStatus
 from connector.model.role import Role
-from connector.service import LocalServices, org_services
+from connector.roles import _when_nobody_compares
+from connector.service import LocalServices, org_services, running_service
 from connector.settings import load_settings
-from connector.store import tokens
+from connector.store import leases, outbox_counts, tokens
 from connector.web.metrics import render_metrics
 from tests.flow.conftest import PRODUCTS, World
 from tests.flow.test_push import an_order
@@ -134,6 +139,54 @@ async def test_expression_that_cannot_be_used_is_refused_by_every_report(
     report = await examine(load_settings(), service.store, clock=service.clock)
     [settings] = [check for check in report.checks if check.name == "settings"]
     assert (settings.status, "CONNECTOR_ORGS__EMEA__CUSTOMERS" in settings.text) == (CheckStatus.FAIL, True)
+
+
+async def test_commands_without_an_org_work_with_the_default_one(
+    worlds: tuple[World, World], environment: pytest.MonkeyPatch
+) -> None:
+    here, there = worlds
+    await here.save(ORDERS, some_customers=[HERE, THERE])
+    for world in worlds:
+        assert (await world.push()).in_sync
+    record = (await there.query("SELECT Id FROM Account"))[0]["Id"]
+
+    async def link_there(linker: Linker) -> object:
+        return await linker.link(EntityKind.CUSTOMER, "C-2", record, force=False, dry_run=False)
+
+    for work in (link_there, lambda linker: linker.unlink(EntityKind.CUSTOMER, "C-2")):
+        with pytest.raises(ConnectorError, match=r"C-2 belongs to the org emea\. Begin the command with CONNECTOR_ORG"):
+            await link._run_linker(work)
+
+    # Another org in the place of the default one: only what belongs to it is due.
+    async with LocalOrg(OrgOptions(metadata_root=our_metadata())) as new:
+        environment.setenv("CONNECTOR_SALESFORCE__LOGIN_URL", new.url)
+        environment.setenv("CONNECTOR_SALESFORCE__CLIENT_ID", new.client_id)
+        environment.setenv("CONNECTOR_SALESFORCE__CLIENT_SECRET", new.client_secret)
+        async with running_service(load_settings()) as service:
+            new_id = await service.client.connect()
+        assert await org_deploy._use(new_id) == (1 + len(PRODUCTS) + 1, new.url)
+    async with there.service.org_store.reader() as connection:
+        assert not await outbox_counts.due_counts(connection, there.service.clock.now())
+
+
+async def test_comparison_of_an_org_waits_for_another_one_of_it(
+    worlds: tuple[World, World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = worlds[1].service
+    await there.client.connect()
+    name = f"reconcile:{there.client.org_id}"
+    assert await leases.acquire(there.org_store, name, "another", 30)
+    assert await is_reconciling(there.org_store, there.client.org_id)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            await leases.release(there.org_store, name, "another", 1)
+
+    monkeypatch.setattr(there.clock, "sleep", sleep)
+    assert (await _when_nobody_compares(there, ReconcileOptions())).result.differing == 0
+    assert len(slept) == 2
 
 
 async def test_errors_name_the_settings_of_the_org_that_is_meant(
