@@ -203,7 +203,10 @@ def _rows(connection: sqlite3.Connection) -> dict[str, int]:
 
 def _close_log(current: Path) -> None:
     """Bring the write-ahead log into the file. It works only while no other process has the database open, so it also
-    proves that. A damaged database is left as it is, and its log is kept with it."""
+    proves that. A damaged database cannot prove it, and is left as it is, with its log; but Linux says who has it
+    open."""
+    if holders := _list_holders(current):
+        raise _open_elsewhere(current, holders)
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(current, isolation_level=None, timeout=1)) as own:
         try:
             mode = own.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
@@ -212,22 +215,30 @@ def _close_log(current: Path) -> None:
                 raise
             mode = "wal"
         if mode == "wal":
-            holders = ", ".join(_list_holders(current))
-            raise StoreError(
-                f"Another process has the database {current} open{': ' if holders else ''}{holders}.",
-                hint="Stop the service and all commands, and try again; nothing was changed.",
-            )
+            raise _open_elsewhere(current, [])
+
+
+def _open_elsewhere(current: Path, holders: Sequence[str]) -> StoreError:
+    return StoreError(
+        f"Another process has the database {current} open{': ' if holders else ''}{', '.join(holders)}.",
+        hint="Stop the service and all commands, and try again; nothing was changed.",
+    )
 
 
 def _list_holders(file: Path) -> list[str]:
     """Other processes that have the file open, as `4711 (connector)`; those that Linux lets this user see."""
     name, found = str(file.resolve()), []
     for folder in sorted(Path("/proc").glob("[0-9]*")):
-        with suppress(OSError):
-            is_open = any(str(opened.readlink()) == name for opened in (folder / "fd").iterdir())
-            if is_open and int(folder.name) != os.getpid():
+        with suppress(OSError):  # a process of another user, or one that has just ended
+            if int(folder.name) != os.getpid() and name in _list_opened(folder):
                 found.append(f"{folder.name} ({(folder / 'comm').read_text().strip()})")
     return found
+
+
+def _list_opened(process: Path) -> Iterator[str]:
+    for opened in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):  # it has just been closed
+            yield str(opened.readlink())
 
 
 def delete_abandoned(folder: Path, prefix: str) -> int:

@@ -245,6 +245,16 @@ async def test_damaged_database_is_replaced_and_kept(closed: Store, tmp_path: Pa
     await closed.close()
     assert closed.file is not None
     closed.file.write_bytes(b"damaged")
+    other = await asyncio.create_subprocess_exec(
+        "tail", "-f", str(closed.file), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert other.stdout is not None
+    await other.stdout.readexactly(len(b"damaged"))
+    with pytest.raises(StoreError, match=rf"open: {other.pid} \(tail\)\."):
+        await restore(settings_for(closed), copy.file, now=NOW)
+    assert closed.file.read_bytes() == b"damaged"
+    other.kill()
+    await other.wait()
     restored = await restore(settings_for(closed), copy.file, now=NOW)
     assert (await numbers_in(closed.file), restored.kept and restored.kept.read_bytes()) == (["C-1"], b"damaged")
 
