@@ -52,5 +52,5 @@ async def use_org(
                 entity="org", key=org_id, action="used", detail=detail, org_id=org_id, actor=command_line_actor()
             )
             await journal.write(uow, [entry])
-    log.warning("org changed", org=org_id, before=active.org_id if active else None, due=number)
+    log.info("org changed", org=org_id, before=active.org_id if active else None, due=number)
     return number

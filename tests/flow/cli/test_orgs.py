@@ -28,6 +28,7 @@ def test_push_and_status_report_another_org_until_org_use_confirms_it(shell: She
         assert f"`connector org use {second}`" in refused.err
         assert f"connector org use {second}" in shell("status", **elsewhere).out
         used = shell("org", "use", second, **elsewhere)
+        assert used.err == ""  # no line of the log besides its sentences
         assert (used.status, used.out.splitlines()[1]) == (
             0, "26 entities due: `connector push --dry-run` shows what would be sent.",
         )  # fmt: skip
