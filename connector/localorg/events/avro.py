@@ -202,7 +202,7 @@ def encode_value(field: Field, stored: Any) -> Any:
         case "date":
             return _milliseconds(datetime.fromisoformat(str(stored)).replace(tzinfo=UTC))
         case "datetime":
-            return _milliseconds(datetime.strptime(str(stored), "%Y-%m-%dT%H:%M:%S.%f%z"))
+            return _milliseconds(datetime.fromisoformat(str(stored)))
         case "time":
             hours, minutes, seconds = str(stored).rstrip("Z").split(":")
             return round((int(hours) * 3600 + int(minutes) * 60 + float(seconds)) * 1000)

@@ -10,8 +10,6 @@ import asyncio
 import csv
 import io
 import json
-import subprocess
-import sys
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -22,7 +20,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from connector.api.schemas import PLACED_FIELDS
-from connector.api.serializers import serialize_order
+from connector.api.serializers import ORDER_NAMES
 from connector.model.canonical import canonical_bytes
 from connector.model.events import SplitOrder
 from connector.model.order import LineInput, Order, OrderInput
@@ -42,6 +40,7 @@ from connector.orders.importing import import_files
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, orders, schema, tokens
 from connector.store.engine import Store
+from tests.flow.forked_cli import run_forked
 from tests.unit.importing.conftest import Silent
 from tests.unit.store import samples
 from tests.web.conftest import app_on
@@ -149,11 +148,9 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Journey:
     url = f"sqlite:///{folder / 'orders.db'}"
 
     def connector(*words: str) -> str:
-        command = [sys.executable, "-m", "connector", *words]
-        environment = {"CONNECTOR_DATABASE_URL": url, "PYTHONPATH": ":".join(sys.path), "PATH": ""}
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        status, out, err = run_forked(words, {"CONNECTOR_DATABASE_URL": url, "PATH": ""}, folder)
+        assert status == 0, err
+        return out
 
     async def with_store(step: Any, *more: Any) -> Any:
         store = Store.open(url)
@@ -226,4 +223,4 @@ def test_field_posted_over_http_is_returned_by_get(journey: Journey, name: str) 
 
 
 def test_every_header_field_is_in_the_http_response() -> None:
-    assert set(FIELDS) <= set(serialize_order.__globals__["_ORDER_NAMES"])
+    assert set(FIELDS) <= set(ORDER_NAMES)
