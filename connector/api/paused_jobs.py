@@ -9,7 +9,10 @@ from connector.model.job_run import PausedJob
 
 def describe_paused_jobs(jobs: Sequence[PausedJob]) -> tuple[str, str]:
     """A sentence that says it, and one that says what to do; `jobs` are one at least."""
-    listed = ", ".join(f"{job.name} (by {job.by} since {job.since:%Y-%m-%d %H:%M:%S} UTC)" for job in jobs)
+    by_pause: dict[str, list[str]] = {}
+    for job in jobs:
+        by_pause.setdefault(f"by {job.by} since {job.since:%Y-%m-%d %H:%M:%S} UTC", []).append(job.name)
+    listed = ", ".join(f"{', '.join(names)} ({pause})" for pause, names in by_pause.items())
     name = jobs[0].name if len(jobs) == 1 else "NAME"
     return (
         f"Paused, so that the service does not run {'it' if len(jobs) == 1 else 'them'}: {listed}.",

@@ -254,7 +254,12 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             "other_orgs": []
             if settings.org
             else [
-                asdict(item) | {"in_sync": item.is_quiet, "text": describe_other_org(item)}
+                asdict(item)
+                | {
+                    "configured": item.name in settings.orgs,
+                    "in_sync": item.is_quiet,
+                    "text": describe_other_org(item),
+                }
                 for item in await load_other_orgs(opened, policy, configured=settings.orgs)
             ],
             "in_sync": other is None

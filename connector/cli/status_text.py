@@ -93,4 +93,5 @@ def webhook_remarks(notices: dict[str, int]) -> list[str]:
 
 def other_org_remarks(others: list[dict[str, Any]]) -> list[str]:
     """Remarks about the orgs besides the default one."""
-    return [f"{item['text']} `CONNECTOR_ORG={item['name']} connector status` says more." for item in others]
+    more = "`CONNECTOR_ORG={name} connector status` says more."
+    return [f"{o['text']} {more.format(**o) if o['configured'] else 'The settings name no such org.'}" for o in others]

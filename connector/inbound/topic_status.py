@@ -86,14 +86,12 @@ async def list_topics(
 
 def _without_holder(state: ListeningState, outage: Outage | None, read_until: datetime | None) -> ListeningState:
     """The state of a topic that a living listener would take, but has not: most often it cannot sign in."""
-    since = state.since
+    since, why, fix = state.since, state.why, state.fix
     if state.activity is TopicActivity.LISTENING:
         since = max(since, read_until or since)
-    if outage is not None:
-        since = max(since, outage.since)
-        why, fix = outage.message, outage.fix
-    else:
         why, fix = "No listener has the topic at this moment.", "It takes it by itself; the log says what fails."
+    if outage is not None:
+        since, why, fix = max(since, outage.since), outage.message, outage.fix
     return replace(state, activity=TopicActivity.WAITING, since=since, why=why, fix=fix)
 
 

@@ -39,7 +39,7 @@ async def test_paused_jobs_are_in_status_readyz_and_doctor(
 
     status = await db._load_status(check_files=False)
     [remark] = paused_job_remarks(status["paused_jobs"])
-    assert remark.startswith("Paused, so that the service does not run them: push (by root@cli since ")
+    assert remark.startswith("Paused, so that the service does not run them: push, reconcile (by root@cli since ")
     assert remark.endswith(" `connector jobs resume NAME` lets each go on.")
     check = await check_jobs(service.store)
     assert (check.status, f"{check.text} {check.fix}") == (CheckStatus.WARN, remark)
@@ -59,7 +59,7 @@ async def test_paused_jobs_are_in_status_readyz_and_doctor(
         async with running_roles(without_org, ["scheduler"]):
             pass
     notes = {line["event"]: line for line in lines if line["log_level"] == "warning"}
-    assert notes["jobs paused"]["text"].startswith("Paused, so that the service does not run them: push (")
+    assert notes["jobs paused"]["text"].startswith("Paused, so that the service does not run them: push, reconcile (")
     assert notes["no org configured"]["hint"] == "Set CONNECTOR_SALESFORCE__LOGIN_URL."
 
     # Nobody is there to run the others.

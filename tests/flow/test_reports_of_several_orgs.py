@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from connector.cli import db, link, org_deploy, show
+from connector.cli import db, link, org_deploy, show, status_text
 from connector.cli.localorg import our_metadata
 from connector.errors import ConnectorError, SettingsError
 from connector.jobs.doctor.examine import examine
@@ -82,6 +82,12 @@ async def test_status_counts_each_org_and_names_the_others(
     assert (default["in_sync"], default["entities"]["order"]["due"]) == (True, 0)
     [emea] = default["other_orgs"]
     assert (emea["changes"], emea["in_sync"]) == (1, False)
+    assert status_text.other_org_remarks([emea])[0].endswith("`CONNECTOR_ORG=emea connector status` says more.")
+    with environment.context() as without:
+        for name in ("LOGIN_URL", "CLIENT_ID", "CLIENT_SECRET", "CUSTOMERS"):
+            without.delenv(f"CONNECTOR_ORGS__EMEA__{name}")
+        [forgotten] = (await db._load_status(check_files=False))["other_orgs"]
+    assert status_text.other_org_remarks([forgotten])[0].endswith("The settings name no such org.")
     metrics = (await render_metrics(local.store, AllowancePolicies(), [], [])).decode()
     for sample in (
         'org_outage{org=""} 0.0',

@@ -173,9 +173,9 @@ async def check_other_orgs(store: Store, settings: Settings) -> HealthCheck:
     """What the database says of the orgs besides the default one, which are not called."""
     others = await load_other_orgs(store, api_calls.policy_of(settings.budget), configured=settings.orgs)
     text = " ".join(describe_other_org(org) for org in others)
-    first = next((org for org in others if not org.is_quiet), None)
+    first = next((org for org in others if not org.is_quiet and org.name in settings.orgs), None)
     if first is None:
-        return passed(OTHER_ORGS, f"{text} `CONNECTOR_ORG={others[0].name} connector doctor` checks such an org.")
+        return passed(OTHER_ORGS, f"{text} `CONNECTOR_ORG={min(settings.orgs)} connector doctor` checks such an org.")
     return warned(OTHER_ORGS, text, f"`CONNECTOR_ORG={first.name} connector doctor` checks that org.")
 
 

@@ -26,7 +26,10 @@ def test_backup_and_restore(tmp_path: Path, imported: Path) -> None:
     assert shell("status", "--json").document["entities"]["order"]["due"] == 8
     doctor = shell("doctor", COLUMNS="200").out
     assert (doctor.count("FAIL"), doctor.count("`connector jobs resume NAME` lets each go on.")) == (0, 1)
-    assert "Paused, so that the service does not run them: notifications (by " in shell("status").out
+    assert (
+        "Paused, so that the service does not run them: notifications, push, reconcile, webhooks (by "
+        in shell("status").out
+    )
 
     elsewhere = shell("db", "restore", "copy.db", CONNECTOR_DATABASE_URL="postgresql://u:secret@host/shop")
     assert (elsewhere.status, "pg_restore" in elsewhere.err, "secret" in elsewhere.err) == (2, True, False)
