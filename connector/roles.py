@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from connector import tracing
-from connector.errors import ApiBudgetError, ConnectorError, StoreError, UsageError
+from connector.errors import ConnectorError, StoreError, UsageError
 from connector.jobs.backup import back_up_regularly, warn_about_folder
 from connector.jobs.held_lease import lease_owner
 from connector.jobs.inbound_run import InboundRun
@@ -292,7 +292,10 @@ def _org_jobs(services: Services) -> list[Job]:
     work: dict[str, Callable[[], Awaitable[Result]]] = {
         job_of("push", org): partial(_push_now, services),
         job_of("reconcile", org): partial(_reconcile, services),
-        **{pull_job(sobject, org): PullJob(partial(services.pull, sobjects=[sobject])) for sobject in PULLED_OBJECTS},
+        **{
+            pull_job(sobject, org): PullJob(partial(services.pull, sobjects=[sobject]), services.clock)
+            for sobject in PULLED_OBJECTS
+        },
     }
     return [
         Job(definition=definitions[name], run=run, concurrent=True) for name, run in work.items() if name in definitions
@@ -324,7 +327,7 @@ async def _push_now(services: Services) -> Result:
 
 async def _reconcile(services: Services) -> Result:
     """Compare both sides, and heal what differs if the settings say so."""
-    options = ReconcileOptions(heal=services.settings.reconcile.heal)
+    options = ReconcileOptions(heal=services.settings.reconcile.heal, patience=LONGEST_PAUSE)
     summary = await _when_nobody_compares(services, options)
     result = summary.result
     numbers: dict[str, object] = {
@@ -337,8 +340,8 @@ async def _reconcile(services: Services) -> Result:
 
 
 async def _when_nobody_compares(services: Services, options: ReconcileOptions) -> ReconcileSummary:
-    """Compare when another process, or a resync, has ended its comparison, and when the API budget allows it. Raises
-    ReconcileRunningError after half an hour, ApiBudgetError after half a day."""
+    """Compare when another process, or a resync, has ended its comparison. Raises ReconcileRunningError after half an
+    hour, ApiBudgetError if the API budget does not allow it within half a day."""
     clock, pause = services.clock, services.settings.sync.lease_seconds / 3
     begun_at = clock.now()
     while True:
@@ -350,11 +353,6 @@ async def _when_nobody_compares(services: Services, options: ReconcileOptions) -
                 raise
             while await is_reconciling(services.org_store, services.client.org_id) and clock.now() <= until:
                 await clock.sleep(pause)  # costs no call, as another try would
-            continue
-        except ApiBudgetError:
-            if clock.now() > begun_at + LONGEST_PAUSE:
-                raise
-        await clock.sleep(pause)
 
 
 @asynccontextmanager

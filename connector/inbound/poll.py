@@ -26,7 +26,9 @@ from connector.inbound.remote_rows import read_row
 from connector.log import get_logger
 from connector.model.describe import FieldDescribe
 from connector.model.inbound_change import RemoteRecord, Source
+from connector.model.lane import Lane
 from connector.model.observed_value import read_moment
+from connector.salesforce.call_gate import less_urgent_calls
 from connector.salesforce.composite import SubRequest
 from connector.salesforce.replication import DeletedRecords, deleted_request
 from connector.store import cursors, deleted_records, inbox, links
@@ -182,6 +184,8 @@ class PollTurn:
     watermark: Watermark
     hold_lease: HoldLease
     query: str
+    lane: Lane
+    """Of the calls for what is behind the first page: much was changed, or it is read for the first time."""
     deleted_since: datetime
     deleted_request: SubRequest
 
@@ -226,6 +230,7 @@ class Poller:
             watermark=watermark,
             hold_lease=hold_lease,
             query=query,
+            lane=Lane.BACKFILL if position is None else Lane.PROFILE,
             deleted_since=deleted_since,
             deleted_request=deleted_request(
                 target.sobject, since=deleted_since - DELETED_OVERLAP, now=self._store.clock.now()
@@ -256,7 +261,7 @@ class Poller:
             if len(rows) < PAGE:
                 break
             behind = {"stamp": read_moment(rows[-1]["SystemModstamp"]), "id": str(rows[-1]["Id"]), **_names(target)}
-            if report.rows == PAGE and (count := await self._rows_for_bulk(behind)):
+            if report.rows == PAGE and (count := await self._rows_for_bulk(turn, behind)):
                 try:
                     async for page in self._read_by_bulk(turn, behind, report, count):
                         yield page
@@ -267,14 +272,16 @@ class Poller:
                     log.warning("bulk_query_refused", sobject=target.sobject, code=error.code)
             query = self._soql(f"{_SELECT} {_BEHIND} {_IN_ORDER} LIMIT {{page}}", **behind)
             read_at = self._store.clock.now()
-            rows = await self._reader.query(query, include_deleted=True)
+            with less_urgent_calls(turn.lane):
+                rows = await self._reader.query(query, include_deleted=True)
 
-    async def _rows_for_bulk(self, behind: Mapping[str, Any]) -> int:
+    async def _rows_for_bulk(self, turn: PollTurn, behind: Mapping[str, Any]) -> int:
         """How many rows are behind the first page, if a bulk query takes fewer calls for them; else 0."""
         if self._bulk is None:
             return 0
         count = self._soql(" ".join((_COUNT, _BEHIND)), **behind)
-        [row] = await self._reader.query(count, include_deleted=True)
+        with less_urgent_calls(turn.lane):
+            [row] = await self._reader.query(count, include_deleted=True)
         return int(row["n"]) if row["n"] > BULK_FROM_PAGES * PAGE else 0
 
     async def _read_by_bulk(
@@ -295,7 +302,11 @@ class Poller:
             on_wait=keep_lease,
             expected=count,
         )
-        async for rows in pages:
+        while True:
+            with less_urgent_calls(turn.lane):
+                rows = await anext(pages, None)
+            if rows is None:
+                break
             report.rows += len(rows)
             report.bulk_rows += len(rows)
             yield [read_row(target.sobject, row, target.fields, read_at=read_at) for row in rows]

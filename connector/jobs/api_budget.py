@@ -34,7 +34,7 @@ from connector.model.api_budget import (
 )
 from connector.model.hourly_counts import hour_of
 from connector.model.lane import Lane, call_lane
-from connector.salesforce.call_gate import calls_in, get_call_scope
+from connector.salesforce.call_gate import Wait, calls_in, get_call_scope
 from connector.salesforce.control_plane import ControlPlane
 from connector.salesforce.org_limits import read_org_limits
 from connector.salesforce.usage import Usage
@@ -59,13 +59,22 @@ log = get_logger(__name__)
 
 async def within_budget(clock: Clock, choose_lane: Callable[[], Lane], work: Callable[[], Awaitable[T]]) -> T:
     """Do this work with calls of the lane that is right by then, as soon as the budget allows it: from the beginning
-    each time."""
+    each time. Less urgent calls in it wait where they are."""
     while True:
         try:
-            with calls_in(choose_lane()):
+            with calls_in(choose_lane(), wait_below=waiting(clock)):
                 return await work()
         except ApiBudgetError:
             await clock.sleep(PAUSE_SECONDS)
+
+
+def waiting(clock: Clock) -> Wait:
+    """Waits for the budget as long as it takes."""
+
+    async def wait(_: ApiBudgetError) -> None:
+        await clock.sleep(PAUSE_SECONDS)
+
+    return wait
 
 
 class ApiBudget:
@@ -115,8 +124,21 @@ class ApiBudget:
             self._update()
             if not self._state.allows(lane):
                 await self._look()
-                self.check(lane)
+                await self._wait_for(lane, scope.wait)
         self._in_flight += 1
+
+    async def _wait_for(self, lane: Lane, wait: Wait | None) -> None:
+        """Wait until this lane may call. Raises ApiBudgetError if nobody waits for that."""
+        while True:
+            try:
+                self.check(lane)
+            except ApiBudgetError as error:
+                if wait is None:
+                    raise
+                await wait(error)
+                await self.find_lowest_lane()
+            else:
+                return
 
     def end_call(self, result: CallResult, usage: Usage | None) -> None:
         self._in_flight = max(self._in_flight - 1, 0)

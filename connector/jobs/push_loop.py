@@ -12,12 +12,15 @@ from connector.jobs.push_summary import PushSummary
 from connector.jobs.schedule import Result, job_of
 from connector.log import bind, get_logger
 from connector.model.job_run import JobState
-from connector.store import job_runs, job_schedules
+from connector.model.lane import Lane
+from connector.store import job_runs, job_schedules, outbox_counts
 from connector.store.engine import Store
 
 JOB = "push"
 LINGER_SECONDS = 0.1
 """How long a change waits for others that travel with it: a call with many records costs no more than one with few."""
+LOOK_FOR_URGENT_SECONDS = 0.5
+"""How often it is looked whether something urgent is due, when changes are collected for longer."""
 
 log = get_logger("push")
 
@@ -129,7 +132,7 @@ class PushLoop:
                 await self._note_ended()
                 await _first_of(self._rung, stop, seconds=self._look_seconds)
                 if self._rung.is_set():
-                    await _first_of(stop, seconds=max(LINGER_SECONDS, self._slow_down()))
+                    await self._collect(stop)
         finally:
             self._is_over = True  # whoever waits for the next push waits no more
             await self._note_ended()
@@ -144,6 +147,21 @@ class PushLoop:
         self._rung.set()
         async with self._has_ended:
             await self._has_ended.wait_for(lambda: self._is_over or self._ended >= number)
+
+    async def _collect(self, stop: asyncio.Event) -> None:
+        """Let changes come together: for longer while the API budget is low, but not when something urgent is due."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + self._slow_down()
+        await _first_of(stop, seconds=LINGER_SECONDS)
+        while (left := end - clock()) > 0 and not stop.is_set() and not await self._is_urgent():
+            await _first_of(stop, seconds=min(left, LOOK_FOR_URGENT_SECONDS))
+
+    async def _is_urgent(self) -> bool:
+        try:
+            async with self._store.reader() as connection:
+                return bool(await outbox_counts.due_counts(connection, self._store.clock.now(), lowest=Lane.URGENT))
+        except StoreError:
+            return False  # the push says so itself
 
     def _wake(self, _slots: frozenset[int | None]) -> None:
         self._rung.set()

@@ -10,13 +10,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from connector.errors import ConnectorError, StoreError
+from connector.clock import Clock
+from connector.errors import ApiBudgetError, ConnectorError, StoreError
 from connector.inbound.reconcile.context import READ_AGAIN, ReconcileContext, RunScope
 from connector.inbound.reconcile.local_side import LocalContext
 from connector.inbound.reconcile.org_side import ComparedObject, OrgSide, ReadPlan, estimate
 from connector.inbound.reconcile.reconciler import Reconciler
+from connector.jobs.api_budget import PAUSE_SECONDS, ApiBudget
 from connector.jobs.compared_objects import list_compared_objects, record_types_of
 from connector.jobs.heal import MAX_HEALED, HealingSummary, heal
 from connector.jobs.held_lease import HeldLease, LeaseHolder
@@ -40,6 +42,7 @@ from connector.salesforce.query import soql
 from connector.settings import Returns
 from connector.store import leases, links, reconcile_runs
 from connector.store.engine import Store
+from connector.store.unit_of_work import UnitOfWork
 
 Selection = Mapping[EntityKind, Sequence[str]]
 """Keys by kind; no keys mean all of the kind."""
@@ -57,6 +60,8 @@ class ReconcileOptions:
     limit: int = 100
     dry_run: bool = False
     heal: bool = False
+    patience: timedelta = timedelta()
+    """How long calls wait for the API budget in all. What was compared before is not lost then."""
 
     @property
     def has_keys(self) -> bool:
@@ -107,8 +112,10 @@ async def reconcile(
     TransportError if the org does not answer a query, ApiBudgetError if the API budget pauses this; with healing, what
     a push raises.
     """
-    with nullcontext() if options.has_keys else calls_in(Lane.BACKFILL):
-        run = await _ReconcileRun.begin(context, options, reporter)
+    pause = _Pause(context.store.clock, outbound.budget, options.patience)
+    wait = pause if options.patience else None
+    with nullcontext() if options.has_keys else calls_in(Lane.BACKFILL, wait=wait):
+        pause.run = run = await _ReconcileRun.begin(context, options, reporter)
         summary = run.summary
         await run.plan()
         announce(summary)
@@ -131,6 +138,22 @@ def _lease_name(org_id: str) -> str:
     return f"reconcile:{org_id}"
 
 
+class _Pause:
+    """Waits until the API budget allows to go on, up to `longest` behind the beginning of the run."""
+
+    def __init__(self, clock: Clock, budget: ApiBudget, longest: timedelta) -> None:
+        self.run: _ReconcileRun | None = None
+        self._clock, self._budget = clock, budget
+        self._until = clock.now() + longest
+
+    async def __call__(self, error: ApiBudgetError) -> None:
+        async with nullcontext() if self.run is None else self.run.resting():
+            while await self._budget.find_lowest_lane() is not Lane.BACKFILL:
+                if self._clock.now() >= self._until:
+                    raise error
+                await self._clock.sleep(PAUSE_SECONDS)
+
+
 class _ReconcileRun:
     """One run, by the mappings as they are now."""
 
@@ -150,6 +173,7 @@ class _ReconcileRun:
         ttl = context.settings.sync.lease_seconds
         self._holder = LeaseHolder(store=context.store, ttl=ttl, hint="Its result counts, and not that of this one.")
         self._lease: HeldLease | None = None
+        self._is_healing = False
         self._number = 0
         self._profile = profile
         self._calls_before = context.client.calls_made
@@ -200,15 +224,13 @@ class _ReconcileRun:
     async def holding_lease(self) -> AsyncIterator[None]:
         """Be the one process that reconciles this org, and store that the run begins; if it does not finish, that it
         was stopped."""
-        name = _lease_name(self.summary.org_id)
         async with self._store.transaction() as uow:
-            held = await self._holder.acquire(uow, {name: "reconciles this org"})
-            if not held:
+            self._lease = await self._acquire(uow)
+            if self._lease is None:
                 raise ReconcileRunningError(
                     "Another process reconciles this org now.",
                     hint="Wait until it is done; `connector status` shows its result.",
                 )
-            self._lease = held[name]
             scope = {kind.value: list(keys) for kind, keys in self._options.selection.items()}
             self._number = await reconcile_runs.begin(uow, self.summary.org_id, full=self._options.full, scope=scope)
         try:
@@ -216,7 +238,27 @@ class _ReconcileRun:
         finally:
             async with self._store.transaction() as uow:
                 await reconcile_runs.stop(uow, self._number, calls=self._calls_made())
-            await self._holder.release(held.values())
+            await self._holder.release([self._lease])
+
+    async def _acquire(self, uow: UnitOfWork) -> HeldLease | None:
+        name = _lease_name(self.summary.org_id)
+        return (await self._holder.acquire(uow, {name: "reconciles this org"})).get(name)
+
+    @asynccontextmanager
+    async def resting(self) -> AsyncIterator[None]:
+        """Let others reconcile in this block. The comparison goes on where it is: what differs is read again anyway."""
+        if self._lease is None or self._is_healing:  # healing renews the lease by itself
+            yield
+            return
+        await self._holder.release([self._lease])
+        yield
+        while True:
+            async with self._store.transaction() as uow:
+                acquired = await self._acquire(uow)
+            if acquired is not None:
+                break
+            await self._store.clock.sleep(PAUSE_SECONDS)
+        self._lease = acquired
 
     async def compare(self) -> None:
         """Compare, and store the result."""
@@ -239,6 +281,7 @@ class _ReconcileRun:
         )
         assert self._lease is not None
         renewing = asyncio.create_task(self._lease.keep())  # if it is lost, the end of the run says so
+        self._is_healing = True
         try:
             self.summary.healing = await work
         finally:

@@ -16,9 +16,10 @@ import pytest
 from connector.cli.localorg import our_metadata
 from connector.cli.status_text import budget_document, budget_remarks
 from connector.errors import ApiBudgetError
-from connector.inbound import listen
-from connector.jobs import api_budget, push_rounds, resync_loop
+from connector.inbound import listen, poll
+from connector.jobs import api_budget, push_rounds, reconcile, resync_loop
 from connector.jobs.listen import ListenJob
+from connector.jobs.pull_job import PullJob
 from connector.jobs.push_summary import PushSummary
 from connector.jobs.reconcile import ReconcileOptions
 from connector.jobs.resync import capture
@@ -36,6 +37,7 @@ from connector.outbound import drain
 from connector.outbound.batches import graph_calls
 from connector.outbound.budget_status import load_budget_status
 from connector.policies import BudgetSettings
+from connector.roles import LONGEST_PAUSE
 from connector.service import running_service
 from connector.store import api_calls, inbox, journal, orders, orgs, outbox
 from connector.web.metrics import render_metrics
@@ -288,6 +290,52 @@ async def test_resyncs_and_comparisons_wait_for_calls(
         for resync in asked:
             await until(world, resync.id, lambda item: item.state is ResyncState.DONE and item.error is None)
         pushing.cancel()
+
+
+async def test_comparison_that_pauses_goes_on_where_it_was(
+    world: World, moved: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "PAUSE_SECONDS", 0.02)
+    budget, usage = world.service.push_context.budget, world.org.org.usage
+    await change_as_rep(world, "S-1", "differs")
+    await others_call(world, 7)
+    before = usage.calls
+    comparing = asyncio.create_task(world.service.reconcile(ReconcileOptions(patience=LONGEST_PAUSE), Silent()))
+
+    async def pauses() -> bool:
+        return budget.open_lane is Lane.PROFILE and not await reconcile.is_reconciling(
+            world.service.store, world.service.client.org_id
+        )
+
+    await happens(pauses)
+    made = usage.calls - before
+    assert made in {1, 2}
+    selected = await world.service.reconcile(ReconcileOptions(selection={EntityKind.ORDER: ["B-1"]}), Silent())
+    assert selected.result.verified  # another comparison needs not wait
+    assert not comparing.done()
+    others = usage.calls - before - made
+    moved.by += timedelta(hours=25)
+    assert (await comparing).result.differing == 1
+    assert usage.calls - before - others == 3  # to count, to read, and to look again at what differs
+
+
+async def test_what_is_behind_the_first_page_of_a_poll_is_less_urgent(
+    world: World, moved: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poll, "PAGE", 1)
+    monkeypatch.setattr(api_budget, "PAUSE_SECONDS", 0.02)
+    await others_call(world, 4)
+    pull = partial(world.service.pull, sobjects=["Order"])
+    with pytest.raises(ApiBudgetError, match="lane backfill pause"):  # of all records, for the first time
+        await pull()
+    with pytest.raises(ApiBudgetError, match="lanes profile and backfill pause"):  # of many that have changed meanwhile
+        await pull()
+    job = asyncio.create_task(PullJob(pull, moved)())
+    await asyncio.sleep(0.1)
+    assert not job.done()
+    moved.by += timedelta(hours=25)
+    result = await job
+    assert (result["records"], "paused" in result) == (2, False)
 
 
 async def test_many_streams_leave_the_reserve_to_others(

@@ -6,8 +6,11 @@ import asyncio
 
 import pytest
 
+from connector.jobs import push_loop
 from connector.jobs.push_loop import PushLoop
 from connector.jobs.push_summary import PushSummary
+from connector.model.change import EntityKind
+from connector.model.lane import Lane
 from connector.store.engine import Store
 
 
@@ -25,3 +28,36 @@ async def test_ring_returns_when_the_loop_has_ended_by_a_fault() -> None:
         await waiting
         await loop.ring()
     await store.close()
+
+
+async def test_urgent_change_does_not_wait_until_others_are_collected(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push_loop, "LOOK_FOR_URGENT_SECONDS", 0.02)
+    pushes = 0
+
+    async def push(verify: bool) -> PushSummary:
+        nonlocal pushes
+        pushes += 1
+        return PushSummary()
+
+    async def capture(key: str, lane: Lane) -> None:
+        async with store.transaction() as uow:
+            uow.changed(EntityKind.ORDER, key, 1, lane)
+
+    async def pushed(times: int) -> None:
+        async with asyncio.timeout(30):
+            while pushes < times:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    stop = asyncio.Event()
+    loop = PushLoop(store, push, worker="host:1", look_seconds=3600, slow_down=lambda: 3600)
+    running = asyncio.create_task(loop.run(stop))
+    await pushed(1)
+    await capture("N-1", Lane.STATUS)
+    await asyncio.sleep(0.3)
+    assert pushes == 1
+    await capture("N-2", Lane.URGENT)
+    await pushed(2)
+    stop.set()
+    await running
