@@ -49,8 +49,9 @@ class ChangeEvent:
         if not self.row or self.payload[avro.CHANGE_HEADER]["changeType"] not in {"UPDATE", "DELETE"}:
             return self
         visible = self.visible | set(names)
-        more = {name: _field_value(plan, self.row, name, only=set(visible)) for name in schema.fields[1:]
-                if {name, *_compound_parts(plan, self.row, name).values()} & set(names)}  # fmt: skip
+        compounds, wanted = _compound_fields(plan, self.row), set(names)
+        more = {name: _field_value(plan, self.row, name, compounds, only=set(visible)) for name in schema.fields[1:]
+                if name in wanted or wanted.intersection(compounds.get(name, {}).values())}  # fmt: skip
         return replace(self, payload={**self.payload, **more}, visible=visible)
 
 
@@ -149,31 +150,38 @@ class ChangeCapture:
         if not row or entry.kind == "DELETE":
             return event
         if entry.kind != "UPDATE":
-            payload.update({name: _field_value(plan, row, name) for name in schema.fields[1:]})
+            compounds = _compound_fields(plan, row)
+            payload.update({name: _field_value(plan, row, name, compounds) for name in schema.fields[1:]})
             return replace(event, visible=plan.column_names)
         changed = entry.fields | (ALWAYS_INCLUDED & plan.column_names)
+        compounds = _compound_fields(plan, row)
+        touched = {name for name, parts in compounds.items() if changed.intersection(parts.values())} | changed
         for name in schema.fields[1:]:
-            if name in changed or changed.intersection(_compound_parts(plan, row, name).values()):
-                payload[name] = _field_value(plan, row, name, only=changed)
-        header["changedFields"] = _bitmaps(plan, row, schema, changed)
+            if name in touched:
+                payload[name] = _field_value(plan, row, name, compounds, only=changed)
+        header["changedFields"] = _bitmaps(schema, compounds, changed)
         nulled = {name for name in changed if row.get(name) is None}
-        header["nulledFields"] = _bitmaps(plan, row, schema, nulled)
+        header["nulledFields"] = _bitmaps(schema, compounds, nulled)
         return replace(event, visible=frozenset(changed))
 
 
-def _compound_parts(plan: WritePlan, row: Row, name: str) -> dict[str, str]:
-    """Return the columns of a compound field by the part's name in the schema; empty for a plain field."""
-    if name in plan.addresses:
-        prefix = name.removesuffix("Address")
-        return {part: prefix + part for part, _ in avro.ADDRESS_PARTS}
-    if name == "Name" and (plan.name == "Contact" or row.get("IsPersonAccount")):
-        return {part: part for part in avro.NAME_PARTS}
-    return {}
+_Compounds = Mapping[str, Mapping[str, str]]
+"""The columns of each compound field by the part's name in the schema."""
 
 
-def _field_value(plan: WritePlan, row: Row, name: str, only: set[str] | None = None) -> Any:
-    parts = _compound_parts(plan, row, name)
-    if not parts:
+def _compound_fields(plan: WritePlan, row: Row) -> _Compounds:
+    """Return the compound fields of a row: addresses, and the name of a person."""
+    compounds = {
+        name: {part: name.removesuffix("Address") + part for part, _ in avro.ADDRESS_PARTS} for name in plan.addresses
+    }
+    if plan.name == "Contact" or row.get("IsPersonAccount"):
+        compounds["Name"] = {part: part for part in avro.NAME_PARTS}
+    return compounds
+
+
+def _field_value(plan: WritePlan, row: Row, name: str, compounds: _Compounds, only: set[str] | None = None) -> Any:
+    parts = compounds.get(name)
+    if parts is None:
         field_column = plan.inputs.get(name.lower())  # None if the running user may not see the field
         return avro.encode_value(field_column.field, row.get(name)) if field_column else None
     values = {
@@ -183,14 +191,11 @@ def _field_value(plan: WritePlan, row: Row, name: str, only: set[str] | None = N
     return None if all(value is None for value in values.values()) and only is None else values
 
 
-def _bitmaps(plan: WritePlan, row: Row, schema: EventSchema, names: set[str]) -> list[str]:
+def _bitmaps(schema: EventSchema, compounds: _Compounds, names: set[str]) -> list[str]:
     """Return the bitmaps of changed fields: one for plain fields, one for each compound field behind its position."""
-    own: set[int] = set()
+    own = {index for index, name in enumerate(schema.fields) if name in names and name not in compounds}
     nested: list[str] = []
-    for index, name in enumerate(schema.fields):
-        parts = _compound_parts(plan, row, name)
-        if not parts:
-            own |= {index} if name in names else set()
-        elif bits := {bit for bit, column in enumerate(parts.values()) if column in names}:
+    for index, parts in [(index, compounds[name]) for index, name in enumerate(schema.fields) if name in compounds]:
+        if bits := {bit for bit, column in enumerate(parts.values()) if column in names}:
             nested.append(f"{index}-{avro.bitmap(bits)}")
     return [avro.bitmap(own), *nested] if own else nested
