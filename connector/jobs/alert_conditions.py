@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connector.inbound.topic_status import TopicStatusKind, list_topics
@@ -27,7 +27,7 @@ from connector.store import (
     reconcile_runs,
     workers,
 )
-from connector.store.engine import Connection
+from connector.store.engine import Connection, Store
 from connector.store.queries.queue_ages import list_queue_ages
 
 MOST_GROUPS = 10
@@ -38,6 +38,10 @@ OFTEN = timedelta(hours=1)
 """A job that runs more often is told of when it has failed for a while: the next run may succeed."""
 FAILING_FOR = timedelta(minutes=5)
 
+_OF_AN_ORG = {
+    AlertRule.ORG_AWAY, AlertRule.STREAM_BEHIND, AlertRule.DELIVERIES, AlertRule.API_BUDGET, AlertRule.RECONCILE,
+}  # fmt: skip
+"""Rules about an org; the others are about all orgs of a database together."""
 _MASKS = Redaction()
 _WAITING_LANES = {lane.name.lower() for lane in Lane} - {Lane.BACKFILL.name.lower(), Lane.DEPRIORITIZED.name.lower()}
 
@@ -59,24 +63,53 @@ class _Look:
         return (rule.value, subject) in self.told
 
 
+async def list_all_conditions(store: Store, settings: Settings, jobs: Sequence[JobDefinition]) -> list[Condition]:
+    """What holds now: of everything, and of each org besides the default one what is its own."""
+    found = []
+    for name in ["", *([] if settings.org else settings.orgs)]:
+        async with (store.for_org(name) if name else store).reader() as connection:
+            found += await list_conditions(connection, store.clock.now(), settings, jobs, org=name)
+    return found
+
+
 async def list_conditions(
-    connection: Connection, now: datetime, settings: Settings, jobs: Sequence[JobDefinition]
+    connection: Connection, now: datetime, settings: Settings, jobs: Sequence[JobDefinition], *, org: str = ""
 ) -> list[Condition]:
     """What holds now by the rules that are not turned off. What only follows from something else that is told, such as
-    an outage of the org, is left out; but what was told before still holds."""
-    org, outage = await orgs.get_active(connection), await outages.get_current(connection)
+    an outage of the org, is left out; but what was told before still holds. With `org`, which the connection works for,
+    only what is its own; its name is in subjects and texts."""
+    active, outage = await orgs.get_active(connection), await outages.get_current(connection)
     current = await alerts.list_current(connection)
     look = _Look(
         connection=connection,
         now=now,
         settings=settings,
         jobs=jobs,
-        org_id=None if org is None else org.org_id,
+        org_id=None if active is None else active.org_id,
         is_away=outage is not None,
-        told={(alert.rule, alert.subject): alert for alert in current if alert.began_at is not None},
+        told={
+            (alert.rule, _without_org(alert.subject, org)): _without_name(alert, org)
+            for alert in current
+            if alert.began_at is not None and (not org or alert.subject.partition(" ")[0] == org)
+        },
     )
-    rules = [rule for rule in _RULES if rule not in settings.alerts.rules_off]
-    return [condition for rule in rules async for condition in _RULES[rule](look)]
+    rules = [rule for rule in _RULES if rule not in settings.alerts.rules_off and (not org or rule in _OF_AN_ORG)]
+    found = [condition for rule in rules async for condition in _RULES[rule](look)]
+    if not org:
+        return found
+    return [replace(item, subject=f"{org} {item.subject}".rstrip(), text=f"{_name(org)}{item.text}") for item in found]
+
+
+def _name(org: str) -> str:
+    return f"Org {org}: "
+
+
+def _without_org(subject: str, org: str) -> str:
+    return subject.removeprefix(org).removeprefix(" ") if org else subject
+
+
+def _without_name(alert: Alert, org: str) -> Alert:
+    return replace(alert, text=alert.text.removeprefix(_name(org))) if org else alert
 
 
 async def _org_away(look: _Look) -> AsyncIterator[Condition]:

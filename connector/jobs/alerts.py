@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from connector.clock import Clock
 from connector.errors import ConnectorError, DeliveryError, RetryClass
-from connector.jobs.alert_conditions import list_conditions
+from connector.jobs.alert_conditions import list_all_conditions
 from connector.jobs.schedule import define_jobs
 from connector.log import StateLog, get_logger
 from connector.model.alert import Alert, AlertEvent, AlertMessage, compare
@@ -64,8 +64,7 @@ class AlertSender:
 
     async def _look(self, report: AlertReport) -> None:
         store, settings = self._store, self._settings
-        async with store.reader() as connection:
-            conditions = await list_conditions(connection, store.clock.now(), settings, define_jobs(settings))
+        conditions = await list_all_conditions(store, settings, define_jobs(settings))
         settle = timedelta(minutes=settings.alerts.settle_minutes)
 
         async def work(uow: UnitOfWork) -> tuple[list[Alert], int, int]:

@@ -23,7 +23,7 @@ from connector.model.hourly_counts import hour_of
 from connector.model.lane import Lane
 from connector.notifications.alert_channels import make_channels
 from connector.policies import AlertSettings
-from connector.settings import Settings
+from connector.settings import OrgSettings, Settings
 from connector.store import (
     alerts,
     api_calls,
@@ -291,6 +291,36 @@ async def test_budget_is_told_when_it_will_run_out_when_lanes_pause_and_when_ord
     assert await look(13_200) == []
     assert await look(6000) == [
         ("alert.ended", "forecast"), ("alert.ended", TOPIC), ("alert.ended", "paused"), ("alert.ended", "orders"),
+    ]  # fmt: skip
+
+
+async def test_what_holds_of_another_org_is_told_by_its_name(store: Store, clock: ManualClock, receiver: Hook) -> None:
+    chosen = settings(receiver.url, settle_minutes=0).model_copy(update={"orgs": {"emea": OrgSettings()}})
+    one, emea = sender(store.for_org(None), chosen), store.for_org("emea")
+
+    async def look(used: int) -> list[tuple[str, str, str]]:
+        receiver.posted.clear()
+        async with emea.transaction() as uow:
+            limit = ApiLimit(used=used, allowed=15000, observed_at=uow.now)
+            await api_calls.put_state(uow, "00E", BudgetState(limit=limit))
+        await one.run()
+        return posted(receiver)
+
+    async with emea.transaction() as uow:
+        await orgs.put(uow, "00E", login_url="", instance_url="", is_active=True)
+        await api_calls.add(uow, "00E", {(hour_of(uow.now), Lane.STATUS, CallResult.ANSWERED): 6000})
+    clock.advance(2 * 3600)
+    await outage(emea)
+    clock.advance(600)
+    assert await look(12_000) == [("alert.began", "org_away", "emea"), ("alert.began", "api_budget", "emea paused")]
+    texts = [json.loads(body)["data"]["text"] for body, _ in receiver.posted]
+    assert texts[0] == "Org emea: The org accepts nothing: It is down (503)."
+    assert texts[1].startswith("Org emea: Calls of the lane")
+    assert await look(13_500) == [("alert.began", "api_budget", "emea orders")]
+    await outage_over(emea)
+    assert await look(100) == [
+        ("alert.ended", "org_away", "emea"), ("alert.ended", "api_budget", "emea paused"),
+        ("alert.ended", "api_budget", "emea orders"),
     ]  # fmt: skip
 
 
