@@ -18,7 +18,8 @@ from connector.store.engine import Store
 
 JOB = "push"
 LINGER_SECONDS = 0.1
-"""How long a change waits for others that travel with it: a call with many records costs no more than one with few."""
+"""How long a change waits for others that travel with it: a call with many records costs no more than one with few.
+What was captured during a push has waited already."""
 LOOK_FOR_URGENT_SECONDS = 0.5
 """How often it is looked whether something urgent is due, when changes are collected for longer."""
 
@@ -108,6 +109,7 @@ class PushLoop:
         self._wakes_on_capture = wakes_on_capture
         self._slow_down = slow_down
         self._rung = asyncio.Event()
+        self._rung_at = 0.0
         self._begun = 0
         self._ended = 0
         self._has_ended = asyncio.Condition()
@@ -144,7 +146,7 @@ class PushLoop:
 
         Returns at once when the loop has ended: another worker sends what is due."""
         number = self._begun + 1
-        self._rung.set()
+        self._wake()
         async with self._has_ended:
             await self._has_ended.wait_for(lambda: self._is_over or self._ended >= number)
 
@@ -152,7 +154,8 @@ class PushLoop:
         """Let changes come together: for longer while the API budget is low, but not when something urgent is due."""
         clock = asyncio.get_running_loop().time
         end = clock() + self._slow_down()
-        await _first_of(stop, seconds=LINGER_SECONDS)
+        if (linger := self._rung_at + LINGER_SECONDS - clock()) > 0:
+            await _first_of(stop, seconds=linger)
         while (left := end - clock()) > 0 and not stop.is_set() and not await self._is_urgent():
             await _first_of(stop, seconds=min(left, LOOK_FOR_URGENT_SECONDS))
 
@@ -163,7 +166,9 @@ class PushLoop:
         except StoreError:
             return False  # the push says so itself
 
-    def _wake(self, _slots: frozenset[int | None]) -> None:
+    def _wake(self, _slots: frozenset[int | None] = frozenset()) -> None:
+        if not self._rung.is_set():
+            self._rung_at = asyncio.get_running_loop().time()
         self._rung.set()
 
     async def _note_ended(self) -> None:

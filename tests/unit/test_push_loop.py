@@ -61,3 +61,32 @@ async def test_urgent_change_does_not_wait_until_others_are_collected(
     await pushed(2)
     stop.set()
     await running
+
+
+async def test_change_that_was_made_during_a_push_waits_no_longer_than_another_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push_loop, "LINGER_SECONDS", 0.02)
+    stop, lingered, first_of = asyncio.Event(), list[float](), push_loop._first_of
+    pushes = 0
+
+    async def noted(*events: asyncio.Event, seconds: float) -> None:
+        if len(events) == 1:
+            lingered.append(seconds)
+        await first_of(*events, seconds=seconds)
+
+    async def push(verify: bool) -> PushSummary:
+        nonlocal pushes
+        pushes += 1
+        if pushes == 1:
+            async with store.transaction() as uow:
+                uow.changed(EntityKind.ORDER, "N-1", 1, Lane.STATUS)
+            await asyncio.sleep(0.03)
+        else:
+            stop.set()
+        return PushSummary()
+
+    monkeypatch.setattr(push_loop, "_first_of", noted)
+    async with asyncio.timeout(30):
+        await PushLoop(store, push, worker="host:1", look_seconds=3600).run(stop)
+    assert (pushes, lingered) == (2, [])
