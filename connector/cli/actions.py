@@ -104,7 +104,8 @@ async def _load_refused() -> list[OutgoingEvent]:
 async def _replay() -> int:
     from connector.settings import load_settings
     from connector.store import outgoing_events
+    from connector.store.journal import command_line_actor
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store, store.transaction() as uow:
-        return await outgoing_events.replay(uow)
+        return await outgoing_events.replay(uow, actor=command_line_actor())

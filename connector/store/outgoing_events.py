@@ -23,7 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.outgoing_event import OutgoingEvent, OutgoingState
 from connector.model.platform_event import PlatformEvent
+from connector.store import journal
 from connector.store.event_tables import outgoing_events
+from connector.store.journal import JournalEntry
 from connector.store.sql import chunks
 from connector.store.unit_of_work import UnitOfWork
 
@@ -75,11 +77,14 @@ async def refuse(uow: UnitOfWork, event: OutgoingEvent, *, error: str) -> None:
     await uow.connection.execute(update(outgoing_events).where(_ROW.id == event.number).values(changes))
 
 
-async def replay(uow: UnitOfWork) -> int:
+async def replay(uow: UnitOfWork, *, actor: str) -> int:
     """Make every refused event due again. Returns their number."""
     changes = {"state": OutgoingState.DUE.value, "attempts": 0, "due_at": uow.now, "error": None}
     refused = _ROW.state == OutgoingState.REFUSED.value
-    return (await uow.connection.execute(update(outgoing_events).where(refused).values(changes))).rowcount
+    if number := (await uow.connection.execute(update(outgoing_events).where(refused).values(changes))).rowcount:
+        entry = JournalEntry(entity="event", key="refused", action="replayed", detail={"count": number}, actor=actor)
+        await journal.write(uow, [entry])
+    return number
 
 
 async def discard(uow: UnitOfWork, name: str) -> int:

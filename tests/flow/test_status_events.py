@@ -17,7 +17,7 @@ from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import ORDER_STATUS
 from connector.policies import EventSettings
 from connector.service import running_service
-from connector.store import outgoing_events
+from connector.store import journal, outgoing_events
 from tests.flow.conftest import World
 from tests.flow.pubsub import (
     NUMBER,
@@ -119,7 +119,9 @@ async def test_event_that_the_org_always_refuses_is_given_up_and_can_be_replayed
             "N-1:2", 2, "The event could not be published. Try again.",
         )  # fmt: skip
         async with world.service.store.transaction() as uow:
-            assert await outgoing_events.replay(uow) == 1
+            assert await outgoing_events.replay(uow, actor="ann@cli") == 1
+            [entry] = await journal.read(uow.connection, "event", "refused")
+            assert (entry.action, entry.actor, entry.detail) == ("replayed", "ann@cli", {"count": 1})
 
         async def published_both() -> bool:
             return len(stages(world.org)) == 2
