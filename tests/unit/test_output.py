@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
 import pytest
 
-from connector.cli import output
+from connector.cli import output, serve
+from connector.settings import Settings
 
 ROWS = [
     ("host", "19772", "the roles of this process, which are many", "/event/Order_Action__e, /data/Connector__chn"),
@@ -30,3 +35,26 @@ def test_table_is_wrapped_on_a_narrow_terminal_only(
 
 def test_terminal_has_a_width_and_a_file_has_none() -> None:
     assert output.terminal_width() is None
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [(["api"], "Listening at http://here; Ctrl-C stops.\n"), (["worker"], "Running worker; Ctrl-C stops.\n")],
+)
+async def test_service_says_once_what_it_runs(
+    chosen: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    @asynccontextmanager
+    async def running(_: Settings, roles: list[str], announce: Callable[[str], None]) -> AsyncIterator[dict[str, None]]:
+        if "api" in roles:
+            announce("http://here")
+        yield {role: None for role in roles if role != "api"}  # the API is not among those that begin anew
+
+    async def stop_at_once() -> None: ...
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("connector.roles.running_roles", running)
+    monkeypatch.setattr("connector.log.configure", lambda *_, **__: None)
+    monkeypatch.setattr(serve, "until_stopped", stop_at_once)
+    await serve._serve(chosen)
+    assert capsys.readouterr().out == said
