@@ -57,7 +57,7 @@ def test_invalid_field_is_reported_with_its_line(tmp_path: Path, body: str, prob
 
 
 def test_changed_project_is_read_again(tmp_path: Path) -> None:
-    """An org reads the project as it is when the org starts, also beside an org that started before."""
+    """Ours: an org reads the project as it is when the org starts, also beside an org that started before."""
     folder = tmp_path / "objects" / "Order" / "fields"
     folder.mkdir(parents=True)
     file = folder / "A__c.field-meta.xml"
@@ -74,6 +74,7 @@ def test_changed_project_is_read_again(tmp_path: Path) -> None:
 
 
 def test_orgs_of_one_process_share_nothing_that_changes() -> None:
+    """Ours: what orgs of one process share is only what none of them changes."""
     first, second = Org(OrgOptions()), Org(OrgOptions())
     load_into_schema(first.schema, our_metadata())
     first.refresh()
