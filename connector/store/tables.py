@@ -23,7 +23,6 @@ from connector.model.change import ChangeState
 from connector.model.holds import Hold
 from connector.model.notification import MessageKind, MessageState
 from connector.model.order_header import HEADER_FIELDS
-from connector.model.role import Role
 from connector.model.shipments import ReturnStatus, ShipmentStatus
 from connector.model.stage import Stage
 from connector.store.constraints import amount as _amount
@@ -114,6 +113,7 @@ orders = Table(
     _one_of("stage", Stage),
     Index("orders_customer", "customer"),
     Index("orders_stage", "stage", "number"),
+    Index("orders_placed", "placed_at", "number"),
     Index("orders_tracking_key", "tracking_key", unique=True),
 )
 
@@ -352,19 +352,6 @@ messages = Table(
     _one_of("state", MessageState),
     Index("messages_subject", "order_number", "kind", "reference", unique=True),
     Index("messages_due", "state", "due_at", "id"),
-)
-
-tokens = Table(
-    "tokens",
-    metadata,
-    Column("name", Key, primary_key=True),
-    Column("digest", Key, nullable=False, unique=True),
-    Column("role", Text, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("expires_at", Instant),
-    Column("revoked_at", Instant),
-    Column("used_at", Instant),
-    _one_of("role", Role),
 )
 
 orgs = Table(

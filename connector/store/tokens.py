@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.errors import ConnectorError
 from connector.model.role import Role
 from connector.store import journal
+from connector.store.access_tables import tokens
 from connector.store.journal import JournalEntry, command_line_actor
 from connector.store.sql import insert_missing
-from connector.store.tables import tokens
 from connector.store.unit_of_work import UnitOfWork
 
 PREFIX = "crm_"
@@ -57,6 +57,12 @@ async def create(
 async def find(connection: AsyncConnection, secret: str) -> Token | None:
     """Return the token with this secret, valid or not."""
     row = (await connection.execute(select(tokens).where(tokens.c.digest == digest(secret)))).first()
+    return None if row is None else _token(row)
+
+
+async def get(connection: AsyncConnection, name: str) -> Token | None:
+    """Return the token with this name, valid or not."""
+    row = (await connection.execute(select(tokens).where(tokens.c.name == name))).first()
     return None if row is None else _token(row)
 
 

@@ -81,6 +81,10 @@ class Status:
 
 
 async def get_status(call: RequestContext) -> ApiResponse:
+    return ApiResponse(value=await load_status(call))
+
+
+async def load_status(call: RequestContext) -> Status:
     async with call.store.reader() as connection:
         stages = await orders.counts(connection)
         unsent = await outbox_counts.counts(connection)
@@ -130,7 +134,7 @@ async def get_status(call: RequestContext) -> ApiResponse:
         paused_changes=0 if budget is None else sum(budget.waiting.values()),
         other_outages={org.name: (org.outage.code, org.outage.since) for org in others if org.outage is not None},
     )
-    status = Status(
+    return Status(
         summary=describe_sync(state),
         freshness=freshness,
         queue=queue,
@@ -147,7 +151,6 @@ async def get_status(call: RequestContext) -> ApiResponse:
         other_orgs=others,
         paused_jobs=paused,
     )
-    return ApiResponse(value=status)
 
 
 def _seconds(now: datetime, since: datetime) -> int:

@@ -1,0 +1,111 @@
+"""Dates, numbers and money as the viewer reads them: in the language of the browser, and in its time zone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import Decimal
+from functools import cache
+from urllib.parse import quote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from aiohttp import web
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_datetime, format_timedelta
+from babel.numbers import format_currency, format_decimal, format_percent
+
+ZONE_COOKIE = "zone"
+"""The time zone of the browser, which `console.js` keeps there."""
+DEFAULT = "en_US"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the viewer is: the language, with the country, and the time zone."""
+
+    locale: str = DEFAULT
+    zone: str = "UTC"
+
+    @classmethod
+    def of(cls, request: web.Request) -> Place:
+        zone = request.cookies.get(ZONE_COOKIE, "UTC")
+        return cls(_locale(request.headers.get("Accept-Language", "")), zone if _zone(zone) is not None else "UTC")
+
+    @property
+    def info(self) -> tzinfo:
+        return _zone(self.zone) or UTC
+
+    @property
+    def language(self) -> str:
+        return self.locale.replace("_", "-")
+
+
+@cache
+def _zone(name: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(name) if len(name) < 64 else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+@cache
+def _locale(accepted: str) -> str:
+    """The locale of the first language that babel knows. Sentences are English; numbers and dates are as there."""
+    for part in accepted[:200].split(","):
+        tag = part.split(";")[0].strip()
+        try:
+            locale = Locale.parse(tag, sep="-") if tag and tag != "*" else None
+        except (UnknownLocaleError, ValueError):
+            continue
+        if locale is not None:
+            return str(locale)
+    return DEFAULT
+
+
+def number(value: Decimal | int | float, place: Place) -> str:
+    return format_decimal(value, locale=place.locale)
+
+
+def percent(value: float, place: Place) -> str:
+    return format_percent(value, locale=place.locale)
+
+
+def money(value: Decimal | None, currency: str, place: Place) -> str:
+    """An amount with its currency, in the smallest unit of it; a dash without one."""
+    return "–" if value is None else format_currency(value, currency, locale=place.locale)
+
+
+def moment(value: datetime, place: Place) -> str:
+    return format_datetime(value, "medium", tzinfo=place.info, locale=place.locale)
+
+
+def day(value: date, place: Place) -> str:
+    return format_date(value, "medium", locale=place.locale)
+
+
+def ago(value: datetime, now: datetime, place: Place) -> str:
+    """`3 minutes ago`, `in 2 hours`."""
+    return format_timedelta(value - now, add_direction=True, locale="en_US")
+
+
+def lasting(seconds: float) -> str:
+    """A duration: `4 s`, `3 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h".replace(".0 h", " h")
+    return f"{timedelta(seconds=seconds).days} days"
+
+
+def urlencode_path(value: str) -> str:
+    """A part of a path; also its slashes are written as %2F."""
+    return quote(value, safe="")
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "number": number, "percent": percent, "money": money, "moment": moment, "day": day, "ago": ago, "lasting": lasting,
+    "urlencode_path": urlencode_path,
+}  # fmt: skip

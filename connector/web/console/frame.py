@@ -1,0 +1,252 @@
+"""What all pages share: the frame around them, signing in and out, errors as pages, and the files of the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from connector.errors import CommandError, ConnectorError
+from connector.model.role import Role
+from connector.store import console_sessions, tokens
+from connector.store.engine import Store
+from connector.web.console import formats
+from connector.web.console.live import ChangeWatcher
+from connector.web.console.session import (
+    COOKIE,
+    FORM_FIELD,
+    Session,
+    check_form,
+    check_origin,
+    find_session,
+    set_cookie,
+)
+from connector.web.problem import STATUS_OF_RULE, ProblemError
+from connector.web.rate_limit import RateLimiter
+from connector.web.routing import RequestContext
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Everything comes from here; nothing that stands in a page runs, whatever an order's text says."""
+SIGN_INS_PER_MINUTE = 30
+LONGEST_FORM = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """An entry of the menu. `icon` is the name of a symbol in `icons.svg`."""
+
+    path: str
+    title: str
+    icon: str
+
+
+MENU: Sequence[Link] = (
+    Link(path="/", title="Home", icon="house"),
+    Link(path="/orders", title="Orders", icon="package-check"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsolePage:
+    """A page. `load` returns what its template shows, or a whole response. `title`: of the browser's tab."""
+
+    path: str
+    title: str
+    template: str
+    load: Callable[[RequestContext], Awaitable[Mapping[str, object] | web.StreamResponse]]
+    role: Role = Role.VIEWER
+
+
+MakeContext = Callable[[web.Request, tokens.Token, bool], RequestContext]
+
+
+class ConsoleFrame:
+    """Draws pages and signs people in."""
+
+    def __init__(self, store: Store, context: MakeContext) -> None:
+        self._store = store
+        self._context = context
+        self._watcher = ChangeWatcher(store)
+        self._sign_ins = RateLimiter(SIGN_INS_PER_MINUTE, store.clock)
+
+    def add_to(self, app: web.Application, pages: Sequence[ConsolePage]) -> None:
+        """Let the application serve the console."""
+        app.add_routes(self._routes(pages))
+        app.on_shutdown.append(self._watcher.close)
+
+    def _routes(self, pages: Sequence[ConsolePage]) -> list[web.RouteDef]:
+        shared = [
+            web.get("/signin", self._shown(self._show_sign_in)),
+            web.post("/signin", self._shown(self._sign_in)),
+            web.post("/signout", self._shown(self._sign_out)),
+            web.get("/events", self._watcher.stream),
+            web.get("/static/{name}", _static_file),
+        ]
+        return shared + [web.get(page.path, self._shown(self._page_handler(page))) for page in pages]
+
+    def _page_handler(self, page: ConsolePage) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            session = await find_session(self._store, request)
+            if session is None:
+                where = quote(request.path_qs, safe="")
+                return _lead_to(f"/signin?next={where}" if request.path_qs != "/" else "/signin")
+            if not session.token.role.covers(page.role):
+                message = f"This page is for the role {page.role}; yours is {session.token.role}."
+                raise ProblemError(403, "role", message, hint="Sign in with another token.")
+            loaded = await page.load(self._context(request, session.token, False))
+            if isinstance(loaded, web.StreamResponse):
+                return loaded
+            return self._render(request, page.template, session, title=page.title, **loaded)
+
+        return handle
+
+    def _shown(self, handler: Handler) -> Handler:
+        """The handler, with errors as pages."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except ProblemError as problem:
+                status, detail, hint = problem.status, problem.body["detail"], problem.body.get("hint", "")
+            except CommandError as error:
+                status, detail, hint = STATUS_OF_RULE.get(error.rule, 409), error.message, error.hint
+            except ConnectorError as error:
+                status, detail, hint = 503, error.message, error.hint
+            session = None if status == 503 else await find_session(self._store, request)
+            response = self._render(request, "error.html.j2", session, title="Error", detail=detail, hint=hint)
+            response.set_status(status)
+            return response
+
+        return handle
+
+    async def _show_sign_in(self, request: web.Request) -> web.StreamResponse:
+        if await find_session(self._store, request) is not None:
+            return _lead_to(_local(request.query.get("next", "/")))
+        return self._render(
+            request, "signin.html.j2", None, title="Sign in", next=_local(request.query.get("next", "/"))
+        )
+
+    async def _sign_in(self, request: web.Request) -> web.StreamResponse:
+        check_origin(request)
+        self._sign_ins.take(request.remote or "")
+        form = await request.post()
+        secret, where = str(form.get("token", "")).strip(), _local(str(form.get("next", "/")))
+        async with self._store.reader() as connection:
+            token = await tokens.find(connection, secret) if secret else None
+        if token is None or not token.valid(self._store.clock.now()):
+            wrong = "The token is unknown, expired or revoked." if secret else "Type or paste your token."
+            response = self._render(request, "signin.html.j2", None, title="Sign in", next=where, wrong=wrong)
+            response.set_status(403)
+            return response
+        name = token.name
+        begun = await self._store.transact(lambda uow: console_sessions.begin(uow, name))
+        answer = _lead_to(where)
+        set_cookie(request, answer, begun)
+        return answer
+
+    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
+        check_origin(request)
+        session = await find_session(self._store, request)
+        answer = _lead_to("/signin")
+        if session is not None:
+            form = await request.post()
+            check_form(session, str(form.get(FORM_FIELD, "")))
+            secret, actor = session.secret, session.token.name
+            await self._store.transact(lambda uow: console_sessions.end(uow, secret, actor=actor))
+        answer.del_cookie(COOKIE)
+        return answer
+
+    def _render(
+        self, request: web.Request, template: str, session: Session | None, *, title: str, **values: object
+    ) -> web.Response:
+        text = _environment().get_template(template).render(
+            title=title,
+            session=session,
+            menu=MENU,
+            path=request.path,
+            path_qs=request.path_qs,
+            theme=_theme(request),
+            place=formats.Place.of(request),
+            now=self._store.clock.now(),
+            asset=_asset,
+            **values,
+        )  # fmt: skip
+        return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": POLICY})
+
+
+def _lead_to(where: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": where})
+
+
+def _theme(request: web.Request) -> str:
+    """The theme that the viewer has chosen; empty for that of the system."""
+    chosen = request.cookies.get("theme", "")
+    return chosen if chosen in {"light", "dark"} else ""
+
+
+def _local(where: str) -> str:
+    """A path of ours; `/` instead of an address that leads elsewhere."""
+    is_ours = where.startswith("/") and not where.startswith(("//", "/\\")) and where.isprintable()
+    return where if is_ours else "/"
+
+
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
+
+
+@cache
+def _file(name: str) -> tuple[bytes, str] | None:
+    """The content of a file for the browser, and the digest that its address carries."""
+    known = {item.name: item for item in (files("connector.web.console") / "static").iterdir()}
+    if name not in known:
+        return None
+    content = known[name].read_bytes()
+    return content, sha256(content).hexdigest()[:12]
+
+
+def _asset(name: str) -> str:
+    found = _file(name)
+    assert found is not None, name
+    return f"/static/{name}?{found[1]}"
+
+
+async def _static_file(request: web.Request) -> web.Response:
+    """A file for the browser, which keeps it: another content has another address."""
+    name = request.match_info["name"]
+    found = _file(name)
+    if found is None:
+        raise ProblemError(404, "unknown", "There is no such file.")
+    content, digest = found
+    headers = {"ETag": f'"{digest}"'}
+    if request.query_string == digest:
+        headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    response = web.Response(body=content, content_type=_TYPES[name.rsplit(".", 1)[1]], charset="utf-8", headers=headers)
+    response.enable_compression()
+    return response
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("connector.web.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= formats.FILTERS
+    return environment

@@ -1,0 +1,47 @@
+"""The first page: whether all is well, in one sentence, and what stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from connector.inbound.topic_status import TopicStatusKind
+from connector.model.stage import Stage
+from connector.store.queries.holds import list_holds
+from connector.web.api.dead_letters import GroupList, list_groups
+from connector.web.api.status import Status, load_status
+from connector.web.console.frame import ConsolePage
+from connector.web.routing import RequestContext
+
+MOST_GROUPS = 4
+
+
+async def load_home(call: RequestContext) -> Mapping[str, object]:
+    status = await load_status(call)
+    groups = (await list_groups(call)).value if status.dead_letters else None
+    shown = groups.groups[:MOST_GROUPS] if isinstance(groups, GroupList) else []
+    async with call.store.reader() as connection:
+        holds = len({hold.order_number for hold in await list_holds(connection)})
+    return {
+        "status": status,
+        "level": _level(status),
+        "stages": [(stage.value, status.orders.get(stage.value, 0)) for stage in Stage],
+        "waiting": sum(row.changes for row in status.queue),
+        "budget": status.budget,
+        "groups": shown,
+        "holds": holds,
+        "proof": status.reconciliation,
+    }
+
+
+def _level(status: Status) -> str:
+    """`good`: nothing to do; `fair`: something waits for a person; `bad`: changes do not arrive."""
+    if status.outage is not None or any(org.outage is not None for org in status.other_orgs):
+        return "bad"
+    topics = () if status.inbound.events is None else status.inbound.events.topics
+    is_deaf = any(topic.kind is TopicStatusKind.STOPPED for topic in topics)
+    waits = status.dead_letters or status.inbound.conflicts or status.inbound.parked or status.paused_jobs
+    is_paused = status.budget is not None and status.budget.paused
+    return "fair" if waits or is_paused or is_deaf or status.inbound.events is None else "good"
+
+
+PAGE = ConsolePage(path="/", title="Home", template="home.html.j2", load=load_home)

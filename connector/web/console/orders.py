@@ -1,0 +1,142 @@
+"""The list of orders, with the filters that operators and order desks use; as a page and as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from connector.model.change import ChangeState, EntityKind, Unsent
+from connector.model.holds import Hold
+from connector.model.order import Order
+from connector.model.stage import Stage
+from connector.store import orders, outbox
+from connector.store.engine import Connection
+from connector.store.queries.order_list import OrderFilter, Position, SyncFilter, list_latest_orders
+from connector.web.console.frame import ConsolePage
+from connector.web.csv_response import KIND, stream_csv
+from connector.web.problem import ProblemError
+from connector.web.routing import ApiResponse, RequestContext, StreamBody, make_response
+
+PAGE_SIZE = 50
+COLUMNS = ("number", "customer", "customer_name", "stage", "holds", "currency", "total", "placed_at", "channel")
+FILTERS = ("q", "stage", "hold", "customer", "channel", "sync")
+
+E_ = TypeVar("E_", Stage, Hold, SyncFilter)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderRow:
+    """An order of the list, and what is not in the org yet; None if nothing is due."""
+
+    order: Order
+    unsent: Unsent | None
+
+    @property
+    def is_refused(self) -> bool:
+        return self.unsent is not None and self.unsent.state in {ChangeState.DEAD, ChangeState.BLOCKED}
+
+
+async def load_orders(call: RequestContext) -> Mapping[str, object]:
+    query = call.request.query
+    chosen, before = _filter(call), _position(query.get("before", ""))
+    async with call.store.reader() as connection:
+        found = await list_latest_orders(connection, chosen, before=before, limit=PAGE_SIZE + 1)
+        rows = await _load_rows(connection, [number for number, _ in found[:PAGE_SIZE]])
+    kept = {name: query[name] for name in FILTERS if query.get(name)}
+    following = None
+    if len(found) > PAGE_SIZE:
+        number, placed_at = found[PAGE_SIZE - 1]
+        following = urlencode({**kept, "before": f"{placed_at.isoformat()} {number}"})
+    return {
+        "rows": rows,
+        "chosen": kept,
+        "following": following,
+        "is_later_page": before is not None,
+        "query": urlencode(kept),
+        "stages": list(Stage),
+        "holds": list(Hold),
+        "syncs": list(SyncFilter),
+    }
+
+
+async def stream_orders(call: RequestContext) -> web.StreamResponse:
+    """All orders of these filters as CSV."""
+    body = StreamBody(stream_csv(COLUMNS, _csv_rows(call, _filter(call))), KIND)
+    headers = {"Content-Disposition": 'attachment; filename="orders.csv"'}
+    return await make_response(call.request, ApiResponse(value=body, headers=headers))
+
+
+async def _csv_rows(call: RequestContext, chosen: OrderFilter) -> AsyncGenerator[Sequence[object], None]:
+    before: Position | None = None
+    async with call.store.reader() as connection:
+        while True:
+            found = await list_latest_orders(connection, chosen, before=before, limit=500)
+            for order in await _in_sequence(connection, [number for number, _ in found]):
+                yield (
+                    order.number,
+                    order.customer.number,
+                    order.customer.name,
+                    order.stage.value,
+                    " ".join(sorted(order.state.holds)),
+                    order.currency,
+                    "" if order.exact_total is None else f"{order.exact_total:f}",
+                    order.header.placed_at.isoformat(),
+                    order.header.channel or "",
+                )
+            if len(found) < 500:
+                return
+            before = (found[-1][1], found[-1][0])
+
+
+async def _load_rows(connection: Connection, numbers: Sequence[str]) -> list[OrderRow]:
+    unsent = await outbox.find(connection, EntityKind.ORDER, numbers)
+    return [OrderRow(order=item, unsent=unsent.get(item.number)) for item in await _in_sequence(connection, numbers)]
+
+
+async def _in_sequence(connection: Connection, numbers: Sequence[str]) -> list[Order]:
+    loaded = {order.number: order for order in await orders.load(connection, numbers)}
+    return [loaded[number] for number in numbers if number in loaded]
+
+
+def _filter(call: RequestContext) -> OrderFilter:
+    hold = call.query_value("hold")
+    text = call.query_value("q")
+    return OrderFilter(
+        text=None if text is None else text.strip()[:80] or None,
+        stage=_choice(call, "stage", Stage),
+        on_hold=hold == "any",
+        hold=None if hold == "any" else _choice(call, "hold", Hold),
+        customer=call.query_key("customer"),
+        channel=call.query_value("channel"),
+        sync=_choice(call, "sync", SyncFilter),
+    )
+
+
+def _choice(call: RequestContext, name: str, among: type[E_]) -> E_ | None:
+    value = call.query_value(name)
+    if value is None:
+        return None
+    if value not in {item.value for item in among}:
+        hint = f"Use one of {', '.join(item.value for item in among)}."
+        raise ProblemError(400, "query", f"{name}: there is no {value[:40]!r}.", field=name, hint=hint)
+    return among(value)
+
+
+def _position(text: str) -> Position | None:
+    """The place behind which a page begins, from its address."""
+    moment, _, number = text.partition(" ")
+    try:
+        return (datetime.fromisoformat(moment).astimezone(UTC), number) if text else None
+    except (ValueError, OverflowError):
+        raise ProblemError(400, "query", "This address names no page.", hint="Begin with the first page.") from None
+
+
+PAGES = (
+    ConsolePage(path="/orders", title="Orders", template="orders.html.j2", load=load_orders),
+    ConsolePage(path="/orders.csv", title="Orders", template="", load=stream_orders),
+)

@@ -1,0 +1,116 @@
+"""The console in a real browser: signing in, following changes, keys, small screens, contrast, hostile text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, Page, expect
+
+from connector.clock import SystemClock
+from connector.model.customer import Customer
+from connector.model.role import Role
+from connector.store import customers, schema, tokens
+from connector.store.engine import Store
+from tests.console.test_org_page import CONTRAST
+from tests.org.conftest import SHARED
+from tests.unit.store import samples
+from tests.web.conftest import app_on
+
+pytestmark = SHARED
+
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+LONG = "Gesellschaft für Außerordentlichlangenamen " * 5
+
+
+@dataclass(frozen=True)
+class Console:
+    url: str
+    store: Store
+    secret: str
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def console(tmp_path: Path) -> AsyncIterator[Console]:
+    store = Store.open(f"sqlite:///{tmp_path / 'console.db'}", clock=SystemClock())
+    await schema.upgrade(store)
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        secret = await tokens.create(uow, "Kim", Role.OPS)
+    await samples.place(store, *(samples.order(f"N-{number}") for number in range(1, 4)))
+    async with store.transaction() as uow:
+        known = await customers.load(uow.connection, [samples.order().customer])
+        await customers.save(uow, [Customer(number=item.number, name=HOSTILE + LONG) for item in known])
+    server = TestServer(app_on(store))
+    await server.start_server()
+    yield Console(str(server.make_url("/")).rstrip("/"), store, secret)
+    await server.close()
+    await store.close()
+
+
+async def signed_in(browser: Browser, console: Console, **options: object) -> Page:
+    context = await browser.new_context(**options)  # type: ignore[arg-type]
+    page = await context.new_page()
+    await page.goto(f"{console.url}/orders")
+    await page.get_by_label("Token").fill(console.secret)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("heading", name="Orders")).to_be_visible()
+    return page
+
+
+async def test_person_signs_in_finds_an_order_by_keys_and_signs_out(browser: Browser, console: Console) -> None:
+    page = await signed_in(browser, console)
+    assert await page.title() == "Orders · Connector"  # no script of an order's text has run
+    await page.keyboard.press("/")
+    await page.keyboard.type("N-2")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await page.locator("h1").click()
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Order N-2")).to_be_visible()
+    assert await page.title() == "Order · Connector"
+    await page.keyboard.press("g")
+    await page.keyboard.press("h")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("No org has answered yet")
+    await page.get_by_role("button", name="Light or dark").click()
+    theme = await page.evaluate("document.documentElement.dataset.theme")
+    await page.reload()
+    assert await page.evaluate("document.documentElement.dataset.theme") == theme
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_label("Token")).to_be_visible()
+
+
+async def test_page_follows_what_happens_but_not_under_somebody_who_types(browser: Browser, console: Console) -> None:
+    page = await signed_in(browser, console)
+    await expect(page.locator("tbody tr")).to_have_count(3)
+    await page.wait_for_timeout(1500)  # until the stream is open, and has looked once
+    await samples.place(console.store, samples.order("N-4"))
+    await expect(page.locator("tbody tr")).to_have_count(4, timeout=15_000)
+    field = page.get_by_label("Order or customer")
+    await field.last.fill("N-1")
+    await samples.place(console.store, samples.order("N-5"))
+    await page.wait_for_timeout(2500)
+    assert await page.locator("tbody tr").count() == 4
+    assert await field.last.input_value() == "N-1"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_pages_are_readable_on_a_phone_and_by_everybody(browser: Browser, console: Console, scheme: str) -> None:
+    for width in (390, 1440):
+        page = await signed_in(browser, console, color_scheme=scheme, viewport={"width": width, "height": 844})
+        for path in ("/", "/orders", "/orders/N-1", "/orders/none"):
+            await page.goto(console.url + path)
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
+            assert await page.evaluate(CONTRAST) == [], (path, width)
+        await page.context.close()
+
+
+async def test_pages_can_be_read_without_scripts(browser: Browser, console: Console) -> None:
+    page = await signed_in(browser, console, java_script_enabled=False)
+    await page.get_by_role("link", name="N-3").click()
+    await expect(page.get_by_role("heading", name="Order N-3")).to_be_visible()

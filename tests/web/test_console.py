@@ -1,0 +1,177 @@
+"""The console: signing in and out, what each role sees, and that text in orders stays text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+
+from connector.model.role import Role
+from connector.store import console_sessions, tokens
+from connector.store.queries.order_list import OrderFilter, list_latest_orders
+from connector.web.console.pages import PAGES
+from tests.conftest import ManualClock
+from tests.unit.store import samples
+from tests.web.conftest import Api
+from tests.web.test_api import placed
+
+HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.title=1">'
+
+
+async def open_page(api: Api, path: str, **more: Any) -> tuple[ClientResponse, str]:
+    async with api.client.get(path, allow_redirects=False, **more) as answer:
+        return answer, await answer.text()
+
+
+async def sign_in(api: Api, role: Role = Role.OPS, where: str = "/") -> ClientResponse:
+    form = {"token": api.secrets[role], "next": where}
+    async with api.client.post("/signin", data=form, allow_redirects=False) as answer:
+        return answer
+
+
+async def test_pages_are_for_people_who_have_signed_in(api: Api) -> None:
+    for page in PAGES:
+        path = page.path.replace("{number}", "W-1")
+        answer, _ = await open_page(api, path)
+        assert answer.status == 303, path
+        assert answer.headers["Location"].startswith("/signin"), path
+    answer, _ = await open_page(api, "/events")
+    assert answer.status == 401
+    _, text = await open_page(api, "/signin?next=%2Forders")
+    assert 'value="/orders"' in text
+
+    wrong = await api.client.post("/signin", data={"token": "crm_nothing", "next": "/"})
+    assert (wrong.status, "unknown, expired or revoked" in await wrong.text()) == (403, True)
+    began = await sign_in(api, where="/orders?stage=placed")
+    assert (began.status, began.headers["Location"]) == (303, "/orders?stage=placed")
+    cookie = began.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert api.secrets[Role.OPS] not in cookie
+    answer, text = await open_page(api, "/")
+    assert (answer.status, "ops of tests" in text) == (200, True)
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "where", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:1", "/a\nb"]
+)
+async def test_signing_in_leads_nowhere_else(api: Api, where: str) -> None:
+    assert (await sign_in(api, where=where)).headers["Location"] == "/"
+
+
+async def test_session_ends_with_sign_out_with_its_token_and_after_a_day(api: Api, clock: ManualClock) -> None:
+    await sign_in(api)
+    _, text = await open_page(api, "/")
+    found = re.search(r'name="form_proof" value="(\w+)"', text)
+    assert found is not None
+    refused = await api.client.post("/signout", data={"form_proof": "other"}, allow_redirects=False)
+    assert refused.status == 403
+    foreign = await api.client.post(
+        "/signout", data={"form_proof": found[1]}, headers={"Sec-Fetch-Site": "cross-site"}, allow_redirects=False
+    )
+    assert foreign.status == 403
+    assert (await open_page(api, "/"))[0].status == 200
+    out = await api.client.post("/signout", data={"form_proof": found[1]}, allow_redirects=False)
+    assert (out.status, (await open_page(api, "/"))[0].status) == (303, 303)
+
+    await sign_in(api)
+    async with api.store.transaction() as uow:
+        await tokens.revoke(uow, "ops of tests", actor="chief")
+    assert (await open_page(api, "/"))[0].status == 303
+    await sign_in(api, Role.VIEWER)
+    assert (await open_page(api, "/"))[0].status == 200
+    clock.advance((console_sessions.LASTS + timedelta(seconds=1)).total_seconds())
+    assert (await open_page(api, "/"))[0].status == 303
+    names = [item["action"] for item in (await api("GET", "/audit?entity=console", role=Role.ADMIN)).body["actions"]]
+    assert names == ["signed_in", "signed_in", "signed_out", "signed_in"]
+
+
+async def test_too_many_tries_to_sign_in_are_refused(api: Api) -> None:
+    statuses = [(await api.client.post("/signin", data={"token": "x"})).status for _ in range(32)]
+    assert set(statuses[:30]) == {403}
+    assert statuses[-1] == 429
+
+
+async def test_orders_are_found_by_number_customer_stage_and_hold(api: Api) -> None:
+    await sign_in(api, Role.VIEWER)
+    _, text = await open_page(api, "/orders")
+    assert "There are no orders yet" in text
+    await placed(api)
+    await placed(api, number="W-2", customer={"number": "C-9", "name": "Zoë Quist"})
+    await api.move("W-2", action="hold", hold="manual")
+    for query, numbers in (
+        ("", {"W-1", "W-2"}), ("?q=W-1", {"W-1"}), ("?q=quist", {"W-2"}), ("?q=C-9", {"W-2"}), ("?hold=any", {"W-2"}),
+        ("?hold=credit", set()), ("?stage=placed", {"W-1", "W-2"}), ("?stage=shipped", set()),
+        ("?sync=waiting", {"W-1", "W-2"}),
+        ("?sync=refused", set()), ("?customer=C-9", {"W-2"}), ("?q=%25", set()),
+    ):  # fmt: skip
+        answer, text = await open_page(api, f"/orders{query}")
+        assert (answer.status, set(re.findall(r'href="/orders/(W-\d)"', text))) == (200, numbers), query
+    answer, text = await open_page(api, "/orders.csv?hold=any")
+    assert (answer.content_type, text.count("\r\n"), "W-2" in text) == ("text/csv", 2, True)
+    for query in ("?stage=old", "?hold=x", "?sync=y", "?before=soon"):
+        answer, text = await open_page(api, f"/orders{query}")
+        assert (answer.status, answer.content_type, "<h1>" in text) == (400, "text/html", True)
+    assert (await open_page(api, "/orders/W-9"))[0].status == 404
+
+
+async def test_list_of_orders_goes_on_behind_the_last_one(api: Api) -> None:
+    await samples.stock(api.store)
+    items = [samples.order(f"N-{number}") for number in range(5)]
+    await samples.place(api.store, *items, replace(items[0].with_header(number="N-9")))
+    seen: list[str] = []
+    before = None
+    async with api.store.reader() as connection:
+        while page := await list_latest_orders(connection, OrderFilter(), before=before, limit=2):
+            seen += [number for number, _ in page]
+            before = (page[-1][1], page[-1][0])
+    assert sorted(seen) == sorted({*(item.number for item in items), "N-9"})
+
+
+async def test_order_shows_its_lines_journey_and_both_sides_to_those_who_may(api: Api) -> None:
+    await placed(api, notes="Ring twice", po_number=HOSTILE[:60])
+    await sign_in(api, Role.VIEWER)
+    answer, text = await open_page(api, "/orders/W-1")
+    assert answer.status == 200
+    for part in ("Order W-1", 'aria-current="step"', "Journey", "A change waits since"):
+        assert part in text, part
+    assert "Ring twice" not in text
+    assert HOSTILE[:20] not in text
+
+
+async def test_text_of_an_order_stays_text(api: Api) -> None:
+    await placed(api, customer={"number": "C-7", "name": HOSTILE}, channel="<b>web</b>")
+    await sign_in(api)
+    for path in ("/", "/orders", "/orders?q=%3Cscript%3E", "/orders/W-1", "/orders/%3Cscript%3E"):
+        _, text = await open_page(api, path)
+        assert "<script>document" not in text, path
+        assert "<img src=x" not in text, path
+        assert "<b>web" not in text, path
+
+
+async def test_numbers_and_times_are_those_of_the_viewer(api: Api) -> None:
+    await placed(api)
+    await sign_in(api)
+    headers = {"Accept-Language": "de-DE,de;q=0.9", "Cookie": "zone=Asia/Tokyo"}
+    cookie = next(iter(api.client.session.cookie_jar))
+    headers["Cookie"] += f"; {cookie.key}={cookie.value}"
+    _, text = await open_page(api, "/orders/W-1", headers=headers)
+    assert "\xa0$" in text
+    for language in ("xx-invalid", "*", "de;q=x", "zh-Hant-TW", ";;,,"):
+        assert (await open_page(api, "/", headers={"Accept-Language": language}))[0].status == 200
+
+
+async def test_files_of_the_browser_are_kept_by_it(api: Api) -> None:
+    _, text = await open_page(api, "/signin")
+    for path in re.findall(r'(?:href|src)="(/static/[^"#]+)', text):
+        answer, _ = await open_page(api, path)
+        assert (answer.status, "immutable" in answer.headers["Cache-Control"]) == (200, True), path
+    answer, _ = await open_page(api, "/static/console.css")
+    assert answer.headers["Cache-Control"] == "no-store"
+    for path in ("/static/nothing.js", "/static/..%2fpages.py"):
+        assert (await open_page(api, path))[0].status == 404
