@@ -45,6 +45,7 @@ from connector.store.postgres_connection import (
     isolate,
     lift_limits,
     limit_statements,
+    ping_rested,
 )
 from connector.store.retry import retry_on_abort
 from connector.store.scope import DEFAULT, OPTION
@@ -108,6 +109,7 @@ class Store:
             )
             limit_statements(self._engine, limits)
             isolate(self._engine)
+            ping_rested(self._engine)
             # One snapshot for all statements of a reader, as SQLite's BEGIN gives it.
             self._readers = self._engine.execution_options(**{ISOLATION: READING})
             self._snapshots = self._engine.execution_options(**{ISOLATION: SNAPSHOT})

@@ -15,6 +15,7 @@ A server that has fallen silent keeps no limit. So each answer has a limit here,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection as SyncConnection
@@ -28,6 +29,9 @@ GRACE_SECONDS = 30.0
 """For how much longer than a statement may take its answer is waited for: it travels, and may wait in a pooler."""
 LOST_SECONDS = 60
 """When a connection is given up whose other end acknowledges nothing."""
+
+REST_SECONDS = 1.0
+"""How long after its last answer a connection is taken to be alive."""
 
 _POOLED = "connector_pooled"
 
@@ -107,6 +111,20 @@ def limit_statements(engine: AsyncEngine, limits: TimeLimits) -> None:
             statements.append(_IDLE.format(round(limits.idle * 1000)))
         if statements:
             connection.exec_driver_sql("; ".join(statements))  # one message
+
+
+def ping_rested(engine: AsyncEngine) -> None:
+    """Ask a connection whether it is alive only if it has rested. One that has just answered would be asked for
+    nothing: the server can as well be lost after the ping."""
+    dialect: Any = engine.sync_engine.dialect
+    ping = dialect.do_ping
+
+    def do_ping(connection: Any) -> bool:
+        raw = connection.driver_connection
+        is_fresh = not raw.closed and monotonic() - raw.answered_at < REST_SECONDS
+        return is_fresh or bool(ping(connection))
+
+    dialect.do_ping = do_ping
 
 
 def isolate(engine: AsyncEngine) -> None:

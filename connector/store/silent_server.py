@@ -6,6 +6,7 @@ none; and a frozen process is no broken connection, so TCP notices nothing eithe
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
@@ -18,12 +19,16 @@ class BoundedConnection(psycopg.AsyncConnection[Any]):
     """A connection that is given up when one answer takes longer than `longest` seconds; None: it waits for ever."""
 
     longest: float | None = None
+    answered_at = float("-inf")
+    """When the last answer came, by the monotonic clock."""
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109
         try:
-            return await super().wait(gen, interval, self.longest if timeout is None else timeout)
+            result = await super().wait(gen, interval, self.longest if timeout is None else timeout)
         except psycopg.errors._WaitTimeout:
             if timeout is not None:
                 raise
             self.pgconn.finish()  # what it would answer later belongs to nobody
             raise psycopg.OperationalError(f"no answer within {self.longest:g} s") from None
+        self.answered_at = monotonic()
+        return result
