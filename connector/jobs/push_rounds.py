@@ -111,12 +111,12 @@ class PushRounds:
     async def _run_round(self, due: DueCounts) -> bool:
         """Run one round; False if other workers hold all partitions with due changes."""
         self.reporter.expect(sum(sum(counts.values()) for counts in due.values()))
-        worked = False
+        worked, is_probe = False, self.monitor.health.must_probe
         if due.get(EntityKind.PRODUCT):
             if not await self._acquire([PRODUCT_LEASE]):
                 return False
             await self._send_products()
-            if self.monitor.health.stopped is not None:
+            if self.monitor.health.stopped is not None or (is_probe and self.monitor.health.reached):
                 return True
             worked, due = True, await self._due_counts()
         work = Counter[int]()  # the largest number of one kind, because a claim is of one kind
@@ -151,7 +151,8 @@ class PushRounds:
 
     async def _send_orders(self, mine: Sequence[int], orders: int, work: int) -> None:
         """`mine`: the partitions with most to do first."""
-        streams = max(1, min(len(mine), orders // ORDERS_PER_STREAM))
+        most = 1 if self.monitor.health.must_probe else len(mine)
+        streams = max(1, min(most, orders // ORDERS_PER_STREAM))
         drains = []
         for number in range(streams):
             partitions = set(mine[number::streams])

@@ -52,7 +52,7 @@ ORDERS_PER_CLAIM = 600
 
 class Drain:
     """One stream over `partitions` (of `partition_count`). It makes one call at a time, so its calls never wait for
-    each other's locks in the org."""
+    each other's locks in the org. During an outage it is a probe, which ends when the org accepts something."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Drain:
         self._prices = PriceBook(org.writer, reader, profile, source)
         self._dispatcher = CallDispatcher(repository, stats, monitor.advance, monitor.health)
         self._read_back = ReadBack(repository, self._dispatcher, self._writer, reader, profile, stats)
-        self._health = monitor.health
+        self._health, self._is_probe = monitor.health, monitor.health.must_probe
         self._claims = self._suspect_batches = 0
         self._scope = CallScope()
         self._reader = reader
@@ -117,12 +117,12 @@ class Drain:
             await self._write_records(plan, done=True)
 
     async def _claim(self, entity: EntityKind, limit: int, deprioritized: bool) -> list[PendingEntity] | None:
-        """Claim due entities that may travel together, and read them back; None if none are due, or it is stopped."""
+        """Claim due entities that may travel together, and read them back; None if none are due, or it is to end."""
         self._writer.start_claim([])  # what the claim before has left is in memory no longer than needed
-        if self._health.stopped is not None:
+        if self._health.stopped is not None or (self._is_probe and self._health.reached):
             return None
-        where = entity, self._partitions, self._partition_count
-        claim = await self._repository.claim(*where, limit, deprioritized=deprioritized)
+        where = entity, self._partitions, self._partition_count, self._health.limit_claim(limit)
+        claim = await self._repository.claim(*where, deprioritized=deprioritized)
         self._claims += 1
         self._scope.lane = most_urgent_lane(claim) or self._scope.lane
         claim = isolate_suspects(claim, limit, suspects_turn=self._claims % 2 == 0, answered=self._suspect_batches)

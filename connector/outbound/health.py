@@ -31,6 +31,9 @@ from connector.salesforce.fault import Fault
 EMPTY_CALLS = 2
 """Empty calls in a row after which no further call is made."""
 
+PROBE_CHANGES = 20
+"""How many changes are claimed to find out whether an outage is over."""
+
 _MAX_DEPRIORITIZED = 10_000
 
 
@@ -64,9 +67,18 @@ class OrgHealth:
         self._first_call = asyncio.Lock()
 
     @property
+    def must_probe(self) -> bool:
+        """Whether the org is called again during an outage, and has not answered yet: then few changes are enough."""
+        return self._cautious and not self.answered
+
+    def limit_claim(self, limit: int) -> int:
+        """How many changes to claim, `limit` at most."""
+        return min(limit, PROBE_CHANGES) if self.must_probe else limit
+
+    @property
     def attempts(self) -> int | None:
         """The number of attempts for the next call; None for the usual number."""
-        return 1 if self._empty_calls_in_a_row or (self._cautious and not self.answered) else None
+        return 1 if self._empty_calls_in_a_row or self.must_probe else None
 
     @asynccontextmanager
     async def call_slot(self) -> AsyncIterator[None]:

@@ -6,7 +6,9 @@ extras      what happens besides edits: a creation, and deletions
 process     one connector process on the database: it can crash at any step, or freeze and wake too late
 stream      the events of the org, in the order and number that the seed says
 listeners   three real processes that listen, of which the holder is killed or frozen
-cell        real processes of the service, which send orders to two orgs; `workers` does things to them
+cell        real processes of the service, which send orders to one or two orgs
+workers     kills and freezes some of them, and restarts the database; takeover: measures until others do their work
+neighbor    measures what an outage of one org does to the other
 schedulers  three real services on a fast clock, of which some are killed: each slot of each job is run once
 ledger      who wrote what and which value the writer saw: decides which values may stand in the end
 """

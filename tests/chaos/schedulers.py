@@ -98,6 +98,8 @@ class Verdict:
 
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    longest_delay: float = 0.0
+    """Seconds of the fast clock from a slot to its row. A slot is left out if it is as long as the interval."""
 
     def check_job(self, job: str, runs: list[JobRun], begun: datetime, ended: datetime) -> None:
         """Compare the runs of one job with its slots between these times."""
@@ -109,6 +111,8 @@ class Verdict:
             if slot not in slots:
                 self._check_left_out(job, runs, slot)
             slot = next_slot(TRIGGERS[job], slot)
+        delays = [(run.created_at - run.slot).total_seconds() for run in runs if run.slot is not None]
+        self.longest_delay = max([self.longest_delay, *delays])
         unfinished = [run for run in runs if run.state in {JobState.RUNNING, JobState.WAITING}]
         self.problems += [f"{job}: run {run.id} is {run.state.value} in the end" for run in unfinished]
         for run in runs:
@@ -124,7 +128,9 @@ class Verdict:
             if run.started_at is not None and run.started_at <= slot + LATE and (run.ended_at or slot) > slot:
                 self.counts["slots_left_out_while_running"] += 1
                 return
-        self.problems.append(f"{job}: no run for the slot {slot}")
+        around = [run for run in runs if abs(run.created_at - slot) < timedelta(minutes=5)]
+        said = [f"{run.slot:%H:%M} {run.started_at:%H:%M:%S} {run.state.value}" for run in around[::-1] if run.slot]
+        self.problems.append(f"{job}: no run for the slot {slot:%H:%M}; runs around it: {said}")
 
     def check_log(
         self, lines: list[dict[str, Any]], killed: Mapping[int, float], states: Mapping[int, JobState]
@@ -200,8 +206,10 @@ class Trial:
             verdict.check_job(job, runs, begun, ended)
         lines = [json.loads(line) for line in self._services.runs.read_text().splitlines()]
         verdict.check_log([line for line in lines if line["job"] in TRIGGERS], self._killed, states)
+        delay = round(verdict.longest_delay, 1)
         if verdict.problems:
-            raise ChaosError("\n".join(verdict.problems[:20]))
+            verdict.problems.append(f"The longest delay was {delay} seconds of the fast clock.")
+            raise ChaosError("\n".join(verdict.problems[-20:]))
         return {
             "minutes": minutes,
             "minutes_of_the_fast_clock": round((ended - begun).total_seconds() / 60),
@@ -209,6 +217,7 @@ class Trial:
             "jobs": len(TRIGGERS),
             "killed": len(self._killed),
             **verdict.counts,
+            "longest_delay_seconds_of_the_fast_clock": delay,
             "slots_doubled_or_missing": 0,
         }
 
@@ -270,7 +279,7 @@ async def run(url: str, folder: Path, options: argparse.Namespace) -> dict[str, 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.schedulers", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="how long, by the real clock (10)")
-    parser.add_argument("--factor", type=float, default=6, help="how much faster the clock of the services is (6)")
+    parser.add_argument("--factor", type=float, default=4, help="how much faster the clock of the services is (4)")
     parser.add_argument("--lease-seconds", type=float, default=30, help="how long a lease lasts, by that clock (30)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments at which services are killed (1)")
     options = parser.parse_args()

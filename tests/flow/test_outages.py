@@ -13,7 +13,9 @@ import structlog
 from connector.errors import ConnectorError
 from connector.jobs.push_loop import OutageLog
 from connector.log import configure
+from connector.outbound import health
 from connector.outbound.health import OrgHealth
+from connector.outbound.repository import SyncRepository
 from connector.store import mapping_versions
 from tests.flow.conftest import Silent, World
 from tests.flow.org_faults import ANSWERS, LITE, NEW, OLD, calls, due, html, outage
@@ -91,6 +93,38 @@ async def test_processes_share_one_retry_interval(world: World, ahead: Later) ->
     with pytest.raises(ConnectorError):
         await another.push(Silent())  # somebody asked for it
     assert calls(world) - before == 2
+
+
+async def test_org_is_called_again_with_a_few_changes_and_then_gets_all(
+    world: World, ahead: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To prepare a full call for each try costs the time of the other orgs of the process."""
+    monkeypatch.setattr(health, "PROBE_CHANGES", 2)
+    claimed: list[int] = []
+    claim = SyncRepository.claim
+
+    async def noted_claim(self: SyncRepository, *arguments: Any, **more: Any) -> list[Any]:
+        claimed.append(len(found := await claim(self, *arguments, **more)))
+        return found
+
+    await world.save(OLD)
+    await world.push()
+    already = await world.count("Order")
+    monkeypatch.setattr(SyncRepository, "claim", noted_claim)
+    await world.save([an_order(f"M-{number}", customer="C-1") for number in range(12)])
+    world.org.org.faults.configure({"status": {"code": 503, "count": 100_000}})
+    await world.service.push(Silent(), scheduled=True)
+    waiting = await due(world)
+    claimed.clear()
+    ahead.ahead += 10
+    before = calls(world)
+    await world.service.push(Silent(), scheduled=True)
+    assert (calls(world) - before, sum(claimed), await due(world)) == (1, 2, waiting)
+    world.org.org.faults.clear()
+    ahead.ahead += 300
+    await world.service.push(Silent(), scheduled=True)
+    assert (await due(world), await outage(world), await world.count("Order") - already) == (0, None, 12)
+    assert not await world.dead_letters()
 
 
 @LITE
