@@ -23,7 +23,6 @@ from connector.outbound.org_profile import ACTIVATED
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_steps import (
     S,
-    about_to_send,
     distinct_entities,
     lookup_keys,
     most_urgent_lane,
@@ -203,8 +202,8 @@ class Drain:
         sendable = await self._repository.begin_send(
             distinct_entities([*plan.graphs, *plan.updates, *plan.rewrites, *plan.status_updates])
         )
-        graphs = about_to_send(steps_for(plan.graphs, sendable))
-        updates, rewrites = steps_for(plan.updates, sendable), steps_for(plan.rewrites, sendable)
+        graphs, updates = steps_for(plan.graphs, sendable), steps_for(plan.updates, sendable)
+        rewrites = steps_for(plan.rewrites, sendable)
         status_updates = status_rows(steps_for(plan.status_updates, sendable))
         del plan
         traveling = (item.customer for item in graphs if item.account)
@@ -235,7 +234,7 @@ class Drain:
             source=self._source_of,
             lost_accounts=accounts.lost_links,
         )
-        return plan_orders(claim, context), accounts.missing
+        return plan_orders(taken(claim), context), accounts.missing
 
     async def _fill_up(self, rows: Sequence[RecordUpdate]) -> list[RecordUpdate]:
         """Updates of customers that fit into the last call of these rows, so that they take no call of their own."""

@@ -120,7 +120,7 @@ def _plan_new_order(pending: PendingEntity, record: MappedRecord, context: Order
     order, header_deferred = without_reference_like_values(_build_upsert(record, header))
     graph_lines = [without_reference_like_values(line) for line in lines[:room]]
     return OrderGraph(
-        pending=pending,
+        pending=pending.without_entity(),
         customer=customer or "",
         account=account,
         order=order,

@@ -57,11 +57,6 @@ def steps_for(steps: Sequence[S], keys: Set[str]) -> list[S]:
     return [step for step in steps if step.pending.change.key in keys]
 
 
-def about_to_send(graphs: Iterable[OrderGraph]) -> list[OrderGraph]:
-    """The same graphs, without the entities that they were planned from."""
-    return [replace(graph, pending=graph.pending.without_entity()) for graph in graphs]
-
-
 def status_rows(rows: Iterable[RecordUpdate]) -> list[RecordUpdate]:
     """The same updates of a status, without the values of their orders."""
     return [replace(row, pending=row.pending.without_values()) for row in rows]

@@ -23,7 +23,7 @@ class PendingEntity:
     describes. `line_links` are the links of its lines, by line key. `is_read_back`: the links were just read from the
     org. `missing_lines` are links of lines that the org no longer has. `held_fields` are in conflict: a person decides
     whose value stands, and until then neither is sent. `message` is what the record is to say to reps. `entity` is None
-    once it is about to be sent.
+    once it is planned.
     """
 
     change: Change
@@ -43,7 +43,7 @@ class PendingEntity:
         return self.change.unconfirmed and not self.is_read_back
 
     def without_entity(self) -> PendingEntity:
-        """Return the same for its calls, which need the record only."""
+        """Return the same for its calls, which need the record only: both take much memory."""
         return replace(self, entity=None)
 
     def without_values(self) -> PendingEntity:

@@ -68,7 +68,8 @@ class SyncRepository:
         self._mapping_version = version = terms.mapping_version
         self._open_lane = terms.open_lane
         self._journal_context = JournalContext(org_id=org_id, mapping_version=version, personal=mappings.personal)
-        self._sent_slots: dict[tuple[EntityKind, str], int] = {}  # slots of what this claim has sent
+        self._slots: dict[tuple[EntityKind, str], int] = {}  # of what this claim has loaded
+        self._sent_slots: dict[tuple[EntityKind, str], int] = {}  # of what it has sent
 
     async def may_send(self) -> None:
         """Raise LeaseLostError if another process took over: this one was frozen for too long."""
@@ -88,6 +89,7 @@ class SyncRepository:
 
         `deprioritized`: only deprioritized entities (see `health`), or only others; None means both.
         """
+        self._slots.clear()
         self._sent_slots.clear()
         if self._before_claim is not None:
             await self._before_claim()
@@ -149,8 +151,7 @@ class SyncRepository:
     async def load_accounts(
         self, keys: Sequence[str]
     ) -> tuple[dict[str, Link], dict[str, PendingEntity], dict[str, PendingEntity]]:
-        """The links of the customers in `keys`, the pending customers without a link, and the unconfirmed
-        ones of both."""
+        """The links of these customers, the pending ones without a link, and the unconfirmed ones of both."""
         async with self._store.reader() as connection:
             own_links = await links.get(connection, self._org_id, "customer", keys)
             links_by_key = await deleted_records.with_merged(connection, self._org_id, own_links)
@@ -218,8 +219,7 @@ class SyncRepository:
             sent = {item.change.key: with_sent(item) for item in pending_entities}
             sendable = await outbox.begin_send(uow, changes, sent)
         for item in pending_entities:
-            if item.entity is not None:
-                self._sent_slots[item.change.entity, item.change.key] = slot_of_entity(item.entity)
+            self._sent_slots[item.change.entity, item.change.key] = self._slots[item.change.entity, item.change.key]
         return {
             item.change.key
             for item in pending_entities
@@ -255,10 +255,8 @@ class SyncRepository:
     async def _record_once(self, outcomes: Outcomes) -> None:
         async with self._store.transaction() as uow:
             await self._check_leases(uow)
-            certain_refusals, waiting = (
-                [item.pending.change for item in outcomes.refused if item.certain],
-                outcomes.waiting,
-            )
+            waiting = outcomes.waiting
+            certain_refusals = [item.pending.change for item in outcomes.refused if item.certain]
             confirmed = [
                 *outcomes.done,
                 *certain_refusals,
@@ -353,6 +351,7 @@ class SyncRepository:
     ) -> list[PendingEntity]:
         keys = [change.key for change in changes]
         entities = {item.key: item for item in await LOADERS[entity].load(connection, keys)}
+        self._slots |= {(entity, key): slot_of_entity(item) for key, item in entities.items()}
         links_by_key = await links.get(connection, self._org_id, entity.value, keys)
         lines: Mapping[str, Mapping[str, Link]] = {}
         if entity in {EntityKind.ORDER, EntityKind.RETURN}:

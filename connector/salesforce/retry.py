@@ -62,14 +62,18 @@ async def call_with_retry(
     def wait(state: RetryCallState) -> float:
         return _wait(state.attempt_number, _result(state).retry_after, clock)
 
-    last: Attempt[T] = await AsyncRetrying(
+    trying = AsyncRetrying(
         sleep=clock.sleep,
         stop=stop_after_attempt(min(attempts, tracker.attempts or attempts)),
         wait=wait,
         retry=retry_if_result(lambda result: result.worth_repeating(repeatable=repeatable)),
         retry_error_callback=_result,
         reraise=True,
-    )(attempt_once)
+    )
+    try:
+        last: Attempt[T] = await trying(attempt_once)
+    finally:
+        trying.iter_state.reset()  # it refers to itself and to the call, whose memory would wait for the collector
     if last.error is not None:
         raise last.error
     assert last.value is not None

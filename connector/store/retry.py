@@ -31,4 +31,7 @@ async def retry_on_abort(clock: Clock, work: Callable[[], Awaitable[T]]) -> T:
         sleep=clock.sleep,
         reraise=True,
     )
-    return await trying(attempt)
+    try:
+        return await trying(attempt)
+    finally:
+        trying.iter_state.reset()  # it refers to itself and to `work`, whose memory would wait for the collector

@@ -20,7 +20,8 @@ from connector.model.record import LAST_SYNCED
 from connector.model.stage import Stage
 from connector.outbound import drain
 from connector.outbound.batches import graph_calls
-from connector.outbound.plan_types import OrderGraph
+from connector.outbound.order_planner import OrderContext
+from connector.outbound.plan_types import OrderGraph, PendingEntity, Plan
 from connector.outbound.results import WriteResult
 from connector.outbound.writer import Writer
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
@@ -82,18 +83,19 @@ async def test_orders_are_let_go_as_they_are_sent(world: World, monkeypatch: pyt
     """A claim is planned as a whole, and its orders are in memory no longer than until their own call."""
     planned: list[ref[OrderGraph]] = []
     alive: list[int] = []
-    choose, write = drain.about_to_send, Writer.write_graphs
+    plan_orders, write = drain.plan_orders, Writer.write_graphs
 
-    def noted(graphs: Iterable[OrderGraph]) -> list[OrderGraph]:
-        chosen = choose(graphs)
-        planned.extend(map(ref, chosen))
-        return chosen
+    def noted(claim: Iterable[PendingEntity], context: OrderContext) -> Plan:
+        plan = plan_orders(claim, context)
+        planned.extend(map(ref, plan.graphs))
+        assert [graph.pending.entity for graph in plan.graphs] == [None] * len(planned)
+        return plan
 
     async def counted(self: Writer, call: Sequence[OrderGraph]) -> list[WriteResult]:
         alive.append(sum(graph() is not None for graph in planned))
         return await write(self, call)
 
-    monkeypatch.setattr(drain, "about_to_send", noted)
+    monkeypatch.setattr(drain, "plan_orders", noted)
     monkeypatch.setattr(Writer, "write_graphs", counted)
     await world.save([an_order(f"A-{number}") for number in range(7)])
     monkeypatch.setattr(drain, "graph_calls", partial(graph_calls, graphs=1))
