@@ -36,7 +36,7 @@ from connector.web import tracking_page
 from connector.web.api import ROUTES
 from connector.web.auth import authenticate
 from connector.web.console.frame import ConsoleFrame
-from connector.web.console.pages import PAGES
+from connector.web.console.pages import ACTIONS, PAGES
 from connector.web.metrics import CONTENT_TYPE, render_metrics
 from connector.web.openapi import build_document
 from connector.web.problem import ProblemError, render_problems
@@ -155,7 +155,7 @@ def make_app(services: AppServices) -> web.Application:
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/openapi.json", openapi)
     app.router.add_routes(tracking_page.routes(store, services.orders))
-    ConsoleFrame(store, context).add_to(app, PAGES)
+    ConsoleFrame(store, context).add_to(app, PAGES, ACTIONS)
     return app
 
 

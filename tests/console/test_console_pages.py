@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, expect
+from sqlalchemy import update
 
 from connector.clock import SystemClock
+from connector.model.change import ChangeState
+from connector.model.conflict import Conflict
 from connector.model.customer import Customer
 from connector.model.role import Role
-from connector.store import customers, schema, tokens
+from connector.store import conflicts, customers, schema, tokens
 from connector.store.engine import Store
+from connector.store.tables import outbox
 from tests.console.test_org_page import CONTRAST
 from tests.org.conftest import SHARED
 from tests.unit.store import samples
 from tests.web.conftest import app_on
+from tests.web.test_dead_letters import TOO_LONG
 
 pytestmark = SHARED
 
+CONFLICT = Conflict(
+    id=0, org_id="00D", entity="customer", key="C-1", field="Phone", sobject="Account", record_id="001", base="1",
+    local="2", remote="3", opened_at=datetime(2026, 3, 1, tzinfo=UTC), remote_changed_by="Rita Rep",
+)  # fmt: skip
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 LONG = "Gesellschaft für Außerordentlichlangenamen " * 5
 
@@ -45,6 +56,11 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
     async with store.transaction() as uow:
         known = await customers.load(uow.connection, [samples.order().customer])
         await customers.save(uow, [Customer(number=item.number, name=HOSTILE + LONG) for item in known])
+        refusal = {**asdict(TOO_LONG), "message": HOSTILE + LONG}
+        chosen = update(outbox).where(outbox.c.key == "N-3")
+        values = {"state": ChangeState.DEAD.value, "refused_at": uow.now, "refusal": orjson.dumps(refusal).decode()}
+        await uow.connection.execute(chosen.values(values))
+        await conflicts.open_or_update(uow, [replace(CONFLICT, local=HOSTILE, remote=LONG, opened_at=uow.now)])
     server = TestServer(app_on(store))
     await server.start_server()
     yield Console(str(server.make_url("/")).rstrip("/"), store, secret)
@@ -103,11 +119,24 @@ async def test_page_follows_what_happens_but_not_under_somebody_who_types(browse
 async def test_pages_are_readable_on_a_phone_and_by_everybody(browser: Browser, console: Console, scheme: str) -> None:
     for width in (390, 1440):
         page = await signed_in(browser, console, color_scheme=scheme, viewport={"width": width, "height": 844})
-        for path in ("/", "/orders", "/orders/N-1", "/orders/none"):
+        for path in ("/", "/orders", "/orders/N-1", "/orders/N-3", "/orders/none", "/errors", "/conflicts"):
             await page.goto(console.url + path)
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
             assert await page.evaluate(CONTRAST) == [], (path, width)
         await page.context.close()
+
+
+async def test_refused_change_is_sent_again_from_the_first_page(browser: Browser, console: Console) -> None:
+    page = await signed_in(browser, console)
+    await page.goto(console.url)
+    await page.get_by_role("link", name="1 order").click()
+    assert await page.title() == "Errors · Connector"
+    await page.get_by_role("button", name="Replay").click()
+    await expect(page.get_by_role("status")).to_contain_text("1 change is sent again.")
+    await page.keyboard.press("g")
+    await page.keyboard.press("c")
+    await expect(page.get_by_role("heading", name="Conflicts")).to_be_visible()
+    assert await page.title() == "Conflicts · Connector"
 
 
 async def test_pages_can_be_read_without_scripts(browser: Browser, console: Console) -> None:

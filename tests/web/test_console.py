@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
+from connector.model.change import ChangeState
 from connector.model.role import Role
 from connector.store import console_sessions, tokens
 from connector.store.queries.order_list import OrderFilter, list_latest_orders
-from connector.web.console.pages import PAGES
+from connector.web.console.pages import ACTIONS, PAGES
 from tests.conftest import ManualClock
 from tests.unit.store import samples
 from tests.web.conftest import Api
 from tests.web.test_api import placed
+from tests.web.test_conflicts import linked_customer_in_conflict, phone_of
+from tests.web.test_dead_letters import MISSING, TOO_LONG, refuse, states
 
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.title=1">'
 
@@ -175,3 +178,81 @@ async def test_files_of_the_browser_are_kept_by_it(api: Api) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     for path in ("/static/nothing.js", "/static/..%2fpages.py"):
         assert (await open_page(api, path))[0].status == 404
+
+
+async def send(api: Api, path: str, **fields: object) -> tuple[int, str]:
+    """Send a form as its page has it; the status, and the page that follows."""
+    _, text = await open_page(api, "/")
+    found = re.search(r'name="form_proof" value="(\w+)"', text)
+    assert found is not None
+    form = {"form_proof": found[1], **{name: str(value) for name, value in fields.items()}}
+    async with api.client.post(path, data=form, allow_redirects=False) as answer:
+        if answer.status != 303:
+            return answer.status, await answer.text()
+        return answer.status, (await open_page(api, answer.headers["Location"]))[1]
+
+
+async def test_refused_changes_are_shown_by_cause_and_sent_again(api: Api, clock: ManualClock) -> None:
+    for number in ("W-1", "W-2", "W-3"):
+        await placed(api, number=number)
+        await refuse(api, number, TOO_LONG if number == "W-3" else replace(MISSING, message=HOSTILE))
+    await sign_in(api)
+    _, text = await open_page(api, "/errors")
+    assert "<script>document" not in text
+    assert [part in text for part in ("Replay 2", "Replay 1", "Fill the city.")] == [True] * 3
+    name = max(re.findall(r'name="group" value="(\w+)"', text), key=text.count)
+    _, text = await open_page(api, f"/errors/cause?group={name}")
+    assert {"W-1", "W-2"} == set(re.findall(r'href="/orders/(W-\d)"', text))
+
+    status, text = await send(api, "/errors/one/discard", group=name, entity="order", key="W-2")
+    assert (status, "1 change is given up." in text) == (303, True)
+    assert "is given up" not in (await open_page(api, "/errors"))[1]  # it is told once
+    status, text = await send(api, "/errors/replay", group=name)
+    assert (status, "1 change is sent again." in text) == (303, True)
+    assert await states(api) == {"W-1": ChangeState.DUE, "W-3": ChangeState.DEAD}
+    assert "Nothing was left of it" in (await send(api, "/errors/replay", group=name))[1]
+    assert (await send(api, "/errors/one/replay", group=name, entity="x", key="W-3"))[0] == 422
+
+
+async def test_conflict_is_resolved_only_as_it_was_shown(api: Api) -> None:
+    conflict = await linked_customer_in_conflict(api, "K-1")
+    await sign_in(api)
+    _, text = await open_page(api, "/conflicts")
+    found = re.search(r'name="version" value="(\d+)"', text)
+    assert found is not None
+    assert (await send(api, "/conflicts/resolve", id=conflict, version=1, take="local"))[0] == 409
+    assert (await send(api, "/conflicts/resolve", id=conflict, version=found[1], take="both"))[0] == 422
+    status, text = await send(api, "/conflicts/resolve", id=conflict, version=found[1], take="salesforce")
+    assert (status, "stands on both sides" in text, "Both sides agree" in text) == (303, True, True)
+    assert await phone_of(api, "K-1") == "3"
+
+
+async def test_order_is_pushed_and_pulled_by_a_button(api: Api) -> None:
+    await placed(api)
+    await sign_in(api)
+    assert "is being sent again" in (await send(api, "/orders/W-1/push"))[1]
+    assert (await send(api, "/orders/W-9/push"))[0] == 404
+    assert (await send(api, "/orders/W-9/pull"))[0] == 404
+    [asked] = (await api("GET", "/scheduler/resyncs")).body["resyncs"]
+    assert (asked["mode"], asked["filter"], asked["actor"]) == ("push", {"keys": ["W-1"]}, "ops of tests")
+
+
+async def test_viewer_has_no_button_and_can_do_nothing(api: Api) -> None:
+    await placed(api)
+    await refuse(api, "W-1", replace(MISSING, message="ann@shop.example is wrong"))
+    await linked_customer_in_conflict(api, "K-1")
+    await sign_in(api, Role.VIEWER)
+    for path in ("/", "/orders", "/orders/W-1", "/errors", "/conflicts"):
+        _, text = await open_page(api, path)
+        assert set(re.findall(r'<form[^>]*action="([^"]+)"', text)) <= {"/orders", "/signout"}, path
+        assert "ann@shop.example" not in text, path
+    for action in ACTIONS:
+        path = action.path.replace("{number}", "W-1")
+        assert (await send(api, path, group="x", entity="order", key="W-1", id=1, version=1, take="local"))[0] == 403
+        async with api.client.post(path, data={"form_proof": "guessed"}, allow_redirects=False) as answer:
+            assert answer.status == 403
+    api.client.session.cookie_jar.clear()
+    for action in ACTIONS:
+        async with api.client.post(action.path.replace("{number}", "W-1"), allow_redirects=False) as answer:
+            assert answer.headers["Location"] == "/signin"
+    assert await states(api) == {"W-1": ChangeState.DEAD}

@@ -8,7 +8,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -41,7 +41,8 @@ POLICY = (
 )
 """Everything comes from here; nothing that stands in a page runs, whatever an order's text says."""
 SIGN_INS_PER_MINUTE = 30
-LONGEST_FORM = 64 * 1024
+TOLD = "told"
+"""The cookie with what the next page says of an action."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +57,21 @@ class Link:
 MENU: Sequence[Link] = (
     Link(path="/", title="Home", icon="house"),
     Link(path="/orders", title="Orders", icon="package-check"),
+    Link(path="/errors", title="Errors", icon="triangle-alert"),
+    Link(path="/conflicts", title="Conflicts", icon="git-compare"),
 )
+
+
+Form = Mapping[str, str]
+"""The fields of a form, by name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """What an action has come to: a sentence, and the page that shows it."""
+
+    where: str
+    told: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +83,15 @@ class ConsolePage:
     template: str
     load: Callable[[RequestContext], Awaitable[Mapping[str, object] | web.StreamResponse]]
     role: Role = Role.VIEWER
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleAction:
+    """What a form asks for. `act` does it, and returns where to go on and what to say there."""
+
+    path: str
+    act: Callable[[RequestContext, Form], Awaitable[Done]]
+    role: Role = Role.OPS
 
 
 MakeContext = Callable[[web.Request, tokens.Token, bool], RequestContext]
@@ -82,12 +106,12 @@ class ConsoleFrame:
         self._watcher = ChangeWatcher(store)
         self._sign_ins = RateLimiter(SIGN_INS_PER_MINUTE, store.clock)
 
-    def add_to(self, app: web.Application, pages: Sequence[ConsolePage]) -> None:
+    def add_to(self, app: web.Application, pages: Sequence[ConsolePage], actions: Sequence[ConsoleAction]) -> None:
         """Let the application serve the console."""
-        app.add_routes(self._routes(pages))
+        app.add_routes(self._routes(pages, actions))
         app.on_shutdown.append(self._watcher.close)
 
-    def _routes(self, pages: Sequence[ConsolePage]) -> list[web.RouteDef]:
+    def _routes(self, pages: Sequence[ConsolePage], actions: Sequence[ConsoleAction]) -> list[web.RouteDef]:
         shared = [
             web.get("/signin", self._shown(self._show_sign_in)),
             web.post("/signin", self._shown(self._sign_in)),
@@ -95,7 +119,9 @@ class ConsoleFrame:
             web.get("/events", self._watcher.stream),
             web.get("/static/{name}", _static_file),
         ]
-        return shared + [web.get(page.path, self._shown(self._page_handler(page))) for page in pages]
+        shown = [web.get(page.path, self._shown(self._page_handler(page))) for page in pages]
+        acting = [web.post(action.path, self._shown(self._action_handler(action))) for action in actions]
+        return shared + shown + acting
 
     def _page_handler(self, page: ConsolePage) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -109,7 +135,28 @@ class ConsoleFrame:
             loaded = await page.load(self._context(request, session.token, False))
             if isinstance(loaded, web.StreamResponse):
                 return loaded
-            return self._render(request, page.template, session, title=page.title, **loaded)
+            response = self._render(request, page.template, session, title=page.title, **loaded)
+            if TOLD in request.cookies:
+                response.del_cookie(TOLD)
+            return response
+
+        return handle
+
+    def _action_handler(self, action: ConsoleAction) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            check_origin(request)
+            session = await find_session(self._store, request)
+            if session is None:
+                return _lead_to("/signin")
+            if not session.token.role.covers(action.role):
+                message = f"This is for the role {action.role}; yours is {session.token.role}."
+                raise ProblemError(403, "role", message, hint="Sign in with another token.")
+            form = {name: str(value) for name, value in (await request.post()).items()}
+            check_form(session, form.pop(FORM_FIELD, ""))
+            done = await action.act(self._context(request, session.token, False), form)
+            answer = _lead_to(done.where)
+            answer.set_cookie(TOLD, quote(done.told[:400]), max_age=60, httponly=True, samesite="Lax")
+            return answer
 
         return handle
 
@@ -179,6 +226,8 @@ class ConsoleFrame:
             path=request.path,
             path_qs=request.path_qs,
             theme=_theme(request),
+            told=unquote(request.cookies.get(TOLD, ""))[:400],
+            may_act=session is not None and session.token.role.covers(Role.OPS),
             place=formats.Place.of(request),
             now=self._store.clock.now(),
             asset=_asset,

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from connector.api.journey import build_journey
-from connector.model.change import EntityKind
+from connector.jobs.resync_request import ResyncPreview, preview_resync, request_resync
+from connector.model.change import EntityKind, Unsent
+from connector.model.outcome import RowError
 from connector.model.record import FieldValue
+from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.model.stage import Stage
+from connector.salesforce.fault import classify_row
 from connector.store import conflicts, links, orders, orgs, outbox
 from connector.store.queries.entity_orgs import find_orgs
 from connector.store.queries.journey import load_journey
-from connector.web.console.frame import ConsolePage
+from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 
@@ -71,6 +76,7 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
         "lines": order.lines[:MOST_LINES],
         "more_lines": max(0, len(order.lines) - MOST_LINES),
         "unsent": unsent,
+        "why_unsent": _why_unsent(unsent, with_personal=with_personal),
         "link": link,
         "org": org,
         "both": both if with_personal else [],
@@ -78,6 +84,21 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
         "journey": journey,
         "steps": list(reversed(journey.steps)),
     }
+
+
+def _unknown(number: str) -> ProblemError:
+    return ProblemError(404, "unknown", f"There is no order {number}.", hint="Look for it in the list.")
+
+
+def _why_unsent(unsent: Unsent | None, *, with_personal: bool) -> str:
+    """Why a change is not in the org: the org's own words, which may quote a value; a viewer gets what they mean."""
+    if unsent is None:
+        return ""
+    if unsent.refusal is None:
+        return unsent.error or "" if with_personal else ""
+    code = RowError(code=unsent.refusal.code, message="")
+    said = unsent.refusal.message if with_personal else classify_row(code).sentence
+    return f"{said} {unsent.refusal.fix}"
 
 
 def _stages(now: Stage) -> list[tuple[str, str]]:
@@ -91,4 +112,31 @@ def _stages(now: Stage) -> list[tuple[str, str]]:
     ]
 
 
+async def send_again(call: RequestContext, form: Form) -> Done:
+    """Make the order due, to be compared with the org's present values; as `connector resync order NUMBER`."""
+    number = call.path_key("number")
+    chosen = ResyncFilter(keys=(number,))
+    preview = await preview_resync(call.store, EntityKind.ORDER, chosen, ResyncMode.PUSH, partitions=call.partitions)
+    return await _ask(call, preview, number, "sent again, compared with what Salesforce has now")
+
+
+async def read_again(call: RequestContext, form: Form) -> Done:
+    """Read the order's records from the org, and apply what differs by the owner of each field."""
+    number = call.path_key("number")
+    chosen = ResyncFilter(keys=(number,))
+    preview = await preview_resync(call.store, EntityKind.ORDER, chosen, ResyncMode.PULL, partitions=call.partitions)
+    return await _ask(call, preview, number, "read from Salesforce again")
+
+
+async def _ask(call: RequestContext, preview: ResyncPreview, number: str, what: str) -> Done:
+    if not preview.count:
+        raise _unknown(number)
+    asked = await request_resync(call.store, preview, priority=Priority.HIGH, actor=call.token.name)
+    return Done(where=f"/orders/{quote(number, safe='')}", told=f"Order {number} is being {what} (resync {asked.id}).")
+
+
+ACTIONS = (
+    ConsoleAction(path="/orders/{number}/push", act=send_again),
+    ConsoleAction(path="/orders/{number}/pull", act=read_again),
+)
 PAGE = ConsolePage(path="/orders/{number}", title="Order", template="order.html.j2", load=load_order)

@@ -1,10 +1,11 @@
-"""All pages of the console."""
+"""All pages of the console, and what their forms do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connector.web.console import home, order, orders
-from connector.web.console.frame import ConsolePage
+from connector.web.console import conflicts, errors, home, order, orders
+from connector.web.console.frame import ConsoleAction, ConsolePage
 
-PAGES: Sequence[ConsolePage] = (home.PAGE, *orders.PAGES, order.PAGE)
+PAGES: Sequence[ConsolePage] = (home.PAGE, *orders.PAGES, order.PAGE, *errors.PAGES, conflicts.PAGE)
+ACTIONS: Sequence[ConsoleAction] = (*order.ACTIONS, *errors.ACTIONS, *conflicts.ACTIONS)

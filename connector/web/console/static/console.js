@@ -48,6 +48,8 @@
       k: () => move(-1),
       gh: () => location.assign("/"),
       go: () => location.assign("/orders"),
+      ge: () => location.assign("/errors"),
+      gc: () => location.assign("/conflicts"),
     };
     if (event.key === "g" && pressed === "g") first = "g";
     else if (actions[pressed]) {
