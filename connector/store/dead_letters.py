@@ -85,13 +85,13 @@ async def group_by_cause(connection: AsyncConnection, entity: EntityKind | None 
     chosen = [outbox.c.state == ChangeState.DEAD.value, is_in_scope(connection, outbox.c.org)]
     if entity is not None:
         chosen.append(outbox.c.entity == entity.value)
-    dead = select(outbox.c.entity, outbox.c.key, outbox.c.refused_at, *parts).where(*chosen).subquery()
+    dead = select(outbox.c.entity, outbox.c.key, outbox.c.org, outbox.c.refused_at, *parts).where(*chosen).subquery()
     cause = [dead.c.entity, *(dead.c[name] for name in _CAUSE)]
-    place = func.row_number().over(partition_by=cause, order_by=dead.c.key).label("place")
-    ranked = select(*cause, dead.c.key, place).subquery()
+    place = func.row_number().over(partition_by=cause, order_by=(dead.c.key, dead.c.org)).label("place")
+    ranked = select(*cause, dead.c.key, dead.c.org, place).subquery()
     first_ones = (
         select(*ranked.c, outbox.c.refusal)
-        .join(outbox, and_(outbox.c.entity == ranked.c.entity, outbox.c.key == ranked.c.key))
+        .join(outbox, and_(*(outbox.c[name] == ranked.c[name] for name in ("entity", "key", "org"))))
         .where(ranked.c.place <= SAMPLES)
         .order_by(ranked.c.place)
     )
@@ -145,9 +145,14 @@ async def find_group(
     return next((group for group in groups if group.fingerprint == name), None)
 
 
-async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
+async def replay(
+    uow: UnitOfWork,
+    entity: EntityKind | None = None,
+    keys: Sequence[str] | None = None,
+    cause: DeadLetterGroup | None = None,
+) -> int:
     """Make refused changes due again, with their attempts reset, and return their number. None means every entity, or
-    every key."""
+    every key. `cause`: not those that were refused for another one, in another org."""
     statement = update(outbox).values(
         state=ChangeState.DUE.value,
         version=outbox.c.version + 1,
@@ -159,7 +164,7 @@ async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequen
         refused_at=None,
         refusal=None,
     )
-    return await _refused(uow, statement, entity, keys)
+    return await _refused(uow, statement, entity, keys, cause)
 
 
 async def requeue_blocked_by(uow: UnitOfWork, records: Iterable[str]) -> int:
@@ -186,19 +191,30 @@ async def list_because_of(connection: AsyncConnection, records: Iterable[str]) -
     return found
 
 
-async def discard(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
+async def discard(
+    uow: UnitOfWork,
+    entity: EntityKind | None = None,
+    keys: Sequence[str] | None = None,
+    cause: DeadLetterGroup | None = None,
+) -> int:
     """Delete refused changes and return their number. The next local change of such an entity is captured as usual."""
-    return await _refused(uow, delete(outbox), entity, keys)
+    return await _refused(uow, delete(outbox), entity, keys, cause)
 
 
 async def change_by_person(
-    uow: UnitOfWork, action: str, entity: EntityKind | None, keys: Sequence[str] | None, *, actor: str
+    uow: UnitOfWork,
+    action: str,
+    entity: EntityKind | None,
+    keys: Sequence[str] | None,
+    *,
+    actor: str,
+    cause: DeadLetterGroup | None = None,
 ) -> int:
     """`replay` or `discard` refused changes for `actor`, with an entry in the journal of each entity. Returns the
     number of dead letters among them: a blocked customer goes with the orders that reported it."""
     dead = await list_dead_letters(uow.connection, entity=entity, keys=keys)
     refused = await list_refused(uow.connection, entity, keys)
-    count = await (replay if action == "replay" else discard)(uow, entity, keys)
+    count = await (replay if action == "replay" else discard)(uow, entity, keys, cause)
     word = "replayed" if action == "replay" else "discarded"
     entries = [
         journal.JournalEntry(entity=kind, key=key, action=word, detail={"by": actor}, actor=actor)
@@ -214,7 +230,7 @@ async def change_group_by_person(uow: UnitOfWork, action: str, name: str, *, act
     if group is None:
         return 0
     keys = [item.key for item in await list_of_cause(uow.connection, group)]
-    return await change_by_person(uow, action, group.entity, keys, actor=actor)
+    return await change_by_person(uow, action, group.entity, keys, actor=actor, cause=group)
 
 
 async def list_refused(
@@ -268,9 +284,16 @@ async def journal_resync(uow: UnitOfWork, entity: EntityKind, keys: Sequence[str
 
 
 async def _refused(
-    uow: UnitOfWork, statement: Update | Delete, entity: EntityKind | None, keys: Sequence[str] | None
+    uow: UnitOfWork,
+    statement: Update | Delete,
+    entity: EntityKind | None,
+    keys: Sequence[str] | None,
+    cause: DeadLetterGroup | None,
 ) -> int:
     chosen: list[ColumnElement[bool]] = [outbox.c.state.in_(_REFUSED), is_in_scope(uow.connection, outbox.c.org)]
+    if cause is not None:
+        same = _is_cause(_cause(uow.connection), (cause.code, cause.field, cause.source))
+        chosen.append(or_(outbox.c.state == ChangeState.BLOCKED.value, and_(*same)))
     if entity is not None:
         chosen.append(outbox.c.entity == entity.value)
     if keys is None:

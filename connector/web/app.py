@@ -155,7 +155,7 @@ def make_app(services: AppServices) -> web.Application:
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/openapi.json", openapi)
     app.router.add_routes(tracking_page.routes(store, services.orders))
-    ConsoleFrame(store, context).add_to(app, PAGES, ACTIONS)
+    ConsoleFrame(store, context, limiter).add_to(app, PAGES, ACTIONS)
     return app
 
 

@@ -90,11 +90,13 @@ class StreamBody:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiResponse:
-    """A response. `value`: a TextBody, a StreamBody, or a value that is sent as JSON."""
+    """A response. `value`: a TextBody, a StreamBody, or a value that is sent as JSON. `is_versioned`: its ETag is that
+    of all that it says, and not only of what a condition is about."""
 
     value: object
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_versioned: bool = True
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ async def make_response(request: web.Request, api_response: ApiResponse) -> web.
         return await _stream(request, api_response, api_response.value)
     tag = api_response.headers.get("ETag")
     asked = [part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")]
-    if request.method == "GET" and tag in asked:
+    if request.method == "GET" and api_response.is_versioned and tag in asked:
         return web.Response(status=304, headers=dict(api_response.headers))
     return _respond(api_response)
 

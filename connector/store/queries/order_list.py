@@ -15,6 +15,8 @@ from connector.model.holds import Hold
 from connector.model.stage import Stage
 from connector.store.tables import customers, holds, orders, outbox
 
+LAST = "\U0010ffff"
+"""The character behind all others."""
 Position = tuple[datetime, str]
 """Where a page begins: when its predecessor was placed, and its number."""
 
@@ -63,10 +65,13 @@ async def list_latest_orders(
 def _conditions(chosen: OrderFilter) -> Sequence[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if chosen.text is not None:
-        named = select(customers.c.number).where(
-            or_(customers.c.number == chosen.text, customers.c.name.icontains(chosen.text, autoescape=True))
-        )
-        conditions.append(or_(orders.c.number.startswith(chosen.text, autoescape=True), orders.c.customer.in_(named)))
+        # Databases differ in which letters they take for equal, so it is looked for as people would write it.
+        text = chosen.text
+        typed, written = {text, text.upper()}, {text, text.lower(), text.upper(), text.title()}
+        parts = [customers.c.name.icontains(name, autoescape=True) for name in sorted(written)]
+        named = select(customers.c.number).where(or_(customers.c.number.in_(typed), *parts))
+        begins = [and_(orders.c.number >= start, orders.c.number < start + LAST) for start in sorted(typed)]
+        conditions.append(or_(*begins, orders.c.customer.in_(named)))
     if chosen.stage is not None:
         conditions.append(orders.c.stage == chosen.stage.value)
     if chosen.on_hold or chosen.hold is not None:

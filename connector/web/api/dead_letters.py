@@ -124,7 +124,7 @@ async def get_dead_letter(call: RequestContext) -> ApiResponse:
     [letter] = found
     view = _view(letter, is_hidden=_hides_messages(call))
     detail = DeadLetterDetail(dead_letter=view, explanation=_explanation(letter.refusal.code), version=version)
-    return ApiResponse(value=detail, headers={} if version is None else etag(version))
+    return ApiResponse(value=detail, headers={} if version is None else etag(version), is_versioned=False)
 
 
 async def correct(call: RequestContext, body: CorrectionBody) -> ApiResponse:

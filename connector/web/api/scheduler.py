@@ -118,7 +118,7 @@ def _job(call: RequestContext) -> JobDefinition:
 
 async def _job_response(call: RequestContext, job: JobDefinition) -> ApiResponse:
     [view] = await list_jobs(call.store, [job])
-    return ApiResponse(value=view, headers=etag(view.version))
+    return ApiResponse(value=view, headers=etag(view.version), is_versioned=False)
 
 
 async def _set_trigger(call: RequestContext, job: JobDefinition, trigger: JobTrigger | None) -> ApiResponse:

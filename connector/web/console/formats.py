@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
-from functools import cache
+from functools import lru_cache
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -29,8 +29,10 @@ class Place:
 
     @classmethod
     def of(cls, request: web.Request) -> Place:
-        zone = request.cookies.get(ZONE_COOKIE, "UTC")
-        return cls(_locale(request.headers.get("Accept-Language", "")), zone if _zone(zone) is not None else "UTC")
+        zone = request.cookies.get(ZONE_COOKIE, "UTC")[:64]
+        return cls(
+            _locale(request.headers.get("Accept-Language", "")[:200]), zone if _zone(zone) is not None else "UTC"
+        )
 
     @property
     def info(self) -> tzinfo:
@@ -41,7 +43,7 @@ class Place:
         return self.locale.replace("_", "-")
 
 
-@cache
+@lru_cache(maxsize=512)
 def _zone(name: str) -> tzinfo | None:
     try:
         return ZoneInfo(name) if len(name) < 64 else None
@@ -49,10 +51,10 @@ def _zone(name: str) -> tzinfo | None:
         return None
 
 
-@cache
+@lru_cache(maxsize=512)
 def _locale(accepted: str) -> str:
     """The locale of the first language that babel knows. Sentences are English; numbers and dates are as there."""
-    for part in accepted[:200].split(","):
+    for part in accepted.split(","):
         tag = part.split(";")[0].strip()
         try:
             locale = Locale.parse(tag, sep="-") if tag and tag != "*" else None

@@ -26,6 +26,7 @@ from connector.web.console.session import (
     check_form,
     check_origin,
     find_session,
+    read_form,
     set_cookie,
 )
 from connector.web.problem import STATUS_OF_RULE, ProblemError
@@ -100,9 +101,10 @@ MakeContext = Callable[[web.Request, tokens.Token, bool], RequestContext]
 class ConsoleFrame:
     """Draws pages and signs people in."""
 
-    def __init__(self, store: Store, context: MakeContext) -> None:
+    def __init__(self, store: Store, context: MakeContext, limiter: RateLimiter) -> None:
         self._store = store
         self._context = context
+        self._limiter = limiter
         self._watcher = ChangeWatcher(store)
         self._sign_ins = RateLimiter(SIGN_INS_PER_MINUTE, store.clock)
 
@@ -132,10 +134,16 @@ class ConsoleFrame:
             if not session.token.role.covers(page.role):
                 message = f"This page is for the role {page.role}; yours is {session.token.role}."
                 raise ProblemError(403, "role", message, hint="Sign in with another token.")
+            self._limiter.take(session.token.name)
+            for name, value in (*request.match_info.items(), *request.query.items()):
+                if "\x00" in value:  # PostgreSQL rejects it
+                    raise ProblemError(400, "input", f"{name}: must not contain the character NUL.", field=name)
             loaded = await page.load(self._context(request, session.token, False))
             if isinstance(loaded, web.StreamResponse):
                 return loaded
-            response = self._render(request, page.template, session, title=page.title, **loaded)
+            title = str(loaded.get("title", page.title))
+            shown = {name: value for name, value in loaded.items() if name != "title"}
+            response = self._render(request, page.template, session, title=title, **shown)
             if TOLD in request.cookies:
                 response.del_cookie(TOLD)
             return response
@@ -151,7 +159,8 @@ class ConsoleFrame:
             if not session.token.role.covers(action.role):
                 message = f"This is for the role {action.role}; yours is {session.token.role}."
                 raise ProblemError(403, "role", message, hint="Sign in with another token.")
-            form = {name: str(value) for name, value in (await request.post()).items()}
+            self._limiter.take(session.token.name)
+            form = await read_form(request)
             check_form(session, form.pop(FORM_FIELD, ""))
             done = await action.act(self._context(request, session.token, False), form)
             answer = _lead_to(done.where)
@@ -189,8 +198,8 @@ class ConsoleFrame:
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         check_origin(request)
         self._sign_ins.take(request.remote or "")
-        form = await request.post()
-        secret, where = str(form.get("token", "")).strip(), _local(str(form.get("next", "/")))
+        form = await read_form(request)
+        secret, where = form.get("token", "").strip(), _local(form.get("next", "/"))
         async with self._store.reader() as connection:
             token = await tokens.find(connection, secret) if secret else None
         if token is None or not token.valid(self._store.clock.now()):
@@ -209,8 +218,7 @@ class ConsoleFrame:
         session = await find_session(self._store, request)
         answer = _lead_to("/signin")
         if session is not None:
-            form = await request.post()
-            check_form(session, str(form.get(FORM_FIELD, "")))
+            check_form(session, (await read_form(request)).get(FORM_FIELD, ""))
             secret, actor = session.secret, session.token.name
             await self._store.transact(lambda uow: console_sessions.end(uow, secret, actor=actor))
         answer.del_cookie(COOKIE)

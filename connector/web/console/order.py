@@ -71,6 +71,7 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
         for name, value in sorted(snapshot.items())
     ]
     return {
+        "title": f"Order {number}",
         "order": order,
         "path_stages": _stages(order.stage),
         "lines": order.lines[:MOST_LINES],

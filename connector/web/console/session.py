@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from connector.store import console_sessions
 from connector.store.engine import Store
 from connector.store.tokens import Token
 from connector.web.problem import ProblemError
+from connector.web.request_body import BODY_SECONDS
 
 COOKIE = "connector_session"
+FORM = "application/x-www-form-urlencoded"
 FORM_FIELD = "form_proof"
 
 
@@ -33,7 +37,7 @@ class Session:
 async def find_session(store: Store, request: web.Request) -> Session | None:
     """Return the session of the request; None if there is none, or it is over."""
     secret = request.cookies.get(COOKIE, "")
-    if not secret:
+    if not secret or not secret.isascii():
         return None
     async with store.reader() as connection:
         token = await console_sessions.find(connection, secret, store.clock.now())
@@ -66,3 +70,22 @@ def check_form(session: Session, given: str) -> None:
         raise ProblemError(
             403, "form", "This form belongs to an earlier session.", hint="Reload the page, and repeat it."
         )
+
+
+async def read_form(request: web.Request) -> dict[str, str]:
+    """Return the fields of a form. Raises ProblemError if it cannot be read, or does not arrive in time."""
+    seconds = request.app[BODY_SECONDS]
+    if request.content_type != FORM:
+        raise ProblemError(415, "content_type", f"A form must be {FORM}.", hint="Use the form of the page.")
+    try:
+        async with asyncio.timeout(seconds):
+            fields = await request.post()
+    except TimeoutError:
+        detail = f"The form did not arrive within {seconds:g} seconds."
+        raise ProblemError(408, "timeout", detail).with_headers({"Connection": "close"}) from None
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError, ValueError, LookupError):
+        raise ProblemError(400, "body", "The form cannot be read.", hint="Reload the page, and repeat it.") from None
+    form = {name: str(value) for name, value in fields.items()}
+    if any("\x00" in text for pair in form.items() for text in pair):
+        raise ProblemError(400, "input", "The form contains the character NUL.", hint="Leave it out.")
+    return form
