@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
@@ -12,9 +13,12 @@ import pytest
 from aiohttp import ClientResponse
 
 from connector.model.change import ChangeState
+from connector.model.record import Link
 from connector.model.role import Role
-from connector.store import console_sessions, tokens
+from connector.store import console_sessions, links, orgs, tokens
 from connector.store.queries.order_list import OrderFilter, list_latest_orders
+from connector.web.console import live
+from connector.web.console import order as order_page
 from connector.web.console.pages import ACTIONS, PAGES
 from tests.conftest import ManualClock
 from tests.unit.store import samples
@@ -128,15 +132,17 @@ async def test_orders_are_found_by_number_customer_stage_and_hold(api: Api) -> N
 
 async def test_list_of_orders_goes_on_behind_the_last_one(api: Api) -> None:
     await samples.stock(api.store)
-    items = [samples.order(f"N-{number}") for number in range(5)]
-    await samples.place(api.store, *items, replace(items[0].with_header(number="N-9")))
+    begin = datetime(2026, 2, 1, tzinfo=UTC)
+    hours = {"N-1": 5, "N-2": 1, "N-3": 5, "N-4": 3, "N-5": 5, "N-6": 2}
+    orders = [samples.order(number, placed_at=begin + timedelta(hours=hour)) for number, hour in hours.items()]
+    await samples.place(api.store, *orders)
     seen: list[str] = []
     before = None
     async with api.store.reader() as connection:
         while page := await list_latest_orders(connection, OrderFilter(), before=before, limit=2):
             seen += [number for number, _ in page]
             before = (page[-1][1], page[-1][0])
-    assert sorted(seen) == sorted({*(item.number for item in items), "N-9"})
+    assert seen == ["N-5", "N-3", "N-1", "N-4", "N-6", "N-2"]
 
 
 async def test_order_shows_its_lines_journey_and_both_sides_to_those_who_may(api: Api) -> None:
@@ -146,7 +152,19 @@ async def test_order_shows_its_lines_journey_and_both_sides_to_those_who_may(api
     assert answer.status == 200
     for part in ("Order W-1", 'aria-current="step"', "Journey", "A change waits since"):
         assert part in text, part
+    async with api.store.transaction() as uow:
+        await orgs.put(uow, "00D", login_url="", instance_url="https://org.example", is_active=True)
+        snapshot = {"Description": "Ring twice"}
+        link = Link(entity="order", key="W-1", sobject="Order", salesforce_id="801000000000001", snapshot=snapshot)
+        await links.put(uow, "00D", [link])
+    _, text = await open_page(api, "/orders/W-1")
+    assert "Values are for the role ops." in text
     assert "Ring twice" not in text
+    api.client.session.cookie_jar.clear()
+    await sign_in(api)
+    _, text = await open_page(api, "/orders/W-1")
+    assert "Ring twice" in text
+    assert 'href="https://org.example/801000000000001"' in text
     assert HOSTILE[:20] not in text
 
 
@@ -275,3 +293,43 @@ async def test_what_no_browser_sends_is_refused(api: Api) -> None:
     await sign_in(api)
     for query in ("channel=%00", "customer=%00", "q=%00", "before=2026-01-01T00:00:00%20%00"):
         assert (await open_page(api, f"/orders?{query}"))[0].status == 400
+
+
+async def test_stream_tells_of_what_changed_before_it_was_opened(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "NOTICE_SECONDS", 0.05)
+    await sign_in(api)
+    _, text = await open_page(api, "/orders")
+    found = re.search(r'data-events="([^"]+)"', text)
+    assert found is not None
+    await placed(api)
+    async with api.client.get(found[1]) as answer, asyncio.timeout(20):
+        said = b""
+        while b"event: changed" not in said:
+            said += await answer.content.readany()
+    known = re.search(rb"id: (\w+)", said)
+    assert known is not None
+    await placed(api, number="W-2")
+    async with api.client.get("/events", headers={"Last-Event-ID": known[1].decode()}) as answer, asyncio.timeout(20):
+        assert b"event: changed" in await answer.content.readany() + await answer.content.readany()
+
+
+async def test_home_is_not_well_while_changes_wait_and_nobody_sends_them(api: Api, clock: ManualClock) -> None:
+    await sign_in(api)
+    await placed(api)
+    assert 'class="health fair"' in (await open_page(api, "/"))[1]
+    clock.advance(3600)
+    assert 'class="health bad"' in (await open_page(api, "/"))[1]
+
+
+async def test_order_with_many_steps_shows_the_latest(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_page, "MOST_STEPS", 10)
+    await placed(api)
+    for _ in range(order_page.MOST_STEPS // 2 + 5):
+        await api.move(action="hold", hold="manual")
+        await api.move(action="release", hold="manual")
+    await sign_in(api)
+    _, text = await open_page(api, "/orders/W-1")
+    assert text.count('class="way"') == order_page.MOST_STEPS
+    assert "As it was placed" not in text
+    assert "earlier steps" in text
+    assert "earlier steps" not in (await open_page(api, "/orders/W-1?steps=all"))[1]

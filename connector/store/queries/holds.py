@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.holds import Hold
@@ -32,6 +32,12 @@ async def list_holds(connection: AsyncConnection) -> list[OrderHold]:
     """Return all holds, oldest first."""
     statement = select(holds).order_by(holds.c.since, holds.c.order_number)
     return [_hold_of(row) for row in await connection.execute(statement)]
+
+
+async def count_orders(connection: AsyncConnection) -> int:
+    """Return how many orders are on hold."""
+    statement = select(func.count(func.distinct(holds.c.order_number)))
+    return (await connection.execute(statement)).scalar_one()
 
 
 async def load_holds(connection: AsyncConnection, numbers: Sequence[str]) -> dict[tuple[str, Hold], OrderHold]:

@@ -42,6 +42,8 @@ POLICY = (
 )
 """Everything comes from here; nothing that stands in a page runs, whatever an order's text says."""
 SIGN_INS_PER_MINUTE = 30
+"""Tries to sign in that may fail, from one address."""
+MOST_CLIENTS = 10_000
 TOLD = "told"
 """The cookie with what the next page says of an action."""
 
@@ -106,7 +108,8 @@ class ConsoleFrame:
         self._context = context
         self._limiter = limiter
         self._watcher = ChangeWatcher(store)
-        self._sign_ins = RateLimiter(SIGN_INS_PER_MINUTE, store.clock)
+        self._failures = RateLimiter(SIGN_INS_PER_MINUTE, store.clock)
+        self._clients: set[str] = set()
 
     def add_to(self, app: web.Application, pages: Sequence[ConsolePage], actions: Sequence[ConsoleAction]) -> None:
         """Let the application serve the console."""
@@ -138,12 +141,13 @@ class ConsoleFrame:
             for name, value in (*request.match_info.items(), *request.query.items()):
                 if "\x00" in value:  # PostgreSQL rejects it
                     raise ProblemError(400, "input", f"{name}: must not contain the character NUL.", field=name)
+            mark = await self._watcher.mark()  # before what the page shows
             loaded = await page.load(self._context(request, session.token, False))
             if isinstance(loaded, web.StreamResponse):
                 return loaded
             title = str(loaded.get("title", page.title))
             shown = {name: value for name, value in loaded.items() if name != "title"}
-            response = self._render(request, page.template, session, title=title, **shown)
+            response = self._render(request, page.template, session, title=title, mark=mark, **shown)
             if TOLD in request.cookies:
                 response.del_cookie(TOLD)
             return response
@@ -173,10 +177,12 @@ class ConsoleFrame:
         """The handler, with errors as pages."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            headers: Mapping[str, str] = {}
             try:
                 return await handler(request)
             except ProblemError as problem:
                 status, detail, hint = problem.status, problem.body["detail"], problem.body.get("hint", "")
+                headers = problem.headers
             except CommandError as error:
                 status, detail, hint = STATUS_OF_RULE.get(error.rule, 409), error.message, error.hint
             except ConnectorError as error:
@@ -184,6 +190,7 @@ class ConsoleFrame:
             session = None if status == 503 else await find_session(self._store, request)
             response = self._render(request, "error.html.j2", session, title="Error", detail=detail, hint=hint)
             response.set_status(status)
+            response.headers.update(headers)
             return response
 
         return handle
@@ -197,13 +204,13 @@ class ConsoleFrame:
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         check_origin(request)
-        self._sign_ins.take(request.remote or "")
         form = await read_form(request)
         secret, where = form.get("token", "").strip(), _local(form.get("next", "/"))
         async with self._store.reader() as connection:
             token = await tokens.find(connection, secret) if secret else None
         if token is None or not token.valid(self._store.clock.now()):
             wrong = "The token is unknown, expired or revoked." if secret else "Type or paste your token."
+            self._count_failure(_client(request))
             response = self._render(request, "signin.html.j2", None, title="Sign in", next=where, wrong=wrong)
             response.set_status(403)
             return response
@@ -212,6 +219,18 @@ class ConsoleFrame:
         answer = _lead_to(where)
         set_cookie(request, answer, begun)
         return answer
+
+    def _count_failure(self, client: str) -> None:
+        """Raise ProblemError 429 for a client that has failed too often; others, and who knows a token, may go on."""
+        if len(self._clients) > MOST_CLIENTS:
+            self._failures, self._clients = RateLimiter(SIGN_INS_PER_MINUTE, self._store.clock), set()
+        self._clients.add(client)
+        try:
+            self._failures.take(client)
+        except ProblemError as refused:
+            detail = f"More than {SIGN_INS_PER_MINUTE} tries a minute have failed from your address."
+            hint = "Wait a minute, and check the token."
+            raise ProblemError(429, "rate", detail, hint=hint).with_headers(refused.headers) from None
 
     async def _sign_out(self, request: web.Request) -> web.StreamResponse:
         check_origin(request)
@@ -242,6 +261,13 @@ class ConsoleFrame:
             **values,
         )  # fmt: skip
         return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": POLICY})
+
+
+def _client(request: web.Request) -> str:
+    """The address of the client: behind a proxy on this machine, the one that the proxy names."""
+    peer = request.remote or ""
+    named = request.headers.get("X-Forwarded-For", "").rsplit(",", 1)[-1].strip()
+    return named[:64] if named and peer in {"127.0.0.1", "::1"} else peer
 
 
 def _lead_to(where: str) -> web.Response:

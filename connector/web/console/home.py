@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 from connector.inbound.topic_status import TopicStatusKind
 from connector.model.stage import Stage
-from connector.store.queries.holds import list_holds
+from connector.store.queries import holds
 from connector.web.api.dead_letters import GroupList, list_groups
 from connector.web.api.status import Status, load_status
 from connector.web.console.frame import ConsolePage
 from connector.web.routing import RequestContext
 
 MOST_GROUPS = 4
+LATE_SECONDS = 900
+"""From when on what waits is late."""
 
 
 async def load_home(call: RequestContext) -> Mapping[str, object]:
@@ -20,7 +22,7 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
     groups = (await list_groups(call)).value if status.dead_letters else None
     shown = groups.groups[:MOST_GROUPS] if isinstance(groups, GroupList) else []
     async with call.store.reader() as connection:
-        holds = len({hold.order_number for hold in await list_holds(connection)})
+        on_hold = await holds.count_orders(connection)
     return {
         "status": status,
         "level": _level(status),
@@ -28,7 +30,7 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
         "waiting": sum(row.changes for row in status.queue),
         "budget": status.budget,
         "groups": shown,
-        "holds": holds,
+        "holds": on_hold,
         "proof": status.reconciliation,
     }
 
@@ -41,7 +43,11 @@ def _level(status: Status) -> str:
     is_deaf = any(topic.kind is TopicStatusKind.STOPPED for topic in topics)
     waits = status.dead_letters or status.inbound.conflicts or status.inbound.parked or status.paused_jobs
     is_paused = status.budget is not None and status.budget.paused
-    return "fair" if waits or is_paused or is_deaf or status.inbound.events is None else "good"
+    failed = status.messages.get("failed", 0) or status.webhooks.get("failed", 0)
+    is_late = max(status.freshness.to_org, status.freshness.from_org) > LATE_SECONDS
+    if is_late and not status.workers.get("worker"):
+        return "bad"
+    return "fair" if failed or is_late or waits or is_paused or is_deaf or status.inbound.events is None else "good"
 
 
 PAGE = ConsolePage(path="/", title="Home", template="home.html.j2", load=load_home)

@@ -19,7 +19,7 @@ from connector.web.console.session import find_session
 from connector.web.problem import ProblemError
 
 LOOK_SECONDS = 1.0
-NOTICE_SECONDS = 5.0
+NOTICE_SECONDS = 2.0
 """How soon it is noticed that a browser is gone."""
 LONGEST_STREAM = 600.0
 """A browser opens the stream again after this time; so nobody watches on with a session that is over."""
@@ -33,22 +33,36 @@ class ChangeWatcher:
         self._changed = asyncio.Condition()
         self._watchers = 0
         self._is_closing = False
+        self._mark = ""
         self._looking: asyncio.Task[None] | None = None
 
+    async def mark(self) -> str:
+        """What a page carries, so that it is told of everything that changes after it was begun."""
+        async with self._store.reader() as connection:
+            return await load_change_mark(connection)
+
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Send `changed` after each change, until the browser leaves, the session is over or the process ends."""
+        """Send `changed` after each change, until the browser leaves, the session is over or the process ends.
+
+        The browser says what it knows: the mark of the last event, or of its page. So it also hears of what changed
+        while it was not connected.
+        """
         if await find_session(self._store, request) is None:
             raise ProblemError(401, "session", "The session is over.", hint="Sign in again.")
+        known = request.headers.get("Last-Event-ID") or request.query.get("mark", "")
         self._watchers += 1
-        if self._looking is None:
+        if self._looking is None or self._looking.done():
+            self._mark = await self.mark()
             self._looking = asyncio.create_task(self._look())
         try:
             async with sse_response(request, headers={"X-Accel-Buffering": "no"}) as response:
                 with suppress(TimeoutError, ConnectionError):  # the browser may be gone
                     async with asyncio.timeout(LONGEST_STREAM):
-                        while response.is_connected() and not self._is_closing:
-                            if await self._wait():
-                                await response.send("", event="changed")
+                        while not (self._is_closing or _is_gone(request)):
+                            if self._mark != known:
+                                known = self._mark
+                                await response.send("", id=known, event="changed")
+                            await self._wait()
         finally:
             self._watchers -= 1
             if not self._watchers and self._looking is not None:
@@ -62,22 +76,24 @@ class ChangeWatcher:
         async with self._changed:
             self._changed.notify_all()
 
-    async def _wait(self) -> bool:
-        """Wait for the next change, not so long that nobody notices a browser that is gone; whether there was one."""
+    async def _wait(self) -> None:
+        """Wait for the next change, but not so long that nobody notices a browser that is gone."""
         with suppress(TimeoutError):
             async with asyncio.timeout(NOTICE_SECONDS), self._changed:
                 await self._changed.wait()
-                return not self._is_closing
-        return False
 
     async def _look(self) -> None:
-        seen = None
         while True:
-            with suppress(StoreError):  # the database is away: what it has missed is told when it is back
-                async with self._store.reader() as connection:
-                    mark = await load_change_mark(connection)
-                if seen is not None and mark != seen:
-                    async with self._changed:
-                        self._changed.notify_all()
-                seen = mark
             await asyncio.sleep(LOOK_SECONDS)
+            try:
+                mark = await self.mark()
+            except StoreError:  # it is away: what it has missed is told when it is back
+                continue
+            if mark != self._mark:
+                self._mark = mark
+                async with self._changed:
+                    self._changed.notify_all()
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()

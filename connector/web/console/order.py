@@ -9,13 +9,14 @@ from urllib.parse import quote
 from connector.api.journey import build_journey
 from connector.jobs.resync_request import ResyncPreview, preview_resync, request_resync
 from connector.model.change import EntityKind, Unsent
+from connector.model.inbound_change import InboxState
 from connector.model.outcome import RowError
 from connector.model.record import FieldValue
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.model.stage import Stage
 from connector.salesforce.fault import classify_row
-from connector.store import conflicts, links, orders, orgs, outbox
+from connector.store import conflicts, inbox, links, orders, orgs, outbox
 from connector.store.queries.entity_orgs import find_orgs
 from connector.store.queries.journey import load_journey
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
@@ -48,16 +49,19 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
             )
         name = (await find_orgs(connection, EntityKind.ORDER, [number])).get(number, "")
         unsent = (await outbox.find(connection, EntityKind.ORDER, [number])).get(number)
+        customer = loaded[0].customer.number
+        of_customer = customer in await outbox.find(connection, EntityKind.CUSTOMER, [customer])
         sources = await load_journey(connection, EntityKind.ORDER, number)
     async with call.store.for_org(name).reader() as connection:
         org = await orgs.get_active(connection)
         org_id = "" if org is None else org.org_id
         link = (await links.get(connection, org_id, EntityKind.ORDER.value, [number])).get(number)
         opened = (await conflicts.open_fields(connection, org_id, EntityKind.ORDER.value, [number])).get(number, {})
+        found = {} if link is None else await inbox.states(connection, org_id, [link.salesforce_id])
+        is_parked = InboxState.PARKED in found.values()
     with_personal = call.token.role.covers(Role.OPS)
-    journey = build_journey(
-        EntityKind.ORDER.value, number, sources, with_personal=with_personal, after=0, limit=MOST_STEPS
-    )
+    journey = build_journey(EntityKind.ORDER.value, number, sources, with_personal=with_personal)
+    most = len(journey.steps) if call.query_value("steps") == "all" else MOST_STEPS
     [order] = loaded
     snapshot = {} if link is None else link.snapshot
     both = [
@@ -79,11 +83,16 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
         "unsent": unsent,
         "why_unsent": _why_unsent(unsent, with_personal=with_personal),
         "link": link,
+        "agrees": link is not None and not opened and not is_parked and not of_customer,
+        "of_customer": of_customer,
+        "is_parked": is_parked,
+        "conflicts": len(opened),
         "org": org,
         "both": both if with_personal else [],
         "is_hidden": not with_personal and bool(snapshot),
         "journey": journey,
-        "steps": list(reversed(journey.steps)),
+        "steps": list(reversed(journey.steps[-most:])),
+        "earlier": max(0, len(journey.steps) - most),
     }
 
 

@@ -1,5 +1,6 @@
 // What the console does in the browser besides reading: following changes, keys, the theme, the time zone.
 (() => {
+  const PAUSE = 3000; // milliseconds between two loads of a page that follows
   const remember = (name, value) => {
     document.cookie = `${name}=${encodeURIComponent(value)}; path=/; max-age=31536000; samesite=lax`;
   };
@@ -21,9 +22,16 @@
   const isTyping = () => document.activeElement?.closest("main form, dialog") != null;
   if (source) {
     let missed = false;
+    let latest = 0;
+    let waiting = 0;
     const tell = () => {
       missed = document.hidden || isTyping();
-      if (!missed) document.body.dispatchEvent(new CustomEvent("changed"));
+      if (missed || waiting) return;
+      waiting = setTimeout(() => {
+        waiting = 0;
+        latest = Date.now();
+        if (!isTyping()) document.body.dispatchEvent(new CustomEvent("changed"));
+      }, Math.max(0, latest + PAUSE - Date.now()));
     };
     const events = new EventSource(source);
     events.addEventListener("changed", tell);
