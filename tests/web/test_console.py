@@ -295,6 +295,15 @@ async def test_what_no_browser_sends_is_refused(api: Api) -> None:
         assert (await open_page(api, f"/orders?{query}"))[0].status == 400
 
 
+async def until_changed(api: Api, path: str, known: str = "") -> bytes:
+    """What the stream says until it has told of a change."""
+    said = b""
+    async with api.client.get(path, headers={"Last-Event-ID": known}) as answer, asyncio.timeout(20):
+        while b"event: changed" not in said:
+            said += await answer.content.readany()
+    return said
+
+
 async def test_stream_tells_of_what_changed_before_it_was_opened(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "NOTICE_SECONDS", 0.05)
     await sign_in(api)
@@ -302,15 +311,11 @@ async def test_stream_tells_of_what_changed_before_it_was_opened(api: Api, monke
     found = re.search(r'data-events="([^"]+)"', text)
     assert found is not None
     await placed(api)
-    async with api.client.get(found[1]) as answer, asyncio.timeout(20):
-        said = b""
-        while b"event: changed" not in said:
-            said += await answer.content.readany()
+    said = await until_changed(api, found[1])
     known = re.search(rb"id: (\w+)", said)
     assert known is not None
     await placed(api, number="W-2")
-    async with api.client.get("/events", headers={"Last-Event-ID": known[1].decode()}) as answer, asyncio.timeout(20):
-        assert b"event: changed" in await answer.content.readany() + await answer.content.readany()
+    assert known[1] not in await until_changed(api, "/events", known[1].decode())
 
 
 async def test_home_is_not_well_while_changes_wait_and_nobody_sends_them(api: Api, clock: ManualClock) -> None:
