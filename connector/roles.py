@@ -59,8 +59,8 @@ DRAIN_SECONDS = 20.0
 
 LONGEST_COMPARISON = timedelta(minutes=30)
 """How long the nightly comparison waits for another one to end."""
-LONGEST_PAUSE = timedelta(hours=12)
-"""How long it waits for the API budget."""
+LONGEST_PAUSE = timedelta(hours=11)
+"""How long it waits for the API budget: less than a run may take."""
 
 Role = Callable[[asyncio.Event], Awaitable[None]]
 

@@ -247,11 +247,11 @@ async def _run_now(name: str, *, wait: bool) -> tuple[RunView, bool]:
 
 async def _set_paused(name: str, *, paused: bool) -> tuple[bool, JobView]:
     """Whether that changed something, and the job."""
-    from connector.jobs.job_list import find_job, list_jobs, set_paused
+    from connector.jobs.job_list import find_paused_job, list_jobs, set_paused
     from connector.store.journal import command_line_actor
 
     async with _opened() as (store, definitions):
-        definition = find_job(definitions, name)
+        definition = await find_paused_job(store, definitions, name)
         changed = await set_paused(store, definition, paused, actor=command_line_actor())
         [view] = await list_jobs(store, [definition])
         return changed, view

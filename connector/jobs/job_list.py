@@ -91,6 +91,15 @@ def find_job(definitions: Sequence[JobDefinition], name: str) -> JobDefinition:
     raise CommandError(f"There is no job {name}.", hint=f"Use one of {names}.", field="name", rule="unknown")
 
 
+async def find_paused_job(store: Store, definitions: Sequence[JobDefinition], name: str) -> JobDefinition:
+    """As `find_job`; also one that the settings turn off, if it is paused: a restore pauses all jobs that send."""
+    async with store.reader() as connection:
+        paused = {job.name for job in await job_schedules.list_paused(connection)}
+    if name in paused and name not in {definition.name for definition in definitions}:
+        return JobDefinition(name=name, summary="The settings turn it off.")
+    return find_job(definitions, name)
+
+
 async def list_jobs(store: Store, definitions: Sequence[JobDefinition]) -> list[JobView]:
     """These jobs, in the same sequence."""
     async with store.reader() as connection:

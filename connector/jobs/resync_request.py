@@ -77,7 +77,7 @@ def view_resync(resync: Resync, now: datetime) -> ResyncView:
         created_at=resync.created_at,
         started_at=resync.started_at,
         ended_at=resync.ended_at,
-        total=resync.total,
+        total=max(resync.total, resync.done),  # there may be more by now than when it was asked for
         done=resync.done,
         failed=resync.failed,
         counts=dict(resync.counts),

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from connector.model.job_run import JobState
 from connector.model.role import Role
-from connector.store import job_runs, journal
+from connector.store import job_runs, job_schedules, journal
 from tests.conftest import ManualClock
 from tests.web.conftest import Api
 
@@ -119,3 +119,13 @@ async def test_schedule_that_somebody_else_has_changed_is_left_alone(api: Api, c
     assert (await api("DELETE", f"{path}/trigger", headers={"If-Match": changed.headers["ETag"]})).status == 412
     now = (await api("GET", path)).headers["ETag"]
     assert (await api("DELETE", f"{path}/trigger", headers={"If-Match": now})).status == 200
+
+
+async def test_job_that_the_settings_turn_off_can_be_resumed(api: Api) -> None:
+    """A restore pauses all jobs that send."""
+    assert (await api("POST", f"{JOBS}/webhooks/resume")).status == 404
+    async with api.store.transaction() as uow:
+        await job_schedules.set_paused(uow, "webhooks", True, actor="restore")
+    assert (await api("GET", "/status")).body["paused_jobs"][0]["name"] == "webhooks"
+    assert (await api("POST", f"{JOBS}/webhooks/resume")).body["paused"] is False
+    assert (await api("GET", "/status")).body["paused_jobs"] == []

@@ -10,6 +10,7 @@ from connector.jobs.job_list import (
     JobView,
     RunView,
     find_job,
+    find_paused_job,
     list_jobs,
     request_run,
     set_paused,
@@ -133,7 +134,10 @@ async def _set_trigger(call: RequestContext, job: JobDefinition, trigger: JobTri
 
 
 async def _set_paused(call: RequestContext, *, paused: bool) -> ApiResponse:
-    job = _job(call)
+    try:
+        job = await find_paused_job(call.store, call.jobs, call.path_key("name"))
+    except CommandError as error:
+        raise ProblemError(404, "unknown", error.message, field="name", hint=error.hint) from None
     await set_paused(call.store, job, paused, actor=call.token.name)
     return await _job_response(call, job)
 

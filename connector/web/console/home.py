@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from connector.inbound.topic_status import TopicStatusKind
+from connector.inbound.topic_status import TopicStatus, TopicStatusKind
 from connector.model.stage import Stage
 from connector.store.queries import holds
 from connector.web.api.dead_letters import GroupList, list_groups
@@ -13,6 +13,7 @@ from connector.web.console.frame import ConsolePage
 from connector.web.routing import RequestContext
 
 MOST_GROUPS = 4
+_DEAF = (TopicStatusKind.WAITING, TopicStatusKind.STOPPED)
 LATE_SECONDS = 900
 """From when on what waits is late."""
 
@@ -31,16 +32,20 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
         "budget": status.budget,
         "groups": shown,
         "holds": on_hold,
+        "deaf": next((topic for topic in _topics(status) if not topic.published and topic.kind in _DEAF), None),
         "proof": status.reconciliation,
     }
+
+
+def _topics(status: Status) -> Sequence[TopicStatus]:
+    return () if status.inbound.events is None else status.inbound.events.topics
 
 
 def _level(status: Status) -> str:
     """`good`: nothing to do; `fair`: something waits for a person; `bad`: changes do not arrive."""
     if status.outage is not None or any(org.outage is not None for org in status.other_orgs):
         return "bad"
-    topics = () if status.inbound.events is None else status.inbound.events.topics
-    is_deaf = any(topic.kind is TopicStatusKind.STOPPED for topic in topics)
+    is_deaf = any(topic.kind in _DEAF for topic in _topics(status))
     waits = status.dead_letters or status.inbound.conflicts or status.inbound.parked or status.paused_jobs
     is_paused = status.budget is not None and status.budget.paused
     failed = status.messages.get("failed", 0) or status.webhooks.get("failed", 0)
