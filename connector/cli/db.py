@@ -132,7 +132,7 @@ def status(
     """Count the entities that are stored here, are in the org, are due, and were refused. Reads only the database.
 
     With several orgs it counts those of the default one, or of CONNECTOR_ORG. Exit status 1 if something is not in
-    sync; with --health only if the database cannot be used.
+    sync, but for changes that a person discarded; with --health only if the database cannot be used.
     """
     document = run(_load_status(check_files=not health))
     if json:
@@ -162,7 +162,7 @@ def status(
             f"Other users of this machine can read {file}, which holds customer data: run `chmod 600 {file}*`.",
             err=True,
         )
-    if not health and not (document["in_sync"] and all(item["in_sync"] for item in document["other_orgs"])):
+    if not health and not (document["complete"] and all(item["in_sync"] for item in document["other_orgs"])):
         raise typer.Exit(1)
 
 
@@ -213,6 +213,13 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         reconciled = await reconcile_runs.latest(connection, org.org_id) if org else None
         outage = await outages.get_current(connection)
         postponed = await retry_schedule.count_postponed_by_error(connection)
+        complete = (
+            other is None
+            and (org is not None or not any(here.values()))
+            and not missing
+            and file_problem is None
+            and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState)
+        )
         return {
             "database": store.address,
             "readable_by_others": store.readable_by_others,
@@ -262,12 +269,8 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
                 }
                 for item in await load_other_orgs(opened, policy, configured=settings.orgs)
             ],
-            "in_sync": other is None
-            and (org is not None or not any(here.values()))
-            and not discarded
-            and not missing
-            and file_problem is None
-            and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
+            "complete": complete,
+            "in_sync": complete and not discarded,
         }
 
 
@@ -341,6 +344,8 @@ def _sync_remarks(document: dict[str, Any]) -> list[str]:
             f"{plural(len(document['discarded']), 'change')} discarded, which the org does not have: {named}."
             " `connector resync ENTITY KEY` sends one after all."
         )
+        if document["complete"]:
+            remarks.append(f"Everything else is in sync with org {document['org']}.")
     if document["deleted_in_org"]:
         named = listed_keys([f"{item['entity']} {item['key']}" for item in document["deleted_in_org"]])
         remarks.append(

@@ -31,8 +31,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
 from connector.model.dead_letter_group import SAMPLES, DeadLetterGroup, fingerprint
 from connector.model.lane import Lane
-from connector.store import journal
-from connector.store.scope import is_in_scope
+from connector.store import journal, orgs
+from connector.store.queries.entity_orgs import find_orgs
+from connector.store.scope import is_in_scope, scope_of
 from connector.store.sql import chunks, select_in
 from connector.store.tables import DISCARDED, outbox
 from connector.store.tables import journal as journal_table
@@ -213,12 +214,15 @@ async def change_by_person(
     """`replay` or `discard` refused changes for `actor`, with an entry in the journal of each entity. Returns the
     number of dead letters among them: a blocked customer goes with the orders that reported it."""
     dead = await list_dead_letters(uow.connection, entity=entity, keys=keys)
-    refused = await list_refused(uow.connection, entity, keys)
+    refused = await _list_refused(uow.connection, entity, keys)
+    org_ids = {name: org_id for org_id, name in await orgs.list_active_names(uow.connection)}
     count = await (replay if action == "replay" else discard)(uow, entity, keys, cause)
     word = "replayed" if action == "replay" else "discarded"
     entries = [
-        journal.JournalEntry(entity=kind, key=key, action=word, detail={"by": actor}, actor=actor)
-        for kind, key in refused
+        journal.JournalEntry(
+            entity=kind, key=key, action=word, detail={"by": actor}, actor=actor, org_id=org_ids.get(org)
+        )
+        for kind, key, org in refused
     ]
     await journal.write(uow, entries)
     return len(dead) or (count if keys else 0)
@@ -233,11 +237,11 @@ async def change_group_by_person(uow: UnitOfWork, action: str, name: str, *, act
     return await change_by_person(uow, action, group.entity, keys, actor=actor, cause=group)
 
 
-async def list_refused(
-    connection: AsyncConnection, entity: EntityKind | None = None, keys: Sequence[str] | None = None
-) -> list[tuple[EntityKind, str]]:
-    """Return the entities of all refused changes, blocked ones included."""
-    statement = select(outbox.c.entity, outbox.c.key).where(
+async def _list_refused(
+    connection: AsyncConnection, entity: EntityKind | None, keys: Sequence[str] | None
+) -> list[tuple[EntityKind, str, str]]:
+    """Return the entities of all refused changes, blocked ones included, with the names of the orgs."""
+    statement = select(outbox.c.entity, outbox.c.key, outbox.c.org).where(
         outbox.c.state.in_(_REFUSED), is_in_scope(connection, outbox.c.org)
     )
     if entity is not None:
@@ -247,21 +251,26 @@ async def list_refused(
         if keys is None
         else await select_in(connection, statement, outbox.c.key, keys)
     )
-    return sorted((EntityKind(kind), key) for kind, key in rows)
+    return sorted((EntityKind(kind), key, org) for kind, key, org in rows)
 
 
 async def list_discarded(
     connection: AsyncConnection, entity: EntityKind | None = None, keys: Sequence[str] | None = None
 ) -> list[tuple[EntityKind, str]]:
-    """Return the entities whose latest change was discarded, and which are not due again. The org does not have that
-    change."""
+    """Return the entities of the scope whose latest change was discarded, and which are not due again. The org does not
+    have that change. A product is in every org: an entry about it concerns the org that it names, or all."""
     entry, later = journal_table, journal_table.alias("later")
+    same_org = or_(entry.c.org_id.is_(None), later.c.org_id.is_(None), later.c.org_id == entry.c.org_id)
+    is_due = and_(outbox.c.entity == entry.c.entity, outbox.c.key == entry.c.key)
     statement = (
         select(entry.c.entity, entry.c.key)
         .where(
             DISCARDED,
-            ~exists().where(later.c.entity == entry.c.entity, later.c.key == entry.c.key, later.c.id > entry.c.id),
-            ~exists().where(outbox.c.entity == entry.c.entity, outbox.c.key == entry.c.key),
+            orgs.is_of_scope(connection, entry.c.org_id),
+            ~exists().where(
+                later.c.entity == entry.c.entity, later.c.key == entry.c.key, later.c.id > entry.c.id, same_org
+            ),
+            ~exists().where(is_due, is_in_scope(connection, outbox.c.org)),
         )
         .distinct()
     )
@@ -272,14 +281,29 @@ async def list_discarded(
         if keys is None
         else await select_in(connection, statement, entry.c.key, keys)
     )
-    return sorted((EntityKind(kind), key) for kind, key in rows)
+    found: dict[EntityKind, list[str]] = {}
+    for kind, key in rows:
+        found.setdefault(EntityKind(kind), []).append(key)
+    scope = scope_of(connection)
+    if scope is None:
+        return sorted((kind, key) for kind, of_kind in found.items() for key in of_kind)
+    owners = {kind: await find_orgs(connection, kind, of_kind) for kind, of_kind in found.items()}
+    return sorted(
+        (kind, key) for kind, of_kind in found.items() for key in of_kind if owners[kind].get(key, scope) == scope
+    )
 
 
 async def journal_resync(uow: UnitOfWork, entity: EntityKind, keys: Sequence[str]) -> None:
     """Write to the journal that these entities are no longer discarded, because they are sent again."""
     discarded = await list_discarded(uow.connection, entity, keys)
+    active = None if scope_of(uow.connection) is None else await orgs.get_active(uow.connection)
+    org_id = None if active is None else active.org_id
     await journal.write(
-        uow, [journal.JournalEntry(entity=kind, key=key, action="resynced", detail={}) for kind, key in discarded]
+        uow,
+        [
+            journal.JournalEntry(entity=kind, key=key, action="resynced", detail={}, org_id=org_id)
+            for kind, key in discarded
+        ],
     )
 
 

@@ -63,8 +63,8 @@ class RenamedKey:
 
 def command_line_actor() -> str:
     """The actor of what a command does: the user of the operating system, as `ann@cli`, so that no token has the same
-    name by chance. With `sudo` it is the person who called it."""
-    user = os.environ.get("SUDO_USER")
+    name by chance. With `sudo` to root it is the person who called it: anybody else could set the variable."""
+    user = os.environ.get("SUDO_USER") if os.getuid() == 0 else None
     if not user:
         try:
             user = pwd.getpwuid(os.getuid()).pw_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -29,9 +30,10 @@ from connector.store import field_times, shipments
 from connector.store import products as product_store
 from connector.store.partitions import partition_hash
 from connector.store.references import UnknownReferenceError, listed_keys
+from connector.store.scope import scope_of
 from connector.store.sql import Row, Saved, all_keys, chunks, count_rows, insert_missing, select_in, update_rows
 from connector.store.stock_orders import IS_ALLOCATED_STOCK
-from connector.store.tables import customers, holds, order_lines, orders, products
+from connector.store.tables import customer_orgs, customers, holds, order_lines, orders, products
 from connector.store.unit_of_work import UnitOfWork
 
 HEADER_COLUMNS = tuple(orders.c[name] for name in HEADER_FIELDS)
@@ -244,10 +246,16 @@ async def count(connection: AsyncConnection) -> int:
 
 
 async def counts(connection: AsyncConnection) -> dict[Stage, int]:
-    """Return the number of orders by stage, including zeros."""
-    rows = await connection.execute(select(orders.c.stage, func.count()).group_by(orders.c.stage))
-    numbers: dict[str, int] = dict(rows.all())
-    return {stage: numbers.get(stage.value, 0) for stage in Stage}
+    """Return the number of orders of the scope by stage, including zeros."""
+    scope, numbers = scope_of(connection), Counter[str]()
+    statement = select(orders.c.stage, func.count()).group_by(orders.c.stage)
+    if not scope:  # the default org has what is assigned to no other one
+        numbers.update(dict((await connection.execute(statement)).all()))
+    if scope is not None:
+        assigned = statement.join(customer_orgs, customer_orgs.c.customer == orders.c.customer)
+        rows = await connection.execute(assigned.where(customer_orgs.c.org == scope) if scope else assigned)
+        (numbers.update if scope else numbers.subtract)(dict(rows.all()))
+    return {stage: numbers[stage.value] for stage in Stage}
 
 
 def _header_of(row: Any) -> OrderHeader:

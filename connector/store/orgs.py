@@ -53,6 +53,12 @@ async def list_active_ids(connection: AsyncConnection) -> list[str]:
     return list((await connection.execute(statement)).scalars())
 
 
+async def list_active_names(connection: AsyncConnection) -> list[tuple[str, str]]:
+    """Return the IDs of the active orgs of all names, each with its name."""
+    rows = await connection.execute(select(orgs.c.org_id, orgs.c.name).where(orgs.c.active))
+    return [(org_id, name) for org_id, name in rows]
+
+
 def is_of_scope(connection: AsyncConnection, org_id: Column[str]) -> ColumnElement[bool]:
     """Whether the row of a table with IDs of orgs belongs to the scope: to none of another name."""
     scope = scope_of(connection)

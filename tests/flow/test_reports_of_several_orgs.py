@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -20,7 +22,7 @@ from connector.model.role import Role
 from connector.roles import _when_nobody_compares
 from connector.service import LocalServices, org_services, running_service
 from connector.settings import load_settings
-from connector.store import leases, outbox_counts, tokens
+from connector.store import dead_letters, leases, outbox_counts, tokens
 from connector.web.metrics import render_metrics
 from tests.flow.conftest import PRODUCTS, World
 from tests.flow.test_push import an_order
@@ -102,6 +104,53 @@ async def test_status_counts_each_org_and_names_the_others(
     assert [(org["name"], org["changes"]) for org in answer["other_orgs"]] == [("emea", 1)]
     assert answer["summary"].startswith("The org emea has accepted nothing since ")
     assert emea["text"].startswith("Org emea: 1 change to be sent; 0 dead letters; it has accepted nothing since")
+
+
+async def test_discarded_changes_and_orders_by_stage_are_those_of_the_org(
+    local: LocalServices, worlds: tuple[World, World], environment: pytest.MonkeyPatch
+) -> None:
+    here, there = worlds
+    long = replace(PRODUCTS[0], sku="P-long", name="Tea " * 80)
+    some_products = [*PRODUCTS, long]
+    await here.save(ORDERS[:1], some_customers=[replace(HERE, name="Long " * 60), THERE], some_products=some_products)
+    await here.push()
+    await there.push()
+    for world, refused in ((here, ["order N-1", "product P-long"]), (there, ["product P-long"])):
+        async with world.service.org_store.reader() as connection:
+            dead = await dead_letters.list_dead_letters(connection)
+        assert sorted(f"{item.entity} {item.key}" for item in dead) == refused
+    async with here.service.org_store.transaction() as uow:
+        assert await dead_letters.change_by_person(uow, "discard", None, None, actor="ann") == 2
+    await there.save([*ORDERS, an_order("N-9", customer="C-2")], some_customers=[HERE, THERE])
+
+    async def reported(org: str) -> list[str]:
+        environment.setenv("CONNECTOR_ORG", org)
+        document = await db._load_status(check_files=False)
+        return [f"{item['entity']} {item['key']}" for item in document["discarded"]]
+
+    assert await reported("emea") == []
+    assert (await there.push()).discarded == 0
+    # A product is in both orgs: each has a decision of its own, and what is sent to one hides nothing of the other.
+    async with there.service.org_store.transaction() as uow:
+        assert await dead_letters.change_by_person(uow, "discard", EntityKind.PRODUCT, None, actor="ann") == 1
+    assert (await there.push()).discarded == 1
+    assert await reported("emea") == ["product P-long"]
+    environment.delenv("CONNECTOR_ORG")
+    default = await db._load_status(check_files=False)
+    assert [item["key"] for item in default["discarded"]] == ["N-1", "P-long"]
+    await here.save(ORDERS[:1], some_customers=[HERE, THERE], some_products=[replace(long, name="Tea")])
+    assert (await here.resync(EntityKind.ORDER, "N-1")).complete
+    for world in worlds:
+        assert (await world.push()).in_sync
+
+    async with local.store.transaction() as uow:
+        token = await tokens.create(uow, "viewer", Role.VIEWER)
+    async with TestClient(TestServer(local.web_app())) as client:
+        counted = {}
+        for query in ("", "?org=default", "?org=emea"):
+            answer = await client.get(f"/api/v1/status{query}", headers={"Authorization": f"Bearer {token}"})
+            counted[query] = sum((await answer.json())["orders"].values())
+    assert counted == {"": 4, "?org=default": 1, "?org=emea": 3}
 
 
 async def test_doctor_and_show_work_with_the_org_that_is_meant(

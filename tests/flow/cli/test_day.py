@@ -140,7 +140,10 @@ def test_discarded_changes_are_reported_until_a_resync_sends_them(shell: Shell, 
         assert "Nothing is due, and it is not in the org: its change was discarded on 20" in shown
         assert f"`connector resync {entity} D-1` sends it." in shown
     status = shell("status")
-    assert (status.status, "In sync" in status.out) == (1, False)
+    assert (status.status, "In sync" in status.out) == (0, False)  # as a push: a person decided so
+    assert "Everything else is in sync with org 00D" in status.out
+    document = shell("status", "--json").document
+    assert (document["complete"], document["in_sync"]) == (True, False)
     assert "2 changes discarded, which the org does not have: customer D-1, order D-1." in status.out
     pushed = shell("push")
     assert (pushed.status, pushed.out.splitlines()[-1]) == (

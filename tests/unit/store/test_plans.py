@@ -98,6 +98,7 @@ async def test_discarded_changes_are_found_by_their_own_index(fresh: Store) -> N
     plan = await plan_of(fresh, statements)
     assert [line.replace("COVERING ", "") for line in plan if line.startswith(("SCAN", "SEARCH"))] == [
         "SCAN journal USING INDEX journal_discarded",
+        "SEARCH orgs USING INDEX sqlite_autoindex_orgs_1 (org_id=?)",
         "SEARCH later USING INDEX journal_entity (entity=? AND key=? AND id>?)",
-        "SEARCH outbox USING INDEX sqlite_autoindex_outbox_1 (entity=? AND key=?)",
+        "SEARCH outbox USING INDEX sqlite_autoindex_outbox_1 (entity=? AND key=? AND org=?)",
     ]
