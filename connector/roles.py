@@ -292,10 +292,7 @@ def _org_jobs(services: Services) -> list[Job]:
     work: dict[str, Callable[[], Awaitable[Result]]] = {
         job_of("push", org): partial(_push_now, services),
         job_of("reconcile", org): partial(_reconcile, services),
-        **{
-            pull_job(sobject, org): PullJob(partial(services.pull, sobjects=[sobject]), services.clock)
-            for sobject in PULLED_OBJECTS
-        },
+        **{pull_job(sobject, org): PullJob(partial(services.pull, sobjects=[sobject])) for sobject in PULLED_OBJECTS},
     }
     return [
         Job(definition=definitions[name], run=run, concurrent=True) for name, run in work.items() if name in definitions

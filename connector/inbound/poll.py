@@ -11,13 +11,13 @@ A poll of a quiet org begins at the watermark itself: no transaction that is sti
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from connector.errors import RefusedError
+from connector.errors import ApiBudgetError, RefusedError
 from connector.inbound.apply import Applier, Finish
 from connector.inbound.context import ApplyReport
 from connector.inbound.poll_target import PollTarget
@@ -158,7 +158,7 @@ def _moment(position: Mapping[str, Any], name: str) -> datetime | None:
 @dataclass(kw_only=True)
 class PollReport:
     """What one poll of an object came to. `rows` includes what was read again within the overlap; `bulk_rows` are those
-    of them that a bulk query read."""
+    of them that a bulk query read. `paused`: why the rest could not be read; the next poll goes on there."""
 
     sobject: str
     rows: int = 0
@@ -167,6 +167,7 @@ class PollReport:
     watermark: datetime | None = None
     overlap: timedelta = FIRST_OVERLAP
     applied: ApplyReport = field(default_factory=ApplyReport)
+    paused: ApiBudgetError | None = None
 
 
 HoldLease = Callable[[UnitOfWork], Awaitable[None]]
@@ -237,14 +238,29 @@ class Poller:
             ),
         )
 
-    async def apply(self, turn: PollTurn, rows: list[dict[str, Any]], *, read_at: datetime) -> PollReport:
-        """Apply the first rows of a turn, which were asked for at `read_at`, then what is behind them."""
-        report = PollReport(sobject=turn.target.sobject)
-        async with aclosing(self.read(turn, rows, report, read_at=read_at)) as pages:
-            async for page in pages:
-                await self._apply_page(turn, page, report)
-        report.watermark, report.overlap = turn.watermark.at, turn.watermark.overlap
-        return report
+    async def apply(
+        self, turns: Sequence[PollTurn], first_rows: Sequence[list[dict[str, Any]]], *, read_at: datetime
+    ) -> list[PollReport]:
+        """Apply the first rows of all turns, which were asked for at `read_at`; only then what is behind them, as far
+        as the API budget allows."""
+        reports = [PollReport(sobject=turn.target.sobject) for turn in turns]
+        async with AsyncExitStack() as stack:
+            reads = [
+                await stack.enter_async_context(aclosing(self.read(turn, rows, report, read_at=read_at)))
+                for turn, rows, report in zip(turns, first_rows, reports, strict=True)
+            ]
+            for turn, pages, report in zip(turns, reads, reports, strict=True):
+                if (page := await anext(pages, None)) is not None:
+                    await self._apply_page(turn, page, report)
+            for turn, pages, report in zip(turns, reads, reports, strict=True):
+                try:
+                    with less_urgent_calls(turn.lane):
+                        async for page in pages:
+                            await self._apply_page(turn, page, report)
+                except ApiBudgetError as error:
+                    report.paused = error
+                report.watermark, report.overlap = turn.watermark.at, turn.watermark.overlap
+        return reports
 
     async def read(
         self, turn: PollTurn, rows: list[dict[str, Any]], report: PollReport, *, read_at: datetime
@@ -314,10 +330,11 @@ class Poller:
     async def _apply_page(self, turn: PollTurn, page: list[RemoteRecord], report: PollReport) -> None:
         for start in range(0, len(page), APPLY_AT_ONCE):
             batch = page[start : start + APPLY_AT_ONCE]
-            turn.watermark = turn.watermark.advanced(batch)
-            report.deleted += sum(record.deleted for record in batch)
+            watermark = turn.watermark.advanced(batch)
             records = await self._records.with_masters(turn.target, batch)
-            report.applied.add(await self._applier.apply(records, self._cursor_mover(turn)))
+            report.applied.add(await self._applier.apply(records, self._cursor_mover(turn, watermark)))
+            report.deleted += sum(record.deleted for record in batch)
+            turn.watermark = watermark
 
     async def note_deleted(self, turn: PollTurn, found: DeletedRecords | None) -> None:
         """Put those of these deleted records into the inbox that are linked here and not known to be deleted: what no
@@ -357,8 +374,8 @@ class Poller:
         unseen = [(turn.target.sobject, record) for record in linked if record not in known]
         await inbox.put(uow, self._org_id, unseen, Source.POLL)
 
-    def _cursor_mover(self, turn: PollTurn) -> Finish:
-        position = turn.watermark.dump()
+    def _cursor_mover(self, turn: PollTurn, watermark: Watermark) -> Finish:
+        position = watermark.dump()
 
         async def finish(uow: UnitOfWork) -> None:
             await turn.hold_lease(uow)

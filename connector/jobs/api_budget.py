@@ -59,22 +59,13 @@ log = get_logger(__name__)
 
 async def within_budget(clock: Clock, choose_lane: Callable[[], Lane], work: Callable[[], Awaitable[T]]) -> T:
     """Do this work with calls of the lane that is right by then, as soon as the budget allows it: from the beginning
-    each time. Less urgent calls in it wait where they are."""
+    each time."""
     while True:
         try:
-            with calls_in(choose_lane(), wait_below=waiting(clock)):
+            with calls_in(choose_lane()):
                 return await work()
         except ApiBudgetError:
             await clock.sleep(PAUSE_SECONDS)
-
-
-def waiting(clock: Clock) -> Wait:
-    """Waits for the budget as long as it takes."""
-
-    async def wait(_: ApiBudgetError) -> None:
-        await clock.sleep(PAUSE_SECONDS)
-
-    return wait
 
 
 class ApiBudget:

@@ -174,17 +174,20 @@ class InboundRun:
         async with self._polling:
             return await self._poll(sobjects or self.sobjects)
 
-    async def poll_everything(self) -> None:
-        """Poll all objects, waiting for another process that is polling some: what it has read may be older.
+    async def poll_everything(self, sobjects: Sequence[str] = ()) -> tuple[str, ...]:
+        """Poll these objects, or all, waiting for another process that is polling some: what it has read may be older.
+        Return those of which the API budget let only a part be read.
 
         Raises StoreError if that takes longer than two leases last.
         """
-        missing = self.sobjects
+        missing, paused = tuple(sobjects or self.sobjects), list[str]()
         for _ in range(CATCH_UP_ATTEMPTS):
-            polled = {report.sobject for report in await self.poll(missing)}
+            reports = await self.poll(missing)
+            paused += [report.sobject for report in reports if report.paused is not None]
+            polled = {report.sobject for report in reports}
             missing = tuple(sobject for sobject in missing if sobject not in polled)
             if not missing:
-                return
+                return tuple(paused)
             await self._store.clock.sleep(self._settings.sync.lease_seconds / 3)
         raise StoreError(
             f"Another process has been polling {', '.join(missing)} all the time.",
@@ -195,7 +198,6 @@ class InboundRun:
         names = {sobject: f"poll:{self.org_id}:{sobject}" for sobject in sobjects}
         async with self._store.transaction() as uow:
             held = await self._holder.acquire(uow, {name: f"polls {sobject}" for sobject, name in names.items()})
-            await inbox.retry_parked(uow, self.org_id)
         try:
             async with self._holder.keeping(held.values()):
                 return await self._poll_held(held, names)
@@ -218,9 +220,12 @@ class InboundRun:
             include_deleted=True,
             besides=[turn.deleted_request for turn in turns],
         )
-        reports = [await poller.apply(turn, rows, read_at=read_at) for turn, rows in zip(turns, pages, strict=True)]
-        for turn, outcome in zip(turns, deleted, strict=True):
-            await poller.note_deleted(turn, read_deleted(outcome))  # what a query has shown is applied by now
+        async with self._store.transaction() as uow:
+            await inbox.retry_parked(uow, self.org_id)
+        reports = await poller.apply(turns, pages, read_at=read_at)
+        for turn, report, outcome in zip(turns, reports, deleted, strict=True):
+            if report.paused is None:
+                await poller.note_deleted(turn, read_deleted(outcome))  # what a query has shown is applied by now
         return reports
 
     def poller(self) -> Poller:

@@ -19,7 +19,7 @@ from connector.inbound.poll import PollReport
 from connector.inbound.poll_pace import PaceLimits, PollPace
 from connector.inbound.record_events import RecordEvents
 from connector.inbound.topic_cursor import TopicCursor, listen_lease
-from connector.jobs.api_budget import within_budget
+from connector.jobs.api_budget import PAUSE_SECONDS, within_budget
 from connector.jobs.current_run import CurrentRun
 from connector.jobs.delivery_guard import DeliveryGuard
 from connector.jobs.held_lease import HeldLease
@@ -74,6 +74,7 @@ class ListenJob(LeaseJob):
         self._new_records = asyncio.Event()
         self._run = CurrentRun(context)
         self._org_id = ""
+        self._is_behind = False
         self.stats = ListenerStats()
         self.usage: DeliveryUsage | None = None
 
@@ -146,10 +147,21 @@ class ListenJob(LeaseJob):
         return Listener(context, cursor, handler, self.stats, self._announce)
 
     async def _poll_everything(self) -> None:
-        async def poll() -> None:
-            await (await self._run.get()).poll_everything()
+        """Poll all objects until all that has changed is read. While the rest of some waits for the API budget, which
+        costs no call, changes are polled as if there were no stream: what it brings is not stored before."""
+        left: tuple[str, ...] = ()
 
-        await self._within_budget(lambda: Lane.STATUS, poll)
+        async def poll() -> tuple[str, ...]:
+            return await (await self._run.get()).poll_everything(left)
+
+        left = await self._within_budget(lambda: Lane.STATUS, poll)
+        try:
+            while left:
+                self._is_behind = True
+                await self.context.store.clock.sleep(PAUSE_SECONDS)
+                left = await self._within_budget(lambda: Lane.PROFILE, poll)
+        finally:
+            self._is_behind = False
 
     async def _within_budget(self, choose_lane: Callable[[], Lane], work: Callable[[], Awaitable[T]]) -> T:
         """Wait where the API budget pauses: the stream stands meanwhile, or is lost while it waits."""
@@ -178,7 +190,7 @@ class ListenJob(LeaseJob):
         pace = PollPace(limits)
         last = clock.now()
         while True:
-            pause = settings.poll_seconds if self.stats.subscribed else pace.seconds(clock.now())
+            pause = settings.poll_seconds if self._brings_changes() else pace.seconds(clock.now())
             if (left := pause - (clock.now() - last).total_seconds()) > 0:
                 await clock.sleep(min(left, MOST_SLEPT))
                 continue
@@ -188,7 +200,11 @@ class ListenJob(LeaseJob):
             pace.note(changes=changes, calls=self.context.client.calls_made.reads - reads, now=clock.now())
 
     def _poll_lane(self) -> Lane:
-        return Lane.PROFILE if self.stats.subscribed else Lane.STATUS
+        return Lane.PROFILE if self._brings_changes() else Lane.STATUS
+
+    def _brings_changes(self) -> bool:
+        """Whether the stream does."""
+        return self.stats.subscribed and not self._is_behind
 
     async def _poll(self) -> list[PollReport]:
         return await (await self._run.get()).poll()

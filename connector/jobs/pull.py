@@ -70,7 +70,8 @@ async def pull(context: InboundJobContext, sobjects: Sequence[str] | None = None
     """Poll these objects, or all, apply what changed, and work off the inbox.
 
     Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, AuthError if the org
-    lets nobody in, RefusedError or TransportError if it does not answer a query.
+    lets nobody in, RefusedError or TransportError if it does not answer a query, ApiBudgetError if the API budget does
+    not allow all calls: what was read is applied by then, and the next pull goes on there.
     """
     store, client = context.store, context.client
     started = store.clock.now()
@@ -83,6 +84,9 @@ async def pull(context: InboundJobContext, sobjects: Sequence[str] | None = None
     polled = {report.sobject for report in summary.polls}
     summary.elsewhere = [sobject for sobject in wanted if sobject not in polled]
     summary.intake = await run.intake()
+    for report in summary.polls:
+        if report.paused is not None:
+            raise report.paused
     summary.reads = client.calls_made.reads - before.reads
     await count_open_work(summary, context, org_id)
     summary.seconds = (store.clock.now() - started).total_seconds()

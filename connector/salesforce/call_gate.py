@@ -44,23 +44,20 @@ class OpenGate:
 @dataclass(slots=True)
 class CallScope:
     """The lane of calls, which whoever makes them may change. `exempt`: they ask how much may be called. `wait`: what
-    they do while their lane pauses; `wait_below`: the same of less urgent ones among them."""
+    they do while their lane pauses."""
 
     lane: Lane = Lane.STATUS
     exempt: bool = False
     wait: Wait | None = None
-    wait_below: Wait | None = None
 
 
 _current: ContextVar[CallScope | None] = ContextVar("call_scope", default=None)
 
 
 @contextmanager
-def calls_in(
-    lane: Lane, *, exempt: bool = False, wait: Wait | None = None, wait_below: Wait | None = None
-) -> Iterator[CallScope]:
+def calls_in(lane: Lane, *, exempt: bool = False, wait: Wait | None = None) -> Iterator[CallScope]:
     """All calls inside belong to this lane."""
-    token = _current.set(scope := CallScope(lane, exempt, wait, wait_below))
+    token = _current.set(scope := CallScope(lane, exempt, wait))
     try:
         yield scope
     finally:
@@ -76,5 +73,5 @@ def get_call_scope() -> CallScope:
 def less_urgent_calls(lane: Lane) -> Iterator[CallScope]:
     """All calls inside belong to this lane, or to that of the calls around them if it is less urgent still."""
     around = get_call_scope()
-    with calls_in(max(lane, around.lane), wait=around.wait or around.wait_below) as scope:
+    with calls_in(max(lane, around.lane), wait=around.wait) as scope:
         yield scope

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
-from connector.clock import SystemClock
 from connector.errors import ApiBudgetError, UsageError
 from connector.jobs.pull import PullSummary
 from connector.jobs.pull_job import PullJob
@@ -155,5 +154,5 @@ async def test_pull_that_waits_for_calls_keeps_one_run_until_it_goes_on() -> Non
             raise answer
         return answer
 
-    job = PullJob(pull, SystemClock())
+    job = PullJob(pull)
     assert [await job() for _ in range(4)] == [{"paused": "Calls pause."}, {}, {}, {"paused": "Calls pause again."}]

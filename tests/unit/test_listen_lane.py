@@ -20,8 +20,9 @@ class EnoughError(Exception):
     """Ends the loop."""
 
 
-async def test_poll_that_waits_in_the_lane_of_profiles_is_made_at_once_when_the_stream_is_lost(
-    clock: ManualClock,
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "behind"])
+async def test_poll_that_waits_in_the_lane_of_profiles_is_made_at_once_when_the_stream_brings_nothing(
+    clock: ManualClock, is_lost: bool
 ) -> None:
     class Job(ListenJob):
         def __init__(self) -> None:
@@ -29,6 +30,7 @@ async def test_poll_that_waits_in_the_lane_of_profiles_is_made_at_once_when_the_
             settings = Settings(_env_file=None)
             self.context: Any = SimpleNamespace(store=store, client=client, settings=settings)
             self.stats = ListenerStats(subscribed=True)
+            self._is_behind = False
             self.lanes: list[Lane] = []
 
         async def _poll(self) -> list[Any]:
@@ -36,7 +38,9 @@ async def test_poll_that_waits_in_the_lane_of_profiles_is_made_at_once_when_the_
             if len(self.lanes) == 4:
                 raise EnoughError
             if self.lanes[-1] is Lane.PROFILE:  # which pauses
-                self.stats.subscribed = len(self.lanes) < 2
+                is_over = len(self.lanes) == 2
+                self.stats.subscribed = not (is_over and is_lost)
+                self._is_behind = is_over and not is_lost
                 raise ApiBudgetError("Calls of the lane profile pause.")
             return []
 
