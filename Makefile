@@ -64,7 +64,7 @@ $(CLIENTS): tests/clients/package-lock.json
 # Random requests to every route, by the OpenAPI document. `EXAMPLES=200 make fuzz` tries more.
 fuzz: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
-	$(PYTHON) -m tests.fuzz_api --examples $(or $(EXAMPLES),50)
+	$(BIN)/python -m tests.fuzz_api --examples $(or $(EXAMPLES),50)
 
 # What checks the files of deploy/; without it, those tests are skipped with a reason. kubectl, systemd-analyze and
 # promtool come with their own packages (Debian: systemd, prometheus).

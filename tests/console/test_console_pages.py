@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -124,6 +125,21 @@ async def test_pages_are_readable_on_a_phone_and_by_everybody(browser: Browser, 
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
             assert await page.evaluate(CONTRAST) == [], (path, width)
         await page.context.close()
+
+
+async def test_page_is_left_when_its_session_ends(browser: Browser, console: Console) -> None:
+    page = await signed_in(browser, console, timezone_id="Asia/Tokyo")
+    await page.reload()  # with the time zone that the first page has kept
+    hour = await page.locator("tbody time").first.get_attribute("title")
+    async with console.store.transaction() as uow:
+        await tokens.revoke(uow, "Kim", actor="chief")
+    await expect(page.get_by_label("Token")).to_be_visible(timeout=15_000)
+    await expect(page.get_by_role("navigation")).to_have_count(0)
+    assert hour is not None
+    placed = datetime.strptime(hour.replace("\u202f", " "), "%b %d, %Y, %I:%M:%S %p").replace(
+        tzinfo=ZoneInfo("Asia/Tokyo")
+    )
+    assert placed == samples.order().header.placed_at
 
 
 async def test_refused_change_is_sent_again_from_the_first_page(browser: Browser, console: Console) -> None:

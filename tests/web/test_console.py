@@ -150,7 +150,7 @@ async def test_order_shows_its_lines_journey_and_both_sides_to_those_who_may(api
     await sign_in(api, Role.VIEWER)
     answer, text = await open_page(api, "/orders/W-1")
     assert answer.status == 200
-    for part in ("Order W-1", 'aria-current="step"', "Journey", "A change waits since"):
+    for part in ("Order W-1", 'aria-current="step"', "Journey", "A change has waited"):
         assert part in text, part
     async with api.store.transaction() as uow:
         await orgs.put(uow, "00D", login_url="", instance_url="https://org.example", is_active=True)
@@ -186,6 +186,9 @@ async def test_numbers_and_times_are_those_of_the_viewer(api: Api) -> None:
     headers["Cookie"] += f"; {cookie.key}={cookie.value}"
     _, text = await open_page(api, "/orders/W-1", headers=headers)
     assert "\xa0$" in text
+    assert "21:00:00" in text  # noon in UTC
+    headers["Cookie"] = headers["Cookie"].replace("Asia/Tokyo", "Asia%2FTokyo")  # as the browser keeps it
+    assert "21:00:00" in (await open_page(api, "/orders/W-1", headers=headers))[1]
     for language in ("xx-invalid", "*", "de;q=x", "zh-Hant-TW", ";;,,"):
         assert (await open_page(api, "/", headers={"Accept-Language": language}))[0].status == 200
 

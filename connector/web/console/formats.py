@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
@@ -29,7 +29,7 @@ class Place:
 
     @classmethod
     def of(cls, request: web.Request) -> Place:
-        zone = request.cookies.get(ZONE_COOKIE, "UTC")[:64]
+        zone = unquote(request.cookies.get(ZONE_COOKIE, "UTC"))[:64]
         return cls(
             _locale(request.headers.get("Accept-Language", "")[:200]), zone if _zone(zone) is not None else "UTC"
         )

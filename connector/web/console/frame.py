@@ -133,6 +133,8 @@ class ConsoleFrame:
             session = await find_session(self._store, request)
             if session is None:
                 where = quote(request.path_qs, safe="")
+                if "HX-Request" in request.headers:  # an open page: it is left, and not only a part of it replaced
+                    return web.Response(headers={"HX-Redirect": f"/signin?next={where}"})
                 return _lead_to(f"/signin?next={where}" if request.path_qs != "/" else "/signin")
             if not session.token.role.covers(page.role):
                 message = f"This page is for the role {page.role}; yours is {session.token.role}."
