@@ -174,7 +174,7 @@ def _tell_about_the_database(services: LocalServices) -> None:
 async def _enter_other_orgs(stack: AsyncExitStack, services: Services) -> list[Services]:
     """The services of the other orgs, if this process works for all of them."""
     settings = services.settings
-    names = [] if settings.org else settings.orgs
+    names = [] if settings.works_for_one_org else settings.orgs
     return [await stack.enter_async_context(org_services(services, name)) for name in names]
 
 
@@ -189,8 +189,13 @@ def _local_work(
         work[SCHEDULER] = lambda stop: JobScheduler(jobs, JobRunner(services.store, worker=worker, ttl=ttl)).run(stop)
     if WORKER in roles and orgs:
         # A lease and a queue for all orgs, although this process may work for one.
-        store = services.store.for_org(None) if services.settings.org else services.store
-        work["resyncs"] = ResyncLoop(store, {org.settings.org: ResyncOrg(org) for org in orgs}, ttl=ttl).run
+        store = services.store.for_org(None) if services.settings.works_for_one_org else services.store
+        work["resyncs"] = ResyncLoop(
+            store,
+            {org.settings.org: ResyncOrg(org) for org in orgs},
+            ttl=ttl,
+            works_for_all=not services.settings.works_for_one_org,
+        ).run
     return work
 
 

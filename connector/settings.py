@@ -36,6 +36,7 @@ from connector.policies import (
 )
 from connector.setting_checks import (
     ADDRESS_PATTERN,
+    DEFAULT_ORG,
     ENV_FORM,
     LOOPBACK_PATTERN,
     SENDER_PATTERN,
@@ -237,8 +238,7 @@ class Settings(BaseSettings):
     orgs: dict[Annotated[str, matching("(?!default$)[a-z][a-z0-9_]{0,30}", "emea")], OrgSettings] = {}
     """Orgs besides that of `salesforce`, by name, such as CONNECTOR_ORGS__EMEA__LOGIN_URL."""
     org: str = ""
-    """The org that this process works for, by its name; without it, a service works for all, a command for the default
-    one."""
+    """The org of this process, or `default`; without it a service works for all, a command for the default one."""
     rules_file: OptionalPath = None
     """Rules for orders (see connector/orders/policy/rules.yaml); without it, the packaged ones are used."""
     sync: SyncSettings = SyncSettings()
@@ -257,6 +257,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = Field(default_factory=AlertSettings)
     log_level: Annotated[LogLevel, BeforeValidator(to_upper)] = LogLevel.WARNING
     log_format: LogFormat = LogFormat.AUTO
+    _is_default_only: bool = False
     traces: bool = False
     """Whether a service records traces and sends them to where the OTEL_… variables say."""
 
@@ -269,6 +270,24 @@ class Settings(BaseSettings):
         """The same settings for one org; the default one's name is empty."""
         salesforce = self.orgs[name].of_org(name) if name else self.salesforce
         return self.model_copy(update={"org": name, "salesforce": salesforce})
+
+    @property
+    def org_names(self) -> list[str]:
+        """The orgs that this process works for; the default one's name is empty."""
+        return [self.org] if self.works_for_one_org else ["", *self.orgs]
+
+    @property
+    def works_for_one_org(self) -> bool:
+        """Whether the settings name the org that this process works for."""
+        return bool(self.org) or self._is_default_only
+
+    def for_process(self) -> Settings:
+        """The same settings for the org that they name, if they name one."""
+        if self.org != DEFAULT_ORG:
+            return self.for_org(self.org) if self.org else self
+        copy = self.for_org("")
+        copy._is_default_only = bool(self.orgs)
+        return copy
 
     @property
     def service_log_level(self) -> LogLevel:
@@ -298,8 +317,9 @@ def load_settings() -> Settings:
         problems |= {_full_name(("inbound", name)): what for name, what in settings.inbound.problems.items()}
         if settings.workers is WorkerEngine.CLUSTER and not settings.database_url.startswith("postgres"):
             problems[f"{PREFIX}WORKERS"] = f"must be embedded, because {PREFIX}DATABASE_URL is not a PostgreSQL"
-        if settings.org and settings.org not in settings.orgs:
-            problems[f"{PREFIX}ORG"] = f"must be one of {', '.join(settings.orgs) or 'CONNECTOR_ORGS__NAME__…'}"
+        if settings.org not in {"", DEFAULT_ORG, *settings.orgs}:
+            names = ", ".join([DEFAULT_ORG, *(settings.orgs or ["CONNECTOR_ORGS__NAME__…"])])
+            problems[f"{PREFIX}ORG"] = f"must be one of {names}"
         problems |= {f".env:{line}": "is not of the form NAME=value" for line in lines}
     except ValidationError as error:
         for item in error.errors(include_input=False):
@@ -316,7 +336,7 @@ def load_settings() -> Settings:
         raise SettingsError(
             "; ".join(f"{name} {what}" for name, what in problems.items()) + ".", hint=f"Correct it {_SOURCES}."
         )
-    return settings.for_org(settings.org) if settings.org else settings
+    return settings.for_process()
 
 
 def _combined_problems(messages: MessageSettings) -> dict[str, str]:

@@ -259,7 +259,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
             "webhooks": {"due": notice_counts[NoticeState.DUE], "failed": notice_counts[NoticeState.FAILED]},
             "paused_jobs": [asdict(job) for job in await job_schedules.list_paused(connection)],
             "other_orgs": []
-            if settings.org
+            if settings.works_for_one_org
             else [
                 asdict(item)
                 | {

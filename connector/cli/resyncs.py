@@ -83,6 +83,8 @@ def start(
         return
     names = ", ".join(preview.sample[:5]) + (", …" if preview.count > 5 else "")
     typer.echo(f"{plural(preview.count, preview.entity)}{f': {names}' if preview.sample else ''}.")
+    if preview.unknown_keys:
+        typer.echo(f"No such {preview.entity} is here: {', '.join(preview.unknown_keys)}.")
     typer.echo(f"At most {plural(preview.calls_at_most, 'call')} and {preview.minutes_at_most:g} minutes.")
     if resync is not None:
         typer.echo(f"Resync {resync.id} waits for a worker; `connector resyncs show {resync.id}` says how far it is.")

@@ -66,7 +66,7 @@ class _Look:
 async def list_all_conditions(store: Store, settings: Settings, jobs: Sequence[JobDefinition]) -> list[Condition]:
     """What holds now: of everything, and of each org besides the default one what is its own."""
     found = []
-    for name in ["", *([] if settings.org else settings.orgs)]:
+    for name in ["", *([] if settings.works_for_one_org else settings.orgs)]:
         async with (store.for_org(name) if name else store).reader() as connection:
             found += await list_conditions(connection, store.clock.now(), settings, jobs, org=name)
     return found

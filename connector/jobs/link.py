@@ -280,7 +280,7 @@ class Linker:
                 fault = classify_rows(outcome.errors)
                 raise ConnectorError(
                     f"The org refused to change {', '.join(fields)} of {sobject} {record}: {reason}",
-                    hint=fault.fix,
+                    hint=self._settings.salesforce.with_full_names(fault.fix),
                     retry_class=RetryClass.DATA,
                 )
 

@@ -56,11 +56,13 @@ class ResyncLoop:
     high priority go first; one that has to wait holds up no other.
 
     `orgs`: those that this process works for, by name. It leaves resyncs that need another one to other processes.
+    `works_for_all`: whether these are all orgs, if the default one is among them.
     """
 
-    def __init__(self, store: Store, orgs: Mapping[str, OrgSide], *, ttl: float) -> None:
+    def __init__(self, store: Store, orgs: Mapping[str, OrgSide], *, ttl: float, works_for_all: bool = True) -> None:
         self._store = store
         self._orgs = orgs
+        self._works_for_all = works_for_all
         self._leases = LeaseHolder(store=store, ttl=ttl)
         self._again_at: dict[int, tuple[datetime, float]] = {}
         """When one that met an error of the org is tried again, and the pause before that."""
@@ -109,7 +111,14 @@ class ResyncLoop:
         """Those that this process can work off: it works for all orgs, or for the one of the resync."""
         async with self._store.reader() as connection:
             active = await resyncs.list_active(connection)
-        return [item for item in active if "" in self._orgs or (item.filter.org and item.filter.org_name in self._orgs)]
+        return [item for item in active if self._is_workable(item)]
+
+    def _is_workable(self, resync: Resync) -> bool:
+        """What is to be sent to several orgs is only made due here: the workers of each org send it."""
+        if resync.filter.org is not None and resync.filter.org_name in self._orgs:
+            return True
+        is_sent = resync.filter.org is None and resync.mode is ResyncMode.PUSH
+        return "" in self._orgs and (self._works_for_all or is_sent)
 
     def _sides(self, resync: Resync) -> dict[str, OrgSide]:
         """The orgs that a resync concerns, by name."""

@@ -29,13 +29,15 @@ _ERROR_CODE = re.compile(r"[A-Za-z0-9_:.-]{1,100}")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResyncPreview:
     """What a resync would come to. `calls_at_most`: if every entity differs; unchanged ones cost no write.
-    `deliveries`: events that we get because of it: none, since our own changes are left out in the org."""
+    `deliveries`: events that we get because of it: none, since our own changes are left out in the org. `unknown_keys`:
+    the first of the given keys that nothing here has."""
 
     entity: str
     mode: str
     filter: Mapping[str, object]
     count: int
     sample: list[str]
+    unknown_keys: list[str]
     calls_at_most: int
     deliveries: int
     minutes_at_most: float
@@ -105,6 +107,11 @@ async def check_filter(store: Store, entity: EntityKind, chosen: ResyncFilter) -
         raise _refuse(names[0], f"{names[0]}: only orders have this.", "Leave it out, or choose orders.")
     if chosen.stage is not None and chosen.stage not in set(Stage):
         raise _refuse("stage", f"stage: there is no stage {chosen.stage!r}.", f"Use one of {', '.join(Stage)}.")
+    if chosen.customer is not None:
+        async with store.reader() as connection:
+            if await resync_selection.list_unknown(connection, EntityKind.CUSTOMER, [chosen.customer]):
+                hint = "Correct the number: `connector show customer NUMBER` shows a customer."
+                raise _refuse("customer", f"customer: there is no customer {chosen.customer!r}.", hint)
     if chosen.error is not None and _ERROR_CODE.fullmatch(chosen.error) is None:
         raise _refuse("error", "error: must be an error code.", "`connector dead-letters list` shows the codes.")
     if chosen.mapping_version is not None:
@@ -134,13 +141,16 @@ async def preview_resync(
     sends_products = entity is EntityKind.PRODUCT and mode is ResyncMode.PUSH
     if sends_products and chosen.org is not None:
         raise _refuse("org", "org: products are sent to every org.", "Leave it out.")
-    if store.org and chosen.org is None and not sends_products:
-        chosen = replace(chosen, org=store.org)
+    if store.org is not None and chosen.org is None and not sends_products:
+        async with store.reader() as connection:
+            names_orgs = bool(store.org or await orgs.list_named(connection))
+        chosen = replace(chosen, org=store.org or DEFAULT_ORG) if names_orgs else chosen
     await check_filter(store, entity, chosen)
     async with store.reader() as connection:
         count = await resync_selection.count(connection, entity, chosen)
         rows = count + await resync_selection.count_lines(connection, entity, chosen)
         sample = await resync_selection.list_keys(connection, entity, chosen, after=None, limit=SAMPLE)
+        unknown_keys = await resync_selection.list_unknown(connection, entity, chosen.keys)
     batches = -(-count // BATCH)
     calls = -(-rows // ROWS_A_CALL)
     if mode is ResyncMode.PUSH:
@@ -154,6 +164,7 @@ async def preview_resync(
         filter=chosen.as_document(),
         count=count,
         sample=sample,
+        unknown_keys=unknown_keys[:SAMPLE],
         calls_at_most=calls,
         deliveries=0,
         minutes_at_most=round(calls * CALL_SECONDS / 60, 1),

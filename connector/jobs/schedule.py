@@ -67,7 +67,7 @@ def job_of(name: str, org: str) -> str:
 def define_jobs(settings: Settings) -> list[JobDefinition]:
     """The jobs that these settings turn on. Every process on a database must have the same settings."""
     jobs = []
-    for org in [settings.org] if settings.org else ["", *settings.orgs]:
+    for org in settings.org_names:
         if settings.for_org(org).salesforce.login_url:
             jobs += _jobs_with_the_org(settings, org)
     if settings.orders.automation_seconds:

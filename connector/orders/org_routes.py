@@ -33,7 +33,7 @@ class OrgRoutes:
 def route_customers(store: Store, settings: Settings) -> None:
     """Let new customers be assigned by the expressions of the settings, unless the process works for one org. Raises
     SettingsError for an expression that cannot be used."""
-    if settings.orgs and not settings.org:
+    if settings.orgs and not settings.works_for_one_org:
         store.route = OrgRoutes(parse_routes(settings)).find
 
 

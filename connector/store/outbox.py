@@ -63,7 +63,7 @@ from connector.model.lane import Lane, call_lane
 from connector.model.record import SentValues, dump_sent, load_sent
 from connector.store.outbox_filters import IS_DUE, Selection, is_in_lanes, matches_selection
 from connector.store.retry_schedule import pause_after
-from connector.store.scope import is_in_scope
+from connector.store.scope import is_in_scope, with_setting_names
 from connector.store.sql import Row, chunks, select_in
 from connector.store.tables import outbox
 from connector.store.unit_of_work import UnitOfWork
@@ -231,6 +231,7 @@ async def settle(uow: UnitOfWork, changes: Sequence[Change]) -> int:
 
 async def postpone(uow: UnitOfWork, changes: Sequence[Change], *, due_at: datetime, error: str) -> int:
     """Retry these failed changes at `due_at`. What was captured meanwhile keeps its own time."""
+    error = with_setting_names(uow.connection, error)
     statement = update(outbox).where(_IS_CLAIMED_VERSION).values(attempts=_ATTEMPTED, due_at=due_at, error=error)
     return await _execute_for_each(uow, statement, changes)
 
@@ -255,7 +256,10 @@ async def refuse_all(
             refusal=bindparam("the_refusal"),
         )
     )
-    texts = {id(change): orjson.dumps(asdict(refusal)).decode() for change, refusal in refusals}
+    texts = {
+        id(change): with_setting_names(uow.connection, orjson.dumps(asdict(refusal)).decode())
+        for change, refusal in refusals
+    }
     return await _execute_for_each(
         uow, statement, [change for change, _ in refusals], lambda change: {"the_refusal": texts[id(change)]}
     )

@@ -68,7 +68,8 @@ async def open_store(settings: Settings, *, clock: Clock | None = None) -> Async
     store = store_of(settings, clock=clock)
     try:
         await check(store)
-        yield store.for_org(settings.org or None) if settings.org or settings.orgs else store
+        scope = settings.org if settings.works_for_one_org else None
+        yield store.for_org(scope) if settings.org or settings.orgs else store
     finally:
         await store.close()
 

@@ -39,6 +39,12 @@ def prefixed(connection: AsyncConnection, name: str) -> str:
     return f"{org}/{name}" if org else name
 
 
+def with_setting_names(connection: AsyncConnection, text: str) -> str:
+    """A text that names settings of the default org, with the names of those of the scope."""
+    org = org_of(connection)
+    return text.replace("CONNECTOR_SALESFORCE__", f"CONNECTOR_ORGS__{org.upper()}__") if org else text
+
+
 def unprefixed(connection: AsyncConnection, name: str) -> str:
     """The name without the prefix of the scope."""
     return name[len(prefixed(connection, "")) :]

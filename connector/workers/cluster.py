@@ -91,7 +91,7 @@ class ClusterEngine:
         self._partitions = settings.sync.partitions
         self._rung: set[str] = set()
         self._has_rung = asyncio.Event()
-        self._orgs = [settings.org] if settings.org else ["", *settings.orgs]
+        self._orgs = settings.org_names
         self._store: Store | None = None
         for name in ("procrastinate", "psycopg.pool"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # plain lines among ours; what matters is told here

@@ -13,16 +13,20 @@ from connector.errors import ConnectorError, SettingsError
 from connector.jobs.doctor.examine import examine
 from connector.jobs.link import Linker
 from connector.jobs.reconcile import ReconcileOptions, is_reconciling
+from connector.jobs.resync_loop import ResyncLoop
+from connector.jobs.resync_request import preview_resync
+from connector.jobs.schedule import define_jobs
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.model.allowances import AllowancePolicies
 from connector.model.change import EntityKind
 from connector.model.health_check import CheckStatus
+from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
-from connector.roles import _when_nobody_compares
+from connector.roles import ResyncOrg, _when_nobody_compares, running_roles
 from connector.service import LocalServices, org_services, running_service
 from connector.settings import load_settings
-from connector.store import dead_letters, leases, outbox_counts, tokens
+from connector.store import dead_letters, leases, outbox_counts, resyncs, tokens
 from connector.web.metrics import render_metrics
 from tests.flow.conftest import PRODUCTS, World
 from tests.flow.test_push import an_order
@@ -151,6 +155,53 @@ async def test_discarded_changes_and_orders_by_stage_are_those_of_the_org(
             answer = await client.get(f"/api/v1/status{query}", headers={"Authorization": f"Bearer {token}"})
             counted[query] = sum((await answer.json())["orders"].values())
     assert counted == {"": 4, "?org=default": 1, "?org=emea": 3}
+
+
+async def test_dead_letter_names_the_settings_of_its_org(worlds: tuple[World, World]) -> None:
+    here, there = worlds
+    some_orders = [replace(order, header=replace(order.header, currency="CHF")) for order in ORDERS[:2]]
+    await here.save(some_orders, some_customers=[HERE, THERE])
+    for world, name in ((here, "CONNECTOR_SALESFORCE__CURRENCY"), (there, "CONNECTOR_ORGS__EMEA__CURRENCY")):
+        [refused] = (await world.push()).refusals
+        assert (refused.refusal.code, f"set {name} to it" in refused.refusal.fix) == ("INVALID_CURRENCY_ISO", True)
+
+
+async def test_process_for_the_default_org_leaves_the_others_alone(
+    worlds: tuple[World, World], environment: pytest.MonkeyPatch
+) -> None:
+    await worlds[0].save(ORDERS, some_customers=[HERE, THERE])
+    for world in worlds:
+        assert (await world.push()).in_sync
+    environment.setenv("CONNECTOR_ORG", "default")
+    settings = load_settings()
+    assert [*dict.fromkeys(job.name.partition("@")[2] for job in define_jobs(settings))] == [""]
+    async with running_roles(settings, ["worker"]) as states:
+        assert {*states} >= {"worker", "resyncs"}
+        assert not any("@" in name for name in states)
+    async with running_service(settings) as service:
+        assert service.store.org == ""
+        preview = await preview_resync(
+            service.store, EntityKind.ORDER, ResyncFilter(), ResyncMode.COMPARE, partitions=8
+        )
+        assert (preview.sample, preview.filter) == (["N-1"], {"org": "default"})
+        loop = ResyncLoop(service.store.for_org(None), {"": ResyncOrg(service)}, ttl=30, works_for_all=False)
+        for org, mode, is_workable in (
+            (None, ResyncMode.PUSH, True),
+            (None, ResyncMode.COMPARE, False),
+            ("default", ResyncMode.COMPARE, True),
+            ("emea", ResyncMode.PUSH, False),
+        ):
+            async with service.store.transaction() as uow:
+                await resyncs.create(
+                    uow, EntityKind.ORDER, ResyncFilter(org=org), mode=mode, priority=Priority.LOW, total=1, actor="a"
+                )
+                [made] = await resyncs.list_page(uow.connection, limit=1)
+            assert loop._is_workable(made) is is_workable, (org, mode)
+    document = await db._load_status(check_files=False)
+    assert (document["other_orgs"], document["entities"]["order"]["here"]) == ([], 1)
+    environment.setenv("CONNECTOR_ORG", "nowhere")
+    with pytest.raises(SettingsError, match="CONNECTOR_ORG must be one of default, emea"):
+        load_settings()
 
 
 async def test_doctor_and_show_work_with_the_org_that_is_meant(

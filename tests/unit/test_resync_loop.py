@@ -71,7 +71,7 @@ async def ask(store: Store, *keys: str, mode: ResyncMode = ResyncMode.COMPARE, u
 @asynccontextmanager
 async def working(store: Store, org: Org) -> AsyncIterator[asyncio.Task[None]]:
     stop = asyncio.Event()
-    task = asyncio.create_task(ResyncLoop(store, org, ttl=30).run(stop))
+    task = asyncio.create_task(ResyncLoop(store, {"": org}, ttl=30).run(stop))
     try:
         async with asyncio.timeout(PATIENCE):
             yield task

@@ -10,7 +10,7 @@ from tests.web.conftest import ORDER, Api
 RESYNCS = "/scheduler/resyncs"
 
 
-async def test_a_dry_run_counts_what_the_filter_chooses_and_changes_nothing(api: Api) -> None:
+async def test_a_dry_run_counts_what_the_filter_chooses(api: Api) -> None:
     for number in ("W-1", "W-2", "W-3"):
         await api("POST", "/orders", ORDER | {"number": number, "channel": "web" if number != "W-3" else "phone"})
     await api.move("W-2", action="verify")
@@ -30,12 +30,18 @@ async def test_a_dry_run_counts_what_the_filter_chooses_and_changes_nothing(api:
     assert await count(changed_since="2026-03-01T13:00:00Z") == (0, [])
     assert await count(error="REQUIRED_FIELD_MISSING") == (0, [])
     assert (await count("customer", keys=["ALFKI"]))[0] == 1
+    chosen = {"keys": ["W-9", "W-3", *(f"X-{number}" for number in range(30))]}
+    for more in ({"dry_run": True}, {}):
+        preview = (await api("POST", RESYNCS, {"entity": "order", "filter": chosen, **more})).body["preview"]
+        assert preview["unknown_keys"] == ["W-9", *(f"X-{number}" for number in range(19))]
+        assert (preview["count"], preview["sample"]) == (1, ["W-3"])
     preview = (await api("POST", RESYNCS, {"entity": "order", "dry_run": True})).body["preview"]
+    assert preview["unknown_keys"] == []
     assert (preview["calls_at_most"], preview["deliveries"]) == (
         9,
         0,
     )  # 9 rows in one call, and 8 partitions
-    assert (await api("GET", RESYNCS)).body["resyncs"] == []
+    assert [item["total"] for item in (await api("GET", RESYNCS)).body["resyncs"]] == [1]
 
 
 async def test_a_resync_is_asked_for_paused_resumed_and_canceled(api: Api) -> None:
@@ -66,6 +72,7 @@ async def test_what_cannot_be_meant_is_refused_with_its_field(api: Api) -> None:
     for body, field in (
         ({"entity": "return"}, "entity"),
         ({"entity": "customer", "filter": {"stage": "placed"}}, "filter.stage"),
+        ({"entity": "order", "filter": {"customer": "NOBODY"}}, "filter.customer"),
         ({"entity": "order", "filter": {"stage": "lost"}}, "filter.stage"),
         ({"entity": "order", "filter": {"error": "no code"}}, "filter.error"),
         ({"entity": "order", "filter": {"mapping_version": 7}}, "filter.mapping_version"),

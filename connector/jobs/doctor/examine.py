@@ -61,7 +61,7 @@ async def examine(settings: Settings, store: Store, *, clock: Clock, roles: Sequ
             await database_checks.check_roles(store, settings, roles),
             await database_checks.check_jobs(store),
         ]
-        if settings.orgs and not settings.org:
+        if settings.orgs and not settings.works_for_one_org:
             checks.append(await database_checks.check_other_orgs(store, settings))
     else:
         checks += database_checks.skip_of_database("The database cannot be used.")

@@ -45,6 +45,12 @@ async def list_keys(
     return await list_page_of_keys(connection, statement, _KEYS[kind], after=after, limit=limit)
 
 
+async def list_unknown(connection: AsyncConnection, kind: EntityKind, keys: Sequence[str]) -> list[str]:
+    """Which of these nothing here has, in the order of `keys`."""
+    known = {row[0] for row in await select_in(connection, select(_KEYS[kind]), _KEYS[kind], keys)}
+    return [key for key in dict.fromkeys(keys) if key not in known]
+
+
 async def list_of_org(connection: AsyncConnection, kind: EntityKind, keys: Sequence[str], org: str) -> list[str]:
     """Which of these are in the org of this name: those of its customers, and every product."""
     if kind not in CUSTOMER_OF:
