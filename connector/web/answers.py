@@ -263,14 +263,14 @@ class ReplayedRecords(_Answer):
 
 
 class StockAnswer(_Answer):
-    """What a warehouse has of a product; `available` is what is not reserved, `since` when it was counted."""
+    """What a warehouse has of a product; `available` is what is not reserved, `since` the day of the oldest arrival."""
 
     sku: str
     warehouse: str
     on_hand: Decimal
     reserved: Decimal
     available: Decimal
-    since: datetime | None
+    since: date | None
 
 
 class StockList(_Answer):

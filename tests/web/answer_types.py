@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 
 from connector.web.api import ROUTES
 from connector.web.app import PREFIX
 from connector.web.openapi import build_document
+
+FORMATS = FormatChecker(["date"])
+
+
+@FORMATS.checks("date-time", ValueError)
+def _is_moment(value: object) -> bool:
+    """With a time zone, as RFC 3339 asks."""
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
 
 
 def check_answer(method: str, path: str, status: int, body: object) -> None:
@@ -33,7 +42,7 @@ def _validators(method: str) -> list[tuple[re.Pattern[str], Draft202012Validator
         if route.method == method and route.result is not None:
             schema = {"$ref": f"#/components/schemas/{route.result.__name__}", "components": {"schemas": schemas}}
             pattern = re.compile(PREFIX + re.sub(r"{\w+}", "[^/]+", route.path))
-            found.append((pattern, Draft202012Validator(schema)))
+            found.append((pattern, Draft202012Validator(schema, format_checker=FORMATS)))
     return found
 
 

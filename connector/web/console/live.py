@@ -65,9 +65,8 @@ class ChangeWatcher:
                             await self._wait()
         finally:
             self._watchers -= 1
-            if not self._watchers and self._looking is not None:
-                self._looking.cancel()
-                self._looking = None
+            if not self._watchers:
+                await self._stop_looking()
         return response
 
     async def close(self, app: web.Application) -> None:
@@ -75,6 +74,14 @@ class ChangeWatcher:
         self._is_closing = True
         async with self._changed:
             self._changed.notify_all()
+        await self._stop_looking()
+
+    async def _stop_looking(self) -> None:
+        """Cancel the task, and wait until its connection is given back."""
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     async def _wait(self) -> None:
         """Wait for the next change, but not so long that nobody notices a browser that is gone."""
