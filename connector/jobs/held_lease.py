@@ -19,6 +19,7 @@ from connector.clock import stopped_within
 from connector.errors import LeaseLostError, StoreError
 from connector.store import leases
 from connector.store.engine import Store
+from connector.store.scope import DEFAULT
 from connector.store.unit_of_work import UnitOfWork
 
 
@@ -92,15 +93,20 @@ class HeldLease:
         self._what = what
         self._renewed_at = now
 
+    @property
+    def _org(self) -> str:
+        """Whose lease it is. The transaction may be one of all orgs, such as those of orders."""
+        return self._holder.store.org or DEFAULT
+
     async def check(self, uow: UnitOfWork) -> None:
         """Raise LeaseLostError unless the lease is still ours; then it stays so until this transaction ends."""
-        if not await leases.is_held(uow, self.name, self.term):
+        if not await leases.is_held(uow, self.name, self.term, org=self._org):
             raise self._lost()
 
     async def renew(self, uow: UnitOfWork) -> None:
         """Renew the lease in a transaction. Raises LeaseLostError when another process has had it."""
         holder = self._holder
-        terms = await leases.acquire_many(uow, [self.name], holder.owner, holder.ttl)
+        terms = await leases.acquire_many(uow, [self.name], holder.owner, holder.ttl, org=self._org)
         if terms.get(self.name) != self.term:
             raise self._lost()
         self._renewed_at = uow.now

@@ -42,13 +42,15 @@ async def acquire(store: Store, name: str, owner: str, ttl: float) -> int | None
         return (await acquire_many(uow, [name], owner, ttl)).get(name)
 
 
-async def acquire_many(uow: UnitOfWork, names: Collection[str], owner: str, ttl: float) -> dict[str, int]:
+async def acquire_many(
+    uow: UnitOfWork, names: Collection[str], owner: str, ttl: float, *, org: str | None = None
+) -> dict[str, int]:
     """Acquire the free leases of `names` for `ttl` seconds and renew our own. Returns the terms of the leases that are
-    ours."""
+    ours. `org`: whose leases they are, if not those of the transaction's scope."""
     if not names:
         return {}
     until = uow.now + timedelta(seconds=ttl)
-    full = _full_names(uow.connection, names)
+    full = _full_names(uow.connection, names, org)
     rows = [{"name": name, "owner": owner, "term": 1, "expires_at": until} for name in full]
     statement = insert(uow.connection, leases).values(rows)
     mine = leases.c.owner == statement.excluded.owner
@@ -61,7 +63,7 @@ async def acquire_many(uow: UnitOfWork, names: Collection[str], owner: str, ttl:
         },
         where=or_(mine, leases.c.expires_at <= uow.now),
     ).returning(leases.c.name, leases.c.term)
-    return {unprefixed(uow.connection, row.name): row.term for row in await uow.connection.execute(upsert)}
+    return {unprefixed(uow.connection, row.name, org): row.term for row in await uow.connection.execute(upsert)}
 
 
 async def list_free(connection: AsyncConnection, names: Collection[str], now: datetime) -> list[str]:
@@ -174,18 +176,18 @@ async def release_all(store: Store, owner: str, held_leases: Mapping[str, int]) 
         return released.rowcount
 
 
-async def is_held(uow: UnitOfWork, name: str, term: int) -> bool:
+async def is_held(uow: UnitOfWork, name: str, term: int, *, org: str | None = None) -> bool:
     """Return whether `term` is current; it stays so until this transaction ends."""
-    return not await list_lost(uow, {name: term})
+    return not await list_lost(uow, {name: term}, org=org)
 
 
-async def list_lost(uow: UnitOfWork, held_leases: Mapping[str, int]) -> list[str]:
+async def list_lost(uow: UnitOfWork, held_leases: Mapping[str, int], *, org: str | None = None) -> list[str]:
     """Return the leases that are no longer ours. The others stay ours until this transaction ends."""
-    current = await _lock(uow, held_leases)
+    current = await _lock(uow, held_leases, org)
     return sorted(name for name, term in held_leases.items() if current.get(name) != term)
 
 
-async def _lock(uow: UnitOfWork, names: Collection[str]) -> dict[str, int]:
+async def _lock(uow: UnitOfWork, names: Collection[str], org: str | None = None) -> dict[str, int]:
     """Lock the held leases of `names`, in sorted order to avoid deadlocks, and return their terms.
 
     In PostgreSQL nobody else can acquire them until the transaction ends. SQLite has only one writer anyway.
@@ -194,16 +196,16 @@ async def _lock(uow: UnitOfWork, names: Collection[str]) -> dict[str, int]:
         return {}
     statement = (
         select(leases.c.name, leases.c.term)
-        .where(leases.c.name.in_(_full_names(uow.connection, names)), leases.c.owner != _NOBODY)
+        .where(leases.c.name.in_(_full_names(uow.connection, names, org)), leases.c.owner != _NOBODY)
         .order_by(leases.c.name)
         .with_for_update()
     )
-    return {unprefixed(uow.connection, row.name): row.term for row in await uow.connection.execute(statement)}
+    return {unprefixed(uow.connection, row.name, org): row.term for row in await uow.connection.execute(statement)}
 
 
-def _full_names(connection: AsyncConnection, names: Collection[str]) -> list[str]:
+def _full_names(connection: AsyncConnection, names: Collection[str], org: str | None = None) -> list[str]:
     """The names of leases as they are stored, in sorted order: those of each org but the default one have its name."""
-    return [prefixed(connection, name) for name in sorted(names)]
+    return [prefixed(connection, name, org) for name in sorted(names)]
 
 
 def _is_one_of(connection: AsyncConnection, held_leases: Mapping[str, int]) -> ColumnElement[bool]:

@@ -33,9 +33,9 @@ def is_in_scope(connection: AsyncConnection, column: Column[str]) -> ColumnEleme
     return true() if scope is None else column == scope
 
 
-def prefixed(connection: AsyncConnection, name: str) -> str:
-    """The name of something, such as a lease, that each org has one of."""
-    org = org_of(connection)
+def prefixed(connection: AsyncConnection, name: str, org: str | None = None) -> str:
+    """The name of something, such as a lease, that each org has one of: of the scope, or of `org`."""
+    org = org_of(connection) if org is None else org
     return f"{org}/{name}" if org else name
 
 
@@ -45,6 +45,6 @@ def with_setting_names(connection: AsyncConnection, text: str) -> str:
     return text.replace("CONNECTOR_SALESFORCE__", f"CONNECTOR_ORGS__{org.upper()}__") if org else text
 
 
-def unprefixed(connection: AsyncConnection, name: str) -> str:
-    """The name without the prefix of the scope."""
-    return name[len(prefixed(connection, "")) :]
+def unprefixed(connection: AsyncConnection, name: str, org: str | None = None) -> str:
+    """The name without the prefix of the scope, or of `org`."""
+    return name[len(prefixed(connection, "", org)) :]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from sqlalchemy import select
 
 from connector.cli.localorg import our_metadata
 from connector.errors import CommandError, SettingsError
@@ -27,7 +28,8 @@ from connector.model.role import Role
 from connector.roles import ResyncOrg, running_roles
 from connector.service import LocalServices, local_services, org_services
 from connector.settings import OrgSettings, Settings
-from connector.store import customers, inbox, outages, outbox_counts, resyncs, tokens
+from connector.store import customers, inbox, leases, outages, outbox_counts, resyncs, tokens
+from connector.store.tables import leases as leases_table
 from tests.conftest import Databases
 from tests.flow.conftest import PRODUCTS, Silent, World, settings_for
 from tests.flow.test_push import an_order
@@ -240,3 +242,16 @@ async def test_api_shows_the_records_of_one_org_or_of_all(worlds: tuple[World, W
             assert (await ask(f"{path}?org=emea"))[0] == 200
         async with client.post("/api/v1/inbox/replay?org=emea", json={"all": True}) as answer:
             assert await answer.json() == {"replayed": 1}
+
+
+async def test_poll_of_an_org_holds_the_lease_of_that_org(worlds: tuple[World, World], local: LocalServices) -> None:
+    """What is applied to orders is a transaction of all orgs, and the lease is that of one."""
+    here, there = worlds
+    await here.save([an_order("N-2", customer="C-2")], some_customers=[THERE])
+    await there.push()
+    await there.change_in_org("Account", "C-2", Phone="+1 202 2")
+    await there.service.pull()
+    async with local.store.reader() as connection:
+        assert await leases.list_unreleased(connection) == []
+        rows = await connection.execute(select(leases_table.c.name))
+        assert {name for name in rows.scalars() if "poll:" in name and not name.startswith("emea/")} == set()
