@@ -81,30 +81,29 @@ async def count_dead_letters(connection: AsyncConnection, entity: EntityKind | N
 
 
 async def group_by_cause(connection: AsyncConnection, entity: EntityKind | None = None) -> list[DeadLetterGroup]:
-    """The causes of dead letters, the one with the most of them first: by two statements, however many there are."""
+    """The causes of dead letters, the one with the most of them first: by one statement, however many there are."""
     parts = [part.label(name) for name, part in zip(_CAUSE, _cause(connection), strict=True)]
     chosen = [outbox.c.state == ChangeState.DEAD.value, is_in_scope(connection, outbox.c.org)]
     if entity is not None:
         chosen.append(outbox.c.entity == entity.value)
-    dead = select(outbox.c.entity, outbox.c.key, outbox.c.org, outbox.c.refused_at, *parts).where(*chosen).subquery()
+    columns = (outbox.c.entity, outbox.c.key, outbox.c.org, outbox.c.refused_at, outbox.c.refusal)
+    dead = select(*columns, *parts).where(*chosen).subquery()
     cause = [dead.c.entity, *(dead.c[name] for name in _CAUSE)]
-    place = func.row_number().over(partition_by=cause, order_by=(dead.c.key, dead.c.org)).label("place")
-    ranked = select(*cause, dead.c.key, dead.c.org, place).subquery()
-    first_ones = (
-        select(*ranked.c, outbox.c.refusal)
-        .join(outbox, and_(*(outbox.c[name] == ranked.c[name] for name in ("entity", "key", "org"))))
-        .where(ranked.c.place <= SAMPLES)
-        .order_by(ranked.c.place)
-    )
+    ranked = select(
+        dead,
+        func.row_number().over(partition_by=cause, order_by=(dead.c.key, dead.c.org)).label("place"),
+        func.count().over(partition_by=cause).label("number"),
+        func.min(dead.c.refused_at).over(partition_by=cause).label("first"),
+        func.max(dead.c.refused_at).over(partition_by=cause).label("last"),
+    ).subquery()
+    first_ones = select(ranked).where(ranked.c.place <= SAMPLES).order_by(ranked.c.place)
     samples: dict[tuple[str, ...], list[Any]] = {}
     for row in await connection.execute(first_ones):
         samples.setdefault((row.entity, row.code, row.field, row.source), []).append(row)
-    moment, count = dead.c.refused_at, func.count().label("number")
-    totals = select(*cause, count, func.min(moment).label("first"), func.max(moment).label("last")).group_by(*cause)
     groups = []
-    for row in await connection.execute(totals):
-        found = samples[row.entity, row.code, row.field, row.source]
-        refusal = Refusal(**orjson.loads(found[0].refusal))
+    for found in samples.values():
+        row = found[0]
+        refusal = Refusal(**orjson.loads(row.refusal))
         groups.append(
             DeadLetterGroup(
                 fingerprint=fingerprint(EntityKind(row.entity), refusal),
