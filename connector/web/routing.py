@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 import orjson
@@ -36,6 +37,7 @@ MAX_STREAM_SECONDS = 600.0
 log = get_logger("web")
 
 B = TypeVar("B", bound=BaseModel)
+E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,16 @@ class RequestContext:
     def query_value(self, name: str) -> str | None:
         """Return a query parameter; None if it is absent or empty."""
         return self.request.query.get(name) or None
+
+    def query_choice(self, name: str, among: type[E]) -> E | None:
+        """Return a query parameter that has one of these values; None if it is absent or empty."""
+        value = self.query_value(name)
+        if value is None:
+            return None
+        if value not in set(among):
+            hint = f"Use one of {', '.join(among)}."
+            raise ProblemError(400, "query", f"{name}: invalid value {value[:80]!r}.", field=name, hint=hint)
+        return among(value)
 
     def query_keys(self, name: str) -> list[str]:
         """Return the distinct keys of a repeatable query parameter; an empty value is skipped."""

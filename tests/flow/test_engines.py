@@ -25,7 +25,7 @@ from connector.store.engine import Store
 from connector.workers import cluster
 from connector.workers.engine import Engine, choose_engine
 from connector.workers.upgrade import upgrade_engine
-from tests.conftest import Databases
+from tests.conftest import Databases, require
 from tests.flow.conftest import Silent, World, settings_for
 from tests.flow.test_push import an_order
 from tests.pooler import PGBOUNCER, running_pooler
@@ -226,8 +226,7 @@ async def test_worker_goes_on_without_procrastinate_and_behind_a_pooler(
     clustered: Settings, org: LocalOrg, postgres_url: str
 ) -> None:
     """The store's address leads through a pooler, procrastinate's does not."""
-    if PGBOUNCER is None:
-        pytest.skip("PgBouncer is not installed")
+    require(PGBOUNCER is not None, "PgBouncer")
     await upgrade_engine(clustered)
     name = psycopg.conninfo.conninfo_to_dict(clustered.database_url)
     with running_pooler(postgres_url) as port:

@@ -7,18 +7,13 @@ from connector.model.action_request import ActionState
 from connector.model.role import Role
 from connector.store import order_actions
 from connector.web import answers
-from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, RequestContext, Route
 
 
 async def list_actions(call: RequestContext) -> ApiResponse:
     """List the latest 100 actions, newest first."""
-    state = call.query_value("state")
-    if state is not None and state not in set(ActionState):
-        hint = f"Use one of {', '.join(ActionState)}."
-        raise ProblemError(400, "query", f"state: invalid value {state!r}.", field="state", hint=hint)
+    chosen = call.query_choice("state", ActionState)
     async with call.store.reader() as connection:
-        chosen = None if state is None else ActionState(state)
         actions = await order_actions.list_latest(connection, state=chosen)
     return ApiResponse(value={"actions": [serialize_action(item) for item in actions]})
 

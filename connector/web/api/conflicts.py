@@ -19,16 +19,14 @@ PAGE_SIZE = 200
 
 async def list_conflicts(call: RequestContext) -> ApiResponse:
     """List conflicts, the oldest first, one page per request."""
-    state, after = call.query_value("state") or ConflictState.OPEN.value, call.query_value("after") or "0"
-    if state not in set(ConflictState):
-        hint = f"Use one of {', '.join(ConflictState)}."
-        raise ProblemError(400, "query", f"state: invalid value {state!r}.", field="state", hint=hint)
+    state = call.query_choice("state", ConflictState) or ConflictState.OPEN
+    after = call.query_value("after") or "0"
     if not is_number(after):
         raise ProblemError(
             400, "query", f"after: invalid id {after!r}.", field="after", hint="Use the `after` of the previous page."
         )
     async with call.store.reader() as connection:
-        page = await conflicts.list_page(connection, state=ConflictState(state), after=int(after), limit=PAGE_SIZE + 1)
+        page = await conflicts.list_page(connection, state=state, after=int(after), limit=PAGE_SIZE + 1)
     following = page[PAGE_SIZE - 1].id if len(page) > PAGE_SIZE else None
     return ApiResponse(value={"conflicts": [serialize_conflict(item) for item in page[:PAGE_SIZE]], "after": following})
 

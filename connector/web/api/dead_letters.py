@@ -100,7 +100,12 @@ class Changed:
 
 async def list_dead_letters(call: RequestContext) -> ApiResponse:
     """List dead letters, the oldest first; of one kind, or of one cause."""
-    kind, name, limit, after = _kind(call), call.query_value("group"), limit_of(call), _after(call)
+    kind, name, limit, after = (
+        call.query_choice("entity", EntityKind),
+        call.query_value("group"),
+        limit_of(call),
+        _after(call),
+    )
     async with call.store.reader() as connection:
         if name is None:
             found = await dead_letters.list_dead_letters(connection, entity=kind, after=after, limit=limit + 1)
@@ -147,7 +152,7 @@ async def correct(call: RequestContext, body: CorrectionBody) -> ApiResponse:
 async def list_groups(call: RequestContext) -> ApiResponse:
     """List the causes, the one with the most dead letters first."""
     async with call.store.reader() as connection:
-        groups = await dead_letters.group_by_cause(connection, _kind(call))
+        groups = await dead_letters.group_by_cause(connection, call.query_choice("entity", EntityKind))
         samples = [(await dead_letters.list_of_cause(connection, group, 1))[0] for group in groups]
     hidden = _hides_messages(call)
     views = [_group_view(group, _view(sample, is_hidden=hidden)) for group, sample in zip(groups, samples, strict=True)]
@@ -227,16 +232,6 @@ def _path_kind(call: RequestContext) -> EntityKind:
     if text not in set(EntityKind):
         hint = f"Use one of {', '.join(EntityKind)}."
         raise ProblemError(404, "unknown", f"There is no entity {text[:80]!r}.", field="entity", hint=hint)
-    return EntityKind(text)
-
-
-def _kind(call: RequestContext) -> EntityKind | None:
-    text = call.query_value("entity")
-    if text is None:
-        return None
-    if text not in set(EntityKind):
-        hint = f"Use one of {', '.join(EntityKind)}."
-        raise ProblemError(400, "query", f"entity: invalid value {text[:80]!r}.", field="entity", hint=hint)
     return EntityKind(text)
 
 

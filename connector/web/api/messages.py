@@ -29,15 +29,12 @@ async def list_order_messages(call: RequestContext) -> ApiResponse:
 
 async def list_messages(call: RequestContext) -> ApiResponse:
     """List notifications, the oldest first, one page per request."""
-    state, after = call.query_value("state"), call.query_value("after") or "0"
-    if state is not None and state not in set(MessageState):
-        hint = f"Use one of {', '.join(MessageState)}."
-        raise ProblemError(400, "query", f"state: invalid value {state!r}.", field="state", hint=hint)
+    state, after = call.query_choice("state", MessageState), call.query_value("after") or "0"
     if not after.isdecimal() or len(after) > 18:
         raise ProblemError(
             400, "query", f"after: invalid id {after!r}.", field="after", hint="Use the `after` of the previous page."
         )
-    states = [MessageState(state)] if state else []
+    states = [state] if state else []
     async with call.store.reader() as connection:
         messages = await notifications.list_page(connection, states=states, after=int(after), limit=PAGE_SIZE + 1)
     following = messages[PAGE_SIZE - 1].id if len(messages) > PAGE_SIZE else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
 from urllib.parse import quote
 
 from connector.api.schemas import NumbersBody, OrderBody
@@ -24,8 +23,6 @@ from connector.web.pagination import QUERIES, load_page
 from connector.web.preconditions import etag, idempotency_key_of, replayed_header, version_of
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
-
-E = TypeVar("E", Stage, Hold)
 
 
 async def place_order(call: RequestContext, body: OrderBody) -> ApiResponse:
@@ -63,7 +60,7 @@ def _placement_of(body: OrderBody, now: datetime) -> Placement:
 
 async def list_orders(call: RequestContext) -> ApiResponse:
     """List orders by number, one page per request."""
-    stage, hold = _choice_parameter(call, "stage", Stage), _choice_parameter(call, "hold", Hold)
+    stage, hold = call.query_choice("stage", Stage), call.query_choice("hold", Hold)
     customer, channel = call.query_key("customer"), call.query_value("channel")
     async with call.store.reader() as connection:
         list_keys = partial(list_order_numbers, connection, stage=stage, hold=hold, customer=customer, channel=channel)
@@ -124,17 +121,6 @@ async def verify_orders(call: RequestContext, body: NumbersBody) -> ApiResponse:
 async def allocate_orders(call: RequestContext, body: NumbersBody) -> ApiResponse:
     allocated = await call.orders.allocate(body.numbers, actor=call.token.name)
     return ApiResponse(value={"orders": [serialize_order(item.order) for item in allocated]})
-
-
-def _choice_parameter(call: RequestContext, name: str, among: type[E]) -> E | None:
-    value = call.query_value(name)
-    if value is None:
-        return None
-    if value not in set(among):
-        raise ProblemError(
-            400, "query", f"{name}: invalid value {value!r}.", field=name, hint=f"Use one of {', '.join(among)}."
-        )
-    return among(value)
 
 
 def _unknown_order(number: str) -> ProblemError:

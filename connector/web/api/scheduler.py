@@ -79,10 +79,7 @@ async def delete_trigger(call: RequestContext) -> ApiResponse:
 
 async def get_runs(call: RequestContext) -> ApiResponse:
     """List runs, the newest first."""
-    limit, state = limit_of(call), call.query_value("state")
-    if state is not None and state not in set(JobState):
-        hint = f"Use one of {', '.join(JobState)}."
-        raise ProblemError(400, "query", f"state: invalid value {state[:80]!r}.", field="state", hint=hint)
+    limit, state = limit_of(call), call.query_choice("state", JobState)
     idle = call.query_value("idle") or "true"
     if idle not in {"true", "false"}:
         raise ProblemError(400, "query", f"idle: invalid value {idle[:80]!r}.", field="idle", hint="Use true or false.")
@@ -91,7 +88,7 @@ async def get_runs(call: RequestContext) -> ApiResponse:
         runs = await job_runs.list_page(
             connection,
             job=call.query_key("job"),
-            state=None if state is None else JobState(state),
+            state=state,
             since=query_moment(call, "since"),
             before=before,
             with_idle=idle == "true",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -25,8 +24,6 @@ from connector.web.routing import ApiResponse, RequestContext, StreamBody, make_
 PAGE_SIZE = 50
 COLUMNS = ("number", "customer", "customer_name", "stage", "holds", "currency", "total", "placed_at", "channel")
 FILTERS = ("q", "stage", "hold", "customer", "channel", "sync")
-
-E_ = TypeVar("E_", Stage, Hold, SyncFilter)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,23 +105,13 @@ def _filter(call: RequestContext) -> OrderFilter:
     text = call.query_value("q")
     return OrderFilter(
         text=None if text is None else text.strip()[:80] or None,
-        stage=_choice(call, "stage", Stage),
+        stage=call.query_choice("stage", Stage),
         on_hold=hold == "any",
-        hold=None if hold == "any" else _choice(call, "hold", Hold),
+        hold=None if hold == "any" else call.query_choice("hold", Hold),
         customer=call.query_key("customer"),
         channel=call.query_value("channel"),
-        sync=_choice(call, "sync", SyncFilter),
+        sync=call.query_choice("sync", SyncFilter),
     )
-
-
-def _choice(call: RequestContext, name: str, among: type[E_]) -> E_ | None:
-    value = call.query_value(name)
-    if value is None:
-        return None
-    if value not in {item.value for item in among}:
-        hint = f"Use one of {', '.join(item.value for item in among)}."
-        raise ProblemError(400, "query", f"{name}: there is no {value[:40]!r}.", field=name, hint=hint)
-    return among(value)
 
 
 def _position(text: str) -> Position | None:
