@@ -3,7 +3,8 @@ once, however often the request is sent)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from connector.errors import CommandError
@@ -93,3 +94,14 @@ def check_version(current: int | None, expected: int | None, what: str) -> None:
 def failed_precondition(header: str, detail: str) -> ProblemError:
     hint = "Read it again, and repeat the request if it still applies."
     return ProblemError(412, "version", detail, field=header, hint=hint)
+
+
+@contextmanager
+def checked_version(if_match: str | None) -> Iterator[None]:
+    """In this block, another version than that of `If-Match` fails the precondition; without the header: a conflict."""
+    try:
+        yield
+    except CommandError as error:
+        if error.rule != "version" or not if_match:
+            raise
+        raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from connector.api.schemas import ResolutionBody
 from connector.api.serializers import serialize_conflict, serialize_conflict_rule
-from connector.errors import CommandError
 from connector.model.conflict import ConflictState
 from connector.model.role import Role
 from connector.store import conflict_rules, conflicts, orgs
 from connector.web import answers
 from connector.web.path_number import is_number, path_number
-from connector.web.preconditions import etag, version_of
+from connector.web.preconditions import checked_version, etag, version_of
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
@@ -34,14 +33,10 @@ async def list_conflicts(call: RequestContext) -> ApiResponse:
 async def resolve_conflict(call: RequestContext, body: ResolutionBody) -> ApiResponse:
     conflict_id = path_number(call, "id", "conflict")
     choice, if_match = ConflictState(body.take), call.request.headers.get("If-Match")
-    try:
+    with checked_version(if_match):
         resolved = await call.conflict_resolver().resolve(
             conflict_id, choice, actor=call.token.name, always=bool(body.always), version=version_of(if_match)
         )
-    except CommandError as error:
-        if error.rule == "version" and if_match:
-            raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
-        raise
     also = {"also_resolved": list(resolved.also_resolved)}
     return ApiResponse(value=serialize_conflict(resolved.conflict) | also)
 

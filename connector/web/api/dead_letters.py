@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from connector.api.parked_schemas import CorrectionBody, DeadLettersBody
-from connector.errors import CommandError
 from connector.jobs.dead_letter_correction import Corrected, Correction, DeadLetterCorrector, find_version
 from connector.model.change import DeadLetter, EntityKind
 from connector.model.dead_letter_group import DeadLetterGroup, find_correctable, fingerprint
@@ -19,7 +18,7 @@ from connector.store import dead_letters
 from connector.store.dead_letters import Position
 from connector.store.unit_of_work import UnitOfWork
 from connector.web.pagination import MAX_LIMIT, limit_of
-from connector.web.preconditions import etag, version_of
+from connector.web.preconditions import checked_version, etag, version_of
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
@@ -140,12 +139,8 @@ async def correct(call: RequestContext, body: CorrectionBody) -> ApiResponse:
         hint = "Send `If-Match` with the ETag of the entity, or its `version`."
         raise ProblemError(428, "version", "The version of the entity is required.", field="version", hint=hint)
     correction = Correction(entity=kind, key=key, version=version, values=body.set, line_edits=body.line_edits)
-    try:
+    with checked_version(if_match):
         corrected = await DeadLetterCorrector(call.store, call.orders).correct(correction, actor=call.token.name)
-    except CommandError as error:
-        if error.rule == "version" and if_match:
-            raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
-        raise
     return ApiResponse(value=corrected, headers=etag(corrected.version))
 
 

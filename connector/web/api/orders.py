@@ -9,7 +9,6 @@ from urllib.parse import quote
 from connector.api.schemas import NumbersBody, OrderBody
 from connector.api.serializers import serialize_action, serialize_event, serialize_order
 from connector.api.transitions import TransitionBody
-from connector.errors import CommandError
 from connector.model.holds import Hold
 from connector.model.role import Role
 from connector.model.stage import Stage
@@ -20,7 +19,7 @@ from connector.store.queries.order_search import list_order_numbers
 from connector.store.references import UnknownReferenceError
 from connector.web import answers
 from connector.web.pagination import QUERIES, load_page
-from connector.web.preconditions import etag, idempotency_key_of, replayed_header, version_of
+from connector.web.preconditions import checked_version, etag, idempotency_key_of, replayed_header, version_of
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
@@ -103,12 +102,8 @@ async def transition_order(call: RequestContext, body: TransitionBody) -> ApiRes
     asked = body.root
     version = version_of(if_match) if if_match else asked.version
     command = OrderCommand(number=number, event=asked.event, version=version, request=request)
-    try:
+    with checked_version(if_match):
         executed = await call.orders.execute(command, actor=call.token.name)
-    except CommandError as error:
-        if error.rule == "version" and if_match:
-            raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
-        raise
     order = executed.order
     return ApiResponse(value=serialize_order(order), headers=etag(order.version) | replayed_header(executed.replayed))
 

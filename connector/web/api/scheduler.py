@@ -23,7 +23,7 @@ from connector.model.role import Role
 from connector.store import job_runs
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.path_number import path_number, query_number
-from connector.web.preconditions import etag, version_of
+from connector.web.preconditions import checked_version, etag, version_of
 from connector.web.problem import ProblemError
 from connector.web.query_moment import query_moment
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
@@ -121,12 +121,8 @@ async def _job_response(call: RequestContext, job: JobDefinition) -> ApiResponse
 
 async def _set_trigger(call: RequestContext, job: JobDefinition, trigger: JobTrigger | None) -> ApiResponse:
     if_match = call.request.headers.get("If-Match")
-    try:
+    with checked_version(if_match):
         await set_trigger(call.store, job, trigger, actor=call.token.name, version=version_of(if_match))
-    except CommandError as error:
-        if error.rule == "version":
-            raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
-        raise
     return await _job_response(call, job)
 
 
