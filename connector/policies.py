@@ -18,6 +18,9 @@ from connector.setting_checks import (
     webhook_keys,
 )
 
+DEFAULT_ORG = "default"
+"""What people call the org that has no name in the settings."""
+
 
 class WorkerEngine(StrEnum):
     """What wakes workers: the process that captured a change wakes its own, or procrastinate one of any process."""

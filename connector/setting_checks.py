@@ -17,8 +17,6 @@ from connector.files import UnusableFileError, read_file
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of webhook secrets
 LOOPBACK_PATTERN = r"(localhost|127\.0\.0\.1|\[::1\])"
-DEFAULT_ORG = "default"
-"""What people call the org that has no name in the settings."""
 MAX_SECRETS = 3
 """The new secret and those that it replaces."""
 ADDRESS_PATTERN = r"(?!\.|\S*(\.\.|\.@|=\?))[!#-'*+./-9=?A-Z^-~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"

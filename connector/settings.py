@@ -14,6 +14,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from connector.errors import SettingsError
 from connector.policies import (
+    DEFAULT_ORG,
     AdoptionSettings,
     AlertSettings,
     BackupSettings,
@@ -36,7 +37,6 @@ from connector.policies import (
 )
 from connector.setting_checks import (
     ADDRESS_PATTERN,
-    DEFAULT_ORG,
     ENV_FORM,
     LOOPBACK_PATTERN,
     SENDER_PATTERN,

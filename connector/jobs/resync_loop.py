@@ -26,6 +26,7 @@ from connector.salesforce.call_gate import calls_in
 from connector.store import inbox, links, orgs, outbox, resyncs
 from connector.store.engine import Connection, Store
 from connector.store.queries import resync_selection
+from connector.store.queries.entity_orgs import find_orgs
 
 LOOK_SECONDS = 1.0
 """How often it looks for resyncs that somebody asked for."""
@@ -232,9 +233,10 @@ class ResyncLoop:
     async def _compare(self, resync: Resync, sides: Mapping[str, OrgSide]) -> dict[str, int]:
         """Compare the batch with the records of each org."""
         counts: Counter[str] = Counter()
+        async with self._store.reader() as connection:
+            orgs_of = await find_orgs(connection, resync.entity, resync.batch)
         for name, side in sides.items():
-            async with self._store.reader() as connection:
-                keys = await resync_selection.list_of_org(connection, resync.entity, resync.batch, name)
+            keys = [key for key in resync.batch if orgs_of.get(key, name) == name]  # a product is in every org
             if keys:
                 counts.update(await side.compare(resync.entity, keys))
         return dict(counts)

@@ -9,9 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from connector.model.change import EntityKind
-
-DEFAULT_ORG = "default"
-"""What people call the org that has no name in the settings."""
+from connector.policies import DEFAULT_ORG
 
 
 class ResyncMode(StrEnum):

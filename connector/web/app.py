@@ -25,10 +25,10 @@ from connector.log import bind, get_logger, request_id
 from connector.metrics import HTTP_SECONDS
 from connector.model.allowances import AllowancePolicies
 from connector.model.health_check import DoctorReport
-from connector.model.resync import DEFAULT_ORG
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
 from connector.orders.service import OrderService
+from connector.policies import DEFAULT_ORG
 from connector.store import job_schedules, schema
 from connector.store.engine import Store
 from connector.store.tokens import Token

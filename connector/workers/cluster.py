@@ -34,12 +34,12 @@ from connector.errors import RetryClass, StoreError
 from connector.jobs.push_loop import PushLoop
 from connector.log import get_logger
 from connector.model.change import EntityKind
+from connector.policies import DEFAULT_ORG
 from connector.settings import Settings
 from connector.store import leases, outbox_counts
 from connector.store.engine import Store
 from connector.workers.cluster_schema import address_of
 
-DEFAULT_ORG = "default"
 PRODUCTS = "catalog"
 """The part of the outbox with products and their prices, which is in no partition."""
 

@@ -51,15 +51,6 @@ async def list_unknown(connection: AsyncConnection, kind: EntityKind, keys: Sequ
     return [key for key in dict.fromkeys(keys) if key not in known]
 
 
-async def list_of_org(connection: AsyncConnection, kind: EntityKind, keys: Sequence[str], org: str) -> list[str]:
-    """Which of these are in the org of this name: those of its customers, and every product."""
-    if kind not in CUSTOMER_OF:
-        return list(keys)
-    statement = select(_KEYS[kind]).where(belongs_to(org, CUSTOMER_OF[kind]))
-    found = {row[0] for row in await select_in(connection, statement, _KEYS[kind], keys)}
-    return [key for key in keys if key in found]
-
-
 def _select(kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
     key = _KEYS[kind]
     statement = select(key)
