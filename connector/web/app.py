@@ -42,7 +42,7 @@ from connector.web.openapi import build_document
 from connector.web.problem import ProblemError, render_problems
 from connector.web.rate_limit import ALLOWANCE, RateLimiter
 from connector.web.request_body import BODY_SECONDS, DEFAULT_BODY_SECONDS, LARGEST_BODY
-from connector.web.request_checks import check_request
+from connector.web.request_checks import check_parameters, check_request
 from connector.web.routing import MAX_STREAM_SECONDS, RequestContext, Route, make_response
 
 PREFIX = "/api/v1"
@@ -178,9 +178,7 @@ def _make_handler(
             raise ProblemError(
                 400, "query", f"Unknown query parameter {unknown[0]!r}.", field=unknown[0], hint=f"Allowed: {allowed}."
             )
-        for name, value in (*request.match_info.items(), *request.query.items()):
-            if "\x00" in value:  # PostgreSQL rejects it, SQLite does not
-                raise ProblemError(400, "input", f"{name}: must not contain the character NUL.", field=name)
+        check_parameters(request)
         return await make_response(request, await route.handler(context(request, token, route.by_org)))
 
     return handle

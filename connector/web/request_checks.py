@@ -34,6 +34,13 @@ async def check_request(request: web.Request, handler: Handler) -> web.StreamRes
     return await handler(request)
 
 
+def check_parameters(request: web.Request) -> None:
+    """Raise ProblemError 400 for a NUL in the path or the query: PostgreSQL rejects it, SQLite does not."""
+    for name, value in (*request.match_info.items(), *request.query.items()):
+        if "\x00" in value:
+            raise ProblemError(400, "input", f"{name}: must not contain the character NUL.", field=name)
+
+
 def _check_address(request: web.Request) -> None:
     raw = request.raw_path
     try:

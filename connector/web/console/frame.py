@@ -31,6 +31,7 @@ from connector.web.console.session import (
 )
 from connector.web.problem import STATUS_OF_RULE, ProblemError
 from connector.web.rate_limit import RateLimiter
+from connector.web.request_checks import check_parameters
 from connector.web.routing import RequestContext
 
 if TYPE_CHECKING:
@@ -140,9 +141,7 @@ class ConsoleFrame:
                 message = f"This page is for the role {page.role}; yours is {session.token.role}."
                 raise ProblemError(403, "role", message, hint="Sign in with another token.")
             self._limiter.take(session.token.name)
-            for name, value in (*request.match_info.items(), *request.query.items()):
-                if "\x00" in value:  # PostgreSQL rejects it
-                    raise ProblemError(400, "input", f"{name}: must not contain the character NUL.", field=name)
+            check_parameters(request)
             mark = await self._watcher.mark()  # before what the page shows
             loaded = await page.load(self._context(request, session.token, False))
             if isinstance(loaded, web.StreamResponse):
