@@ -52,7 +52,8 @@ lint: setup
 	$(BIN)/lint-imports --config .importlinter
 	$(BIN)/deptry .
 
-# Salesforce clients in JavaScript for tests/clients; without npm, those tests are skipped with a reason.
+# Salesforce clients in JavaScript for tests/clients, and axe-core for tests/console; without npm, those tests are skipped
+# with a reason.
 CLIENTS := tests/clients/node_modules/.package-lock.json
 
 clients: $(if $(shell command -v npm 2>/dev/null),$(CLIENTS))

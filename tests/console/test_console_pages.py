@@ -9,7 +9,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import orjson
-import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, expect
@@ -20,10 +19,12 @@ from connector.model.change import ChangeState
 from connector.model.conflict import Conflict
 from connector.model.customer import Customer
 from connector.model.role import Role
-from connector.store import conflicts, customers, schema, tokens
+from connector.store import conflicts, customers, dead_letters, schema, tokens
 from connector.store.engine import Store
 from connector.store.tables import outbox
-from tests.console.test_org_page import CONTRAST
+from connector.web.console.pages import PAGES
+from tests.conftest import require
+from tests.console.addresses import ADDRESSES
 from tests.org.conftest import SHARED
 from tests.unit.store import samples
 from tests.web.conftest import app_on
@@ -36,6 +37,14 @@ CONFLICT = Conflict(
     local="2", remote="3", opened_at=datetime(2026, 3, 1, tzinfo=UTC), remote_changed_by="Rita Rep",
 )  # fmt: skip
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+AXE = Path(__file__).parents[1] / "clients/node_modules/axe-core/axe.min.js"
+ALL_RULES: dict[str, object] = {}
+CONTRAST_RULE = {"runOnly": ["color-contrast", "link-in-text-block"]}
+"""What depends on the colors: the rest is the same in light and dark."""
+EXAMINE = """
+rules => axe.run({resultTypes: ["violations"], ...rules}).then(result => result.violations.map(rule =>
+  `${rule.id}: ${rule.help}: ${rule.nodes.map(node => node.html.slice(0, 200)).slice(0, 3).join("  ")}`))
+"""
 LONG = "Gesellschaft für Außerordentlichlangenamen " * 5
 
 
@@ -116,15 +125,36 @@ async def test_page_follows_what_happens_but_not_under_somebody_who_types(browse
     assert await field.last.input_value() == "N-1"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_pages_are_readable_on_a_phone_and_by_everybody(browser: Browser, console: Console, scheme: str) -> None:
-    for width in (390, 1440):
-        page = await signed_in(browser, console, color_scheme=scheme, viewport={"width": width, "height": 844})
-        for path in ("/", "/orders", "/orders/N-1", "/orders/N-3", "/orders/none", "/errors", "/conflicts"):
-            await page.goto(console.url + path)
-            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
-            assert await page.evaluate(CONTRAST) == [], (path, width)
-        await page.context.close()
+async def test_pages_fit_each_screen_and_axe_finds_no_violation(browser: Browser, console: Console) -> None:
+    """Every page, on a phone and a large screen, light and dark; a new page needs an address in `ADDRESSES`."""
+    require(AXE.exists(), "axe-core (`make clients` installs it)")
+    shown = [page.path for page in PAGES if page.template]
+    assert shown == [path for path in shown if path in ADDRESSES], (
+        "A page has no address in tests/console/addresses.py."
+    )
+    async with console.store.reader() as connection:
+        [group] = await dead_letters.group_by_cause(connection)
+    paths = [path.format(cause=group.fingerprint) for name in shown for path in ADDRESSES[name]]
+    page = await signed_in(browser, console, reduced_motion="reduce")  # no color is on its way to another
+    found = [fault for path in paths for fault in await faults_of(page, console.url + path)]
+    await page.get_by_role("button", name="Sign out").click()
+    found += await faults_of(page, f"{console.url}/signin")
+    assert not found, "\n".join(map(str, found))
+
+
+async def faults_of(page: Page, url: str) -> list[tuple[str, int, str, object]]:
+    """What is wrong with a page, by width and color scheme."""
+    await page.goto(url)
+    await page.evaluate(AXE.read_text())
+    found: list[tuple[str, int, str, object]] = []
+    for width in (1440, 390):
+        await page.set_viewport_size({"width": width, "height": 844})
+        if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
+            found.append((url, width, "any", "It is wider than the screen."))
+        for scheme, rules in (("light", ALL_RULES), ("dark", CONTRAST_RULE)):
+            await page.emulate_media(color_scheme=scheme)
+            found += [(url, width, scheme, fault) for fault in await page.evaluate(EXAMINE, rules)]
+    return found
 
 
 async def test_page_is_left_when_its_session_ends(browser: Browser, console: Console) -> None:

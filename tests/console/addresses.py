@@ -1,0 +1,15 @@
+"""An address of each page of the console on the data of the tests: what examines all pages opens these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+ADDRESSES: Mapping[str, Sequence[str]] = {
+    "/": ("/",),
+    "/orders": ("/orders", "/orders?q=nobody"),
+    "/orders/{number}": ("/orders/N-1", "/orders/N-3", "/orders/none"),
+    "/errors": ("/errors",),
+    "/errors/cause": ("/errors/cause?group={cause}", "/errors/cause?group=none"),
+    "/conflicts": ("/conflicts",),
+}
+"""By the path of the page. `{cause}` is the one cause of dead letters."""
