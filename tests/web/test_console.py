@@ -244,7 +244,9 @@ async def test_conflict_is_resolved_only_as_it_was_shown(api: Api) -> None:
     _, text = await open_page(api, "/conflicts")
     found = re.search(r'name="version" value="(\d+)"', text)
     assert found is not None
-    assert (await send(api, "/conflicts/resolve", id=conflict, version=1, take="local"))[0] == 409
+    status, text = await send(api, "/conflicts/resolve", id=conflict, version=1, take="local")
+    assert (status, "<h1>Conflicts</h1>" in text, "Keep ours" in text) == (409, True, True)  # said where it is decided
+    assert 'role="alert"' in text
     assert (await send(api, "/conflicts/resolve", id=conflict, version=found[1], take="both"))[0] == 422
     status, text = await send(api, "/conflicts/resolve", id=conflict, version=found[1], take="salesforce")
     assert (status, "stands on both sides" in text, "Both sides agree" in text) == (303, True, True)
@@ -276,8 +278,13 @@ async def test_viewer_has_no_button_and_can_do_nothing(api: Api) -> None:
         async with api.client.post(path, data={"form_proof": "guessed"}, allow_redirects=False) as answer:
             assert answer.status == 403
     api.client.session.cookie_jar.clear()
+    referrer = {"Referer": str(api.client.make_url("/orders?stage=placed"))}
     for action in ACTIONS:
-        async with api.client.post(action.path.replace("{number}", "W-1"), allow_redirects=False) as answer:
+        path = action.path.replace("{number}", "W-1")
+        async with api.client.post(path, allow_redirects=False, headers=referrer) as answer:
+            assert answer.headers["Location"] == "/signin?next=%2Forders%3Fstage%3Dplaced"
+    for foreign in ("https://evil.example/orders", "//[", ""):
+        async with api.client.post(path, allow_redirects=False, headers={"Referer": foreign}) as answer:
             assert answer.headers["Location"] == "/signin"
     assert await states(api) == {"W-1": ChangeState.DEAD}
 

@@ -40,4 +40,4 @@ async def resolve(call: RequestContext, form: Form) -> Done:
 
 
 PAGE = ConsolePage(path="/conflicts", title="Conflicts", template="conflicts.html.j2", load=load_conflicts)
-ACTIONS = (ConsoleAction(path="/conflicts/resolve", act=resolve),)
+ACTIONS = (ConsoleAction(path="/conflicts/resolve", act=resolve, page=PAGE),)

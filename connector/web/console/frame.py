@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -19,6 +17,7 @@ from connector.store import console_sessions, tokens
 from connector.store.engine import Store
 from connector.web.console import formats
 from connector.web.console.live import ChangeWatcher
+from connector.web.console.menu import MENU
 from connector.web.console.session import (
     COOKIE,
     FORM_FIELD,
@@ -29,6 +28,7 @@ from connector.web.console.session import (
     read_form,
     set_cookie,
 )
+from connector.web.console.static_files import asset_address, send_file
 from connector.web.problem import STATUS_OF_RULE, ProblemError
 from connector.web.rate_limit import RateLimiter
 from connector.web.request_checks import check_parameters
@@ -49,25 +49,17 @@ TOLD = "told"
 """The cookie with what the next page says of an action."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Link:
-    """An entry of the menu. `icon` is the name of a symbol in `icons.svg`."""
-
-    path: str
-    title: str
-    icon: str
-
-
-MENU: Sequence[Link] = (
-    Link(path="/", title="Home", icon="house"),
-    Link(path="/orders", title="Orders", icon="package-check"),
-    Link(path="/errors", title="Errors", icon="triangle-alert"),
-    Link(path="/conflicts", title="Conflicts", icon="git-compare"),
-)
-
-
 Form = Mapping[str, str]
 """The fields of a form, by name."""
+
+
+class FormError(Exception):
+    """A form cannot be used as it is filled in. `wrong`: a sentence for each such field, by its name; of the whole form
+    under the empty name."""
+
+    def __init__(self, wrong: Mapping[str, str]) -> None:
+        super().__init__("; ".join(wrong.values()))
+        self.wrong = wrong
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,11 +83,27 @@ class ConsolePage:
 
 @dataclass(frozen=True, kw_only=True)
 class ConsoleAction:
-    """What a form asks for. `act` does it, and returns where to go on and what to say there."""
+    """What a form asks for. `act` does it, and returns where to go on and what to say there.
+
+    `page` is the page of the form: what `act` rejects (FormError, CommandError, ProblemError 409, 412 and 422) is said
+    there, beside the fields as they were filled in. Its path has no parameters that `path` lacks; the query
+    of the form's address is the page's. Without `page`, a rejection is a page of its own.
+    """
 
     path: str
     act: Callable[[RequestContext, Form], Awaitable[Done]]
     role: Role = Role.OPS
+    page: ConsolePage | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Filled:
+    """The form of a page as it was sent, with what is wrong with it. `address` is that of the page."""
+
+    address: str
+    given: Form = field(default_factory=dict)
+    wrong: Form = field(default_factory=dict)
+    status: int = 200
 
 
 MakeContext = Callable[[web.Request, tokens.Token, bool], RequestContext]
@@ -123,7 +131,7 @@ class ConsoleFrame:
             web.post("/signin", self._shown(self._sign_in)),
             web.post("/signout", self._shown(self._sign_out)),
             web.get("/events", self._watcher.stream),
-            web.get("/static/{name}", _static_file),
+            web.get("/static/{name}", send_file),
         ]
         shown = [web.get(page.path, self._shown(self._page_handler(page))) for page in pages]
         acting = [web.post(action.path, self._shown(self._action_handler(action))) for action in actions]
@@ -133,25 +141,16 @@ class ConsoleFrame:
         async def handle(request: web.Request) -> web.StreamResponse:
             session = await find_session(self._store, request)
             if session is None:
-                where = quote(request.path_qs, safe="")
+                where = _sign_in_address(request.path_qs)
                 if "HX-Request" in request.headers:  # an open page: it is left, and not only a part of it replaced
-                    return web.Response(headers={"HX-Redirect": f"/signin?next={where}"})
-                return _lead_to(f"/signin?next={where}" if request.path_qs != "/" else "/signin")
+                    return web.Response(headers={"HX-Redirect": where})
+                return _lead_to(where)
             if not session.token.role.covers(page.role):
                 message = f"This page is for the role {page.role}; yours is {session.token.role}."
                 raise ProblemError(403, "role", message, hint="Sign in with another token.")
             self._limiter.take(session.token.name)
             check_parameters(request)
-            mark = await self._watcher.mark()  # before what the page shows
-            loaded = await page.load(self._context(request, session.token, False))
-            if isinstance(loaded, web.StreamResponse):
-                return loaded
-            title = str(loaded.get("title", page.title))
-            shown = {name: value for name, value in loaded.items() if name != "title"}
-            response = self._render(request, page.template, session, title=title, mark=mark, **shown)
-            if TOLD in request.cookies:
-                response.del_cookie(TOLD)
-            return response
+            return await self._show(request, page, session, _Filled(address=request.path_qs))
 
         return handle
 
@@ -160,19 +159,43 @@ class ConsoleFrame:
             check_origin(request)
             session = await find_session(self._store, request)
             if session is None:
-                return _lead_to("/signin")
+                return _lead_to(_sign_in_address(_referring_path(request)))
             if not session.token.role.covers(action.role):
                 message = f"This is for the role {action.role}; yours is {session.token.role}."
                 raise ProblemError(403, "role", message, hint="Sign in with another token.")
             self._limiter.take(session.token.name)
             form = await read_form(request)
             check_form(session, form.pop(FORM_FIELD, ""))
-            done = await action.act(self._context(request, session.token, False), form)
+            try:
+                done = await action.act(self._context(request, session.token, False), form)
+            except (FormError, CommandError, ProblemError) as error:
+                status, wrong = _wrong_fields(error, form)
+                if action.page is None or not wrong:
+                    raise
+                names = {name: quote(value, safe="") for name, value in request.match_info.items()}
+                address = urlunsplit(("", "", action.page.path.format_map(names), request.query_string, ""))
+                filled = _Filled(address=address, given=form, wrong=wrong, status=status)
+                return await self._show(request, action.page, session, filled)
             answer = _lead_to(done.where)
             answer.set_cookie(TOLD, quote(done.told[:400]), max_age=60, httponly=True, samesite="Lax")
             return answer
 
         return handle
+
+    async def _show(
+        self, request: web.Request, page: ConsolePage, session: Session, filled: _Filled
+    ) -> web.StreamResponse:
+        mark = await self._watcher.mark()  # before what the page shows
+        loaded = await page.load(self._context(request, session.token, False))
+        if isinstance(loaded, web.StreamResponse):
+            return loaded
+        title = str(loaded.get("title", page.title))
+        shown = {name: value for name, value in loaded.items() if name != "title"}
+        response = self._render(request, page.template, session, title=title, mark=mark, filled=filled, **shown)
+        response.set_status(filled.status)
+        if TOLD in request.cookies:
+            response.del_cookie(TOLD)
+        return response
 
     def _shown(self, handler: Handler) -> Handler:
         """The handler, with errors as pages."""
@@ -184,6 +207,8 @@ class ConsoleFrame:
             except ProblemError as problem:
                 status, detail, hint = problem.status, problem.body["detail"], problem.body.get("hint", "")
                 headers = problem.headers
+            except FormError as error:
+                status, detail, hint = 422, str(error), "Go back, correct it, and send it again."
             except CommandError as error:
                 status, detail, hint = STATUS_OF_RULE.get(error.rule, 409), error.message, error.hint
             except ConnectorError as error:
@@ -212,7 +237,8 @@ class ConsoleFrame:
         if token is None or not token.valid(self._store.clock.now()):
             wrong = "The token is unknown, expired or revoked." if secret else "Type or paste your token."
             self._count_failure(_client(request))
-            response = self._render(request, "signin.html.j2", None, title="Sign in", next=where, wrong=wrong)
+            filled = _Filled(address="/signin", wrong={"token": wrong})
+            response = self._render(request, "signin.html.j2", None, title="Sign in", next=where, filled=filled)
             response.set_status(403)
             return response
         name = token.name
@@ -245,20 +271,31 @@ class ConsoleFrame:
         return answer
 
     def _render(
-        self, request: web.Request, template: str, session: Session | None, *, title: str, **values: object
+        self,
+        request: web.Request,
+        template: str,
+        session: Session | None,
+        *,
+        title: str,
+        filled: _Filled | None = None,
+        **values: object,
     ) -> web.Response:
+        if filled is None:
+            filled = _Filled(address=request.path_qs)
         text = _environment().get_template(template).render(
             title=title,
             session=session,
             menu=MENU,
-            path=request.path,
-            path_qs=request.path_qs,
+            path=urlsplit(filled.address).path,
+            address=filled.address,
+            given=filled.given,
+            wrong=filled.wrong,
             theme=_theme(request),
             told=unquote(request.cookies.get(TOLD, ""))[:400],
             may_act=session is not None and session.token.role.covers(Role.OPS),
             place=formats.Place.of(request),
             now=self._store.clock.now(),
-            asset=_asset,
+            asset=asset_address,
             **values,
         )  # fmt: skip
         return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": POLICY})
@@ -275,6 +312,40 @@ def _lead_to(where: str) -> web.Response:
     return web.Response(status=303, headers={"Location": where})
 
 
+def _referring_path(request: web.Request) -> str:
+    """The page of ours that a form stands on; `/` if the browser does not say."""
+    try:
+        referrer = urlsplit(request.headers.get("Referer", "")[:2000])
+    except ValueError:
+        return "/"
+    return _local(urlunsplit(("", "", *referrer[2:4], ""))) if referrer.netloc == request.host else "/"
+
+
+def _wrong_fields(error: FormError | CommandError | ProblemError, form: Form) -> tuple[int, Form]:
+    """The status of an answer, and what it says at which field of the form; nothing for an error that is none of the
+    form."""
+    if isinstance(error, FormError):
+        return 422, error.wrong
+    if isinstance(error, CommandError):
+        return STATUS_OF_RULE.get(error.rule, 409), _at_field(error.field, error.message, error.hint, form)
+    if error.status not in {400, 409, 412, 422, 428}:
+        return error.status, {}
+    wrong: dict[str, str] = {}
+    for problem in error.body.get("errors") or [error.body]:
+        hint = problem.get("hint", error.body.get("hint", ""))
+        for name, sentence in _at_field(problem.get("field", ""), problem["detail"], hint, form).items():
+            wrong[name] = f"{wrong[name]} {sentence}" if name in wrong else sentence
+    return error.status, wrong
+
+
+def _at_field(name: str, detail: str, hint: str, form: Form) -> Form:
+    return {name if name in form else "": f"{detail} {hint}".strip()}
+
+
+def _sign_in_address(where: str) -> str:
+    return "/signin" if where == "/" else f"/signin?next={quote(where, safe='')}"
+
+
 def _theme(request: web.Request) -> str:
     """The theme that the viewer has chosen; empty for that of the system."""
     chosen = request.cookies.get("theme", "")
@@ -285,40 +356,6 @@ def _local(where: str) -> str:
     """A path of ours; `/` instead of an address that leads elsewhere."""
     is_ours = where.startswith("/") and not where.startswith(("//", "/\\")) and where.isprintable()
     return where if is_ours else "/"
-
-
-_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
-
-
-@cache
-def _file(name: str) -> tuple[bytes, str] | None:
-    """The content of a file for the browser, and the digest that its address carries."""
-    known = {item.name: item for item in (files("connector.web.console") / "static").iterdir()}
-    if name not in known:
-        return None
-    content = known[name].read_bytes()
-    return content, sha256(content).hexdigest()[:12]
-
-
-def _asset(name: str) -> str:
-    found = _file(name)
-    assert found is not None, name
-    return f"/static/{name}?{found[1]}"
-
-
-async def _static_file(request: web.Request) -> web.Response:
-    """A file for the browser, which keeps it: another content has another address."""
-    name = request.match_info["name"]
-    found = _file(name)
-    if found is None:
-        raise ProblemError(404, "unknown", "There is no such file.")
-    content, digest = found
-    headers = {"ETag": f'"{digest}"'}
-    if request.query_string == digest:
-        headers["Cache-Control"] = "public, max-age=31536000, immutable"
-    response = web.Response(body=content, content_type=_TYPES[name.rsplit(".", 1)[1]], charset="utf-8", headers=headers)
-    response.enable_compression()
-    return response
 
 
 @cache

@@ -1,4 +1,4 @@
-// What the console does in the browser besides reading: following changes, keys, the theme, the time zone.
+// What the console does in the browser besides reading: following changes, keeping drafts, keys, the theme, the time zone.
 (() => {
   const PAUSE = 3000; // milliseconds between two loads of a page that follows
   const remember = (name, value) => {
@@ -39,6 +39,47 @@
     addEventListener("pagehide", () => events.close());
   }
 
+  // What is open stays open when the page loads itself again.
+  document.addEventListener("htmx:before:morph:attr", (event) => {
+    if (event.detail.attrName === "open") event.preventDefault();
+  });
+
+  // A form with data-draft keeps what was typed, for this tab: over a reload, and over a session that has ended.
+  const kept = (form) => `draft ${location.pathname} ${form.dataset.draft}`;
+  const fields = (form) => [...form.elements].filter((item) => item.name && !/^(hidden|password|file|submit)$/.test(item.type));
+  const forms = () => document.querySelectorAll("form[data-draft]");
+  const isDone = document.querySelector("[role=status].told") != null;
+  const sent = sessionStorage.getItem("draft sent");
+  sessionStorage.removeItem("draft sent");
+  if (isDone && sent) sessionStorage.removeItem(sent);
+  for (const form of forms()) {
+    if (form.querySelector("[aria-invalid]") || document.querySelector("main [role=alert]")) continue; // as it was sent
+    const draft = JSON.parse(sessionStorage.getItem(kept(form)) ?? "null");
+    if (!draft) continue;
+    for (const item of fields(form)) {
+      if (!(item.name in draft)) continue;
+      if (/^(checkbox|radio)$/.test(item.type)) item.checked = draft[item.name].includes(item.value);
+      else item.value = draft[item.name][0];
+    }
+    form.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest?.("form[data-draft]");
+    if (!form) return;
+    const draft = {};
+    for (const item of fields(form)) {
+      draft[item.name] ??= [];
+      if (!/^(checkbox|radio)$/.test(item.type) || item.checked) draft[item.name].push(item.value);
+    }
+    sessionStorage.setItem(kept(form), JSON.stringify(draft));
+  });
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches("form[data-draft]")) sessionStorage.setItem("draft sent", kept(event.target));
+  });
+  document.addEventListener("reset", (event) => {
+    if (event.target.matches("form[data-draft]")) sessionStorage.removeItem(kept(event.target));
+  });
+
   const rows = () => [...document.querySelectorAll("main [data-row]")];
   const move = (step) => {
     const all = rows();
@@ -54,12 +95,11 @@
       "/": () => document.querySelector('[data-hotkey="/"]')?.focus(),
       j: () => move(1),
       k: () => move(-1),
-      gh: () => location.assign("/"),
-      go: () => location.assign("/orders"),
-      ge: () => location.assign("/errors"),
-      gc: () => location.assign("/conflicts"),
+      "?": () => document.getElementById("keys")?.togglePopover(),
     };
+    const link = pressed.length === 2 && pressed[0] === "g" && document.querySelector(`.menu a[data-key="${CSS.escape(pressed[1])}"]`);
     if (event.key === "g" && pressed === "g") first = "g";
+    else if (link) location.assign(link.href);
     else if (actions[pressed]) {
       event.preventDefault();
       actions[pressed]();

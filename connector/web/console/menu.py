@@ -1,0 +1,53 @@
+"""The menu of the console: its pages in groups, by whoever uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connector.model.role import Role
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """An entry of the menu. `icon` is the name of a symbol in `icons.svg`; `key` opens the page after `g`."""
+
+    path: str
+    title: str
+    icon: str
+    key: str = ""
+    role: Role = Role.VIEWER
+
+    def leads_to(self, path: str) -> bool:
+        """Whether the page at this path is of this entry."""
+        return path == self.path or (self.path != "/" and path.startswith(f"{self.path}/"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinkGroup:
+    """Entries of the menu under a title; without a title, they come first."""
+
+    links: Sequence[Link]
+    title: str = ""
+
+    def shown_to(self, role: Role) -> Sequence[Link]:
+        """The entries of pages that the role may open."""
+        return [link for link in self.links if role.covers(link.role)]
+
+
+MENU: Sequence[LinkGroup] = (
+    LinkGroup(
+        links=(
+            Link(path="/", title="Home", icon="house", key="h"),
+            Link(path="/orders", title="Orders", icon="package-check", key="o"),
+        )
+    ),
+    LinkGroup(
+        title="To decide",
+        links=(
+            Link(path="/errors", title="Errors", icon="triangle-alert", key="e"),
+            Link(path="/conflicts", title="Conflicts", icon="git-compare", key="c"),
+        ),
+    ),
+)
+"""Groups to come: "Order desk" after "To decide", then "Synchronization", then "Set-up"."""
