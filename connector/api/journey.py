@@ -34,9 +34,10 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JourneyField:
-    """One field. `value` is what was sent; `base`, `local` and `remote` are what both sides had agreed on, the value
-    here and that of the org; `effect` says what became of it (`taken`, `restored`, `conflict`, …) and `why` why.
-    `personal`: it is personal data; `hidden`: its values are left out, because of the reader's role or the settings.
+    """One field. `value` is what was sent, `before` what it replaced, if that was known (`has_before`). `base`,
+    `local` and `remote` are what both sides had agreed on, the value here and that of the org; `effect` says what
+    became of it (`taken`, `restored`, `conflict`, …) and `why` why. `personal`: it is personal data; `hidden`: its
+    values are left out, because of the reader's role or the settings.
     """
 
     sobject: str
@@ -50,6 +51,8 @@ class JourneyField:
     remote: FieldValue = None
     effect: str | None = None
     why: str | None = None
+    before: FieldValue = None
+    has_before: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,7 +164,9 @@ def _waiting(sources: JourneySources, *, with_personal: bool) -> JourneyWait | N
 def _redacted(step: JourneyStep) -> dict[str, Any]:
     """The parts of a step without values of personal data, and without what people typed."""
     hidden = tuple(
-        replace(field, hidden=True, value=None, base=None, local=None, remote=None) if field.personal else field
+        replace(field, hidden=True, value=None, base=None, local=None, remote=None, before=None, has_before=False)
+        if field.personal
+        else field
         for field in step.fields
     )
     return {"fields": hidden, "detail": _without_typed(step.detail or {}) or None}
@@ -332,6 +337,8 @@ def _field(note: FieldNote) -> JourneyField:
         remote=note.remote,
         effect=note.effect,
         why=note.why,
+        before=note.before,
+        has_before=note.has_before,
     )
 
 

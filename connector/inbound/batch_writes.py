@@ -159,7 +159,7 @@ class BatchWrites:
         self._entries.append(
             JournalEntry(
                 entity=kind, key=key, action=action, detail=dict(detail), org_id=self._org_id, actor=actor,
-                merged=merged, personal=self._personal,
+                merged=merged, personal=self._personal, run=None if self._record is None else self._record.run,
             )
         )  # fmt: skip
 

@@ -73,9 +73,12 @@ class Intake:
             await self._settle(items)
             return
         before = self._records.calls
-        sources = {item.record_id: item.source for item in items}
-        read = await self._records.read(target, [*sources])
-        records = [replace(record, source=sources.get(record.id, record.source)) for record in read]
+        known = {item.record_id: item for item in items}
+        read = await self._records.read(target, [*known])
+        records = [
+            replace(record, source=known[record.id].source, run=known[record.id].run) if record.id in known else record
+            for record in read
+        ]
         report.calls += self._records.calls - before
         report.records += len(items)
         report.gone += sum(record.deleted for record in records)

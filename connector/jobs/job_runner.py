@@ -9,15 +9,18 @@ from datetime import timedelta
 
 from connector.errors import ConnectorError, StoreError
 from connector.jobs.schedule import Job, Result
-from connector.log import get_logger, log_context
+from connector.log import current_run, get_logger, log_context
 from connector.metrics import JOB_RUNS
 from connector.model.job_run import JobRun, JobState
+from connector.model.run_name import RunKind, RunName
 from connector.store import job_runs, schema
 from connector.store.engine import Store
 from connector.tracing import span
 
 LONGEST_RUN = timedelta(hours=12)
 """A run that takes longer hangs, and would keep its job from ever running again."""
+PULL = "pull_"
+"""How the names of jobs begin that read changes of the org."""
 RECORD_SECONDS = 3.0
 """How long a process that is stopped waits until the end of a run is recorded."""
 
@@ -41,8 +44,12 @@ class JobRunner:
     async def run(self, job: Job, run: JobRun) -> None:
         """Run the job and record the end. Never raises but for a cancellation, after which the job is begun anew by
         whoever is there."""
-        with log_context(job=job.name, run=run.id), span(f"job {job.name}", connector__run=run.id):
-            await self._run(job, run)
+        token = current_run.set(str(RunName(RunKind.JOB, run.id)) if job.name.startswith(PULL) else None)
+        try:
+            with log_context(job=job.name, run=run.id), span(f"job {job.name}", connector__run=run.id):
+                await self._run(job, run)
+        finally:
+            current_run.reset(token)
 
     async def _run(self, job: Job, run: JobRun) -> None:
         limit = asyncio.timeout(LONGEST_RUN.total_seconds())

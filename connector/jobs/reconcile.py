@@ -28,11 +28,13 @@ from connector.jobs.org_identity import confirm_org
 from connector.jobs.push import PushContext
 from connector.jobs.push_rounds import ProgressReporter
 from connector.jobs.resync import STORES
+from connector.log import current_run
 from connector.mapping.check import check
 from connector.mapping.mapper import MappingSet
 from connector.model.change import EntityKind
 from connector.model.lane import Lane
 from connector.model.reconciliation import Reconciliation, RunState
+from connector.model.run_name import RunKind, RunName
 from connector.outbound.org_discovery import discover_org
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.return_strategy import ReturnStrategy
@@ -282,9 +284,11 @@ class _ReconcileRun:
         assert self._lease is not None
         renewing = asyncio.create_task(self._lease.keep())  # if it is lost, the end of the run says so
         self._is_healing = True
+        token = current_run.set(str(RunName(RunKind.RECONCILE, self._number)))
         try:
             self.summary.healing = await work
         finally:
+            current_run.reset(token)
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
         await self._finish()

@@ -7,12 +7,14 @@ from typing import Any, Protocol
 
 from connector.errors import ConnectorError
 from connector.jobs.org_identity import OrgSession, check_belongs_here, confirm_org
+from connector.log import current_run
 from connector.model.change import EntityKind
 from connector.model.lane import Lane
 from connector.model.record import PARTS
+from connector.model.resync import ResyncFilter, ResyncMode
 from connector.outbound.link_check import Reader, existing_record_ids
 from connector.settings import Settings
-from connector.store import customers, dead_letters, journal, links, orders, orgs, products, returns
+from connector.store import customers, dead_letters, journal, links, orders, orgs, products, resyncs, returns
 from connector.store.engine import Store
 from connector.store.outbox_filters import Selection
 from connector.store.partitions import partition_hash
@@ -48,15 +50,26 @@ async def resync(
     org_id = await confirm_org(store, client, settings)
     if kind is not None:
         await check_belongs_here(store, kind, keys)
-    number = await make_due(store, kind, keys)
-    detail = {"keys": list(keys[: journal.MOST_NAMED]), "count": number, "recreate": recreate}
+    actor = journal.command_line_actor()
+    run = None
+    if kind is not None:
+        chosen = ResyncFilter(keys=tuple(keys[: journal.MOST_NAMED]))
+        async with store.transaction() as uow:
+            asked = await resyncs.record(uow, kind, chosen, mode=ResyncMode.PUSH, total=len(keys), actor=actor)
+        run = asked.run_name
+    token = current_run.set(run)
+    try:
+        number = await make_due(store, kind, keys)
+    finally:
+        current_run.reset(token)
+    detail = {"keys": list(keys[: journal.MOST_NAMED]), "count": number, "recreate": recreate, "run": run}
     entry = journal.JournalEntry(
         entity="resync",
         key=kind.value if kind else "all",
         action="made due",
         detail=detail,
         org_id=org_id,
-        actor=journal.command_line_actor(),
+        actor=actor,
     )
     async with store.transaction() as uow:
         await journal.write(uow, [entry])

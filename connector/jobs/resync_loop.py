@@ -196,8 +196,10 @@ class ResyncLoop:
             if resync.mode is ResyncMode.PUSH:
                 # Named ones are compared with the org itself, as by `connector resync`.
                 unconfirmed = bool(resync.filter.keys)
+                uow.run = resync.run_name
                 await capture(uow, resync.entity, keys, LANES[resync.priority], unconfirmed=unconfirmed)
             elif resync.mode is ResyncMode.PULL:
+                uow.run = resync.run_name
                 for org_id in org_ids:
                     records = await _records(uow.connection, org_id, resync.entity, keys)
                     await inbox.put(uow, org_id, records, Source.RESYNC)

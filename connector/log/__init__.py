@@ -14,13 +14,13 @@ from collections.abc import Iterable
 from traceback import format_tb
 from typing import TYPE_CHECKING, Any
 
-from connector.log.context import add_context, bind, log_context, request_id
+from connector.log.context import add_context, bind, current_run, log_context, request_id
 from connector.log.redaction import Redaction
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
-__all__ = ["StateLog", "bind", "configure", "get_logger", "log_context", "request_id", "trace"]
+__all__ = ["StateLog", "bind", "configure", "current_run", "get_logger", "log_context", "request_id", "trace"]
 
 
 class LazyLogger:

@@ -61,6 +61,8 @@ class Change:
     it."""
     lane: Lane | None = None
     """The lane of the calls that send it; None if it was not claimed: then that of the change that needs it."""
+    run: str | None = None
+    """The name of the run that made it due (`resync-12`), if one did."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

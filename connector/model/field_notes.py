@@ -13,11 +13,18 @@ PersonalFields = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SentRecord:
-    """The fields of one record as they were sent; none if its deletion was. `key` is our key of the record."""
+    """The fields of one record as they were sent; none if its deletion was. `key` is our key of the record.
+
+    `record_id` and `before` are known of an update or a deletion: the record, and the values that it had as far as we
+    knew, by field; what is not among them is unknown. `created`: the send made the record.
+    """
 
     sobject: str
     key: str
     fields: Mapping[str, FieldValue]
+    record_id: str | None = None
+    before: Mapping[str, FieldValue] | None = None
+    created: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +45,8 @@ class MergedField:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldNote:
     """One field as the journal has it. `is_kept` is False if only its name was kept. `value` is what was sent; the
-    others belong to a merge. `is_personal`: it is personal data."""
+    others belong to a merge. `is_personal`: it is personal data. `before` is what it replaced in the record
+    `record_id`, if that was known (`has_before`). `created`: the record was created with it."""
 
     sobject: str
     key: str
@@ -51,3 +59,7 @@ class FieldNote:
     remote: FieldValue = None
     effect: str | None = None
     why: str | None = None
+    record_id: str | None = None
+    before: FieldValue = None
+    has_before: bool = False
+    created: bool = False

@@ -36,7 +36,7 @@ class RemoteRecord:
 
     `deleted`: it is in the recycle bin, or not there at all. `certain` is False if it is only not found: the
     connector's user may have lost the right to see it. `master` is the ID of the record that it was merged into.
-    `source` is how we heard of the change.
+    `source` is how we heard of the change, `run` the name of the run that it was read for.
     """
 
     sobject: str
@@ -50,6 +50,7 @@ class RemoteRecord:
     certain: bool = True
     master: str | None = None
     source: Source = Source.POLL
+    run: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,3 +68,4 @@ class InboxItem:
     attempts: int
     error: str | None = None
     fix: str | None = None
+    run: str | None = None

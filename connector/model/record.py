@@ -122,42 +122,45 @@ def _stored(value: FieldValue) -> FieldValue:
 
 def dump_snapshot(fields: Mapping[str, FieldValue]) -> str:
     """Return JSON text that keeps every digit of a Decimal."""
-    return json.dumps({name: _encode(value) for name, value in fields.items()}, ensure_ascii=False)
+    return json.dumps({name: encode_value(value) for name, value in fields.items()}, ensure_ascii=False)
 
 
 def load_snapshot(text: str) -> dict[str, FieldValue]:
-    return {name: _decode(value) for name, value in json.loads(text).items()}
+    return {name: decode_value(value) for name, value in json.loads(text).items()}
 
 
 def dump_value(value: FieldValue) -> str:
     """Return one value as JSON text that keeps every digit."""
-    return json.dumps(_encode(value), ensure_ascii=False)
+    return json.dumps(encode_value(value), ensure_ascii=False)
 
 
 def load_value(text: str) -> FieldValue:
     """Return a value that `dump_value` wrote."""
-    return _decode(json.loads(text))
+    return decode_value(json.loads(text))
 
 
 def dump_sent(sent: SentValues | None) -> str | None:
     """Return JSON text, or None for None."""
     if sent is None:
         return None
-    return json.dumps({name: [_encode(value) for value in values] for name, values in sent.items()}, ensure_ascii=False)
+    encoded = {name: [encode_value(value) for value in values] for name, values in sent.items()}
+    return json.dumps(encoded, ensure_ascii=False)
 
 
 def load_sent(text: str | None) -> SentValues | None:
     """Return what `dump_sent` wrote."""
     if text is None:
         return None
-    return {name: tuple(_decode(value) for value in values) for name, values in json.loads(text).items()}
+    return {name: tuple(decode_value(value) for value in values) for name, values in json.loads(text).items()}
 
 
-def _encode(value: FieldValue) -> object:
+def encode_value(value: FieldValue) -> object:
+    """A value for JSON that keeps every digit of a Decimal."""
     return {"n": f"{value:f}"} if isinstance(value, Decimal) else value
 
 
-def _decode(value: object) -> FieldValue:
+def decode_value(value: object) -> FieldValue:
+    """A value that `encode_value` made."""
     if isinstance(value, dict):
         return Decimal(value["n"])
     if value is None or isinstance(value, str | bool | int):

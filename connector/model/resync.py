@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from connector.model.change import EntityKind
+from connector.model.run_name import RunKind, RunName
 from connector.policies import DEFAULT_ORG
 
 
@@ -109,6 +110,11 @@ class Resync:
     batch: tuple[str, ...] = ()
     error: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def run_name(self) -> str:
+        """Its name among runs of all kinds."""
+        return str(RunName(RunKind.RESYNC, self.id))
 
     @property
     def ended(self) -> bool:

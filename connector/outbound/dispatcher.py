@@ -127,7 +127,7 @@ class CallDispatcher:
         with track_with(AttemptTracker(self._repository.may_send, unconfirmed, self._health.attempts)) as tracker:
             results, error = await self._call(items, call)
         if tracker.call.requests:
-            self._sends |= note_sends(items, tracker.call)
+            self._sends |= note_sends(items, tracker.call, results)
         if tracker.unconfirmed:
             results = [result.as_unconfirmed() for result in results]
         return CallOutcome(results, error, tracker.unconfirmed)

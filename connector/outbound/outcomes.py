@@ -113,7 +113,7 @@ def _entry(
         detail["mapping_version"] = context.mapping_version.number
     return journal.JournalEntry(
         entity=entity, key=key, action=action, detail=detail, org_id=context.org_id, sent=note.records,
-        personal=context.personal,
+        personal=context.personal, run=note.run,
     )  # fmt: skip
 
 

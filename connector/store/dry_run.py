@@ -13,11 +13,12 @@ from connector.clock import Clock
 from connector.store.db_errors import translate_errors
 from connector.store.engine import Store
 from connector.store.inbound_tables import cursors
+from connector.store.job_tables import resyncs
 from connector.store.tables import journal, leases, links, metadata, org_catalog, orgs, outbox
 from connector.store.unit_of_work import UnitOfWork
 
-PUSH_TABLES = (outbox, links, journal, leases, org_catalog, orgs)
-"""The tables that a push writes."""
+PUSH_TABLES = (outbox, links, journal, leases, org_catalog, orgs, resyncs)
+"""The tables that a push writes, and a resync before it."""
 ORG_TABLES = (org_catalog, orgs, cursors)
 """The tables that are written when the org is asked what it is like."""
 

@@ -5,18 +5,22 @@
 
 Records with the same fields share the names. The names of personal data stand last, behind the number of the others, so
 that their values can be left out: a row is shorter then. A deleted record has no names.
+
+A fifth element of a group says what was replaced, by record: `["801…", 4, {"u": 1}]` are the record's ID and the values
+before, in the sequence of the names (`u`: unknown; numbers as in snapshots); 1 a record that was created, 0 nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import orjson
 
 from connector.model.field_notes import FieldNote, MergedField, PersonalFields, SentRecord
-from connector.model.record import FieldValue
+from connector.model.record import FieldValue, decode_value, encode_value
 from connector.policies import KeptValues
 
 LONGEST_VALUE = 500
@@ -25,6 +29,7 @@ _LONG = 4000
 """Characters of a document in which a value may be too long."""
 
 _NO_FIELDS: frozenset[str] = frozenset()
+_UNKNOWN: Any = {"u": 1}
 
 
 def dump_fields(
@@ -66,19 +71,37 @@ def _dump(
 def _dump_sent(
     sent: Sequence[SentRecord], personal: PersonalFields, kept: KeptValues, stored: Values
 ) -> list[list[Any]]:
-    groups: dict[tuple[str, tuple[str, ...]], list[list[Any]]] = {}
+    groups: dict[tuple[str, tuple[str, ...]], list[SentRecord]] = {}
     for record in sent:
-        values = stored([*record.fields.values()])
-        groups.setdefault((record.sobject, tuple(record.fields)), []).append([record.key, *values])
+        groups.setdefault((record.sobject, tuple(record.fields)), []).append(record)
     document = []
-    for (sobject, names), rows in groups.items():
+    for (sobject, names), records in groups.items():
         order, own = _order(names, personal.get(sobject, _NO_FIELDS))
         most = {KeptValues.ALL: len(names), KeptValues.BUSINESS: own, KeptValues.NONE: 0}[kept]
+        rows = [[record.key, *stored([*record.fields.values()])] for record in records]
         if own < len(names) or most < len(names):
             rows = [[row[0], *(row[place + 1] for place in order[:most])] for row in rows]
             names = tuple(names[place] for place in order)
-        document.append([sobject, names, own, rows])
+        group = [sobject, names, own, rows]
+        if any(record.created or record.before is not None for record in records):
+            group.append([_dump_before(record, names[:most], personal, kept) for record in records])
+        document.append(group)
     return document
+
+
+def _dump_before(record: SentRecord, names: Sequence[str], personal: PersonalFields, kept: KeptValues) -> Any:
+    """What a send replaced: 1 for a new record, 0 if nothing is known, else the record's ID with the former values of
+    `names`; of a deleted record with all of them by name. Texts are whole: they are what is put back."""
+    if record.created:
+        return 1
+    if record.before is None:
+        return 0
+    if not record.fields:
+        hidden = personal.get(record.sobject, _NO_FIELDS) if kept is KeptValues.BUSINESS else _NO_FIELDS
+        values = {} if kept is KeptValues.NONE else record.before
+        return [record.record_id, {name: encode_value(item) for name, item in values.items() if name not in hidden}]
+    before = record.before
+    return [record.record_id, *(encode_value(before[name]) if name in before else _UNKNOWN for name in names)]
 
 
 @lru_cache(maxsize=1000)
@@ -102,18 +125,32 @@ def _shortened(values: Sequence[FieldValue]) -> list[FieldValue]:
 
 
 def _load(document: Mapping[str, Any]) -> Iterator[FieldNote]:
-    for sobject, names, own, rows in document.get("sent", ()):
-        for key, *values in rows:
+    for sobject, names, own, rows, *more in document.get("sent", ()):
+        for (key, *values), before in zip(rows, more[0] if more else repeat(0), strict=False):
             if not names:
-                yield FieldNote(sobject=sobject, key=key, field="", is_personal=False, effect="deleted")
+                yield from _load_deletion(sobject, key, before)
+            record_id, replaced = (before[0], before[1:]) if isinstance(before, list) else (None, ())
             for place, name in enumerate(names):
                 is_kept = place < len(values)
+                is_known = place < len(replaced) and replaced[place] != _UNKNOWN
                 yield FieldNote(
                     sobject=sobject, key=key, field=name, is_personal=place >= own, is_kept=is_kept,
-                    value=values[place] if is_kept else None,
+                    value=values[place] if is_kept else None, record_id=record_id, created=before == 1,
+                    before=decode_value(replaced[place]) if is_known else None, has_before=is_known,
                 )  # fmt: skip
     for sobject, key, field, is_personal, is_kept, base, local, remote, effect, why in document.get("merged", ()):
         yield FieldNote(
             sobject=sobject, key=key, field=field, is_personal=is_personal, is_kept=is_kept, base=base, local=local,
             remote=remote, effect=effect, why=why,
+        )  # fmt: skip
+
+
+def _load_deletion(sobject: str, key: str, before: Any) -> Iterator[FieldNote]:
+    """A note without a name for the record itself, and one for each value that it had."""
+    record_id, values = before if isinstance(before, list) else (None, {})
+    yield FieldNote(sobject=sobject, key=key, field="", is_personal=False, effect="deleted", record_id=record_id)
+    for name, value in values.items():
+        yield FieldNote(
+            sobject=sobject, key=key, field=name, is_personal=True, effect="deleted", record_id=record_id,
+            before=decode_value(value), has_before=True,
         )  # fmt: skip

@@ -29,6 +29,7 @@ inbox = Table(
     Column("error", Text),
     Column("fix", Text),
     Column("observed", Text),  # values that were seen in the record, with their times, as JSON
+    Column("run", Key),  # the run that it is to be read for, if any
     one_of("state", InboxState),
     Index("inbox_due", "state", "due_at"),
 )

@@ -65,6 +65,7 @@ async def put(
             "due_at": uow.now + delay,
             "attempts": attempts,
             "observed": seen.get((sobject, record_id)),
+            "run": uow.run,
         }
         for sobject, record_id in sorted(set(records))
     ]
@@ -79,6 +80,7 @@ async def put(
                 **changes,
                 "version": inbox.c.version + 1,
                 "observed": func.coalesce(statement.excluded.observed, inbox.c.observed),
+                "run": func.coalesce(statement.excluded.run, inbox.c.run),
                 "error": None,
                 "fix": None,
             },
@@ -295,7 +297,7 @@ def _parameters(org_id: str, item: InboxItem) -> dict[str, object]:
 
 def _item(row: object) -> InboxItem:
     values = row._mapping  # type: ignore[attr-defined]
-    names = ("sobject", "record_id", "version", "seen_at", "due_at", "attempts", "error", "fix")
+    names = ("sobject", "record_id", "version", "seen_at", "due_at", "attempts", "error", "fix", "run")
     return InboxItem(
         state=InboxState(values["state"]), source=Source(values["source"]), **{name: values[name] for name in names}
     )

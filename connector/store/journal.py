@@ -38,6 +38,8 @@ class JournalEntry:
     merged: Sequence[MergedField] = ()
     personal: PersonalFields = field(default_factory=dict)
     """Which of the fields of `sent` and `merged` are personal data."""
+    run: str | None = None
+    """The name of the run that it belongs to (`resync-12`); by default that of the transaction."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +89,7 @@ async def write(uow: UnitOfWork, entries: Sequence[JournalEntry]) -> None:
             "actor": entry.actor,
             "request": uow.request,
             "fields": dump_fields(entry.sent, entry.merged, entry.personal, uow.kept_values),
+            "run": entry.run or uow.run,
         }
         for entry in entries
     ]
@@ -144,6 +147,7 @@ def build_record(row: Any) -> JournalRecord:
         actor=row.actor,
         request=row.request,
         notes=load_fields(row.fields),
+        run=row.run,
     )
 
 

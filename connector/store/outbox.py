@@ -104,6 +104,7 @@ async def list_due(
         outbox.c.begun,
         outbox.c.sent,
         outbox.c.lane,
+        outbox.c.run,
         partition,
     )
     # Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
@@ -138,8 +139,9 @@ async def list_due(
             sent=load_sent(sent),
             deprioritized=lane >= Lane.DEPRIORITIZED,
             lane=call_lane(lane),
+            run=run,
         )
-        for key, version, attempts, captured_at, unsure, sends, sent, lane, number in rows
+        for key, version, attempts, captured_at, unsure, sends, sent, lane, run, number in rows
     ]
 
 

@@ -60,6 +60,16 @@ async def create(
     return made
 
 
+async def record(
+    uow: UnitOfWork, entity: EntityKind, chosen: ResyncFilter, *, mode: ResyncMode, total: int, actor: str
+) -> Resync:
+    """Note one that is worked off by who asks for it, and not by a worker: for those it has ended."""
+    made = await create(uow, entity, chosen, mode=mode, priority=Priority.LOW, total=total, actor=actor)
+    values = {"state": ResyncState.DONE.value, "started_at": uow.now, "ended_at": uow.now, "done": total}
+    await uow.connection.execute(update(resyncs).where(resyncs.c.id == made.id).values(values))
+    return made
+
+
 async def get(connection: AsyncConnection, number: int, *, lock: bool = False) -> Resync | None:
     statement = select(resyncs).where(resyncs.c.id == number)
     row = (await connection.execute(statement.with_for_update() if lock else statement)).first()

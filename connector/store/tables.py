@@ -239,6 +239,7 @@ outbox = Table(
     Column("unsure", Boolean, nullable=False, server_default=false()),
     Column("begun", Integer, nullable=False, server_default="0"),  # sends since the last recorded answer
     Column("sent", Text),  # what was sent of shared fields since then, as JSON
+    Column("run", Key),  # the run that made it due, if one did
     _one_of("state", ChangeState),
     Index("outbox_due", "state", "org", "due_at"),
     # In the sequence in which a drain claims changes, so that a claim reads only its batch.
@@ -264,6 +265,7 @@ DISCARDED = text("action = 'discarded'")
 """A constant and no parameter, so that SQLite uses the partial index."""
 HAS_ACTOR = text("actor IS NOT NULL")
 HAS_FIELDS = text("fields IS NOT NULL")
+HAS_RUN = text("run IS NOT NULL")
 
 journal = Table(
     "journal",
@@ -278,9 +280,11 @@ journal = Table(
     Column("actor", Key),  # the person or program that did it; NULL if the service did it by itself
     Column("request", Text),  # the ID of the HTTP request by which it was asked for
     Column("fields", Text),  # what was sent or merged, as JSON; deleted earlier than the entry
+    Column("run", Key),  # the run that it belongs to, if any
     Index("journal_entity", "entity", "key", "id"),
     Index("journal_actor", "id", sqlite_where=HAS_ACTOR, postgresql_where=HAS_ACTOR),
     Index("journal_fields", "at", sqlite_where=HAS_FIELDS, postgresql_where=HAS_FIELDS),
+    Index("journal_run", "run", "id", sqlite_where=HAS_RUN, postgresql_where=HAS_RUN),
     Index("journal_discarded", "entity", "key", sqlite_where=DISCARDED, postgresql_where=DISCARDED),
 )
 

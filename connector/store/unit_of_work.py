@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, case, func, or_, select
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.log import request_id
+from connector.log import current_run, request_id
 from connector.model.change import ChangeState, EntityKind
 from connector.model.customer import Customer
 from connector.model.lane import Lane
@@ -55,6 +55,8 @@ class UnitOfWork:
         self.kept_values = kept_values
         self.request = request_id.get()
         """The HTTP request that this is done for."""
+        self.run = current_run.get()
+        """The name of the run that this is done in: what it makes due and writes to the journal belongs to that."""
         self.route: Callable[[Customer], str] | None = None
         """Finds the org of a new customer; None if it is the org of the scope."""
         self.captured: frozenset[int | None] = frozenset()
@@ -141,6 +143,7 @@ class UnitOfWork:
             "attempts": 0,
             "captured_at": self.now,
             "unsure": unsure,
+            "run": self.run,
         }
         if entity is not EntityKind.PRODUCT:
             row["the_owner"] = split_key(key)[0] if entity is EntityKind.RETURN else key
@@ -188,6 +191,8 @@ def _capture(kind: EntityKind, dialect: str) -> sqlite.Insert | postgresql.Inser
             "attempts": 0,
             "unsure": or_(outbox.c.unsure, new.unsure),
             "captured_at": case((is_due, outbox.c.captured_at), else_=new.captured_at),
+            # What is due because of a run stays so until it is sent, whatever else changes meanwhile.
+            "run": case((is_due & ~outbox.c.unsure, func.coalesce(new.run, outbox.c.run)), else_=new.run),
             "error": None,
             "refused_at": None,
             "refusal": None,

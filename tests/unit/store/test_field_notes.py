@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
-from connector.model.field_notes import MergedField, SentRecord
+from connector.model.field_notes import FieldNote, MergedField, SentRecord
 from connector.policies import KeptValues
 from connector.store.field_notes import LONGEST_VALUE, dump_fields, load_fields
 
@@ -60,3 +61,28 @@ def test_long_text_is_shortened_and_nothing_is_nothing() -> None:
     assert (len(str(description.value)), number.value) == (LONGEST_VALUE + 1, "7")
     assert dump_fields([], [], PERSONAL, KeptValues.ALL) is None
     assert load_fields(None) == ()
+
+
+def test_what_a_send_replaced_is_kept_whole_where_it_is_known() -> None:
+    long = "x" * 5_000
+    update = SentRecord(
+        sobject="Account", key="C-1", fields={"Name": "Bob", "Tier__c": "gold", "Note__c": "n", "Credit__c": 2},
+        record_id="001", before={"Name": "Ann", "Note__c": long, "Credit__c": Decimal("1.50")},
+    )  # fmt: skip
+    created = replace(update, key="C-2", before=None, record_id=None, created=True)
+    deleted = SentRecord(sobject="OrderItem", key="1-3", fields={}, record_id="802", before={"Quantity": Decimal(2)})
+
+    def read(values: KeptValues) -> list[FieldNote]:
+        return [*load_fields(dump_fields([update, created, deleted], [], PERSONAL, values))]
+
+    notes = {(note.key, note.field): (note.before, note.has_before, note.record_id) for note in read(KeptValues.ALL)}
+    assert notes["C-1", "Name"] == ("Ann", True, "001")
+    assert notes["C-1", "Tier__c"] == (None, False, "001")  # it is not known what was there
+    assert notes["C-1", "Note__c"] == (long, True, "001")
+    assert notes["C-1", "Credit__c"] == (Decimal("1.50"), True, "001")
+    assert {item[1:] for name, item in notes.items() if name[0] == "C-2"} == {(False, None)}
+    assert notes["1-3", "Quantity"] == (Decimal(2), True, "802")
+    assert {note.key for note in read(KeptValues.ALL) if note.created} == {"C-2"}
+    business = {(note.key, note.field): note.has_before for note in read(KeptValues.BUSINESS)}
+    assert (business["C-1", "Name"], business["C-1", "Credit__c"]) == (False, True)
+    assert not any(note.has_before for note in read(KeptValues.NONE))
