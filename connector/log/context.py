@@ -14,7 +14,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The ID of the HTTP request that this task works for. It is in its log lines, and in what it writes to the journal."""
 
 current_run: ContextVar[str | None] = ContextVar("current_run", default=None)
-"""The name of the run that this task works for (`reconcile-7`): it is in what it makes due and writes to the journal."""
+"""The name of the run that this task works for (`reconcile-7`): what it makes due and writes to the journal has it."""
 
 _FIELDS: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default={})  # noqa: B039 - it is never changed
 
