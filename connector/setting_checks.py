@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, SecretStr
 from connector.errors import SettingsError
 from connector.files import UnusableFileError, read_file
 
+PREFIX = "CONNECTOR_"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of webhook secrets
 LOOPBACK_PATTERN = r"(localhost|127\.0\.0\.1|\[::1\])"
 MAX_SECRETS = 3

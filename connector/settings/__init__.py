@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
@@ -36,112 +35,42 @@ from connector.policies import (
     WorkerEngine,
 )
 from connector.setting_checks import (
-    ADDRESS_PATTERN,
     ENV_FORM,
     LOOPBACK_PATTERN,
-    SENDER_PATTERN,
+    PREFIX,
     BadLineCollector,
     OptionalPath,
     check_env_file,
-    check_webhook_secret,
-    check_webhook_url,
     describe_error,
     matching,
     passwords_in,
     secrets_in,
     to_upper,
-    webhook_keys,
 )
+from connector.settings.messages import MessageSettings, SmtpSecurity, Via
+from connector.settings.salesforce import AuthMethod, DuplicateRules, OrgSettings, Returns, SalesforceSettings
 
-PREFIX = "CONNECTOR_"
+__all__ = [
+    "PREFIX",
+    "AuthMethod",
+    "DuplicateRules",
+    "HttpSettings",
+    "InboundSettings",
+    "MessageSettings",
+    "OrgSettings",
+    "Returns",
+    "SalesforceSettings",
+    "Settings",
+    "SmtpSecurity",
+    "SyncSettings",
+    "Via",
+    "load_settings",
+]
+
 _SOURCES = "in the environment or in .env"
 
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_.*)?")
 """Kubernetes gives these to every container beside a service that is named `connector`."""
-
-
-class AuthMethod(StrEnum):
-    CLIENT_CREDENTIALS = "client_credentials"
-    JWT = "jwt"
-    PASSWORD = "password"  # noqa: S105 - the name of an OAuth flow
-
-
-class Returns(StrEnum):
-    """How returns appear in the org. `auto`: as reduction orders if the org has them, else only on the order."""
-
-    AUTO = "auto"
-    REDUCTION_ORDER = "reduction_order"
-    RETURN_ORDER = "return_order"
-    FIELDS = "fields"
-
-
-class DuplicateRules(StrEnum):
-    """What to do if a duplicate rule of the org warns about a record. (A rule that blocks always blocks.)"""
-
-    BLOCK = "block"
-    ALLOW = "allow"
-
-
-class Via(StrEnum):
-    """How messages to customers are sent. `none`: they are neither sent nor stored."""
-
-    NONE = "none"
-    SMTP = "smtp"
-    WEBHOOK = "webhook"
-
-
-class SmtpSecurity(StrEnum):
-    """The encryption of the connection to the mail server: after STARTTLS, from the first byte, or none."""
-
-    STARTTLS = "starttls"
-    TLS = "tls"
-    NONE = "none"
-
-
-class SalesforceSettings(BaseModel):
-    """How to reach the org. `login_url` is the My Domain address; the token response names the host of data calls."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    login_url: str = ""
-    auth: AuthMethod = AuthMethod.CLIENT_CREDENTIALS
-    client_id: str = ""
-    client_secret: SecretStr = SecretStr("")
-    username: str = ""
-    password: SecretStr = SecretStr("")
-    private_key_file: OptionalPath = None
-    api_version: Annotated[str, matching(r"\d{2}\.0", "66.0")] = "66.0"
-    pubsub_endpoint: str = ""
-    currency: Annotated[str, matching(r"[A-Z]{3}", "USD")] = "USD"
-    """The currency of an org without multi-currency, which has no currency field."""
-    returns: Returns = Returns.AUTO
-    duplicate_rules: DuplicateRules = DuplicateRules.BLOCK
-    """Whether a record is saved although a duplicate rule of the org warns about it."""
-    timeout_seconds: float = Field(default=130, gt=0, le=600)
-    """Longest wait for one response. The org itself gives up on a lock after 10 s, and on a query after 120 s."""
-    _org: str = ""
-
-    def full_name(self, name: str) -> str:
-        """One of these settings as a user writes it; of an org that has a name, with that name."""
-        return f"{PREFIX}{f'ORGS__{self._org}' if self._org else 'salesforce'}__{name}".upper()
-
-    def with_full_names(self, text: str) -> str:
-        """A text that names settings of the default org, with the names of these."""
-        return text.replace(f"{PREFIX}SALESFORCE__", self.full_name(""))
-
-    def of_org(self, name: str) -> SalesforceSettings:
-        """The same settings, as those of the org that has this name."""
-        copy = self.model_copy()
-        copy._org = name
-        return copy
-
-
-class OrgSettings(SalesforceSettings):
-    """One of several orgs: how to reach it, and which new customers have their account there."""
-
-    customers: str = ""
-    """An expression over a customer, such as `country in ("DE", "AT")`; the first org whose expression is true has it,
-    and the default org those of which none is true."""
 
 
 class SyncSettings(BaseModel):
@@ -179,37 +108,6 @@ class InboundSettings(AdoptionSettings):
     deleted_orders: DeletedOrders = DeletedOrders.REPORT
     deleted_lines: DeletedLines = DeletedLines.RESTORE
     changed_lines: ChangedLines = ChangedLines.TAKE
-
-
-class MessageSettings(BaseModel):
-    """Messages to customers: content and transport."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    via: Via = Via.NONE
-    sender: Annotated[str, matching(SENDER_PATTERN, "orders@shop.example or The Shop <orders@shop.example>")] = ""
-    ops_address: Annotated[str, matching(f"({ADDRESS_PATTERN})?", "ops@shop.example")] = ""
-    """The recipient of escalated holds; if it is empty, nobody is notified."""
-    smtp_host: str = ""
-    smtp_port: int = Field(default=587, ge=1, le=65535)
-    smtp_security: SmtpSecurity = SmtpSecurity.STARTTLS
-    smtp_username: str = ""
-    smtp_password: SecretStr = SecretStr("")
-    webhook_url: Annotated[SecretStr, AfterValidator(check_webhook_url)] = SecretStr("")
-    """A SecretStr, because many webhook URLs contain a secret."""
-    webhook_secret: Annotated[SecretStr, AfterValidator(check_webhook_secret)] = SecretStr("")
-    timeout_seconds: float = Field(default=30, gt=0, le=300)
-    """Longest wait for one message to be accepted."""
-    expire_hours: float = Field(default=72, gt=0, le=8760)
-    """A message that could not be sent within this time expires."""
-    seconds: float = Field(default=5, gt=0, le=3600)
-    """Seconds between two searches of the service for due messages."""
-    templates_dir: OptionalPath = None
-    """A folder of the company's templates, named like those in connector/notifications/templates."""
-
-    @property
-    def webhook_key(self) -> bytes:
-        return webhook_keys(self.webhook_secret)[0]
 
 
 class HttpSettings(BaseModel):

@@ -3,12 +3,22 @@ created there, how long things are kept, how they are logged, and how the servic
 
 from __future__ import annotations
 
-from datetime import date
 from enum import StrEnum
 from typing import Annotated, TypedDict
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from connector.policies.org_records import (
+    AdoptCustomers,
+    AdoptionSettings,
+    AdoptOrders,
+    AdoptProducts,
+    ChangedLines,
+    DeletedLines,
+    DeletedOrders,
+    DeletedRecords,
+)
+from connector.policies.retention import KeptValues, RetentionSettings
 from connector.setting_checks import (
     ADDRESS_PATTERN,
     OptionalPath,
@@ -17,6 +27,34 @@ from connector.setting_checks import (
     matching,
     webhook_keys,
 )
+
+__all__ = [
+    "ALERT_RULES",
+    "DEFAULT_ORG",
+    "AdoptCustomers",
+    "AdoptOrders",
+    "AdoptProducts",
+    "AdoptionSettings",
+    "AlertSettings",
+    "BackupSettings",
+    "BudgetSettings",
+    "ChangedLines",
+    "ClusterSettings",
+    "DatabaseSettings",
+    "DeletedLines",
+    "DeletedOrders",
+    "DeletedRecords",
+    "EventSettings",
+    "KeptValues",
+    "LogFormat",
+    "LogLevel",
+    "LogOptions",
+    "OrderSettings",
+    "ReconcileSettings",
+    "RetentionSettings",
+    "WebhookSettings",
+    "WorkerEngine",
+]
 
 DEFAULT_ORG = "default"
 """What people call the org that has no name in the settings."""
@@ -36,91 +74,6 @@ class ClusterSettings(BaseModel):
 
     database_url: SecretStr = SecretStr("")
     """The address of the same PostgreSQL without a pooler, for notifications; without it, `CONNECTOR_DATABASE_URL`."""
-
-
-class DeletedRecords(StrEnum):
-    """What to do if the record of a customer or product is deleted in the org: report it, or create it again."""
-
-    REPORT = "report"
-    RECREATE = "recreate"
-
-
-class DeletedOrders(StrEnum):
-    """The same for the record of an order; or cancel the order here, if its stage allows that."""
-
-    REPORT = "report"
-    RECREATE = "recreate"
-    CANCEL = "cancel"
-
-
-class DeletedLines(StrEnum):
-    """The same for a line of an order that is still there; or remove the line here, if the order allows that."""
-
-    RESTORE = "restore"
-    REPORT = "report"
-    REMOVE = "remove"
-
-
-class ChangedLines(StrEnum):
-    """What to do if a line of an order of ours is changed or added in the org: take it over, if the order allows that;
-    or restore ours."""
-
-    TAKE = "take"
-    RESTORE = "restore"
-
-
-class AdoptOrders(StrEnum):
-    """Which orders that were created in the org become orders here: none, those that are activated, or those on which a
-    checkbox is ticked."""
-
-    OFF = "off"
-    ACTIVATED = "activated"
-    CHECKBOX = "checkbox"
-
-
-class AdoptCustomers(StrEnum):
-    """How the customer of such an order is found here: by the link or the key of its account. `create`: an account that
-    is no customer becomes one, with its first order. `all`: every account does, without an order."""
-
-    LINK = "link"
-    CREATE = "create"
-    ALL = "all"
-
-
-class AdoptProducts(StrEnum):
-    """How the products of such an order are found here: by their link or key, or also by their ProductCode. `create`:
-    one that is not found becomes a product here, with its first order. `all`: every product does, without an order."""
-
-    LINK = "link"
-    PRODUCT_CODE = "product_code"
-    CREATE = "create"
-    ALL = "all"
-
-
-class AdoptionSettings(BaseModel):
-    """Which orders that were created in the org become orders here, and how their customers and products are found."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    adopt_orders: AdoptOrders = AdoptOrders.ACTIVATED
-    adopt_checkbox: Annotated[str, matching(r"(\w+)?", "Send_To_Shop__c")] = ""
-    """The checkbox of Order, with `adopt_orders` = `checkbox`."""
-    adopt_filter: str = ""
-    """A SOQL condition that an order must meet as well, such as `Type != 'ERP'`."""
-    adopt_since: date | None = None
-    """Orders that were activated before this day are not adopted; without it, those from before the connector first
-    worked with the org."""
-    adopt_prefix: Annotated[str, matching(r"[A-Za-z0-9._/-]{1,20}", "SF-")] = "SF-"
-    """What the number of an adopted order begins with, before the order number of the org."""
-    adopt_customers: AdoptCustomers = AdoptCustomers.LINK
-    adopt_products: AdoptProducts = AdoptProducts.LINK
-
-    @property
-    def problems(self) -> dict[str, str]:
-        """What is wrong with settings that depend on each other, by name."""
-        if self.adopt_orders is AdoptOrders.CHECKBOX and not self.adopt_checkbox:
-            return {"adopt_checkbox": "must be set: the checkbox of Order that says which orders are adopted"}
-        return {}
 
 
 class BudgetSettings(BaseModel):
@@ -154,47 +107,6 @@ class DatabaseSettings(BaseModel):
     """Longest run of one statement, but for upgrades and dry runs; 0: no limit."""
     idle_seconds: float = Field(default=15, ge=0, le=86400)
     """How long a process may stand still in a transaction that holds locks, but for upgrades; 0: no limit."""
-
-
-class KeptValues(StrEnum):
-    """Of which fields the journal keeps the values: all, all but personal data, or none. Names are always kept."""
-
-    ALL = "all"
-    BUSINESS = "business"
-    NONE = "none"
-
-
-class RetentionSettings(BaseModel):
-    """For how many days is kept what is done with. What waits for a person or for the org is never deleted."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    failed_notice_days: float = Field(default=90, ge=1, le=36500)
-    """Webhook notices that failed, from their last attempt on; sent ones have a setting of webhooks."""
-    action_days: float = Field(default=30, ge=4, le=36500)
-    """Actions of reps and their answers. The org can deliver an action again for 72 hours: it is known for longer."""
-    refused_event_days: float = Field(default=90, ge=1, le=36500)
-    """Our events that the org refused, from the last attempt on."""
-    conflict_days: float = Field(default=365, ge=1, le=36500)
-    """Conflicts, from their resolution on."""
-    topic_history_days: float = Field(default=365, ge=1, le=36500)
-    """What the journal says of topics: gaps, changes between streaming and polling, what could not be decoded."""
-    job_run_days: float = Field(default=30, ge=1, le=36500)
-    """Runs of jobs, from their end on."""
-    idle_run_days: float = Field(default=2, ge=1, le=36500)
-    """Runs that had nothing to do."""
-    message_days: float = Field(default=730, ge=30, le=36500)
-    """Messages to customers that were sent. As long as one is kept, the same is not sent again."""
-    resync_days: float = Field(default=90, ge=1, le=36500)
-    """Resyncs, from their end on."""
-    journal_values: KeptValues = KeptValues.ALL
-    """Of which fields the journal keeps the values, as they were sent and merged."""
-    journal_value_days: float = Field(default=30, ge=0, le=36500)
-    """Those values."""
-    journal_days: float = Field(default=400, ge=1, le=36500)
-    """What the journal says of each entity: sent, refused, received, merged."""
-    audit_days: float = Field(default=1100, ge=1, le=36500)
-    """What operators did."""
 
 
 class BackupSettings(BaseModel):

@@ -1,0 +1,65 @@
+"""Messages to customers: how they are sent."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from connector.setting_checks import (
+    ADDRESS_PATTERN,
+    SENDER_PATTERN,
+    OptionalPath,
+    check_webhook_secret,
+    check_webhook_url,
+    matching,
+    webhook_keys,
+)
+
+
+class Via(StrEnum):
+    """How messages to customers are sent. `none`: they are neither sent nor stored."""
+
+    NONE = "none"
+    SMTP = "smtp"
+    WEBHOOK = "webhook"
+
+
+class SmtpSecurity(StrEnum):
+    """The encryption of the connection to the mail server: after STARTTLS, from the first byte, or none."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+class MessageSettings(BaseModel):
+    """Messages to customers: content and transport."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    via: Via = Via.NONE
+    sender: Annotated[str, matching(SENDER_PATTERN, "orders@shop.example or The Shop <orders@shop.example>")] = ""
+    ops_address: Annotated[str, matching(f"({ADDRESS_PATTERN})?", "ops@shop.example")] = ""
+    """The recipient of escalated holds; if it is empty, nobody is notified."""
+    smtp_host: str = ""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: SmtpSecurity = SmtpSecurity.STARTTLS
+    smtp_username: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    webhook_url: Annotated[SecretStr, AfterValidator(check_webhook_url)] = SecretStr("")
+    """A SecretStr, because many webhook URLs contain a secret."""
+    webhook_secret: Annotated[SecretStr, AfterValidator(check_webhook_secret)] = SecretStr("")
+    timeout_seconds: float = Field(default=30, gt=0, le=300)
+    """Longest wait for one message to be accepted."""
+    expire_hours: float = Field(default=72, gt=0, le=8760)
+    """A message that could not be sent within this time expires."""
+    seconds: float = Field(default=5, gt=0, le=3600)
+    """Seconds between two searches of the service for due messages."""
+    templates_dir: OptionalPath = None
+    """A folder of the company's templates, named like those in connector/notifications/templates."""
+
+    @property
+    def webhook_key(self) -> bytes:
+        return webhook_keys(self.webhook_secret)[0]
