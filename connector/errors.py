@@ -12,6 +12,7 @@
     │   └── AbortedError            it gave up a transaction for another one; the same again may succeed
     ├── LeaseLostError              another process took over the partition we were draining
     ├── DeliveryError          the mail server or webhook did not accept a message
+    ├── SignInError            nobody is signed in by OpenID Connect; the sentence is for who tried
     └── SalesforceError             the org, or the way to it
         ├── AuthError               no token to be had
         ├── OtherOrgError           another org answers than the one the database works with
@@ -148,6 +149,11 @@ class DeliveryError(ConnectorError):
         super().__init__(message, hint=hint, retry_class=retry_class)
         self.affects_all = affects_all
         self.wait = wait
+
+
+class SignInError(ConnectorError):
+    """Signing in by OpenID Connect has failed. With RetryClass.TRANSIENT the provider is away, and not the person
+    wrong."""
 
 
 class SalesforceError(ConnectorError):

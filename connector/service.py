@@ -86,6 +86,7 @@ class LocalServices:
         """The HTTP API. `role_states`: how the roles of this process are."""
         from connector.jobs.schedule import define_jobs
         from connector.model.allowances import AllowancePolicies
+        from connector.openid.provider import OpenIdProvider
         from connector.store import deliveries
         from connector.web.app import AppServices, make_app
 
@@ -105,6 +106,7 @@ class LocalServices:
                 partitions=self.settings.sync.partitions,
                 role_states=role_states,
                 doctor=self.doctor(role_states).get,
+                openid=OpenIdProvider(self.settings.oidc, clock=self.clock) if self.settings.oidc.issuer else None,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from base64 import b64decode
@@ -59,6 +60,31 @@ def check_webhook_secret(secret: SecretStr) -> SecretStr:
     if text and not 24 <= size <= 64:
         raise ValueError(f"must be {SECRET_PREFIX} and 24 to 64 bytes in base64")
     return secret
+
+
+def check_issuer(text: str) -> str:
+    if (
+        re.fullmatch(rf"(https://[^\s/?#@]+(/[^\s?#]*)?|http://{LOOPBACK_PATTERN}(:\d+)?(/[^\s?#]*)?)?", text, re.ASCII)
+        is None
+    ):
+        raise ValueError("must be an https address, or an http one on this machine")
+    return text
+
+
+def split_names(text: str) -> frozenset[str]:
+    """Return names that are separated by commas, or are a list of JSON, for names that contain commas."""
+    names = json.loads(text) if text.startswith("[") else text.split(",")
+    return frozenset(name.strip() for name in names if name.strip())
+
+
+def check_names(text: str) -> str:
+    """Check names that are separated by commas, or are a list of JSON."""
+    text = text.strip()
+    try:
+        split_names(text)
+    except (ValueError, AttributeError):
+        raise ValueError('must be names with commas between them, or a JSON list such as ["cn=ops,ou=crm"]') from None
+    return text
 
 
 def webhook_keys(secrets: SecretStr) -> list[bytes]:

@@ -45,6 +45,7 @@ GROUPS = (
     "link",
     "messages",
     "tokens",
+    "sessions",
     "serve",
     "workers",
     "jobs",

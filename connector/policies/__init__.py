@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, TypedDict
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
@@ -22,9 +23,12 @@ from connector.policies.retention import KeptValues, RetentionSettings
 from connector.setting_checks import (
     ADDRESS_PATTERN,
     OptionalPath,
+    check_issuer,
+    check_names,
     check_webhook_secrets,
     check_webhook_url,
     matching,
+    split_names,
     webhook_keys,
 )
 
@@ -166,6 +170,44 @@ class LogOptions(TypedDict):
     secrets: list[str]
 
 
+class OidcSettings(BaseModel):
+    """Signing in to the console by OpenID Connect. Without an issuer, people sign in with tokens only."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    issuer: Annotated[str, AfterValidator(check_issuer)] = ""
+    """The address of the provider, exactly as its `/.well-known/openid-configuration` names it."""
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    """Empty for a public client: PKCE is always used."""
+    scopes: Annotated[str, matching(r"(\S+ )*openid( \S+)*", "openid profile email")] = "openid profile email"
+    roles_claim: Annotated[str, matching(r"\S+", "groups")] = "groups"
+    """The claim whose values have roles; `realm_access.roles` is `roles` in `realm_access`."""
+    viewer_groups: Annotated[str, AfterValidator(check_names)] = ""
+    """Values of that claim which make a viewer, separated by commas; `*`: everybody who signs in."""
+    ops_groups: Annotated[str, AfterValidator(check_names)] = ""
+    admin_groups: Annotated[str, AfterValidator(check_names)] = ""
+    name: str = Field(default="", max_length=40)
+    """What the button calls the provider; without it, its host."""
+    redirect_uri: Annotated[str, AfterValidator(check_issuer)] = ""
+    """Where the provider leads back to, if a proxy does not pass on the host: …/signin/openid/callback."""
+    session_hours: float = Field(default=12, gt=0, le=720)
+
+    @property
+    def title(self) -> str:
+        return self.name or urlsplit(self.issuer).netloc
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is wrong with settings that depend on each other, by name."""
+        if not self.issuer:
+            return {}
+        problems = {} if self.client_id else {"client_id": "must be set: the client that the provider knows"}
+        if not any(split_names(names) for names in (self.viewer_groups, self.ops_groups, self.admin_groups)):
+            problems["viewer_groups"] = "or OPS_GROUPS or ADMIN_GROUPS must be set: nobody could sign in"
+        return problems
+
+
 class WebhookSettings(BaseModel):
     """Notices of what was applied from the org, for the company's own systems."""
 
@@ -188,6 +230,11 @@ class WebhookSettings(BaseModel):
     @property
     def enabled(self) -> bool:
         return bool(self.url.get_secret_value())
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is wrong with settings that depend on each other, by name."""
+        return {"secrets": "must be set: the key that signs notices"} if self.enabled and not self.keys else {}
 
     @property
     def keys(self) -> list[bytes]:
@@ -238,6 +285,12 @@ class AlertSettings(BaseModel):
     @property
     def keys(self) -> list[bytes]:
         return webhook_keys(self.secrets)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is wrong with settings that depend on each other, by name."""
+        is_unsigned = self.url.get_secret_value() and not self.keys
+        return {"secrets": "must be set: the key that signs alerts"} if is_unsigned else {}
 
     @property
     def recipients(self) -> list[str]:

@@ -28,6 +28,7 @@ from connector.policies import (
     LogFormat,
     LogLevel,
     LogOptions,
+    OidcSettings,
     OrderSettings,
     ReconcileSettings,
     RetentionSettings,
@@ -143,6 +144,7 @@ class Settings(BaseSettings):
     workers: WorkerEngine = WorkerEngine.EMBEDDED
     cluster: ClusterSettings = ClusterSettings()
     http: HttpSettings = HttpSettings()
+    oidc: OidcSettings = Field(default_factory=OidcSettings)
     budget: BudgetSettings = BudgetSettings()
     inbound: InboundSettings = Field(default_factory=InboundSettings)
     events: EventSettings = EventSettings()
@@ -204,15 +206,12 @@ def load_settings() -> Settings:
         problems |= _combined_problems(settings.messages)
         if settings.backup.folder is not None and not settings.database_url.startswith("sqlite"):
             problems[f"{PREFIX}BACKUP__FOLDER"] = "is for SQLite only: back PostgreSQL up with pg_dump"
-        if settings.alerts.url.get_secret_value() and not settings.alerts.keys:
-            problems[f"{PREFIX}ALERTS__SECRETS"] = "must be set: the key that signs alerts"
         if settings.alerts.recipients and not (settings.messages.smtp_host and settings.messages.sender):
             problems[f"{PREFIX}ALERTS__EMAIL_TO"] = (
                 f"needs {PREFIX}MESSAGES__SMTP_HOST and {PREFIX}MESSAGES__SENDER: the mail server, and who writes"
             )
-        if settings.webhooks.enabled and not settings.webhooks.keys:
-            problems[f"{PREFIX}WEBHOOKS__SECRETS"] = "must be set: the key that signs notices"
-        problems |= {_full_name(("inbound", name)): what for name, what in settings.inbound.problems.items()}
+        for group in ("inbound", "webhooks", "alerts", "oidc"):
+            problems |= {_full_name((group, name)): what for name, what in getattr(settings, group).problems.items()}
         if settings.workers is WorkerEngine.CLUSTER and not settings.database_url.startswith("postgres"):
             problems[f"{PREFIX}WORKERS"] = f"must be embedded, because {PREFIX}DATABASE_URL is not a PostgreSQL"
         if settings.org not in {"", DEFAULT_ORG, *settings.orgs}:

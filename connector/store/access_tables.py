@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, Table, Text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, Text
 
 from connector.model.role import Role
 from connector.store.constraints import one_of
@@ -26,8 +26,14 @@ console_sessions = Table(
     "console_sessions",
     metadata,
     Column("digest", Key, primary_key=True),
-    Column("token", Key, ForeignKey("tokens.name", ondelete="CASCADE"), nullable=False),
+    Column("token", Key, ForeignKey("tokens.name", ondelete="CASCADE")),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    Column("person", Key),
+    Column("role", Text),
+    Column("issuer", Text),
+    one_of("role", Role),
+    CheckConstraint("(token IS NULL) = (person IS NOT NULL)", name="whose"),
     Index("console_sessions_expires", "expires_at"),
+    Index("console_sessions_person", "person"),
 )

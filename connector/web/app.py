@@ -27,6 +27,7 @@ from connector.model.allowances import AllowancePolicies
 from connector.model.health_check import DoctorReport
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
+from connector.openid.provider import OpenIdProvider
 from connector.orders.service import OrderService
 from connector.policies import DEFAULT_ORG
 from connector.store import job_schedules, schema
@@ -82,6 +83,8 @@ class AppServices:
     requests_per_minute: int = 0
     """How many requests a token may make; 0: as many as it likes."""
     doctor: Callable[[], Awaitable[DoctorReport]]
+    openid: OpenIdProvider | None = None
+    """Who knows the people of the console, besides tokens."""
 
 
 _NUMBER = web.RequestKey("number", str)
@@ -155,7 +158,7 @@ def make_app(services: AppServices) -> web.Application:
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/openapi.json", openapi)
     app.router.add_routes(tracking_page.routes(store, services.orders))
-    ConsoleFrame(store, context, limiter).add_to(app, PAGES, ACTIONS)
+    ConsoleFrame(store, context, limiter, services.openid).add_to(app, PAGES, ACTIONS)
     return app
 
 

@@ -92,6 +92,7 @@ async def test_all_is_well_and_nothing_is_changed(world: World) -> None:
         "webhooks",
         "alerts",
         "backups",
+        "sign-in",
     }
     assert (world.writes, len(world.org.org.usage.log)) == (0, CALLS)
     async with world.service.store.reader() as connection:

@@ -19,6 +19,7 @@ from connector.mapping import load_mappings
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
 from connector.notifications.renderer import TemplateRenderer
+from connector.openid.provider import OpenIdProvider
 from connector.orders.policy.rules import Rules, standard
 from connector.orders.service import OrderService
 from connector.settings import Settings
@@ -89,6 +90,7 @@ def app_on(
     composer: NotificationComposer | None = None,
     *,
     requests_per_minute: int = 0,
+    openid: OpenIdProvider | None = None,
 ) -> web.Application:
     """The application on `store`; without `rules` and `composer`, the ones we ship."""
     rules = rules or standard()
@@ -99,6 +101,7 @@ def app_on(
     services = AppServices(
         store=store,
         requests_per_minute=requests_per_minute,
+        openid=openid,
         orders=orders,
         current_composer=lambda: composer,
         conflict_resolver=lambda: resolver,

@@ -1,6 +1,6 @@
 """Makes all checks, each part as far as the parts before allow it.
 
-settings, files, mapping files, messages, webhooks
+settings, files, mapping files, messages, webhooks, provider of OpenID Connect
 database --> queue, leases, roles
 login --> org --> user, objects, fields, keys, ... events, channel, limits, clock
 """
@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from connector.clock import Clock
 from connector.errors import ConnectorError, SalesforceError, SettingsError
 from connector.jobs.api_budget import ApiBudget
-from connector.jobs.doctor import database_checks, event_checks, local_checks, org_checks
+from connector.jobs.doctor import database_checks, event_checks, local_checks, openid_check, org_checks
 from connector.jobs.doctor.org_survey import LONGEST_CALL, OrgSurvey, survey_org
 from connector.jobs.org_identity import login_url_setting, other_org_error
 from connector.jobs.role_supervisor import RoleState
@@ -52,6 +52,7 @@ async def examine(settings: Settings, store: Store, *, clock: Clock, roles: Sequ
     began, at = time.monotonic(), clock.now()
     store = store.for_org(settings.org) if settings.orgs else store
     checks, mappings = await asyncio.to_thread(_check_locally, settings, store, clock)  # it reads many files
+    checks.append(await openid_check.check_openid(settings, clock))
     database, usable = await database_checks.check_database(store, settings)
     checks.append(database)
     if usable:

@@ -13,21 +13,24 @@ from aiohttp.typedefs import Handler
 
 from connector.errors import CommandError, ConnectorError
 from connector.model.role import Role
-from connector.store import console_sessions, tokens
+from connector.openid.provider import OpenIdProvider
+from connector.store import tokens
 from connector.store.engine import Store
 from connector.web.console import formats
 from connector.web.console.live import ChangeWatcher
 from connector.web.console.menu import MENU
 from connector.web.console.session import (
-    COOKIE,
     FORM_FIELD,
+    ISSUER,
     Session,
     check_form,
     check_origin,
     find_session,
+    lead_to,
+    local_path,
     read_form,
-    set_cookie,
 )
+from connector.web.console.sign_in import SignIn
 from connector.web.console.static_files import asset_address, send_file
 from connector.web.problem import STATUS_OF_RULE, ProblemError
 from connector.web.rate_limit import RateLimiter
@@ -42,9 +45,6 @@ POLICY = (
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """Everything comes from here; nothing that stands in a page runs, whatever an order's text says."""
-SIGN_INS_PER_MINUTE = 30
-"""Tries to sign in that may fail, from one address."""
-MOST_CLIENTS = 10_000
 TOLD = "told"
 """The cookie with what the next page says of an action."""
 
@@ -112,24 +112,25 @@ MakeContext = Callable[[web.Request, tokens.Token, bool], RequestContext]
 class ConsoleFrame:
     """Draws pages and signs people in."""
 
-    def __init__(self, store: Store, context: MakeContext, limiter: RateLimiter) -> None:
+    def __init__(
+        self, store: Store, context: MakeContext, limiter: RateLimiter, provider: OpenIdProvider | None = None
+    ) -> None:
         self._store = store
         self._context = context
         self._limiter = limiter
         self._watcher = ChangeWatcher(store)
-        self._failures = RateLimiter(SIGN_INS_PER_MINUTE, store.clock)
-        self._clients: set[str] = set()
+        self._sign_in = SignIn(store, provider, self._draw_sign_in)
+        self._issuer = "" if provider is None else provider.settings.issuer
 
     def add_to(self, app: web.Application, pages: Sequence[ConsolePage], actions: Sequence[ConsoleAction]) -> None:
         """Let the application serve the console."""
+        app[ISSUER] = self._issuer
         app.add_routes(self._routes(pages, actions))
         app.on_shutdown.append(self._watcher.close)
 
     def _routes(self, pages: Sequence[ConsolePage], actions: Sequence[ConsoleAction]) -> list[web.RouteDef]:
         shared = [
-            web.get("/signin", self._shown(self._show_sign_in)),
-            web.post("/signin", self._shown(self._sign_in)),
-            web.post("/signout", self._shown(self._sign_out)),
+            *self._sign_in.routes(self._shown),
             web.get("/events", self._watcher.stream),
             web.get("/static/{name}", send_file),
         ]
@@ -144,7 +145,7 @@ class ConsoleFrame:
                 where = _sign_in_address(request.path_qs)
                 if "HX-Request" in request.headers:  # an open page: it is left, and not only a part of it replaced
                     return web.Response(headers={"HX-Redirect": where})
-                return _lead_to(where)
+                return lead_to(where)
             if not session.token.role.covers(page.role):
                 message = f"This page is for the role {page.role}; yours is {session.token.role}."
                 raise ProblemError(403, "role", message, hint="Sign in with another token.")
@@ -159,7 +160,7 @@ class ConsoleFrame:
             check_origin(request)
             session = await find_session(self._store, request)
             if session is None:
-                return _lead_to(_sign_in_address(_referring_path(request)))
+                return lead_to(_sign_in_address(_referring_path(request)))
             if not session.token.role.covers(action.role):
                 message = f"This is for the role {action.role}; yours is {session.token.role}."
                 raise ProblemError(403, "role", message, hint="Sign in with another token.")
@@ -176,7 +177,7 @@ class ConsoleFrame:
                 address = urlunsplit(("", "", action.page.path.format_map(names), request.query_string, ""))
                 filled = _Filled(address=address, given=form, wrong=wrong, status=status)
                 return await self._show(request, action.page, session, filled)
-            answer = _lead_to(done.where)
+            answer = lead_to(done.where)
             answer.set_cookie(TOLD, quote(done.told[:400]), max_age=60, httponly=True, samesite="Lax")
             return answer
 
@@ -221,54 +222,12 @@ class ConsoleFrame:
 
         return handle
 
-    async def _show_sign_in(self, request: web.Request) -> web.StreamResponse:
-        if await find_session(self._store, request) is not None:
-            return _lead_to(_local(request.query.get("next", "/")))
-        return self._render(
-            request, "signin.html.j2", None, title="Sign in", next=_local(request.query.get("next", "/"))
-        )
-
-    async def _sign_in(self, request: web.Request) -> web.StreamResponse:
-        check_origin(request)
-        form = await read_form(request)
-        secret, where = form.get("token", "").strip(), _local(form.get("next", "/"))
-        async with self._store.reader() as connection:
-            token = await tokens.find(connection, secret) if secret else None
-        if token is None or not token.valid(self._store.clock.now()):
-            wrong = "The token is unknown, expired or revoked." if secret else "Type or paste your token."
-            self._count_failure(_client(request))
-            filled = _Filled(address="/signin", wrong={"token": wrong})
-            response = self._render(request, "signin.html.j2", None, title="Sign in", next=where, filled=filled)
-            response.set_status(403)
-            return response
-        name = token.name
-        begun = await self._store.transact(lambda uow: console_sessions.begin(uow, name))
-        answer = _lead_to(where)
-        set_cookie(request, answer, begun)
-        return answer
-
-    def _count_failure(self, client: str) -> None:
-        """Raise ProblemError 429 for a client that has failed too often; others, and who knows a token, may go on."""
-        if len(self._clients) > MOST_CLIENTS:
-            self._failures, self._clients = RateLimiter(SIGN_INS_PER_MINUTE, self._store.clock), set()
-        self._clients.add(client)
-        try:
-            self._failures.take(client)
-        except ProblemError as refused:
-            detail = f"More than {SIGN_INS_PER_MINUTE} tries a minute have failed from your address."
-            hint = "Wait a minute, and check the token."
-            raise ProblemError(429, "rate", detail, hint=hint).with_headers(refused.headers) from None
-
-    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
-        check_origin(request)
-        session = await find_session(self._store, request)
-        answer = _lead_to("/signin")
-        if session is not None:
-            check_form(session, (await read_form(request)).get(FORM_FIELD, ""))
-            secret, actor = session.secret, session.token.name
-            await self._store.transact(lambda uow: console_sessions.end(uow, secret, actor=actor))
-        answer.del_cookie(COOKIE)
-        return answer
+    def _draw_sign_in(
+        self, request: web.Request, *, where: str, wrong: Form, provider: str, left: bool
+    ) -> web.Response:
+        filled = _Filled(address="/signin", wrong=wrong)
+        shown = {"next": where, "provider": provider, "left": left}
+        return self._render(request, "signin.html.j2", None, title="Sign in", filled=filled, **shown)
 
     def _render(
         self,
@@ -301,24 +260,13 @@ class ConsoleFrame:
         return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": POLICY})
 
 
-def _client(request: web.Request) -> str:
-    """The address of the client: behind a proxy on this machine, the one that the proxy names."""
-    peer = request.remote or ""
-    named = request.headers.get("X-Forwarded-For", "").rsplit(",", 1)[-1].strip()
-    return named[:64] if named and peer in {"127.0.0.1", "::1"} else peer
-
-
-def _lead_to(where: str) -> web.Response:
-    return web.Response(status=303, headers={"Location": where})
-
-
 def _referring_path(request: web.Request) -> str:
     """The page of ours that a form stands on; `/` if the browser does not say."""
     try:
         referrer = urlsplit(request.headers.get("Referer", "")[:2000])
     except ValueError:
         return "/"
-    return _local(urlunsplit(("", "", *referrer[2:4], ""))) if referrer.netloc == request.host else "/"
+    return local_path(urlunsplit(("", "", *referrer[2:4], ""))) if referrer.netloc == request.host else "/"
 
 
 def _wrong_fields(error: FormError | CommandError | ProblemError, form: Form) -> tuple[int, Form]:
@@ -350,12 +298,6 @@ def _theme(request: web.Request) -> str:
     """The theme that the viewer has chosen; empty for that of the system."""
     chosen = request.cookies.get("theme", "")
     return chosen if chosen in {"light", "dark"} else ""
-
-
-def _local(where: str) -> str:
-    """A path of ours; `/` instead of an address that leads elsewhere."""
-    is_ours = where.startswith("/") and not where.startswith(("//", "/\\")) and where.isprintable()
-    return where if is_ours else "/"
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import blake2b
 
 from aiohttp import web
@@ -19,14 +20,17 @@ from connector.web.request_body import BODY_SECONDS
 COOKIE = "connector_session"
 FORM = "application/x-www-form-urlencoded"
 FORM_FIELD = "form_proof"
+ISSUER = web.AppKey("issuer", str)
+"""The provider of OpenID Connect whose people have sessions; empty without one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """A session with its token. `secret` is what the cookie holds."""
+    """A session with its token, or a person's as if with one. `secret` is what the cookie holds."""
 
     secret: str
     token: Token
+    is_of_person: bool = False
 
     @property
     def form_proof(self) -> str:
@@ -40,15 +44,32 @@ async def find_session(store: Store, request: web.Request) -> Session | None:
     if not secret or not secret.isascii():
         return None
     async with store.reader() as connection:
-        token = await console_sessions.find(connection, secret, store.clock.now())
-    return None if token is None else Session(secret=secret, token=token)
+        found = await console_sessions.find(connection, secret, store.clock.now(), issuer=request.app.get(ISSUER, ""))
+    if found is None:
+        return None
+    return Session(secret=secret, token=found.as_token, is_of_person=bool(found.issuer))
 
 
-def set_cookie(request: web.Request, response: web.StreamResponse, secret: str) -> None:
+def set_cookie(request: web.Request, response: web.StreamResponse, secret: str, lasts: timedelta) -> None:
     """Let the browser hold the session; over plain HTTP only if the page itself came so."""
-    seconds = int(console_sessions.LASTS.total_seconds())
-    secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
-    response.set_cookie(COOKIE, secret, max_age=seconds, httponly=True, secure=secure, samesite="Lax")
+    seconds = int(lasts.total_seconds())
+    response.set_cookie(COOKIE, secret, max_age=seconds, httponly=True, secure=is_encrypted(request), samesite="Lax")
+
+
+def is_encrypted(request: web.Request) -> bool:
+    """Whether the browser speaks HTTPS, with us or with a proxy in front of us."""
+    return request.secure or request.headers.get("X-Forwarded-Proto") == "https"
+
+
+def lead_to(where: str) -> web.Response:
+    """Lead the browser to another address."""
+    return web.Response(status=303, headers={"Location": where})
+
+
+def local_path(where: str) -> str:
+    """A path of ours; `/` instead of an address that leads elsewhere."""
+    is_ours = where.startswith("/") and not where.startswith(("//", "/\\")) and where.isprintable()
+    return where if is_ours else "/"
 
 
 def check_origin(request: web.Request) -> None:

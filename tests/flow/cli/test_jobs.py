@@ -52,6 +52,8 @@ def test_jobs_and_resyncs_from_the_shell(shell: Shell) -> None:
     shell("tokens", "revoke", "screen", SUDO_USER="ann")  # who called sudo, not whom it made of them
     caller = user if os.getuid() else "ann@cli"  # only root is believed
     assert shell("audit", "--json", "--actor", caller).document[0]["action"] == "revoked"
+    assert shell("sessions", "list").out == "Nobody is signed in by OpenID Connect.\n"
+    assert "Nobody is signed in as kim@example.com." in shell("sessions", "end", "kim@example.com").err
     assert shell("audit", "--actor", "nobody").out == "Nothing of the kind was done.\n"
     assert shell("jobs", "set", "pull_order", "--default", "--json").document["seconds"] is None
     resumed = shell("jobs", "resume", "prune", "--json").document
