@@ -29,9 +29,10 @@ define install
 @$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 endef
 
+# Until Ctrl-C; `make demo DEMO=--once` ends by itself.
 demo: $(DEMO_STAMP)
-	@echo "Running $(BIN)/connector demo --once ..."
-	@$(BIN)/connector demo --once
+	@echo "Running $(BIN)/connector demo $(DEMO) ..."
+	@$(BIN)/connector demo $(DEMO)
 	@echo "More: $(BIN)/connector --help"
 
 # In parallel: the tests wait now and then, and the linters need only one processor.

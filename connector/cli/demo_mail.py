@@ -144,11 +144,15 @@ class DemoMail:
 
 
 @asynccontextmanager
-async def open_demo_mail() -> AsyncIterator[DemoMail]:
-    """Start a mail catcher and open a socket for the tracking page, both on free ports."""
+async def open_demo_mail(port: int) -> AsyncIterator[DemoMail]:
+    """Start a mail catcher, and open a socket for the tracking page and the console; a port that is taken is replaced
+    by a free one."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, 0))
+        try:
+            listener.bind((HOST, port))
+        except OSError:
+            listener.bind((HOST, 0))
         opened: list[DemoMail] = []
         async with running_catcher(on_mail=lambda mail: opened[0].count_mail(mail)) as catcher:
             opened.append(DemoMail(catcher=catcher, listener=listener))

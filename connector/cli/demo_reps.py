@@ -43,6 +43,7 @@ class Shop(Protocol):
     customers: Sequence[Customer]
     products: Sequence[Product]
     open_numbers: list[str]
+    watched: str
 
 
 @dataclass(kw_only=True)
@@ -88,6 +89,7 @@ class DemoReps:
     async def begin(self, shop: Shop) -> None:
         """Edit records, hold one new order, cancel another, and create one, which the shop takes on."""
         first, *others = shop.open_numbers
+        shop.watched = first
         await self.edit(shop.customers, [first, *others[:-1]])
         await self.ask(first, "hold", "credit")
         if others:
@@ -110,7 +112,7 @@ class DemoReps:
 
         async with self.service.store.reader() as connection:
             loaded = await orders.load(connection, shop.open_numbers[:MOST_SEARCHED])
-        early = [order.number for order in loaded if order.stage in EARLY]
+        early = await self.rep.find("Order", [order.number for order in loaded if order.stage in EARLY])
         await self.edit(shop.customers, early)
         if early:
             await self.ask(early[0], "hold", "manual")
@@ -204,7 +206,7 @@ async def open_demo_reps(service: Services) -> AsyncIterator[DemoReps]:
     task = asyncio.create_task(role.run())
     try:
         async with rep_session(service) as session:
-            await _until(lambda: _listens(role, task))
+            await wait_until(lambda: _listens(role, task))
             yield DemoReps(service=service, rep=SalesRep(session))
     finally:
         task.cancel()
@@ -217,7 +219,8 @@ async def _listens(role: ListenerRole, task: asyncio.Task[None]) -> bool:
     return role.changes.stats.subscribed and (role.actions is None or role.actions.stats.subscribed)
 
 
-async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def wait_until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what the org tells. Raises TimeoutError after half a minute."""
     import asyncio
 
     async with asyncio.timeout(LONGEST_WAIT):

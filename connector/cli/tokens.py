@@ -43,6 +43,23 @@ def create(
         typer.echo("It is not shown again.", err=True)
 
 
+@tokens.command(short_help="Print a link that signs a person in to the console, once.")
+def link(
+    name: Annotated[str, typer.Argument(help="As `connector tokens list` shows it.", parser=key)],
+    json: Json = False,
+) -> None:
+    """Print a link that signs a person in to the console as this token. It can be opened once, within ten minutes.
+
+    It begins with CONNECTOR_HTTP__PUBLIC_URL, or with where `connector serve` listens.
+    """
+    address = run(_make_link(name))
+    if json:
+        as_json({"name": name, "link": address})
+    else:
+        typer.echo(address)
+        typer.echo("It can be opened once, within ten minutes.", err=True)
+
+
 @tokens.command("list", short_help="List tokens, without their secrets.")
 def list_tokens(json: Json = False) -> None:
     """List tokens: name, role, and when each was last used."""
@@ -76,6 +93,22 @@ async def _create(name: str, role: Any, days: int | None) -> str:
     async with open_store(load_settings()) as store, store.transaction() as uow:
         expires_at = uow.now + timedelta(days=days) if days else None
         return await store_tokens.create(uow, name, role, expires_at=expires_at)
+
+
+async def _make_link(name: str) -> str:
+    from connector.settings import load_settings
+    from connector.store import console_sessions, journal
+    from connector.store import tokens as store_tokens
+    from connector.store.schema import open_store
+
+    settings = load_settings()
+    async with open_store(settings) as store, store.transaction() as uow:
+        token = await store_tokens.get(uow.connection, name)
+        if token is None or not token.valid(uow.now):
+            raise ConnectorError(f"There is no valid token {name}.", hint="`connector tokens list` shows all tokens.")
+        secret = await console_sessions.make_link(uow, name, actor=journal.command_line_actor())
+    http = settings.http
+    return f"{str(http.public_url or f'http://{http.host}:{http.port}').rstrip('/')}/signin?link={secret}"
 
 
 async def _list_tokens() -> list[dict[str, Any]]:

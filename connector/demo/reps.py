@@ -44,6 +44,11 @@ class SalesRep:
         for outcome in await self._client.collections_update(rows):
             _require(outcome)
 
+    async def find(self, sobject: str, keys: Sequence[str]) -> list[str]:
+        """Return those of these keys that the org knows."""
+        ids = await self._ids(sobject, keys) if keys else {}
+        return [key for key in keys if key in ids]
+
     async def ask(self, number: str, action: str, **fields: Any) -> None:
         """Press the button of an action."""
         body = {"Order_Number__c": number, "Action__c": action, "Requested_By__c": "Sales Rep", **fields}

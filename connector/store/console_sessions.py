@@ -24,6 +24,8 @@ from connector.store.unit_of_work import UnitOfWork
 
 LASTS = timedelta(hours=12)
 """How long a token's session lasts: a working day."""
+LINK_LASTS = timedelta(minutes=10)
+"""How long a link that signs somebody in can be opened."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +51,21 @@ async def begin(uow: UnitOfWork, token: str) -> str:
     await tokens.record_use(uow, token)
     await _audit(uow, token, "signed_in", token)
     return secret
+
+
+async def make_link(uow: UnitOfWork, token: str, *, actor: str) -> str:
+    """Return the secret of a link that signs somebody in once, as this token."""
+    await _audit(uow, token, "link_made", actor)
+    return await _insert(uow, {"token": token, "expires_at": uow.now + LINK_LASTS})
+
+
+async def begin_by_link(uow: UnitOfWork, link: str) -> str | None:
+    """Use a link up, and begin a session of its token; None if it was used, is too old, or its token is not valid."""
+    found = await find(uow.connection, link, uow.now)
+    used = delete(console_sessions).where(console_sessions.c.digest == digest(link))
+    if found is None or not (await uow.connection.execute(used)).rowcount:
+        return None
+    return await begin(uow, found.name)
 
 
 async def begin_for_person(

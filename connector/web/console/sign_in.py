@@ -74,6 +74,8 @@ class SignIn:
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
         where = local_path(request.query.get("next", "/"))
+        if link := request.query.get("link"):
+            return await self._sign_in_by_link(request, link, where)
         if await find_session(self._store, request) is not None:
             return lead_to(where)
         return self._page(request, where, left="left" in request.query)
@@ -93,6 +95,19 @@ class SignIn:
         answer = lead_to(where)
         set_cookie(request, answer, begun, console_sessions.LASTS)
         return answer
+
+    async def _sign_in_by_link(self, request: web.Request, link: str, where: str) -> web.StreamResponse:
+        check_parameters(request)
+        begun = await self._store.transact(lambda uow: console_sessions.begin_by_link(uow, link))
+        if begun is not None:
+            answer = lead_to(where)
+            set_cookie(request, answer, begun, console_sessions.LASTS)
+            return answer
+        if await find_session(self._store, request) is not None:  # a link that is opened again
+            return lead_to(where)
+        self._count_failure(request)
+        wrong = "This link was used already, or is too old. Sign in with a token, or ask for another link."
+        return self._page(request, where, {"token": wrong}, status=403)
 
     async def _begin(self, request: web.Request) -> web.StreamResponse:
         """Lead to the provider."""

@@ -124,16 +124,24 @@ def test_demo_once_prints_a_summary(shell: Shell) -> None:
     )
 
 
+PAGES = ("/errors", "/conflicts")
+
+
 def test_demo_continues_until_it_is_stopped(shell: Shell) -> None:
-    process = shell.start("demo", "--orders", "3", "--rate", "4")
+    process = shell.start("demo", "--orders", "3", "--rate", "4", "--console-port", "0")
     assert process.stdout is not None
     said = ""
     for line in process.stdout:
         said += line
         if "so far" in line:
             break
-    mails = re.search(r"Mails to customers: +(http://\S+), with", said)
+    mails = re.search(r"Mails +(http://\S+):", said)
+    console = re.search(r"^ +(http://\S+/signin\?link=\S+)$", said, re.M)
     assert mails is not None
+    assert console is not None
+    with requests.Session() as browser:
+        home = browser.get(console[1], timeout=30).text
+        decisions = [browser.get(f"{console[1].rpartition('/')[0]}{path}", timeout=30).text for path in PAGES]
     texts = [requests.get(f"{mails[1]}/mails/{number}/text", timeout=30).text for number in (1, 2)]
     link = re.search(r"^Follow your order: (http://\S+)$", "\n".join(texts), re.M)
     assert link is not None
@@ -145,6 +153,8 @@ def test_demo_continues_until_it_is_stopped(shell: Shell) -> None:
     assert "Stopped. " in out
     assert page.status_code == 200
     assert "How far it is" in page.text
+    assert "1 conflict" in home
+    assert ["C-2002" in decisions[0], "+49 170 5550177" in decisions[1]] == [True, True]
 
 
 def test_demo_with_a_data_folder_can_be_run_again(shell: Shell) -> None:
