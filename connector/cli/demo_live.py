@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,8 @@ async def run_until_stopped(shop: DemoShop, org: LocalOrg, rate: float) -> None:
 
 
 async def _go_on(shop: DemoShop, org: LocalOrg, rate: float) -> None:
+    import asyncio
+
     stop = asyncio.create_task(until_stopped())
     loop = asyncio.get_running_loop()
     orders_to_place, reported_at = 0.0, loop.time()
