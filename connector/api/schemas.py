@@ -302,14 +302,17 @@ class TriggerBody(Body):
 
 class ResyncFilterBody(Body):
     """Which entities of the kind; nothing given means all. `customer`, `stage`, `channel`: only of orders. `error`:
-    refused with this error code. `mapping_version`: not sent since that version became active. `org`: in the org of
-    this name."""
+    refused with this error code; `refused_since` and `refused_until`: refused between them. `mapping_version`:
+    not sent since that version became active. `org`: in the org of this name."""
 
     keys: list[Key] = Field(default_factory=list, max_length=1000)
     customer: Key | None = None
     stage: Annotated[str, Field(max_length=40)] | None = None
     channel: Annotated[str, Field(max_length=80)] | None = None
     changed_since: Moment | None = None
+    changed_until: Moment | None = None
+    refused_since: Moment | None = None
+    refused_until: Moment | None = None
     error: Annotated[str, Field(max_length=100)] | None = None
     mapping_version: Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_no_flag)] | None = None
     org: Annotated[str, Field(max_length=40)] | None = None
@@ -321,6 +324,9 @@ class ResyncFilterBody(Body):
             stage=self.stage,
             channel=self.channel,
             changed_since=self.changed_since,
+            changed_until=self.changed_until,
+            refused_since=self.refused_since,
+            refused_until=self.refused_until,
             error=self.error,
             mapping_version=self.mapping_version,
             org=self.org,

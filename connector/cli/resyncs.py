@@ -33,19 +33,34 @@ Keys = Annotated[
 ]
 
 
+def _moment(value: datetime | None) -> datetime | None:
+    from datetime import UTC
+
+    return None if value is None else value.replace(tzinfo=UTC)
+
+
 def _text(help_text: str) -> object:
     return typer.Option(help=help_text, show_default=False)
 
 
 @resyncs_app.command(short_help="Ask the service to resync entities.")
 def start(
-    entity: Annotated[str, typer.Argument(help="customer, product or order.")],
+    entity: Annotated[str, typer.Argument(help="customer, product or order; return: of refused ones.")],
     keys: Keys = None,
     customer: Annotated[str | None, _text("Only orders of this customer.")] = None,
     stage: Annotated[str | None, _text("Only orders in this stage.")] = None,
     channel: Annotated[str | None, _text("Only orders of this channel.")] = None,
     changed_since: Annotated[
         datetime | None, typer.Option(help="Only those changed here since then (UTC).", show_default=False)
+    ] = None,
+    changed_until: Annotated[
+        datetime | None, typer.Option(help="Only those changed here before then (UTC).", show_default=False)
+    ] = None,
+    refused_since: Annotated[
+        datetime | None, typer.Option(help="Only those refused since then (UTC).", show_default=False)
+    ] = None,
+    refused_until: Annotated[
+        datetime | None, typer.Option(help="Only those refused before then (UTC).", show_default=False)
     ] = None,
     error: Annotated[str | None, _text("Only those that were refused with this error code.")] = None,
     mapping_version: Annotated[
@@ -62,17 +77,17 @@ def start(
     It works them off batch by batch; `resyncs show` says how far it is, and `resyncs pause`, `resume` and `cancel` act
     between two batches. Unchanged entities cost no write call. `connector resync` does the same in the foreground.
     """
-    from datetime import UTC
-
     from connector.model.resync import ResyncFilter
 
-    since = None if changed_since is None else changed_since.replace(tzinfo=UTC)
     chosen = ResyncFilter(
         keys=tuple(dict.fromkeys(keys or ())),
         customer=customer,
         stage=stage,
         channel=channel,
-        changed_since=since,
+        changed_since=_moment(changed_since),
+        changed_until=_moment(changed_until),
+        refused_since=_moment(refused_since),
+        refused_until=_moment(refused_until),
         error=error,
         mapping_version=mapping_version,
         org=org,

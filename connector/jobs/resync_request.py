@@ -98,10 +98,10 @@ async def check_filter(store: Store, entity: EntityKind, chosen: ResyncFilter) -
     """Raise CommandError for a filter that cannot be meant."""
     if chosen.org is not None:
         await _check_org(store, chosen.org)
-    if entity not in resync_selection.KINDS:
-        raise _refuse(
-            "entity", "Returns are not chosen by filter.", "Use `connector resync return KEY…`, or resync their orders."
-        )
+    for since, until in (("changed_since", "changed_until"), ("refused_since", "refused_until")):
+        begin, end = getattr(chosen, since), getattr(chosen, until)
+        if begin is not None and end is not None and end <= begin:
+            raise _refuse(until, f"{until}: is not later than {since}.", "Correct one of the two.")
     if len(chosen.keys) > MAX_KEYS:
         raise _refuse("keys", f"There are more than {MAX_KEYS} keys.", "Use a filter, or several resyncs.")
     if entity is not EntityKind.ORDER and (names := chosen.of_orders):
@@ -125,6 +125,17 @@ async def check_filter(store: Store, entity: EntityKind, chosen: ResyncFilter) -
             )
 
 
+def _check_returns(chosen: ResyncFilter, mode: ResyncMode) -> None:
+    """Raise CommandError unless refused returns are to be sent."""
+    other = sorted({*chosen.as_document()} - {"error", "refused_since", "refused_until", "org"})
+    if other or mode is not ResyncMode.PUSH or not chosen.of_refused:
+        raise _refuse(
+            "entity",
+            "Only refused returns are chosen by filter, and only to be sent.",
+            "Choose when they were refused; or use `connector resync return KEY…`, or resync their orders.",
+        )
+
+
 async def _check_org(store: Store, name: str) -> None:
     async with store.reader() as connection:
         names = [DEFAULT_ORG, *await orgs.list_named(connection)]
@@ -139,6 +150,8 @@ async def preview_resync(
 ) -> ResyncPreview:
     """What it would come to. A store for one org means entities of that org. Raises CommandError for a filter that
     cannot be meant."""
+    if entity is EntityKind.RETURN:
+        _check_returns(chosen, mode)
     sends_products = entity is EntityKind.PRODUCT and mode is ResyncMode.PUSH
     if sends_products and chosen.org is not None:
         raise _refuse("org", "org: products are sent to every org.", "Leave it out.")

@@ -38,11 +38,16 @@ class Priority(StrEnum):
     HIGH = "high"
 
 
+MOMENTS = ("changed_since", "changed_until", "refused_since", "refused_until")
+"""The times of a filter."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResyncFilter:
     """Which entities of a kind: those that satisfy all that is given; nothing means all.
 
-    `customer`, `stage` and `channel` are those of orders. `error`: refused with this code of the org.
+    `customer`, `stage` and `channel` are those of orders. `error`: refused with this code of the org. `changed_until`
+    and `refused_until` are exclusive: `refused_since` and `refused_until` choose what the org refused between them.
     `mapping_version`: not sent since this version of the mappings became active. `org`: in the org of this name,
     `default` for the default one.
     """
@@ -52,6 +57,9 @@ class ResyncFilter:
     stage: str | None = None
     channel: str | None = None
     changed_since: datetime | None = None
+    changed_until: datetime | None = None
+    refused_since: datetime | None = None
+    refused_until: datetime | None = None
     error: str | None = None
     mapping_version: int | None = None
     org: str | None = None
@@ -66,22 +74,24 @@ class ResyncFilter:
         """The names of what only orders have."""
         return [name for name in ("customer", "stage", "channel") if getattr(self, name) is not None]
 
+    @property
+    def of_refused(self) -> bool:
+        """Whether only what the org refused is chosen."""
+        return any(value is not None for value in (self.error, self.refused_since, self.refused_until))
+
     def as_document(self) -> dict[str, Any]:
         """What is given, as JSON values."""
         document = {name: value for name, value in asdict(self).items() if value not in (None, ())}
-        if self.changed_since is not None:
-            document["changed_since"] = self.changed_since.isoformat()
+        document |= {name: document[name].isoformat() for name in MOMENTS if name in document}
         return document | ({"keys": list(self.keys)} if self.keys else {})
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> ResyncFilter:
-        since = document.get("changed_since")
-        values = {name: value for name, value in document.items() if name not in {"keys", "changed_since"}}
-        return cls(
-            keys=tuple(document.get("keys", ())),
-            changed_since=None if since is None else datetime.fromisoformat(since),
-            **values,
-        )
+        moments: dict[str, Any] = {
+            name: datetime.fromisoformat(document[name]) for name in MOMENTS if document.get(name) is not None
+        }
+        values = {name: value for name, value in document.items() if name not in {"keys", *MOMENTS}}
+        return cls(keys=tuple(document.get("keys", ())), **moments, **values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -122,6 +122,18 @@ async def group_by_cause(connection: AsyncConnection, entity: EntityKind | None 
     return sorted(groups, key=lambda group: (-group.count, group.fingerprint))
 
 
+async def list_refused_between(
+    connection: AsyncConnection, entity: EntityKind, *, since: datetime, until: datetime | None, limit: int
+) -> list[DeadLetter]:
+    """The dead letters of a kind that were refused since then, and up to `until`; oldest first."""
+    chosen = [outbox.c.state == ChangeState.DEAD.value, outbox.c.entity == entity.value, outbox.c.refused_at >= since]
+    if until is not None:
+        chosen.append(outbox.c.refused_at <= until)
+    statement = select(outbox).where(*chosen, is_in_scope(connection, outbox.c.org))
+    ordered = statement.order_by(outbox.c.refused_at, outbox.c.key).limit(limit)
+    return [_build(row) for row in await connection.execute(ordered)]
+
+
 async def list_of_cause(
     connection: AsyncConnection, group: DeadLetterGroup, limit: int | None = None, *, after: Position | None = None
 ) -> list[DeadLetter]:

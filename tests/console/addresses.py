@@ -11,5 +11,8 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/errors": ("/errors",),
     "/errors/cause": ("/errors/cause?group={cause}", "/errors/cause?group=none"),
     "/conflicts": ("/conflicts",),
+    "/resyncs": ("/resyncs",),
+    "/resyncs/new": ("/resyncs/new", "/resyncs/new?entity=all&refused=today&preview=yes"),
+    "/resyncs/{id}": ("/resyncs/1",),
 }
 """By the path of the page. `{cause}` is the one cause of dead letters."""

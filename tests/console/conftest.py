@@ -1,14 +1,31 @@
-"""A real browser: Debian's Chromium, which `.ci/run` installs."""
+"""A real browser (Debian's Chromium, which `.ci/run` installs), and a console with texts in bad shape."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, Page, async_playwright, expect
+from sqlalchemy import update
 
+from connector.clock import SystemClock
+from connector.model.change import ChangeState, EntityKind
+from connector.model.conflict import Conflict
+from connector.model.customer import Customer
+from connector.model.resync import Priority, ResyncFilter, ResyncMode
+from connector.model.role import Role
+from connector.store import conflicts, customers, resyncs, schema, tokens
+from connector.store.engine import Store
+from connector.store.tables import outbox
 from tests.conftest import require
+from tests.unit.store import samples
+from tests.web.conftest import app_on
+from tests.web.test_dead_letters import TOO_LONG
 
 CHROMIUM = Path("/usr/bin/chromium")
 _INSTALLED = CHROMIUM.exists()
@@ -33,3 +50,55 @@ async def browser(shared_browser: Browser) -> AsyncIterator[Browser]:
     yield shared_browser
     for context in shared_browser.contexts:
         await context.close()
+
+
+CONFLICT = Conflict(
+    id=0, org_id="00D", entity="customer", key="C-1", field="Phone", sobject="Account", record_id="001", base="1",
+    local="2", remote="3", opened_at=datetime(2026, 3, 1, tzinfo=UTC), remote_changed_by="Rita Rep",
+)  # fmt: skip
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+LONG = "Gesellschaft für Außerordentlichlangenamen " * 5
+
+
+@dataclass(frozen=True)
+class Console:
+    url: str
+    store: Store
+    secret: str
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def console(tmp_path: Path) -> AsyncIterator[Console]:
+    store = Store.open(f"sqlite:///{tmp_path / 'console.db'}", clock=SystemClock())
+    await schema.upgrade(store)
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        secret = await tokens.create(uow, "Kim", Role.OPS)
+    await samples.place(store, *(samples.order(f"N-{number}") for number in range(1, 4)))
+    async with store.transaction() as uow:
+        known = await customers.load(uow.connection, [samples.order().customer])
+        await customers.save(uow, [Customer(number=item.number, name=HOSTILE + LONG) for item in known])
+        refusal = {**asdict(TOO_LONG), "message": HOSTILE + LONG}
+        chosen = update(outbox).where(outbox.c.key == "N-3")
+        values = {"state": ChangeState.DEAD.value, "refused_at": uow.now, "refusal": orjson.dumps(refusal).decode()}
+        await uow.connection.execute(chosen.values(values))
+        await conflicts.open_or_update(uow, [replace(CONFLICT, local=HOSTILE, remote=LONG, opened_at=uow.now)])
+        chosen_orders = ResyncFilter(keys=("N-1", LONG[:80]))
+        await resyncs.create(
+            uow, EntityKind.ORDER, chosen_orders, mode=ResyncMode.PUSH, priority=Priority.LOW, total=2, actor=HOSTILE
+        )
+    server = TestServer(app_on(store))
+    await server.start_server()
+    yield Console(str(server.make_url("/")).rstrip("/"), store, secret)
+    await server.close()
+    await store.close()
+
+
+async def signed_in(browser: Browser, console: Console, **options: object) -> Page:
+    context = await browser.new_context(**options)  # type: ignore[arg-type]
+    page = await context.new_page()
+    await page.goto(f"{console.url}/orders")
+    await page.get_by_label("Token").fill(console.secret)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("heading", name="Orders")).to_be_visible()
+    return page

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import orjson
-import pytest_asyncio
-from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, expect
-from sqlalchemy import update
 
-from connector.clock import SystemClock
-from connector.model.change import ChangeState
-from connector.model.conflict import Conflict
-from connector.model.customer import Customer
-from connector.model.role import Role
-from connector.store import conflicts, customers, dead_letters, schema, tokens
-from connector.store.engine import Store
-from connector.store.tables import outbox
+from connector.store import dead_letters, tokens
 from connector.web.console.pages import PAGES
 from tests.conftest import require
 from tests.console.addresses import ADDRESSES
+from tests.console.conftest import Console, signed_in
 from tests.org.conftest import SHARED
 from tests.unit.store import samples
-from tests.web.conftest import app_on
-from tests.web.test_dead_letters import TOO_LONG
 
 pytestmark = SHARED
 
-CONFLICT = Conflict(
-    id=0, org_id="00D", entity="customer", key="C-1", field="Phone", sobject="Account", record_id="001", base="1",
-    local="2", remote="3", opened_at=datetime(2026, 3, 1, tzinfo=UTC), remote_changed_by="Rita Rep",
-)  # fmt: skip
-HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 AXE = Path(__file__).parents[1] / "clients/node_modules/axe-core/axe.min.js"
 ALL_RULES: dict[str, object] = {}
 CONTRAST_RULE = {"runOnly": ["color-contrast", "link-in-text-block"]}
@@ -45,47 +26,6 @@ EXAMINE = """
 rules => axe.run({resultTypes: ["violations"], ...rules}).then(result => result.violations.map(rule =>
   `${rule.id}: ${rule.help}: ${rule.nodes.map(node => node.html.slice(0, 200)).slice(0, 3).join("  ")}`))
 """
-LONG = "Gesellschaft für Außerordentlichlangenamen " * 5
-
-
-@dataclass(frozen=True)
-class Console:
-    url: str
-    store: Store
-    secret: str
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def console(tmp_path: Path) -> AsyncIterator[Console]:
-    store = Store.open(f"sqlite:///{tmp_path / 'console.db'}", clock=SystemClock())
-    await schema.upgrade(store)
-    await samples.stock(store)
-    async with store.transaction() as uow:
-        secret = await tokens.create(uow, "Kim", Role.OPS)
-    await samples.place(store, *(samples.order(f"N-{number}") for number in range(1, 4)))
-    async with store.transaction() as uow:
-        known = await customers.load(uow.connection, [samples.order().customer])
-        await customers.save(uow, [Customer(number=item.number, name=HOSTILE + LONG) for item in known])
-        refusal = {**asdict(TOO_LONG), "message": HOSTILE + LONG}
-        chosen = update(outbox).where(outbox.c.key == "N-3")
-        values = {"state": ChangeState.DEAD.value, "refused_at": uow.now, "refusal": orjson.dumps(refusal).decode()}
-        await uow.connection.execute(chosen.values(values))
-        await conflicts.open_or_update(uow, [replace(CONFLICT, local=HOSTILE, remote=LONG, opened_at=uow.now)])
-    server = TestServer(app_on(store))
-    await server.start_server()
-    yield Console(str(server.make_url("/")).rstrip("/"), store, secret)
-    await server.close()
-    await store.close()
-
-
-async def signed_in(browser: Browser, console: Console, **options: object) -> Page:
-    context = await browser.new_context(**options)  # type: ignore[arg-type]
-    page = await context.new_page()
-    await page.goto(f"{console.url}/orders")
-    await page.get_by_label("Token").fill(console.secret)
-    await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("heading", name="Orders")).to_be_visible()
-    return page
 
 
 async def test_person_signs_in_finds_an_order_by_keys_and_signs_out(browser: Browser, console: Console) -> None:

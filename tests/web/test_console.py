@@ -35,6 +35,11 @@ async def open_page(api: Api, path: str, **more: Any) -> tuple[ClientResponse, s
         return answer, await answer.text()
 
 
+def example(path: str) -> str:
+    """The path with a value for each parameter."""
+    return re.sub(r"\{\w+\}", "1", path.replace("{number}", "W-1"))
+
+
 async def sign_in(api: Api, role: Role = Role.OPS, where: str = "/") -> ClientResponse:
     form = {"token": api.secrets[role], "next": where}
     async with api.client.post("/signin", data=form, allow_redirects=False) as answer:
@@ -43,7 +48,7 @@ async def sign_in(api: Api, role: Role = Role.OPS, where: str = "/") -> ClientRe
 
 async def test_pages_are_for_people_who_have_signed_in(api: Api) -> None:
     for page in PAGES:
-        path = page.path.replace("{number}", "W-1")
+        path = example(page.path)
         answer, _ = await open_page(api, path)
         assert answer.status == 303, path
         assert answer.headers["Location"].startswith("/signin"), path
@@ -298,14 +303,14 @@ async def test_viewer_has_no_button_and_can_do_nothing(api: Api) -> None:
         assert set(re.findall(r'<form[^>]*action="([^"]+)"', text)) <= {"/orders", "/signout"}, path
         assert "ann@shop.example" not in text, path
     for action in ACTIONS:
-        path = action.path.replace("{number}", "W-1")
+        path = example(action.path)
         assert (await send(api, path, group="x", entity="order", key="W-1", id=1, version=1, take="local"))[0] == 403
         async with api.client.post(path, data={"form_proof": "guessed"}, allow_redirects=False) as answer:
             assert answer.status == 403
     api.client.session.cookie_jar.clear()
     referrer = {"Referer": str(api.client.make_url("/orders?stage=placed"))}
     for action in ACTIONS:
-        path = action.path.replace("{number}", "W-1")
+        path = example(action.path)
         async with api.client.post(path, allow_redirects=False, headers=referrer) as answer:
             assert answer.headers["Location"] == "/signin?next=%2Forders%3Fstage%3Dplaced"
     for foreign in ("https://evil.example/orders", "//[", ""):

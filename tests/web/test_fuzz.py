@@ -92,7 +92,12 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
             "filter": {"keys": ["ALFKI"], "changed_since": "2026-03-01T12:00:00Z"},
             "mode": "compare",
         },
-        {"entity": "product", "filter": {"error": "X", "mapping_version": 1}, "mode": "pull", "priority": "high"},
+        {
+            "entity": "product",
+            "filter": {"error": "X", "mapping_version": 1, "refused_until": "2026-03-01T12:00:00Z"},
+            "mode": "pull",
+            "priority": "high",
+        },
     ),
     "/conflicts/{id}/resolution": ({"take": "local"}, {"take": "salesforce", "always": True}),
 }

@@ -6,6 +6,7 @@ from connector.model.change import ChangeState, EntityKind
 from connector.model.role import Role
 from connector.store import journal, outbox
 from tests.web.conftest import ORDER, Api
+from tests.web.test_dead_letters import MISSING, refuse
 
 RESYNCS = "/scheduler/resyncs"
 
@@ -28,7 +29,14 @@ async def test_a_dry_run_counts_what_the_filter_chooses(api: Api) -> None:
     assert await count(keys=["W-3", "W-9"]) == (1, ["W-3"])
     assert await count(changed_since="2026-03-01T11:00:00Z") == (3, ["W-1", "W-2", "W-3"])
     assert await count(changed_since="2026-03-01T13:00:00Z") == (0, [])
+    assert await count(changed_until="2026-03-01T12:00:00Z") == (0, [])
+    assert await count(changed_until="2026-03-01T13:00:00Z", stage="placed") == (2, ["W-1", "W-3"])
     assert await count(error="REQUIRED_FIELD_MISSING") == (0, [])
+    await refuse(api, "W-3", MISSING)
+    assert await count(error="REQUIRED_FIELD_MISSING") == (1, ["W-3"])
+    assert await count(refused_since="2026-03-01T12:00:00Z", refused_until="2026-03-02T00:00:00Z") == (1, ["W-3"])
+    assert await count(refused_until="2026-03-01T12:00:00Z") == (0, [])
+    assert await count("return", refused_since="2026-03-01T12:00:00Z") == (0, [])
     assert (await count("customer", keys=["ALFKI"]))[0] == 1
     chosen = {"keys": ["W-9", "W-3", *(f"X-{number}" for number in range(30))]}
     for more in ({"dry_run": True}, {}):
@@ -79,6 +87,11 @@ async def test_what_cannot_be_meant_is_refused_with_its_field(api: Api) -> None:
         ({"entity": "order", "filter": {"colour": "red"}}, "filter.colour"),
         ({"entity": "order", "filter": {"changed_since": "0001-01-01T00:00:00+14:00"}}, "filter.changed_since"),
         ({"entity": "order", "filter": {"changed_since": "yesterday"}}, "filter.changed_since"),
+        (
+            {"entity": "order", "filter": {"refused_since": "2026-03-02T00:00Z", "refused_until": "2026-03-01T00:00Z"}},
+            "filter.refused_until",
+        ),
+        ({"entity": "return", "filter": {"stage": "placed", "error": "X"}}, "entity"),
         ({"entity": "invoice"}, "entity"),
         ({"entity": "order", "mode": "both"}, "mode"),
     ):

@@ -8,16 +8,19 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState
-from connector.store.job_tables import job_runs
+from connector.store.job_tables import job_runs, resyncs
 from connector.store.tables import journal, outbox
 
 MOST_DUE = 1000
 """Due changes that are looked at. Where more are due, the journal moves all the time, because they are sent."""
 
+MOST_RESYNCS = 20
+"""Resyncs whose progress is looked at, the latest ones."""
+
 
 async def load_change_mark(connection: AsyncConnection) -> str:
-    """Of the journal, the runs of jobs, and what is to be sent; every change of an entity is one of these. By index,
-    and never more than some rows."""
+    """Of the journal, the runs of jobs, how far resyncs are, and what is to be sent; every change of an entity is one
+    of these. By index, and never more than some rows."""
     due = (
         select(outbox.c.due_at)
         .where(outbox.c.state == ChangeState.DUE.value)
@@ -25,7 +28,15 @@ async def load_change_mark(connection: AsyncConnection) -> str:
         .limit(MOST_DUE)
         .subquery()
     )
+    latest = select(resyncs).order_by(resyncs.c.id.desc()).limit(MOST_RESYNCS).subquery()
+    progress = (
+        func.sum(latest.c.done),
+        func.max(latest.c.ended_at),
+        func.max(latest.c.position),
+        func.max(latest.c.error),
+    )
     statement = select(
+        *(select(part).scalar_subquery() for part in progress),
         select(func.max(journal.c.id)).scalar_subquery(),
         select(func.max(job_runs.c.id)).scalar_subquery(),
         func.count(),

@@ -14,11 +14,11 @@ from connector.store.queries.customer_org import CUSTOMER_OF, belongs_to
 from connector.store.sql import list_page_of_keys, select_in
 from connector.store.tables import customers, links, mapping_versions, order_lines, orders, orgs, outbox, products
 
-KINDS = (EntityKind.CUSTOMER, EntityKind.PRODUCT, EntityKind.ORDER)
 _KEYS: dict[EntityKind, Any] = {
     EntityKind.CUSTOMER: customers.c.number,
     EntityKind.PRODUCT: products.c.sku,
     EntityKind.ORDER: orders.c.number,
+    EntityKind.RETURN: outbox.c.key,  # they are chosen only by what was refused
 }
 _REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
 
@@ -51,7 +51,22 @@ async def list_unknown(connection: AsyncConnection, kind: EntityKind, keys: Sequ
     return [key for key in dict.fromkeys(keys) if key not in known]
 
 
+def _refused(kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
+    """The keys of what the org refused."""
+    refused = select(outbox.c.key).where(outbox.c.entity == kind.value, outbox.c.state.in_(_REFUSED))
+    if chosen.error is not None:
+        refused = refused.where(outbox.c.refusal.contains(f'"code":"{chosen.error}"', autoescape=True))
+    if chosen.refused_since is not None:
+        refused = refused.where(outbox.c.refused_at >= chosen.refused_since)
+    if chosen.refused_until is not None:
+        refused = refused.where(outbox.c.refused_at < chosen.refused_until)
+    return refused
+
+
 def _select(kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
+    if kind is EntityKind.RETURN:
+        of_org = [] if chosen.org is None else [outbox.c.org == chosen.org_name]
+        return _refused(kind, chosen).where(*of_org).distinct()
     key = _KEYS[kind]
     statement = select(key)
     if chosen.org is not None and kind in CUSTOMER_OF:
@@ -63,13 +78,10 @@ def _select(kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
             statement = statement.where(orders.c[name] == getattr(chosen, name))
     if chosen.changed_since is not None:
         statement = statement.where(key.table.c.updated_at >= chosen.changed_since)
-    if chosen.error is not None:
-        refused = select(outbox.c.key).where(
-            outbox.c.entity == kind.value,
-            outbox.c.state.in_(_REFUSED),
-            outbox.c.refusal.contains(f'"code":"{chosen.error}"', autoescape=True),
-        )
-        statement = statement.where(key.in_(refused))
+    if chosen.changed_until is not None:
+        statement = statement.where(key.table.c.updated_at < chosen.changed_until)
+    if chosen.of_refused:
+        statement = statement.where(key.in_(_refused(kind, chosen)))
     if chosen.mapping_version is not None:
         since = (
             select(mapping_versions.c.activated_at)

@@ -82,6 +82,11 @@ def moment(value: datetime, place: Place) -> str:
     return format_datetime(value, "medium", tzinfo=place.info, locale=place.locale)
 
 
+def iso_moment(value: str, place: Place) -> str:
+    """A moment that is written as in JSON."""
+    return moment(datetime.fromisoformat(value), place)
+
+
 def day(value: date, place: Place) -> str:
     return format_date(value, "medium", locale=place.locale)
 
@@ -108,6 +113,6 @@ def urlencode_path(value: str) -> str:
 
 
 FILTERS: Mapping[str, Callable[..., str]] = {
-    "number": number, "percent": percent, "money": money, "moment": moment, "day": day, "ago": ago, "lasting": lasting,
-    "urlencode_path": urlencode_path,
+    "number": number, "percent": percent, "money": money, "moment": moment, "iso_moment": iso_moment, "day": day,
+    "ago": ago, "lasting": lasting, "urlencode_path": urlencode_path,
 }  # fmt: skip

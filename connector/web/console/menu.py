@@ -49,5 +49,9 @@ MENU: Sequence[LinkGroup] = (
             Link(path="/conflicts", title="Conflicts", icon="git-compare", key="c"),
         ),
     ),
+    LinkGroup(
+        title="Synchronization",
+        links=(Link(path="/resyncs", title="Resyncs", icon="list-restart", key="r"),),
+    ),
 )
-"""Groups to come: "Order desk" after "To decide", then "Synchronization", then "Set-up"."""
+"""Groups to come: "Order desk" after "To decide", then "Set-up"."""

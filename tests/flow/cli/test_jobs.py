@@ -34,6 +34,8 @@ def test_jobs_and_resyncs_from_the_shell(shell: Shell) -> None:
     again = shell("resyncs", "cancel", "1")
     assert (again.status, "cancel is not possible now" in again.err) == (1, True)
     assert shell("resyncs", "start", "return").status == 1
+    refused_return = shell("resyncs", "start", "return", "--refused-since", "2026-01-31", "--dry-run")
+    assert refused_return.out.startswith("0 returns.\n")
     assert "No such order is here: O-1.\n" in shell("resyncs", "start", "order", "--key", "O-1", "--dry-run").out
     unknown = shell("resyncs", "start", "order", "--customer", "NOBODY")
     assert (unknown.status, "there is no customer 'NOBODY'" in unknown.err) == (1, True)

@@ -1,0 +1,144 @@
+"""Resyncs: choose what is sent, read or compared again, see beforehand what that comes to, and follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from connector.errors import CommandError
+from connector.jobs.resync_request import ResyncPreview, change_resync, preview_resync, request_resync, view_resync
+from connector.model.change import EntityKind
+from connector.model.resync import ResyncMode
+from connector.model.role import Role
+from connector.model.stage import Stage
+from connector.policies import DEFAULT_ORG
+from connector.store import dead_letters, mapping_versions, orgs, resyncs
+from connector.web.console.formats import Place
+from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
+from connector.web.console.resync_form import FIELDS, ResyncChoice, read_choice
+from connector.web.path_number import path_number, query_number
+from connector.web.problem import ProblemError
+from connector.web.routing import RequestContext
+
+PAGE_SIZE = 30
+MOST_REFUSED = 50
+_DONE = {"pause": "It begins no further batch until it is resumed.", "resume": "It goes on.",
+         "cancel": "It begins no further batch; what its last batch made due is still sent."}  # fmt: skip
+
+
+async def load_resyncs(call: RequestContext) -> Mapping[str, object]:
+    before = query_number(call, "before")
+    async with call.store.reader() as connection:
+        found = await resyncs.list_page(connection, before=before, limit=PAGE_SIZE + 1)
+    now = call.store.clock.now()
+    return {
+        "resyncs": [view_resync(item, now) for item in found[:PAGE_SIZE]],
+        "following": found[PAGE_SIZE - 1].id if len(found) > PAGE_SIZE else None,
+        "is_later_page": before is not None,
+    }
+
+
+async def load_resync(call: RequestContext) -> Mapping[str, object]:
+    """One resync, and what Salesforce refused of its kind while it ran."""
+    number = path_number(call, "id", "resync")
+    refused = []
+    async with call.store.reader() as connection:
+        found = await resyncs.get(connection, number)
+        if found is None:
+            raise ProblemError(404, "unknown", f"There is no resync {number}.", hint="Look for it in the list.")
+        if found.failed and found.mode is ResyncMode.PUSH and found.started_at is not None:
+            refused = await dead_letters.list_refused_between(
+                connection, found.entity, since=found.started_at, until=found.ended_at, limit=MOST_REFUSED
+            )
+    view = view_resync(found, call.store.clock.now())
+    return {"title": f"Resync {number}", "resync": view, "refused": refused}
+
+
+async def load_builder(call: RequestContext) -> Mapping[str, object]:
+    """The form, and what it comes to as it is filled in by the address."""
+    query = call.request.query
+    async with call.store.reader() as connection:
+        named = await orgs.list_named(connection)
+        active = await mapping_versions.get_active(connection)
+    chosen = {name: query[name] for name in FIELDS if query.get(name)}
+    choice, previews = None, []
+    if query.get("preview"):
+        choice = _read(call, chosen)
+        previews = await _preview(call, choice)
+    return {
+        "chosen": chosen,
+        "choice": choice,
+        "previews": previews,
+        "count": sum(item.count for item in previews),
+        "calls": sum(item.calls_at_most for item in previews),
+        "minutes": sum(item.minutes_at_most for item in previews),
+        "deliveries": sum(item.deliveries for item in previews),
+        "orgs": [("", "every one"), *((name, name) for name in (DEFAULT_ORG, *named))] if named else [],
+        "version": None if active is None else active.number,
+        "stages": list(Stage),
+    }
+
+
+def _read(call: RequestContext, form: Form) -> ResyncChoice:
+    return read_choice(form, Place.of(call.request), call.store.clock.now())
+
+
+async def _preview(call: RequestContext, choice: ResyncChoice) -> list[ResyncPreview]:
+    """What it comes to, by kind; of all kinds only those that there is something of. Raises FormError."""
+    is_all = len(choice.kinds) > 1
+    if is_all and (names := choice.filter.of_orders or (["keys"] if choice.filter.keys else [])):
+        raise FormError({names[0]: f"{names[0]}: choose one kind of entity for this."})
+    previews = []
+    for kind in choice.kinds:
+        if is_all and kind is EntityKind.RETURN and not (choice.filter.of_refused and choice.mode is ResyncMode.PUSH):
+            continue  # returns are sent with their orders; only refused ones are chosen by themselves
+        preview = await preview_resync(call.store, kind, choice.filter, choice.mode, partitions=call.partitions)
+        if preview.count or not is_all:
+            previews.append(preview)
+    return previews
+
+
+async def ask_preview(call: RequestContext, form: Form) -> Done:
+    """Check the form, and lead to the address of its preview."""
+    choice = _read(call, form)
+    await _preview(call, choice)
+    return Done(
+        where=f"/resyncs/new?{choice.query}&preview=yes#preview", told="This is what it comes to. Nothing is begun yet."
+    )
+
+
+async def start(call: RequestContext, form: Form) -> Done:
+    """Ask for what the preview of this address has shown."""
+    choice = _read(call, call.request.query)
+    previews = [item for item in await _preview(call, choice) if item.count]
+    if not previews:
+        raise CommandError("Nothing is left to resync.", hint="Choose something else.", field="", rule="filter")
+    asked = [
+        await request_resync(call.store, item, priority=choice.priority, actor=call.token.name) for item in previews
+    ]
+    names = ", ".join(f"{item.total:,} {item.entity}{'' if item.total == 1 else 's'}" for item in asked)
+    where = f"/resyncs/{asked[0].id}" if len(asked) == 1 else "/resyncs"
+    return Done(where=where, told=f"A worker begins within a second or two: {names}.")
+
+
+async def change(call: RequestContext, form: Form, *, action: str) -> Done:
+    number = path_number(call, "id", "resync")
+    await change_resync(call.store, number, action, actor=call.token.name)
+    where = "/resyncs" if form.get("from") == "list" else f"/resyncs/{number}"
+    return Done(where=where, told=f"Resync {number}: {_DONE[action]}")
+
+
+LIST = ConsolePage(path="/resyncs", title="Resyncs", template="resyncs.html.j2", load=load_resyncs)
+NEW = ConsolePage(
+    path="/resyncs/new", title="New resync", template="resync_new.html.j2", load=load_builder, role=Role.OPS
+)
+ONE = ConsolePage(path="/resyncs/{id}", title="Resync", template="resync.html.j2", load=load_resync)
+PAGES = (LIST, NEW, ONE)
+ACTIONS = (
+    ConsoleAction(path="/resyncs/preview", act=ask_preview, page=NEW),
+    ConsoleAction(path="/resyncs/start", act=start, page=NEW),
+    *(
+        ConsoleAction(path=f"/resyncs/{{id}}/{action}", act=partial(change, action=action), page=ONE)
+        for action in ("pause", "resume", "cancel")
+    ),
+)

@@ -1,0 +1,41 @@
+"""Pages of operations in a real browser."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from playwright.async_api import Browser, expect
+from sqlalchemy import update
+
+from connector.store import resyncs
+from connector.store.tables import outbox
+from tests.console.conftest import Console, signed_in
+from tests.org.conftest import SHARED
+
+pytestmark = SHARED
+
+
+async def test_person_sends_again_what_failed_yesterday_from_home(browser: Browser, console: Console) -> None:
+    async with console.store.transaction() as uow:
+        await uow.connection.execute(
+            update(outbox).where(outbox.c.key == "N-3").values(refused_at=uow.now - timedelta(days=1))
+        )
+    page = await signed_in(browser, console, timezone_id="UTC")
+    await page.goto(console.url)
+    await page.get_by_role("link", name="what failed yesterday").click()
+    await expect(page.get_by_role("link", name="N-3")).to_be_visible()
+    await page.get_by_label("Orders of the customer").fill("nobody")
+    await page.get_by_role("button", name="Preview").click()  # one kind of entity only
+    await expect(page.locator("#wrong-customer")).to_contain_text("choose one kind")
+    await expect(page.get_by_label("Orders of the customer")).to_have_value("nobody")
+    await page.get_by_label("Orders of the customer").fill("")
+    await page.get_by_role("button", name="Preview").click()
+    await page.get_by_role("button", name="Send 1").click()
+    await expect(page.get_by_role("status")).to_contain_text("A worker begins within a second or two: 1 order.")
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.locator("h1")).to_contain_text("paused")
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.locator("h1")).to_contain_text("canceled")
+    async with console.store.reader() as connection:
+        [latest, *_] = await resyncs.list_page(connection, limit=1)
+    assert (latest.actor, latest.total) == ("Kim", 1)
