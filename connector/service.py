@@ -119,13 +119,17 @@ class LocalServices:
         return SharedReport(lambda: examine(self.settings, self.store, clock=clock, roles=role_states()), clock)
 
     def conflict_resolver(self) -> ConflictResolver:
-        """Resolves conflicts by the mappings of the files."""
+        """Resolves conflicts by the active mappings."""
         from connector.jobs.conflict_resolution import ConflictResolver
-        from connector.jobs.mapping_versions import MappingFiles, MappingVersions
+        from connector.jobs.mappings.files import MappingFiles
+        from connector.jobs.mappings.versions import MappingVersions
 
         versions = MappingVersions(MappingFiles(self.settings.mappings_dir))
         return ConflictResolver(
-            store=self.store, orders=self.orders, mappings=versions.read, webhooks=self.settings.webhooks
+            store=self.store,
+            orders=self.orders,
+            mappings=partial(versions.load, self.store),
+            webhooks=self.settings.webhooks,
         )
 
     def alert_sender(self) -> AlertSender | None:
@@ -162,7 +166,7 @@ class Services(LocalServices):
 
     @property
     def mappings(self) -> MappingSet:
-        """The mappings of the files as last read."""
+        """The mappings as last used; of the files, if nothing was used yet."""
         return self.push_context.mappings.current
 
     async def push(
@@ -269,7 +273,8 @@ async def org_services(local: LocalServices, name: str) -> AsyncIterator[Service
     """The services of one org on the same database; the default one's name is empty."""
     from connector.jobs.api_budget import ApiBudget
     from connector.jobs.inbound_run import InboundJobContext, take_in
-    from connector.jobs.mapping_versions import MappingFiles, MappingVersions
+    from connector.jobs.mappings.files import MappingFiles
+    from connector.jobs.mappings.versions import MappingVersions
     from connector.jobs.push import PushContext
     from connector.outbound.health import OrgHealth
     from connector.salesforce.client import SalesforceClient

@@ -50,6 +50,7 @@ GROUPS = (
     "workers",
     "jobs",
     "resyncs",
+    "mappings",
     "alerts",
     "audit",
     "mailcatcher",

@@ -15,6 +15,7 @@ from connector.cli.status_text import (
     budget_document,
     budget_remarks,
     how_to_send,
+    mapping_remarks,
     message_remarks,
     other_org_remarks,
     outage_remarks,
@@ -149,7 +150,7 @@ def status(
             *paused_job_remarks(document["paused_jobs"]),
             *outage_remarks(document["outage"]),
             *budget_remarks(document["budget"]),
-            *_mapping_remarks(document["mappings"]),
+            *mapping_remarks(document["mappings"]),
         )
         more = (*message_remarks(document["messages"]), *webhook_remarks(document["webhooks"]))
         inbound = (*_reconciliation_remarks(document["reconciliation"]), *_inbound_remarks(document["inbound"]))
@@ -209,7 +210,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         notice_counts = await change_notices.counts(connection)
         mapping = await mapping_versions.get_active(connection)
         mapping_problems = await mapping_versions.list_problems(connection, store.clock.now() - timedelta(minutes=5))
-        file_problem = await _find_file_problem(connection, settings) if check_files else None
+        file_problem, file_note = await _find_file_problem(connection, settings) if check_files else (None, None)
         reconciled = await reconcile_runs.latest(connection, org.org_id) if org else None
         outage = await outages.get_current(connection)
         postponed = await retry_schedule.count_postponed_by_error(connection)
@@ -243,7 +244,10 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
                 "version": mapping.number if mapping else None,
                 "activated_at": mapping.activated_at if mapping else None,
                 "source": mapping.source if mapping else None,
+                "author": mapping.author if mapping else None,
+                "note": mapping.note if mapping else None,
                 "file_problem": file_problem,
+                "file_note": file_note,
                 "problems": [{"source": item.source, "problem": item.problem} for item in mapping_problems],
             },
             "outage": None
@@ -293,9 +297,9 @@ async def _load_inbound(connection: Connection, org: KnownOrg | None, settings: 
     return document | {"deliveries": [usage | {"text": text} for usage, text in named]}
 
 
-async def _find_file_problem(connection: Connection, settings: Settings) -> str | None:
-    """Return why a push by the mapping files of the settings would send nothing."""
-    from connector.jobs.mapping_versions import find_file_problem
+async def _find_file_problem(connection: Connection, settings: Settings) -> tuple[str | None, str | None]:
+    """Return why a push by the mapping files of the settings would send nothing, and why it would not use them."""
+    from connector.jobs.mappings.versions import find_file_problem
 
     return await find_file_problem(connection, settings.mappings_dir)
 
@@ -387,12 +391,3 @@ def _other_org_remark(document: dict[str, Any], other: dict[str, Any]) -> str:
         f"{setting} leads to org {other['org']} ({other['address']}), but this database works with {ours}: nothing is"
         f" sent. If you want to switch, run `connector org use {other['org']}`; else correct {setting}."
     )
-
-
-def _mapping_remarks(mappings: dict[str, Any]) -> list[str]:
-    """Remarks about mapping files that cannot be used, from here or by a running service."""
-    own = [] if mappings["file_problem"] is None else [mappings["file_problem"]]
-    return own + [
-        f"The service cannot use the edited mapping files ({item['source']}): {item['problem']}"
-        for item in mappings["problems"]
-    ]

@@ -84,7 +84,8 @@ async def _run_linker(work: Callable[[Linker], Awaitable[T]]) -> T:
     settings = load_settings()
     configure(settings.log_level, **settings.log_options)
     async with running_service(settings) as service:
-        return await work(Linker(service.org_store, service.client, service.mappings, settings, clock=service.clock))
+        mappings = await service.push_context.mappings.load(service.org_store)
+        return await work(Linker(service.org_store, service.client, mappings, settings, clock=service.clock))
 
 
 def _parse_kind(text: str) -> EntityKind:

@@ -134,6 +134,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "dry_run_reads": summary.dry_run_reads,
         "org_usage": {"used": summary.org_used, "allowed": summary.org_allowed},
         "activated_mapping": summary.activated_mapping,
+        "mapping_problem": summary.mapping_problem,
         "dead_letters": summary.dead_letters,
         "discarded": summary.discarded,
         "refusals": [dead_letter_document(dead_letter) for dead_letter in summary.refusals],
@@ -165,6 +166,8 @@ def _forecast_document(forecast: LookupForecast) -> dict[str, object]:
 def print_summary(summary: PushSummary, open_conflicts: int) -> None:
     if summary.activated_mapping is not None and summary.activated_mapping > 1:
         typer.echo(f"Mapping version {summary.activated_mapping} is now active.")
+    if summary.mapping_problem is not None:
+        typer.echo(summary.mapping_problem)
     _print_records(summary)
     calls = f"{plural(summary.writes, 'write call')} and {plural(summary.reads, 'read call')}"
     if not summary.writes and not summary.reads:

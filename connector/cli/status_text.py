@@ -95,3 +95,13 @@ def other_org_remarks(others: list[dict[str, Any]]) -> list[str]:
     """Remarks about the orgs besides the default one."""
     more = "`CONNECTOR_ORG={name} connector status` says more."
     return [f"{o['text']} {more.format(**o) if o['configured'] else 'The settings name no such org.'}" for o in others]
+
+
+def mapping_remarks(mappings: dict[str, Any]) -> list[str]:
+    """Remarks about mapping files that cannot be used, or are not, from here or by a running service."""
+    own = [mappings[name] for name in ("file_problem", "file_note") if mappings[name] is not None]
+    return own + [
+        f"The service cannot use the edited mapping files ({item['source']}): {item['problem']}"
+        for item in mappings["problems"]
+        if item["problem"] not in own
+    ]

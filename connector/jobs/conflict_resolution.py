@@ -5,7 +5,7 @@ Nothing is asked of the org: a value that stands here becomes due, and the next 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from connector.errors import CommandError
@@ -36,7 +36,7 @@ class ConflictResolver:
 
     store: Store
     orders: OrderService
-    mappings: Callable[[], MappingSet]
+    mappings: Callable[[], Awaitable[MappingSet]]
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
 
     async def resolve(
@@ -59,7 +59,7 @@ class ConflictResolver:
         applier = Applier(
             InboundContext(
                 orders=self.orders,
-                mappings=self.mappings(),
+                mappings=await self.mappings(),
                 describes={},
                 org_id=conflict.org_id,
                 webhooks=self.webhooks,

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from connector.errors import MappingError
 from connector.jobs.inbound_run import InboundJobContext, InboundRun
-from connector.jobs.mapping_versions import RECHECK_AFTER
+from connector.jobs.mappings.versions import RECHECK_AFTER
 from connector.log import get_logger
 from connector.mapping.version import MappingVersion
 
@@ -40,7 +40,7 @@ class CurrentRun:
         """Return the run; another one if the files have changed. The files are only looked at, so this is cheap."""
         async with self._lock:
             await self._context.mappings.check_files(self._context.store)
-            version = self._context.mappings.files.version
+            version = await self._context.mappings.find(self._context.store)
             if self._run is not None and (self._is_used(version) or self._is_rejected(version)):
                 return self._run
             return await self._build()
@@ -59,7 +59,7 @@ class CurrentRun:
         return self._context.store.clock.now() < self._rejected[1] + RECHECK_AFTER
 
     async def _build(self) -> InboundRun:
-        context, version = self._context, self._context.mappings.files.version
+        context, version = self._context, await self._context.mappings.find(self._context.store)
         try:
             run = await InboundRun.begin(context, mappings=version.mappings)
         except MappingError as error:

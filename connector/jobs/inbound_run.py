@@ -19,7 +19,7 @@ from connector.inbound.record_reader import RecordReader
 from connector.jobs.adoption_setup import BEFORE_OLDEST_LINK, AdoptionSetup, adoption_start
 from connector.jobs.held_lease import HeldLease, LeaseHolder
 from connector.jobs.mapping_fit import misfit_error
-from connector.jobs.mapping_versions import MappingVersions
+from connector.jobs.mappings.versions import MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.mapping import MappingSet
 from connector.mapping.check import check
@@ -59,7 +59,7 @@ async def take_in(context: InboundJobContext) -> IntakeReport:
 
 
 class InboundRun:
-    """Reads from one org by the mappings as they are now, or by `mappings`. `begin` asks the org who it is.
+    """Reads from one org by `mappings`. `begin` finds those to use, and asks the org who it is.
 
     `dry_run` is asked instead of the org for what the inbox and adoptions need; then each change is listed.
     """
@@ -71,7 +71,7 @@ class InboundRun:
         profile: OrgProfile,
         *,
         adopt_since: datetime,
-        mappings: MappingSet | None = None,
+        mappings: MappingSet,
         dry_run: InboundOrg | None = None,
     ) -> None:
         self._store = context.store
@@ -81,7 +81,7 @@ class InboundRun:
         self.org_id = org_id
         self.profile = profile
         self.adopt_since = adopt_since
-        mappings = (mappings or context.mappings.read()).with_returns(None)
+        mappings = mappings.with_returns(None)
         mappings = mappings.with_persons(profile.person_type is not None)
         problems = check(mappings, profile.describes, person_types=profile.person_types)
         if problems:
@@ -123,8 +123,8 @@ class InboundRun:
     async def begin(
         cls, context: InboundJobContext, *, mappings: MappingSet | None = None, store: Store | None = None
     ) -> InboundRun:
-        """`store` is where what the org says of itself is kept, if not in that of `context`. Without `mappings`, those
-        of the files are used; while an edit of them cannot be, those before it.
+        """`store` is where what the org says of itself is kept, if not in that of `context`. Without `mappings`, the
+        active ones are used, or edited files; while an edit of them cannot be, those before it.
 
         Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, SalesforceError if
         it has none of our fields, AuthError if the org lets nobody in."""

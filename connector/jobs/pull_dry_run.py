@@ -50,7 +50,14 @@ async def pull_dry_run(context: InboundJobContext) -> PullSummary:
         try:
             async with dry_run(store, clock=RepeatableClock(store.clock, now)) as scratch:
                 scratched = replace(context, store=scratch, orders=context.orders.with_store(scratch))
-                again = InboundRun(scratched, run.org_id, run.profile, adopt_since=run.adopt_since, dry_run=org)
+                again = InboundRun(
+                    scratched,
+                    run.org_id,
+                    run.profile,
+                    adopt_since=run.adopt_since,
+                    mappings=run.mappings,
+                    dry_run=org,
+                )
                 summary = await _apply(scratched, again, polls)
             break
         except UnansweredError:

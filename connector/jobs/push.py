@@ -20,7 +20,7 @@ from connector.jobs import outage
 from connector.jobs.api_budget import CONFIRM_AFTER, LOOK_EVERY, ApiBudget
 from connector.jobs.lookup_forecast import LookupForecast, forecast_lookups
 from connector.jobs.mapping_fit import misfit_error
-from connector.jobs.mapping_versions import EditDoesNotFitError, MappingVersions
+from connector.jobs.mappings.versions import EditDoesNotFitError, MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.push_rounds import ProgressReporter, PushRounds, WorkShare
 from connector.jobs.push_summary import PushSummary
@@ -94,15 +94,15 @@ async def push(context: PushContext, reporter: ProgressReporter, options: PushOp
     With `dry_run` nothing is sent and nothing is stored. Without `verify`, the org is not called if nothing is due.
 
     All changes are sent by one version of the mappings (`jobs.mapping_versions`). It is chosen before `prepare`, and
-    chosen again if another version becomes active meanwhile. With `prepare`, the version of our files becomes active.
+    chosen again if another version becomes active meanwhile.
 
     A `scheduled` push sends what is free and due now, does not call an org during its outage, and reports a new outage
     only in its summary. Any other push calls the org at once, for all waiting changes. It also waits for other workers
     that hold due changes, as long as they make progress, and for changes that become due within seconds.
 
     Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, OtherMappingsError if
-    other mappings are active, AuthError if the sign-in is refused, SalesforceError if the org has none of our fields,
-    LeaseLostError if another push has acquired our leases.
+    the content of the active mappings is unknown, AuthError if the sign-in is refused, SalesforceError if the org has
+    none of our fields, LeaseLostError if another push has acquired our leases.
     """
     options = options or PushOptions()
     clock = context.store.clock
@@ -156,7 +156,7 @@ class _PushRun:
         ongoing = self.summary.outage if options.scheduled else None
         if ongoing is not None and not await outage.is_our_turn(self.store, self.store.clock, ongoing):
             return False
-        if self._prepare is None or options.dry_run or await mappings.files_are_active(self.store):
+        if self._prepare is None or options.dry_run or not await mappings.has_edit(self.store):
             await self._run_prepare()
         self.calls_before = self.client.calls_made
         if not options.scheduled:
@@ -187,6 +187,7 @@ class _PushRun:
         options, summary = self.options, self.summary
         # A dry run also shows whether we can sign in and whether the mappings fit, due or not.
         waiting = options.dry_run or self._prepare is not None or bool(await self._due_counts())
+        waiting = waiting or (options.scheduled and self.context.mappings.take_edit())  # it is activated
         if not (waiting or options.verify or summary.outage is not None):
             return
         self.health.start(cautious=summary.outage is not None)
@@ -265,18 +266,18 @@ class _PushRun:
         for _ in range(MAX_MAPPING_VERSIONS):
             version = None
             if worker is None:
-                org_mappings = await self._fit_mappings(mappings.read())
+                org_mappings = await self._fit_mappings(await mappings.load(self.store))
             else:
                 if scheduled:
                     chosen = await mappings.follow(self.store, self._fit_mappings)
                 else:
                     mappings.read()
-                    explicit = self._prepare is not None
-                    chosen = await mappings.choose(self.store, self._fit_mappings, explicit=explicit)
+                    chosen = await mappings.choose(self.store, self._fit_mappings)
                 if chosen is None:
                     return False
                 if chosen.activated:
                     summary.activated_mapping = chosen.number
+                summary.mapping_problem = None if chosen.problem is None else str(chosen.problem)
                 version = ActiveMappingVersion(chosen.number)
                 # A version that was just activated has been fitted for that.
                 fitted, self._fitted = self._fitted if chosen.activated else None, None

@@ -33,6 +33,7 @@ class PushSummary:
     seconds: float = 0.0
     dead_letters: int = 0
     activated_mapping: int | None = None  # the version of the mapping files that this push made active
+    mapping_problem: str | None = None  # why edited mapping files were not used
     discarded: int = 0  # entities whose change a person discarded
     refusals: list[DeadLetter] = field(default_factory=list)  # made by this push
     waiting: int = 0

@@ -234,10 +234,17 @@ class _RecordChecker:
         if field.restricted_picklist and field.picklist and field.type in _PICKLISTS:
             parts = value.split(";") if field.type == "multipicklist" else [value]
             if any(part not in field.picklist for part in parts):
+                inactive = any(part in field.inactive for part in parts)
+                why = (
+                    f"which is inactive in the org's picklist: it has {listed(field.picklist)}; use one, or activate it"
+                )
                 self._problems.add(
                     position,
                     spec.name,
-                    f"cannot be `{value}`: the org's picklist has {listed(field.picklist)}; use one, or add it there.",
+                    f"cannot be `{value}`, {why} there."
+                    if inactive
+                    else f"cannot be `{value}`: the org's picklist has {listed(field.picklist)}; use one, or add it"
+                    " there.",
                 )
         elif field.length and len(value) > field.length and not field.reference_to:
             self._problems.add(

@@ -46,9 +46,17 @@ def shipped_mappings() -> Traversable:
 def read_folder(folder: Traversable) -> MappingSet:
     """Like `load_mappings`, for any Traversable (a directory, a folder in an archive)."""
     problems = Problems()
+    mappings = parse_folder(folder, problems)
+    if mappings is None:
+        raise MappingError(problems.lines())
+    return mappings
+
+
+def parse_folder(folder: Traversable, problems: Problems) -> MappingSet | None:
+    """The mappings in a folder; None if they cannot be used, for reasons that are added to `problems`."""
     name = folder.name
     if not folder.is_dir():
-        raise MappingError([f"CONNECTOR_MAPPINGS_DIR: there is no folder {folder}: correct it."])
+        raise MappingError([f"CONNECTOR_MAPPINGS_DIR: there is no folder {folder}: correct it."])  # no line to name
     tables: dict[str, ValueTable | None] = {}
     values = folder.joinpath(VALUES)
     for file in _yaml_files(values) if values.is_dir() else []:
@@ -81,7 +89,7 @@ def read_folder(folder: Traversable) -> MappingSet:
     if PERSON in specs and EntityKind.CUSTOMER in specs:
         _check_same_record(specs[PERSON], specs[EntityKind.CUSTOMER], problems)
     if problems:
-        raise MappingError(problems.lines())
+        return None
     mapped = {name: EntityMapping[Any](spec) for name, spec in specs.items()}
     reduction = mapped.pop(EntityKind.RETURN, None)
     return MappingSet(**mapped, reduction=reduction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,29 +37,59 @@ class Aspect(StrEnum):
     MAPPING = "mapping"
 
 
+class Level(StrEnum):
+    """`error`: the mappings cannot be used so. `warning`: they can, and a person should look."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One problem. `text` is a sentence that says what is wrong, after the name of the field, and what to do."""
+
+    position: Position
+    field: str
+    text: str
+    aspect: Aspect = Aspect.MAPPING
+    level: Level = Level.ERROR
+
+    def __str__(self) -> str:
+        return _one_line(f"{self.position}: {self.field}: {self.text}")
+
+
 class Problems:
     """Collects problems, each position and sentence once, in reading order of each file."""
 
     def __init__(self) -> None:
-        self._positions: dict[str, Position] = {}
-        self._aspects: dict[str, Aspect] = {}
+        self._by_line: dict[str, Problem] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._positions)
+        return bool(self._by_line)
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(sorted(self._by_line.values(), key=_place))
 
     def add(self, position: Position, field: str, text: str, aspect: Aspect = Aspect.MAPPING) -> None:
-        line = _one_line(f"{position}: {field}: {text}")
-        self._positions.setdefault(line, position)
-        self._aspects.setdefault(line, aspect)
+        self.append(Problem(position=position, field=field, text=text, aspect=aspect))
+
+    def warn(self, position: Position, field: str, text: str) -> None:
+        self.append(Problem(position=position, field=field, text=text, level=Level.WARNING))
+
+    def append(self, problem: Problem) -> None:
+        self._by_line.setdefault(str(problem), problem)
 
     def lines(self, aspect: Aspect | None = None) -> list[str]:
         """One line per problem, or per problem of one aspect. Beyond the limit the last line says how many more there
         are."""
-        places = [item for item in self._positions.items() if aspect is None or self._aspects[item[0]] is aspect]
-        lines = [line for line, _ in sorted(places, key=lambda item: (item[1].file, item[1].line, item[1].column))]
+        lines = [str(problem) for problem in self if aspect is None or problem.aspect is aspect]
         if len(lines) <= MAX_LISTED:
             return lines
         return [*lines[:MAX_LISTED], f"… and {len(lines) - MAX_LISTED:,} more: correct these first."]
+
+
+def _place(problem: Problem) -> tuple[str, int, int]:
+    return problem.position.file, problem.position.line, problem.position.column
 
 
 def _one_line(text: str) -> str:

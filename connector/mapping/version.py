@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources.abc import Traversable
@@ -13,6 +13,7 @@ from connector.files import UnusableFileError, read_file
 from connector.mapping.loader import SUFFIX, VALUES, read_folder, shipped_mappings
 from connector.mapping.mapper import MappingSet
 from connector.mapping.problems import Position
+from connector.mapping.text_folder import TextFolder, Texts, check_texts
 from connector.mapping.yaml_nodes import MAX_BYTES
 
 _MAX_ATTEMPTS = 3
@@ -25,10 +26,11 @@ is resolved asks for the mappings again."""
 
 @dataclass(frozen=True, kw_only=True)
 class MappingVersion:
-    """Equal files have an equal `digest`, wherever they are stored."""
+    """Equal files have an equal `digest`, wherever they are stored. `texts` are the files."""
 
     digest: str
     mappings: MappingSet
+    texts: Texts
 
     @property
     def short(self) -> str:
@@ -45,21 +47,57 @@ def load_version(directory: Path | None = None) -> MappingVersion:
     read."""
     folder = folder_of(directory)
     for _ in range(_MAX_ATTEMPTS):
-        before = _digest(folder)
+        contents = _read_contents(folder)
+        before = _digest(contents)
         if (known := _loaded.get((folder.name, before))) is not None:
             return known
         try:
             mappings = read_folder(folder)
         except MappingError:
-            if _digest(folder) == before:
+            if _digest(_read_contents(folder)) == before:
                 raise
             continue
-        if _digest(folder) == before:  # else a file was saved meanwhile
-            if len(_loaded) >= _MAX_LOADED:
-                del _loaded[next(iter(_loaded))]
-            version = _loaded[folder.name, before] = MappingVersion(digest=before, mappings=mappings)
-            return version
+        if _digest(_read_contents(folder)) == before:  # else a file was saved meanwhile
+            texts = {name: content.decode() for name, content in contents.items()}
+            return _keep(folder.name, MappingVersion(digest=before, mappings=mappings, texts=texts))
     raise MappingError([f"{Position(file=folder.name)}: folder: changes all the time: try again when it is complete."])
+
+
+def load_texts(texts: Texts) -> MappingVersion:
+    """The version with these files. Raises MappingError with every problem of every file."""
+    check_texts(texts)
+    folder, digest = TextFolder(texts), digest_of(texts)
+    if (known := _loaded.get((folder.name, digest))) is not None:
+        return known
+    return _keep(folder.name, MappingVersion(digest=digest, mappings=read_folder(folder), texts=dict(texts)))
+
+
+def read_texts(directory: Path | None = None) -> Texts:
+    """The files of a folder, valid or not. Raises MappingError if one cannot be read as text."""
+    texts, problems = {}, []
+    for name, file in _files(folder_of(directory)):
+        try:
+            content = read_file(file, MAX_BYTES) if isinstance(file, Path) else file.read_bytes()
+            texts[name] = content.decode()
+        except UnicodeDecodeError:
+            problems.append(f"{file}: file: is not UTF-8: save it as UTF-8.")
+        except (OSError, UnusableFileError) as error:
+            problems.append(f"{file}: file: {error}: correct it, or take it away.")
+    if problems:
+        raise MappingError(problems)
+    return texts
+
+
+def digest_of(texts: Texts) -> str:
+    """The digest of a version with these files."""
+    return _digest({name: text.encode() for name, text in texts.items()})
+
+
+def _keep(folder: str, version: MappingVersion) -> MappingVersion:
+    if len(_loaded) >= _MAX_LOADED:
+        del _loaded[next(iter(_loaded))]
+    _loaded[folder, version.digest] = version
+    return version
 
 
 def fingerprint(directory: Path | None = None) -> object:
@@ -75,15 +113,22 @@ def fingerprint(directory: Path | None = None) -> object:
     return tuple(entries)
 
 
-def _digest(folder: Traversable) -> str:
-    digest = sha256()
+def _read_contents(folder: Traversable) -> dict[str, bytes]:
+    contents = {}
     for name, file in _files(folder):
         try:
-            content = read_file(file, MAX_BYTES) if isinstance(file, Path) else file.read_bytes()
+            contents[name] = read_file(file, MAX_BYTES) if isinstance(file, Path) else file.read_bytes()
         except (OSError, UnusableFileError):
-            content = b""  # reading it will report the problem
-        digest.update(f"{name}\n{len(content)}\n".encode())
-        digest.update(content)
+            contents[name] = b""  # reading it will report the problem
+    return contents
+
+
+def _digest(contents: Mapping[str, bytes]) -> str:
+    """The files of the folder come before those of its value tables, each by name."""
+    digest = sha256()
+    for name in sorted(contents, key=lambda name: ("/" in name, name)):
+        digest.update(f"{name}\n{len(contents[name])}\n".encode())
+        digest.update(contents[name])
     return digest.hexdigest()
 
 

@@ -28,6 +28,7 @@ class FieldDescribe:
     reference_to: tuple[str, ...]
     relationship_name: str | None
     case_sensitive: bool = False
+    inactive: tuple[str, ...] = ()  # values of the picklist that nobody can choose any more
 
     @property
     def required_on_create(self) -> bool:

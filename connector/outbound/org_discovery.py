@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from connector.model.describe import FieldDescribe, RecordTypeDescribe, SObjectD
 from connector.outbound.org_profile import SOBJECTS, OrgProfile
 from connector.settings import SalesforceSettings
 from connector.store import org_metadata
-from connector.store.engine import Store
+from connector.store.engine import Connection, Store
 
 CACHE_LIFETIME = timedelta(hours=1)
 QUERIES = (
@@ -27,7 +27,7 @@ QUERIES = (
     "SELECT Id FROM RecordType WHERE SobjectType = 'Account' AND IsPersonType = true",
 )
 _ABSENT = frozenset({"INVALID_TYPE", "INVALID_FIELD"})
-CACHE_FORMAT = "3"
+CACHE_FORMAT = "4"
 """Changes with the format of the cached answer; an answer in an older format is not used."""
 
 
@@ -93,6 +93,16 @@ async def discover_org(
     async with store.transaction() as uow:
         await org_metadata.put(uow, org_id, _dump(profile, request))
     return profile
+
+
+async def load_stored_profile(connection: Connection, org_id: str) -> tuple[OrgProfile, datetime] | None:
+    """The profile as it was last discovered, however long ago, and when; None if it was never, or by another
+    release."""
+    cached = await org_metadata.get(connection, org_id)
+    body = None if cached is None else orjson.loads(cached.body)
+    if cached is None or body is None or body.get("asked", {}).get("kept_as") != CACHE_FORMAT:
+        return None
+    return _load(body), cached.fetched_at
 
 
 async def ask_org(org: Describer, extra_sobjects: Sequence[str] = (), extra_queries: Sequence[str] = ()) -> OrgAnswers:
@@ -233,4 +243,5 @@ def _describe(item: dict[str, Any]) -> SObjectDescribe:
 
 
 def _field(item: dict[str, Any]) -> FieldDescribe:
-    return FieldDescribe(**{**item, "picklist": tuple(item["picklist"]), "reference_to": tuple(item["reference_to"])})
+    lists = {name: tuple(item[name]) for name in ("picklist", "inactive", "reference_to")}
+    return FieldDescribe(**{**item, **lists})

@@ -58,8 +58,14 @@ def _field(item: Mapping[str, Any]) -> FieldDescribe:
         external_id=bool(item.get("externalId")),
         unique=bool(item.get("unique")),
         restricted_picklist=bool(item.get("restrictedPicklist")),
-        picklist=tuple(str(value["value"]) for value in item.get("picklistValues") or () if value.get("active")),
+        picklist=_values(item, active=True),
+        inactive=_values(item, active=False),
         reference_to=tuple(item.get("referenceTo") or ()),
         relationship_name=item.get("relationshipName"),
         case_sensitive=bool(item.get("caseSensitive")),
     )
+
+
+def _values(item: Mapping[str, Any], *, active: bool) -> tuple[str, ...]:
+    values = item.get("picklistValues") or ()
+    return tuple(str(value["value"]) for value in values if bool(value.get("active")) is active)

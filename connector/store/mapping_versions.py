@@ -1,4 +1,4 @@
-"""The active mapping version, and the state of each source of mapping files.
+"""The versions of the mappings with their files, and the state of each source of mapping files.
 
 Every activation is a row; the one with the highest number is active. A source is a folder of mapping files on one
 machine. Its digest is stored, so that a comparison with its files shows whether they were edited since.
@@ -6,52 +6,70 @@ machine. Its digest is stored, so that a comparison with its files shows whether
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
+import orjson
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.model.mapping_version import Activation, Origin, SourceProblem, StoredVersion
 from connector.store import journal
 from connector.store.journal import JournalEntry
+from connector.store.mapping_tables import mapping_contents, mapping_sources, mapping_versions
 from connector.store.sql import insert
-from connector.store.tables import mapping_sources, mapping_versions
 from connector.store.unit_of_work import UnitOfWork
 
 SOURCES_KEPT = timedelta(days=90)
 """How long a source that is no longer seen is kept. Every container is a new source."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Activation:
-    """One activation; `source` is the folder of its files."""
-
-    number: int
-    digest: str
-    activated_at: datetime
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SourceProblem:
-    """The reason why a source cannot use its own files, as last reported."""
-
-    source: str
-    problem: str
-    seen_at: datetime
-
-
 async def get_active(connection: AsyncConnection) -> Activation | None:
     """Return the active version; None before the first push."""
     statement = select(mapping_versions).order_by(mapping_versions.c.number.desc()).limit(1)
     row = (await connection.execute(statement)).first()
-    return None if row is None else Activation(**row._mapping)
+    return None if row is None else _activation(row)
+
+
+async def get(connection: AsyncConnection, number: int) -> StoredVersion | None:
+    """Return a version with its files; None if there is none of this number."""
+    row = (await connection.execute(select(mapping_versions).where(mapping_versions.c.number == number))).first()
+    if row is None:
+        return None
+    return StoredVersion(activation=_activation(row), texts=await get_texts(connection, row.digest))
+
+
+async def list_page(connection: AsyncConnection, *, before: int | None = None, limit: int) -> list[Activation]:
+    """Return versions with a number below `before`, the newest first."""
+    statement = select(mapping_versions).order_by(mapping_versions.c.number.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(mapping_versions.c.number < before)
+    return [_activation(row) for row in await connection.execute(statement)]
+
+
+async def get_texts(connection: AsyncConnection, digest: str) -> Mapping[str, str] | None:
+    """Return the files with this digest; None if they are not stored."""
+    statement = select(mapping_contents.c.body).where(mapping_contents.c.digest == digest)
+    body = (await connection.execute(statement)).scalar()
+    return None if body is None else orjson.loads(body)
+
+
+async def list_texts(connection: AsyncConnection, digests: Collection[str]) -> dict[str, Mapping[str, str]]:
+    """Return the files of these digests that are stored."""
+    statement = select(mapping_contents).where(mapping_contents.c.digest.in_(list(digests)))
+    return {row.digest: orjson.loads(row.body) for row in await connection.execute(statement)}
 
 
 async def is_active(connection: AsyncConnection, number: int) -> bool:
     """Return whether no later version was activated."""
-    latest: int | None = (await connection.execute(select(func.max(mapping_versions.c.number)))).scalar()
-    return latest == number
+    return await find_latest(connection) == number
+
+
+async def find_latest(connection: AsyncConnection) -> int | None:
+    """Return the number of the active version; None before the first push."""
+    number: int | None = (await connection.execute(select(func.max(mapping_versions.c.number)))).scalar()
+    return number
 
 
 async def was_active(connection: AsyncConnection, digest: str) -> bool:
@@ -61,21 +79,57 @@ async def was_active(connection: AsyncConnection, digest: str) -> bool:
 
 
 async def get_source_digest(connection: AsyncConnection, source: str) -> str | None:
-    """Return the digest of the source when it was last seen; None if it is unknown."""
+    """Return the digest of the source when it was last seen valid; None if it is unknown, or never was."""
     statement = select(mapping_sources.c.digest).where(mapping_sources.c.source == source)
-    return (await connection.execute(statement)).scalar()
+    return (await connection.execute(statement)).scalar() or None
 
 
-async def activate(uow: UnitOfWork, digest: str, source: str) -> int:
-    """Make this version the active one, and return its number. Whoever edited the files is known by their place
-    only."""
-    statement = insert(uow.connection, mapping_versions).values(digest=digest, activated_at=uow.now, source=source)
-    number: int = (await uow.connection.execute(statement.returning(mapping_versions.c.number))).scalar_one()
-    await record_source(uow, source, digest)
-    detail = {"digest": digest, "source": source}
-    entry = JournalEntry(entity="mapping", key=str(number), action="activated", detail=detail, actor=source)
+async def activate(
+    uow: UnitOfWork,
+    digest: str,
+    source: str,
+    *,
+    base: int | None,
+    texts: Mapping[str, str] | None = None,
+    origin: Origin = Origin.FILES,
+    author: str | None = None,
+    note: str | None = None,
+) -> int | None:
+    """Make this version the active one in place of the version `base`, and return its number. None if `base` is no
+    longer the active one: of two activations at a time the first one counts, because their numbers would be the same.
+    """
+    if await find_latest(uow.connection) != base:
+        return None
+    row = {
+        "number": (base or 0) + 1,
+        "digest": digest,
+        "activated_at": uow.now,
+        "source": source,
+        "origin": origin.value,
+        "author": author,
+        "note": note,
+        "base": base,
+    }
+    statement = insert(uow.connection, mapping_versions).values(row).on_conflict_do_nothing()
+    number: int | None = (await uow.connection.execute(statement.returning(mapping_versions.c.number))).scalar()
+    if number is None:
+        return None
+    if texts is not None:
+        await put_texts(uow, digest, texts)
+    if origin is Origin.FILES:
+        await record_source(uow, source, digest)
+    detail = {"digest": digest, "source": source, "origin": origin.value, "base": base, "note": note}
+    entry = JournalEntry(
+        entity="mapping", key=str(number), action="activated", detail=detail, actor=author if author else source
+    )
     await journal.write(uow, [entry])
     return number
+
+
+async def put_texts(uow: UnitOfWork, digest: str, texts: Mapping[str, str]) -> None:
+    """Store the files of a version, unless they are stored."""
+    row = {"digest": digest, "stored_at": uow.now, "body": orjson.dumps(dict(texts)).decode()}
+    await uow.connection.execute(insert(uow.connection, mapping_contents).values(row).on_conflict_do_nothing())
 
 
 async def record_source(uow: UnitOfWork, source: str, digest: str) -> None:
@@ -86,11 +140,10 @@ async def record_source(uow: UnitOfWork, source: str, digest: str) -> None:
     await uow.connection.execute(delete(mapping_sources).where(mapping_sources.c.seen_at < uow.now - SOURCES_KEPT))
 
 
-async def record_problem(uow: UnitOfWork, source: str, problem: str | None, *, digest: str) -> None:
-    """Record why the source cannot use its files. Its digest stays as before; `digest` is stored if the source
-    is new."""
+async def record_problem(uow: UnitOfWork, source: str, problem: str | None) -> None:
+    """Record why the source cannot use its files. Its digest stays as before; that of a new source is empty."""
     values = {"seen_at": uow.now, "problem": problem}
-    statement = insert(uow.connection, mapping_sources).values(source=source, digest=digest, **values)
+    statement = insert(uow.connection, mapping_sources).values(source=source, digest="", **values)
     await uow.connection.execute(statement.on_conflict_do_update(index_elements=["source"], set_=values))
 
 
@@ -102,3 +155,16 @@ async def list_problems(connection: AsyncConnection, since: datetime) -> list[So
         .order_by(mapping_sources.c.source)
     )
     return [SourceProblem(**row._mapping) for row in await connection.execute(statement)]
+
+
+def _activation(row: Any) -> Activation:
+    return Activation(
+        number=row.number,
+        digest=row.digest,
+        activated_at=row.activated_at,
+        source=row.source,
+        origin=Origin(row.origin),
+        author=row.author,
+        note=row.note,
+        base=row.base,
+    )

@@ -304,25 +304,6 @@ counters = Table(
     Column("value", BigInteger, nullable=False),
 )
 
-mapping_versions = Table(
-    "mapping_versions",
-    metadata,
-    Column("number", Serial, primary_key=True),  # the highest one is active
-    Column("digest", Key, nullable=False),
-    Column("activated_at", Instant, nullable=False),
-    Column("source", Text, nullable=False),
-    Index("mapping_versions_digest", "digest"),
-)
-
-mapping_sources = Table(
-    "mapping_sources",
-    metadata,
-    Column("source", Key, primary_key=True),  # a folder of mapping files on a machine
-    Column("digest", Key, nullable=False),  # of its files, when they were last seen valid
-    Column("seen_at", Instant, nullable=False),
-    Column("problem", Text),  # why its files cannot be used, if so
-)
-
 invoices = Table(
     "invoices",
     metadata,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -164,3 +165,12 @@ async def second_world(org: LocalOrg, databases: Databases) -> AsyncIterator[Wor
     """Another connector with an empty database, on the same org."""
     async with running_service(settings_for(org, databases.migrated())) as service:
         yield World(org, service)
+
+
+@pytest.fixture
+async def sides(org: LocalOrg, database_url: str, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Opens processes on one database, with mapping files of their own (`mapping_sides.Side`)."""
+    from tests.flow.mapping_sides import open_sides  # it imports this module
+
+    async with open_sides(org, database_url, tmp_path) as opened:
+        yield opened

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,94 +11,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.errors import MappingError
-from connector.jobs.mapping_versions import MappingFiles, MappingVersions, OtherMappingsError
-from connector.jobs.push_summary import PushSummary
-from connector.jobs.resync import resync
-from connector.localorg.server import LocalOrg
+from connector.jobs.mappings.files import MappingFiles
+from connector.jobs.mappings.versions import MappingVersions, OtherMappingsError
 from connector.mapping import loader
 from connector.model.change import EntityKind
 from connector.model.stage import Stage
 from connector.outbound import drain
-from connector.service import running_service
-from connector.store import mapping_versions
-from tests.flow.conftest import CUSTOMERS, Silent, World, settings_for
+from tests.flow.conftest import Silent
+from tests.flow.mapping_sides import KEYS, NAME, NAMES
 from tests.flow.test_push import an_order
 from tests.order_builders import changed
-
-NAME = "  Name: "
-
-
-@dataclass
-class Side(World):
-    """A world with mapping files of its own."""
-
-    folder: Path
-
-    def edit(self, file: str, change: Callable[[str], str]) -> None:
-        path = self.folder / file
-        path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
-
-    def name_customers_by(self, what: str) -> None:
-        """`Name` of accounts is filled by that from now on."""
-        lines = (self.folder / "customer.yaml").read_text(encoding="utf-8").splitlines()
-        changed = [f"{NAME}{what}" if line.startswith(NAME) else line for line in lines]
-        assert changed != lines
-        (self.folder / "customer.yaml").write_text("\n".join(changed), encoding="utf-8")
-
-    async def tick(self, times: int = 1) -> PushSummary:
-        """The pushes of a running service."""
-        for _ in range(times):
-            summary = await self.service.push(Silent(), scheduled=True)
-        return summary
-
-    async def resync(self, kind: EntityKind | None = None) -> PushSummary:
-        return await self.service.push(Silent(), prepare=self.again(kind))
-
-    def again(self, kind: EntityKind | None) -> Any:
-        return lambda store: resync(store, self.service.client, self.service.settings, kind, [], recreate=False)
-
-    async def names(self) -> set[str]:
-        return {row["Name"] for row in await self.query("SELECT Name FROM Account")}
-
-    async def touch(self, phone: str) -> None:
-        await self.save(some_customers=[replace(customer, phone=phone) for customer in CUSTOMERS[:2]])
-
-    async def phones(self) -> set[str]:
-        return {row["Phone"] for row in await self.query("SELECT Phone FROM Account")}
-
-    async def active(self) -> int | None:
-        async with self.service.store.reader() as connection:
-            found = await mapping_versions.get_active(connection)
-        return found.number if found else None
-
-    async def problems(self) -> list[str]:
-        async with self.service.store.reader() as connection:
-            since = self.service.clock.now().replace(year=2000)
-            return [item.problem for item in await mapping_versions.list_problems(connection, since)]
-
-
-@pytest.fixture
-async def sides(org: LocalOrg, database_url: str, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """Makes processes on one database: with a folder of that name, which is shared by those of the same name."""
-    stack: list[Any] = []
-
-    async def open_(name: str = "mappings") -> Side:
-        folder = tmp_path / name
-        if not folder.exists():
-            shutil.copytree(str(loader.shipped_mappings()), folder)
-        settings = settings_for(org, database_url).model_copy(update={"mappings_dir": folder})
-        context = running_service(settings)
-        side = Side(org, await context.__aenter__(), folder)
-        stack.append(context)
-        return side
-
-    yield open_
-    for context in stack:
-        await context.__aexit__(None, None, None)
-
-
-KEYS = {customer.number for customer in CUSTOMERS[:2]}
-NAMES = {customer.name for customer in CUSTOMERS[:2]}
 
 
 async def test_service_follows_edited_mappings_without_a_restart(sides: Any) -> None:
@@ -132,7 +52,8 @@ async def test_service_does_not_undo_what_a_resync_has_sent_by_newer_files(sides
     assert await service.active() == 2
 
 
-async def test_process_with_other_mapping_files_sends_nothing_and_reports_it_once(sides: Any) -> None:
+async def test_process_with_other_mapping_files_works_by_the_active_version(sides: Any) -> None:
+    """Neither it nor its files are touched, and it reads by the active version, too."""
     here, elsewhere = await sides("here"), await sides("elsewhere")
     await here.touch("1")
     await here.tick()
@@ -140,25 +61,48 @@ async def test_process_with_other_mapping_files_sends_nothing_and_reports_it_onc
     here.name_customers_by("number")
     await here.resync()
     await here.touch("2")
+    await elsewhere.tick()
+    assert (await here.phones(), await here.names(), await here.active()) == ({"2"}, KEYS, 2)
+    assert await here.problems() == []
+    await here.touch("3")
+    assert (await elsewhere.push()).in_sync
+    assert (await here.phones(), await here.names(), await here.active()) == ({"3"}, KEYS, 2)
+
+
+async def test_edit_of_files_that_another_version_has_replaced_is_reported_and_not_used(sides: Any) -> None:
+    here, elsewhere = await sides("here"), await sides("elsewhere")
+    await here.touch("1")
+    await here.tick()
+    await elsewhere.tick()
+    await here.apply(lambda text: text.replace(NAME + "name", NAME + "number"), note="numbers as names")
+    elsewhere.name_customers_by("city")
+    await here.touch("2")
     with capture_logs() as log:
         for _ in range(3):
             await elsewhere.tick()
     assert [entry["event"] for entry in log if entry["log_level"] == "error"] == ["mappings cannot be used"]
-    assert await here.phones() == {"1"}
-    assert [text for text in await here.problems() if text.startswith("The active mapping is version 2 (")]
-    with pytest.raises(OtherMappingsError, match="nothing is sent from here"):
-        await elsewhere.push()
-    await here.tick()
-    assert await here.phones() == {"2"}
-    shutil.copyfile(here.folder / "customer.yaml", elsewhere.folder / "customer.yaml")
+    assert (await here.phones(), await here.active()) == ({"2"}, 2)
+    assert await here.names() == KEYS
+    [problem] = await here.problems()
+    assert "were edited, but version 2 of the mappings, from ann, was made active since" in problem
+    assert "`connector mappings export FOLDER`" in problem
     await here.touch("3")
-    await elsewhere.tick()
-    assert (await here.phones(), await here.names()) == ({"3"}, KEYS)
-    assert await here.problems() == []
+    assert "version 2 of the mappings, from ann" in str((await elsewhere.push()).mapping_problem)
     assert await here.active() == 2
 
+    shutil.copyfile(here.folder / "customer.yaml", elsewhere.folder / "customer.yaml")  # the edit is taken back
+    await elsewhere.tick(3)
+    assert await here.problems() == []
+    (elsewhere.folder / "customer.yaml").write_text((await here.texts())["customer.yaml"], encoding="utf-8")
+    await elsewhere.tick(3)
+    elsewhere.name_customers_by("city")  # now it is an edit of the active version
+    await elsewhere.tick(3)
+    await here.touch("4")
+    await elsewhere.tick()
+    assert (await here.active(), await here.names()) == (3, {"Münster"})
 
-async def test_reverted_files_count_as_an_edit_and_a_resync_activates_its_files(sides: Any) -> None:
+
+async def test_reverted_files_count_as_an_edit_and_old_files_elsewhere_do_not(sides: Any) -> None:
     here, elsewhere = await sides("here"), await sides("elsewhere")
     await here.touch("1")
     await here.push()
@@ -172,11 +116,29 @@ async def test_reverted_files_count_as_an_edit_and_a_resync_activates_its_files(
     elsewhere.name_customers_by("number")
     fresh = await sides("elsewhere")
     await here.touch("3")
-    with pytest.raises(OtherMappingsError):  # it was replaced, and nobody edited anything there that we have seen
-        await fresh.push()
-    assert (await fresh.resync(EntityKind.CUSTOMER)).in_sync
-    assert await fresh.active() == 4
-    assert await fresh.names() == KEYS
+    assert (await fresh.resync(EntityKind.CUSTOMER)).in_sync  # it was replaced, and nobody edited anything there
+    assert (await fresh.active(), await fresh.names()) == (3, NAMES)
+
+
+async def test_version_whose_content_an_earlier_release_did_not_store_is_used_by_those_who_have_its_files(
+    sides: Any,
+) -> None:
+    here, elsewhere = await sides("here"), await sides("elsewhere")
+    await here.touch("1")
+    await elsewhere.push()
+    here.name_customers_by("number")
+    assert (await here.resync()).in_sync
+    await here.forget_contents()
+    await here.touch("2")
+    with pytest.raises(OtherMappingsError, match="nothing is sent from here"):
+        await elsewhere.push()
+    assert await elsewhere.service.push(Silent(), scheduled=True)
+    assert [text for text in await here.problems() if text.startswith("The active mapping is version 2 (")]
+    assert await here.phones() == {"1"}
+    await here.tick()  # it has the files, and stores them
+    await here.touch("3")
+    assert (await elsewhere.push()).in_sync
+    assert (await here.phones(), await here.names(), await here.active()) == ({"3"}, KEYS, 2)
 
 
 @pytest.mark.parametrize(

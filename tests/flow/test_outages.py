@@ -135,7 +135,7 @@ async def test_service_paused_by_other_mappings_does_not_end_an_outage(world: Wo
     world.org.org.faults.configure({"answer": {**ANSWERS["403 forbidden"], "count": 100_000}})
     await world.service.push(Silent(), scheduled=True)
     async with world.service.store.transaction() as uow:
-        await mapping_versions.activate(uow, "of-another-host", "another:host")
+        assert await mapping_versions.activate(uow, "of-another-host", "another:host", base=1) == 2
     before, ahead.ahead = await outage(world), 600
     summary = await world.service.push(Silent(), scheduled=True)
     after = await outage(world)

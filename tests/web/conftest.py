@@ -15,7 +15,7 @@ from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.doctor.examine import examine
 from connector.jobs.doctor.shared_report import SharedReport
 from connector.jobs.schedule import define_jobs
-from connector.mapping import load_mappings
+from connector.mapping import MappingSet, load_mappings
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
 from connector.notifications.renderer import TemplateRenderer
@@ -84,6 +84,10 @@ class Api:
 OPEN = {"/healthz", "/readyz", "/openapi.json"}
 
 
+async def _load_mappings() -> MappingSet:
+    return load_mappings()
+
+
 def app_on(
     store: Store,
     rules: Rules | None = None,
@@ -96,7 +100,7 @@ def app_on(
     rules = rules or standard()
     composer = composer or NotificationComposer(renderer=TemplateRenderer(), billing=rules.billing)
     orders = OrderService(store, lambda: rules)
-    resolver = ConflictResolver(store=store, orders=orders, mappings=load_mappings)
+    resolver = ConflictResolver(store=store, orders=orders, mappings=_load_mappings)
     settings = Settings.model_validate({"_env_file": None})
     services = AppServices(
         store=store,

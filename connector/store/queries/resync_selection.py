@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, EntityKind
 from connector.model.resync import ResyncFilter
+from connector.store.mapping_tables import mapping_versions
 from connector.store.queries.customer_org import CUSTOMER_OF, belongs_to
 from connector.store.sql import list_page_of_keys, select_in
-from connector.store.tables import customers, links, mapping_versions, order_lines, orders, orgs, outbox, products
+from connector.store.tables import customers, links, order_lines, orders, orgs, outbox, products
 
 _KEYS: dict[EntityKind, Any] = {
     EntityKind.CUSTOMER: customers.c.number,

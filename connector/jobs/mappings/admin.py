@@ -1,0 +1,252 @@
+"""What people do with mappings: look at versions, check files, make them active, and return to an earlier version.
+
+Pages of the console, the HTTP API and commands all call this. Nothing is sent from here: a version is made active in
+one transaction with the resyncs that it needs, and workers send what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connector.errors import CommandError, MappingError
+from connector.jobs.mappings.org_profiles import StoredOrg, load_stored_orgs, refresh_orgs
+from connector.jobs.mappings.views import (
+    Applied,
+    CheckedOrg,
+    FileDiff,
+    LintReport,
+    VersionDetail,
+    VersionSummary,
+    detail,
+    diff_texts,
+    summarize,
+)
+from connector.jobs.resync import make_due
+from connector.mapping.lint import LintProblem, lint
+from connector.mapping.meaning import changed_kinds, compare_mappings
+from connector.mapping.text_folder import Texts
+from connector.mapping.version import MappingVersion, load_texts
+from connector.model.change import EntityKind
+from connector.model.mapping_version import Activation, Origin
+from connector.model.resync import Priority, ResyncFilter, ResyncMode
+from connector.settings import Settings
+from connector.store import mapping_versions as versions
+from connector.store import resyncs
+from connector.store.engine import Connection, Store
+from connector.store.queries import resync_selection
+
+MOST_NOTE = 500
+"""Characters of a note."""
+LIST_HINT = "`connector mappings history` lists the versions."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """Who makes a version active, why, and from where. `is_folder`: the source is a folder of files, so a later edit
+    of them is an edit of this version. `base`: only if this version is still the active one; None: in any case.
+    `resync`: what it changes is sent to the org, too."""
+
+    actor: str
+    note: str = ""
+    source: str = "console"
+    is_folder: bool = False
+    base: int | None = None
+    resync: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MappingAdmin:
+    """Works for one database; `store` is for all of its orgs."""
+
+    store: Store
+    settings: Settings
+
+    async def get_active(self) -> VersionDetail | None:
+        """The active version; None before anything was sent or applied."""
+        async with self.store.reader() as connection:
+            number = await versions.find_latest(connection)
+        return None if number is None else await self.get_version(number)
+
+    async def list_versions(self, *, before: int | None = None, limit: int = 50) -> list[VersionSummary]:
+        """Versions, the newest first; `before`: only with a smaller number."""
+        async with self.store.reader() as connection:
+            active = await versions.find_latest(connection)
+            found = await versions.list_page(connection, before=before, limit=limit)
+            bases = {item.base: item.base for item in found if item.base is not None}
+            digests = {item.number: item.digest for item in found}
+            for number in bases.keys() - digests.keys():
+                stored = await versions.get(connection, number)
+                if stored is not None:
+                    digests[number] = stored.activation.digest
+            texts = await versions.list_texts(connection, set(digests.values()))
+        return [
+            summarize(
+                item,
+                active,
+                texts.get(item.digest),
+                None if item.base is None else texts.get(digests.get(item.base, "")),
+            )
+            for item in found
+        ]
+
+    async def get_version(self, number: int) -> VersionDetail:
+        """A version with its files. Raises CommandError (`unknown`) if there is none."""
+        async with self.store.reader() as connection:
+            active = await versions.find_latest(connection)
+            stored = await versions.get(connection, number)
+            if stored is None:
+                raise CommandError(
+                    f"There is no version {number} of the mappings.", hint=LIST_HINT, field="number", rule="unknown"
+                )
+            base = stored.activation.base
+            former = None if base is None else await versions.get(connection, base)
+        return detail(stored.activation, active, stored.texts, None if former is None else former.texts)
+
+    async def diff_versions(self, first: int, second: int) -> list[FileDiff]:
+        """The files that differ between two versions. Raises CommandError if one is unknown, or has no content."""
+        return diff_texts(await self.get_texts(first), await self.get_texts(second))
+
+    async def get_texts(self, number: int) -> Texts:
+        """The files of a version. Raises CommandError if it is unknown, or of a release that stored no content."""
+        found = await self.get_version(number)
+        if not found.has_content:
+            raise CommandError(
+                f"The content of version {number} is not stored: an earlier release made it active.",
+                hint="Use the files that it was made of, or another version.",
+                field="number",
+                rule="content",
+            )
+        return found.texts
+
+    async def lint(self, texts: Texts, *, refresh: bool = False) -> LintReport:
+        """The problems of these files, also with each org that is known. `refresh`: ask the orgs first what they are
+        like; otherwise what they said last counts, and no call is made."""
+        known = await (refresh_orgs if refresh else load_stored_orgs)(self.store, self.settings)
+        problems: dict[str, LintProblem] = {str(item): item for item in lint(texts).problems}
+        for org in known:
+            for item in lint(texts, await org.for_lint(self.settings.for_org(org.name))).problems:
+                problems.setdefault(str(item), item)
+        ordered = sorted(problems.values(), key=lambda item: (item.file, item.line, item.column))
+        return LintReport(problems=ordered, orgs=[_checked(org) for org in known])
+
+    async def apply(self, texts: Texts, request: Request) -> Applied:
+        """Make these files the active version, for every running process at once.
+
+        Raises MappingError with every problem if they are invalid or do not fit an org; CommandError if another version
+        than `request.base` is active (`version`), or if they are the active version already (`unchanged`).
+        """
+        await self._require_fit(texts)
+        return await self._activate(load_texts(texts), request, Origin.APPLY)
+
+    async def rollback(self, number: int, request: Request) -> Applied:
+        """Make the content of version `number` a new version. Raises what `apply` and `get_texts` raise."""
+        texts = await self.get_texts(number)
+        await self._require_fit(texts)
+        return await self._activate(load_texts(texts), request, Origin.ROLLBACK)
+
+    async def record_export(self, number: int, source: str) -> None:
+        """Record that a folder has the files of this version now, so that a later edit of them is an edit of it."""
+        found = await self.get_version(number)
+        async with self.store.transaction() as uow:
+            await versions.record_source(uow, source, found.digest)
+
+    async def _require_fit(self, texts: Texts) -> None:
+        if not _errors(await self.lint(texts)):
+            return
+        errors = _errors(await self.lint(texts, refresh=True))  # perhaps an admin has corrected the org meanwhile
+        if errors:
+            raise MappingError([str(item) for item in errors])
+
+    async def _activate(self, version: MappingVersion, request: Request, origin: Origin) -> Applied:
+        if len(request.note) > MOST_NOTE:
+            raise CommandError(
+                f"note: has {len(request.note)} characters.",
+                hint=f"Use at most {MOST_NOTE}.",
+                field="note",
+                rule="length",
+            )
+        async with self.store.reader() as connection:
+            active = await versions.get_active(connection)
+            former = None if active is None else await versions.get_texts(connection, active.digest)
+            _check_base(active, version, request)
+            kinds = _list_kinds(former, version) if request.resync and active is not None else []
+            totals = {kind: await _count(connection, kind) for kind in kinds}
+        base = None if active is None else active.number
+        async with self.store.transaction() as uow:
+            number = await versions.activate(
+                uow,
+                version.digest,
+                request.source,
+                base=base,
+                texts=version.texts,
+                origin=origin,
+                author=request.actor,
+                note=request.note.strip() or None,
+            )
+            if number is None:
+                raise _changed_error(await versions.get_active(uow.connection), base)
+            if request.is_folder:
+                await versions.record_source(uow, request.source, version.digest)
+            made = [
+                await resyncs.create(
+                    uow,
+                    kind,
+                    ResyncFilter(),
+                    mode=ResyncMode.PUSH,
+                    priority=Priority.LOW,
+                    total=total,
+                    actor=request.actor,
+                )
+                for kind, total in totals.items()
+                if kind in resync_selection.KINDS
+            ]
+        if EntityKind.RETURN in kinds:  # they are few, and cannot be chosen for a resync
+            await make_due(self.store, EntityKind.RETURN, [])
+        return Applied(version=await self.get_version(number), resyncs=[item.id for item in made])
+
+
+async def _count(connection: Connection, kind: EntityKind) -> int:
+    return 0 if kind is EntityKind.RETURN else await resync_selection.count(connection, kind, ResyncFilter())
+
+
+def _list_kinds(former: Texts | None, version: MappingVersion) -> list[EntityKind]:
+    """The entities that the version may map otherwise; all, if the former version is unknown, or cannot be read."""
+    if former is None:
+        return list(EntityKind)
+    try:
+        before = load_texts(former).mappings
+    except MappingError:
+        return list(EntityKind)
+    return changed_kinds(compare_mappings(before, version.mappings))
+
+
+def _check_base(active: Activation | None, version: MappingVersion, request: Request) -> None:
+    if request.base is not None and (active is None or active.number != request.base):
+        raise _changed_error(active, request.base)
+    if active is not None and active.digest == version.digest:
+        raise CommandError(
+            f"These files are the active version already: version {active.number}.",
+            hint="There is nothing to apply.",
+            field="files",
+            rule="unchanged",
+        )
+
+
+def _changed_error(active: Activation | None, base: int | None) -> CommandError:
+    now = "none is active" if active is None else f"version {active.number} is active"
+    by = "" if active is None else f", from {active.author or active.source}"
+    return CommandError(
+        f"The mappings have changed: {now}{by}, not version {base}.",
+        hint="Look at the differences (`connector mappings diff`), plan again, and apply that.",
+        field="version",
+        rule="version",
+    )
+
+
+def _errors(report: LintReport) -> Sequence[LintProblem]:
+    return [item for item in report.problems if item.level == "error"]
+
+
+def _checked(org: StoredOrg) -> CheckedOrg:
+    return CheckedOrg(name=org.name, org_id=org.profile.org_id, fetched_at=org.fetched_at)

@@ -1,0 +1,40 @@
+"""The tables of mapping versions, as they are now. `migrations/` leads a database here."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Integer, Table, Text
+
+from connector.model.mapping_version import Origin
+from connector.store.tables import metadata
+from connector.store.types import Instant, Key, Serial
+
+mapping_versions = Table(
+    "mapping_versions",
+    metadata,
+    Column("number", Serial, primary_key=True),  # the highest one is active
+    Column("digest", Key, nullable=False),
+    Column("activated_at", Instant, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("origin", Key, nullable=False, server_default=Origin.FILES.value),
+    Column("author", Key),  # who applied it; NULL if it came from edited files
+    Column("note", Text),
+    Column("base", Integer),  # the version that it replaced
+    Index("mapping_versions_digest", "digest"),
+)
+
+mapping_contents = Table(
+    "mapping_contents",
+    metadata,
+    Column("digest", Key, primary_key=True),
+    Column("stored_at", Instant, nullable=False),
+    Column("body", Text, nullable=False),  # the texts of its files by path, as JSON
+)
+
+mapping_sources = Table(
+    "mapping_sources",
+    metadata,
+    Column("source", Key, primary_key=True),  # a folder of mapping files on a machine
+    Column("digest", Key, nullable=False),  # of its files, when they were last seen valid
+    Column("seen_at", Instant, nullable=False),
+    Column("problem", Text),  # why its files cannot be used, if so
+)
