@@ -199,7 +199,7 @@ class MappingAdmin:
                     actor=request.actor,
                 )
                 for kind, total in totals.items()
-                if kind in resync_selection.KINDS
+                if kind is not EntityKind.RETURN
             ]
         if EntityKind.RETURN in kinds:  # they are few, and cannot be chosen for a resync
             await make_due(self.store, EntityKind.RETURN, [])
