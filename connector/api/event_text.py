@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from connector.model.order import Order
+    from connector.store.order_history import StoredEvent
 
 
 def event_text(event: Mapping[str, Any], currency: str) -> str:
@@ -16,6 +20,22 @@ def event_text(event: Mapping[str, Any], currency: str) -> str:
             return f"automatic: {event['stage']}"
         case _:
             return _requested_event_text(event, currency)
+
+
+def done_texts(action: str, order: Order, events: Sequence[StoredEvent]) -> Iterator[str]:
+    """Yield what a command has done, a sentence for each event; if it has done nothing, why."""
+    from connector.model.actions import Action
+    from connector.model.money import plain
+
+    done = [event for event in events if event.event.action not in {Action.BEGIN, Action.ADVANCE}]
+    for event in done:
+        text = event_text(event.payload, order.currency).removesuffix(".")
+        yield f"{text[0].upper()}{text[1:]}."
+    if done:
+        return
+    waiting = [f"line {line.number} waits for {plain(line.backordered)}" for line in order.lines if line.backordered]
+    what = "allocated" if action == "allocate" else "changed"
+    yield f"Nothing was {what}{': ' if waiting else ''}{', '.join(waiting)}."
 
 
 def _requested_event_text(event: Mapping[str, Any], currency: str) -> str:

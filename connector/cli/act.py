@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -16,7 +16,6 @@ from connector.errors import CommandError, UsageError
 
 if TYPE_CHECKING:
     from connector.model.events import Event
-    from connector.model.order import Order
     from connector.orders.service import Executed
     from connector.store.order_history import StoredEvent
 
@@ -91,7 +90,9 @@ def act(
         as_json(serialize_order(order))
         return
     if not executed.replayed:
-        for text in _done_texts(action, order, events):
+        from connector.api.event_text import done_texts
+
+        for text in done_texts(action, order, events):
             typer.echo(text)
     holds = f", on hold ({', '.join(sorted(order.state.holds))})" if order.state.holds else ""
     typer.echo(
@@ -100,23 +101,6 @@ def act(
         f" {_with_spaces(order.payment_status)}, {order.amount_due} {order.currency} due,"
         f" {plural(len(order.state.shipments), 'shipment')}."
     )
-
-
-def _done_texts(action: str, order: Order, events: Sequence[StoredEvent]) -> Iterator[str]:
-    """Yield what was done, a sentence for each event."""
-    from connector.api.event_text import event_text
-    from connector.model.actions import Action
-    from connector.model.money import plain
-
-    done = [event for event in events if event.event.action not in {Action.BEGIN, Action.ADVANCE}]
-    for event in done:
-        text = event_text(event.payload, order.currency).removesuffix(".")
-        yield f"{text[0].upper()}{text[1:]}."
-    if done:
-        return
-    waiting = [f"line {line.number} waits for {plain(line.backordered)}" for line in order.lines if line.backordered]
-    what = "allocated" if action == "allocate" else "changed"
-    yield f"Nothing was {what}{': ' if waiting else ''}{', '.join(waiting)}."
 
 
 async def _execute(

@@ -41,6 +41,14 @@ _LINES: Mapping[Action, Callable[[LineState, Decimal], Decimal]] = {
 """The largest quantity of a line for each action; `packed` is the quantity in parcels that have not left."""
 
 
+def largest_quantities(state: OrderState, action: Action) -> Mapping[int, Decimal]:
+    """Return by line what is left for an action that covers everything without lines; lines of which nothing is left
+    are left out."""
+    most = _LINES[action]
+    lines = {number: most(line, state.packed(number)) for number, line in state.lines.items()}
+    return {number: quantity for number, quantity in lines.items() if quantity > 0}
+
+
 def with_defaults(state: OrderState, event: Event) -> Event:
     """Return `event` with the missing lines or amount filled in; CommandError if there is nothing left to act on."""
     check(state, event)
@@ -81,12 +89,11 @@ def _default_amount(state: OrderState, event: IssueInvoice | Authorize | Capture
 
 
 def _default_lines(state: OrderState, event: Event) -> Mapping[int, Decimal]:
-    most = _LINES[event.action]
-    lines = {number: most(line, state.packed(number)) for number, line in state.lines.items()}
-    if not any(quantity > 0 for quantity in lines.values()):
+    lines = largest_quantities(state, event.action)
+    if not lines:
         what = f"has nothing left to {event.action.words}"
         raise rejection(state, event, "lines", what, rule="quantity")
-    return {number: quantity for number, quantity in lines.items() if quantity > 0}
+    return lines
 
 
 def _expected_lines(state: OrderState, event: ReceiveReturn) -> Mapping[int, Decimal]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import assert_never
 
 from connector.errors import CommandError
+from connector.model.actions import Action
 from connector.model.events import Authorize, Capture, Decline, IssueInvoice, PaymentEvent, Refund
 from connector.model.money import plain, to_cents
 from connector.model.order_state import OrderState
@@ -20,7 +21,7 @@ def apply_payment_event(state: OrderState, event: PaymentEvent) -> OrderState:
     if isinstance(event, Decline):
         return replace(state, declined=True)
     amount = event.amount
-    most = _largest_amount(state, event)
+    most = largest_amount(state, event.action)
     is_whole = amount is not None and amount.is_finite() and amount == to_cents(amount, state.places)
     # Earlier amounts may have fractions of a cent; then the amount that settles the rest may have them too.
     if amount is None or not amount.is_finite() or amount <= 0 or not (is_whole or amount == most):
@@ -49,16 +50,16 @@ def apply_payment_event(state: OrderState, event: PaymentEvent) -> OrderState:
             assert_never(event)
 
 
-def _largest_amount(state: OrderState, event: IssueInvoice | Authorize | Capture | Refund) -> Decimal:
-    """Return the largest amount that is allowed now."""
-    match event:
-        case IssueInvoice():
+def largest_amount(state: OrderState, action: Action) -> Decimal:
+    """Return the largest amount that is allowed now; 0 for an action without an amount."""
+    match action:
+        case Action.INVOICE:
             return state.due - state.invoiced
-        case Authorize():
+        case Action.AUTHORIZE:
             return state.due - state.authorized
-        case Capture():
+        case Action.CAPTURE:
             return state.due - state.net
-        case Refund():
+        case Action.REFUND:
             return state.net
         case _:
-            assert_never(event)
+            return ZERO

@@ -48,7 +48,7 @@ def _requested(state: OrderState, event: RequestReturn) -> OrderState:
     lines = {}
     for number, quantity in quantities(state, event):
         line = state.lines[number]
-        before = line.returned + _expected(state, number)
+        before = line.returned + expected(state, number)
         what = "was delivered and is in no return" if before < line.delivered else "is left to return"
         increased(state, event, number, before, quantity, line.delivered, what)
         lines[number] = ReturnLine(requested=quantity)
@@ -125,7 +125,7 @@ def _closed(state: OrderState, event: CloseReturn) -> OrderState:
     return _with_return(state, replace(item, status=R.CLOSED))
 
 
-def _expected(state: OrderState, line: int) -> Decimal:
+def expected(state: OrderState, line: int) -> Decimal:
     """Return the quantity of a line that open returns have announced and that has not arrived."""
     waiting = (item.lines[line] for item in state.returns.values() if item.open and line in item.lines)
     return sum((mine.requested - mine.received for mine in waiting), ZERO)

@@ -8,6 +8,11 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/": ("/",),
     "/orders": ("/orders", "/orders?q=nobody"),
     "/orders/{number}": ("/orders/N-1", "/orders/N-3", "/orders/none"),
+    "/orders/{number}/actions/{action}": (
+        "/orders/N-1/actions/change",
+        "/orders/N-1/actions/cancel",
+        "/orders/N-1/actions/ship",
+    ),
     "/errors": ("/errors",),
     "/errors/cause": ("/errors/cause?group={cause}", "/errors/cause?group=none"),
     "/conflicts": ("/conflicts",),

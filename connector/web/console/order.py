@@ -20,6 +20,7 @@ from connector.store import conflicts, inbox, links, orders, orgs, outbox
 from connector.store.queries.entity_orgs import find_orgs
 from connector.store.queries.journey import load_journey
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
+from connector.web.console.order_actions import action_links, next_link
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 
@@ -63,6 +64,7 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
     journey = build_journey(EntityKind.ORDER.value, number, sources, with_personal=with_personal)
     most = len(journey.steps) if call.query_value("steps") == "all" else MOST_STEPS
     [order] = loaded
+    actions = action_links(order) if with_personal else {}
     snapshot = {} if link is None else link.snapshot
     both = [
         AgreedField(
@@ -77,6 +79,8 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
     return {
         "title": f"Order {number}",
         "order": order,
+        "actions": actions,
+        "next": next_link(actions),
         "path_stages": _stages(order.stage),
         "lines": order.lines[:MOST_LINES],
         "more_lines": max(0, len(order.lines) - MOST_LINES),

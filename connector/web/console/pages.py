@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connector.web.console import conflicts, errors, home, order, orders, resyncs
+from connector.web.console import conflicts, errors, home, order, order_actions, orders, resyncs
 from connector.web.console.frame import ConsoleAction, ConsolePage
 
-PAGES: Sequence[ConsolePage] = (home.PAGE, *orders.PAGES, order.PAGE, *errors.PAGES, conflicts.PAGE, *resyncs.PAGES)
-ACTIONS: Sequence[ConsoleAction] = (*order.ACTIONS, *errors.ACTIONS, *conflicts.ACTIONS, *resyncs.ACTIONS)
+PAGES: Sequence[ConsolePage] = (
+    home.PAGE,
+    *orders.PAGES,
+    order.PAGE,
+    order_actions.PAGE,
+    *errors.PAGES,
+    conflicts.PAGE,
+    *resyncs.PAGES,
+)
+ACTIONS: Sequence[ConsoleAction] = (
+    *order.ACTIONS,
+    *order_actions.ACTIONS,
+    *errors.ACTIONS,
+    *conflicts.ACTIONS,
+    *resyncs.ACTIONS,
+)
