@@ -89,7 +89,7 @@ bench: setup
 COMPILE := uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade pyproject.toml
 
 lock:
-	$(COMPILE) --extra dev --extra localorg --extra cluster --extra alerts --extra otel --group build -o requirements-dev.lock
+	$(COMPILE) --extra dev --extra localorg --extra cluster --extra alerts --extra otel --extra mcp --group build -o requirements-dev.lock
 	$(COMPILE) --extra localorg --group build -c requirements-dev.lock -o requirements-demo.lock
 	$(COMPILE) --extra cluster -c requirements-dev.lock -o requirements.lock
 

@@ -335,13 +335,14 @@ class ResyncFilterBody(Body):
 
 class ResyncBody(Body):
     """What is sent (`push`), read (`pull`) or compared again. `priority`: behind everything else, or with new changes.
-    `dry_run`: only say how many there are, and what it costs."""
+    `dry_run`: only say how many there are, and what it costs; with `list_keys` also which, up to 1,000."""
 
     entity: Literal["customer", "product", "order", "return"]
     filter: ResyncFilterBody = Field(default_factory=ResyncFilterBody)
     mode: Literal["push", "pull", "compare"] = "push"
     priority: Literal["low", "high"] = "low"
     dry_run: StrictBool = False
+    list_keys: StrictBool = False
 
 
 class MessagesBody(Body):

@@ -53,6 +53,7 @@ GROUPS = (
     "mappings",
     "alerts",
     "audit",
+    "mcp",
     "mailcatcher",
 )
 """In the order of a first visit, which is that of `connector --help`."""

@@ -31,13 +31,15 @@ _ERROR_CODE = re.compile(r"[A-Za-z0-9_:.-]{1,100}")
 class ResyncPreview:
     """What a resync would come to. `calls_at_most`: if every entity differs; unchanged ones cost no write.
     `deliveries`: events that we get because of it: none, since our own changes are left out in the org. `unknown_keys`:
-    the first of the given keys that nothing here has."""
+    the first of the given keys that nothing here has. `keys`: all that are chosen, if that was asked for and there are
+    at most 1,000."""
 
     entity: str
     mode: str
     filter: Mapping[str, object]
     count: int
     sample: list[str]
+    keys: list[str] | None
     unknown_keys: list[str]
     calls_at_most: int
     deliveries: int
@@ -146,10 +148,16 @@ async def _check_org(store: Store, name: str) -> None:
 
 
 async def preview_resync(
-    store: Store, entity: EntityKind, chosen: ResyncFilter, mode: ResyncMode, *, partitions: int
+    store: Store,
+    entity: EntityKind,
+    chosen: ResyncFilter,
+    mode: ResyncMode,
+    *,
+    partitions: int,
+    list_keys: bool = False,
 ) -> ResyncPreview:
-    """What it would come to. A store for one org means entities of that org. Raises CommandError for a filter that
-    cannot be meant."""
+    """What it would come to; with `list_keys` also for which entities. A store for one org means entities of that org.
+    Raises CommandError for a filter that cannot be meant."""
     if entity is EntityKind.RETURN:
         _check_returns(chosen, mode)
     sends_products = entity is EntityKind.PRODUCT and mode is ResyncMode.PUSH
@@ -163,7 +171,9 @@ async def preview_resync(
     async with store.reader() as connection:
         count = await resync_selection.count(connection, entity, chosen)
         rows = count + await resync_selection.count_lines(connection, entity, chosen)
-        sample = await resync_selection.list_keys(connection, entity, chosen, after=None, limit=SAMPLE)
+        is_listed = list_keys and count <= MAX_KEYS
+        listed = MAX_KEYS if is_listed else SAMPLE
+        keys = await resync_selection.list_keys(connection, entity, chosen, after=None, limit=listed)
         unknown_keys = await resync_selection.list_unknown(connection, entity, chosen.keys)
     batches = -(-count // BATCH)
     calls = -(-rows // ROWS_A_CALL)
@@ -177,7 +187,8 @@ async def preview_resync(
         mode=mode.value,
         filter=chosen.as_document(),
         count=count,
-        sample=sample,
+        sample=keys[:SAMPLE],
+        keys=list(keys) if is_listed else None,
         unknown_keys=unknown_keys[:SAMPLE],
         calls_at_most=calls,
         deliveries=0,

@@ -170,6 +170,15 @@ class LogOptions(TypedDict):
     secrets: list[str]
 
 
+class McpSettings(BaseModel):
+    """The service that `connector mcp` asks for agents, and with which token."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Annotated[str, AfterValidator(check_issuer)] = "http://127.0.0.1:8080"
+    token: SecretStr = SecretStr("")
+
+
 class OidcSettings(BaseModel):
     """Signing in to the console by OpenID Connect. Without an issuer, people sign in with tokens only."""
 

@@ -28,6 +28,7 @@ from connector.policies import (
     LogFormat,
     LogLevel,
     LogOptions,
+    McpSettings,
     OidcSettings,
     OrderSettings,
     ReconcileSettings,
@@ -145,6 +146,7 @@ class Settings(BaseSettings):
     cluster: ClusterSettings = ClusterSettings()
     http: HttpSettings = HttpSettings()
     oidc: OidcSettings = Field(default_factory=OidcSettings)
+    mcp: McpSettings = Field(default_factory=McpSettings)
     budget: BudgetSettings = BudgetSettings()
     inbound: InboundSettings = Field(default_factory=InboundSettings)
     events: EventSettings = EventSettings()

@@ -47,6 +47,13 @@ def test_command_without_its_extra_is_rejected_in_one_line(command: str, tmp_pat
     )
 
 
+def test_agents_without_their_extra_are_told_what_to_install(tmp_path: Path) -> None:
+    code = BLOCKED.format(packages=("mcp",), arguments=("mcp",))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith('not installed: mcp. Run `pip install "crm-connector[mcp]"`.\n')
+
+
 def test_other_commands_do_not_need_the_extra(tmp_path: Path) -> None:
     done = without_extra(tmp_path, "serve", "--help")
     assert done.returncode == 0, done.stderr

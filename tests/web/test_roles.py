@@ -81,6 +81,7 @@ TABLE = {
     ("PUT", "/stock"): Role.OPS,
     ("POST", "/tracking"): Role.OPS,
     ("POST", "/verifications"): Role.OPS,
+    ("GET", "/token"): Role.VIEWER,
     ("GET", "/workers"): Role.VIEWER,
 }  # fmt: skip
 EXAMPLES = {

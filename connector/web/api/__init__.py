@@ -24,6 +24,7 @@ from connector.web.api import (
     returns,
     scheduler,
     status,
+    token,
     workers,
 )
 from connector.web.routing import Route
@@ -51,5 +52,6 @@ ROUTES: tuple[Route, ...] = (
     *journey.ROUTES,
     *audit.ROUTES,
     *alerts.ROUTES,
+    *token.ROUTES,
 )
 """All routes, in the order of the OpenAPI document."""

@@ -43,7 +43,9 @@ class ResyncPage:
 async def post_resync(call: RequestContext, body: ResyncBody) -> ApiResponse:
     entity, mode, chosen = EntityKind(body.entity), ResyncMode(body.mode), body.filter.chosen()
     try:
-        preview = await preview_resync(call.store, entity, chosen, mode, partitions=call.partitions)
+        preview = await preview_resync(
+            call.store, entity, chosen, mode, partitions=call.partitions, list_keys=body.list_keys
+        )
         if body.dry_run:
             return ApiResponse(value=ResyncAnswer(preview=preview, resync=None))
         asked = await request_resync(call.store, preview, priority=Priority(body.priority), actor=call.token.name)
