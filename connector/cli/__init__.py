@@ -51,6 +51,7 @@ GROUPS = (
     "jobs",
     "resyncs",
     "mappings",
+    "runs",
     "alerts",
     "audit",
     "mcp",

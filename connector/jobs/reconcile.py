@@ -206,7 +206,7 @@ class _ReconcileRun:
         calls_before = context.client.calls_made
         org_id = await confirm_org(context.store, context.client, context.settings)
         await _check_keys(context, options.selection)
-        profile, mappings = await _fit_mappings(context, org_id)
+        profile, mappings = await fit_mappings(context, org_id)
         run = cls(context, options, reporter, profile, mappings)
         run._calls_before = calls_before
         return run
@@ -325,7 +325,7 @@ class _ReconcileRun:
             await self._lease.renew_in_time()
 
 
-async def _fit_mappings(context: InboundJobContext, org_id: str) -> tuple[OrgProfile, MappingSet]:
+async def fit_mappings(context: InboundJobContext, org_id: str) -> tuple[OrgProfile, MappingSet]:
     """The org, and the mappings as they suit it; while an edit of the files cannot be used, those before it. Raises
     MappingError if they do not, SalesforceError if the org has none of our fields."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from connector.model.lane import Lane
 from connector.model.record import SentValues
+from connector.model.undo import Restores
 
 
 class EntityKind(StrEnum):
@@ -63,6 +64,8 @@ class Change:
     """The lane of the calls that send it; None if it was not claimed: then that of the change that needs it."""
     run: str | None = None
     """The name of the run that made it due (`resync-12`), if one did."""
+    restores: Restores = field(default_factory=dict)
+    """Former values that are to be put back with it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,3 +112,5 @@ class Unsent:
     refusal: Refusal | None
     unanswered_sends: int = 0
     sent: SentValues | None = None
+    run: str | None = None
+    restores: Restores = field(default_factory=dict)

@@ -94,6 +94,9 @@ class Link:
     salesforce_id: str
     snapshot: Mapping[str, FieldValue]
     synced_at: datetime | None = field(default=None, compare=False)
+    held: Mapping[str, FieldValue] = field(default_factory=dict, compare=False)
+    """Values of ours that were undone, by field: they are not sent until they are others. Only `links.hold` changes
+    them."""
 
     @property
     def is_part(self) -> bool:

@@ -67,4 +67,6 @@ def build_change(entity: EntityKind, key: str, unsent: Unsent | None, now: datet
         unconfirmed=unsent is not None and unsent.unconfirmed,
         unanswered_sends=unsent.unanswered_sends if unsent else 0,
         sent=unsent.sent if unsent else None,
+        run=unsent.run if unsent else None,
+        restores=unsent.restores if unsent else {},
     )

@@ -22,7 +22,8 @@ class PendingEntity:
     `record` is None if the mapping's `when` excludes the entity, or if a value cannot be mapped, which `problem`
     describes. `line_links` are the links of its lines, by line key. `is_read_back`: the links were just read from the
     org. `missing_lines` are links of lines that the org no longer has. `held_fields` are in conflict: a person decides
-    whose value stands, and until then neither is sent. `message` is what the record is to say to reps. `entity` is None
+    whose value stands, and until then neither is sent; or our value was undone. `restored` fields get a former value
+    back. `message` is what the record is to say to reps. `entity` is None
     once it is planned.
     """
 
@@ -35,6 +36,7 @@ class PendingEntity:
     is_read_back: bool = False
     missing_lines: Mapping[str, Link] = field(default_factory=dict)
     held_fields: frozenset[str] = frozenset()
+    restored: frozenset[str] = frozenset()
     message: str | None = None
 
     @property
@@ -55,7 +57,7 @@ class PendingEntity:
         """Return the same with these fields held: what is sent has none of them."""
         if not names or self.record is None or self.link is None:
             return self
-        return replace(self, record=self.record.without_fields(names), held_fields=frozenset(names))
+        return replace(self, record=self.record.without_fields(names), held_fields=self.held_fields | frozenset(names))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from connector.outbound.outcomes import JournalContext, Outcomes, journal_entrie
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.push_parts import ClaimTerms
 from connector.outbound.shared_fields import with_sent
+from connector.outbound.undone_fields import with_undone_fields
 from connector.salesforce.fault import Fault
 from connector.store import (
     conflicts,
@@ -390,9 +391,9 @@ class SyncRepository:
             )
         if record is not None and link is not None and message != link.snapshot.get(SYNC_MESSAGE):
             record = replace(record, fields={**record.fields, SYNC_MESSAGE: message})
-        return PendingEntity(
+        return with_undone_fields(PendingEntity(
             change=change, entity=entity, record=record, problem=problem, link=link, line_links=lines, message=message
-        )
+        ))  # fmt: skip
 
     async def _check_leases(self, uow: UnitOfWork) -> None:
         if lost_names := await leases.list_lost(uow, self._held_leases):

@@ -31,8 +31,11 @@ class ChangedFields:
         """These, and those of one more record."""
         if not observed:
             return self
-        names = {_noted_name(pending, record, name) for name in observed}
-        return ChangedFields(records={**self.records, (record.sobject, row_id): observed}, names=self.names | names)
+        noted = {name: _noted_name(pending, record, name) for name in observed}
+        # A field that was to get a former value back is left as it is: nothing here has to be decided because of that.
+        told = {name: item for name, item in observed.items() if noted[name] not in pending.restored}
+        records = {**self.records, (record.sobject, row_id): told} if told else self.records
+        return ChangedFields(records=records, names=self.names | {*noted.values()})
 
 
 def shared_fields_to_send(record: MappedRecord, link: Link) -> frozenset[str]:

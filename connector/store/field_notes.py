@@ -113,7 +113,8 @@ def _order(names: tuple[str, ...], personal: frozenset[str]) -> tuple[tuple[int,
 
 def _dump_merged(item: MergedField, personal: bool, kept: KeptValues, stored: Values) -> list[Any]:
     is_kept = kept is KeptValues.ALL or (kept is KeptValues.BUSINESS and not personal)
-    values = stored([item.base, item.local, item.remote]) if is_kept else [None, None, None]
+    # The value here stays whole: it is what is put back.
+    values = [*stored([item.base]), item.local, *stored([item.remote])] if is_kept else [None, None, None]
     return [item.sobject, item.key, item.field, personal, is_kept, *values, item.effect, item.why]
 
 

@@ -209,6 +209,25 @@ async def list_page(
     return [_build(row) for row in await connection.execute(statement)]
 
 
+async def list_busy(
+    connection: AsyncConnection,
+    prefix: str,
+    *,
+    before: datetime | None = None,
+    limit: int,
+    actor: str | None = None,
+) -> list[JobRun]:
+    """Runs of the jobs whose names begin so that had something to do, created before that time, the newest first;
+    `actor`: only if this one asked for it."""
+    is_busy = (job_runs.c.job.startswith(prefix, autoescape=True), job_runs.c.idle.is_(False))
+    statement = select(job_runs).where(*is_busy).order_by(job_runs.c.created_at.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(job_runs.c.created_at < before)
+    if actor is not None:
+        statement = statement.where(job_runs.c.actor == actor)
+    return [_build(row) for row in await connection.execute(statement)]
+
+
 async def latest(connection: AsyncConnection, jobs: Collection[str]) -> dict[str, JobRun]:
     """The latest run of each of these jobs that has had one."""
     found = {}

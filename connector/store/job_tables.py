@@ -107,6 +107,23 @@ alert_messages = Table(
     Index("alert_messages_due", "due_at", sqlite_where=_IS_DUE, postgresql_where=_IS_DUE),
 )
 
+undos = Table(
+    "undos",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("run", Key, nullable=False),
+    Column("org_id", Key, nullable=False),
+    Column("plan", Key, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),  # when all of it was made due
+    Column("total", Integer, nullable=False),
+    Column("counts", Text, nullable=False),  # rows of the plan by state, as JSON
+    Column("left_alone", Text, nullable=False),  # what somebody has changed since, without values, as JSON
+    Index("undos_run", "run", "id"),
+    Index("undos_ended", "ended_at"),
+)
+
 resyncs = Table(
     "resyncs",
     metadata,

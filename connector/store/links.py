@@ -6,20 +6,20 @@ outbox, lines and prices have links: the key of a line is `<order>-<line>`, of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, literal, select
+from sqlalchemy import delete, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.record import Link, dump_snapshot, load_snapshot, owner_of
+from connector.model.record import FieldValue, Link, dump_snapshot, load_snapshot, owner_of
 from connector.store.sql import chunks, select_in, upsert
 from connector.store.tables import links
 from connector.store.unit_of_work import UnitOfWork
 
 ENTITIES = ("customer", "product", "order", "line", "price", "return", "return_line")
-_COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapshot, links.c.synced_at)
+_COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapshot, links.c.synced_at, links.c.held)
 
 
 async def get(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> dict[str, Link]:
@@ -58,7 +58,7 @@ async def list_by_record(
 ) -> list[Link]:
     """Return up to `limit` links to records of an object whose IDs follow `after`, up to and with `until`, in byte
     order. Without their snapshots, which take most of the time, those are empty."""
-    columns = _COLUMNS if with_snapshots else (*_COLUMNS[:3], literal("{}"), _COLUMNS[4])
+    columns = _COLUMNS if with_snapshots else (*_COLUMNS[:3], literal("{}"), *_COLUMNS[4:])
     statement = (
         select(links.c.entity, *columns)
         .where(links.c.org_id == org_id, links.c.salesforce_id > after, links.c.sobject == sobject)
@@ -114,6 +114,26 @@ async def put(uow: UnitOfWork, org_id: str, items: Sequence[Link]) -> None:
     await upsert(uow.connection, links, rows)
 
 
+async def hold(
+    uow: UnitOfWork,
+    org_id: str,
+    held: Mapping[tuple[str, str], Mapping[str, FieldValue]],
+    released: Mapping[tuple[str, str], Collection[str]],
+) -> None:
+    """Hold these values of ours, by entity, key and field, and release these fields: `put` leaves that as it is."""
+    names = sorted({*held, *released})
+    for entity in sorted({entity for entity, _ in names}):
+        stored = await get(uow.connection, org_id, entity, [key for kind, key in names if kind == entity])
+        for key, link in stored.items():
+            freed = {*released.get((entity, key), ())}
+            kept = {name: value for name, value in link.held.items() if name not in freed}
+            after = {**kept, **held.get((entity, key), {})}
+            chosen = (links.c.org_id == org_id, links.c.entity == entity, links.c.key == key)
+            text = dump_snapshot(after) if after else None
+            if after != link.held:
+                await uow.connection.execute(update(links).where(*chosen).values(held=text))
+
+
 async def drop(uow: UnitOfWork, org_id: str, entity: str, keys: Iterable[str]) -> int:
     """Delete the links of `keys`, and return how many there were."""
     number = 0
@@ -146,7 +166,7 @@ def _parent(entity: str, key: str) -> str | None:
 
 
 def _build_link(entity: str, row: Sequence[Any]) -> Link:
-    key, sobject, salesforce_id, snapshot, synced_at = row
+    key, sobject, salesforce_id, snapshot, synced_at, held = row
     return Link(
         entity=entity,
         key=key,
@@ -154,4 +174,5 @@ def _build_link(entity: str, row: Sequence[Any]) -> Link:
         salesforce_id=salesforce_id,
         snapshot=load_snapshot(snapshot),
         synced_at=synced_at,
+        held={} if held is None else load_snapshot(held),
     )

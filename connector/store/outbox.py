@@ -61,6 +61,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import MAX_UNANSWERED_SENDS, Change, ChangeState, EntityKind, Refusal, Unsent
 from connector.model.lane import Lane, call_lane
 from connector.model.record import SentValues, dump_sent, load_sent
+from connector.model.undo import load_restores
 from connector.store.outbox_filters import IS_DUE, Selection, is_in_lanes, matches_selection
 from connector.store.retry_schedule import pause_after
 from connector.store.scope import is_in_scope, with_setting_names
@@ -105,6 +106,7 @@ async def list_due(
         outbox.c.sent,
         outbox.c.lane,
         outbox.c.run,
+        outbox.c.restores,
         partition,
     )
     # Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
@@ -140,8 +142,9 @@ async def list_due(
             deprioritized=lane >= Lane.DEPRIORITIZED,
             lane=call_lane(lane),
             run=run,
+            restores=load_restores(restores),
         )
-        for key, version, attempts, captured_at, unsure, sends, sent, lane, run, number in rows
+        for key, version, attempts, captured_at, unsure, sends, sent, lane, run, restores, number in rows
     ]
 
 
@@ -300,6 +303,8 @@ async def find(
             unconfirmed=row.unsure,
             unanswered_sends=row.begun,
             sent=load_sent(row.sent),
+            run=row.run,
+            restores=load_restores(row.restores),
             error=row.error,
             refusal=None if row.refusal is None else Refusal(**orjson.loads(row.refusal)),
         )

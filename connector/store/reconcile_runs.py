@@ -7,6 +7,7 @@ lets only one be at work.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -110,6 +111,19 @@ async def latest(connection: AsyncConnection, org_id: str, *, full: bool = True)
         statement = statement.where(runs.c.full.is_(True))
     row = (await connection.execute(statement.order_by(runs.c.id.desc()).limit(1))).first()
     return None if row is None else _build(row)
+
+
+async def get(connection: AsyncConnection, number: int) -> ReconcileRun | None:
+    row = (await connection.execute(select(runs).where(runs.c.id == number))).first()
+    return None if row is None else _build(row)
+
+
+async def list_healed(connection: AsyncConnection, *, before: datetime | None = None, limit: int) -> list[ReconcileRun]:
+    """Runs that began before that time and healed something, the newest first."""
+    statement = select(runs).where(runs.c.healed > 0).order_by(runs.c.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(runs.c.started_at < before)
+    return [_build(row) for row in await connection.execute(statement)]
 
 
 async def list_findings(connection: AsyncConnection, run: int, *, limit: int) -> list[Finding]:

@@ -11,6 +11,7 @@ meanwhile is heard before the next batch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -81,6 +82,18 @@ async def list_page(connection: AsyncConnection, *, before: int | None = None, l
     statement = select(resyncs).order_by(resyncs.c.id.desc()).limit(limit)
     if before is not None:
         statement = statement.where(resyncs.c.id < before)
+    return [_build(row) for row in await connection.execute(statement)]
+
+
+async def list_before(
+    connection: AsyncConnection, *, before: datetime | None, limit: int, actor: str | None = None
+) -> list[Resync]:
+    """Resyncs that were asked for before that time, the newest first; `actor`: only by this one."""
+    statement = select(resyncs).order_by(resyncs.c.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(resyncs.c.created_at < before)
+    if actor is not None:
+        statement = statement.where(resyncs.c.actor == actor)
     return [_build(row) for row in await connection.execute(statement)]
 
 

@@ -41,6 +41,7 @@ metadata = MetaData(
     }
 )
 
+HAS_RUN = text("run IS NOT NULL")
 _NAMED = text("request IS NOT NULL")
 """Condition of a partial index: only few events have an idempotency key, and the others need no index entry."""
 
@@ -240,8 +241,10 @@ outbox = Table(
     Column("begun", Integer, nullable=False, server_default="0"),  # sends since the last recorded answer
     Column("sent", Text),  # what was sent of shared fields since then, as JSON
     Column("run", Key),  # the run that made it due, if one did
+    Column("restores", Text),  # former values that are to be put back, as JSON
     _one_of("state", ChangeState),
     Index("outbox_due", "state", "org", "due_at"),
+    Index("outbox_run", "run", sqlite_where=HAS_RUN, postgresql_where=HAS_RUN),
     # In the sequence in which a drain claims changes, so that a claim reads only its batch.
     Index("outbox_claim", "state", "org", "entity", "lane", "captured_at", "key"),
 )
@@ -256,6 +259,7 @@ links = Table(
     Column("sobject", Text, nullable=False),
     Column("salesforce_id", Key, nullable=False),
     Column("snapshot", Text, nullable=False),
+    Column("held", Text),  # values of ours that were undone, by field, as JSON
     Column("synced_at", Instant, nullable=False),
     Index("links_parent", "org_id", "entity", "parent"),
     Index("links_salesforce_id", "org_id", "salesforce_id", unique=True),  # a record belongs to one entity
@@ -265,7 +269,6 @@ DISCARDED = text("action = 'discarded'")
 """A constant and no parameter, so that SQLite uses the partial index."""
 HAS_ACTOR = text("actor IS NOT NULL")
 HAS_FIELDS = text("fields IS NOT NULL")
-HAS_RUN = text("run IS NOT NULL")
 
 journal = Table(
     "journal",

@@ -24,6 +24,7 @@ from connector.model.lane import Lane
 from connector.model.order_return import split_key
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import PlatformEvent
+from connector.model.undo import Restores, dump_restores
 from connector.policies import KeptValues
 from connector.store.event_tables import outgoing_events
 from connector.store.scope import DEFAULT, scope_of
@@ -64,6 +65,7 @@ class UnitOfWork:
         commit."""
         self._events: list[PlatformEvent] = []
         self._changed: dict[tuple[EntityKind, str], tuple[int, Lane, bool]] = {}
+        self._restores: dict[tuple[EntityKind, str], Restores] = {}
 
     @property
     def is_alone(self) -> bool:
@@ -80,6 +82,10 @@ class UnitOfWork:
         """
         _, earlier, earlier_unconfirmed = self._changed.get((entity, key), (slot, lane, False))
         self._changed[entity, key] = (slot, min(earlier, lane), earlier_unconfirmed or unconfirmed)
+
+    def restore(self, entity: EntityKind, key: str, restores: Restores) -> None:
+        """Let the next push of an entity, which must be `changed` as well, put these former values back."""
+        self._restores[entity, key] = restores
 
     def publish(self, events: Iterable[PlatformEvent]) -> None:
         """Publish these events to the org after the commit, those of an order in this sequence."""
@@ -144,6 +150,7 @@ class UnitOfWork:
             "captured_at": self.now,
             "unsure": unsure,
             "run": self.run,
+            "restores": dump_restores(self._restores.get((entity, key))),
         }
         if entity is not EntityKind.PRODUCT:
             row["the_owner"] = split_key(key)[0] if entity is EntityKind.RETURN else key
@@ -191,6 +198,7 @@ def _capture(kind: EntityKind, dialect: str) -> sqlite.Insert | postgresql.Inser
             "attempts": 0,
             "unsure": or_(outbox.c.unsure, new.unsure),
             "captured_at": case((is_due, outbox.c.captured_at), else_=new.captured_at),
+            "restores": func.coalesce(new.restores, outbox.c.restores),
             # What is due because of a run stays so until it is sent, whatever else changes meanwhile.
             "run": case((is_due & ~outbox.c.unsure, func.coalesce(new.run, outbox.c.run)), else_=new.run),
             "error": None,

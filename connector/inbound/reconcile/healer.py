@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from connector.inbound.reconcile.context import READ_AGAIN, Comparisons, ReconcileContext, live
-from connector.inbound.reconcile.judgment import LinkJudge, Readings
+from connector.inbound.reconcile.judgment import LinkJudge, Readings, undone_fields
 from connector.inbound.reconcile.local_side import LocalSide, Name
 from connector.inbound.reconcile.org_side import ComparedObject
 from connector.mapping.spec import Owner
@@ -138,6 +138,7 @@ class Healer:
         if not isinstance(decided, Finding) or comparison is None:
             return None, False
         held = batch.side.details.conflicts.get((link.entity, link.key), set())
+        held = held | undone_fields(link, {field.field: (field.local, field.remote) for field in decided.fields})
         snapshot, merged, due = dict(link.snapshot), False, False
         for field in decided.fields:
             if field.field in held:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,10 +13,11 @@ from connector.inbound.reconcile.local_side import LocalSide
 from connector.inbound.reconcile.org_side import ComparedObject
 from connector.mapping.backward import UnreadableValueError
 from connector.mapping.receiver import RecordReceiver
+from connector.model.field_equality import same_value
 from connector.model.inbound_change import InboxState, RemoteRecord
 from connector.model.order import Order
 from connector.model.reconciliation import Finding, RecordState
-from connector.model.record import Link
+from connector.model.record import FieldValue, Link
 from connector.model.stage import Stage
 
 
@@ -95,7 +97,9 @@ class LinkJudge:
             return RecordState.VERIFIED
         if (state := self._unfinished(side, link, readings)) is not None:
             return state
-        if differing.keys() <= side.details.conflicts.get((link.entity, link.key), set()):
+        if differing.keys() <= side.details.conflicts.get((link.entity, link.key), set()) | undone_fields(
+            link, differing
+        ):
             return RecordState.IN_CONFLICT
         answers = side.details.answers.items()
         times = {} if link.is_part else side.details.field_times.get(link.owner, {})
@@ -139,6 +143,11 @@ class LinkJudge:
         read_at = self._started_at if record is None else record.read_at
         written_later = link.synced_at is not None and link.synced_at >= read_at
         return RecordState.PENDING if written_later or readings.changed_since(self._started_at) else None
+
+
+def undone_fields(link: Link, differing: Mapping[str, tuple[FieldValue, FieldValue]]) -> set[str]:
+    """Of fields that differ, those in which our value was undone: it is not sent until it is another one."""
+    return {name for name, (ours, _) in differing.items() if name in link.held and same_value(ours, link.held[name])}
 
 
 def finding(link: Link, state: RecordState, detail: str) -> Finding:

@@ -19,7 +19,7 @@ from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import PlatformEvent
 from connector.model.resync import Priority, ResyncFilter, ResyncMode, ResyncState
 from connector.settings import Settings
-from connector.store import change_notices, conflicts, job_runs, journal, order_actions, resyncs
+from connector.store import change_notices, conflicts, job_runs, journal, order_actions, resyncs, undos
 from connector.store.engine import Store
 from connector.store.event_tables import outgoing_events
 from connector.store.journal import JournalEntry
@@ -98,7 +98,7 @@ async def test_each_kind_is_deleted_after_its_own_retention_and_what_waits_is_ke
     }
     kinds = (
         "sent_notices", "failed_notices", "actions", "refused_events", "conflicts", "topic_history", "job_runs",
-        "idle_job_runs", "sent_messages", "resyncs", "alerts", "journal_values", "journal", "audit",
+        "idle_job_runs", "sent_messages", "resyncs", "undos", "alerts", "journal_values", "journal", "audit",
     )  # fmt: skip
     nothing = dict.fromkeys(kinds, 0)
 
@@ -153,6 +153,8 @@ async def test_sent_messages_ended_resyncs_and_runs_that_nobody_takes(store: Sto
         await resyncs.begin(uow, ended.id)
         await resyncs.end(uow, ended.id, ResyncState.DONE)
         await resyncs.pause(uow, paused.id, actor="ann")
+        undo = await undos.create(uow, "00D", "resync-1", plan="p", total=1, counts={}, left_alone=[], actor="ann")
+        await undos.end(uow, undo.id)
         turned_off = await job_runs.request(uow, "webhooks", actor="ann")
         asked = await job_runs.request(uow, "prune", actor="ann")
     settings = Settings(_env_file=None)
@@ -166,7 +168,7 @@ async def test_sent_messages_ended_resyncs_and_runs_that_nobody_takes(store: Sto
     assert "turn this job off" in str(runs[0].error)
     clock.advance(timedelta(days=800).total_seconds())
     deleted = await prune(store, settings)
-    assert (deleted["sent_messages"], deleted["resyncs"], deleted["job_runs"]) == (1, 1, 1)
+    assert (deleted["sent_messages"], deleted["resyncs"], deleted["undos"], deleted["job_runs"]) == (1, 1, 1, 1)
     async with store.reader() as connection:
         assert set((await connection.execute(select(messages.c.state))).scalars()) == {"failed", "due"}
         assert [item.id for item in await resyncs.list_page(connection, limit=5)] == [paused.id]

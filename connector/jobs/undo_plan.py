@@ -1,0 +1,314 @@
+"""Plans an undo: compares what a run wrote with what both sides hold now, and decides field by field.
+
+It reads the records in the org, some hundred by a call, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from connector.errors import CommandError, ConnectorError, MappingError
+from connector.inbound.receivers import Receivers
+from connector.jobs.inbound_run import InboundJobContext
+from connector.jobs.org_identity import confirm_org
+from connector.jobs.reconcile import fit_mappings
+from connector.jobs.run_fields import RunFields, WrittenField
+from connector.mapping.mapper import MappingSet
+from connector.model.change import EntityKind
+from connector.model.customer import Customer
+from connector.model.describe import FieldDescribe
+from connector.model.field_equality import same_value
+from connector.model.observed_value import STAMP_FIELDS, author_of, read_moment
+from connector.model.record import IS_PERSON, LAST_SYNCED, SYNC_MESSAGE, FieldValue, Link, MappedRecord
+from connector.model.run_name import RunName
+from connector.model.undo import Side, UndoPlan, UndoRow, UndoState
+from connector.outbound.entities import LOADERS
+from connector.outbound.frozen_fields import CREATE_ONLY, SET_ONCE
+from connector.outbound.org_profile import OrgProfile
+from connector.outbound.preflight import normalize
+from connector.salesforce.query import in_chunks
+from connector.store import links
+from connector.store.engine import Store
+from connector.store.field_notes import LONGEST_VALUE
+from connector.store.queries import run_writes
+
+MAX_ENTRIES = 50_000
+"""Journal entries of a run that are undone at once; of a larger run, choose keys."""
+_PAGE = 5_000
+_BY_ID = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE Id IN {values}"
+_FIXED = CREATE_ONLY | SET_ONCE | {"Status", "CurrencyIsoCode", "RecordTypeId", "OwnerId"}
+_UNSHOWN = frozenset({IS_PERSON, LAST_SYNCED, SYNC_MESSAGE})
+"""Fields that say nothing of an order."""
+ROWS_A_CALL = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UndoChoice:
+    """What of a run is undone: everything, or only these keys of entities and these fields (`Description`,
+    `Order.Description`)."""
+
+    keys: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+    def has(self, item: WrittenField) -> bool:
+        names = {item.field, f"{item.sobject}.{item.field}"}
+        return not self.fields or bool(names & {*self.fields})
+
+
+async def load_run(store: Store, run: str, chosen: UndoChoice, org_id: str) -> tuple[RunFields, bool]:
+    """What a run wrote to this org or took from it, and whether another org was concerned as well. Raises CommandError
+    if it wrote nothing that is known, or too much."""
+    found, after, number, others = RunFields(), 0, 0, False
+    async with store.reader() as connection:
+        while page := await run_writes.list_entries(connection, run, keys=chosen.keys, after=after, limit=_PAGE):
+            after, number = page[-1].id, number + len(page)
+            others = others or any(entry.org_id not in {None, org_id} for entry in page)
+            found.add(entry for entry in page if entry.org_id == org_id)
+            if number > MAX_ENTRIES:
+                raise CommandError(
+                    f"{run} made more than {MAX_ENTRIES:,} writes.", hint="Undo a part of it, by key.", field="keys",
+                    rule="size",
+                )  # fmt: skip
+    found.fields = {place: item for place, item in found.fields.items() if chosen.has(item)}
+    return found, others
+
+
+async def plan_undo(context: InboundJobContext, run: str, chosen: UndoChoice | None = None) -> UndoPlan:
+    """Say what undoing a run comes to. Raises CommandError for what is no run, and what `confirm_org` and queries
+    raise."""
+    if RunName.parse(run) is None:
+        raise CommandError(
+            f"There is no run {run}.", hint="`connector runs list` lists them.", field="run", rule="unknown"
+        )
+    chosen = chosen or UndoChoice()
+    reads = context.client.calls_made.reads
+    org_id = await confirm_org(context.store, context.client, context.settings)
+    found, others = await load_run(context.store, run, chosen, org_id)
+    notes = ["It concerned another org as well: undo that with CONNECTOR_ORG."] if others else []
+    if found.forgotten:
+        notes.append(f"The values of {found.forgotten:,} of its writes are no longer kept.")
+    profile, mappings = await fit_mappings(context, org_id)
+    planner = _Planner(context, org_id, profile, mappings, found)
+    await planner.load()
+    rows = [*planner.rows()]
+    restored = sum(row.state is UndoState.RESTORE and row.side is Side.ORG for row in rows)
+    return UndoPlan(
+        run=run,
+        rows=rows,
+        reads=context.client.calls_made.reads - reads,
+        calls_at_most=2 * -(-restored // ROWS_A_CALL) + context.settings.sync.partitions if restored else 0,
+        notes=notes,
+    )
+
+
+@dataclass(kw_only=True)
+class _Here:
+    """What is here of an entity: our values of its record and of those of its lines, by key; None if it cannot be
+    mapped."""
+
+    entity: Any
+    records: dict[str, MappedRecord] = field(default_factory=dict)
+
+
+class _Planner:
+    """Decides each field of one run."""
+
+    def __init__(
+        self, context: InboundJobContext, org_id: str, profile: OrgProfile, mappings: MappingSet, found: RunFields
+    ) -> None:
+        self._store, self._client = context.store, context.client
+        self._org_id, self._profile, self._mappings = org_id, profile, mappings
+        self._found = found
+        self._receivers = Receivers(mappings)
+        self._links: dict[str, Link] = {}
+        self._here: dict[tuple[str, str], _Here] = {}
+        self._org: dict[str, Mapping[str, Any]] = {}
+        self._later: dict[tuple[str, str], RunFields] = {}
+
+    async def load(self) -> None:
+        """Read both sides."""
+        wanted: dict[str, set[str]] = {}
+        for item in self._found.fields.values():
+            wanted.setdefault(item.entity, set()).add(item.key)
+        ids = {item.record_id for item in self._found.fields.values() if item.record_id is not None}
+        async with self._store.reader() as connection:
+            self._links = await links.find(connection, self._org_id, sorted(ids))
+            for entity, keys in wanted.items():
+                kind = EntityKind(entity)
+                own = await links.get(connection, self._org_id, entity, sorted(keys))
+                for loaded in await LOADERS[kind].load(connection, sorted(keys)):
+                    self._here[entity, loaded.key] = self._map(kind, loaded, own.get(loaded.key))
+                first = min(item.entry for item in self._found.fields.values())
+                later = await run_writes.list_later(connection, entity, sorted(keys), after=first)
+                for key, entries in later.items():
+                    self._later[entity, key] = fields = RunFields()
+                    fields.add(entries)
+        await self._read_org()
+
+    def _map(self, kind: EntityKind, entity: Any, link: Link | None) -> _Here:
+        here = _Here(entity=entity)
+        mapping = self._mappings.of(kind)
+        try:
+            record = (
+                self._mappings.map_customer(entity, link)
+                if isinstance(entity, Customer)
+                else None if mapping is None else mapping.map(entity)
+            )  # fmt: skip
+        except MappingError:
+            record = None  # the push refuses it, and says why
+        if record is not None:
+            here.records = {record.key: record} | {child.key: child for child in record.children}
+        return here
+
+    async def _read_org(self) -> None:
+        """Read the fields of records that may be put back."""
+        names: dict[str, set[str]] = {}
+        ids: dict[str, set[str]] = {}
+        for item in self._found.fields.values():
+            describe = self._profile.describes.get(item.sobject)
+            if item.side is Side.ORG and item.record_id in self._links and describe is not None and item.has_before:
+                ids.setdefault(item.sobject, set()).add(str(item.record_id))
+                names.setdefault(item.sobject, set()).update({item.field} & describe.fields.keys())
+        for sobject, some in ids.items():
+            columns = ", ".join([*STAMP_FIELDS, *sorted(names[sobject])])
+            for query in in_chunks(_BY_ID, sorted(some), columns=columns, sobject=sobject):
+                self._org |= {str(row["Id"]): row for row in await self._client.query(query)}
+
+    def rows(self) -> Iterator[UndoRow]:
+        """The decisions, by entity and record."""
+        created = self._found.created
+        for sobject, record in sorted(created):
+            yield self._created_row(sobject, record)
+        for place in sorted(self._found.fields, key=lambda place: (*place[:3], place[3])):
+            item = self._found.fields[place]
+            if (item.sobject, item.record) in created or item.field in _UNSHOWN:
+                continue
+            if item.has_before and item.before == item.written and not item.deleted:
+                continue  # our key, which goes with every update
+            yield self._decide(item)
+
+    def _created_row(self, sobject: str, record: str) -> UndoRow:
+        first = next(item for item in self._found.fields.values() if (item.sobject, item.record) == (sobject, record))
+        why = f"It belongs to {first.entity} {first.key} here, and would be created again: cancel or change that."
+        return replace(_row(first, UndoState.CREATED, why=why), field="", before=None, written=None)
+
+    def _decide(self, item: WrittenField) -> UndoRow:
+        if item.deleted:
+            why = "The run deleted the record: a line that is to be there again is added to its order."
+            return _row(item, UndoState.FIXED, why=why)
+        if not item.is_kept:
+            return _row(item, UndoState.UNKNOWN, why="The settings leave the values out of the journal.")
+        if not item.has_before:
+            return _row(item, UndoState.UNKNOWN, why="It is not known what was there before.")
+        if item.side is Side.HERE and is_cut(item.before):
+            return _row(item, UndoState.UNKNOWN, why="The journal has only the beginning of the text.")
+        if (item.entity, item.key) not in self._here:
+            return _row(item, UndoState.GONE, why=f"There is no {item.entity} {item.key} here any more.")
+        return self._decide_here(item) if item.side is Side.HERE else self._decide_org(item)
+
+    def _decide_org(self, item: WrittenField) -> UndoRow:
+        link = self._links.get(item.record_id or "")
+        row = self._org.get(item.record_id or "")
+        if link is None or link.key != item.record or row is None:
+            return _row(item, UndoState.GONE, why="The record is no longer there, or belongs to something else.")
+        record = self._here[item.entity, item.key].records.get(item.record)
+        describe = self._profile.describes[item.sobject].fields.get(item.field)
+        if describe is None or item.field in _FIXED or self._follows(record, item.field):
+            return _row(item, UndoState.FIXED, why="It follows another value, or never changes.")
+        now, written = row[item.field], typed(item.written, describe)
+        if same_value(now, item.before, describe):
+            return _row(item, UndoState.RESTORED, now=now, why="It holds the former value.")
+        is_ours = record is not None and item.field in record.fields
+        ours = self._ours(record, item.field)
+        if not is_written(now, written, link.snapshot.get(item.field), describe):
+            return replace(self._changed_row(item, now, link, row, describe), ours=ours, is_ours=is_ours)
+        if not same_value(link.snapshot.get(item.field), now, describe):
+            return _row(item, UndoState.CHANGED, now=now, why="A change of this side is on its way.")
+        holds = is_ours and not same_value(ours, item.before, describe)
+        why = "What we would send is another value: it is not sent until it changes." if holds else None
+        return _row(item, UndoState.RESTORE, now=now, ours=ours, is_ours=is_ours, holds=holds, why=why)
+
+    def _changed_row(
+        self, item: WrittenField, now: FieldValue, link: Link, row: Mapping[str, Any], describe: FieldDescribe
+    ) -> UndoRow:
+        """Somebody has changed it: this side, if it was sent again since, or somebody in the org."""
+        changed = _row(item, UndoState.CHANGED, now=now)
+        if same_value(link.snapshot.get(item.field), now, describe):
+            later = self._later.get((item.entity, item.key), RunFields()).fields.get(item.place)
+            if later is not None and later.entry > item.entry:
+                return replace(changed, who="connector", why="It was sent again since.")
+        return replace(
+            changed, who=author_of(row), at=read_moment(row["SystemModstamp"]), why="Somebody changed it in the org."
+        )
+
+    @staticmethod
+    def _follows(record: MappedRecord | None, name: str) -> bool:
+        return record is not None and (name in record.lookups or name == record.external_id)
+
+    @staticmethod
+    def _ours(record: MappedRecord | None, name: str) -> FieldValue:
+        return None if record is None or name not in record.fields else normalize({name: record.fields[name]})[name]
+
+    def _decide_here(self, item: WrittenField) -> UndoRow:
+        """A value here that was taken over from the org."""
+        entity = self._here[item.entity, item.key].entity
+        link = self._links.get(item.record_id or "")
+        receiver = None if link is None else self._receivers.of(link)
+        if link is None or receiver is None or link.is_part or item.field not in receiver.received:
+            return _row(item, UndoState.FIXED, why="Change it in the order itself.")
+        try:
+            values = receiver.local_values(entity)
+        except ConnectorError as error:
+            return _row(item, UndoState.UNKNOWN, why=error.message)
+        describe = self._profile.describes[item.sobject].fields.get(item.field)
+        now = values.get(item.field)
+        if same_value(now, typed(item.before, describe), describe):
+            return _row(item, UndoState.RESTORED, now=now, why="It holds the former value.")
+        if not is_written(now, typed(item.written, describe), now, describe):
+            return _row(item, UndoState.CHANGED, now=now, who="connector", why="It was changed here since.")
+        before = typed(item.before, describe)
+        return replace(_row(item, UndoState.RESTORE, now=now), before=before)
+
+
+def is_cut(value: FieldValue) -> bool:
+    """Whether the journal has only the beginning of a text."""
+    return isinstance(value, str) and len(value) == LONGEST_VALUE + 1 and value.endswith("…")
+
+
+def is_written(now: FieldValue, written: FieldValue, known: FieldValue, describe: FieldDescribe | None) -> bool:
+    """Whether a field still holds what was written. Of a long text the journal has the beginning; the rest is `known`
+    from the link."""
+    if isinstance(written, str) and is_cut(written):
+        is_same_text = isinstance(known, str) and known.startswith(written[:-1])
+        return is_same_text and same_value(now, known, describe)
+    return same_value(now, written, describe)
+
+
+def typed(value: FieldValue, describe: FieldDescribe | None) -> FieldValue:
+    """A value of the journal, which keeps numbers as text, as the field has it."""
+    if isinstance(value, str) and describe is not None and describe.type in {"currency", "double", "percent", "int"}:
+        try:
+            return Decimal(value)
+        except InvalidOperation:
+            return value
+    return value
+
+
+def rows_by_entity(rows: Sequence[UndoRow], states: Collection[UndoState]) -> dict[tuple[str, str], list[UndoRow]]:
+    """The rows in these states, by entity and key."""
+    found: dict[tuple[str, str], list[UndoRow]] = {}
+    for row in rows:
+        if row.state in states:
+            found.setdefault((row.entity, row.key), []).append(row)
+    return found
+
+
+def _row(item: WrittenField, state: UndoState, **more: Any) -> UndoRow:
+    return UndoRow(
+        state=state, side=item.side, entity=item.entity, key=item.key, sobject=item.sobject, record=item.record,
+        record_id=item.record_id, field=item.field, before=item.before, written=item.written,
+        personal=item.is_personal, **more,
+    )  # fmt: skip

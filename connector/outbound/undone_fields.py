@@ -1,0 +1,65 @@
+"""Puts former values into what is sent of an entity, and leaves out values that were undone. PURE.
+
+An undo asks the push to put a value back (`Change.restores`). It does so only if the org was last known to hold what
+the undone run wrote, and if our own value has not changed since; the look at shared fields before the call
+(`read_back`) then makes sure that the org still does. A value of ours that was undone is held (`Link.held`): it is not
+sent again until it is another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connector.model.field_equality import same_value
+from connector.model.record import FieldValue, Link, MappedRecord, child_field
+from connector.outbound.plan_types import PendingEntity
+from connector.outbound.preflight import normalize
+
+
+def with_undone_fields(pending: PendingEntity) -> PendingEntity:
+    """The same entity with former values put back, and without values that are held."""
+    record, link = pending.record, pending.link
+    if record is None or link is None:
+        return pending
+    if not pending.change.restores and not link.held and not any(part.held for part in pending.line_links.values()):
+        return pending
+    held: set[str] = set()
+    restored: set[str] = set()
+    children = []
+    for child in record.children:
+        part = pending.line_links.get(child.key)
+        children.append(child if part is None else _changed(pending, child, part, held, restored))
+    changed = replace(_changed(pending, record, link, held, restored), children=tuple(children))
+    return replace(pending, record=changed, restored=frozenset(restored)).with_held_fields(held)
+
+
+def _changed(
+    pending: PendingEntity, record: MappedRecord, link: Link, held: set[str], restored: set[str]
+) -> MappedRecord:
+    """The record with what is put back; the names of that are added to `restored`, those of held fields to `held`."""
+    is_part = record is not pending.record
+    put_back: dict[str, FieldValue] = {}
+    for noted, restore in pending.change.restores.items():
+        owner, _, name = noted.rpartition(".")
+        if owner != (record.key if is_part else ""):
+            continue
+        expected = link.snapshot.get(name)
+        is_ours = name in record.fields
+        if same_value(expected, restore.value):
+            continue  # it was put back, by a call whose answer was lost
+        if not same_value(expected, restore.expected):
+            continue
+        if is_ours != restore.is_mapped or (is_ours and not same_value(_wanted(record, name), restore.local)):
+            continue
+        put_back[name] = restore.value
+        restored.add(noted)
+    for name, value in link.held.items():
+        if name not in put_back and name in record.fields and same_value(_wanted(record, name), value):
+            held.add(child_field(record.key, name) if is_part else name)
+    if not put_back:
+        return record
+    return replace(record, fields={**record.fields, **put_back}, shared=record.shared | put_back.keys())
+
+
+def _wanted(record: MappedRecord, name: str) -> FieldValue:
+    return normalize({name: record.fields[name]})[name]

@@ -1,0 +1,45 @@
+"""What the command line says of runs, and of their undo."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.sides import Org
+from tests.flow.cli_runner import Shell
+
+SOBJECTS = "/services/data/v66.0/sobjects"
+ORDER = f"{SOBJECTS}/Order/External_Key__c/SO-1001"
+
+
+@pytest.mark.usefixtures("sample_shop")
+def test_resync_is_shown_and_undone_by_its_name(shell: Shell, beside: Org) -> None:
+    assert shell("push").status == 0
+    beside.ask("PATCH", ORDER, {"Lifecycle_Stage__c": "placed", "Carrier__c": "by hand"})
+    assert shell("resync", "order", "SO-1001").status == 0
+    [listed] = shell("runs", "list", "--json").document
+    assert (listed["run"], listed["kind"], listed["state"], listed["counts"]["done"]) == (
+        "resync-1",
+        "resync",
+        "done",
+        1,
+    )
+    shown = shell("runs", "show", "resync-1").out
+    assert "Order SO-1001 Lifecycle_Stage__c: placed -> " in shown
+    assert "1 updated" in shown
+    beside.ask("PATCH", ORDER, {"Carrier__c": "by hand again"})
+
+    plan = shell("undo", "resync-1", "--dry-run").out
+    assert "1 field would be put back" in plan
+    assert "Order.Carrier__c: by hand again, by " in plan
+    assert "What we would send is another value: it is not sent until it changes." in plan
+    undone = shell("undo", "resync-1")
+    assert (undone.status, "1 field put back" in undone.out) == (0, True), undone.out
+    assert shell("undo", "resync-1", "--field", "Lifecycle_Stage__c", "--json").document["counts"] == {"restored": 1}
+    assert shell("undo", "undo-1", "--key", "SO-1001", "--dry-run", "--json").document["counts"] == {"restore": 1}
+    [undo, resync] = shell("runs", "list", "--json").document
+    assert (undo["undoes"], resync["undone_by"]) == ("resync-1", ["undo-1"])
+    assert "left as it was changed by" in shell("runs", "show", "undo-1").out
+    assert [item["action"] for item in shell("audit", "--entity", "run", "--json").document] == ["undone"]
+    assert "There is no run resync-7" in shell("undo", "resync-7").err
+    assert "There is no run monday" in shell("runs", "show", "monday").err
+    assert shell("runs", "list", "--kind", "monday").status == 2

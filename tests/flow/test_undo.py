@@ -1,0 +1,166 @@
+"""A run is undone: what nobody changed since gets its former value back, and the rest is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from connector.errors import CommandError, StoreError
+from connector.jobs import undo as undo_job
+from connector.jobs.reconcile import ReconcileOptions
+from connector.jobs.undo import carry_out, selection, undo_by_plan
+from connector.jobs.undo_plan import UndoChoice, plan_undo
+from connector.model.change import EntityKind
+from connector.model.reconciliation import RecordState
+from connector.model.undo import UndoPlan, UndoState
+from connector.outbound.repository import SyncRepository
+from connector.store import journal, undos
+from connector.store.journal import AuditFilter
+from tests.flow.conftest import Silent, World
+from tests.flow.test_mapping_versions import Side, sides  # noqa: F401
+from tests.flow.test_push import an_order
+
+NUMBERS = [f"N-{number:02}" for number in range(1, 31)]
+
+
+async def plan(world: World, run: str, **chosen: Any) -> UndoPlan:
+    return await plan_undo(world.service.inbound_context, run, UndoChoice(**chosen))
+
+
+async def undo(world: World, run: str, **chosen: Any) -> UndoPlan:
+    """Plan, and do it: with the push that follows."""
+    planned = await plan(world, run, **chosen)
+    await carry_out(world.service.inbound_context, planned, actor="ann")
+    await push(world, planned)
+    return planned
+
+
+async def push(world: World, planned: UndoPlan) -> None:
+    async def chosen(store: object) -> Any:
+        return selection(planned)
+
+    summary = await world.service.push(Silent(), prepare=chosen)
+    assert summary.complete
+
+
+async def values(world: World, field: str) -> dict[str, str | None]:
+    rows = await world.query(f"SELECT External_Key__c, {field} FROM Order")
+    return {row["External_Key__c"]: row[field] for row in rows}
+
+
+def map_field(side: Side, field: str, path: str) -> None:
+    """Another value fills the field of orders from now on."""
+    lines = (side.folder / "order.yaml").read_text(encoding="utf-8").splitlines()
+    changed = [f"  {field}: {path}" if line.startswith(f"  {field}: ") else line for line in lines]
+    (side.folder / "order.yaml").write_text("\n".join(changed), encoding="utf-8")
+
+
+async def begin(sides: Any, numbers: Sequence[str]) -> Side:  # noqa: F811
+    """Orders that a resync by a wrong mapping has spoiled; the mapping is right again."""
+    side: Side = await sides()
+    await side.save([an_order(number, channel="web", tracking_number=None) for number in numbers])
+    await side.tick()
+    map_field(side, "Channel__c", "number")
+    await side.resync(EntityKind.ORDER)
+    assert await values(side, "Channel__c") == {number: number for number in numbers}
+    map_field(side, "Channel__c", "channel")
+    return side
+
+
+async def test_resync_by_a_wrong_mapping_is_undone_where_nobody_changed_it(sides: Any) -> None:  # noqa: F811
+    side = await begin(sides, NUMBERS)
+    by_reps = dict.fromkeys(NUMBERS[:3], "by a rep")
+    for number in by_reps:
+        await side.change_in_org("Order", number, Channel__c="by a rep")
+
+    planned = await plan(side, "resync-1")
+    assert (len(planned.to_restore), planned.counts) == (27, {"restore": 27, "changed": 3})
+    changed = [row for row in planned.rows if row.state is UndoState.CHANGED]
+    assert {(row.key, row.now, str(row.who).partition(" ")[0]) for row in changed} == {
+        (number, "by a rep", "Rep") for number in by_reps
+    }
+    assert planned.reads <= 3
+    writes = side.writes
+    _, made = await undo_by_plan(side.service.inbound_context, "resync-1", planned.id, actor="ann")
+    await push(side, planned)
+    assert made is not None
+    assert side.writes - writes <= planned.calls_at_most
+    expected = dict.fromkeys(NUMBERS, "web") | by_reps
+    assert await values(side, "Channel__c") == expected
+    async with side.service.store.reader() as connection:
+        [stored] = await undos.list_of_run(connection, "resync-1")
+        [audited] = await journal.list_actions(connection, AuditFilter(action="undone"), limit=5)
+    assert (stored.run_name, stored.total, stored.actor) == ("undo-1", 27, "ann")
+    assert {item["key"] for item in stored.left_alone} == {*by_reps}
+    assert (audited.actor, audited.key, audited.detail["fields"]) == ("ann", "resync-1", 27)
+
+    again = await undo(side, "resync-1")  # there is nothing left to do
+    assert (again.counts, again.calls_at_most) == ({"changed": 3, "restored": 27}, 0)
+    with pytest.raises(CommandError, match="The plan has changed"):
+        await undo_by_plan(side.service.inbound_context, "resync-1", planned.id, actor="ann")
+
+    of_undo = await undo(side, "undo-1")  # and what it put back was a mistake
+    assert of_undo.counts == {"restore": 27}
+    assert all(row.holds for row in of_undo.rows)
+    spoiled = {number: number for number in NUMBERS} | by_reps
+    assert await values(side, "Channel__c") == spoiled
+    await side.save([an_order(NUMBERS[9], channel="web", po_number="7"), an_order(NUMBERS[10], channel="phone")])
+    await side.push()
+    assert await values(side, "Channel__c") == spoiled | {NUMBERS[10]: "phone"}  # held until our value is another one
+    assert (await side.order(NUMBERS[9]))["PoNumber"] == "7"
+
+
+async def test_undo_that_is_killed_at_any_point_is_finished_by_the_next(
+    sides: Any,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = NUMBERS[:6]
+    side = await begin(sides, numbers)
+    monkeypatch.setattr(undo_job, "AT_ONCE", 2)
+    planned, parts = await plan(side, "resync-1"), 0
+    make_due = undo_job._make_due
+
+    async def killed(*values: Any, **named: Any) -> None:
+        nonlocal parts
+        parts += 1
+        if parts == 2:
+            raise StoreError("The process ended.", hint="")
+        await make_due(*values, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(undo_job, "_make_due", killed)
+        with pytest.raises(StoreError):
+            await carry_out(side.service.inbound_context, planned, actor="ann")
+
+    async def crash(*_: Any) -> None:
+        raise StoreError("The process ended.", hint="")
+
+    with monkeypatch.context() as patch:  # the org has it, and nothing here says so
+        patch.setattr(SyncRepository, "record", crash)
+        with pytest.raises(StoreError):
+            await side.push()
+    await side.change_in_org("Order", numbers[5], Channel__c="by a rep")
+    await side.push()
+    expected = dict.fromkeys(numbers[:2], "web") | {number: number for number in numbers[2:5]}
+    assert await values(side, "Channel__c") == expected | {numbers[5]: "by a rep"}
+    assert (await undo(side, "resync-1")).counts == {"restore": 3, "changed": 1, "restored": 2}
+    assert await values(side, "Channel__c") == dict.fromkeys(numbers, "web") | {numbers[5]: "by a rep"}
+
+
+async def test_change_between_the_plan_and_the_write_stays(sides: Any) -> None:  # noqa: F811
+    numbers = NUMBERS[:3]
+    side = await begin(sides, numbers)
+    map_field(side, "Channel__c", "number")  # the mistake is still there: what is put back differs from our value
+    planned = await plan(side, "resync-1")
+    assert all(row.holds for row in planned.to_restore)
+    await carry_out(side.service.inbound_context, planned, actor="ann")
+    await side.change_in_org("Order", numbers[0], Channel__c="by a rep")
+    await push(side, planned)
+    expected = {numbers[0]: "by a rep", numbers[1]: "web", numbers[2]: "web"}
+    assert await values(side, "Channel__c") == expected
+    reconciled = await side.service.reconcile(ReconcileOptions(selection={EntityKind.ORDER: [numbers[1]]}), Silent())
+    assert reconciled.result.total([RecordState.IN_CONFLICT]) == 1
+    await side.resync(EntityKind.ORDER)
+    assert await values(side, "Channel__c") == expected
