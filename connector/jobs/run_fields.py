@@ -1,5 +1,4 @@
-"""The fields that a run wrote, as its journal entries tell: the value before the first write, and that of the last.
-PURE."""
+"""The fields that a run wrote, as its journal entries tell: the value before the first write, and that of the last."""
 
 from __future__ import annotations
 
