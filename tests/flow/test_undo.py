@@ -19,7 +19,7 @@ from connector.outbound.repository import SyncRepository
 from connector.store import journal, undos
 from connector.store.journal import AuditFilter
 from tests.flow.conftest import Silent, World
-from tests.flow.test_mapping_versions import Side, sides  # noqa: F401
+from tests.flow.mapping_sides import Side
 from tests.flow.test_push import an_order
 
 NUMBERS = [f"N-{number:02}" for number in range(1, 31)]
@@ -57,7 +57,7 @@ def map_field(side: Side, field: str, path: str) -> None:
     (side.folder / "order.yaml").write_text("\n".join(changed), encoding="utf-8")
 
 
-async def begin(sides: Any, numbers: Sequence[str]) -> Side:  # noqa: F811
+async def begin(sides: Any, numbers: Sequence[str]) -> Side:
     """Orders that a resync by a wrong mapping has spoiled; the mapping is right again."""
     side: Side = await sides()
     await side.save([an_order(number, channel="web", tracking_number=None) for number in numbers])
@@ -69,7 +69,7 @@ async def begin(sides: Any, numbers: Sequence[str]) -> Side:  # noqa: F811
     return side
 
 
-async def test_resync_by_a_wrong_mapping_is_undone_where_nobody_changed_it(sides: Any) -> None:  # noqa: F811
+async def test_resync_by_a_wrong_mapping_is_undone_where_nobody_changed_it(sides: Any) -> None:
     side = await begin(sides, NUMBERS)
     by_reps = dict.fromkeys(NUMBERS[:3], "by a rep")
     for number in by_reps:
@@ -113,7 +113,7 @@ async def test_resync_by_a_wrong_mapping_is_undone_where_nobody_changed_it(sides
 
 
 async def test_undo_that_is_killed_at_any_point_is_finished_by_the_next(
-    sides: Any,  # noqa: F811
+    sides: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     numbers = NUMBERS[:6]
@@ -149,7 +149,7 @@ async def test_undo_that_is_killed_at_any_point_is_finished_by_the_next(
     assert await values(side, "Channel__c") == dict.fromkeys(numbers, "web") | {numbers[5]: "by a rep"}
 
 
-async def test_change_between_the_plan_and_the_write_stays(sides: Any) -> None:  # noqa: F811
+async def test_change_between_the_plan_and_the_write_stays(sides: Any) -> None:
     numbers = NUMBERS[:3]
     side = await begin(sides, numbers)
     map_field(side, "Channel__c", "number")  # the mistake is still there: what is put back differs from our value
