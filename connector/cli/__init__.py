@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from connector.cli.examples import add_examples
 from connector.cli.runner import STOPPED, StoppedError
 from connector.errors import ConnectorError, ListedError, SalesforceError
 
@@ -84,9 +85,15 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 20)  # modules being loaded leave little garbage, and looking for it takes time
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminated)
+    load_commands()
+    sys.exit(_status())
+
+
+def load_commands() -> None:
+    """Register the commands of every group, and add their examples."""
     for group in GROUPS:
         import_module(f"connector.cli.{group}")  # registers its commands
-    sys.exit(_status())
+    add_examples(app)
 
 
 def _terminated(number: int, _frame: object) -> NoReturn:

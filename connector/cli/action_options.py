@@ -48,6 +48,7 @@ class ActCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        super().format_epilog(ctx, formatter)
         for heading, rows in (
             ("Actions and their options ([optional]; each may have --note)", _actions()),
             ("Values", _values(param.name or "" for param in self.get_params(ctx))),

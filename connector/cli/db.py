@@ -132,6 +132,7 @@ def status(
 ) -> None:
     """Count the entities that are stored here, are in the org, are due, and were refused. Reads only the database.
 
+    Refused ones are dead letters, which wait for a person; blocked ones are customers whose account the org refuses.
     With several orgs it counts those of the default one, or of CONNECTOR_ORG. Exit status 1 if something is not in
     sync, but for changes that a person discarded; with --health only if the database cannot be used.
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from connector.store.backup import Copy
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
-File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup: a SQLite file.", show_default=False)]
 
 
 @db.command(short_help="Copy the SQLite database while it is used.")

@@ -19,8 +19,9 @@ def serve(
 ) -> None:
     """Run the service until Ctrl-C or SIGTERM. Its roles, all in this process unless --roles names some:
 
-    api: the HTTP API, at CONNECTOR_HTTP__HOST and CONNECTOR_HTTP__PORT. Every route needs a token, which `connector
-    tokens create` creates; /healthz, /readyz, /openapi.json and the customers' tracking pages do not.
+    api: the HTTP API and the console in a browser, at CONNECTOR_HTTP__HOST and CONNECTOR_HTTP__PORT. Every route
+    needs a token, which `connector tokens create` creates; /healthz, /readyz, /openapi.json and the customers'
+    tracking pages do not.
 
     worker: sends changes to the org. listener: receives changes of the org, unless CONNECTOR_INBOUND__LISTEN is false.
     scheduler: runs jobs at their times, and those that people ask for (`connector jobs list`).

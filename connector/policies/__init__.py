@@ -65,26 +65,28 @@ DEFAULT_ORG = "default"
 
 
 class WorkerEngine(StrEnum):
-    """What wakes workers: the process that captured a change wakes its own, or procrastinate one of any process."""
+    """What wakes workers. `embedded`: the process that captured a change wakes its own worker; `cluster`:
+    procrastinate wakes one of any process, of many on one PostgreSQL."""
 
     EMBEDDED = "embedded"
     CLUSTER = "cluster"
 
 
 class ClusterSettings(BaseModel):
-    """Workers on procrastinate."""
+    """What workers need with `cluster`."""
 
     model_config = ConfigDict(extra="forbid")
 
     database_url: SecretStr = SecretStr("")
-    """The address of the same PostgreSQL without a pooler, for notifications; without it, `CONNECTOR_DATABASE_URL`."""
+    """The address of the same PostgreSQL without a pooler, which procrastinate needs; without it,
+    `CONNECTOR_DATABASE_URL`."""
 
 
 class BudgetSettings(BaseModel):
     """How much of the org's API limit is ours."""
 
     reserve_percent: float = Field(default=10, ge=0, le=90)
-    """The part of the org's API calls that the connector leaves to its other apps: there it pauses."""
+    """The part of the org's API calls that is left to its other apps; the connector pauses before it uses these."""
     most_calls_per_day: int = Field(default=0, ge=0, le=1_000_000_000)
     """API calls that the connector may make in 24 hours; 0: as many as the org allows, but for the reserve."""
 
@@ -106,11 +108,13 @@ class DatabaseSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     connect_seconds: int = Field(default=10, ge=2, le=300)
-    """Longest wait for a connection."""
+    """Longest wait for a connection to PostgreSQL."""
     statement_seconds: float = Field(default=60, ge=0, le=86400)
-    """Longest run of one statement, but for upgrades and dry runs; 0: no limit."""
+    """Longest run of one statement, except in upgrades and dry runs; 0: no limit. A server that is silent for 30
+    seconds longer is given up."""
     idle_seconds: float = Field(default=15, ge=0, le=86400)
-    """How long a process may stand still in a transaction that holds locks, but for upgrades; 0: no limit."""
+    """How long a process may stand still in a transaction that writes, except in upgrades; then PostgreSQL ends the
+    transaction, so that a process that is frozen, or whose machine is gone, holds up no other. 0: no limit."""
 
 
 class BackupSettings(BaseModel):
@@ -119,10 +123,11 @@ class BackupSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     folder: OptionalPath = None
-    """Where the service makes a backup every day; without it, it makes none."""
+    """Where the service makes a backup of the SQLite database every day; without it, it makes none."""
     hour: Annotated[str, matching(r"0?\d|1\d|2[0-3]", "1 (the hour in UTC)")] = "1"
+    """The hour of the day (UTC) at which it does."""
     keep: int = Field(default=7, ge=1, le=1000)
-    """How many are kept; the oldest ones are deleted."""
+    """How many backups are kept; the oldest ones are deleted."""
 
 
 class ReconcileSettings(BaseModel):
@@ -131,8 +136,9 @@ class ReconcileSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     hour: Annotated[str, matching(r"off|0?\d|1\d|2[0-3]", "2 (the hour in UTC) or off")] = "2"
+    """The hour of the day (UTC) at which the service compares both sides, or `off`."""
     heal: bool = False
-    """Whether it also heals what differs."""
+    """Whether it also heals what differs, by the owner of each field."""
 
     @property
     def nightly_hour(self) -> int | None:
@@ -145,10 +151,12 @@ class OrderSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     automation_seconds: float = Field(default=0, ge=0, le=86400)
-    """Seconds between two runs that verify placed orders, allocate waiting ones and escalate old holds; 0: never."""
+    """How often the service verifies placed orders, allocates waiting ones and escalates old holds; 0: never."""
 
 
 class LogLevel(StrEnum):
+    """The severities of lines of the log."""
+
     DEBUG = "DEBUG"
     INFO = "INFO"
     WARNING = "WARNING"
@@ -176,7 +184,9 @@ class McpSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: Annotated[str, AfterValidator(check_issuer)] = "http://127.0.0.1:8080"
+    """The address of the service (`connector serve`)."""
     token: SecretStr = SecretStr("")
+    """A token of the service; the agent may do what its role may."""
 
 
 class OidcSettings(BaseModel):
@@ -185,22 +195,31 @@ class OidcSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     issuer: Annotated[str, AfterValidator(check_issuer)] = ""
-    """The address of the provider, exactly as its `/.well-known/openid-configuration` names it."""
+    """The address of the provider, exactly as its `/.well-known/openid-configuration` names it; https, or http on this
+    machine."""
     client_id: str = ""
+    """The client as the provider knows it."""
     client_secret: SecretStr = SecretStr("")
-    """Empty for a public client: PKCE is always used."""
+    """The client's secret; empty for a public client, because PKCE is always used."""
     scopes: Annotated[str, matching(r"(\S+ )*openid( \S+)*", "openid profile email")] = "openid profile email"
+    """What is asked for; some providers send groups only with a scope of their own."""
     roles_claim: Annotated[str, matching(r"\S+", "groups")] = "groups"
-    """The claim whose values have roles; `realm_access.roles` is `roles` in `realm_access`."""
+    """The claim of the ID token or of the user info with the names of groups; `realm_access.roles` (Keycloak) is
+    `roles` in `realm_access`."""
     viewer_groups: Annotated[str, AfterValidator(check_names)] = ""
-    """Values of that claim which make a viewer, separated by commas; `*`: everybody who signs in."""
+    """Who is a viewer: names of groups, separated by commas, or a JSON list for names with commas; `*`: everybody who
+    signs in. The highest role counts; who has none is refused."""
     ops_groups: Annotated[str, AfterValidator(check_names)] = ""
+    """Who has the role ops, in the same form."""
     admin_groups: Annotated[str, AfterValidator(check_names)] = ""
+    """Who has the role admin, in the same form."""
     name: str = Field(default="", max_length=40)
     """What the button calls the provider; without it, its host."""
     redirect_uri: Annotated[str, AfterValidator(check_issuer)] = ""
-    """Where the provider leads back to, if a proxy does not pass on the host: …/signin/openid/callback."""
+    """Where the provider leads back to (`…/signin/openid/callback`), if a proxy does not pass on `Host` and
+    `X-Forwarded-Proto`."""
     session_hours: float = Field(default=12, gt=0, le=720)
+    """How long a session lasts."""
 
     @property
     def title(self) -> str:
@@ -223,18 +242,21 @@ class WebhookSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: Annotated[SecretStr, AfterValidator(check_webhook_url)] = SecretStr("")
-    """Where notices are posted; without it, none are stored."""
+    """Where notices of changes from the org are posted: an https address, or an http one on this machine; without
+    it, none are stored."""
     secrets: Annotated[SecretStr, AfterValidator(check_webhook_secrets)] = SecretStr("")
-    """The secrets that sign notices, separated by commas: while one is being replaced, the new one and the old one."""
+    """The keys that sign notices, separated by commas: while one is being replaced, the new one first, then the old
+    one. Each is `whsec_`, and 24 to 64 bytes in base64; at most three."""
     include_values: bool = False
     """Whether a notice holds the new values of fields, which can be about a person, or only their names."""
     timeout_seconds: float = Field(default=15, gt=0, le=300)
+    """Longest wait for one answer."""
     expire_hours: float = Field(default=72, gt=0, le=8760)
     """A notice that was not accepted within this time fails."""
     keep_days: float = Field(default=7, ge=0, le=3650)
     """How long sent notices are kept, so that they can be sent again."""
     seconds: float = Field(default=2, gt=0, le=3600)
-    """Seconds between two searches of the service for due notices."""
+    """How often the service looks for due notices."""
 
     @property
     def enabled(self) -> bool:
@@ -270,22 +292,29 @@ class AlertSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: Annotated[SecretStr, AfterValidator(check_webhook_url)] = SecretStr("")
+    """A webhook: an https address, or an http one on this machine."""
     secrets: Annotated[SecretStr, AfterValidator(check_webhook_secrets)] = SecretStr("")
-    """The secrets that sign what is posted, separated by commas."""
+    """The keys that sign what is posted, separated by commas, as for notices."""
     email_to: Annotated[str, matching(rf"({ADDRESS_PATTERN}(\s*,\s*{ADDRESS_PATTERN})*)?", "ops@shop.example")] = ""
-    """Recipients, separated by commas; they are written to through the mail server of the messages to customers."""
+    """Recipients, separated by commas. The mail server is that of the messages to customers, which need not be sent
+    (`CONNECTOR_MESSAGES__VIA` may be `none`)."""
     apprise_urls: SecretStr = SecretStr("")
-    """Addresses as apprise knows them, separated by spaces."""
+    """Addresses as apprise knows them, separated by spaces: `slack://…`, `pagerduty://…`; needs
+    `pip install "crm-connector[alerts]"`."""
     off: Annotated[str, AfterValidator(check_rules)] = ""
     """Rules that are turned off, separated by commas."""
     org_away_minutes: float = Field(default=10, ge=0, le=10080)
+    """`org_away` begins when the org has accepted nothing for so long."""
     oldest_change_minutes: float = Field(default=30, gt=0, le=10080)
+    """`changes_wait` begins when the oldest change has waited to be sent for so long."""
     stream_behind_minutes: float = Field(default=15, ge=0, le=10080)
+    """`stream_behind` begins when a topic has had no stream for so long."""
     settle_minutes: float = Field(default=5, ge=0, le=1440)
     """An alert is over when its cause has not been there for so long."""
     timeout_seconds: float = Field(default=15, gt=0, le=300)
+    """Longest wait for the webhook."""
     seconds: float = Field(default=60, ge=1, le=3600)
-    """Seconds between two looks."""
+    """How often the service looks for something that must be told."""
 
     @property
     def enabled(self) -> bool:

@@ -12,14 +12,15 @@ from connector.setting_checks import matching
 
 
 class DeletedRecords(StrEnum):
-    """What to do if the record of a customer or product is deleted in the org: report it, or create it again."""
+    """What happens if the record of a customer or product is deleted in the org: it is reported, or created again."""
 
     REPORT = "report"
     RECREATE = "recreate"
 
 
 class DeletedOrders(StrEnum):
-    """The same for the record of an order; or cancel the order here, if its stage allows that."""
+    """What happens if the record of an order is deleted in the org: it is reported, or created again, or the order is
+    canceled here if its stage allows that."""
 
     REPORT = "report"
     RECREATE = "recreate"
@@ -27,7 +28,8 @@ class DeletedOrders(StrEnum):
 
 
 class DeletedLines(StrEnum):
-    """The same for a line of an order that is still there; or remove the line here, if the order allows that."""
+    """What happens if a line is deleted in the org and its order is not: the line is restored there, or reported,
+    or removed here if the order allows that."""
 
     RESTORE = "restore"
     REPORT = "report"
@@ -35,16 +37,16 @@ class DeletedLines(StrEnum):
 
 
 class ChangedLines(StrEnum):
-    """What to do if a line of an order of ours is changed or added in the org: take it over, if the order allows that;
-    or restore ours."""
+    """What happens if a rep changes a line of an order of ours or adds one. `take`: it changes the order here if
+    its stage allows that; `restore`: our lines are restored in the org."""
 
     TAKE = "take"
     RESTORE = "restore"
 
 
 class AdoptOrders(StrEnum):
-    """Which orders that were created in the org become orders here: none, those that are activated, or those on which a
-    checkbox is ticked."""
+    """Which orders that reps create in the org become orders here: none, those that are activated, or those with a
+    ticked checkbox, also Drafts."""
 
     OFF = "off"
     ACTIVATED = "activated"
@@ -52,8 +54,9 @@ class AdoptOrders(StrEnum):
 
 
 class AdoptCustomers(StrEnum):
-    """How the customer of such an order is found here: by the link or the key of its account. `create`: an account that
-    is no customer becomes one, with its first order. `all`: every account does, without an order."""
+    """How the customer of an order from the org is found here: by the link or the key of its account. `create`: an
+    account that is no customer becomes one, with its first order. `all`: every account without a key does, as soon
+    as it is created or changed."""
 
     LINK = "link"
     CREATE = "create"
@@ -61,8 +64,9 @@ class AdoptCustomers(StrEnum):
 
 
 class AdoptProducts(StrEnum):
-    """How the products of such an order are found here: by their link or key, or also by their ProductCode. `create`:
-    one that is not found becomes a product here, with its first order. `all`: every product does, without an order."""
+    """How the products of an order from the org are found here: by their link or key. `product_code`: also by their
+    ProductCode; `create`: one that is not found becomes a product here, with its first order; `all`: every product
+    without a key does, with its prices in the standard price book."""
 
     LINK = "link"
     PRODUCT_CODE = "product_code"
@@ -77,9 +81,9 @@ class AdoptionSettings(BaseModel):
 
     adopt_orders: AdoptOrders = AdoptOrders.ACTIVATED
     adopt_checkbox: Annotated[str, matching(r"(\w+)?", "Send_To_Shop__c")] = ""
-    """The checkbox of Order, with `adopt_orders` = `checkbox`."""
+    """The API name of the checkbox of Order, with `checkbox`."""
     adopt_filter: str = ""
-    """A SOQL condition that an order must meet as well, such as `Type != 'ERP'`."""
+    """A SOQL condition on Order that must hold as well, such as `Type != 'ERP'`."""
     adopt_since: date | None = None
     """Orders that were activated before this day are not adopted; without it, those from before the connector first
     worked with the org."""

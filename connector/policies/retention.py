@@ -16,12 +16,13 @@ class KeptValues(StrEnum):
 
 
 class RetentionSettings(BaseModel):
-    """For how many days is kept what is done with. What waits for a person or for the org is never deleted."""
+    """For how many days finished things are kept. What waits for a person or for the org is never deleted."""
 
     model_config = ConfigDict(extra="forbid")
 
     failed_notice_days: float = Field(default=90, ge=1, le=36500)
-    """Webhook notices that failed, from their last attempt on; sent ones have a setting of webhooks."""
+    """Webhook notices that failed, from their last attempt on. Sent ones are kept for
+    `CONNECTOR_WEBHOOKS__KEEP_DAYS`."""
     action_days: float = Field(default=30, ge=4, le=36500)
     """Actions of reps and their answers. The org can deliver an action again for 72 hours: it is known for longer."""
     refused_event_days: float = Field(default=90, ge=1, le=36500)
@@ -41,8 +42,8 @@ class RetentionSettings(BaseModel):
     journal_values: KeptValues = KeptValues.ALL
     """Of which fields the journal keeps the values, as they were sent and merged."""
     journal_value_days: float = Field(default=30, ge=0, le=36500)
-    """Those values."""
+    """The values of fields in the journal."""
     journal_days: float = Field(default=400, ge=1, le=36500)
-    """What the journal says of each entity: sent, refused, received, merged."""
+    """The steps of each entity in the journal: sent, refused, received, merged."""
     audit_days: float = Field(default=1100, ge=1, le=36500)
-    """What operators did."""
+    """The audit log: what operators did."""

@@ -81,9 +81,11 @@ class SyncSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     partitions: int = Field(default=8, ge=1, le=256)
+    """Into how many parts outbound work is divided, by account; all processes need the same number."""
     lease_seconds: float = Field(default=15, gt=0, le=600)
+    """How long a part, a topic or a job stays with a process that is silent; then another process takes it over."""
     push_seconds: float = Field(default=1.0, gt=0, le=3600)
-    """Seconds between two searches of the service for due changes."""
+    """How often the service looks for changes that other processes made; its own are sent at once."""
     attempts_in_claim: int = Field(default=4, ge=1, le=10)
     """Attempts of one call before its orders return to the outbox with a later due time."""
 
@@ -118,9 +120,12 @@ class HttpSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     host: str = "127.0.0.1"
+    """The address at which `serve` listens; put a TLS proxy in front of it."""
     port: int = Field(default=8080, ge=0, le=65535)
+    """The port at which `serve` listens; 0: a free one."""
     public_url: Annotated[str, matching(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", "https://orders.shop.example")] = ""
-    """The public address of the API: the beginning of links in messages to customers."""
+    """The public address of `serve`: the beginning of links in messages to customers. Without it, messages have no
+    link."""
     requests_per_minute: int = Field(default=6000, ge=0, le=10_000_000)
     """How many requests one token may make of one process; 0: as many as it likes."""
 
@@ -131,16 +136,20 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore")
 
     database_url: str = Field(default="sqlite:///connector.db", repr=False)
+    """A SQLite file, or `postgresql://user:password@host/name`, also through PgBouncer in transaction mode."""
     database: DatabaseSettings = DatabaseSettings()
     mappings_dir: OptionalPath = None
-    """Folder with customer.yaml, product.yaml and order.yaml; without it, the packaged ones are used."""
+    """The folder with `customer.yaml`, `product.yaml`, `order.yaml`, …; without it, the packaged mappings are used."""
     salesforce: SalesforceSettings = SalesforceSettings()
     orgs: dict[Annotated[str, matching("(?!default$)[a-z][a-z0-9_]{0,30}", "emea")], OrgSettings] = {}
-    """Orgs besides that of `salesforce`, by name, such as CONNECTOR_ORGS__EMEA__LOGIN_URL."""
+    """Orgs besides the default one, by a name of lower-case letters, digits and `_`, such as
+    `CONNECTOR_ORGS__EMEA__LOGIN_URL`. Each has the settings of `CONNECTOR_SALESFORCE__…`, and `CUSTOMERS`."""
     org: str = ""
-    """The org of this process, or `default`; without it a service works for all, a command for the default one."""
+    """The org that this process works for, or `default`; without it, a service works for all orgs, and a command
+    for the default one."""
     rules_file: OptionalPath = None
-    """Rules for orders (see connector/orders/policy/rules.yaml); without it, the packaged ones are used."""
+    """The rules of verification, priority, routing and escalation of orders; without it, the packaged ones are used. A
+    service follows edits."""
     sync: SyncSettings = SyncSettings()
     workers: WorkerEngine = WorkerEngine.EMBEDDED
     cluster: ClusterSettings = ClusterSettings()
@@ -158,10 +167,11 @@ class Settings(BaseSettings):
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     alerts: AlertSettings = Field(default_factory=AlertSettings)
     log_level: Annotated[LogLevel, BeforeValidator(to_upper)] = LogLevel.WARNING
+    """The least severe lines that are logged. Without it, a service logs `INFO` as well."""
     log_format: LogFormat = LogFormat.AUTO
     _is_default_only: bool = False
     traces: bool = False
-    """Whether a service records traces and sends them to where the OTEL_… variables say."""
+    """Whether a service records traces by OpenTelemetry, and sends them to where the `OTEL_…` variables say."""
 
     @property
     def log_options(self) -> LogOptions:

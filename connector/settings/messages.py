@@ -19,7 +19,8 @@ from connector.setting_checks import (
 
 
 class Via(StrEnum):
-    """How messages to customers are sent. `none`: they are neither sent nor stored."""
+    """How confirmations, invoices and other messages are sent to customers. `none`: they are neither sent nor
+    stored."""
 
     NONE = "none"
     SMTP = "smtp"
@@ -27,7 +28,8 @@ class Via(StrEnum):
 
 
 class SmtpSecurity(StrEnum):
-    """The encryption of the connection to the mail server: after STARTTLS, from the first byte, or none."""
+    """The encryption of the connection to the mail server: after STARTTLS, from the first byte (`tls`, usually port
+    465), or none. Certificates are checked."""
 
     STARTTLS = "starttls"
     TLS = "tls"
@@ -41,22 +43,29 @@ class MessageSettings(BaseModel):
 
     via: Via = Via.NONE
     sender: Annotated[str, matching(SENDER_PATTERN, "orders@shop.example or The Shop <orders@shop.example>")] = ""
+    """Who writes: `orders@shop.example`, or `The Shop <orders@shop.example>`."""
     ops_address: Annotated[str, matching(f"({ADDRESS_PATTERN})?", "ops@shop.example")] = ""
     """The recipient of escalated holds; if it is empty, nobody is notified."""
     smtp_host: str = ""
+    """The mail server."""
     smtp_port: int = Field(default=587, ge=1, le=65535)
+    """Its port."""
     smtp_security: SmtpSecurity = SmtpSecurity.STARTTLS
     smtp_username: str = ""
+    """For a mail server that wants its users to sign in."""
     smtp_password: SecretStr = SecretStr("")
+    """The user's password. It is sent over an unencrypted connection only to this machine."""
     webhook_url: Annotated[SecretStr, AfterValidator(check_webhook_url)] = SecretStr("")
-    """A SecretStr, because many webhook URLs contain a secret."""
+    """Where messages are posted, with `via` = `webhook`: an https address, or an http one on this machine. Many
+    such addresses contain a secret."""
     webhook_secret: Annotated[SecretStr, AfterValidator(check_webhook_secret)] = SecretStr("")
+    """The key that signs messages: `whsec_`, and 24 to 64 bytes in base64."""
     timeout_seconds: float = Field(default=30, gt=0, le=300)
-    """Longest wait for one message to be accepted."""
+    """Longest wait for one message to be accepted, and for a connection."""
     expire_hours: float = Field(default=72, gt=0, le=8760)
     """A message that could not be sent within this time expires."""
     seconds: float = Field(default=5, gt=0, le=3600)
-    """Seconds between two searches of the service for due messages."""
+    """How often the service looks for due messages."""
     templates_dir: OptionalPath = None
     """A folder of the company's templates, named like those in connector/notifications/templates."""
 

@@ -1,0 +1,66 @@
+"""The pages of commands and settings say what the code says, and every example is a command that can be typed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from connector.cli.examples import EXAMPLES
+from connector.settings import PREFIX, Settings, _list_names
+from tests.reference import DOCS, PAGES, commands, settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_equals_the_code(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name](), "Run `python -m tests.reference`."
+
+
+def test_every_command_has_an_example_and_a_text() -> None:
+    known = {" ".join(words): command for words, command in commands.leaves(commands.load())}
+    assert known.keys() - EXAMPLES.keys() == set(), "Add an example to connector/cli/examples.py."
+    assert EXAMPLES.keys() - known.keys() == set(), "Remove the example from connector/cli/examples.py."
+    assert [name for name, command in known.items() if not command.help] == []
+    nameless = {name: [option.name for option in command.params if not option.help] for name, command in known.items()}
+    assert {name: options for name, options in nameless.items() if options} == {}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_is_a_command_that_can_be_typed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(EXAMPLES[name].line)
+    command: Any = commands.load()
+    context = typer.Context(command, info_name="connector")
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+        context = typer.Context(command, info_name=command.name, parent=context)
+    command.make_context(command.name, words, parent=context)  # raises an error of usage
+
+
+def test_help_ends_with_the_example() -> None:
+    command = commands.load().commands["push"]
+    text = command.get_help(typer.Context(command, info_name="push"))
+    assert text.rstrip().endswith("Example: connector push --dry-run")
+
+
+def test_every_setting_has_a_section_and_a_meaning() -> None:
+    assert Settings.model_fields.keys() - settings.names() == set(), "Add the group to tests/reference/settings.py."
+    rows = [row for name in Settings.model_fields for row in settings.rows(Settings, name)]
+    assert [row for row in rows if not row.split("|")[4].strip()] == [], "Describe the setting below its field."
+    shown = {row.split("`")[1] for row in rows}
+    leaves = set(_list_names(Settings.model_fields))
+    leaves -= {name.rpartition("__")[0] for name in leaves}
+    assert {f"{PREFIX}{name.upper()}" for name in leaves if name != "orgs"} <= shown
+
+
+def test_secrets_are_marked_and_their_defaults_are_not_shown() -> None:
+    rows = {row.split("`")[1]: row for name in Settings.model_fields for row in settings.rows(Settings, name)}
+    for name in ("SALESFORCE__CLIENT_SECRET", "WEBHOOKS__SECRETS", "DATABASE_URL", "ALERTS__APPRISE_URLS"):
+        assert "*Secret.*" in rows[PREFIX + name]
+    assert "*Secret.*" not in rows[f"{PREFIX}SALESFORCE__LOGIN_URL"]
+    assert "***" not in "".join(rows.values())
