@@ -141,7 +141,10 @@ def _print_run(view: RunView, totals: RunTotals) -> None:
     typer.echo(f"  {_counts(figures) or 'nothing was written'}{more}")
     for item in view.left_alone[:MAX_SHOWN]:
         who = f" by {item['who']}" if item.get("who") else ""
-        typer.echo(f"  left as it was changed{who}: {item['entity']} {item['key']} {item['field']}")
+        if "field" in item:
+            typer.echo(f"  left as it was changed{who}: {item['entity']} {item['key']} {item['field']}")
+        else:
+            typer.echo(f"  not allowed: {item['why']}")
 
 
 def _field_text(field: RunField) -> str:

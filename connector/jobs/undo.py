@@ -1,4 +1,4 @@
-"""Undoes a run by a plan: makes former values due for the org, where the push puts them back.
+"""Undoes a run by a plan: makes former values due for the org, where the push puts them back, and changes our own.
 
 What the push sends goes the same way as everything else: checked beforehand, in the calls of its lane, repeated after a
 lost answer, recorded in the journal. Before each call it reads what the org holds, so what somebody has changed since
@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from connector.errors import CommandError
+from connector.inbound.context import InboundContext
+from connector.inbound.put_back import LocalUndo
 from connector.jobs.inbound_run import InboundJobContext
+from connector.jobs.reconcile import fit_mappings
 from connector.jobs.undo_plan import UndoChoice, plan_undo, rows_by_entity
 from connector.model.change import EntityKind
 from connector.model.field_equality import same_value
@@ -67,7 +70,9 @@ async def carry_out(context: InboundJobContext, plan: UndoPlan, *, actor: str) -
     for start in range(0, len(names), AT_ONCE):
         part = {name: [*by_name[name], *changed.get(name, ())] for name in names[start : start + AT_ONCE]}
         await store.transact(partial(_make_due, org_id=org_id, undo=undo, rows=part))
-    await store.transact(partial(_end, number=undo.id))
+    here = [row for row in plan.to_restore if row.side is Side.HERE]
+    forbidden = await _put_back_here(context, org_id, undo, here, actor) if here else []
+    await store.transact(partial(_end, number=undo.id, forbidden=forbidden))
     return undo
 
 
@@ -85,8 +90,20 @@ async def _org_of(context: InboundJobContext) -> str:
     return await context.client.connect()
 
 
-async def _end(uow: UnitOfWork, number: int) -> None:
-    await undos.end(uow, number)
+async def _put_back_here(
+    context: InboundJobContext, org_id: str, undo: Undo, rows: Sequence[UndoRow], actor: str
+) -> list[str]:
+    """Put back what was taken over from the org. Returns what the rules of orders forbid."""
+    profile, mappings = await fit_mappings(context, org_id)
+    inbound = InboundContext(
+        orders=context.orders, mappings=mappings, describes=profile.describes, org_id=org_id,
+        settings=context.settings.inbound, webhooks=context.settings.webhooks,
+    )  # fmt: skip
+    return await LocalUndo(inbound, run=undo.run_name, of=undo.run, actor=actor).put_back(rows)
+
+
+async def _end(uow: UnitOfWork, number: int, forbidden: Sequence[str]) -> None:
+    await undos.end(uow, number, forbidden=forbidden[:MAX_LISTED])
 
 
 async def _make_due(uow: UnitOfWork, org_id: str, undo: Undo, rows: dict[Name, list[UndoRow]]) -> None:

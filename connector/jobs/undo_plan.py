@@ -94,7 +94,7 @@ async def plan_undo(context: InboundJobContext, run: str, chosen: UndoChoice | N
     planner = _Planner(context, org_id, profile, mappings, found)
     await planner.load()
     rows = [*planner.rows()]
-    restored = sum(row.state is UndoState.RESTORE and row.side is Side.ORG for row in rows)
+    restored = sum(row.state is UndoState.RESTORE for row in rows)
     return UndoPlan(
         run=run,
         rows=rows,

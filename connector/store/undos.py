@@ -70,9 +70,15 @@ async def create(
     return made
 
 
-async def end(uow: UnitOfWork, number: int) -> None:
-    """Note that all of it was made due."""
-    await uow.connection.execute(update(undos).where(undos.c.id == number).values(ended_at=uow.now))
+async def end(uow: UnitOfWork, number: int, *, forbidden: Sequence[str] = ()) -> None:
+    """Note that all of it was made due; `forbidden`: what the rules of orders do not allow, in words."""
+    values: dict[str, Any] = {"ended_at": uow.now}
+    stored = await get(uow.connection, number) if forbidden else None
+    if stored is not None:
+        refused = [*stored.left_alone, *({"why": text} for text in forbidden)]
+        values["left_alone"] = orjson.dumps(refused, default=str).decode()
+        values["counts"] = orjson.dumps({**stored.counts, "forbidden": len(forbidden)}).decode()
+    await uow.connection.execute(update(undos).where(undos.c.id == number).values(values))
 
 
 async def get(connection: AsyncConnection, number: int) -> Undo | None:

@@ -13,14 +13,18 @@ from connector.jobs.reconcile import ReconcileOptions
 from connector.jobs.undo import carry_out, selection, undo_by_plan
 from connector.jobs.undo_plan import UndoChoice, plan_undo
 from connector.model.change import EntityKind
+from connector.model.events import ChangeOrder
 from connector.model.reconciliation import RecordState
-from connector.model.undo import UndoPlan, UndoState
+from connector.model.resync import ResyncMode
+from connector.model.undo import Side, UndoPlan, UndoState
+from connector.orders.command import OrderCommand
 from connector.outbound.repository import SyncRepository
-from connector.store import journal, undos
+from connector.store import customers, journal, orders, undos
 from connector.store.journal import AuditFilter
 from tests.flow.conftest import Silent, World
-from tests.flow.mapping_sides import Side
+from tests.flow.mapping_sides import Side as MappingSide
 from tests.flow.test_push import an_order
+from tests.flow.test_resyncs import ask, until, working
 
 NUMBERS = [f"N-{number:02}" for number in range(1, 31)]
 
@@ -50,16 +54,16 @@ async def values(world: World, field: str) -> dict[str, str | None]:
     return {row["External_Key__c"]: row[field] for row in rows}
 
 
-def map_field(side: Side, field: str, path: str) -> None:
+def map_field(side: MappingSide, field: str, path: str) -> None:
     """Another value fills the field of orders from now on."""
     lines = (side.folder / "order.yaml").read_text(encoding="utf-8").splitlines()
     changed = [f"  {field}: {path}" if line.startswith(f"  {field}: ") else line for line in lines]
     (side.folder / "order.yaml").write_text("\n".join(changed), encoding="utf-8")
 
 
-async def begin(sides: Any, numbers: Sequence[str]) -> Side:
+async def begin(sides: Any, numbers: Sequence[str]) -> MappingSide:
     """Orders that a resync by a wrong mapping has spoiled; the mapping is right again."""
-    side: Side = await sides()
+    side: MappingSide = await sides()
     await side.save([an_order(number, channel="web", tracking_number=None) for number in numbers])
     await side.tick()
     map_field(side, "Channel__c", "number")
@@ -164,3 +168,47 @@ async def test_change_between_the_plan_and_the_write_stays(sides: Any) -> None:
     assert reconciled.result.total([RecordState.IN_CONFLICT]) == 1
     await side.resync(EntityKind.ORDER)
     assert await values(side, "Channel__c") == expected
+
+
+async def test_what_a_resync_took_over_from_the_org_is_put_back_here(world: World) -> None:
+    numbers = NUMBERS[:3]
+    await world.save([an_order(number, po_number="ours") for number in numbers])
+    await world.push()
+    for number in numbers:
+        await world.change_in_org("Order", number, PoNumber="theirs", Rep_Comment__c="call first")
+    await world.change_in_org("Account", "C-1", Phone="+49 1")
+    for kind in (EntityKind.ORDER, EntityKind.CUSTOMER):
+        asked = await ask(world, ResyncMode.PULL, kind)
+        async with working(world):
+            await until(world, asked.id, lambda item: item.ended)
+    assert await values_here(world) == dict.fromkeys(numbers, ("theirs", "call first"))
+    await world.service.orders.execute(
+        OrderCommand(number=numbers[0], event=ChangeOrder(details={"po_number": "later"})), actor="ben"
+    )
+
+    undone = await undo(world, "resync-1")
+    assert undone.counts == {"restore": 5, "changed": 1}
+    assert await values_here(world) == {
+        numbers[0]: ("later", None), numbers[1]: ("ours", None), numbers[2]: ("ours", None),
+    }  # fmt: skip
+    assert await values(world, "PoNumber") == {numbers[0]: "later", numbers[1]: "ours", numbers[2]: "ours"}
+    assert (await undo(world, "resync-2")).counts == {"restore": 1}
+    async with world.service.store.reader() as connection:
+        [customer] = await customers.load(connection, ["C-1"])
+    assert customer.phone is None
+    assert await world.query("SELECT Phone FROM Account WHERE External_Key__c = 'C-1'") == [{"Phone": None}]
+    assert (await plan(world, "resync-1")).counts == {"restored": 5, "changed": 1}
+
+    again = await undo(world, "undo-1", keys=(numbers[1],), fields=("Order.PoNumber",))
+    assert [(row.before, row.now, row.side) for row in again.rows if row.side is Side.HERE] == [
+        ("theirs", "ours", Side.HERE)
+    ]
+    assert (await values_here(world))[numbers[1]] == ("theirs", None)
+    assert (await values(world, "PoNumber"))[numbers[1]] == "theirs"
+
+
+async def values_here(world: World) -> dict[str, tuple[str | None, str | None]]:
+    """The purchase order number and the rep's comment of each order here."""
+    async with world.service.store.reader() as connection:
+        found = await orders.load(connection, NUMBERS)
+    return {order.number: (order.header.po_number, order.header.rep_comment) for order in found}
