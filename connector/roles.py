@@ -296,7 +296,8 @@ def _org_jobs(services: Services) -> list[Job]:
     definitions = {item.name: item for item in define_jobs(services.settings)}
     work: dict[str, Callable[[], Awaitable[Result]]] = {
         job_of("push", org): partial(_push_now, services),
-        job_of("reconcile", org): partial(_reconcile, services),
+        job_of("reconcile", org): partial(_reconcile, services, heal=services.settings.reconcile.heal),
+        job_of("heal", org): partial(_reconcile, services, heal=True),
         **{pull_job(sobject, org): PullJob(partial(services.pull, sobjects=[sobject])) for sobject in PULLED_OBJECTS},
     }
     return [
@@ -327,9 +328,9 @@ async def _push_now(services: Services) -> Result:
     return push_result(await services.push(NullProgress()))
 
 
-async def _reconcile(services: Services) -> Result:
-    """Compare both sides, and heal what differs if the settings say so."""
-    options = ReconcileOptions(heal=services.settings.reconcile.heal, patience=LONGEST_PAUSE)
+async def _reconcile(services: Services, *, heal: bool) -> Result:
+    """Compare both sides, and heal what differs if that is wanted."""
+    options = ReconcileOptions(heal=heal, patience=LONGEST_PAUSE)
     summary = await _when_nobody_compares(services, options)
     result = summary.result
     numbers: dict[str, object] = {

@@ -121,7 +121,7 @@ async def restore(
 
 def _jobs_that_send(orgs: Sequence[str]) -> list[str]:
     """Those that send what is due: changes, what differs, messages to customers, notices to other systems."""
-    of_orgs = [job_of(name, org) for org in dict.fromkeys(orgs) for name in ("push", "reconcile")]
+    of_orgs = [job_of(name, org) for org in dict.fromkeys(orgs) for name in ("push", "reconcile", "heal")]
     return [*of_orgs, "notifications", "webhooks"]
 
 

@@ -148,6 +148,12 @@ def _jobs_with_the_org(settings: Settings, org: str) -> list[JobDefinition]:
             trigger=None if hour is None else JobTrigger(cron=f"0 {hour} * * *"),
         )
     )
+    jobs.append(
+        JobDefinition(
+            name=job_of("heal", org),
+            summary=f"Compares both sides{of_org}, and heals what differs by the owner of each field.",
+        )
+    )
     return jobs
 
 

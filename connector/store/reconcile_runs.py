@@ -126,6 +126,16 @@ async def list_healed(connection: AsyncConnection, *, before: datetime | None = 
     return [_build(row) for row in await connection.execute(statement)]
 
 
+async def list_page(
+    connection: AsyncConnection, *, org_ids: Sequence[str], before: int | None = None, limit: int
+) -> list[ReconcileRun]:
+    """Runs of these orgs, the newest first; `before`: only with a smaller ID."""
+    statement = select(runs).where(runs.c.org_id.in_(org_ids)).order_by(runs.c.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(runs.c.id < before)
+    return [_build(row) for row in await connection.execute(statement)]
+
+
 async def list_findings(connection: AsyncConnection, run: int, *, limit: int) -> list[Finding]:
     """Up to `limit` findings of a run."""
     statement = select(findings).where(findings.c.run == run).order_by(findings.c.number).limit(limit)

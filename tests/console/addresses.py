@@ -16,6 +16,8 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/errors": ("/errors",),
     "/errors/cause": ("/errors/cause?group={cause}", "/errors/cause?group=none"),
     "/conflicts": ("/conflicts",),
+    "/reconcile": ("/reconcile",),
+    "/reconcile/{id}": ("/reconcile/1", "/reconcile/2"),
     "/resyncs": ("/resyncs",),
     "/resyncs/new": ("/resyncs/new", "/resyncs/new?entity=all&refused=today&preview=yes"),
     "/resyncs/{id}": ("/resyncs/1",),

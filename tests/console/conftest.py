@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest_asyncio
@@ -17,11 +18,20 @@ from connector.clock import SystemClock
 from connector.model.change import ChangeState, EntityKind
 from connector.model.conflict import Conflict
 from connector.model.customer import Customer
+from connector.model.reconciliation import (
+    FieldDifference,
+    Finding,
+    Healing,
+    Reconciliation,
+    RecordState,
+    RunState,
+)
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
-from connector.store import conflicts, customers, resyncs, schema, tokens
+from connector.store import conflicts, customers, orgs, reconcile_runs, resyncs, schema, tokens
 from connector.store.engine import Store
 from connector.store.tables import outbox
+from connector.store.unit_of_work import UnitOfWork
 from tests.conftest import require
 from tests.unit.store import samples
 from tests.web.conftest import app_on
@@ -67,6 +77,32 @@ class Console:
     secret: str
 
 
+async def put_comparisons(uow: UnitOfWork) -> None:
+    """One that found differences, and one that was stopped."""
+    found = Reconciliation(limit=9)
+    found.count("order", RecordState.VERIFIED, "N-1")
+    values: dict[str, Any] = {"base": None, "local": HOSTILE, "remote": LONG, "has_base": True}
+    field = FieldDifference(field="Description", owner="ask", healing=Healing.ASK, **values)
+    keys = ("N-2", HOSTILE[:70])
+    for key in keys:
+        found.add(
+            Finding(
+                entity="order",
+                key=key,
+                state=RecordState.DRIFTED,
+                sobject="Order",
+                record_id="801",
+                fields=(field,) * 3,
+            )
+        )
+    lost = Finding(entity="order", key="N-3", state=RecordState.MISSING_IN_ORG, sobject="Order", record_id=None)
+    found.add(replace(lost, detail=LONG))
+    number = await reconcile_runs.begin(uow, "00D", full=True, scope={})
+    await reconcile_runs.finish(uow, number, found, state=RunState.FINISHED, calls=7)
+    number = await reconcile_runs.begin(uow, "00D", full=False, scope={"order": ["N-1"]})
+    await reconcile_runs.stop(uow, number, calls=1)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def console(tmp_path: Path) -> AsyncIterator[Console]:
     store = Store.open(f"sqlite:///{tmp_path / 'console.db'}", clock=SystemClock())
@@ -83,6 +119,8 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
         values = {"state": ChangeState.DEAD.value, "refused_at": uow.now, "refusal": orjson.dumps(refusal).decode()}
         await uow.connection.execute(chosen.values(values))
         await conflicts.open_or_update(uow, [replace(CONFLICT, local=HOSTILE, remote=LONG, opened_at=uow.now)])
+        await orgs.put(uow, "00D", login_url="", instance_url="https://org.example", is_active=True)
+        await put_comparisons(uow)
         chosen_orders = ResyncFilter(keys=("N-1", LONG[:80]))
         await resyncs.create(
             uow, EntityKind.ORDER, chosen_orders, mode=ResyncMode.PUSH, priority=Priority.LOW, total=2, actor=HOSTILE

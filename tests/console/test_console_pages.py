@@ -42,7 +42,7 @@ async def test_person_signs_in_finds_an_order_by_keys_and_signs_out(browser: Bro
     assert await page.title() == "Order N-2 · Connector"
     await page.keyboard.press("g")
     await page.keyboard.press("h")
-    await expect(page.get_by_role("heading", level=1)).to_contain_text("No org has answered yet")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("wait for a person")
     await page.get_by_role("button", name="Light or dark").click()
     theme = await page.evaluate("document.documentElement.dataset.theme")
     await page.reload()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from playwright.async_api import Browser, expect
 from sqlalchemy import update
 
-from connector.store import resyncs
+from connector.store import job_runs, resyncs
 from connector.store.tables import outbox
 from tests.console.conftest import Console, signed_in
 from tests.org.conftest import SHARED
@@ -39,3 +39,17 @@ async def test_person_sends_again_what_failed_yesterday_from_home(browser: Brows
     async with console.store.reader() as connection:
         [latest, *_] = await resyncs.list_page(connection, limit=1)
     assert (latest.actor, latest.total) == ("Kim", 1)
+
+
+async def test_person_sees_what_differs_and_has_it_healed(browser: Browser, console: Console) -> None:
+    page = await signed_in(browser, console)
+    await page.get_by_role("link", name="Reconcile").click()
+    await expect(page.locator(".figure")).to_have_text("1 of 4")
+    await page.get_by_role("link", name="3 differ").click()
+    await expect(page.get_by_role("heading", name="What healing would do")).to_be_visible()
+    await page.get_by_role("button", name="Compare again, and heal 3").click()
+    await expect(page.get_by_role("status")).to_contain_text("what differs is healed")
+    await expect(page.get_by_role("button", name="Compare now")).to_be_disabled()  # one waits already
+    async with console.store.reader() as connection:
+        [run] = (await job_runs.latest(connection, ["heal"])).values()
+    assert run.actor == "Kim"

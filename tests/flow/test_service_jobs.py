@@ -80,6 +80,9 @@ async def test_reconcile_heals_if_the_settings_say_so(world: World) -> None:
     healing = replace(world.service, settings=settings, inbound_context=inbound)
     healed = await run(healing, "reconcile")
     assert (healed.result["differing"], healed.result["healed"]) == (0, 1)
+    await world.change_in_org("Account", "C-1", Phone="+49 251 2")
+    healed = await run(world.service, "heal")  # somebody asked for that, whatever the settings say
+    assert (healed.result["differing"], healed.result["healed"]) == (0, 1)
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:

@@ -15,7 +15,16 @@ JOBS = "/scheduler/jobs"
 
 async def test_jobs_say_when_they_run_and_how_the_latest_run_went(api: Api) -> None:
     jobs = {job["name"]: job for job in (await api("GET", JOBS, role=Role.VIEWER)).body["jobs"]}
-    assert list(jobs) == ["push", "pull_account", "pull_product2", "pull_order", "pull_orderitem", "reconcile", "prune"]
+    assert list(jobs) == [
+        "push",
+        "pull_account",
+        "pull_product2",
+        "pull_order",
+        "pull_orderitem",
+        "reconcile",
+        "heal",
+        "prune",
+    ]
     assert jobs["push"]["continuous"]
     assert jobs["push"]["trigger"] == "whenever there is work"
     assert (jobs["pull_order"]["trigger"], jobs["pull_order"]["next_run"]) == ("on request", None)

@@ -51,7 +51,10 @@ MENU: Sequence[LinkGroup] = (
     ),
     LinkGroup(
         title="Synchronization",
-        links=(Link(path="/resyncs", title="Resyncs", icon="list-restart", key="r"),),
+        links=(
+            Link(path="/resyncs", title="Resyncs", icon="list-restart", key="r"),
+            Link(path="/reconcile", title="Reconcile", icon="scale", key="p"),
+        ),
     ),
 )
 """Groups to come: "Order desk" after "To decide", then "Set-up"."""

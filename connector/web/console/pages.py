@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connector.web.console import conflicts, errors, home, order, order_actions, orders, resyncs
+from connector.web.console import conflicts, errors, home, order, order_actions, orders, reconcile, resyncs
 from connector.web.console.frame import ConsoleAction, ConsolePage
 
 PAGES: Sequence[ConsolePage] = (
@@ -15,6 +15,7 @@ PAGES: Sequence[ConsolePage] = (
     *errors.PAGES,
     conflicts.PAGE,
     *resyncs.PAGES,
+    *reconcile.PAGES,
 )
 ACTIONS: Sequence[ConsoleAction] = (
     *order.ACTIONS,
@@ -22,4 +23,5 @@ ACTIONS: Sequence[ConsoleAction] = (
     *errors.ACTIONS,
     *conflicts.ACTIONS,
     *resyncs.ACTIONS,
+    *reconcile.ACTIONS,
 )

@@ -193,7 +193,7 @@ async def test_restored_database_lets_nothing_of_then_go_on(closed: Store, tmp_p
 
     restored = await restore(settings, copy.file, now=NOW)
     assert restored.stopped == Stopped(
-        jobs=("push", "reconcile", "push@emea", "reconcile@emea", "notifications", "webhooks"),
+        jobs=("push", "reconcile", "heal", "push@emea", "reconcile@emea", "heal@emea", "notifications", "webhooks"),
         tokens=1, runs=2, resyncs=1, alerts=1,
     )  # fmt: skip
     assert restored.due == 2  # of both orgs
