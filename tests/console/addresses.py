@@ -15,6 +15,7 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     ),
     "/errors": ("/errors",),
     "/errors/cause": ("/errors/cause?group={cause}", "/errors/cause?group=none"),
+    "/errors/correct": ("/errors/correct?entity=order&key=N-3", "/errors/correct?entity=order&key=N-1"),
     "/conflicts": ("/conflicts",),
     "/reconcile": ("/reconcile",),
     "/reconcile/{id}": ("/reconcile/1", "/reconcile/2"),

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connector.web.console import conflicts, errors, home, order, order_actions, orders, reconcile, resyncs
+from connector.web.console import (
+    conflicts,
+    correction,
+    errors,
+    home,
+    order,
+    order_actions,
+    orders,
+    reconcile,
+    resyncs,
+)
 from connector.web.console.frame import ConsoleAction, ConsolePage
 
 PAGES: Sequence[ConsolePage] = (
@@ -13,6 +23,7 @@ PAGES: Sequence[ConsolePage] = (
     order.PAGE,
     order_actions.PAGE,
     *errors.PAGES,
+    correction.PAGE,
     conflicts.PAGE,
     *resyncs.PAGES,
     *reconcile.PAGES,
@@ -21,6 +32,7 @@ ACTIONS: Sequence[ConsoleAction] = (
     *order.ACTIONS,
     *order_actions.ACTIONS,
     *errors.ACTIONS,
+    *correction.ACTIONS,
     *conflicts.ACTIONS,
     *resyncs.ACTIONS,
     *reconcile.ACTIONS,
