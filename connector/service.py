@@ -14,9 +14,11 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from connector.clock import Clock, SystemClock
+from connector.errors import CommandError, SettingsError
 from connector.orders.org_routes import route_customers
 from connector.orders.policy.rules import Rules, load_rules_for
 from connector.orders.service import OrderService
+from connector.policies import DEFAULT_ORG
 from connector.salesforce.address import has_pubsub
 from connector.settings import Settings
 from connector.store import api_calls, outgoing_events
@@ -38,6 +40,7 @@ if TYPE_CHECKING:  # importing the org's client would slow short commands down
     from connector.jobs.reconcile import ReconcileOptions, ReconcileSummary
     from connector.jobs.role_supervisor import RoleState
     from connector.jobs.send_webhooks import NoticeSender
+    from connector.jobs.undo import Undoer
     from connector.mapping import MappingSet
     from connector.notifications.composer import NotificationComposer
     from connector.notifications.transport.transport import MailTransport
@@ -106,6 +109,7 @@ class LocalServices:
                 partitions=self.settings.sync.partitions,
                 role_states=role_states,
                 doctor=self.doctor(role_states).get,
+                undoer=self.undoer(),
                 openid=OpenIdProvider(self.settings.oidc, clock=self.clock) if self.settings.oidc.issuer else None,
             )
         )
@@ -131,6 +135,23 @@ class LocalServices:
             mappings=partial(versions.load, self.store),
             webhooks=self.settings.webhooks,
         )
+
+    def undoer(self) -> Undoer:
+        """Undoes runs; it signs in to the org when somebody asks for a plan."""
+        from connector.jobs.undo import Undoer
+
+        @asynccontextmanager
+        async def open_org(name: str) -> AsyncIterator[InboundJobContext]:
+            if name and name not in self.settings.orgs:
+                hint = f"Use one of {', '.join([DEFAULT_ORG, *self.settings.orgs])}."
+                raise CommandError(f"org: there is no org {name!r}.", hint=hint, field="org", rule="input")
+            if not self.settings.for_org(name).salesforce.login_url:
+                hint = "Set CONNECTOR_SALESFORCE__LOGIN_URL for this process, or use `connector undo` where it is set."
+                raise SettingsError("This process knows no org to compare with.", hint=hint)
+            async with org_services(self, name) as services:
+                yield services.inbound_context
+
+        return Undoer(open_org=open_org)
 
     def alert_sender(self) -> AlertSender | None:
         """Tells operators of alerts; None if there is nobody to tell."""

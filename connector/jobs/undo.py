@@ -7,7 +7,9 @@ the plan stays. An undo that is killed has made a part of it due; to undo the ru
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import partial
 
 from connector.errors import CommandError
@@ -27,12 +29,34 @@ from connector.store.outbox_filters import Selection
 from connector.store.undos import Undo
 from connector.store.unit_of_work import UnitOfWork
 
+OpenOrg = Callable[[str], AbstractAsyncContextManager[InboundJobContext]]
+"""Gives access to the org of a name, empty for the default one."""
+
 AT_ONCE = 200
 """Entities that are made due in one transaction."""
 MAX_LISTED = 5_000
 """Fields that somebody has changed since that an undo keeps a list of."""
 
 Name = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Undoer:
+    """Plans undos, and carries them out by their plan, for whoever has no access to the org of their own."""
+
+    open_org: OpenOrg
+
+    async def plan(self, run: str, chosen: UndoChoice, *, org: str = "") -> UndoPlan:
+        """Say what undoing a run comes to; see `plan_undo`. Raises SettingsError without an org in the settings."""
+        async with self.open_org(org) as context:
+            return await plan_undo(context, run, chosen)
+
+    async def undo(
+        self, run: str, plan_id: str, chosen: UndoChoice, *, actor: str, org: str = ""
+    ) -> tuple[UndoPlan, Undo | None]:
+        """Undo a run as this plan says; see `undo_by_plan`. What is due then is sent by the service."""
+        async with self.open_org(org) as context:
+            return await undo_by_plan(context, run, plan_id, chosen, actor=actor)
 
 
 async def undo_by_plan(

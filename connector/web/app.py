@@ -21,6 +21,7 @@ from connector.errors import StoreError
 from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.role_supervisor import RoleState
 from connector.jobs.schedule import JobDefinition
+from connector.jobs.undo import Undoer
 from connector.log import bind, get_logger, request_id
 from connector.metrics import HTTP_SECONDS
 from connector.model.allowances import AllowancePolicies
@@ -67,7 +68,7 @@ class AppServices:
     Each request calls `current_composer`, which follows edited rules and templates; one that resolves a conflict calls
     `conflict_resolver`, which reads the mappings. `allowances`: for the forecasts of API calls and event deliveries.
     `jobs`: all of the service, wherever they run. `partitions`: those of workers, for forecasts. `role_states`: how the
-    roles of this process are. `doctor` checks the whole installation.
+    roles of this process are. `doctor` checks the whole installation, `undoer` undoes runs.
     """
 
     store: Store
@@ -83,6 +84,7 @@ class AppServices:
     requests_per_minute: int = 0
     """How many requests a token may make; 0: as many as it likes."""
     doctor: Callable[[], Awaitable[DoctorReport]]
+    undoer: Undoer
     openid: OpenIdProvider | None = None
     """Who knows the people of the console, besides tokens."""
 
@@ -113,6 +115,7 @@ def make_app(services: AppServices) -> web.Application:
             jobs=services.jobs,
             partitions=services.partitions,
             doctor=services.doctor,
+            undoer=services.undoer,
             request=request,
             token=token,
         )

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.schedule import JobDefinition
+from connector.jobs.undo import Undoer
 from connector.log import get_logger
 from connector.model.allowances import AllowancePolicies
 from connector.model.health_check import DoctorReport
@@ -52,6 +53,7 @@ class RequestContext:
     jobs: Sequence[JobDefinition]
     partitions: int
     doctor: Callable[[], Awaitable[DoctorReport]]
+    undoer: Undoer
     request: web.Request
     token: Token
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -11,10 +12,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from connector.errors import SettingsError
 from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.doctor.examine import examine
 from connector.jobs.doctor.shared_report import SharedReport
+from connector.jobs.inbound_run import InboundJobContext
 from connector.jobs.schedule import define_jobs
+from connector.jobs.undo import Undoer
 from connector.mapping import MappingSet, load_mappings
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
@@ -84,6 +88,10 @@ class Api:
 OPEN = {"/healthz", "/readyz", "/openapi.json"}
 
 
+def _no_org(name: str) -> AbstractAsyncContextManager[InboundJobContext]:
+    raise SettingsError("This process knows no org to compare with.", hint="Set one.")
+
+
 async def _load_mappings() -> MappingSet:
     return load_mappings()
 
@@ -109,6 +117,7 @@ def app_on(
         orders=orders,
         current_composer=lambda: composer,
         conflict_resolver=lambda: resolver,
+        undoer=Undoer(open_org=_no_org),
         doctor=SharedReport(lambda: examine(settings, store, clock=store.clock), store.clock).get,
         jobs=define_jobs(
             Settings.model_validate({"_env_file": None, "salesforce": {"login_url": "https://org.example"}})

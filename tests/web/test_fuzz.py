@@ -38,6 +38,7 @@ KNOWN = {"number": ("W-1", "W-2", "W-3", "ALFKI", "INV-000001", "C-7"), "key": (
          "entity": ("order", "customer", "product", "return"),
          "sku": ("CHAI", "TOFU", "TEA"), "metric": tuple(METRICS),
          "kind": tuple(MessageKind), "id": ("1", "2"), "sobject": ("Account", "Order"),
+         "run": ("resync-1", "undo-1", "job-2"),
          "name": ("push", "prune", "reconcile"), "field": ("Phone", "Description")}  # fmt: skip
 QUERY = {"stage": ("placed", "verified"), "limit": ("1", "200"), "since": ("2026-01-01",), "sku": ("CHAI",),
          "warehouse": ("EAST",), "after": ("W-1",), "hold": ("credit",)}  # fmt: skip
@@ -99,6 +100,7 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
             "priority": "high",
         },
     ),
+    "/runs/{run}/undo": ({"dry_run": True, "keys": ["W-1"], "fields": ["Description"]}, {"plan": "0123456789abcdef"}),
     "/conflicts/{id}/resolution": ({"take": "local"}, {"take": "salesforce", "always": True}),
 }
 

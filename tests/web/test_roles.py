@@ -68,6 +68,10 @@ TABLE = {
     ("POST", "/scheduler/jobs/{name}/run"): Role.OPS,
     ("DELETE", "/scheduler/jobs/{name}/trigger"): Role.OPS,
     ("PUT", "/scheduler/jobs/{name}/trigger"): Role.OPS,
+    ("GET", "/runs"): Role.VIEWER,
+    ("GET", "/runs/{run}"): Role.VIEWER,
+    ("GET", "/runs/{run}/writes"): Role.VIEWER,
+    ("POST", "/runs/{run}/undo"): Role.OPS,
     ("GET", "/scheduler/resyncs"): Role.VIEWER,
     ("POST", "/scheduler/resyncs"): Role.OPS,
     ("GET", "/scheduler/resyncs/{id}"): Role.VIEWER,
@@ -86,7 +90,7 @@ TABLE = {
 }  # fmt: skip
 EXAMPLES = {
     "number": "W-1", "key": "W-1-RMA1", "metric": "dwell", "sku": "CHAI", "kind": "confirmation", "id": "1",
-    "sobject": "Order", "field": "Description", "name": "push", "entity": "order",
+    "run": "resync-1", "sobject": "Order", "field": "Description", "name": "push", "entity": "order",
 }  # fmt: skip
 
 

@@ -1,0 +1,88 @@
+"""Runs over HTTP: what each has written, for whom, and what an undo needs."""
+
+from __future__ import annotations
+
+from connector.model.change import EntityKind
+from connector.model.field_notes import MergedField, SentRecord
+from connector.model.resync import ResyncFilter, ResyncMode
+from connector.model.role import Role
+from connector.store import journal, resyncs, undos
+from connector.store.journal import JournalEntry
+from tests.web.conftest import Api
+
+PERSONAL = {"Account": frozenset({"Phone"})}
+
+
+async def fill(api: Api) -> None:
+    """A resync that has written, and its undo."""
+    sent = SentRecord(
+        sobject="Account", key="C-1", fields={"Phone": "+2", "Tier__c": "gold"}, record_id="001",
+        before={"Phone": "+1", "Tier__c": None},
+    )  # fmt: skip
+    taken = MergedField(
+        sobject="Order", key="W-1", field="PoNumber", base="a", local="a", remote="b", effect="taken", why="newer"
+    )
+    call = {"id": "c1", "method": "PATCH", "path": "/x", "status": 200, "requests": 1, "ms": 5}
+    async with api.store.transaction() as uow:
+        made = await resyncs.record(
+            uow, EntityKind.CUSTOMER, ResyncFilter(keys=("C-1",)), mode=ResyncMode.PUSH, total=1, actor="ann"
+        )
+        uow.run = made.run_name
+        await journal.write(
+            uow,
+            [
+                JournalEntry(
+                    entity="customer", key="C-1", action="written", detail={"call": call}, org_id="00D", sent=[sent],
+                    personal=PERSONAL,
+                ),
+                JournalEntry(entity="customer", key="C-2", action="refused", detail={"code": "X"}, org_id="00D"),
+                JournalEntry(entity="order", key="W-1", action="received", detail={}, org_id="00D", merged=[taken]),
+            ],
+        )  # fmt: skip
+        uow.run = None
+        await undos.create(uow, "00D", "resync-1", plan="p", total=1, counts={"restore": 1}, left_alone=[], actor="ben")
+
+
+async def test_runs_are_listed_page_by_page_and_by_kind(api: Api) -> None:
+    assert (await api("GET", "/runs")).body == {"runs": [], "before": None}
+    await fill(api)
+    listed = (await api("GET", "/runs", role=Role.VIEWER)).body
+    assert [(run["run"], run["kind"], run["actor"], run["state"]) for run in listed["runs"]] == [
+        ("undo-1", "undo", "ben", "running"), ("resync-1", "resync", "ann", "done"),
+    ]  # fmt: skip
+    assert [run["undone_by"] for run in listed["runs"]] == [[], ["undo-1"]]
+    assert [run["run"] for run in (await api("GET", "/runs?kind=undo")).body["runs"]] == ["undo-1"]
+    assert [run["run"] for run in (await api("GET", "/runs?actor=ann")).body["runs"]] == ["resync-1"]
+    assert (await api("GET", "/runs?kind=monday")).status == 400
+    assert (await api("GET", "/runs?limit=1")).body["before"] is not None
+
+
+async def test_one_run_says_what_it_wrote_and_hides_what_is_personal(api: Api) -> None:
+    await fill(api)
+    one = (await api("GET", "/runs/resync-1", role=Role.VIEWER)).body
+    totals = {"updated": 1, "fields": 2, "refused": 1, "taken": 1, "calls": 1}
+    assert {name: one["totals"][name] for name in totals} == totals
+    page = (await api("GET", "/runs/resync-1/writes?limit=2")).body
+    assert [(item["entity"], item["action"], item["side"]) for item in page["writes"]] == [
+        ("customer", "written", "org"), ("customer", "refused", "org"),
+    ]  # fmt: skip
+    rest = (await api("GET", f"/runs/resync-1/writes?after={page['after']}")).body
+    assert [(item["key"], item["side"], rest["after"]) for item in rest["writes"]] == [("W-1", "here", None)]
+    fields = {field["field"]: (field["before"], field["after"]) for field in page["writes"][0]["fields"]}
+    assert fields == {"Phone": ("+1", "+2"), "Tier__c": (None, "gold")}
+    hidden = (await api("GET", "/runs/resync-1/writes", role=Role.VIEWER)).body["writes"][0]["fields"]
+    assert {field["field"]: (field["before"], field["hidden"]) for field in hidden} == {
+        "Phone": (None, True), "Tier__c": (None, False),
+    }  # fmt: skip
+    for path in ("/runs/resync-2", "/runs/monday", "/runs/resync-1x/writes"):
+        assert (await api("GET", path)).status == 404
+
+
+async def test_undo_needs_a_plan_an_org_and_the_role(api: Api) -> None:
+    await fill(api)
+    assert (await api("POST", "/runs/resync-1/undo", {})).status == 428
+    without_org = await api("POST", "/runs/resync-1/undo", {"dry_run": True})
+    assert (without_org.status, without_org.body["hint"]) == (503, "Set one.")
+    assert (await api("POST", "/runs/resync-1/undo", {"plan": "p"})).status == 503
+    assert (await api("POST", "/runs/resync-9/undo", {"dry_run": True})).status == 404
+    assert (await api("POST", "/runs/resync-1/undo", {"dry_run": True}, role=Role.VIEWER)).status == 403
