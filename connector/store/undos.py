@@ -116,7 +116,7 @@ async def list_of_runs(connection: AsyncConnection, runs: Collection[str]) -> di
 async def count_waiting(connection: AsyncConnection, runs: Collection[str]) -> dict[str, int]:
     """How many entities still wait in the outbox, by the run that made them due."""
     statement = select(outbox.c.run, func.count()).where(HAS_RUN, outbox.c.run.in_(sorted(runs))).group_by(outbox.c.run)
-    return {run: number for run, number in await connection.execute(statement)}
+    return {row.run: row[1] for row in await connection.execute(statement)}
 
 
 def _build(row: Any) -> Undo:
