@@ -87,6 +87,7 @@ class LocalServices:
 
     def web_app(self, role_states: Callable[[], Sequence[RoleState]] = lambda: ()) -> web.Application:
         """The HTTP API. `role_states`: how the roles of this process are."""
+        from connector.jobs.mappings.admin import MappingAdmin
         from connector.jobs.schedule import define_jobs
         from connector.model.allowances import AllowancePolicies
         from connector.openid.provider import OpenIdProvider
@@ -101,6 +102,7 @@ class LocalServices:
                 orders=self.orders,
                 current_composer=self.current_composer,
                 conflict_resolver=self.conflict_resolver,
+                mappings=MappingAdmin(store=self.store, settings=self.settings),
                 allowances=AllowancePolicies(
                     calls=api_calls.policy_of(self.settings.budget),
                     deliveries=deliveries.policy_of(self.settings.inbound),

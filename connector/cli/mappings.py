@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from connector.cli import app
+from connector.cli.mapping_text import print_plan
 from connector.cli.output import as_json, moment, plural, table
 from connector.cli.runner import run
 from connector.errors import CommandError, UsageError
@@ -77,15 +78,67 @@ def _print_checked(orgs: Sequence[CheckedOrg], errors: int, warnings: int) -> No
     typer.echo(f"{against}: {plural(errors, 'error')}, {plural(warnings, 'warning')}.")
 
 
-@mappings_app.command(short_help="Make mapping files the active version.")
-def apply(folder: Folder = None, note: Note = "", no_resync: NoResync = False, json: Json = False) -> None:
-    """Make mapping files the active version, for every running process at once, and have the service send what they
-    change. Files with errors are refused."""
+@mappings_app.command(short_help="Say what mapping files would change.")
+def plan(
+    folder: Folder = None,
+    rollback_to: Annotated[
+        int | None, typer.Option("--rollback", help="A return to this version instead.", min=1, show_default=False)
+    ] = None,
+    orders: Annotated[
+        list[str] | None,
+        typer.Option("--order", metavar="NUMBER", help="Show this order; can be repeated.", show_default=False),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many changes of fields to show.", min=1, max=1000)] = 20,
+    json: Json = False,
+) -> None:
+    """Say what mapping files would change, if they were active: the fields of your orders, customers and products, both
+    ways, with numbers, API calls and the risk. Nothing is changed. The plan is kept for a day, and
+    `mappings apply PLAN` applies it, as long as no other version becomes active."""
+    if rollback_to is not None and folder is not None:
+        raise UsageError("--rollback: give either --rollback or --dir.")
 
     async def work(admin: MappingAdmin) -> None:
-        texts, source = _read(admin, folder)
-        request = _request(note, source=source, is_folder=True, resync=not no_resync)
-        _print_applied(await admin.apply(texts, request), json=json)
+        from connector.jobs.mappings.planning import PlanRequest
+        from connector.store.journal import command_line_actor
+
+        request, actor = PlanRequest(limit=limit, orders=tuple(orders or ())), command_line_actor()
+        if rollback_to is not None:
+            found = await admin.plan_rollback(rollback_to, actor=actor, request=request)
+        else:
+            found = await admin.plan(_read(admin, folder)[0], actor=actor, request=request)
+        if json:
+            as_json(asdict(found))
+        else:
+            print_plan(found)
+
+    _run(work)
+
+
+@mappings_app.command(short_help="Make mapping files the active version.")
+def apply(
+    plan_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[PLAN]", help="The plan's ID, from `mappings plan`.", show_default=False),
+    ] = None,
+    folder: Folder = None,
+    note: Note = "",
+    no_resync: NoResync = False,
+    json: Json = False,
+) -> None:
+    """Make mapping files, or those of a plan, the active version, for every running process at once, and have the
+    service send what they change. Files with errors are refused."""
+    if plan_id is not None and folder is not None:
+        raise UsageError("PLAN: give either a plan or --dir.")
+
+    async def work(admin: MappingAdmin) -> None:
+        if plan_id is not None:
+            request = _request(note, source="command line", resync=not no_resync)
+            applied = await admin.apply_plan(plan_id, request)
+        else:
+            texts, source = _read(admin, folder)
+            request = _request(note, source=source, is_folder=True, resync=not no_resync)
+            applied = await admin.apply(texts, request)
+        _print_applied(applied, json=json)
 
     _run(work)
 

@@ -38,3 +38,18 @@ mapping_sources = Table(
     Column("seen_at", Instant, nullable=False),
     Column("problem", Text),  # why its files cannot be used, if so
 )
+
+mapping_plans = Table(
+    "mapping_plans",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("actor", Key, nullable=False),
+    Column("base", Integer),  # the version that was active
+    Column("digest", Key, nullable=False),  # of the files
+    Column("rollback_to", Integer),  # the version whose content it is
+    Column("applied_as", Integer),  # the version that it became
+    Column("numbers", Text, nullable=False),  # what was computed, as JSON
+    Index("mapping_plans_created", "created_at"),
+)

@@ -19,6 +19,7 @@ from aiohttp.typedefs import Handler
 from connector import tracing
 from connector.errors import StoreError
 from connector.jobs.conflict_resolution import ConflictResolver
+from connector.jobs.mappings.admin import MappingAdmin
 from connector.jobs.role_supervisor import RoleState
 from connector.jobs.schedule import JobDefinition
 from connector.jobs.undo import Undoer
@@ -66,15 +67,17 @@ class AppServices:
     """What the application works with.
 
     Each request calls `current_composer`, which follows edited rules and templates; one that resolves a conflict calls
-    `conflict_resolver`, which reads the mappings. `allowances`: for the forecasts of API calls and event deliveries.
-    `jobs`: all of the service, wherever they run. `partitions`: those of workers, for forecasts. `role_states`: how the
-    roles of this process are. `doctor` checks the whole installation, `undoer` undoes runs.
+    `conflict_resolver`, which reads the mappings. `mappings`: their versions. `allowances`: for the forecasts of API
+    calls and event deliveries. `jobs`: all of the service, wherever they run. `partitions`: those of workers, for
+    forecasts. `role_states`: how the roles of this process are. `doctor` checks the whole installation, `undoer`
+    undoes runs.
     """
 
     store: Store
     orders: OrderService
     current_composer: Callable[[], NotificationComposer]
     conflict_resolver: Callable[[], ConflictResolver]
+    mappings: MappingAdmin
     allowances: AllowancePolicies = field(default_factory=AllowancePolicies)
     jobs: Sequence[JobDefinition] = ()
     partitions: int = 8
@@ -111,6 +114,7 @@ def make_app(services: AppServices) -> web.Application:
             orders=services.orders,
             composer=services.current_composer(),
             conflict_resolver=services.conflict_resolver,
+            mappings=services.mappings,
             allowances=services.allowances,
             jobs=services.jobs,
             partitions=services.partitions,

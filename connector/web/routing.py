@@ -16,6 +16,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from connector.jobs.conflict_resolution import ConflictResolver
+from connector.jobs.mappings.admin import MappingAdmin
 from connector.jobs.schedule import JobDefinition
 from connector.jobs.undo import Undoer
 from connector.log import get_logger
@@ -49,6 +50,7 @@ class RequestContext:
     orders: OrderService
     composer: NotificationComposer
     conflict_resolver: Callable[[], ConflictResolver]
+    mappings: MappingAdmin
     allowances: AllowancePolicies
     jobs: Sequence[JobDefinition]
     partitions: int

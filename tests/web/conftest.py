@@ -17,6 +17,7 @@ from connector.jobs.conflict_resolution import ConflictResolver
 from connector.jobs.doctor.examine import examine
 from connector.jobs.doctor.shared_report import SharedReport
 from connector.jobs.inbound_run import InboundJobContext
+from connector.jobs.mappings.admin import MappingAdmin
 from connector.jobs.schedule import define_jobs
 from connector.jobs.undo import Undoer
 from connector.mapping import MappingSet, load_mappings
@@ -118,6 +119,7 @@ def app_on(
         current_composer=lambda: composer,
         conflict_resolver=lambda: resolver,
         undoer=Undoer(open_org=_no_org),
+        mappings=MappingAdmin(store=store, settings=settings),
         doctor=SharedReport(lambda: examine(settings, store, clock=store.clock), store.clock).get,
         jobs=define_jobs(
             Settings.model_validate({"_env_file": None, "salesforce": {"login_url": "https://org.example"}})

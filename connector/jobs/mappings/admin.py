@@ -6,16 +6,31 @@ one transaction with the resyncs that it needs, and workers send what differs.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from connector.errors import CommandError, MappingError
+from connector.errors import MappingError
 from connector.jobs.mappings.org_profiles import StoredOrg, load_stored_orgs, refresh_orgs
+from connector.jobs.mappings.planning import Planner, PlanRequest
+from connector.jobs.mappings.rejections import (
+    changed_error,
+    check_base,
+    check_note,
+    check_plan,
+    no_content_error,
+    plan_state,
+    unknown_plan_error,
+    unknown_version_error,
+)
 from connector.jobs.mappings.views import (
     Applied,
     CheckedOrg,
     FileDiff,
     LintReport,
+    MappingPlan,
+    PlanSummary,
     VersionDetail,
     VersionSummary,
     detail,
@@ -28,17 +43,16 @@ from connector.mapping.meaning import changed_kinds, compare_mappings
 from connector.mapping.text_folder import Texts
 from connector.mapping.version import MappingVersion, load_texts
 from connector.model.change import EntityKind
-from connector.model.mapping_version import Activation, Origin
+from connector.model.mapping_plan import StoredPlan
+from connector.model.mapping_version import Origin
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.settings import Settings
+from connector.store import mapping_plans, resyncs
 from connector.store import mapping_versions as versions
-from connector.store import resyncs
 from connector.store.engine import Connection, Store
 from connector.store.queries import resync_selection
 
-MOST_NOTE = 500
-"""Characters of a note."""
-LIST_HINT = "`connector mappings history` lists the versions."
+PLAN_LIFETIME = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,9 +110,7 @@ class MappingAdmin:
             active = await versions.find_latest(connection)
             stored = await versions.get(connection, number)
             if stored is None:
-                raise CommandError(
-                    f"There is no version {number} of the mappings.", hint=LIST_HINT, field="number", rule="unknown"
-                )
+                raise unknown_version_error(number)
             base = stored.activation.base
             former = None if base is None else await versions.get(connection, base)
         return detail(stored.activation, active, stored.texts, None if former is None else former.texts)
@@ -111,12 +123,7 @@ class MappingAdmin:
         """The files of a version. Raises CommandError if it is unknown, or of a release that stored no content."""
         found = await self.get_version(number)
         if not found.has_content:
-            raise CommandError(
-                f"The content of version {number} is not stored: an earlier release made it active.",
-                hint="Use the files that it was made of, or another version.",
-                field="number",
-                rule="content",
-            )
+            raise no_content_error(number)
         return found.texts
 
     async def lint(self, texts: Texts, *, refresh: bool = False) -> LintReport:
@@ -129,6 +136,105 @@ class MappingAdmin:
                 problems.setdefault(str(item), item)
         ordered = sorted(problems.values(), key=lambda item: (item.file, item.line, item.column))
         return LintReport(problems=ordered, orgs=[_checked(org) for org in known])
+
+    async def plan(
+        self, texts: Texts, *, actor: str, request: PlanRequest | None = None, rollback_to: int | None = None
+    ) -> MappingPlan:
+        """Compute what these files would change, and keep that as a plan. No call is made to an org.
+
+        Raises MappingError if the files are invalid or do not fit an org; CommandError if they are the active version
+        already, or if the content of the active version is not stored.
+        """
+        await self._require_fit(texts)
+        report, version = await self.lint(texts), load_texts(texts)
+        async with self.store.reader() as connection:
+            active = await versions.get_active(connection)
+        check_base(active, version.digest, None)
+        former = version.texts if active is None else await self.get_texts(active.number)
+        before = load_texts(former).mappings
+        orgs = await load_stored_orgs(self.store, self.settings)
+        planner = Planner(self.store, self.settings, orgs)
+        numbers = await planner.plan(before, version.mappings, request or PlanRequest())
+        now = self.store.clock.now()
+        stored = StoredPlan(
+            id=secrets.token_hex(6),
+            created_at=now,
+            expires_at=now + PLAN_LIFETIME,
+            actor=actor,
+            base=None if active is None else active.number,
+            digest=version.digest,
+            rollback_to=rollback_to,
+            numbers=replace(numbers, warnings=[str(item) for item in report.problems]),
+        )
+        async with self.store.transaction() as uow:
+            await mapping_plans.put(uow, stored, version.texts)
+        return await self.get_plan(stored.id)
+
+    async def plan_rollback(self, number: int, *, actor: str, request: PlanRequest | None = None) -> MappingPlan:
+        """The plan of a return to version `number`. Raises what `plan` and `get_texts` raise."""
+        return await self.plan(await self.get_texts(number), actor=actor, request=request, rollback_to=number)
+
+    async def get_plan(self, plan_id: str) -> MappingPlan:
+        """A plan as it was computed. Raises CommandError (`unknown`) if there is none, or none any more."""
+        async with self.store.reader() as connection:
+            stored = await mapping_plans.get(connection, plan_id)
+            if stored is None:
+                raise unknown_plan_error(plan_id)
+            active = await versions.find_latest(connection)
+            after = await versions.get_texts(connection, stored.digest) or {}
+            base = None if stored.base is None else await versions.get(connection, stored.base)
+        before = after if base is None or base.texts is None else base.texts
+        changes = compare_mappings(load_texts(before).mappings, load_texts(after).mappings)
+        return MappingPlan(
+            id=stored.id,
+            created_at=stored.created_at,
+            expires_at=stored.expires_at,
+            actor=stored.actor,
+            state=plan_state(stored, active, self.store.clock.now()),
+            base=stored.base,
+            digest=stored.digest,
+            rollback_to=stored.rollback_to,
+            applied_as=stored.applied_as,
+            numbers=stored.numbers,
+            files=diff_texts(before, after),
+            changes=changes,
+        )
+
+    async def list_plans(self, limit: int = 20) -> list[PlanSummary]:
+        """The plans that were made last, the newest first."""
+        async with self.store.reader() as connection:
+            active = await versions.find_latest(connection)
+            found = await mapping_plans.list_latest(connection, limit)
+        now = self.store.clock.now()
+        return [
+            PlanSummary(
+                id=item.id,
+                created_at=item.created_at,
+                expires_at=item.expires_at,
+                actor=item.actor,
+                state=plan_state(item, active, now),
+                base=item.base,
+                rollback_to=item.rollback_to,
+                applied_as=item.applied_as,
+                risk=item.numbers.risk,
+            )
+            for item in found
+        ]
+
+    async def apply_plan(self, plan_id: str, request: Request) -> Applied:
+        """Make the files of a plan the active version. Raises CommandError if it is unknown, expired or applied, or if
+        another version became active since it was made (`version`)."""
+        async with self.store.reader() as connection:
+            stored = await mapping_plans.get(connection, plan_id)
+            texts = None if stored is None else await versions.get_texts(connection, stored.digest)
+            active = await versions.get_active(connection)
+        if stored is None or texts is None:
+            raise unknown_plan_error(plan_id)
+        check_plan(stored, active, self.store.clock.now())
+        await self._require_fit(texts)
+        origin = Origin.APPLY if stored.rollback_to is None else Origin.ROLLBACK
+        request = replace(request, base=stored.base)
+        return await self._activate(load_texts(texts), request, origin, plan_id=plan_id)
 
     async def apply(self, texts: Texts, request: Request) -> Applied:
         """Make these files the active version, for every running process at once.
@@ -158,18 +264,14 @@ class MappingAdmin:
         if errors:
             raise MappingError([str(item) for item in errors])
 
-    async def _activate(self, version: MappingVersion, request: Request, origin: Origin) -> Applied:
-        if len(request.note) > MOST_NOTE:
-            raise CommandError(
-                f"note: has {len(request.note)} characters.",
-                hint=f"Use at most {MOST_NOTE}.",
-                field="note",
-                rule="length",
-            )
+    async def _activate(
+        self, version: MappingVersion, request: Request, origin: Origin, *, plan_id: str | None = None
+    ) -> Applied:
+        check_note(request.note)
         async with self.store.reader() as connection:
             active = await versions.get_active(connection)
             former = None if active is None else await versions.get_texts(connection, active.digest)
-            _check_base(active, version, request)
+            check_base(active, version.digest, request.base)
             kinds = _list_kinds(former, version) if request.resync and active is not None else []
             totals = {kind: await _count(connection, kind) for kind in kinds}
         base = None if active is None else active.number
@@ -185,7 +287,9 @@ class MappingAdmin:
                 note=request.note.strip() or None,
             )
             if number is None:
-                raise _changed_error(await versions.get_active(uow.connection), base)
+                raise changed_error(await versions.get_active(uow.connection), base)
+            if plan_id is not None:
+                await mapping_plans.mark_applied(uow, plan_id, number)
             if request.is_folder:
                 await versions.record_source(uow, request.source, version.digest)
             made = [
@@ -219,29 +323,6 @@ def _list_kinds(former: Texts | None, version: MappingVersion) -> list[EntityKin
     except MappingError:
         return list(EntityKind)
     return changed_kinds(compare_mappings(before, version.mappings))
-
-
-def _check_base(active: Activation | None, version: MappingVersion, request: Request) -> None:
-    if request.base is not None and (active is None or active.number != request.base):
-        raise _changed_error(active, request.base)
-    if active is not None and active.digest == version.digest:
-        raise CommandError(
-            f"These files are the active version already: version {active.number}.",
-            hint="There is nothing to apply.",
-            field="files",
-            rule="unchanged",
-        )
-
-
-def _changed_error(active: Activation | None, base: int | None) -> CommandError:
-    now = "none is active" if active is None else f"version {active.number} is active"
-    by = "" if active is None else f", from {active.author or active.source}"
-    return CommandError(
-        f"The mappings have changed: {now}{by}, not version {base}.",
-        hint="Look at the differences (`connector mappings diff`), plan again, and apply that.",
-        field="version",
-        rule="version",
-    )
 
 
 def _errors(report: LintReport) -> Sequence[LintProblem]:

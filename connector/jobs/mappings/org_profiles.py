@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connector.errors import ConnectorError
-from connector.jobs.api_budget import ApiBudget
 from connector.jobs.org_identity import confirm_org
 from connector.log import get_logger
 from connector.mapping.lint import LintOrg
@@ -16,7 +15,6 @@ from connector.outbound.org_discovery import discover_org, get_flag, load_stored
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.return_strategy import FIELD as REDUCTION
 from connector.salesforce.call_gate import calls_in
-from connector.salesforce.client import SalesforceClient
 from connector.settings import Returns, Settings
 from connector.store import api_calls, orgs
 from connector.store.engine import Store
@@ -79,6 +77,9 @@ async def refresh_orgs(store: Store, settings: Settings) -> list[StoredOrg]:
 
 
 async def _refresh(store: Store, settings: Settings) -> None:
+    from connector.jobs.api_budget import ApiBudget
+    from connector.salesforce.client import SalesforceClient
+
     async with ApiBudget(store, api_calls.policy_of(settings.budget)) as budget:
         client = SalesforceClient(settings.salesforce, clock=store.clock, attempts=1, gate=budget)
         async with client:

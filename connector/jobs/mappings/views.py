@@ -10,7 +10,9 @@ from enum import StrEnum
 from typing import Any
 
 from connector.mapping.lint import LintProblem
+from connector.mapping.meaning import MappingChange
 from connector.mapping.text_folder import Texts
+from connector.model.mapping_plan import PlanNumbers, Risk
 from connector.model.mapping_version import Activation, Origin
 
 
@@ -77,6 +79,50 @@ class Applied:
 
     version: VersionSummary
     resyncs: Sequence[int] = ()
+
+
+class PlanState(StrEnum):
+    """`open`: it can be applied. `outdated`: another version became active since. `applied`, `expired`: as they say."""
+
+    OPEN = "open"
+    OUTDATED = "outdated"
+    APPLIED = "applied"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MappingPlan:
+    """What files would change, if they were made the active version in place of version `base`. `files`: the lines that
+    differ, `changes`: what that means, `numbers`: what it comes to. `rollback_to`: the version whose content it is, if
+    it is a return to one. `applied_as`: the version that it became."""
+
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    actor: str
+    state: PlanState
+    base: int | None
+    digest: str
+    rollback_to: int | None
+    applied_as: int | None
+    numbers: PlanNumbers
+    files: Sequence[FileDiff]
+    changes: Sequence[MappingChange]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanSummary:
+    """A plan in a list."""
+
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    actor: str
+    state: PlanState
+    base: int | None
+    rollback_to: int | None
+    applied_as: int | None
+    risk: Risk
 
 
 def summarize(activation: Activation, active: int | None, texts: Texts | None, base: Texts | None) -> VersionSummary:

@@ -46,6 +46,14 @@ async def list_keys(
     return await list_page_of_keys(connection, statement, _KEYS[kind], after=after, limit=limit)
 
 
+async def list_block(
+    connection: AsyncConnection, kind: EntityKind, chosen: ResyncFilter, *, offset: int, limit: int
+) -> list[str]:
+    """Up to `limit` keys after the first `offset` ones, in byte order: for a sample of many."""
+    statement = _select(kind, chosen).order_by(_KEYS[kind]).offset(offset).limit(limit)
+    return list((await connection.execute(statement)).scalars())
+
+
 async def list_unknown(connection: AsyncConnection, kind: EntityKind, keys: Sequence[str]) -> list[str]:
     """Which of these nothing here has, in the order of `keys`."""
     known = {row[0] for row in await select_in(connection, select(_KEYS[kind]), _KEYS[kind], keys)}

@@ -32,7 +32,13 @@ def test_files_are_checked_applied_and_rolled_back_and_versions_are_written_to_f
     order.write_text(text.replace("Carrier__c: carrier", "Carrier__c: {path: carrier, transform: upper}"))
     report = shell("mappings", "check", "--dir", str(folder), "--json").document
     assert (report["errors"], report["problems"], len(report["orgs"])) == (0, [], 1)
-    applied = shell("mappings", "apply", "--dir", str(folder), "--note", "carriers in capitals")
+    planned = shell("mappings", "plan", "--dir", str(folder), "--limit", "2")
+    assert planned.out.startswith("source Order.Carrier__c: carrier -> carrier, transform upper (mappings/order.yaml:")
+    assert "Risk: low." in planned.out
+    plan = planned.out.rsplit("mappings apply ", 1)[1].split("`")[0]
+    assert shell("mappings", "plan", "--dir", str(folder), "--json").document["state"] == "open"
+    assert shell("mappings", "apply", "nosuchplan").err.startswith("connector: There is no plan nosuchplan.")
+    applied = shell("mappings", "apply", plan, "--note", "carriers in capitals")
     assert applied.out.startswith("Version 2 of the mappings is active; every running process follows it.\n")
     assert "resync 1" in applied.out
     again = shell("mappings", "apply", "--dir", str(folder))

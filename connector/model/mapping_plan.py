@@ -1,0 +1,121 @@
+"""What a version of the mappings would change, as it is computed before anybody applies it. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """`to_org`: a value would be sent. `from_org`: a value of the org would mean something else here."""
+
+    TO_ORG = "to_org"
+    FROM_ORG = "from_org"
+
+
+class Effect(StrEnum):
+    """What would become of a record: a field of it changes, it is created, it is no longer synced, or it is refused."""
+
+    CHANGED = "changed"
+    CREATED = "created"
+    LEFT_OUT = "left_out"
+    REFUSED = "refused"
+
+
+class Risk(StrEnum):
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordEffect:
+    """One field of one record. `before` is what the org has by our last agreed values (`from_org`: what its value means
+    here now), `after` what it would be. Without a field it is about the whole record, and `after` says why. `personal`:
+    the values may be about a person. `source` is the line that maps the field."""
+
+    direction: Direction
+    effect: Effect
+    entity: str
+    key: str
+    sobject: str
+    record_id: str | None = None
+    field: str = ""
+    before: str | None = None
+    after: str | None = None
+    personal: bool = False
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EntityCount:
+    """How many entities of a kind there are, how many were computed, and what would become of all of them. `estimated`:
+    the numbers of effects are projected from those that were computed. `rewrites`: activated orders that would be
+    reopened, because the field is frozen."""
+
+    org: str
+    entity: str
+    total: int
+    examined: int
+    changed: int
+    created: int
+    left_out: int
+    refused: int
+    rewrites: int
+    records: int
+    estimated: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldCount:
+    """In how many of the computed records a field would change."""
+
+    direction: Direction
+    sobject: str
+    field: str
+    count: int
+    source: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanCost:
+    """About how many API calls sending it takes, in how many minutes; `calls_left`: of today's budget, None if nothing
+    limits us. `deliveries`: events that we would get because of it: none, because our own changes are left out in the
+    org."""
+
+    calls: int
+    calls_left: int | None
+    minutes: float
+    deliveries: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanNumbers:
+    """What was computed. `effects` is a sample; named entities come first."""
+
+    entities: Sequence[EntityCount]
+    fields: Sequence[FieldCount]
+    effects: Sequence[RecordEffect]
+    cost: PlanCost
+    risk: Risk
+    reasons: Sequence[str]
+    warnings: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredPlan:
+    """A plan as it is kept: of the files with `digest`, in place of version `base`. `rollback_to`: the version whose
+    content it is, if it is to be rolled back to."""
+
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    actor: str
+    base: int | None
+    digest: str
+    rollback_to: int | None
+    numbers: PlanNumbers
+    applied_as: int | None = None

@@ -1,0 +1,62 @@
+"""Plans of mapping versions, as people made them, with the files that they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.mapping_plan import PlanNumbers, StoredPlan
+from connector.store import mapping_versions as versions
+from connector.store.mapping_tables import mapping_contents, mapping_plans, mapping_versions
+from connector.store.unit_of_work import UnitOfWork
+
+KEPT = timedelta(days=7)
+"""How long a plan is kept after it expired."""
+
+
+async def put(uow: UnitOfWork, plan: StoredPlan, texts: Mapping[str, str]) -> None:
+    """Store a plan, and delete what nobody needs any more: old plans, and files that no plan and no version has."""
+    await uow.connection.execute(delete(mapping_plans).where(mapping_plans.c.expires_at < uow.now - KEPT))
+    used = [select(table.c.digest) for table in (mapping_versions, mapping_plans)]
+    unused = [mapping_contents.c.digest.not_in(digests) for digests in used]
+    await uow.connection.execute(delete(mapping_contents).where(*unused))
+    await versions.put_texts(uow, plan.digest, texts)
+    row = {name: getattr(plan, name) for name in _COLUMNS} | {"numbers": orjson.dumps(asdict(plan.numbers)).decode()}
+    await uow.connection.execute(insert(mapping_plans), [row])
+
+
+async def get(connection: AsyncConnection, plan_id: str) -> StoredPlan | None:
+    row = (await connection.execute(select(mapping_plans).where(mapping_plans.c.id == plan_id))).first()
+    return None if row is None else _build(row)
+
+
+async def list_latest(connection: AsyncConnection, limit: int) -> list[StoredPlan]:
+    """The plans that were made last, the newest first."""
+    statement = select(mapping_plans).order_by(mapping_plans.c.created_at.desc(), mapping_plans.c.id).limit(limit)
+    return [_build(row) for row in await connection.execute(statement)]
+
+
+async def mark_applied(uow: UnitOfWork, plan_id: str, number: int) -> None:
+    """Record the version that the plan became."""
+    await uow.connection.execute(update(mapping_plans).where(mapping_plans.c.id == plan_id).values(applied_as=number))
+
+
+_COLUMNS = ("id", "created_at", "expires_at", "actor", "base", "digest", "rollback_to", "applied_as")
+
+
+@cache
+def _reader() -> TypeAdapter[PlanNumbers]:
+    return TypeAdapter(PlanNumbers)
+
+
+def _build(row: Any) -> StoredPlan:
+    numbers = _reader().validate_python(orjson.loads(row.numbers))
+    return StoredPlan(**{name: getattr(row, name) for name in _COLUMNS}, numbers=numbers)
