@@ -81,6 +81,7 @@ EXAMPLES = {
     "jobs show": Example("jobs show 42", "service.md#jobs"),
     "mcp": Example("mcp", "agents.md"),
     "mappings check": Example("mappings check --dir mappings", "mapping.md#versions"),
+    "mappings plan": Example("mappings plan --dir mappings", "mapping.md#versions"),
     "mappings apply": Example("mappings apply --dir mappings --note 'Map the delivery note'", "mapping.md#versions"),
     "mappings rollback": Example("mappings rollback 3 --note 'Back to last week'", "mapping.md#versions"),
     "mappings history": Example("mappings history", "mapping.md#versions"),
