@@ -17,6 +17,8 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/errors/cause": ("/errors/cause?group={cause}", "/errors/cause?group=none"),
     "/errors/correct": ("/errors/correct?entity=order&key=N-3", "/errors/correct?entity=order&key=N-1"),
     "/conflicts": ("/conflicts",),
+    "/jobs": ("/jobs",),
+    "/jobs/{name}": ("/jobs/prune", "/jobs/reconcile?idle=yes"),
     "/reconcile": ("/reconcile",),
     "/reconcile/{id}": ("/reconcile/1", "/reconcile/2"),
     "/resyncs": ("/resyncs",),

@@ -18,6 +18,7 @@ from connector.clock import SystemClock
 from connector.model.change import ChangeState, EntityKind
 from connector.model.conflict import Conflict
 from connector.model.customer import Customer
+from connector.model.job_run import JobState
 from connector.model.reconciliation import (
     FieldDifference,
     Finding,
@@ -28,7 +29,8 @@ from connector.model.reconciliation import (
 )
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
-from connector.store import conflicts, customers, orgs, reconcile_runs, resyncs, schema, tokens
+from connector.model.worker import Worker
+from connector.store import conflicts, customers, job_runs, orgs, reconcile_runs, resyncs, schema, tokens, workers
 from connector.store.engine import Store
 from connector.store.tables import outbox
 from connector.store.unit_of_work import UnitOfWork
@@ -77,6 +79,19 @@ class Console:
     secret: str
 
 
+async def put_runs(uow: UnitOfWork) -> None:
+    """Runs of a job that ended well, that failed, and that wait; and a worker."""
+    for failed in (False, True):
+        await job_runs.request(uow, "prune", actor=HOSTILE)
+        [run] = await job_runs.take_waiting(uow, ["prune"], worker="host:1", ttl=15)
+        state = JobState.FAILED if failed else JobState.DONE
+        await job_runs.finish(uow, run, state, result={"journal": 12}, error=LONG if failed else None)
+    await job_runs.request(uow, "reconcile", actor="Kim")
+    row = {"id": "w1", "host": LONG[:200], "pid": 7, "roles": ("scheduler", "worker"), "engine": "embedded"}
+    worker = Worker(**row, started_at=uow.now, seen_at=uow.now, alive=True)  # type: ignore[arg-type]
+    await workers.report(uow, worker, ttl=60)
+
+
 async def put_comparisons(uow: UnitOfWork) -> None:
     """One that found differences, and one that was stopped."""
     found = Reconciliation(limit=9)
@@ -121,6 +136,7 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
         await conflicts.open_or_update(uow, [replace(CONFLICT, local=HOSTILE, remote=LONG, opened_at=uow.now)])
         await orgs.put(uow, "00D", login_url="", instance_url="https://org.example", is_active=True)
         await put_comparisons(uow)
+        await put_runs(uow)
         chosen_orders = ResyncFilter(keys=("N-1", LONG[:80]))
         await resyncs.create(
             uow, EntityKind.ORDER, chosen_orders, mode=ResyncMode.PUSH, priority=Priority.LOW, total=2, actor=HOSTILE

@@ -50,6 +50,16 @@ async def test_person_sees_what_differs_and_has_it_healed(browser: Browser, cons
     await page.get_by_role("button", name="Compare again, and heal 3").click()
     await expect(page.get_by_role("status")).to_contain_text("what differs is healed")
     await expect(page.get_by_role("button", name="Compare now")).to_be_disabled()  # one waits already
+    await page.get_by_role("link", name="Jobs", exact=True).first.click()
+    await page.get_by_role("link", name="prune").first.click()
+    await page.get_by_text("Run it at other times").click()
+    await page.get_by_label("Or by a cron expression").fill("soon")
+    await page.get_by_label("Every so many seconds").fill("")
+    await page.get_by_role("button", name="Change").click()
+    await expect(page.locator("#wrong-cron")).to_contain_text("cannot be read")
+    await page.get_by_label("Or by a cron expression").fill("30 2 * * *")
+    await page.get_by_role("button", name="Change").click()
+    await expect(page.get_by_role("status")).to_contain_text("prune runs cron 30 2 * * * (UTC).")
     async with console.store.reader() as connection:
         [run] = (await job_runs.latest(connection, ["heal"])).values()
     assert run.actor == "Kim"

@@ -39,6 +39,7 @@ async def load_change_mark(connection: AsyncConnection) -> str:
         *(select(part).scalar_subquery() for part in progress),
         select(func.max(journal.c.id)).scalar_subquery(),
         select(func.max(job_runs.c.id)).scalar_subquery(),
+        select(func.max(job_runs.c.ended_at)).scalar_subquery(),
         func.count(),
         func.max(due.c.due_at),
     ).select_from(due)

@@ -54,6 +54,7 @@ MENU: Sequence[LinkGroup] = (
         links=(
             Link(path="/resyncs", title="Resyncs", icon="list-restart", key="r"),
             Link(path="/reconcile", title="Reconcile", icon="scale", key="p"),
+            Link(path="/jobs", title="Jobs", icon="calendar-clock", key="j"),
         ),
     ),
 )

@@ -9,6 +9,7 @@ from connector.web.console import (
     correction,
     errors,
     home,
+    jobs,
     order,
     order_actions,
     orders,
@@ -27,6 +28,7 @@ PAGES: Sequence[ConsolePage] = (
     conflicts.PAGE,
     *resyncs.PAGES,
     *reconcile.PAGES,
+    *jobs.PAGES,
 )
 ACTIONS: Sequence[ConsoleAction] = (
     *order.ACTIONS,
@@ -36,4 +38,5 @@ ACTIONS: Sequence[ConsoleAction] = (
     *conflicts.ACTIONS,
     *resyncs.ACTIONS,
     *reconcile.ACTIONS,
+    *jobs.ACTIONS,
 )
