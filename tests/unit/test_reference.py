@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,31 @@ def test_secrets_are_marked_and_their_defaults_are_not_shown() -> None:
         assert "*Secret.*" in rows[PREFIX + name]
     assert "*Secret.*" not in rows[f"{PREFIX}SALESFORCE__LOGIN_URL"]
     assert "***" not in "".join(rows.values())
+
+
+def test_commands_in_the_guides_exist_with_their_options() -> None:
+    root = commands.load()
+    wrong = []
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
+        lines = [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", text)
+        for line in lines:
+            problem = _problem_of(root, re.split(r"\s#|\s*[|>&](?:\s|$)", line)[0].split())
+            wrong += [f"{page.name}: {line}: {problem}"] if problem else []
+    assert wrong == []
+
+
+def _problem_of(command: Any, words: list[str]) -> str:
+    """What is wrong with a line of a guide, which may have placeholders in place of values."""
+    if words[:1] != ["connector"] or len(words) == 1 or not words[1][0].isalpha() or words[1].isupper():
+        return ""
+    words = words[1:]
+    while hasattr(command, "commands") and words and words[0][0].isalpha() and not words[0].isupper():
+        name = words.pop(0)
+        if name not in command.commands:
+            return f"no command {name}"
+        command = command.commands[name]
+    known = {"--help", *(option for item in command.params for option in [*item.opts, *item.secondary_opts])}
+    given = {word.strip("[]…,.").partition("=")[0] for word in words if word.strip("[").startswith("--")}
+    return f"no option {', '.join(given - known)}" if given - known else ""
