@@ -136,6 +136,18 @@ async def list_page(
     return [_build(row) for row in await connection.execute(statement)]
 
 
+async def latest_of(connection: AsyncConnection, org_id: str, entity: str, key: str) -> ReconcileRun | None:
+    """The latest run that was finished and compared this entity alone, as long as it is kept."""
+    statement = select(runs).where(
+        runs.c.org_id == org_id,
+        runs.c.state == RunState.FINISHED.value,
+        runs.c.full.is_(False),
+        runs.c.scope == _json({entity: [key]}),
+    )
+    row = (await connection.execute(statement.order_by(runs.c.id.desc()).limit(1))).first()
+    return None if row is None else _build(row)
+
+
 async def list_findings(connection: AsyncConnection, run: int, *, limit: int) -> list[Finding]:
     """Up to `limit` findings of a run."""
     statement = select(findings).where(findings.c.run == run).order_by(findings.c.number).limit(limit)

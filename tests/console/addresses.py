@@ -8,6 +8,7 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/": ("/",),
     "/orders": ("/orders", "/orders?q=nobody"),
     "/orders/{number}": ("/orders/N-1", "/orders/N-3", "/orders/none"),
+    "/orders/{number}/sides": ("/orders/N-1/sides",),
     "/orders/{number}/actions/{action}": (
         "/orders/N-1/actions/change",
         "/orders/N-1/actions/cancel",

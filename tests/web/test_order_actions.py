@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any
 
@@ -105,6 +106,15 @@ async def test_order_is_led_through_its_life_by_prefilled_forms(api: Api) -> Non
         status, text = await act(api, action, f"?{query}" if query else "")
         assert (status, await stage_of(api)) == (303, stage), (step, text)
         assert f"Order W-1 is {stage}" in text, step
+    assert text.count('class="taken"') == 6  # from placed to completed
+    assert text.count("<small>") == 7
+    [invoice] = (await api("GET", "/orders/W-1/invoices")).body["invoices"]
+    address = f"/orders/W-1/invoices/{invoice['number']}"
+    assert f'href="{address}"' in text
+    answer, shown = await open_page(api, address)
+    assert (answer.status, invoice["number"] in shown) == (200, True)
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert (await open_page(api, f"/orders/W-2/invoices/{invoice['number']}"))[0].status == 404
     order = (await api("GET", "/orders/W-1")).body
     assert (order["returns"][0]["status"], order["amount_due"].startswith("-")) == ("closed", True)
     status, text = await act(api, "refund", amount="1.00", sure="yes")
@@ -200,3 +210,29 @@ async def test_viewer_sees_no_action(api: Api) -> None:
     _, text = await open_page(api, "/orders/W-1")
     assert (offered(text), "What can be done" in text) == (set(), False)
     assert (await open_page(api, "/orders/W-1/actions/verify"))[0].status == 403
+
+
+def amounts(text: str) -> list[tuple[str, str, Decimal]]:
+    rows = re.findall(r'<tr class="(\w+)"><th scope="row">([^<]+)</th><td class="right">([^<]+)<', text)
+    return [(kind, title, Decimal(re.sub(r"[^\d.-]", "", amount))) for kind, title, amount in rows]
+
+
+async def test_money_of_an_order_adds_up_whatever_happens_to_it(api: Api) -> None:
+    await placed(api, tax_rate="0.19")
+    for step in (
+        {"action": "verify"}, {"action": "capture", "amount": "20"}, {"action": "cancel", "lines": {"2": "0.3"}},
+        {"action": "refund", "amount": "5"}, {"action": "cancel"},
+    ):  # fmt: skip
+        await api.move(**step)
+        await sign_in(api)
+        _, text = await open_page(api, "/orders/W-1")
+        order = (await api("GET", "/orders/W-1")).body
+        left, sums = Decimal(0), []
+        for kind, title, amount in amounts(text):
+            if kind == "part":
+                left += amount
+            elif kind == "sum":
+                assert left == amount, (step, title, amounts(text))
+                sums.append(amount)
+        assert left == Decimal(order["amount_due"]), step
+        assert sums == [left + Decimal(order["captured"]) - Decimal(order["refunded"]), left]

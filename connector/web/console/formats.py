@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_skeleton, format_time, format_timedelta
 from babel.numbers import format_currency, format_decimal, format_percent
 
 ZONE_COOKIE = "zone"
@@ -87,6 +87,12 @@ def iso_moment(value: str, place: Place) -> str:
     return moment(datetime.fromisoformat(value), place)
 
 
+def short_moment(value: datetime, place: Place) -> str:
+    """`Nov 29, 3:26 PM`: without year and seconds."""
+    day_text = format_skeleton("MMMd", value, tzinfo=place.info, locale=place.locale)
+    return f"{day_text}, {format_time(value, 'short', tzinfo=place.info, locale=place.locale)}"
+
+
 def day(value: date, place: Place) -> str:
     return format_date(value, "medium", locale=place.locale)
 
@@ -113,6 +119,7 @@ def urlencode_path(value: str) -> str:
 
 
 FILTERS: Mapping[str, Callable[..., str]] = {
-    "number": number, "percent": percent, "money": money, "moment": moment, "iso_moment": iso_moment, "day": day,
+    "number": number, "percent": percent, "money": money, "moment": moment, "short_moment": short_moment,
+    "iso_moment": iso_moment, "day": day,
     "ago": ago, "lasting": lasting, "urlencode_path": urlencode_path,
 }  # fmt: skip

@@ -1,43 +1,46 @@
-"""One order: where it stands, its lines and money, both sides field by field, and its journey."""
+"""One order: its way through the stages, its lines and money, its documents, and its journey."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import quote
+
+from aiohttp import web
 
 from connector.api.journey import build_journey
 from connector.jobs.resync_request import ResyncPreview, preview_resync, request_resync
 from connector.model.change import EntityKind, Unsent
 from connector.model.inbound_change import InboxState
 from connector.model.outcome import RowError
-from connector.model.record import FieldValue
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
-from connector.model.stage import Stage
+from connector.orders.documents.invoice import load as load_invoice
+from connector.orders.documents.tracking_page import invoice_page, style_source
 from connector.salesforce.fault import classify_row
-from connector.store import conflicts, inbox, links, orders, orgs, outbox
+from connector.store import conflicts, inbox, invoices, links, orders, orgs, outbox
 from connector.store.queries.entity_orgs import find_orgs
 from connector.store.queries.journey import load_journey
+from connector.web.console.formats import Place
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
+from connector.web.console.lifecycle_flow import TakenPath, draw_flow
 from connector.web.console.order_actions import action_links, next_link
+from connector.web.console.order_money import money_rows
+from connector.web.path_number import query_number
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 
-MAIN = tuple(stage for stage in Stage if stage is not Stage.CANCELED)
 MOST_STEPS = 200
 MOST_LINES = 100
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AgreedField:
-    """A field of the record, as both sides last agreed on it; in a conflict, also what each side has now."""
-
-    name: str
-    agreed: FieldValue
-    local: FieldValue = None
-    remote: FieldValue = None
-    conflict: int | None = None
+QUANTITIES = {
+    "Ordered": "quantity",
+    "Allocated": "allocated",
+    "Shipped": "shipped",
+    "Delivered": "delivered",
+    "Returned": "returned",
+    "Canceled": "canceled",
+}
 
 
 async def load_order(call: RequestContext) -> Mapping[str, object]:
@@ -53,6 +56,7 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
         customer = loaded[0].customer.number
         of_customer = customer in await outbox.find(connection, EntityKind.CUSTOMER, [customer])
         sources = await load_journey(connection, EntityKind.ORDER, number)
+        issued = await invoices.of_order(connection, number)
     async with call.store.for_org(name).reader() as connection:
         org = await orgs.get_active(connection)
         org_id = "" if org is None else org.org_id
@@ -64,26 +68,25 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
     journey = build_journey(EntityKind.ORDER.value, number, sources, with_personal=with_personal)
     most = len(journey.steps) if call.query_value("steps") == "all" else MOST_STEPS
     [order] = loaded
+    first_line = query_number(call, "line") or 1
+    lines = [line for line in order.lines if line.number >= first_line]
+    path = TakenPath.read(order.stage, order.header.placed_at, sources.events)
     actions = action_links(order) if with_personal else {}
-    snapshot = {} if link is None else link.snapshot
-    both = [
-        AgreedField(
-            name=name,
-            agreed=value,
-            local=opened[name].local if name in opened else None,
-            remote=opened[name].remote if name in opened else None,
-            conflict=opened[name].id if name in opened else None,
-        )
-        for name, value in sorted(snapshot.items())
-    ]
     return {
         "title": f"Order {number}",
         "order": order,
         "actions": actions,
         "next": next_link(actions),
-        "path_stages": _stages(order.stage),
-        "lines": order.lines[:MOST_LINES],
-        "more_lines": max(0, len(order.lines) - MOST_LINES),
+        "path_stages": path.steps(),
+        "flow": draw_flow(path, Place.of(call.request)),
+        "lines": lines[:MOST_LINES],
+        "more_lines": lines[MOST_LINES].number if len(lines) > MOST_LINES else None,
+        "is_later_lines": first_line > 1,
+        "quantity_titles": QUANTITIES,
+        "money": money_rows(order, call.store.clock.now(), call.orders.rules.billing),
+        "invoices": issued,
+        "shipments": [item for _, item in sorted(order.state.shipments.items())],
+        "returns": [item for _, item in sorted(order.state.returns.items())],
         "unsent": unsent,
         "why_unsent": _why_unsent(unsent, with_personal=with_personal),
         "link": link,
@@ -92,8 +95,7 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
         "is_parked": is_parked,
         "conflicts": len(opened),
         "org": org,
-        "both": both if with_personal else [],
-        "is_hidden": not with_personal and bool(snapshot),
+        "is_hidden": not with_personal,
         "journey": journey,
         "steps": list(reversed(journey.steps[-most:])),
         "earlier": max(0, len(journey.steps) - most),
@@ -115,15 +117,16 @@ def _why_unsent(unsent: Unsent | None, *, with_personal: bool) -> str:
     return f"{said} {unsent.refusal.fix}"
 
 
-def _stages(now: Stage) -> list[tuple[str, str]]:
-    """The stages of the main way, each `done`, `here` or `ahead`; of a canceled order only where it is."""
-    if now is Stage.CANCELED:
-        return [(Stage.CANCELED.value, "here")]
-    reached = MAIN.index(now)
-    return [
-        (stage.value, "done" if index < reached else "here" if index == reached else "ahead")
-        for index, stage in enumerate(MAIN)
-    ]
+async def show_invoice(call: RequestContext) -> web.Response:
+    """An invoice of the order as it was issued."""
+    number = call.path_key("number")
+    async with call.store.reader() as connection:
+        found = await invoices.find(connection, call.path_key("invoice"))
+    if found is None or found.order_number != number:
+        raise ProblemError(404, "unknown", f"Order {number} has no such invoice.", hint="Open it from its order.")
+    policy = f"default-src 'none'; style-src {style_source()}; frame-ancestors 'none'"
+    page = invoice_page(load_invoice(found.body))
+    return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": policy})
 
 
 async def send_again(call: RequestContext, form: Form) -> Done:
@@ -153,4 +156,7 @@ ACTIONS = (
     ConsoleAction(path="/orders/{number}/push", act=send_again),
     ConsoleAction(path="/orders/{number}/pull", act=read_again),
 )
-PAGE = ConsolePage(path="/orders/{number}", title="Order", template="order.html.j2", load=load_order)
+PAGES = (
+    ConsolePage(path="/orders/{number}", title="Order", template="order.html.j2", load=load_order),
+    ConsolePage(path="/orders/{number}/invoices/{invoice}", title="", template="", load=show_invoice, role=Role.OPS),
+)

@@ -12,6 +12,7 @@ from connector.web.console import (
     jobs,
     order,
     order_actions,
+    order_sides,
     orders,
     reconcile,
     resyncs,
@@ -21,7 +22,8 @@ from connector.web.console.frame import ConsoleAction, ConsolePage
 PAGES: Sequence[ConsolePage] = (
     home.PAGE,
     *orders.PAGES,
-    order.PAGE,
+    *order.PAGES,
+    order_sides.PAGE,
     order_actions.PAGE,
     *errors.PAGES,
     correction.PAGE,
@@ -33,6 +35,7 @@ PAGES: Sequence[ConsolePage] = (
 ACTIONS: Sequence[ConsoleAction] = (
     *order.ACTIONS,
     *order_actions.ACTIONS,
+    *order_sides.ACTIONS,
     *errors.ACTIONS,
     *correction.ACTIONS,
     *conflicts.ACTIONS,
