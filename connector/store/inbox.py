@@ -257,6 +257,19 @@ async def replay(uow: UnitOfWork, record_ids: Iterable[str] | None = None, *, ac
     return number
 
 
+async def dismiss(uow: UnitOfWork, sobject: str, record_id: str, *, actor: str) -> bool:
+    """Forget a parked record: it is not applied until it changes again, or a comparison finds it. False if it is not
+    parked."""
+    parked = (inbox.c.sobject == sobject, inbox.c.record_id == record_id, inbox.c.state == InboxState.PARKED.value)
+    statement = delete(inbox).where(*parked, is_of_scope(uow.connection, inbox.c.org_id))
+    if not (await uow.connection.execute(statement)).rowcount:
+        return False
+    detail = {"sobject": sobject}
+    entry = journal.JournalEntry(entity="inbox", key=record_id, action="dismissed", detail=detail, actor=actor)
+    await journal.write(uow, [entry])
+    return True
+
+
 async def _make_due(uow: UnitOfWork, record_ids: Sequence[str] | None) -> int:
     statement = (
         update(inbox)

@@ -18,6 +18,8 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/errors/cause": ("/errors/cause?group={cause}", "/errors/cause?group=none"),
     "/errors/correct": ("/errors/correct?entity=order&key=N-3", "/errors/correct?entity=order&key=N-1"),
     "/conflicts": ("/conflicts",),
+    "/audit": ("/audit", "/audit?actor=nobody"),
+    "/inbox": ("/inbox",),
     "/jobs": ("/jobs",),
     "/jobs/{name}": ("/jobs/prune", "/jobs/reconcile?idle=yes"),
     "/reconcile": ("/reconcile",),

@@ -18,6 +18,7 @@ from connector.clock import SystemClock
 from connector.model.change import ChangeState, EntityKind
 from connector.model.conflict import Conflict
 from connector.model.customer import Customer
+from connector.model.inbound_change import Source
 from connector.model.job_run import JobState
 from connector.model.reconciliation import (
     FieldDifference,
@@ -30,7 +31,18 @@ from connector.model.reconciliation import (
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.model.worker import Worker
-from connector.store import conflicts, customers, job_runs, orgs, reconcile_runs, resyncs, schema, tokens, workers
+from connector.store import (
+    conflicts,
+    customers,
+    inbox,
+    job_runs,
+    orgs,
+    reconcile_runs,
+    resyncs,
+    schema,
+    tokens,
+    workers,
+)
 from connector.store.engine import Store
 from connector.store.tables import outbox
 from connector.store.unit_of_work import UnitOfWork
@@ -137,6 +149,7 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
         await orgs.put(uow, "00D", login_url="", instance_url="https://org.example", is_active=True)
         await put_comparisons(uow)
         await put_runs(uow)
+        await inbox.park(uow, "00D", ("Account", "001000000000001AAA"), Source.POLL, error=HOSTILE, fix=LONG)
         chosen_orders = ResyncFilter(keys=("N-1", LONG[:80]))
         await resyncs.create(
             uow, EntityKind.ORDER, chosen_orders, mode=ResyncMode.PUSH, priority=Priority.LOW, total=2, actor=HOSTILE

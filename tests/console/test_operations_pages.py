@@ -63,3 +63,18 @@ async def test_person_sees_what_differs_and_has_it_healed(browser: Browser, cons
     async with console.store.reader() as connection:
         [run] = (await job_runs.latest(connection, ["heal"])).values()
     assert run.actor == "Kim"
+
+
+async def test_person_applies_a_parked_record_again_and_finds_it_in_the_audit(
+    browser: Browser, console: Console
+) -> None:
+    page = await signed_in(browser, console)
+    await page.get_by_role("link", name="Inbox").click()
+    await page.get_by_role("button", name="Apply again").click(timeout=4000)
+    await expect(page.get_by_role("status")).to_contain_text("1 record is read and applied again")
+    await expect(page.get_by_text("Everything that Salesforce changed")).to_be_visible()
+    await page.get_by_role("link", name="Audit").click()
+    await page.get_by_label("To a").fill("inbox")
+    await page.get_by_role("button", name="Show").click()
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await expect(page.locator("tbody tr")).to_contain_text("replayed")

@@ -54,8 +54,13 @@ MENU: Sequence[LinkGroup] = (
         links=(
             Link(path="/resyncs", title="Resyncs", icon="list-restart", key="r"),
             Link(path="/reconcile", title="Reconcile", icon="scale", key="p"),
+            Link(path="/inbox", title="Inbox", icon="inbox", key="i"),
             Link(path="/jobs", title="Jobs", icon="calendar-clock", key="j"),
         ),
     ),
+    LinkGroup(
+        title="Set-up",
+        links=(Link(path="/audit", title="Audit", icon="scroll-text", key="a", role=Role.OPS),),
+    ),
 )
-"""Groups to come: "Order desk" after "To decide", then "Set-up"."""
+"""A group to come: "Order desk" after "To decide"."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connector.web.console import (
+    audit,
     conflicts,
     correction,
     errors,
     home,
+    inbox,
     jobs,
     order,
     order_actions,
@@ -31,6 +33,8 @@ PAGES: Sequence[ConsolePage] = (
     *resyncs.PAGES,
     *reconcile.PAGES,
     *jobs.PAGES,
+    inbox.PAGE,
+    *audit.PAGES,
 )
 ACTIONS: Sequence[ConsoleAction] = (
     *order.ACTIONS,
@@ -42,4 +46,5 @@ ACTIONS: Sequence[ConsoleAction] = (
     *resyncs.ACTIONS,
     *reconcile.ACTIONS,
     *jobs.ACTIONS,
+    *inbox.ACTIONS,
 )
