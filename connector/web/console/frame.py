@@ -70,20 +70,35 @@ class Done:
     told: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Redraw:
+    """What an action has come to that only changes its form: its page is drawn again with these fields."""
+
+    form: Form
+    wrong: Form = field(default_factory=dict)
+
+
+GIVEN = web.RequestKey("given", dict[str, str])
+"""The form that a page is drawn with, for a page that shows what follows from it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConsolePage:
-    """A page. `load` returns what its template shows, or a whole response. `title`: of the browser's tab."""
+    """A page. `load` returns what its template shows, or a whole response. `title`: of the browser's tab. `follows`: it
+    is loaded again after each change; not a page on which somebody works long."""
 
     path: str
     title: str
     template: str
     load: Callable[[RequestContext], Awaitable[Mapping[str, object] | web.StreamResponse]]
     role: Role = Role.VIEWER
+    follows: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConsoleAction:
-    """What a form asks for. `act` does it, and returns where to go on and what to say there.
+    """What a form asks for. `act` does it, and returns where to go on and what to say there, or how to draw the form
+    again.
 
     `page` is the page of the form: what `act` rejects (FormError, CommandError, ProblemError 409, 412 and 422) is said
     there, beside the fields as they were filled in. Its path has no parameters that `path` lacks; the query
@@ -91,7 +106,7 @@ class ConsoleAction:
     """
 
     path: str
-    act: Callable[[RequestContext, Form], Awaitable[Done]]
+    act: Callable[[RequestContext, Form], Awaitable[Done | Redraw]]
     role: Role = Role.OPS
     page: ConsolePage | None = None
 
@@ -173,9 +188,12 @@ class ConsoleFrame:
                 status, wrong = _wrong_fields(error, form)
                 if action.page is None or not wrong:
                     raise
-                names = {name: quote(value, safe="") for name, value in request.match_info.items()}
-                address = urlunsplit(("", "", action.page.path.format_map(names), request.query_string, ""))
-                filled = _Filled(address=address, given=form, wrong=wrong, status=status)
+                filled = _Filled(address=_page_address(request, action.page), given=form, wrong=wrong, status=status)
+                return await self._show(request, action.page, session, filled)
+            if isinstance(done, Redraw):
+                assert action.page is not None
+                address = _page_address(request, action.page)
+                filled = _Filled(address=address, given=done.form, wrong=done.wrong)
                 return await self._show(request, action.page, session, filled)
             answer = lead_to(done.where)
             answer.set_cookie(TOLD, quote(done.told[:400]), max_age=60, httponly=True, samesite="Lax")
@@ -187,12 +205,15 @@ class ConsoleFrame:
         self, request: web.Request, page: ConsolePage, session: Session, filled: _Filled
     ) -> web.StreamResponse:
         mark = await self._watcher.mark()  # before what the page shows
+        if filled.given:
+            request[GIVEN] = dict(filled.given)
         loaded = await page.load(self._context(request, session.token, False))
         if isinstance(loaded, web.StreamResponse):
             return loaded
         title = str(loaded.get("title", page.title))
         shown = {name: value for name, value in loaded.items() if name != "title"}
-        response = self._render(request, page.template, session, title=title, mark=mark, filled=filled, **shown)
+        shown |= {"mark": mark, "follows": page.follows}
+        response = self._render(request, page.template, session, title=title, filled=filled, **shown)
         response.set_status(filled.status)
         if TOLD in request.cookies:
             response.del_cookie(TOLD)
@@ -258,6 +279,12 @@ class ConsoleFrame:
             **values,
         )  # fmt: skip
         return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": POLICY})
+
+
+def _page_address(request: web.Request, page: ConsolePage) -> str:
+    """The address of the page of the form that was sent."""
+    names = {name: quote(value, safe="") for name, value in request.match_info.items()}
+    return urlunsplit(("", "", page.path.format_map(names), request.query_string, ""))
 
 
 def _referring_path(request: web.Request) -> str:

@@ -20,6 +20,7 @@ from connector.web.console import (
     resyncs,
 )
 from connector.web.console.frame import ConsoleAction, ConsolePage
+from connector.web.console.mappings import files, versions
 
 PAGES: Sequence[ConsolePage] = (
     home.PAGE,
@@ -35,6 +36,8 @@ PAGES: Sequence[ConsolePage] = (
     *jobs.PAGES,
     inbox.PAGE,
     *audit.PAGES,
+    *files.PAGES,
+    *versions.PAGES,
 )
 ACTIONS: Sequence[ConsoleAction] = (
     *order.ACTIONS,
@@ -47,4 +50,6 @@ ACTIONS: Sequence[ConsoleAction] = (
     *reconcile.ACTIONS,
     *jobs.ACTIONS,
     *inbox.ACTIONS,
+    *files.ACTIONS,
+    *versions.ACTIONS,
 )

@@ -46,14 +46,25 @@
 
   // A form with data-draft keeps what was typed, for this tab: over a reload, and over a session that has ended.
   const kept = (form) => `draft ${location.pathname} ${form.dataset.draft}`;
-  const fields = (form) => [...form.elements].filter((item) => item.name && !/^(hidden|password|file|submit)$/.test(item.type));
+  const fields = (form) => [...form.elements].filter((item) => item.name && ("keep" in item.dataset || !/^(hidden|password|file|submit)$/.test(item.type)));
   const forms = () => document.querySelectorAll("form[data-draft]");
+  const keep = (form) => {
+    const draft = {};
+    for (const item of fields(form)) {
+      draft[item.name] ??= [];
+      if (!/^(checkbox|radio)$/.test(item.type) || item.checked) draft[item.name].push(item.value);
+    }
+    sessionStorage.setItem(kept(form), JSON.stringify(draft));
+  };
   const isDone = document.querySelector("[role=status].told") != null;
   const sent = sessionStorage.getItem("draft sent");
   sessionStorage.removeItem("draft sent");
   if (isDone && sent) sessionStorage.removeItem(sent);
   for (const form of forms()) {
-    if (form.querySelector("[aria-invalid]") || document.querySelector("main [role=alert]")) continue; // as it was sent
+    if ("sent" in form.dataset || form.querySelector("[aria-invalid]")) {
+      keep(form); // as it was sent
+      continue;
+    }
     const draft = JSON.parse(sessionStorage.getItem(kept(form)) ?? "null");
     if (!draft) continue;
     for (const item of fields(form)) {
@@ -61,23 +72,34 @@
       if (/^(checkbox|radio)$/.test(item.type)) item.checked = draft[item.name].includes(item.value);
       else item.value = draft[item.name][0];
     }
-    form.dispatchEvent(new Event("input", { bubbles: true }));
+    // Checked again, once the page is ready to ask.
+    const check = () => (form.querySelector("textarea") ?? form).dispatchEvent(new Event("input", { bubbles: true }));
+    addEventListener("load", () => setTimeout(check, 200));
   }
   document.addEventListener("input", (event) => {
     const form = event.target.closest?.("form[data-draft]");
-    if (!form) return;
-    const draft = {};
-    for (const item of fields(form)) {
-      draft[item.name] ??= [];
-      if (!/^(checkbox|radio)$/.test(item.type) || item.checked) draft[item.name].push(item.value);
-    }
-    sessionStorage.setItem(kept(form), JSON.stringify(draft));
+    if (form) keep(form);
   });
   document.addEventListener("submit", (event) => {
     if (event.target.matches("form[data-draft]")) sessionStorage.setItem("draft sent", kept(event.target));
   });
   document.addEventListener("reset", (event) => {
     if (event.target.matches("form[data-draft]")) sessionStorage.removeItem(kept(event.target));
+  });
+
+  document.addEventListener("click", (event) => {
+    // A problem of a file leads to its line; "Drop my changes" drops what was kept, too.
+    const problem = event.target.closest("a[data-line]");
+    const area = document.querySelector("textarea[name=text]");
+    if (problem && area && problem.getAttribute("href").startsWith("#")) {
+      event.preventDefault();
+      const lines = area.value.split("\n");
+      const start = lines.slice(0, problem.dataset.line - 1).join("\n").length + (problem.dataset.line > 1 ? 1 : 0);
+      area.focus();
+      area.setSelectionRange(start, start + (lines[problem.dataset.line - 1]?.length ?? 0));
+      area.scrollTop = Math.max(0, (problem.dataset.line - 6) * parseFloat(getComputedStyle(area).lineHeight));
+    }
+    if (event.target.closest("[data-drop-draft]")) forms().forEach((form) => sessionStorage.removeItem(kept(form)));
   });
 
   const rows = () => [...document.querySelectorAll("main [data-row]")];
