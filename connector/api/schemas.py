@@ -39,7 +39,7 @@ def _decimal(value: object) -> Decimal:
     return parse_decimal(value) if isinstance(value, str) else check_digits(Decimal(value))
 
 
-def _no_flag(value: object) -> object:
+def no_flag(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a whole number")
     return value
@@ -69,7 +69,7 @@ def _text(value: object) -> str:
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 Day = Annotated[date, BeforeValidator(_day)]
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
-Count = Annotated[int, Field(ge=1, le=999_999), BeforeValidator(_no_flag)]
+Count = Annotated[int, Field(ge=1, le=999_999), BeforeValidator(no_flag)]
 Key = Annotated[
     str,
     AfterValidator(normalize_key),
@@ -296,7 +296,7 @@ class ResolutionBody(Body):
 class TriggerBody(Body):
     """When a job runs: every so many `seconds`, or by `cron`, the five fields of crontab, in UTC."""
 
-    seconds: Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
+    seconds: Annotated[float, BeforeValidator(no_flag), Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
     cron: Annotated[str, Field(min_length=9, max_length=100)] | None = None
 
 
@@ -314,7 +314,7 @@ class ResyncFilterBody(Body):
     refused_since: Moment | None = None
     refused_until: Moment | None = None
     error: Annotated[str, Field(max_length=100)] | None = None
-    mapping_version: Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_no_flag)] | None = None
+    mapping_version: Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(no_flag)] | None = None
     org: Annotated[str, Field(max_length=40)] | None = None
 
     def chosen(self) -> ResyncFilter:
@@ -360,5 +360,5 @@ class UndoBody(Body):
 class MessagesBody(Body):
     """Messages by their ids."""
 
-    ids: Annotated[list[Annotated[int, Field(ge=1, le=2**62), BeforeValidator(_no_flag)]],
+    ids: Annotated[list[Annotated[int, Field(ge=1, le=2**62), BeforeValidator(no_flag)]],
                    Field(min_length=1, max_length=500)]  # fmt: skip

@@ -238,6 +238,16 @@ def _print_diff(found: list[FileDiff]) -> None:
         typer.echo("They are the same.")
 
 
+@mappings_app.command(short_help="Print the JSON Schema of mapping files.")
+def schema() -> None:
+    """Print the JSON Schema of mapping files and value tables, with which an editor completes and checks them:
+    `connector mappings schema > mappings/.schema.json`, and in the first line of a file
+    `# yaml-language-server: $schema=.schema.json`."""
+    from connector.mapping.json_schema import build_schema
+
+    as_json(build_schema())
+
+
 @mappings_app.command(short_help="Write a version to files.")
 def export(
     folder: Annotated[Path, typer.Argument(help="The folder; it is made if it is not there.")],

@@ -30,6 +30,11 @@ PERSON = "person"
 """The optional second mapping of customers, for persons in orgs with person accounts."""
 
 
+def list_file_names() -> list[str]:
+    """The names of mapping files, without the suffix."""
+    return [kind.value for kind in EntityKind] + [PERSON, RETURN_ORDER]
+
+
 def load_mappings(directory: Path | None = None) -> MappingSet:
     """The mappings in `directory`, or the shipped ones. Raises MappingError with every problem of every file."""
     return read_folder(shipped_mappings() if directory is None else directory)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -118,6 +118,21 @@ def resolve(model: type, text: str) -> Path:
     choices = tuple(member.value for member in current) if issubclass(current, StrEnum) else ()
     own = stored and len(parts) == 1
     return Path(text=text, source=".".join(source), kind=kind, choices=choices, is_own_attribute=own, may_be_absent=gap)
+
+
+@cache
+def list_paths(model: type) -> tuple[str, ...]:
+    """Every path that reads one value from a `model`, also through other entities."""
+    return tuple(sorted(_paths_of(model, frozenset())))
+
+
+def _paths_of(model: type, above: frozenset[type]) -> Iterator[str]:
+    for name, attribute in attributes(model).items():
+        current, _ = _without_none(attribute.annotation)
+        if kind_of(current) is not None:
+            yield name
+        elif isinstance(current, type) and is_dataclass(current) and current not in above | {model}:
+            yield from (f"{name}.{path}" for path in _paths_of(current, above | {model}))
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 
 from connector.mapping.problems import Position, Problems
 from connector.mapping.spec import ANY_OTHER_VALUE, Row, ValueTable
@@ -70,6 +71,12 @@ def check_rows(
     for key, row in table.rows.items():
         if allowed and key not in allowed and key != ANY_OTHER_VALUE:
             problems.add(row.position, key, f"is no value of {field}.{suggestion(key, allowed)}")
+
+
+def tables_named_in(text: str, paths: Collection[str]) -> list[str]:
+    """The value tables among these files that the text of a mapping file uses."""
+    named = set(re.findall(r"\bvalues:\s*[\"']?([A-Za-z0-9_-]+)", text))
+    return sorted(name for name in named if f"values/{name}.yaml" in paths)
 
 
 def unknown_table(name: str, tables: Mapping[str, ValueTable | None]) -> str:

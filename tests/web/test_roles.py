@@ -39,6 +39,16 @@ TABLE = {
     ("GET", "/invoices/{number}/page"): Role.VIEWER,
     ("GET", "/invoices/{number}/pdf"): Role.VIEWER,
     ("GET", "/lifecycle.svg"): Role.VIEWER,
+    ("POST", "/mappings/lint"): Role.ADMIN,
+    ("GET", "/mappings/plans"): Role.ADMIN,
+    ("POST", "/mappings/plans"): Role.ADMIN,
+    ("GET", "/mappings/plans/{plan}"): Role.ADMIN,
+    ("POST", "/mappings/plans/{plan}/apply"): Role.ADMIN,
+    ("GET", "/mappings/versions"): Role.VIEWER,
+    ("GET", "/mappings/versions/{id}"): Role.VIEWER,
+    ("GET", "/mappings/versions/{id}/diff"): Role.VIEWER,
+    ("GET", "/mappings/{entity}"): Role.VIEWER,
+    ("PUT", "/mappings/{entity}"): Role.ADMIN,
     ("GET", "/messages"): Role.VIEWER,
     ("POST", "/messages/discard"): Role.OPS,
     ("POST", "/messages/retry"): Role.OPS,
@@ -90,7 +100,8 @@ TABLE = {
 }  # fmt: skip
 EXAMPLES = {
     "number": "W-1", "key": "W-1-RMA1", "metric": "dwell", "sku": "CHAI", "kind": "confirmation", "id": "1",
-    "run": "resync-1", "sobject": "Order", "field": "Description", "name": "push", "entity": "order",
+    "run": "resync-1", "plan": "0123456789ab",
+    "sobject": "Order", "field": "Description", "name": "push", "entity": "order",
 }  # fmt: skip
 
 

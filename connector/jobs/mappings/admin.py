@@ -15,6 +15,7 @@ from connector.errors import MappingError
 from connector.jobs.mappings.org_profiles import StoredOrg, load_stored_orgs, refresh_orgs
 from connector.jobs.mappings.planning import Planner, PlanRequest
 from connector.jobs.mappings.rejections import (
+    InvalidMappingsError,
     changed_error,
     check_base,
     check_note,
@@ -36,6 +37,7 @@ from connector.jobs.mappings.views import (
     detail,
     diff_texts,
     summarize,
+    without_texts,
 )
 from connector.jobs.resync import make_due
 from connector.mapping.lint import LintProblem, lint
@@ -262,7 +264,7 @@ class MappingAdmin:
             return
         errors = _errors(await self.lint(texts, refresh=True))  # perhaps an admin has corrected the org meanwhile
         if errors:
-            raise MappingError([str(item) for item in errors])
+            raise InvalidMappingsError(errors)
 
     async def _activate(
         self, version: MappingVersion, request: Request, origin: Origin, *, plan_id: str | None = None
@@ -307,7 +309,7 @@ class MappingAdmin:
             ]
         if EntityKind.RETURN in kinds:  # they are few, and cannot be chosen for a resync
             await make_due(self.store, EntityKind.RETURN, [])
-        return Applied(version=await self.get_version(number), resyncs=[item.id for item in made])
+        return Applied(version=without_texts(await self.get_version(number)), resyncs=[item.id for item in made])
 
 
 async def _count(connection: Connection, kind: EntityKind) -> int:

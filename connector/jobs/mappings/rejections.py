@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from connector.errors import CommandError
+from connector.errors import CommandError, MappingError
 from connector.jobs.mappings.views import PlanState
+from connector.mapping.lint import LintProblem
 from connector.model.mapping_plan import StoredPlan
 from connector.model.mapping_version import Activation
+
+
+class InvalidMappingsError(MappingError):
+    """Files that cannot be used; `found` are the problems with their places."""
+
+    def __init__(self, found: Sequence[LintProblem]) -> None:
+        super().__init__([str(item) for item in found])
+        self.found = found
+
 
 MOST_NOTE = 500
 """Characters of a note."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from difflib import unified_diff
 from enum import StrEnum
@@ -132,6 +132,10 @@ def summarize(activation: Activation, active: int | None, texts: Texts | None, b
 
 def detail(activation: Activation, active: int | None, texts: Texts | None, base: Texts | None) -> VersionDetail:
     return VersionDetail(**_fields(activation, active, texts, base), texts=dict(texts or {}))
+
+
+def without_texts(version: VersionDetail) -> VersionSummary:
+    return VersionSummary(**{field.name: getattr(version, field.name) for field in fields(VersionSummary)})
 
 
 def _fields(activation: Activation, active: int | None, texts: Texts | None, base: Texts | None) -> dict[str, Any]:
