@@ -8,7 +8,7 @@ DEMO_STAMP := $(VENV)/.demo-locked
 # Some images set it. Every worker and every command that a test starts would compile all sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-unit suite lint clients validators acceptance cases bench lock clean
+.PHONY: setup demo test test-unit suite lint clients validators acceptance cases bench docs reference pictures lock clean
 
 setup: $(STAMP)
 
@@ -85,6 +85,27 @@ cases: setup
 bench: setup
 	$(BIN)/python -m tests.bench
 
+# docs/ as a site in .docs-site, with the packages of docs/site/requirements.txt in a folder of their own. A link that leads
+# nowhere is an error.
+DOCS := $(VENV)-docs
+
+docs: $(DOCS)/.locked
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml
+	@echo "Open .docs-site/index.html, or serve it: $(PYTHON) -m http.server --directory .docs-site"
+
+$(DOCS)/.locked: docs/site/requirements.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# docs/cli.md and docs/configuration.md, from the code.
+reference: setup
+	$(BIN)/python -m tests.reference
+
+# docs/pictures, from the demo; needs Debian's chromium.
+pictures: setup
+	$(BIN)/python -m tests.pictures
+
 # Newest versions that fit pyproject.toml; needs `uv` on the PATH.
 COMPILE := uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade pyproject.toml
 
@@ -94,4 +115,4 @@ lock:
 	$(COMPILE) --extra cluster -c requirements-dev.lock -o requirements.lock
 
 clean:
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/clients/node_modules
+	rm -rf $(VENV) $(DOCS) .docs-site .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/clients/node_modules
