@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,13 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from sqlalchemy import update
 
 from connector.clock import SystemClock
+from connector.errors import CommandError
+from connector.jobs.undo import Undoer
+from connector.jobs.undo_plan import UndoChoice
 from connector.model.change import ChangeState, EntityKind
 from connector.model.conflict import Conflict
 from connector.model.customer import Customer
+from connector.model.field_notes import SentRecord
 from connector.model.inbound_change import Source
 from connector.model.job_run import JobState
 from connector.model.reconciliation import (
@@ -30,21 +35,26 @@ from connector.model.reconciliation import (
 )
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
+from connector.model.undo import Side, UndoPlan, UndoRow, UndoState
 from connector.model.worker import Worker
 from connector.store import (
     conflicts,
     customers,
     inbox,
     job_runs,
+    journal,
     orgs,
     reconcile_runs,
     resyncs,
     schema,
     tokens,
+    undos,
     workers,
 )
 from connector.store.engine import Store
+from connector.store.journal import JournalEntry
 from connector.store.tables import outbox
+from connector.store.undos import Undo
 from connector.store.unit_of_work import UnitOfWork
 from tests.conftest import require
 from tests.unit.store import samples
@@ -130,6 +140,56 @@ async def put_comparisons(uow: UnitOfWork) -> None:
     await reconcile_runs.stop(uow, number, calls=1)
 
 
+async def put_writes(uow: UnitOfWork) -> None:
+    """What the first resync has written, and its undo."""
+    sent = [
+        SentRecord(
+            sobject="Order", key="N-1", fields={"Description": HOSTILE, "Carrier__c": LONG}, record_id="801",
+            before={"Description": LONG},
+        ),
+        SentRecord(sobject="OrderItem", key="N-1-1", fields={"Quantity": 2}, created=True),
+        SentRecord(sobject="OrderItem", key="N-1-2", fields={}, record_id="802", before={"Quantity": 3}),
+    ]  # fmt: skip
+    refused = {"code": "STRING_TOO_LONG", "message": LONG}
+    await journal.write(
+        uow,
+        [
+            JournalEntry(entity="order", key="N-1", action="written", detail={}, sent=sent, run="resync-1"),
+            JournalEntry(entity="order", key="N-2", action="refused", detail=refused, run="resync-1"),
+        ],
+    )
+    left = {"entity": "order", "key": "N-3", "sobject": "Order", "record": "N-3", "field": "Carrier__c",
+            "who": HOSTILE + LONG, "at": uow.now, "why": "Somebody changed it in the org."}  # fmt: skip
+    counts = {"restore": 2, "changed": 1}
+    await undos.create(uow, "00D", "resync-1", plan="p", total=2, counts=counts, left_alone=[left], actor=HOSTILE)
+
+
+class FixedPlan(Undoer):
+    """A plan without an org: a row of each state."""
+
+    async def plan(self, run: str, chosen: UndoChoice, *, org: str = "") -> UndoPlan:
+        row = UndoRow(
+            state=UndoState.RESTORE, side=Side.ORG, entity="order", key="N-1", sobject="Order", record="N-1",
+            record_id="801", field="Description", before=LONG, written=HOSTILE, now=HOSTILE, ours=HOSTILE,
+            is_ours=True, holds=True, who=HOSTILE + LONG, at=SystemClock().now(), why=LONG,
+        )  # fmt: skip
+        rows = [replace(row, state=state, record="N-1-1") for state in UndoState]
+        return UndoPlan(run=run, rows=[row, *rows], reads=1, calls_at_most=9, notes=["It concerned another org."])
+
+    async def undo(
+        self, run: str, plan_id: str, chosen: UndoChoice, *, actor: str, org: str = ""
+    ) -> tuple[UndoPlan, Undo | None]:
+        plan = await self.plan(run, chosen)
+        if chosen.keys or plan.id != plan_id:
+            raise CommandError("The plan has changed.", hint="Look at the new one.", field="plan", rule="version")
+        at = SystemClock().now()  # it is stored already
+        undo = Undo(
+            id=1, run=run, org_id="00D", plan=plan_id, actor=actor, created_at=at, ended_at=at, total=1, counts={},
+            left_alone=[],
+        )  # fmt: skip
+        return plan, undo
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def console(tmp_path: Path) -> AsyncIterator[Console]:
     store = Store.open(f"sqlite:///{tmp_path / 'console.db'}", clock=SystemClock())
@@ -154,7 +214,8 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
         await resyncs.create(
             uow, EntityKind.ORDER, chosen_orders, mode=ResyncMode.PUSH, priority=Priority.LOW, total=2, actor=HOSTILE
         )
-    server = TestServer(app_on(store))
+        await put_writes(uow)
+    server = TestServer(app_on(store, undoer=FixedPlan(open_org=nullcontext)))  # type: ignore[arg-type]
     await server.start_server()
     yield Console(str(server.make_url("/")).rstrip("/"), store, secret)
     await server.close()

@@ -104,6 +104,7 @@ def app_on(
     *,
     requests_per_minute: int = 0,
     openid: OpenIdProvider | None = None,
+    undoer: Undoer | None = None,
 ) -> web.Application:
     """The application on `store`; without `rules` and `composer`, the ones we ship."""
     rules = rules or standard()
@@ -118,8 +119,8 @@ def app_on(
         orders=orders,
         current_composer=lambda: composer,
         conflict_resolver=lambda: resolver,
-        undoer=Undoer(open_org=_no_org),
         mappings=MappingAdmin(store=store, settings=settings),
+        undoer=undoer or Undoer(open_org=_no_org),
         doctor=SharedReport(lambda: examine(settings, store, clock=store.clock), store.clock).get,
         jobs=define_jobs(
             Settings.model_validate({"_env_file": None, "salesforce": {"login_url": "https://org.example"}})

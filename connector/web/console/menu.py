@@ -53,6 +53,7 @@ MENU: Sequence[LinkGroup] = (
         title="Synchronization",
         links=(
             Link(path="/resyncs", title="Resyncs", icon="list-restart", key="r"),
+            Link(path="/runs", title="Runs", icon="history", key="u"),
             Link(path="/reconcile", title="Reconcile", icon="scale", key="p"),
             Link(path="/inbox", title="Inbox", icon="inbox", key="i"),
             Link(path="/jobs", title="Jobs", icon="calendar-clock", key="j"),

@@ -18,6 +18,7 @@ from connector.web.console import (
     orders,
     reconcile,
     resyncs,
+    runs,
 )
 from connector.web.console.frame import ConsoleAction, ConsolePage
 from connector.web.console.mappings import files, versions
@@ -32,6 +33,7 @@ PAGES: Sequence[ConsolePage] = (
     correction.PAGE,
     conflicts.PAGE,
     *resyncs.PAGES,
+    *runs.PAGES,
     *reconcile.PAGES,
     *jobs.PAGES,
     inbox.PAGE,
@@ -47,6 +49,7 @@ ACTIONS: Sequence[ConsoleAction] = (
     *correction.ACTIONS,
     *conflicts.ACTIONS,
     *resyncs.ACTIONS,
+    *runs.ACTIONS,
     *reconcile.ACTIONS,
     *jobs.ACTIONS,
     *inbox.ACTIONS,
