@@ -251,7 +251,7 @@ async def counts(connection: AsyncConnection) -> dict[Stage, int]:
     statement = select(orders.c.stage, func.count()).group_by(orders.c.stage)
     if not scope:  # the default org has what is assigned to no other one
         numbers.update(dict((await connection.execute(statement)).all()))
-    if scope is not None:
+    if scope is not None and (await connection.execute(select(customer_orgs.c.customer).limit(1))).first():
         assigned = statement.join(customer_orgs, customer_orgs.c.customer == orders.c.customer)
         rows = await connection.execute(assigned.where(customer_orgs.c.org == scope) if scope else assigned)
         (numbers.update if scope else numbers.subtract)(dict(rows.all()))

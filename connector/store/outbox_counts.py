@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Set
 from datetime import datetime
 
@@ -18,19 +19,22 @@ from connector.store.tables import outbox
 async def counts(
     connection: AsyncConnection, only: Selection | None = None
 ) -> dict[EntityKind, dict[ChangeState, int]]:
-    """Unsent changes by entity and state, including zeros."""
-    statement = select(outbox.c.entity, outbox.c.state, func.count()).group_by(outbox.c.entity, outbox.c.state)
-    rows = await connection.execute(statement.where(is_in_scope(connection, outbox.c.org), matches_selection(only)))
-    numbers = {(entity, state): number for entity, state, number in rows}
-    return {
-        entity: {state: numbers.get((entity.value, state.value), 0) for state in ChangeState} for entity in EntityKind
-    }
+    """Unsent changes by entity and state, including zeros. Grouped as the index `outbox_claim` is sorted: however many
+    wait, the database reads that alone, and sorts nothing."""
+    columns = (outbox.c.state, outbox.c.org, outbox.c.entity)
+    every = outbox.c.state.in_([state.value for state in ChangeState])  # so that SQLite seeks, where an org is chosen
+    statement = select(*columns, func.count()).where(every).group_by(*columns)
+    numbers: Counter[tuple[str, str]] = Counter()
+    chosen = statement.where(is_in_scope(connection, outbox.c.org), matches_selection(only))
+    for state, _, entity, number in await connection.execute(chosen):
+        numbers[entity, state] += number
+    return {entity: {state: numbers[entity.value, state.value] for state in ChangeState} for entity in EntityKind}
 
 
 async def list_orgs(connection: AsyncConnection) -> list[str]:
     """The names of the orgs that have unsent changes, also those that the settings do not name."""
-    statement = select(outbox.c.org).distinct().order_by(outbox.c.org)
-    return list((await connection.execute(statement)).scalars())
+    statement = select(outbox.c.org).group_by(outbox.c.state, outbox.c.org)  # as an index is sorted
+    return sorted(set((await connection.execute(statement)).scalars()))
 
 
 async def due_counts(

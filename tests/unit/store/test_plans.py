@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import event
 
 from connector.model.change import EntityKind
-from connector.store import dead_letters, links, notifications, outbox, schema
+from connector.store import dead_letters, links, notifications, orders, outbox, outbox_counts, schema
 from connector.store.engine import Store
+from connector.store.queries.queue_ages import list_queue_ages
 from connector.store.queries.unlinked import list_unlinked, list_unlinked_lines
 from tests.conftest import ManualClock
 
@@ -42,6 +43,18 @@ async def test_claim_of_changes_reads_the_index_in_claim_order(fresh: Store, clo
         await plan_of(fresh, statements)
         == ["SEARCH outbox USING INDEX outbox_claim (state=? AND org=? AND entity=?)"] * 2
     )
+
+
+@pytest.mark.parametrize("org", [None, ""])
+async def test_counts_of_the_home_page_read_indexes_alone_and_sort_nothing(fresh: Store, org: str | None) -> None:
+    async with fresh.for_org(org).reader() as connection:
+        statements = watch(connection)
+        await orders.counts(connection)
+        await outbox_counts.counts(connection)
+        await list_queue_ages(connection)
+        await outbox_counts.list_orgs(connection)
+    plan = await plan_of(fresh, statements)
+    assert not [line for line in plan if "COVERING INDEX" not in line], plan
 
 
 async def test_link_lookup_by_record_id_uses_the_index(fresh: Store) -> None:
