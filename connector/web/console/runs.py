@@ -108,7 +108,6 @@ async def load_undo(call: RequestContext) -> Mapping[str, object]:
     plan = await plan_of(call, run.run, _choice(chosen))
     return {
         "title": f"Undo {run.run}",
-        "follows": False,
         "run": run,
         "plan": plan,
         "groups": _groups(plan),
@@ -156,7 +155,9 @@ def _sees_personal(call: RequestContext) -> bool:
     return call.token.role.covers(Role.OPS)
 
 
-UNDO = ConsolePage(path="/runs/{run}/undo", title="Undo", template="undo.html.j2", load=load_undo, role=Role.OPS)
+UNDO = ConsolePage(
+    path="/runs/{run}/undo", title="Undo", template="undo.html.j2", load=load_undo, role=Role.OPS, follows=False
+)
 PAGES = (
     ConsolePage(path="/runs", title="Runs", template="runs.html.j2", load=load_runs),
     ConsolePage(path="/runs.csv", title="Runs", template="", load=stream_runs),
