@@ -32,6 +32,7 @@ from connector.jobs.role_supervisor import RoleState, RoleSupervisor
 from connector.jobs.schedule import PULLED_OBJECTS, Job, JobDefinition, Result, define_jobs, job_of, pull_job
 from connector.jobs.send_notifications import send_notifications
 from connector.jobs.start_notes import log_start_notes
+from connector.jobs.triage import follow_causes
 from connector.jobs.worker_heartbeat import reported
 from connector.log import StateLog, configure, get_logger
 from connector.model.change import EntityKind
@@ -263,6 +264,7 @@ def make_jobs(services: LocalServices) -> list[Job]:
         if definition is not None:
             jobs.append(Job(definition=definition, run=run, concurrent=concurrent))
 
+    add("triage", partial(_follow_causes, services))
     add("backup", partial(back_up_regularly, services.store, services.settings), concurrent=True)
     add("order_automation", partial(_automate_orders, services))
     if (transport := services.transport()) is not None:
@@ -316,6 +318,11 @@ def _told(what: str, report: object) -> Result:
 
 async def _automate_orders(services: LocalServices) -> Result:
     return _told("order_automation", await run_order_automation(services.store, services.orders))
+
+
+async def _follow_causes(services: LocalServices) -> Result:
+    changes = await follow_causes(services.store)
+    return {name: number for name, number in asdict(changes).items() if number}
 
 
 async def _prune(services: LocalServices) -> Result:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, StrictBool, model_validator
 
-from connector.api.schemas import Body, Count, Key
+from connector.api.schemas import Body, Count, Key, Moment, Text
 
 
 class RecordsBody(Body):
@@ -95,4 +95,26 @@ class CorrectionBody(Body):
     def _something(self) -> CorrectionBody:
         if not self.set and not self.line_edits:
             raise ValueError("give set or line_edits")
+        return self
+
+
+class CauseBody(Body):
+    """What a person says of a cause: whose it is (`assignee`), a `note`, until when it is out of sight
+    (`snoozed_until`); null empties one, and what is left out stays."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "minProperties": 1,
+            "examples": [{"assignee": "kim@example.com", "snoozed_until": "2026-03-02T08:00:00Z"}],
+        }
+    )
+
+    assignee: Key | None = None
+    note: Text | None = None
+    snoozed_until: Moment | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> CauseBody:
+        if not self.model_fields_set:
+            raise ValueError("give assignee, note or snoozed_until")
         return self

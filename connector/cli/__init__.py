@@ -43,6 +43,7 @@ GROUPS = (
     "stock",
     "analytics",
     "dead_letters",
+    "causes",
     "link",
     "messages",
     "tokens",

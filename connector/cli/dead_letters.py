@@ -14,6 +14,7 @@ from connector.cli.runner import run
 from connector.errors import CommandError, ConnectorError, UsageError
 
 if TYPE_CHECKING:
+    from connector.model.cause import Cause
     from connector.model.change import DeadLetter, EntityKind
     from connector.model.dead_letter_group import DeadLetterGroup
 
@@ -72,9 +73,15 @@ def list_dead_letters(
 def _list_by_cause(*, json: bool) -> None:
     from connector.model.dead_letter_group import CORRECTABLE_CODES
 
-    groups = run(_load_groups())
+    groups, known = run(_load_groups())
     if json:
-        as_json([asdict(group) for group in groups])
+        said = ("assignee", "note", "snoozed_until")
+        as_json(
+            [
+                asdict(item) | {name: getattr(known.get(item.fingerprint), name, None) for name in said}
+                for item in groups
+            ]
+        )
         return
     for group in groups:
         field = f" on {group.field}" if group.field else ""
@@ -86,6 +93,11 @@ def _list_by_cause(*, json: bool) -> None:
         since = f"since {moment(group.first_refused_at)}, last {moment(group.last_refused_at)}"
         typer.echo(f"  {', '.join(group.keys)}{more} ({since})")
         typer.echo(f"  {group.message}")
+        if cause := known.get(group.fingerprint):
+            whose = f"{cause.assignee}'s. " if cause.assignee else ""
+            snoozed = f"Snoozed until {moment(cause.snoozed_until)}. " if cause.snoozed_until else ""
+            if said_of_it := f"{whose}{snoozed}{cause.note or ''}".rstrip():
+                typer.echo(f"  {said_of_it}")
         correct = "`connector dead-letters correct ENTITY KEY --set NAME=VALUE` corrects and replays one."
         typer.echo(f"  What to do: {group.fix} {correct if group.code in CORRECTABLE_CODES else ''}".rstrip() + "\n")
     typer.echo(
@@ -96,13 +108,14 @@ def _list_by_cause(*, json: bool) -> None:
     )
 
 
-async def _load_groups() -> list[DeadLetterGroup]:
+async def _load_groups() -> tuple[list[DeadLetterGroup], dict[str, Cause]]:
+    """The causes, and what people said of them."""
     from connector.settings import load_settings
-    from connector.store import dead_letters
+    from connector.store import causes, dead_letters
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store, store.reader() as connection:
-        return await dead_letters.group_by_cause(connection)
+        return await dead_letters.group_by_cause(connection), await causes.list_open(connection)
 
 
 def print_dead_letter(dead_letter: DeadLetter) -> None:

@@ -41,6 +41,14 @@ EXAMPLES = {
     "dead-letters show": Example("dead-letters show order SO-1001"),
     "dead-letters replay": Example("dead-letters replay order SO-1001"),
     "dead-letters correct": Example("dead-letters correct customer C-1001 --set phone=+4930123456"),
+    "dead-letters assign": Example("dead-letters assign 7f716af181d1 kim", "operations.md#causes-of-dead-letters"),
+    "dead-letters snooze": Example(
+        "dead-letters snooze 7f716af181d1 --hours 4", "operations.md#causes-of-dead-letters"
+    ),
+    "dead-letters note": Example(
+        "dead-letters note 7f716af181d1 'Asked the admin for a longer field'", "operations.md#causes-of-dead-letters"
+    ),
+    "dead-letters closed": Example("dead-letters closed", "operations.md#causes-of-dead-letters"),
     "dead-letters discard": Example("dead-letters discard order SO-1001"),
     "conflicts list": Example("conflicts list", "inbound.md"),
     "conflicts show": Example("conflicts show 7", "inbound.md"),

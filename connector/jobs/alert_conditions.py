@@ -18,6 +18,7 @@ from connector.settings import Settings
 from connector.store import (
     alerts,
     api_calls,
+    causes,
     conflicts,
     dead_letters,
     deliveries,
@@ -138,10 +139,21 @@ async def _changes_wait(look: _Look) -> AsyncIterator[Condition]:
 
 
 async def _dead_letters(look: _Look) -> AsyncIterator[Condition]:
-    """Causes that were told stay, whatever their number of dead letters; the most frequent new ones join them."""
+    """Causes that were told stay, whatever their number of dead letters; the most frequent new ones join them. A
+    snoozed one is not told; when it is back, that is news."""
     groups = await dead_letters.group_by_cause(look.connection)
+    known = await causes.list_open(look.connection) if groups else {}
+    snoozed = {name for name, cause in known.items() if cause.snoozed_until is not None}
+    for group in groups:
+        if group.fingerprint in snoozed and known[group.fingerprint].is_back(group.count, look.now):
+            yield Condition(
+                rule=AlertRule.DEAD_LETTERS,
+                subject=f"{group.fingerprint} back",
+                text=f"Snoozed, and not over: the org refuses changes of the kind {group.entity.value}: {group.code}.",
+                fix=f"{group.fix} `connector dead-letters list --by-cause` shows them.",
+            )
     told = [group for group in groups if look.has_told(AlertRule.DEAD_LETTERS, group.fingerprint)]
-    new = [group for group in groups if not look.has_told(AlertRule.DEAD_LETTERS, group.fingerprint)]
+    new = [group for group in groups if group not in told and group.fingerprint not in snoozed]
     room = max(MOST_GROUPS - len(told), 0)
     for group in told + new[:room]:
         where = f", {group.field}" if group.field else ""

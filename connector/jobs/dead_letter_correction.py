@@ -17,10 +17,11 @@ from connector.api.transitions import TransitionBody
 from connector.errors import CommandError
 from connector.model.change import ChangeState, EntityKind
 from connector.model.customer import Customer
+from connector.model.dead_letter_group import fingerprint
 from connector.model.product import Product
 from connector.orders.command import OrderCommand
 from connector.orders.service import Executed, LockOrders, OrderService
-from connector.store import customers, dead_letters, journal, orders, outbox, products
+from connector.store import causes, customers, dead_letters, journal, orders, outbox, products
 from connector.store.engine import Connection, Store
 from connector.store.journal import JournalEntry
 from connector.store.unit_of_work import UnitOfWork
@@ -203,6 +204,11 @@ async def _replay(
     uow: UnitOfWork, correction: Correction, refused: Mapping[EntityKind, Sequence[str]], actor: str
 ) -> int:
     """Make due what was refused, also if the change itself did not; the audit names the fields, not their values."""
+    named: dict[EntityKind, Sequence[str]] = {correction.entity: [correction.key], **refused}
+    for kind, keys in named.items():
+        letters = await dead_letters.list_dead_letters(uow.connection, entity=kind, keys=keys)
+        names = {fingerprint(item.entity, item.refusal) for item in letters}
+        await causes.record_action(uow, names, "correct", actor=actor)
     await dead_letters.replay(uow, correction.entity, [correction.key])
     for kind, keys in refused.items():
         await dead_letters.replay(uow, kind, keys)

@@ -40,6 +40,7 @@ def retention_of(settings: Settings) -> Retention:
         idle_job_runs=timedelta(days=days.idle_run_days),
         sent_messages=timedelta(days=days.message_days),
         resyncs=timedelta(days=days.resync_days),
+        causes=timedelta(days=days.cause_days),
         undos=timedelta(days=days.resync_days),
         alerts=timedelta(days=days.job_run_days),
         journal_values=timedelta(days=days.journal_value_days),

@@ -17,6 +17,7 @@ from connector.settings import Settings, Via
 
 PULLED_OBJECTS = ("Account", "Product2", "Order", "OrderItem")
 PRUNE_SECONDS = 3600.0
+TRIAGE_SECONDS = 60.0
 SHORTEST_SECONDS = 1.0
 LONGEST_SECONDS = 31 * 86400.0
 CRON_HINT = "Five fields as in crontab, in UTC: `30 2 * * *` is every day at 02:30."
@@ -110,6 +111,13 @@ def define_jobs(settings: Settings) -> list[JobDefinition]:
                 trigger=JobTrigger(seconds=settings.alerts.seconds),
             )
         )
+    jobs.append(
+        JobDefinition(
+            name="triage",
+            summary="Opens and closes causes of dead letters as they come and go.",
+            trigger=JobTrigger(seconds=TRIAGE_SECONDS),
+        )
+    )
     jobs.append(
         JobDefinition(
             name="prune",

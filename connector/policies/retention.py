@@ -31,6 +31,8 @@ class RetentionSettings(BaseModel):
     """Conflicts, from their resolution on."""
     topic_history_days: float = Field(default=365, ge=1, le=36500)
     """What the journal says of topics: gaps, changes between streaming and polling, what could not be decoded."""
+    cause_days: float = Field(default=90, ge=1, le=36500)
+    """Causes of dead letters, from when they were closed on."""
     job_run_days: float = Field(default=30, ge=1, le=36500)
     """Runs of jobs, from their end on."""
     idle_run_days: float = Field(default=2, ge=1, le=36500)

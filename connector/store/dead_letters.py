@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
 from connector.model.dead_letter_group import SAMPLES, DeadLetterGroup, fingerprint
 from connector.model.lane import Lane
-from connector.store import journal, orgs
+from connector.store import causes, journal, orgs
 from connector.store.queries.entity_orgs import find_orgs
 from connector.store.scope import is_in_scope, scope_of
 from connector.store.sql import chunks, select_in
@@ -228,6 +228,8 @@ async def change_by_person(
     refused = await _list_refused(uow.connection, entity, keys)
     org_ids = {name: org_id for org_id, name in await orgs.list_active_names(uow.connection)}
     count = await (replay if action == "replay" else discard)(uow, entity, keys, cause)
+    touched = {fingerprint(item.entity, item.refusal) for item in dead} if cause is None else {cause.fingerprint}
+    await causes.record_action(uow, touched, action, actor=actor)
     word = "replayed" if action == "replay" else "discarded"
     entries = [
         journal.JournalEntry(

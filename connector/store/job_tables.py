@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, Table, Text, text
 
 from connector.model.alert import AlertEvent, MessageState
+from connector.model.cause import ClosedHow
 from connector.model.job_run import JobState, RunCause
 from connector.model.resync import Priority, ResyncMode, ResyncState
 from connector.store.constraints import one_of
@@ -12,6 +13,7 @@ from connector.store.tables import metadata
 from connector.store.types import Instant, Key, Serial
 
 _IS_OPEN = text("ended_at IS NULL")
+_IS_NOT_CLOSED = text("closed_at IS NULL")
 _IS_DUE = text("state = 'due'")
 _IS_RUNNING = text("state = 'running'")
 _IS_IDLE = text("idle")
@@ -150,4 +152,31 @@ resyncs = Table(
     one_of("priority", Priority),
     one_of("state", ResyncState),
     Index("resyncs_state", "state", "id"),
+)
+
+causes = Table(
+    "causes",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("fingerprint", Key, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("field", Text),
+    Column("source", Text),
+    Column("opened_at", Instant, nullable=False),
+    Column("most", Integer, nullable=False),
+    Column("assignee", Key),
+    Column("note", Text),
+    Column("snoozed_until", Instant),
+    Column("snoozed_at_count", Integer),
+    Column("empty_since", Instant),
+    Column("last_action", Text),
+    Column("last_actor", Text),
+    Column("closed_at", Instant),
+    Column("closed_how", Text),
+    Column("closed_by", Text),
+    one_of("closed_how", ClosedHow),
+    # One that is not closed for each fingerprint, whatever the number of processes.
+    Index("causes_open", "fingerprint", unique=True, sqlite_where=_IS_NOT_CLOSED, postgresql_where=_IS_NOT_CLOSED),
+    Index("causes_closed", "closed_at"),
 )

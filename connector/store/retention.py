@@ -16,7 +16,7 @@ from connector.model.notification import MessageState
 from connector.model.outgoing_event import OutgoingState
 from connector.store.event_tables import order_actions, outgoing_events
 from connector.store.inbound_tables import change_notices, conflicts
-from connector.store.job_tables import alerts, job_runs, resyncs, undos
+from connector.store.job_tables import alerts, causes, job_runs, resyncs, undos
 from connector.store.tables import journal, messages
 from connector.store.unit_of_work import UnitOfWork
 
@@ -35,6 +35,7 @@ class Retention:
     idle_job_runs: timedelta
     sent_messages: timedelta
     resyncs: timedelta
+    causes: timedelta
     undos: timedelta
     alerts: timedelta
     journal_values: timedelta
@@ -85,6 +86,7 @@ _KINDS = {
     "sent_messages": _Kind(table=messages, ended=messages.c.state == MessageState.SENT.value, since=messages.c.sent_at),
     "resyncs": _Kind(table=resyncs, ended=None, since=resyncs.c.ended_at),
     "undos": _Kind(table=undos, ended=None, since=undos.c.ended_at),
+    "causes": _Kind(table=causes, ended=None, since=causes.c.closed_at),
     "idle_job_runs": _Kind(table=job_runs, ended=job_runs.c.idle.is_(True), since=job_runs.c.ended_at),
     "alerts": _Kind(table=alerts, ended=None, since=alerts.c.ended_at),
     "journal_values": _Kind(

@@ -16,6 +16,7 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     ),
     "/errors": ("/errors",),
     "/errors/cause": ("/errors/cause?group={cause}", "/errors/cause?group=none"),
+    "/errors/closed": ("/errors/closed",),
     "/errors/correct": ("/errors/correct?entity=order&key=N-3", "/errors/correct?entity=order&key=N-1"),
     "/conflicts": ("/conflicts",),
     "/audit": ("/audit", "/audit?actor=nobody"),

@@ -39,16 +39,16 @@ PULLS = ["pull_account", "pull_product2", "pull_order", "pull_orderitem"]
 
 
 def test_the_settings_say_which_jobs_there_are() -> None:
-    assert names() == ["prune"]
-    assert names(salesforce=ORG) == ["push", *PULLS, "reconcile", "heal", "prune"]
+    assert names() == ["triage", "prune"]
+    assert names(salesforce=ORG) == ["push", *PULLS, "reconcile", "heal", "triage", "prune"]
     others = names(
         orders={"automation_seconds": 5},
         messages={"via": "smtp", "sender": "orders@shop.example", "smtp_host": "localhost"},
         webhooks={"url": "https://erp.example/hook", "secrets": "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
         alerts={"apprise_urls": "ntfys://ntfy.example/ops"},
     )
-    assert names(backup={"folder": "/backups"}) == ["backup", "prune"]
-    assert others == ["order_automation", "notifications", "webhooks", "alerts", "prune"]
+    assert names(backup={"folder": "/backups"}) == ["backup", "triage", "prune"]
+    assert others == ["order_automation", "notifications", "webhooks", "alerts", "triage", "prune"]
 
 
 def test_objects_are_pulled_by_time_only_if_nobody_listens() -> None:

@@ -38,7 +38,7 @@ KNOWN = {"number": ("W-1", "W-2", "W-3", "ALFKI", "INV-000001", "C-7"), "key": (
          "entity": ("order", "customer", "product", "return"),
          "sku": ("CHAI", "TOFU", "TEA"), "metric": tuple(METRICS),
          "kind": tuple(MessageKind), "id": ("1", "2"), "sobject": ("Account", "Order"),
-         "run": ("resync-1", "undo-1", "job-2"),
+         "run": ("resync-1", "undo-1", "job-2"), "group": ("0123456789ab",),
          "plan": ("0123456789ab",), "name": ("push", "prune", "reconcile"),
          "field": ("Phone", "Description")}  # fmt: skip
 QUERY = {"stage": ("placed", "verified"), "limit": ("1", "200"), "since": ("2026-01-01",), "sku": ("CHAI",),
@@ -86,6 +86,7 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
     "/messages/discard": ({"ids": [1, 2]},),
     "/scheduler/jobs/{name}/trigger": ({"seconds": 30}, {"cron": "0 2 * * *"}, {"seconds": 1, "cron": "* * * * *"}),
     "/inbox/replay": ({"records": ["001000000000001AAA"]}, {"all": True}),
+    "/dead-letters/groups/{group}": ({"assignee": "kim"}, {"note": "n", "snoozed_until": "2026-03-02T12:00:00Z"}),
     "/dead-letters/replay": ({"all": True}, {"entity": "order", "keys": ["W-1"]}, {"group": "0123456789ab"}),
     "/dead-letters/{entity}/{key}/correction": (
         {"set": {"email": "a@b.example"}, "version": 1},

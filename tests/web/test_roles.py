@@ -96,11 +96,13 @@ TABLE = {
     ("POST", "/tracking"): Role.OPS,
     ("POST", "/verifications"): Role.OPS,
     ("GET", "/token"): Role.VIEWER,
+    ("GET", "/dead-letters/closed-causes"): Role.VIEWER,
+    ("POST", "/dead-letters/groups/{group}"): Role.OPS,
     ("GET", "/workers"): Role.VIEWER,
 }  # fmt: skip
 EXAMPLES = {
     "number": "W-1", "key": "W-1-RMA1", "metric": "dwell", "sku": "CHAI", "kind": "confirmation", "id": "1",
-    "run": "resync-1", "plan": "0123456789ab",
+    "run": "resync-1", "plan": "0123456789ab", "group": "0123456789ab",
     "sobject": "Order", "field": "Description", "name": "push", "entity": "order",
 }  # fmt: skip
 

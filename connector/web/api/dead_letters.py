@@ -9,12 +9,13 @@ from urllib.parse import quote
 
 from connector.api.parked_schemas import CorrectionBody, DeadLettersBody
 from connector.jobs.dead_letter_correction import Corrected, Correction, DeadLetterCorrector, find_version
+from connector.model.cause import Cause
 from connector.model.change import DeadLetter, EntityKind
 from connector.model.dead_letter_group import DeadLetterGroup, find_correctable, fingerprint
 from connector.model.outcome import RowError
 from connector.model.role import Role
 from connector.salesforce.fault import classify_row
-from connector.store import dead_letters
+from connector.store import causes, dead_letters
 from connector.store.dead_letters import Position
 from connector.store.unit_of_work import UnitOfWork
 from connector.web.pagination import MAX_LIMIT, limit_of
@@ -67,7 +68,8 @@ class DeadLetterDetail:
 class GroupView:
     """Dead letters with one cause: kind of entity, code, field and mapping line. `keys` are the first few, `sample` is
     the one that was refused first; `explanation` says what the code means, `fix` what to do. `message` is that of the
-    sample."""
+    sample. `assignee`, `note` and `snoozed_until` are what people said of it; the note is for ops and admin. `is_back`:
+    it was snoozed, and its time is over or it has grown."""
 
     fingerprint: str
     entity: str
@@ -82,6 +84,11 @@ class GroupView:
     fix: str
     explanation: str
     sample: DeadLetterView
+    assignee: str | None
+    note: str | None
+    snoozed_until: datetime | None
+    is_snoozed: bool
+    is_back: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,8 +156,12 @@ async def list_groups(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
         groups = await dead_letters.group_by_cause(connection, call.query_choice("entity", EntityKind))
         samples = [(await dead_letters.list_of_cause(connection, group, 1))[0] for group in groups]
-    hidden = _hides_messages(call)
-    views = [_group_view(group, _view(sample, is_hidden=hidden)) for group, sample in zip(groups, samples, strict=True)]
+        known = await causes.list_open(connection) if groups else {}
+    hidden, now = _hides_messages(call), call.store.clock.now()
+    views = [
+        _group_view(group, _view(sample, is_hidden=hidden), known.get(group.fingerprint), now)
+        for group, sample in zip(groups, samples, strict=True)
+    ]
     return ApiResponse(value=GroupList(groups=views, total=sum(group.count for group in groups)))
 
 
@@ -204,7 +215,7 @@ def _explanation(code: str) -> str:
     return classify_row(RowError(code=code, message="")).sentence
 
 
-def _group_view(group: DeadLetterGroup, sample: DeadLetterView) -> GroupView:
+def _group_view(group: DeadLetterGroup, sample: DeadLetterView, cause: Cause | None, now: datetime) -> GroupView:
     return GroupView(
         fingerprint=group.fingerprint,
         entity=group.entity.value,
@@ -219,6 +230,11 @@ def _group_view(group: DeadLetterGroup, sample: DeadLetterView) -> GroupView:
         fix=group.fix,
         explanation=_explanation(group.code),
         sample=sample,
+        assignee=None if cause is None else cause.assignee,
+        note=None if cause is None or sample.hidden else cause.note,
+        snoozed_until=None if cause is None else cause.snoozed_until,
+        is_snoozed=cause is not None and cause.is_snoozed(group.count, now),
+        is_back=cause is not None and cause.is_back(group.count, now),
     )
 
 

@@ -21,7 +21,8 @@ LATE_SECONDS = 900
 async def load_home(call: RequestContext) -> Mapping[str, object]:
     status = await load_status(call)
     groups = (await list_groups(call)).value if status.dead_letters else None
-    shown = groups.groups[:MOST_GROUPS] if isinstance(groups, GroupList) else []
+    known = groups.groups if isinstance(groups, GroupList) else []
+    shown = [group for group in known if not group.is_snoozed]
     async with call.store.reader() as connection:
         on_hold = await holds.count_orders(connection)
     return {
@@ -30,7 +31,8 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
         "stages": [(stage.value, status.orders.get(stage.value, 0)) for stage in Stage],
         "waiting": sum(row.changes for row in status.queue),
         "budget": status.budget,
-        "groups": shown,
+        "groups": shown[:MOST_GROUPS],
+        "snoozed": len(known) - len(shown),
         "holds": on_hold,
         "deaf": next((topic for topic in _topics(status) if not topic.published and topic.kind in _DEAF), None),
         "proof": status.reconciliation,

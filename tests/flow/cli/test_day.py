@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -100,6 +101,15 @@ def test_refused_order_is_listed_fixed_replayed_and_discarded(shell: Shell, tmp_
     cause = letter["group"]
     for words in (["list"], ["list", "--by-cause"], ["show", "order", "R-2"]):
         assert cause in shell("dead-letters", *words).out
+    assert shell("dead-letters", "assign", cause, "kim").out == f"Cause {cause} is kim's.\n"
+    assert shell("dead-letters", "note", cause, "Asked Ann").out == f"Noted with cause {cause}.\n"
+    assert shell("dead-letters", "snooze", cause, "--hours", "4").out.startswith(f"Cause {cause} is snoozed until ")
+    assert re.search(r"\n  kim's\. Snoozed until .*\. Asked Ann\n", shell("dead-letters", "list", "--by-cause").out)
+    assert shell("dead-letters", "snooze", cause, "--wake").out == f"Cause {cause} is awake.\n"
+    assert shell("dead-letters", "snooze", cause).status == 2
+    unknown = shell("dead-letters", "note", "none", "x")
+    assert (unknown.status, "There is no dead letter with the cause none." in unknown.err) == (1, True)
+    assert shell("dead-letters", "closed").out == "No cause was closed lately.\n"
     by_cause = ("dead-letters", "replay", "--group")
     assert shell(*by_cause, cause).out == "1 dead letter due again: `connector push` sends it.\n"
     gone = shell(*by_cause, cause)

@@ -98,7 +98,7 @@ async def test_each_kind_is_deleted_after_its_own_retention_and_what_waits_is_ke
     }
     kinds = (
         "sent_notices", "failed_notices", "actions", "refused_events", "conflicts", "topic_history", "job_runs",
-        "idle_job_runs", "sent_messages", "resyncs", "undos", "alerts", "journal_values", "journal", "audit",
+        "idle_job_runs", "sent_messages", "resyncs", "causes", "undos", "alerts", "journal_values", "journal", "audit",
     )  # fmt: skip
     nothing = dict.fromkeys(kinds, 0)
 
