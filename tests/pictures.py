@@ -38,10 +38,11 @@ class Picture:
 
 
 PICTURES = (
-    Picture(name="console-home", path="/"),
+    Picture(name="console-home", path="/", height=800),
     Picture(name="console-order", path=f"/orders/{ORDER}", height=1400),
-    Picture(name="console-errors", path="/errors"),
-    Picture(name="console-conflicts", path="/conflicts"),
+    Picture(name="console-errors", path="/errors", height=500),
+    Picture(name="console-reconcile", path="/reconcile", height=800),
+    Picture(name="console-mapping", path="/mappings/files/order.yaml", height=1200),
     Picture(name="org-order", place="org", path=f"/orders/{ORDER}"),
     Picture(name="tracking-page", place="mails", path=f"/tracking/{ORDER}"),
 )
