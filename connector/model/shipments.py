@@ -55,6 +55,10 @@ class ReturnStatus(StrEnum):
     CLOSED = "closed"
 
 
+OPEN_RETURNS = (ReturnStatus.REQUESTED, ReturnStatus.APPROVED, ReturnStatus.RECEIVED)
+"""The statuses of a return that somebody has to work on."""
+
+
 class Resolution(StrEnum):
     """What the customer gets for the returned goods."""
 
@@ -102,4 +106,4 @@ class Return:
 
     @property
     def open(self) -> bool:
-        return self.status in {ReturnStatus.REQUESTED, ReturnStatus.APPROVED, ReturnStatus.RECEIVED}
+        return self.status in OPEN_RETURNS

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from playwright.async_api import Browser, expect
 
-from connector.store import orders
+from connector.model.events import Allocate, Confirm, PlaceHold, Verify
+from connector.model.holds import Hold
+from connector.orders.command import OrderCommand
+from connector.orders.policy.rules import standard
+from connector.orders.service import OrderService
+from connector.store import orders, stock
 from tests.console.conftest import Console, signed_in
 from tests.org.conftest import SHARED
 
@@ -33,3 +40,38 @@ async def test_order_is_acted_on_and_a_draft_outlives_a_reload(browser: Browser,
     async with console.store.reader() as connection:
         [order] = await orders.load(connection, ["N-1"])
     assert order.state.sum("canceled") == 1
+
+
+async def test_order_desk_releases_picks_and_ships_with_the_keyboard_at_hand(
+    browser: Browser, console: Console
+) -> None:
+    service = OrderService(console.store, standard)
+    for number in ("N-1", "N-2"):
+        await service.execute(OrderCommand(number=number, event=PlaceHold(hold=Hold.FRAUD)), actor="ann")
+    page = await signed_in(browser, console)
+    await page.keyboard.press("g")
+    await page.keyboard.press("l")
+    await page.get_by_label("Order N-1, fraud").check()
+    await page.get_by_label("Order N-2, fraud").check()
+    await page.get_by_label("Note for the history").fill("both are known")
+    await page.get_by_role("button", name="Release the chosen").click()
+    await expect(page.get_by_role("status")).to_contain_text("2 holds released.")
+    async with console.store.transaction() as uow:
+        await stock.count(uow, {("CHAI", "EAST"): Decimal(50), ("TOFU", "EAST"): Decimal(50)})
+    async with console.store.reader() as connection:
+        [order] = await orders.load(connection, ["N-1"])
+    allocate = Allocate(lines={line.number: line.quantity for line in order.lines})
+    events = (Verify(), Confirm(), allocate)  # as they are, whatever the rules say of this order
+    await service.execute_all([OrderCommand(number="N-1", event=event) for event in events], actor="ann")
+    await page.keyboard.press("g")
+    await page.keyboard.press("k")
+    await page.emulate_media(media="print")
+    assert await page.get_by_role("button", name="Picked").count() == 0  # what is printed has no buttons
+    await expect(page.get_by_text("EAST 1 order")).to_be_visible()
+    await page.emulate_media(media="screen")
+    await page.get_by_role("button", name="Picked").click()
+    await page.get_by_label("Carrier").fill("Swift Post")
+    await page.get_by_label("Tracking number").fill("SP-1")
+    await page.get_by_role("button", name="Shipped").click()
+    await expect(page.get_by_role("status")).to_contain_text("Order N-1 is shipped.")
+    await expect(page.get_by_text("Nothing waits to be picked.")).to_be_visible()

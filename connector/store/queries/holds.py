@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.holds import Hold
@@ -32,6 +32,30 @@ async def list_holds(connection: AsyncConnection) -> list[OrderHold]:
     """Return all holds, oldest first."""
     statement = select(holds).order_by(holds.c.since, holds.c.order_number)
     return [_hold_of(row) for row in await connection.execute(statement)]
+
+
+async def list_page(
+    connection: AsyncConnection, *, reason: Hold | None = None, after: tuple[datetime, str, Hold] | None, limit: int
+) -> list[OrderHold]:
+    """Return holds, for one reason or any, behind `after` (since when, order, reason); the oldest first."""
+    statement = select(holds).order_by(holds.c.since, holds.c.order_number, holds.c.reason).limit(limit)
+    if reason is not None:
+        statement = statement.where(holds.c.reason == reason.value)
+    if after is not None:
+        since, number, held = after
+        row = holds.c
+        same_order = and_(row.order_number == number, row.reason > held.value)
+        statement = statement.where(
+            or_(row.since > since, and_(row.since == since, or_(row.order_number > number, same_order)))
+        )
+    return [_hold_of(row) for row in await connection.execute(statement)]
+
+
+async def count_by_reason(connection: AsyncConnection) -> dict[Hold, int]:
+    """Return how many orders are on hold for each reason; without those of which there are none."""
+    statement = select(holds.c.reason, func.count()).group_by(holds.c.reason)
+    counts: dict[str, int] = {row[0]: row[1] for row in await connection.execute(statement)}
+    return {hold: counts[hold] for hold in Hold if hold in counts}
 
 
 async def count_orders(connection: AsyncConnection) -> int:

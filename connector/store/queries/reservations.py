@@ -51,3 +51,19 @@ async def list_orders_to_pick(connection: AsyncConnection, warehouse: str | None
         .limit(limit)
     )
     return list((await connection.execute(statement)).scalars())
+
+
+async def list_orders_to_ship(connection: AsyncConnection, limit: int) -> list[str]:
+    """Return the orders with goods that are picked and have not left, and that are not on hold; most urgent first."""
+    line = order_lines.c
+    waits = exists().where(
+        line.order_number == orders.c.number, cast(line.shipped, Numeric) < cast(line.picked, Numeric)
+    )
+    statement = (
+        select(orders.c.number)
+        .where(orders.c.stage == Stage.FULFILLING.value, waits)
+        .where(orders.c.number.not_in(select(holds.c.order_number)))
+        .order_by(*URGENCY)
+        .limit(limit)
+    )
+    return list((await connection.execute(statement)).scalars())

@@ -50,6 +50,15 @@ MENU: Sequence[LinkGroup] = (
         ),
     ),
     LinkGroup(
+        title="Order desk",
+        links=(
+            Link(path="/desk/holds", title="Holds", icon="hand", key="l"),
+            Link(path="/desk/back-orders", title="Back-orders", icon="boxes", key="b"),
+            Link(path="/desk/picks", title="Pick lists", icon="clipboard-list", key="k"),
+            Link(path="/desk/returns", title="Returns", icon="package-open", key="t"),
+        ),
+    ),
+    LinkGroup(
         title="Synchronization",
         links=(
             Link(path="/resyncs", title="Resyncs", icon="list-restart", key="r"),
@@ -66,3 +75,4 @@ MENU: Sequence[LinkGroup] = (
     ),
 )
 """A group to come: "Order desk" after "To decide"."""
+"""A group to come: "Set-up"."""

@@ -112,15 +112,21 @@ def new_request() -> str:
     return secrets.token_hex(12)
 
 
+def request_of(form: Form) -> str:
+    """The key of the request that a form carries; a new one for a form without."""
+    request = form.get("request", "")
+    return request if _REQUEST.fullmatch(request) else new_request()
+
+
 async def act(call: RequestContext, form: Form) -> Done:
     """Carry out an action on an order, once for each form; as `POST …/transitions`."""
     number, action = call.path_key("number"), _action(call)
-    request, version = form.get("request", ""), form.get("version", "")
+    version = form.get("version", "")
     command = OrderCommand(
         number=number,
         event=read_event(action, form),
         version=int(version) if is_number(version) else None,
-        request=request if _REQUEST.fullmatch(request) else new_request(),
+        request=request_of(form),
     )
     executed = await call.orders.execute(command, actor=call.token.name)
     done = await _said(call.store, executed.order, action, command)

@@ -17,6 +17,8 @@
     remember("theme", root.dataset.theme);
   });
 
+  document.addEventListener("click", (event) => event.target.closest("[data-print]") && print());
+
   // Pages follow what happens, but nothing moves under somebody who types.
   const source = document.body.dataset.events;
   const isTyping = () => document.activeElement?.closest("main form, dialog") != null;
