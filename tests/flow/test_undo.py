@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from connector.errors import CommandError, StoreError
 from connector.jobs import undo as undo_job
@@ -16,10 +17,11 @@ from connector.model.change import EntityKind
 from connector.model.events import ChangeOrder
 from connector.model.reconciliation import RecordState
 from connector.model.resync import ResyncMode
+from connector.model.role import Role
 from connector.model.undo import Side, UndoPlan, UndoState
 from connector.orders.command import OrderCommand
 from connector.outbound.repository import SyncRepository
-from connector.store import customers, journal, orders, undos
+from connector.store import customers, journal, orders, tokens, undos
 from connector.store.journal import AuditFilter
 from tests.flow.conftest import Silent, World
 from tests.flow.mapping_sides import Side as MappingSide
@@ -212,3 +214,49 @@ async def values_here(world: World) -> dict[str, tuple[str | None, str | None]]:
     async with world.service.store.reader() as connection:
         found = await orders.load(connection, NUMBERS)
     return {order.number: (order.header.po_number, order.header.rep_comment) for order in found}
+
+
+async def test_lines_accounts_and_products_are_undone_over_http(sides: Any) -> None:
+    side: MappingSide = await sides()
+    await side.save([an_order("N-01")])
+    await side.tick()
+    wrong = {
+        "order.yaml": ("      Line_Number__c: number", "      Line_Number__c: quantity"),
+        "customer.yaml": ("  BillingCity: ", "  BillingCity: number #"),
+        "product.yaml": ("  Name: name", "  Name: sku"),
+    }
+    right = {file: (side.folder / file).read_text(encoding="utf-8") for file in wrong}
+    for file, (line, changed) in wrong.items():
+        assert line in right[file]
+        (side.folder / file).write_text(right[file].replace(line, changed, 1), encoding="utf-8")
+    for kind in (EntityKind.ORDER, EntityKind.CUSTOMER, EntityKind.PRODUCT):
+        await side.resync(kind)
+    assert await records(side) == ({12, 3}, {"C-1"}, {"P-1"})
+    for file, text in right.items():
+        (side.folder / file).write_text(text, encoding="utf-8")
+    async with side.service.store.transaction() as uow:
+        secret = await tokens.create(uow, "Kim", Role.OPS)
+    headers = {"Authorization": f"Bearer {secret}"}
+    async with TestClient(TestServer(side.service.web_app()), headers=headers) as client:
+        for run in ("resync-1", "resync-2", "resync-3"):
+            path = f"/api/v1/runs/{run}/undo"
+            planned = (await (await client.post(path, json={"dry_run": True})).json())["plan"]
+            assert {*planned["counts"]} == {"restore"}
+            answer = await client.post(path, json={"plan": planned["id"]})
+            assert (answer.status, (await answer.json())["undo"]["undoes"]) == (202, run)
+            assert (await client.post(path, json={"plan": "0"})).status == 409
+        assert (await client.post(path, json={"dry_run": True, "org": "emea"})).status == 422
+    await side.push()
+    assert await records(side) == ({1, 2}, {"Münster"}, {"Product 1"})
+
+
+async def records(side: World) -> tuple[set[Any], set[Any], set[Any]]:
+    """The numbers of the lines, the city of an account, and the name of a product."""
+    lines = await side.query("SELECT Line_Number__c FROM OrderItem")
+    accounts = await side.query("SELECT BillingCity FROM Account WHERE External_Key__c = 'C-1'")
+    named = await side.query("SELECT Name FROM Product2 WHERE External_Key__c = 'P-1'")
+    return (
+        {int(row["Line_Number__c"]) for row in lines},
+        {row["BillingCity"] for row in accounts},
+        {row["Name"] for row in named},
+    )
