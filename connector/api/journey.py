@@ -71,7 +71,8 @@ class JourneyCall:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JourneyStep:
     """One step. `kind` is a word (`event`, `captured`, `sent`, `refused`, `postponed`, `received`, `action`,
-    `conflict`, …), `text` says it as a sentence; `actor` is who did it; `request` is the HTTP request that caused it.
+    `conflict`, …), `text` says it as a sentence; `actor` is who did it; `request` is the HTTP request that caused it,
+    `run` the run that it belongs to.
     """
 
     number: int
@@ -85,6 +86,7 @@ class JourneyStep:
     request: str | None = None
     lane: str | None = None
     mapping_version: int | None = None
+    run: str | None = None
     attempts: int | None = None
     code: str | None = None
     call: JourneyCall | None = None
@@ -269,6 +271,7 @@ def _journaled(entry: JournalRecord) -> JourneyStep:
         request=entry.request,
         lane=_lane(detail.get("lane")),
         mapping_version=detail.get("mapping_version"),
+        run=entry.run,
         attempts=detail.get("attempts"),
         code=detail.get("code"),
         call=call,

@@ -47,6 +47,7 @@ def journey(
 def _print_step(step: JourneyStep, key: str) -> None:
     of = f"{step.entity} {step.key}: " if step.key != key else ""
     who = f"  [{step.actor}]" if step.actor and f" by {step.actor}" not in step.text else ""
+    who += f"  ({step.run})" if step.run else ""
     typer.echo(f"{moment(step.at)}  {ARROWS[step.direction]} {of}{step.text}{who}")
     if step.call is not None:
         version = f", mapping version {step.mapping_version}" if step.mapping_version else ""
@@ -66,7 +67,8 @@ def _field_text(field: JourneyField) -> str:
     if field.effect == "deleted":
         return f"{name}: deleted"
     if field.effect is None:
-        return f"{name} = {_text(field.value)}"
+        before = f" (before: {_text(field.before)})" if field.has_before and field.before != field.value else ""
+        return f"{name} = {_text(field.value)}{before}"
     why = f" ({field.why})" if field.why else ""
     values = f"{_text(field.local)} here, {_text(field.remote)} in the org, {_text(field.base)} before"
     return f"{name}: {field.effect}: {values}{why}"

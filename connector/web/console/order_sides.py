@@ -40,7 +40,8 @@ LINE = "line"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SideField:
     """A field of a record on both sides. `is_known`: the org's value is known (`remote`), from the latest comparison.
-    `is_unsent`: the value here is not the one that both agreed on. `owner`: whose value counts."""
+    `is_unsent`: the value here is not the one that both agreed on. `is_held`: it was undone, and is not sent until it
+    is another one. `owner`: whose value counts."""
 
     name: str
     label: str
@@ -53,6 +54,7 @@ class SideField:
     is_known: bool = False
     differs_there: bool = False
     is_unsent: bool = False
+    is_held: bool = False
     changed_at: datetime | None = None
     conflict: Conflict | None = None
 
@@ -185,6 +187,9 @@ def _record(spec: RecordSpec, entity: Any, title: str, link: Link | None, known:
                 is_known=is_seen or (is_compared and has_agreed),
                 differs_there=is_seen and not same_value(local, seen[field.name], about),
                 is_unsent=_is_sent(field.owner, has_local, has_agreed) and not same_value(local, agreed, about),
+                is_held=link is not None
+                and field.name in link.held
+                and same_value(local, link.held[field.name], about),
                 changed_at=known.times.get(field.name) if spec.entity == EntityKind.ORDER.value else None,
                 conflict=known.conflicts.get(name, {}).get(field.name),
             )
