@@ -127,7 +127,7 @@ def _line_edits(entity: CorrectableEntity, touched: Mapping[str, str]) -> Mappin
 def _control(value: CorrectableValue) -> Control:
     label = label_of(value.name)
     label = f"{label} of line {value.line}" if value.line is not None else label
-    control = Control(name=value.key, label=label, value=value.value, hint=_hint(value), required=True)
+    control = Control(name=value.key, label=label, value=value.value, hint=_hint(value))
     options: Sequence[tuple[str, str]] = ()
     if value.is_flag:
         options = _FLAG
