@@ -36,6 +36,7 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/runs": ("/runs", "/runs?kind=job"),
     "/runs/{run}": ("/runs/resync-1", "/runs/undo-1", "/runs/none"),
     "/runs/{run}/undo": ("/runs/resync-1/undo",),
+    "/usage": ("/usage",),
     "/resyncs": ("/resyncs",),
     "/resyncs/new": ("/resyncs/new", "/resyncs/new?entity=all&refused=today&preview=yes"),
     "/resyncs/{id}": ("/resyncs/1",),

@@ -23,6 +23,7 @@ from connector.web.console import (
     reconcile,
     resyncs,
     runs,
+    usage,
 )
 from connector.web.console.frame import ConsoleAction, ConsolePage
 from connector.web.console.mappings import files, versions
@@ -44,6 +45,7 @@ PAGES: Sequence[ConsolePage] = (
     *runs.PAGES,
     *reconcile.PAGES,
     *jobs.PAGES,
+    usage.PAGE,
     inbox.PAGE,
     *audit.PAGES,
     *files.PAGES,
@@ -62,6 +64,7 @@ ACTIONS: Sequence[ConsoleAction] = (
     *runs.ACTIONS,
     *reconcile.ACTIONS,
     *jobs.ACTIONS,
+    *usage.ACTIONS,
     *inbox.ACTIONS,
     *files.ACTIONS,
     *versions.ACTIONS,
