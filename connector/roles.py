@@ -22,6 +22,7 @@ from connector.jobs.backup import back_up_regularly, warn_about_folder
 from connector.jobs.held_lease import lease_owner
 from connector.jobs.inbound_run import InboundRun
 from connector.jobs.job_runner import JobRunner
+from connector.jobs.mappings.drift import watch_drift
 from connector.jobs.order_automation import run_order_automation
 from connector.jobs.prune import prune
 from connector.jobs.pull_job import PullJob
@@ -266,6 +267,7 @@ def make_jobs(services: LocalServices) -> list[Job]:
 
     add("triage", partial(_follow_causes, services))
     add("backup", partial(back_up_regularly, services.store, services.settings), concurrent=True)
+    add("mapping_drift", partial(_watch_drift, services))
     add("order_automation", partial(_automate_orders, services))
     if (transport := services.transport()) is not None:
 
@@ -323,6 +325,10 @@ async def _automate_orders(services: LocalServices) -> Result:
 async def _follow_causes(services: LocalServices) -> Result:
     changes = await follow_causes(services.store)
     return {name: number for name, number in asdict(changes).items() if number}
+
+
+async def _watch_drift(services: LocalServices) -> Result:
+    return _told("mapping_drift", await watch_drift(services.store, services.settings))
 
 
 async def _prune(services: LocalServices) -> Result:

@@ -184,6 +184,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         deleted_records,
         job_schedules,
         links,
+        mapping_drifts,
         mapping_versions,
         notifications,
         orgs,
@@ -210,6 +211,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
         message_counts = await notifications.counts(connection)
         notice_counts = await change_notices.counts(connection)
         mapping = await mapping_versions.get_active(connection)
+        drifts = await mapping_drifts.list_drifts(connection, org.org_id) if org else []
         mapping_problems = await mapping_versions.list_problems(connection, store.clock.now() - timedelta(minutes=5))
         file_problem, file_note = await _find_file_problem(connection, settings) if check_files else (None, None)
         reconciled = await reconcile_runs.latest(connection, org.org_id) if org else None
@@ -249,6 +251,7 @@ async def _load_status(*, check_files: bool) -> dict[str, Any]:
                 "note": mapping.note if mapping else None,
                 "file_problem": file_problem,
                 "file_note": file_note,
+                "drift": [asdict(item.drift) | {"first_seen": item.first_seen} for item in drifts],
                 "problems": [{"source": item.source, "problem": item.problem} for item in mapping_problems],
             },
             "outage": None

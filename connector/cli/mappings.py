@@ -238,6 +238,45 @@ def _print_diff(found: list[FileDiff]) -> None:
         typer.echo("They are the same.")
 
 
+@mappings_app.command(short_help="List what changes in the org break in the mappings.")
+def drift(
+    all_: Annotated[bool, typer.Option("--all", help="Also what is over.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask the org first what it is like.")] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Compare with the org as it is now from now on; errors stay.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List what an admin changed in the org that breaks the active mappings, or may concern them, since when, and the
+    lines. A service looks every quarter of an hour at what the org last said of itself. Exit status 1 if there is an
+    error."""
+
+    async def work(admin: MappingAdmin) -> None:
+        from connector.jobs.mappings.drift import watch_drift
+        from connector.jobs.mappings.org_profiles import refresh_orgs
+        from connector.store.journal import command_line_actor
+
+        if refresh:
+            await refresh_orgs(admin.store, admin.settings)
+            await watch_drift(admin.store, admin.settings)
+        if accept:
+            await admin.accept_drift(actor=command_line_actor())
+        found = await admin.list_drift(healed=all_)
+        if json:
+            as_json([asdict(item) for item in found])
+        for item in [] if json else found:
+            over = "" if item.healed_at is None else f", over since {moment(item.healed_at)}"
+            org = f" in org {item.org}" if item.org else ""
+            typer.echo(f"{item.level}: {item.text}{org}")
+            typer.echo(f"  since {moment(item.first_seen)}{over}; {', '.join(item.places)}")
+        if not found and not json:
+            typer.echo("No change in the org concerns the mappings.")
+        if any(item.level == "error" and item.healed_at is None for item in found):
+            raise typer.Exit(1)
+
+    _run(work)
+
+
 @mappings_app.command(short_help="Print the JSON Schema of mapping files.")
 def schema() -> None:
     """Print the JSON Schema of mapping files and value tables, with which an editor completes and checks them:

@@ -10,6 +10,9 @@ from connector.cli.output import moment, plural
 if TYPE_CHECKING:
     from connector.outbound.budget_status import BudgetStatus
 
+MOST_DRIFTS = 5
+"""Changes in the org that are named one by one."""
+
 
 def budget_document(status: BudgetStatus | None) -> dict[str, Any] | None:
     """Where the API budget stands as one JSON object, also as a sentence; None before the first sign-in to an org."""
@@ -100,6 +103,13 @@ def other_org_remarks(others: list[dict[str, Any]]) -> list[str]:
 def mapping_remarks(mappings: dict[str, Any]) -> list[str]:
     """Remarks about mapping files that cannot be used, or are not, from here or by a running service."""
     own = [mappings[name] for name in ("file_problem", "file_note") if mappings[name] is not None]
+    own += [
+        f"A change in the org concerns the mappings since {moment(item['first_seen'])}: {item['text']}"
+        f" ({', '.join(item['places'])})"
+        for item in mappings["drift"][:MOST_DRIFTS]
+    ]
+    if len(mappings["drift"]) > MOST_DRIFTS:
+        own.append(f"And {len(mappings['drift']) - MOST_DRIFTS} more: `connector mappings drift` lists them.")
     return own + [
         f"The service cannot use the edited mapping files ({item['source']}): {item['problem']}"
         for item in mappings["problems"]

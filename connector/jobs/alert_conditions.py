@@ -23,6 +23,7 @@ from connector.store import (
     dead_letters,
     deliveries,
     job_runs,
+    mapping_drifts,
     orgs,
     outages,
     reconcile_runs,
@@ -41,6 +42,7 @@ FAILING_FOR = timedelta(minutes=5)
 
 _OF_AN_ORG = {
     AlertRule.ORG_AWAY, AlertRule.STREAM_BEHIND, AlertRule.DELIVERIES, AlertRule.API_BUDGET, AlertRule.RECONCILE,
+    AlertRule.MAPPING_DRIFT,
 }  # fmt: skip
 """Rules about an org; the others are about all orgs of a database together."""
 _MASKS = Redaction()
@@ -281,6 +283,20 @@ async def _reconcile(look: _Look) -> AsyncIterator[Condition]:
         )
 
 
+async def _mapping_drift(look: _Look) -> AsyncIterator[Condition]:
+    found = [] if look.org_id is None else await mapping_drifts.list_drifts(look.connection, look.org_id)
+    for level, what in (("error", "will break or breaks"), ("warning", "may concern")):
+        drifts = [item.drift for item in found if item.drift.level == level]
+        if drifts:
+            others = f" And {len(drifts) - 1} more." if len(drifts) > 1 else ""
+            yield Condition(
+                rule=AlertRule.MAPPING_DRIFT,
+                subject=level,
+                text=f"A change in the org {what} the mappings: {drifts[0].text}{others}",
+                fix="`connector mappings drift` lists the changes with the lines that they concern.",
+            )
+
+
 async def _role_failed(look: _Look) -> AsyncIterator[Condition]:
     for role, error in (await workers.list_troubles(look.connection, look.now)).items():
         yield Condition(
@@ -302,4 +318,5 @@ _RULES: dict[AlertRule, Callable[[_Look], AsyncIterator[Condition]]] = {
     AlertRule.JOB_FAILED: _job_failed,
     AlertRule.RECONCILE: _reconcile,
     AlertRule.ROLE_FAILED: _role_failed,
+    AlertRule.MAPPING_DRIFT: _mapping_drift,
 }

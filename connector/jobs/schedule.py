@@ -18,6 +18,7 @@ from connector.settings import Settings, Via
 PULLED_OBJECTS = ("Account", "Product2", "Order", "OrderItem")
 PRUNE_SECONDS = 3600.0
 TRIAGE_SECONDS = 60.0
+DRIFT_SECONDS = 900.0
 SHORTEST_SECONDS = 1.0
 LONGEST_SECONDS = 31 * 86400.0
 CRON_HINT = "Five fields as in crontab, in UTC: `30 2 * * *` is every day at 02:30."
@@ -109,6 +110,14 @@ def define_jobs(settings: Settings) -> list[JobDefinition]:
                 name="alerts",
                 summary="Looks for what operators must know, and tells them once.",
                 trigger=JobTrigger(seconds=settings.alerts.seconds),
+            )
+        )
+    if any(settings.for_org(org).salesforce.login_url for org in settings.org_names):
+        jobs.append(
+            JobDefinition(
+                name="mapping_drift",
+                summary="Says what a change of an admin in the org will break in the mappings. It makes no call.",
+                trigger=JobTrigger(seconds=DRIFT_SECONDS),
             )
         )
     jobs.append(

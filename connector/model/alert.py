@@ -25,6 +25,7 @@ class AlertRule(StrEnum):
     JOB_FAILED = "job_failed"
     RECONCILE = "reconcile"
     ROLE_FAILED = "role_failed"
+    MAPPING_DRIFT = "mapping_drift"
 
 
 class AlertEvent(StrEnum):

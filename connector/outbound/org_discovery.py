@@ -99,10 +99,14 @@ async def load_stored_profile(connection: Connection, org_id: str) -> tuple[OrgP
     """The profile as it was last discovered, however long ago, and when; None if it was never, or by another
     release."""
     cached = await org_metadata.get(connection, org_id)
-    body = None if cached is None else orjson.loads(cached.body)
-    if cached is None or body is None or body.get("asked", {}).get("kept_as") != CACHE_FORMAT:
-        return None
-    return _load(body), cached.fetched_at
+    profile = None if cached is None else read_profile(cached.body)
+    return None if cached is None or profile is None else (profile, cached.fetched_at)
+
+
+def read_profile(text: str) -> OrgProfile | None:
+    """The profile from the form in which it is stored; None if another release stored it."""
+    body = orjson.loads(text)
+    return _load(body) if body.get("asked", {}).get("kept_as") == CACHE_FORMAT else None
 
 
 async def ask_org(org: Describer, extra_sobjects: Sequence[str] = (), extra_queries: Sequence[str] = ()) -> OrgAnswers:

@@ -53,3 +53,24 @@ mapping_plans = Table(
     Column("numbers", Text, nullable=False),  # what was computed, as JSON
     Index("mapping_plans_created", "created_at"),
 )
+
+org_baselines = Table(
+    "org_baselines",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("mapping_version", Integer, nullable=False),  # the active version when it was taken
+    Column("stored_at", Instant, nullable=False),
+    Column("body", Text, nullable=False),  # what the org said of itself, in the form of `org_catalog`
+)
+
+mapping_drifts = Table(
+    "mapping_drifts",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("org_id", Key, nullable=False),
+    Column("fingerprint", Key, nullable=False),  # of what it says
+    Column("drift", Text, nullable=False),  # as JSON
+    Column("first_seen", Instant, nullable=False),
+    Column("healed_at", Instant),
+    Index("mapping_drifts_org", "org_id", "healed_at"),
+)

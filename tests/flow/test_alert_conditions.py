@@ -15,6 +15,7 @@ from connector.model.conflict import Conflict
 from connector.model.deliveries import DeliveryLimit, TopicState
 from connector.model.job_run import JobState
 from connector.model.listening_state import ListeningState, TopicActivity
+from connector.model.mapping_drift import Drift, DriftKind
 from connector.model.reconciliation import Reconciliation, RecordState, RunState
 from connector.model.worker import Worker
 from connector.store import (
@@ -23,6 +24,7 @@ from connector.store import (
     cursors,
     deliveries,
     job_runs,
+    mapping_drifts,
     orgs,
     outbox,
     reconcile_runs,
@@ -81,6 +83,10 @@ async def test_every_other_rule_sees_its_own_cause_and_nothing_before(store: Sto
     assert found[AlertRule.JOB_FAILED].text == "The job prune failed: Refused *** here."
     assert found[AlertRule.RECONCILE].text == "2 of 3 entities differ from their records in the org."
     assert found[AlertRule.ROLE_FAILED].subject == "listener"
+    assert (
+        found[AlertRule.MAPPING_DRIFT].text
+        == "A change in the org will break or breaks the mappings: Order.X__c is gone."
+    )
     clock.advance(60)  # the process is dead: it says nothing of its roles
     assert AlertRule.ROLE_FAILED not in {item.rule for item in await holding(store)}
 
@@ -92,6 +98,8 @@ async def _cause_everything(uow: UnitOfWork, clock: ManualClock) -> None:
         local="a", remote="b", opened_at=uow.now,
     )  # fmt: skip
     await conflicts.open_or_update(uow, [conflict])
+    drift = Drift(level="error", kind=DriftKind.FIELD_GONE, sobject="Order", field="X__c", text="Order.X__c is gone.")
+    await mapping_drifts.record(uow, ORG, [drift])
     state = ListeningState(activity=TopicActivity.WAITING, since=uow.now, why="It is gone.", fix="Deploy it.")
     await cursors.set_position(uow, ORG, state_name(TOPIC), state.as_document())
     limit = DeliveryLimit(used=20_000, allowed=25_000, observed_at=uow.now, counted_in_hour=0)

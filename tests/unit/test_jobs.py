@@ -40,7 +40,7 @@ PULLS = ["pull_account", "pull_product2", "pull_order", "pull_orderitem"]
 
 def test_the_settings_say_which_jobs_there_are() -> None:
     assert names() == ["triage", "prune"]
-    assert names(salesforce=ORG) == ["push", *PULLS, "reconcile", "heal", "triage", "prune"]
+    assert names(salesforce=ORG) == ["push", *PULLS, "reconcile", "heal", "mapping_drift", "triage", "prune"]
     others = names(
         orders={"automation_seconds": 5},
         messages={"via": "smtp", "sender": "orders@shop.example", "smtp_host": "localhost"},

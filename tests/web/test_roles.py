@@ -39,6 +39,7 @@ TABLE = {
     ("GET", "/invoices/{number}/page"): Role.VIEWER,
     ("GET", "/invoices/{number}/pdf"): Role.VIEWER,
     ("GET", "/lifecycle.svg"): Role.VIEWER,
+    ("GET", "/mappings/drift"): Role.VIEWER,
     ("POST", "/mappings/lint"): Role.ADMIN,
     ("GET", "/mappings/plans"): Role.ADMIN,
     ("POST", "/mappings/plans"): Role.ADMIN,

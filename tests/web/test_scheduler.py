@@ -23,6 +23,7 @@ async def test_jobs_say_when_they_run_and_how_the_latest_run_went(api: Api) -> N
         "pull_orderitem",
         "reconcile",
         "heal",
+        "mapping_drift",
         "triage",
         "prune",
     ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from connector.errors import MappingError
+from connector.jobs.mappings.drift import DriftReport, DriftView, accept_drift, list_drift
 from connector.jobs.mappings.org_profiles import StoredOrg, load_stored_orgs, refresh_orgs
 from connector.jobs.mappings.planning import Planner, PlanRequest
 from connector.jobs.mappings.rejections import (
@@ -252,6 +253,14 @@ class MappingAdmin:
         texts = await self.get_texts(number)
         await self._require_fit(texts)
         return await self._activate(load_texts(texts), request, Origin.ROLLBACK)
+
+    async def list_drift(self, *, healed: bool = False) -> list[DriftView]:
+        """What admins changed in the orgs that concerns the active version; with `healed`, also what is over."""
+        return await list_drift(self.store, self.settings, healed=healed)
+
+    async def accept_drift(self, *, actor: str) -> DriftReport:
+        """Take the orgs as they are now as what later changes are compared with; only errors stay open."""
+        return await accept_drift(self.store, self.settings, actor=actor)
 
     async def record_export(self, number: int, source: str) -> None:
         """Record that a folder has the files of this version now, so that a later edit of them is an edit of it."""

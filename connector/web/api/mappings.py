@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 
 from connector.api.mapping_schemas import MappingApplyBody, MappingBody, MappingFilesBody, MappingPlanBody
 from connector.errors import CommandError, MappingError
 from connector.jobs.mappings.admin import Request
+from connector.jobs.mappings.drift import DriftView
 from connector.jobs.mappings.planning import PlanRequest
 from connector.jobs.mappings.rejections import InvalidMappingsError
 from connector.jobs.mappings.views import (
@@ -64,6 +66,18 @@ class MappingDiff:
     """The files that differ between two versions."""
 
     files: list[FileDiff]
+
+
+class DriftState(StrEnum):
+    OPEN = "open"
+    ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MappingDrifts:
+    """What admins changed in the orgs that concerns the active version, errors first."""
+
+    drifts: list[DriftView]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,6 +169,12 @@ async def apply_plan(call: RequestContext, body: MappingApplyBody) -> ApiRespons
     return ApiResponse(value=applied, headers=etag(applied.version.number), is_versioned=False)
 
 
+async def list_drift(call: RequestContext) -> ApiResponse:
+    """What admins changed in the orgs that concerns the active version."""
+    healed = call.query_choice("state", DriftState) is DriftState.ALL
+    return ApiResponse(value=MappingDrifts(drifts=await call.mappings.list_drift(healed=healed)))
+
+
 async def _active(call: RequestContext) -> VersionDetail:
     active = await call.mappings.get_active()
     if active is None or not active.has_content:
@@ -216,6 +236,10 @@ ROUTES = (
     Route(method="GET", path=f"{_MAPPINGS}/versions/{{id}}/diff", role=Role.VIEWER, handler=diff_version,
           result=MappingDiff, summary="The lines that a version changed.",
           queries={"with": "the number of the version to compare with; else the one that it replaced"}),
+    Route(method="GET", path=f"{_MAPPINGS}/drift", role=Role.VIEWER, handler=list_drift, result=MappingDrifts,
+          summary="What admins changed in the org that breaks the active mappings, or may concern them.",
+          queries={"state": "open (the default), or all, with what is over"},
+          choices={"state": tuple(DriftState)}),
     Route(method="POST", path=f"{_MAPPINGS}/lint", role=Role.ADMIN, handler=BodyHandler(MappingFilesBody, lint_files),
           result=LintReport, summary="What is wrong with mapping files, also compared with the org."),
     Route(method="GET", path=f"{_MAPPINGS}/plans", role=Role.ADMIN, handler=list_plans, result=MappingPlans,
