@@ -1,1 +1,1 @@
-"""Syncs orders, customers and products from your SQL database to Salesforce Order, Account and Product2."""
+"""Syncs orders, customers and products between your SQL database and Salesforce, both ways."""

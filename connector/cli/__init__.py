@@ -73,7 +73,7 @@ _PLAIN_TEXTS = {
 
 app = typer.Typer(
     name="connector",
-    help="Syncs orders, customers and products from your SQL database to Salesforce Order, Account and Product2.",
+    help="Syncs orders, customers and products between your SQL database and Salesforce, both ways.",
     epilog="New here? Run `connector demo --once`: it needs no account and no setup.",
     add_completion=False,
     pretty_exceptions_enable=False,
