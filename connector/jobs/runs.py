@@ -18,12 +18,10 @@ from connector.api.runs import (
 )
 from connector.errors import CommandError
 from connector.jobs.job_runner import PULL
-from connector.jobs.run_fields import RECEIVED, WRITTEN
 from connector.model.resync import ResyncMode
 from connector.model.run_name import RunKind, RunName
 from connector.store import job_runs, reconcile_runs, resyncs, undos
 from connector.store.engine import Connection, Store
-from connector.store.journal import JournalRecord
 from connector.store.queries import run_writes
 
 MOST_COUNTED = 5_000
@@ -109,28 +107,10 @@ async def list_writes(
 async def total_run(store: Store, name: str) -> RunTotals:
     """What a run came to."""
     async with store.reader() as connection:
-        entries = await run_writes.list_entries(connection, name, limit=MOST_COUNTED + 1)
-    return _totals(entries[:MOST_COUNTED], is_partial=len(entries) > MOST_COUNTED)
-
-
-def _totals(entries: Sequence[JournalRecord], *, is_partial: bool) -> RunTotals:
-    created: set[tuple[str, str]] = set()
-    updated: set[tuple[str, str]] = set()
-    deleted: set[tuple[str, str]] = set()
-    calls: set[object] = set()
-    fields = taken = refused = 0
-    for entry in entries:
-        call = entry.detail.get("call")
-        calls |= {call["id"]} if isinstance(call, dict) and "id" in call else set()
-        refused += entry.action == "refused"
-        for note in entry.notes:
-            if entry.action == RECEIVED:
-                taken += note.effect == "taken"
-            elif entry.action == WRITTEN:
-                kind = created if note.created else deleted if note.effect == "deleted" else updated
-                kind.add((note.sobject, note.key))
-                fields += note.effect is None
+        counts = await run_writes.count_run(connection, name, limit=MOST_COUNTED)
+    found = counts.fields
     return RunTotals(
-        created=len(created), updated=len(updated - created), deleted=len(deleted), fields=fields, refused=refused,
-        taken=taken, calls=len(calls), is_partial=is_partial,
+        created=len(found.created), updated=len(found.updated - found.created), deleted=len(found.deleted),
+        fields=found.fields, refused=counts.refused, taken=found.taken, calls=len(counts.calls),
+        is_partial=counts.is_partial,
     )  # fmt: skip

@@ -13,6 +13,7 @@ before, in the sequence of the names (`u`: unknown; numbers as in snapshots); 1 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import repeat
 from typing import Any
@@ -30,6 +31,8 @@ _LONG = 4000
 
 _NO_FIELDS: frozenset[str] = frozenset()
 _UNKNOWN: Any = {"u": 1}
+_EFFECT = 8
+"""The place of the effect in a merged field."""
 
 
 def dump_fields(
@@ -139,9 +142,9 @@ def _load(document: Mapping[str, Any]) -> Iterator[FieldNote]:
                     value=values[place] if is_kept else None, record_id=record_id, created=before == 1,
                     before=decode_value(replaced[place]) if is_known else None, has_before=is_known,
                 )  # fmt: skip
-    for sobject, key, field, is_personal, is_kept, base, local, remote, effect, why in document.get("merged", ()):
+    for sobject, key, name, is_personal, is_kept, base, local, remote, effect, why in document.get("merged", ()):
         yield FieldNote(
-            sobject=sobject, key=key, field=field, is_personal=is_personal, is_kept=is_kept, base=base, local=local,
+            sobject=sobject, key=key, field=name, is_personal=is_personal, is_kept=is_kept, base=base, local=local,
             remote=remote, effect=effect, why=why,
         )  # fmt: skip
 
@@ -155,3 +158,25 @@ def _load_deletion(sobject: str, key: str, before: Any) -> Iterator[FieldNote]:
             sobject=sobject, key=key, field=name, is_personal=True, effect="deleted", record_id=record_id,
             before=decode_value(value), has_before=True,
         )  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class FieldCounts:
+    """What entries have of records, by object and key: `created`, `updated` and `deleted` ones, the number of `fields`
+    that were sent, and of those that were `taken` over."""
+
+    created: set[tuple[str, str]] = field(default_factory=set)
+    updated: set[tuple[str, str]] = field(default_factory=set)
+    deleted: set[tuple[str, str]] = field(default_factory=set)
+    fields: int = 0
+    taken: int = 0
+
+    def add(self, text: str) -> None:
+        """Count the fields of one more entry, as they are stored."""
+        document = orjson.loads(text)
+        for sobject, names, _, rows, *more in document.get("sent", ()):
+            self.fields += len(names) * len(rows)
+            for (key, *_values), before in zip(rows, more[0] if more else repeat(0), strict=False):
+                kind = self.created if before == 1 else self.updated if names else self.deleted
+                kind.add((sobject, key))
+        self.taken += sum(item[_EFFECT] == "taken" for item in document.get("merged", ()))

@@ -157,14 +157,13 @@ class UnitOfWork:
         return row
 
     async def _for_each_org(self, rows: list[Row]) -> list[Row]:
-        """Products are sent to every org that this database works with. What is not known to be in an org concerns the
-        org of this transaction only."""
+        """Products are sent to every org that this database works with. What is not known to be in an org, and what is
+        put back in it, concerns the org of this transaction only."""
         named = select(orgs.c.name).where(orgs.c.active, orgs.c.name != DEFAULT).order_by(orgs.c.name)
         names = [DEFAULT, *(await self.connection.execute(named)).scalars()]
         scope = scope_of(self.connection)
-        return [
-            {**row, "org": name} for row in rows for name in ([scope] if row["unsure"] and scope is not None else names)
-        ]
+        own = names if scope is None else [scope]
+        return [{**row, "org": name} for row in rows for name in (own if row["unsure"] or row["restores"] else names)]
 
 
 _ORG_OF = {

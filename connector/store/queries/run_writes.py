@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+import orjson
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.store.field_notes import FieldCounts
 from connector.store.journal import JournalRecord, build_record
 from connector.store.sql import select_in
 from connector.store.tables import HAS_FIELDS, HAS_RUN, journal
@@ -29,16 +32,30 @@ async def list_entries(
     return [build_record(item) for item in await connection.execute(statement)]
 
 
-async def count_actions(connection: AsyncConnection, runs: Collection[str]) -> dict[str, dict[str, int]]:
-    """The number of entries by action, by run."""
-    counts: dict[str, dict[str, int]] = {}
-    statement = (
-        select(row.run, row.action, func.count())
-        .where(HAS_RUN, row.run.in_(sorted(runs)))
-        .group_by(row.run, row.action)
-    )
-    for run, action, number in await connection.execute(statement):
-        counts.setdefault(run, {})[action] = number
+@dataclass(kw_only=True)
+class RunCounts:
+    """What the first entries of a run come to. `is_partial`: there are more."""
+
+    fields: FieldCounts = field(default_factory=FieldCounts)
+    calls: set[str] = field(default_factory=set)
+    refused: int = 0
+    is_partial: bool = False
+
+
+async def count_run(connection: AsyncConnection, run: str, *, limit: int) -> RunCounts:
+    """Count what the first `limit` entries of a run have."""
+    counts = RunCounts()
+    statement = select(row.action, row.detail, row.fields).where(_of(run)).order_by(row.id).limit(limit + 1)
+    for number, (action, detail, fields) in enumerate(await connection.execute(statement)):
+        if number == limit:
+            counts.is_partial = True
+            break
+        counts.refused += action == "refused"
+        if action in {"written", "received"}:
+            call = orjson.loads(detail).get("call")
+            counts.calls |= {call["id"]} if call else set()
+            if fields is not None:
+                counts.fields.add(fields)
     return counts
 
 
