@@ -37,8 +37,10 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/runs/{run}": ("/runs/resync-1", "/runs/undo-1", "/runs/none"),
     "/runs/{run}/undo": ("/runs/resync-1/undo",),
     "/usage": ("/usage",),
+    "/mappings/versions/{number}": ("/mappings/versions/1", "/mappings/versions/9"),
+    "/mappings/plans/{plan}": ("/mappings/plans/{plan}",),
     "/resyncs": ("/resyncs",),
     "/resyncs/new": ("/resyncs/new", "/resyncs/new?entity=all&refused=today&preview=yes"),
     "/resyncs/{id}": ("/resyncs/1",),
 }
-"""By the path of the page. `{cause}` is the one cause of dead letters."""
+"""By the path of the page. `{cause}` is the one cause of dead letters, `{plan}` the one plan of mappings."""

@@ -17,8 +17,10 @@ from sqlalchemy import update
 
 from connector.clock import SystemClock
 from connector.errors import CommandError
+from connector.jobs.mappings.admin import MappingAdmin, Request
 from connector.jobs.undo import Undoer
 from connector.jobs.undo_plan import UndoChoice
+from connector.mapping.version import read_texts
 from connector.model.change import ChangeState, EntityKind
 from connector.model.conflict import Conflict
 from connector.model.customer import Customer
@@ -37,6 +39,7 @@ from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.model.undo import Side, UndoPlan, UndoRow, UndoState
 from connector.model.worker import Worker
+from connector.settings import Settings
 from connector.store import (
     conflicts,
     customers,
@@ -190,6 +193,15 @@ class FixedPlan(Undoer):
         return plan, undo
 
 
+async def put_mappings(store: Store) -> None:
+    """A version that is live, and a plan of another one."""
+    admin = MappingAdmin(store=store, settings=Settings.model_validate({"_env_file": None}))
+    texts = dict(read_texts())
+    await admin.apply(texts, Request(actor=HOSTILE, note=LONG, resync=False))
+    changed = texts["order.yaml"].replace("{path: notes, owner: newest}", "customer.name")
+    await admin.plan({**texts, "order.yaml": changed}, actor=HOSTILE)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def console(tmp_path: Path) -> AsyncIterator[Console]:
     store = Store.open(f"sqlite:///{tmp_path / 'console.db'}", clock=SystemClock())
@@ -216,6 +228,8 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
         )
         await put_writes(uow)
     server = TestServer(app_on(store, undoer=FixedPlan(open_org=nullcontext)))  # type: ignore[arg-type]
+    await put_mappings(store)
+    server = TestServer(app_on(store))
     await server.start_server()
     yield Console(str(server.make_url("/")).rstrip("/"), store, secret)
     await server.close()

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from connector.store import dead_letters, tokens
+from connector.store import dead_letters, mapping_plans, tokens
 from connector.web.console.pages import PAGES
 from tests.conftest import require
 from tests.console.addresses import ADDRESSES
@@ -74,7 +74,8 @@ async def test_pages_fit_each_screen_and_axe_finds_no_violation(browser: Browser
     assert [path for path in shown if path not in ADDRESSES] == [], "Add an address to tests/console/addresses.py."
     async with console.store.reader() as connection:
         [group] = await dead_letters.group_by_cause(connection)
-    paths = [path.format(cause=group.fingerprint) for name in shown for path in ADDRESSES[name]]
+        [plan] = await mapping_plans.list_latest(connection, 2)
+    paths = [path.format(cause=group.fingerprint, plan=plan.id) for name in shown for path in ADDRESSES[name]]
     page = await signed_in(browser, console, reduced_motion="reduce")  # no color is on its way to another
     chosen = list(enumerate(paths))[part::PARTS]
     found = [fault for place, path in chosen for fault in await faults_of(page, console.url + path, place // PARTS)]

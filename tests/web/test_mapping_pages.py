@@ -37,8 +37,8 @@ async def test_viewer_reads_mappings_without_values_and_buttons(api: Api) -> Non
     assert set(re.findall(r'name="do" value="([^"]*)"', text)) <= {"check"}
     await sign_in(api, Role.OPS)
     _, text = await open_page(api, EDITOR)
-    assert ("W-1" in text, 'value="review"' in text) == (True, False)
-    assert (await send(api, EDITOR, do="review", text="x", base=0))[0] == 403
+    assert ("W-1" in text, 'value="plan"' in text) == (True, False)
+    assert (await send(api, EDITOR, do="plan", text="x", base=0))[0] == 403
     assert (await open_page(api, "/mappings/files/..%2Fsecret"))[0].status == 404
 
 
@@ -79,44 +79,66 @@ async def test_entries_are_changed_added_and_removed_by_row(api: Api) -> None:
     assert (status, "not valid YAML" in page, text_of(page)) == (422, True, "a: [")
 
 
-async def test_file_becomes_live_with_a_note_and_is_gone_back_from(api: Api) -> None:
+async def planned(api: Api, text: str, base: int) -> tuple[str, str]:
+    """Preview a text; the address of the plan, and its page."""
+    _, page = await open_page(api, "/")
+    proof = values_of(page, "form_proof")[0]
+    form = {"form_proof": proof, "do": "plan", "text": text, "base": str(base)}
+    async with api.client.post(EDITOR, data=form, allow_redirects=False) as answer:
+        assert answer.status == 303, await answer.text()
+        where = answer.headers["Location"]
+    return where, (await open_page(api, where))[1]
+
+
+async def test_file_becomes_live_by_a_plan_with_a_note_and_is_gone_back_from(api: Api) -> None:
     await placed(api)
     await sign_in(api, Role.ADMIN)
-    for status, sentence, form in (
-        (422, "Nothing has changed", {"do": "review", "text": TEXT, "base": 0}),
-        (422, "Say in a few words why", {"do": "apply", "text": TEXT + "# Ours.\n", "base": 0, "note": " "}),
-        (422, "made live meanwhile", {"do": "review", "text": TEXT + "# Ours.\n", "base": 7}),
-        (422, "has no `nothing`", {"do": "apply", "text": TEXT.replace(": stage\n", ": nothing\n"), "base": 0,
-                                   "note": "x"}),
-    ):  # fmt: skip
-        answer = await send(api, EDITOR, **form)
-        assert (answer[0], sentence in answer[1], text_of(answer[1])) == (status, True, form["text"])
+    for sentence, form in (
+        ("Nothing has changed", {"text": TEXT, "base": 0}),
+        ("made live meanwhile", {"text": TEXT + "# Ours.\n", "base": 7}),
+        ("has no `nothing`", {"text": TEXT.replace(": stage\n", ": nothing\n"), "base": 0}),
+    ):
+        status, page = await send(api, EDITOR, do="plan", **form)
+        assert (status, sentence in page, text_of(page)) == (422, True, form["text"])
 
     first = TEXT.replace("  Channel__c: channel\n", "")
-    _, page = await send(api, EDITOR, do="review", text=first, base=0)
-    assert ('<span class="removed">-  Channel__c: channel</span>' in page, "Make it live" in page) == (True, True)
-    status, page = await send(api, EDITOR, do="apply", text=first, base=0, note="Nobody reads it", resync="yes")
+    where, page = await planned(api, first, 0)
+    assert "Nothing was live before." in page
+    status, page = await send(api, where, note=" ", resync="yes")
+    assert (status, "Say in a few words why" in page) == (422, True)
+    status, page = await send(api, where, note="Nobody reads it", resync="yes")
     assert (status, "Version 1 is live for every process." in page) == (303, True)
+    _, page = await open_page(api, where)
+    assert ("It is live as" in page, "Make it live" in page) == (True, False)
+    assert (await send(api, where, note="Twice"))[0] == 409
 
     second = first.replace("  Carrier__c: carrier\n", "")
-    status, page = await send(api, EDITOR, do="apply", text=second, base=0, note="Late", resync="yes")
+    status, page = await send(api, EDITOR, do="plan", text=second, base=0)
     assert (status, "You began with version 0; version 1 is live now" in page, text_of(page)) == (422, True, second)
     _, page = await send(api, EDITOR, do="rebase", text=second, base=0)
     assert (values_of(page, "base"), text_of(page)) == (["1"], second)
-    status, page = await send(api, EDITOR, do="apply", text=second, base=1, note="Again", resync="yes")
+    late, _ = await planned(api, first + "# Late.\n", 1)
+    where, page = await planned(api, second, 1)
+    assert '<span class="removed">-  Carrier__c: carrier</span>' in page
+    status, page = await send(api, where, note="Again", resync="yes")
     assert "Version 2 is live for every process. Resync 1 sends what it changes." in page
+    assert "Another version was made live since" in (await open_page(api, late))[1]
+    status, page = await send(api, late, note="Late")
+    assert (status, "version 2 is active" in page) == (409, True)
 
     _, page = await open_page(api, "/mappings/versions")
     assert [text in page for text in ("Nobody reads it", "Again", "admin of tests", "order.yaml")] == [True] * 4
     _, page = await open_page(api, "/mappings/versions/1")
     assert '<span class="added">+  Carrier__c: carrier</span>' in page
-    status, page = await send(api, "/mappings/versions/1", base=2, note="")
-    assert (status, "Say in a few words why" in page) == (422, True)
-    status, page = await send(api, "/mappings/versions/1", base=1, note="Needed", resync="yes")
-    assert (status, "The mappings have changed: version 2 is active" in page) == (409, True)
-    status, page = await send(api, "/mappings/versions/1", base=2, note="Needed", resync="yes")
-    assert "Version 3 is live for every process. Resync 2 sends what it changes." in page
-    assert (await send(api, "/mappings/versions/9", base=3, note="x"))[0] == 404
+    status, page = await send(api, "/mappings/versions/1")
+    assert (status, "Going back to version 1" in page) == (303, True)
+    assert (await send(api, "/mappings/versions/2"))[0] == 409  # it is live
+    assert (await send(api, "/mappings/versions/9"))[0] == 404
+    assert (await open_page(api, "/mappings/plans/none"))[0].status == 404
+    found = re.search(r'action="(/mappings/plans/\w+)"', page)
+    assert found is not None
+    status, page = await send(api, found[1], note="Needed")
+    assert "Version 3 is live for every process.</span>" in page  # and no resync, as nobody asked for one
     async with api.store.reader() as connection:
         active = await mapping_versions.get_active(connection)
         assert active is not None
@@ -124,3 +146,14 @@ async def test_file_becomes_live_with_a_note_and_is_gone_back_from(api: Api) -> 
     assert (active.number, active.author, active.note) == (3, "admin of tests", "Needed")
     assert texts is not None
     assert texts["order.yaml"] == first
+
+
+async def test_viewer_sees_a_plan_without_values_that_may_be_personal(api: Api) -> None:
+    await placed(api)
+    await sign_in(api, Role.ADMIN)
+    where, page = await planned(api, TEXT.replace("{path: notes, owner: newest}", "customer.name"), 0)
+    assert "Make it live" in page
+    await sign_in(api, Role.VIEWER)
+    answer, page = await open_page(api, where)
+    assert (answer.status, "Make it live" in page, "The lines that differ" in page) == (200, False, True)
+    assert (await send(api, where, note="x"))[0] == 403

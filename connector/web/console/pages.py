@@ -26,7 +26,7 @@ from connector.web.console import (
     usage,
 )
 from connector.web.console.frame import ConsoleAction, ConsolePage
-from connector.web.console.mappings import files, versions
+from connector.web.console.mappings import files, plans, versions
 
 PAGES: Sequence[ConsolePage] = (
     home.PAGE,
@@ -50,6 +50,7 @@ PAGES: Sequence[ConsolePage] = (
     *audit.PAGES,
     *files.PAGES,
     *versions.PAGES,
+    plans.PAGE,
 )
 ACTIONS: Sequence[ConsoleAction] = (
     *order.ACTIONS,
@@ -68,4 +69,5 @@ ACTIONS: Sequence[ConsoleAction] = (
     *inbox.ACTIONS,
     *files.ACTIONS,
     *versions.ACTIONS,
+    *plans.ACTIONS,
 )

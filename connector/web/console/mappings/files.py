@@ -8,9 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from connector.errors import MappingError
-from connector.jobs.mappings.admin import Request
 from connector.jobs.mappings.org_profiles import load_stored_orgs
-from connector.jobs.mappings.views import Applied, VersionSummary, diff_texts
+from connector.jobs.mappings.views import VersionSummary
 from connector.mapping.edit import EditError, read_scalar, remove_entry, set_entry
 from connector.mapping.functions import FUNCTIONS
 from connector.mapping.lint import lint
@@ -154,7 +153,6 @@ async def load_editor(call: RequestContext) -> Mapping[str, object]:
         "orgs": report.orgs,
         "may_edit": call.token.role.covers(Role.ADMIN),
         "with_samples": is_ops,
-        "review": diff_texts(base.texts, {**base.texts, path: text}) if given.get("do") in {"review", "apply"} else [],
         "editing": _find_edited(given, objects),
         "paths": {} if mapping is None else {item.child: list_paths(mapping.kind, item.child) for item in objects},
         "tables": sorted(name.removeprefix(f"{VALUES}/").removesuffix(SUFFIX) for name in base.texts if "/" in name),
@@ -193,57 +191,25 @@ async def change_file(call: RequestContext, form: Form) -> Done | Redraw:
             case "rebase":
                 base = await load_base(call)
                 return Redraw(form={**drawn, "base": str(base.number), "do": "close"})
-            case "review":
-                return await _review(call, drawn)
-            case "apply":
-                return await _apply(call, drawn)
+            case "plan":
+                return await _plan(call, drawn)
     except EditError as error:
         raise FormError({"": str(error)}) from None
     raise ProblemError(422, "input", "This form asks for nothing.", hint="Reload the page, and repeat it.")
 
 
-async def _review(call: RequestContext, form: Form) -> Redraw:
-    """Show what would become live. Raises FormError if nothing would, or another version is live meanwhile."""
-    base = await load_base(call)
-    _check_base(form, base)
-    if form["text"] == base.texts.get(call.request.match_info["path"]):
-        raise FormError({"": "Nothing has changed: the file is as it is live."})
-    return Redraw(form=form)
-
-
-async def _apply(call: RequestContext, form: Form) -> Done:
-    """Make the file live, for every running process at once."""
+async def _plan(call: RequestContext, form: Form) -> Done:
+    """Compute what the file would change, and lead to that. Raises FormError if it cannot be made live so."""
     path, base = call.request.match_info["path"], await load_base(call)
-    _check_base(form, base)
-    note = form.get("note", "").strip()
-    if not note:
-        raise FormError({"note": "Say in a few words why: others read it in the list of versions."})
-    request = Request(
-        actor=call.token.name,
-        note=note,
-        base=None if base.version is None else base.number,
-        resync=form.get("resync") == "yes",
-    )
-    try:
-        applied = await call.mappings.apply({**base.texts, path: form["text"]}, request)
-    except MappingError as error:
-        raise FormError({"": " ".join(error.problems)}) from None
-    return Done(where="/mappings", told=say_applied(applied))
-
-
-def say_applied(applied: Applied) -> str:
-    """What a version that was made live has come to."""
-    live = f"Version {applied.version.number} is live for every process."
-    if not applied.resyncs:
-        return live
-    numbers = " and ".join(str(number) for number in applied.resyncs)
-    what = f"Resync {numbers} sends" if len(applied.resyncs) == 1 else f"Resyncs {numbers} send"
-    return f"{live} {what} what it changes."
-
-
-def _check_base(form: Form, base: Base) -> None:
     if form.get("base") != str(base.number):
         raise FormError({"": f"Version {base.number} was made live meanwhile: look at it, then go on from there."})
+    if form["text"] == base.texts.get(path):
+        raise FormError({"": "Nothing has changed: the file is as it is live."})
+    try:
+        plan = await call.mappings.plan({**base.texts, path: form["text"]}, actor=call.token.name)
+    except MappingError as error:
+        raise FormError({"": " ".join(error.problems)}) from None
+    return Done(where=f"/mappings/plans/{plan.id}", told="")
 
 
 def _read_entry(form: Form, name: str) -> tuple[str, Mapping[str, FieldValue] | str]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from connector.errors import MappingError
-from connector.jobs.mappings.admin import Request
 from connector.jobs.mappings.views import FileDiff, diff_texts
 from connector.model.role import Role
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
-from connector.web.console.mappings.files import say_applied
-from connector.web.path_number import is_number, path_number, query_number
+from connector.web.path_number import path_number, query_number
 from connector.web.routing import RequestContext
 
 PAGE_SIZE = 50
@@ -48,23 +46,14 @@ async def load_version(call: RequestContext) -> Mapping[str, object]:
     }
 
 
-async def go_back(call: RequestContext, form: Form) -> Done:
-    """Make the content of the version live again, as a new version."""
+async def plan_return(call: RequestContext, form: Form) -> Done:
+    """Compute what going back to the version would change, and lead to that."""
     number = path_number(call, "number", "version of the mappings")
-    note, base = form.get("note", "").strip(), form.get("base", "")
-    if not note:
-        raise FormError({"note": "Say in a few words why: others read it in the list of versions."})
-    request = Request(
-        actor=call.token.name,
-        note=note,
-        base=int(base) if is_number(base) else None,
-        resync=form.get("resync") == "yes",
-    )
     try:
-        applied = await call.mappings.rollback(number, request)
+        plan = await call.mappings.plan_rollback(number, actor=call.token.name)
     except MappingError as error:
         raise FormError({"": " ".join(error.problems)}) from None
-    return Done(where="/mappings", told=say_applied(applied))
+    return Done(where=f"/mappings/plans/{plan.id}", told="")
 
 
 LIST = ConsolePage(path="/mappings/versions", title="Versions", template="mapping_versions.html.j2", load=load_versions)
@@ -72,4 +61,4 @@ VERSION = ConsolePage(
     path="/mappings/versions/{number}", title="Version", template="mapping_version.html.j2", load=load_version
 )
 PAGES = (LIST, VERSION)
-ACTIONS = (ConsoleAction(path="/mappings/versions/{number}", act=go_back, role=Role.ADMIN, page=VERSION),)
+ACTIONS = (ConsoleAction(path="/mappings/versions/{number}", act=plan_return, role=Role.ADMIN, page=VERSION),)

@@ -68,7 +68,8 @@
       continue;
     }
     const draft = JSON.parse(sessionStorage.getItem(kept(form)) ?? "null");
-    if (!draft) continue;
+    const isLive = (name) => draft[name]?.[0] === form.elements[name]?.value;
+    if (!draft || ("base" in draft && isLive("text") && !isLive("base"))) continue; // what was made live is no draft
     for (const item of fields(form)) {
       if (!(item.name in draft)) continue;
       if (/^(checkbox|radio)$/.test(item.type)) item.checked = draft[item.name].includes(item.value);

@@ -1,0 +1,60 @@
+"""What files would change, record by record, before they are made live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from connector.errors import MappingError
+from connector.jobs.mappings.admin import Request
+from connector.jobs.mappings.views import Applied
+from connector.model.mapping_plan import Direction
+from connector.model.role import Role
+from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
+from connector.web.routing import RequestContext
+
+MOST_FIELDS = 30
+
+
+async def load_plan(call: RequestContext) -> Mapping[str, object]:
+    plan = await call.mappings.get_plan(call.path_key("plan"))
+    effects = plan.numbers.effects
+    return {
+        "title": "What becomes live",
+        "plan": plan,
+        "to_org": [item for item in effects if item.direction is Direction.TO_ORG],
+        "from_org": [item for item in effects if item.direction is Direction.FROM_ORG],
+        "fields": sorted(plan.numbers.fields, key=lambda item: -item.count)[:MOST_FIELDS],
+        "entities": [item for item in plan.numbers.entities if item.total],
+        "several_orgs": len({item.org for item in plan.numbers.entities}) > 1,
+        "with_personal": call.token.role.covers(Role.OPS),
+        "may_edit": call.token.role.covers(Role.ADMIN),
+    }
+
+
+async def apply_plan(call: RequestContext, form: Form) -> Done:
+    """Make the files of the plan live, for every running process at once."""
+    note = form.get("note", "").strip()
+    if not note:
+        raise FormError({"note": "Say in a few words why: others read it in the list of versions."})
+    request = Request(actor=call.token.name, note=note, resync=form.get("resync") == "yes")
+    try:
+        applied = await call.mappings.apply_plan(call.path_key("plan"), request)
+    except MappingError as error:
+        raise FormError({"": " ".join(error.problems)}) from None
+    return Done(where="/mappings", told=say_applied(applied))
+
+
+def say_applied(applied: Applied) -> str:
+    """What a version that was made live has come to."""
+    live = f"Version {applied.version.number} is live for every process."
+    if not applied.resyncs:
+        return live
+    numbers = " and ".join(str(number) for number in applied.resyncs)
+    what = f"Resync {numbers} sends" if len(applied.resyncs) == 1 else f"Resyncs {numbers} send"
+    return f"{live} {what} what it changes."
+
+
+PAGE = ConsolePage(
+    path="/mappings/plans/{plan}", title="Plan", template="mapping_plan.html.j2", load=load_plan, follows=False
+)
+ACTIONS = (ConsoleAction(path="/mappings/plans/{plan}", act=apply_plan, role=Role.ADMIN, page=PAGE),)
