@@ -32,7 +32,6 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/mappings": ("/mappings",),
     "/mappings/files/{path}": ("/mappings/files/order.yaml", "/mappings/files/values%2Forder_status.yaml"),
     "/mappings/versions": ("/mappings/versions",),
-    "/mappings/versions/{number}": ("/mappings/versions/1",),
     "/runs": ("/runs", "/runs?kind=job"),
     "/runs/{run}": ("/runs/resync-1", "/runs/undo-1", "/runs/none"),
     "/runs/{run}/undo": ("/runs/resync-1/undo",),

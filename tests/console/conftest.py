@@ -227,9 +227,8 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
             uow, EntityKind.ORDER, chosen_orders, mode=ResyncMode.PUSH, priority=Priority.LOW, total=2, actor=HOSTILE
         )
         await put_writes(uow)
-    server = TestServer(app_on(store, undoer=FixedPlan(open_org=nullcontext)))  # type: ignore[arg-type]
     await put_mappings(store)
-    server = TestServer(app_on(store))
+    server = TestServer(app_on(store, undoer=FixedPlan(open_org=nullcontext)))  # type: ignore[arg-type]
     await server.start_server()
     yield Console(str(server.make_url("/")).rstrip("/"), store, secret)
     await server.close()
