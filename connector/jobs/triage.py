@@ -34,10 +34,13 @@ async def follow_causes(store: Store) -> CauseChanges:
     """Compare the causes that are known with those of now. Two processes that do it at once are no harm."""
     async with store.reader() as connection:
         is_quiet = not await causes.list_open(connection) and not await dead_letters.count_dead_letters(connection)
-    if is_quiet:
-        return CauseChanges(opened=0, closed=0)
+        if is_quiet:
+            return CauseChanges(opened=0, closed=0)
+        groups = await dead_letters.group_by_cause(
+            connection
+        )  # of many dead letters it takes a while: not under a lock
     async with store.transaction() as uow:
-        changes = await causes.follow(uow, await dead_letters.group_by_cause(uow.connection))
+        changes = await causes.follow(uow, groups)
     if changes.opened or changes.closed:
         log.info("causes_changed", opened=changes.opened, closed=changes.closed)
     return changes

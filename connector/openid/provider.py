@@ -28,6 +28,8 @@ SECONDS = 10.0
 """Longest wait for one answer of the provider."""
 KEPT = timedelta(hours=1)
 """How long its discovery document and keys are used; keys are asked for again when a token names another one."""
+ASKED_AGAIN_AFTER = timedelta(seconds=5)
+"""A provider that did not answer is not asked again at once: anybody may press the button."""
 KEYS_ASKED_EVERY = timedelta(seconds=30)
 LEEWAY_SECONDS = 60
 """How far the clocks of both sides may differ."""
@@ -49,6 +51,8 @@ class OpenIdProvider:
         self.settings = settings
         self._clock = clock
         self._metadata: tuple[datetime, Mapping[str, object]] | None = None
+        self._failure: tuple[datetime, SignInError] | None = None
+        self._asking = asyncio.Lock()
         self._keys: tuple[datetime, KeySet] | None = None
 
     async def authorization_url(self, attempt: SignInAttempt, redirect_uri: str) -> str:
@@ -85,12 +89,20 @@ class OpenIdProvider:
 
     async def metadata(self) -> Mapping[str, object]:
         """Return the discovery document. Raises SignInError if it is not to be had, or not this provider's."""
-        now = self._clock.now()
-        if self._metadata is None or now - self._metadata[0] > KEPT:
-            found = await self._get(f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration")
-            self._check_metadata(found)
+        async with self._asking:  # whoever else asks meanwhile gets the same answer
+            now = self._clock.now()
+            if self._metadata is not None and now - self._metadata[0] <= KEPT:
+                return self._metadata[1]
+            if self._failure is not None and now - self._failure[0] <= ASKED_AGAIN_AFTER:
+                raise self._failure[1].with_traceback(None)
+            try:
+                found = await self._get(f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration")
+                self._check_metadata(found)
+            except SignInError as error:
+                self._failure = self._clock.now(), error
+                raise
             self._metadata = now, found
-        return self._metadata[1]
+            return found
 
     def _check_metadata(self, found: Mapping[str, object]) -> None:
         issuer = found.get("issuer")

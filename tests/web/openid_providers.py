@@ -142,6 +142,7 @@ class LyingProvider:
     claims: dict[str, Any] = field(default_factory=dict)
     algorithm: str = "RS256"
     key_id: str = "k"
+    asked: int = 0
     key: Any = None
     answer: web.Response | None = None
     document: dict[str, Any] = field(default_factory=dict)
@@ -157,6 +158,7 @@ class LyingProvider:
 
     def app(self) -> web.Application:
         async def configuration(_: web.Request) -> web.Response:
+            self.asked += 1
             endpoints = {"authorization_endpoint": "/go", "token_endpoint": "/token", "jwks_uri": "/keys"}
             document = {name: self.url + path for name, path in endpoints.items()}
             return web.json_response({"issuer": self.url, **document, **self.document})

@@ -251,11 +251,15 @@ async def test_provider_that_is_away_or_another_one_leaves_signing_in_with_a_tok
     store: Store, liar: LyingProvider
 ) -> None:
     liar.document = {"issuer": "https://other.example"}
-    async with browsing(store, {"issuer": liar.url, **GROUPS}) as person:
+    clock = ShiftedClock()
+    async with browsing(store, {"issuer": liar.url, **GROUPS}, clock) as person:
         status, page = await person.text_of(OPENID)
         assert (status, "calls itself https://other.example" in page) == (403, True)
         assert 'name="token"' in page
         liar.document = {"token_endpoint": "http://other.example/token"}
+        assert "calls itself https://other.example" in (await person.text_of(OPENID))[1]
+        assert liar.asked == 1  # not again within five seconds, whoever presses the button
+        clock.more = timedelta(seconds=6)
         assert "token_endpoint is missing or not encrypted" in (await person.text_of(OPENID))[1]
     liar.document = {"code_challenge_methods_supported": ["plain"]}
     for issuer, status, sentence in (
