@@ -62,3 +62,10 @@ def test_every_page_is_in_the_menu_of_the_site() -> None:
 def flat(section: dict[str, object]) -> list[dict[str, str]]:
     [content] = section.values()
     return content if isinstance(content, list) else [section]  # type: ignore[list-item]
+
+
+def test_pictures_are_used_and_small() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    pictures = sorted((DOCS / "pictures").iterdir())
+    assert [picture.name for picture in pictures if f"pictures/{picture.name}" not in text] == []
+    assert [picture.name for picture in pictures if picture.stat().st_size > 120_000] == []
