@@ -35,6 +35,7 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/runs": ("/runs", "/runs?kind=job"),
     "/runs/{run}": ("/runs/resync-1", "/runs/undo-1", "/runs/none"),
     "/runs/{run}/undo": ("/runs/resync-1/undo",),
+    "/setup": ("/setup", "/setup?check=yes"),
     "/usage": ("/usage",),
     "/mappings/versions/{number}": ("/mappings/versions/1", "/mappings/versions/9"),
     "/mappings/plans/{plan}": ("/mappings/plans/{plan}",),

@@ -72,8 +72,10 @@ MENU: Sequence[LinkGroup] = (
     ),
     LinkGroup(
         title="Set-up",
-        links=(Link(path="/audit", title="Audit", icon="scroll-text", key="a", role=Role.OPS),),
+        links=(
+            Link(path="/setup", title="Set-up", icon="stethoscope", key="s", role=Role.OPS),
+            Link(path="/audit", title="Audit", icon="scroll-text", key="a", role=Role.OPS),
+        ),
     ),
 )
 """A group to come: "Order desk" after "To decide"."""
-"""A group to come: "Set-up"."""

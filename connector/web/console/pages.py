@@ -23,6 +23,7 @@ from connector.web.console import (
     reconcile,
     resyncs,
     runs,
+    setup,
     usage,
 )
 from connector.web.console.frame import ConsoleAction, ConsolePage
@@ -46,6 +47,7 @@ PAGES: Sequence[ConsolePage] = (
     *reconcile.PAGES,
     *jobs.PAGES,
     usage.PAGE,
+    setup.PAGE,
     inbox.PAGE,
     *audit.PAGES,
     *files.PAGES,
