@@ -53,6 +53,7 @@ GROUPS = (
     "jobs",
     "resyncs",
     "mappings",
+    "mapping_shadow",
     "runs",
     "alerts",
     "audit",

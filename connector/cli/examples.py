@@ -96,6 +96,7 @@ EXAMPLES = {
     "mappings show": Example("mappings show 3 --file order.yaml", "mapping.md#versions"),
     "mappings diff": Example("mappings diff 3 4", "mapping.md#versions"),
     "mappings drift": Example("mappings drift --refresh", "mapping.md#drift"),
+    "mappings shadow": Example("mappings shadow --start --dir mappings", "mapping.md#shadow"),
     "mappings schema": Example("mappings schema", "mapping.md#in-an-editor"),
     "mappings export": Example("mappings export mappings-of-today", "mapping.md#versions"),
     "runs list": Example("runs list", "undo.md"),

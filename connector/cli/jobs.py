@@ -14,7 +14,7 @@ from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
 
 if TYPE_CHECKING:
-    from connector.jobs.job_list import JobView, RunView
+    from connector.jobs.job_list import JobRunView, JobView
     from connector.jobs.schedule import JobDefinition
     from connector.model.job_run import JobRun, JobState, JobTrigger
     from connector.store.engine import Store
@@ -166,13 +166,13 @@ def show(run_id: Annotated[int, typer.Argument(help="The run's number.", min=1)]
         typer.echo(f"  {key}: {item}")
 
 
-def _document(view: JobView | RunView) -> dict[str, Any]:
+def _document(view: JobView | JobRunView) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(view)
 
 
-def _latest(view: RunView | None) -> str:
+def _latest(view: JobRunView | None) -> str:
     if view is None:
         return "never"
     at = moment(view.ended_at or view.started_at or view.created_at)
@@ -181,13 +181,13 @@ def _latest(view: RunView | None) -> str:
     return f"{view.state}, {at}" + (f": {view.error}" if view.error else "")
 
 
-def _why(view: RunView) -> str:
+def _why(view: JobRunView) -> str:
     if view.cause == "request":
         return f"asked for by {view.actor}"
     return "begun anew after an interruption" if view.cause == "restart" else "by schedule"
 
 
-def _told(view: RunView) -> str:
+def _told(view: JobRunView) -> str:
     if view.state == "done":
         return f"Run {view.id} of {view.job}: " + ("nothing to do." if view.idle else "done.")
     return f"Run {view.id} of {view.job}: {view.state}." + (f" {view.error}" if view.error else "")
@@ -221,7 +221,7 @@ async def _list_jobs() -> tuple[list[JobView], bool]:
         return await list_jobs(store, definitions), await _is_run(store)
 
 
-async def _run_now(name: str, *, wait: bool) -> tuple[RunView, bool]:
+async def _run_now(name: str, *, wait: bool) -> tuple[JobRunView, bool]:
     """The run, and whether there is a scheduler for it."""
     import asyncio
 
@@ -268,7 +268,7 @@ async def _set_trigger(name: str, trigger: JobTrigger | None) -> JobView:
         return view
 
 
-async def _list_runs(job: str | None, state: JobState | None, *, idle: bool, limit: int) -> list[RunView]:
+async def _list_runs(job: str | None, state: JobState | None, *, idle: bool, limit: int) -> list[JobRunView]:
     from connector.jobs.job_list import view_run
     from connector.store import job_runs
 
@@ -277,7 +277,7 @@ async def _list_runs(job: str | None, state: JobState | None, *, idle: bool, lim
         return [view_run(item) for item in page]
 
 
-async def _show(run_id: int) -> RunView:
+async def _show(run_id: int) -> JobRunView:
     from connector.jobs.job_list import view_run
     from connector.store import job_runs
 

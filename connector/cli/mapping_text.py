@@ -11,7 +11,9 @@ from connector.cli.output import moment, paragraph, plural, table
 if TYPE_CHECKING:
     from connector.jobs.mappings.views import MappingPlan
     from connector.model.mapping_plan import EntityCount, RecordEffect
+    from connector.model.mapping_shadow import Shadow
 
+SAMPLES = 3
 LONGEST = 40
 """Characters of a value."""
 
@@ -39,6 +41,17 @@ def print_plan(plan: MappingPlan) -> None:
         paragraph(f"  {text}")
     until = moment(plan.expires_at)
     typer.echo(f"Plan {plan.id}: `connector mappings apply {plan.id}` applies it, until {until}.")
+
+
+def print_shadow(shadow: Shadow) -> None:
+    """Print how a shadow differs from the active version."""
+    by = f"since {moment(shadow.started_at)}, by {shadow.started_by}"
+    typer.echo(f"A shadow is computed {by}{f': {shadow.note}' if shadow.note else '.'}")
+    typer.echo(f"It was computed {plural(shadow.computed, 'time')}; {shadow.differing:,} of the results differed.")
+    for field in shadow.fields:
+        typer.echo(f"{field.sobject}{f'.{field.field}' if field.field else ''}: {plural(field.count, 'time')}")
+        for sample in field.samples[:SAMPLES]:
+            typer.echo(f"  {sample.entity} {sample.key}: {_short(sample.active)} -> {_short(sample.shadow)}")
 
 
 def _row(item: RecordEffect) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def check(
         raise UsageError("--active: give either --active or --dir.")
 
     async def work(admin: MappingAdmin) -> None:
-        texts = await _load_active(admin) if active else _read(admin, folder)[0]
+        texts = await _load_active(admin) if active else read_folder(admin, folder)[0]
         report = await admin.lint(texts, refresh=refresh)
         errors = sum(item.level == "error" for item in report.problems)
         if json:
@@ -69,7 +69,7 @@ def check(
         if errors:
             raise typer.Exit(1)
 
-    _run(work)
+    run_admin(work)
 
 
 def _print_checked(orgs: Sequence[CheckedOrg], errors: int, warnings: int) -> None:
@@ -105,13 +105,13 @@ def plan(
         if rollback_to is not None:
             found = await admin.plan_rollback(rollback_to, actor=actor, request=request)
         else:
-            found = await admin.plan(_read(admin, folder)[0], actor=actor, request=request)
+            found = await admin.plan(read_folder(admin, folder)[0], actor=actor, request=request)
         if json:
             as_json(asdict(found))
         else:
             print_plan(found)
 
-    _run(work)
+    run_admin(work)
 
 
 @mappings_app.command(short_help="Make mapping files the active version.")
@@ -132,15 +132,15 @@ def apply(
 
     async def work(admin: MappingAdmin) -> None:
         if plan_id is not None:
-            request = _request(note, source="command line", resync=not no_resync)
+            request = request_of(note, source="command line", resync=not no_resync)
             applied = await admin.apply_plan(plan_id, request)
         else:
-            texts, source = _read(admin, folder)
-            request = _request(note, source=source, is_folder=True, resync=not no_resync)
+            texts, source = read_folder(admin, folder)
+            request = request_of(note, source=source, is_folder=True, resync=not no_resync)
             applied = await admin.apply(texts, request)
-        _print_applied(applied, json=json)
+        print_applied(applied, json=json)
 
-    _run(work)
+    run_admin(work)
 
 
 @mappings_app.command(short_help="Return to an earlier version.")
@@ -149,10 +149,10 @@ def rollback(number: Number, note: Note = "", no_resync: NoResync = False, json:
     only the present version maps keeps the value that it has in the org."""
 
     async def work(admin: MappingAdmin) -> None:
-        request = _request(note or f"Return to version {number}.", source="command line", resync=not no_resync)
-        _print_applied(await admin.rollback(number, request), json=json)
+        request = request_of(note or f"Return to version {number}.", source="command line", resync=not no_resync)
+        print_applied(await admin.rollback(number, request), json=json)
 
-    _run(work)
+    run_admin(work)
 
 
 @mappings_app.command(short_help="List the versions, the newest first.")
@@ -173,7 +173,7 @@ def history(
             rows = [_row(item) for item in found]
             table(("Version", "Since", "By", "Changed", "Note"), rows)
 
-    _run(work)
+    run_admin(work)
 
 
 def _row(item: VersionSummary) -> tuple[object, ...]:
@@ -213,7 +213,7 @@ def show(
             for path, text in found.texts.items():
                 typer.echo(f"  {path}: {plural(len(text.splitlines()), 'line')}")
 
-    _run(work)
+    run_admin(work)
 
 
 @mappings_app.command(short_help="Show what differs between two versions.")
@@ -227,7 +227,7 @@ def diff(first: Number, second: Number, json: Json = False) -> None:
         else:
             _print_diff(found)
 
-    _run(work)
+    run_admin(work)
 
 
 def _print_diff(found: list[FileDiff]) -> None:
@@ -274,7 +274,7 @@ def drift(
         if any(item.level == "error" and item.healed_at is None for item in found):
             raise typer.Exit(1)
 
-    _run(work)
+    run_admin(work)
 
 
 @mappings_app.command(short_help="Print the JSON Schema of mapping files.")
@@ -310,7 +310,7 @@ def export(
             await admin.record_export(chosen, source_of(folder))
         typer.echo(f"{plural(written, 'file')} written to {folder}.")
 
-    _run(work)
+    run_admin(work)
 
 
 def _write(folder: Path, texts: Mapping[str, str], *, force: bool) -> int:
@@ -336,7 +336,7 @@ def _write(folder: Path, texts: Mapping[str, str], *, force: bool) -> int:
     return len(changed)
 
 
-def _print_applied(applied: Applied, *, json: bool) -> None:
+def print_applied(applied: Applied, *, json: bool) -> None:
     if json:
         as_json(asdict(applied))
         return
@@ -348,7 +348,7 @@ def _print_applied(applied: Applied, *, json: bool) -> None:
         )
 
 
-def _request(note: str, *, source: str, resync: bool, is_folder: bool = False) -> Request:
+def request_of(note: str, *, source: str, resync: bool, is_folder: bool = False) -> Request:
     from connector.jobs.mappings.admin import Request
     from connector.store.journal import command_line_actor
 
@@ -367,7 +367,7 @@ def _none_active() -> CommandError:
     return CommandError("No version of the mappings is active yet.", hint=hint, field="number", rule="unknown")
 
 
-def _read(admin: MappingAdmin, folder: Path | None) -> tuple[Mapping[str, str], str]:
+def read_folder(admin: MappingAdmin, folder: Path | None) -> tuple[Mapping[str, str], str]:
     """The texts of a folder, and its name as a source."""
     from connector.jobs.mappings.files import source_of
     from connector.mapping.version import read_texts
@@ -379,7 +379,7 @@ def _read(admin: MappingAdmin, folder: Path | None) -> tuple[Mapping[str, str], 
     return read_texts(chosen), source_of(chosen)
 
 
-def _run(work: Callable[[MappingAdmin], Awaitable[T]]) -> T:
+def run_admin(work: Callable[[MappingAdmin], Awaitable[T]]) -> T:
     return run(_with_admin(work))
 
 

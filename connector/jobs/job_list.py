@@ -18,7 +18,7 @@ ON_REQUEST = "on request"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunView:
+class JobRunView:
     """A run. `seconds`: how long it took; `worker`: the process, as host:pid:number."""
 
     id: int
@@ -53,7 +53,7 @@ class JobView:
     changed_by: str | None
     changed_at: datetime | None
     next_run: datetime | None
-    last_run: RunView | None
+    last_run: JobRunView | None
 
     @property
     def version(self) -> int:
@@ -61,8 +61,8 @@ class JobView:
         return version_of_change(self.changed_at)
 
 
-def view_run(run: JobRun) -> RunView:
-    return RunView(
+def view_run(run: JobRun) -> JobRunView:
+    return JobRunView(
         id=run.id,
         job=run.job,
         state=run.state.value,

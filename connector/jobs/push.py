@@ -20,6 +20,7 @@ from connector.jobs import outage
 from connector.jobs.api_budget import CONFIRM_AFTER, LOOK_EVERY, ApiBudget
 from connector.jobs.lookup_forecast import LookupForecast, forecast_lookups
 from connector.jobs.mapping_fit import misfit_error
+from connector.jobs.mappings.shadow import attach_shadow, store_shadow
 from connector.jobs.mappings.versions import EditDoesNotFitError, MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.push_rounds import ProgressReporter, PushRounds, WorkShare
@@ -306,7 +307,9 @@ class _PushRun:
                 reporter=self.reporter,
                 monitor=PushMonitor(stats=summary.stats, advance=self.reporter.advance, health=self.health),
             )
+            await attach_shadow(self.store, version, org_mappings.mappings, self.settings.inbound.changed_lines)
             await self._run_rounds(rounds)
+            await store_shadow(self.store, version)
             health = self.health
             summary.others_at_work = rounds.others_at_work
             summary.held, summary.stopped = outage.describe_error(health.held), outage.describe_error(health.stopped)

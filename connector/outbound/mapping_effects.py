@@ -115,12 +115,12 @@ class VersionEffects:
             is_due_anyway = name in former and name not in changed_fields({name: value}, {name: former[name]})
             if name in SET_ONCE or is_due_anyway or self._is_left_to_org(name, value, link):
                 continue
-            before = _text(link.snapshot[name]) if name in link.snapshot else _UNKNOWN
-            yield self._field(subject, Direction.TO_ORG, name, before, _text(value))
+            before = value_text(link.snapshot[name]) if name in link.snapshot else _UNKNOWN
+            yield self._field(subject, Direction.TO_ORG, name, before, value_text(value))
         for name, lookup in new.lookups.items():
             earlier = None if old is None else old.lookups.get(name)
             if earlier != lookup and name not in SET_ONCE:
-                yield self._field(subject, Direction.TO_ORG, name, _lookup_text(earlier), _lookup_text(lookup))
+                yield self._field(subject, Direction.TO_ORG, name, lookup_text(earlier), lookup_text(lookup))
 
     def _is_left_to_org(self, name: str, value: FieldValue, link: Link) -> bool:
         """Whether it is the Draft status of an order that the org has activated."""
@@ -224,16 +224,16 @@ def _read(receiver: RecordReceiver, name: str, value: FieldValue) -> str:
     """What the org's value of a field means here, or that it cannot be taken."""
     received = receiver.received[name]
     try:
-        return f"{received.attribute}: {_text(received.read(value)) or 'nothing'}"
+        return f"{received.attribute}: {value_text(received.read(value)) or 'nothing'}"
     except UnreadableValueError as error:
         return f"{received.attribute}: not taken, {error}"
 
 
-def _lookup_text(lookup: Lookup | None) -> str | None:
+def lookup_text(lookup: Lookup | None) -> str | None:
     return None if lookup is None else f"{lookup.entity} {lookup.key}"
 
 
-def _text(value: Any) -> str | None:
+def value_text(value: Any) -> str | None:
     """A value as people read it; None for no value."""
     if value is None or value == "":
         return None

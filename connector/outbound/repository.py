@@ -46,8 +46,7 @@ from connector.store.unit_of_work import UnitOfWork
 
 
 class SyncRepository:
-    """The store as one stream of a push sees it. Without `terms` nothing is guarded: for a dry run, or a single
-    entity."""
+    """The store as one stream of a push sees it. Without `terms` nothing is guarded: for a dry run, or one entity."""
 
     def __init__(
         self,
@@ -106,8 +105,7 @@ class SyncRepository:
         deprioritized: bool | None = False,
     ) -> list[PendingEntity]:
         """Up to `limit` further due entities, while a claim is being sent."""
-        lowest = self._open_lane()
-        if not partitions or lowest is None:
+        if not partitions or (lowest := self._open_lane()) is None:
             return []
         async with self._store.reader() as connection:
             if self._mapping_version is not None and not await self._mapping_version.is_still_active(connection):
@@ -123,7 +121,10 @@ class SyncRepository:
                 deprioritized=deprioritized,
                 lowest=lowest,
             )
-            return await self._load_pending(connection, entity, changes)
+            claimed = await self._load_pending(connection, entity, changes)
+        if self._mapping_version is not None:
+            self._mapping_version.observe(claimed)
+        return claimed
 
     async def load_entities(self, entity: EntityKind, keys: Sequence[str]) -> list[PendingEntity]:
         """The entities of `keys` that exist here, with records and links, whether they are due or not."""
@@ -354,9 +355,8 @@ class SyncRepository:
         entities = {item.key: item for item in await LOADERS[entity].load(connection, keys)}
         self._slots |= {(entity, key): slot_of_entity(item) for key, item in entities.items()}
         links_by_key = await links.get(connection, self._org_id, entity.value, keys)
-        lines: Mapping[str, Mapping[str, Link]] = {}
-        if entity in {EntityKind.ORDER, EntityKind.RETURN}:
-            lines = await links.children(connection, self._org_id, PARTS[entity.value], keys)
+        has_lines = entity in {EntityKind.ORDER, EntityKind.RETURN}
+        lines = await links.children(connection, self._org_id, PARTS[entity.value], keys) if has_lines else {}
         held = await conflicts.open_fields(connection, self._org_id, entity.value, keys)
         messages: Mapping[str, str] = {}
         if entity in {EntityKind.ORDER, EntityKind.CUSTOMER}:

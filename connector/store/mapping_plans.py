@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.mapping_plan import PlanNumbers, StoredPlan
 from connector.store import mapping_versions as versions
-from connector.store.mapping_tables import mapping_contents, mapping_plans, mapping_versions
+from connector.store.mapping_tables import mapping_contents, mapping_plans, mapping_shadows, mapping_versions
 from connector.store.unit_of_work import UnitOfWork
 
 KEPT = timedelta(days=7)
@@ -23,9 +23,9 @@ KEPT = timedelta(days=7)
 
 
 async def put(uow: UnitOfWork, plan: StoredPlan, texts: Mapping[str, str]) -> None:
-    """Store a plan, and delete what nobody needs any more: old plans, and files that no plan and no version has."""
+    """Store a plan, and delete what nobody needs any more: old plans, and files that no plan, version or shadow has."""
     await uow.connection.execute(delete(mapping_plans).where(mapping_plans.c.expires_at < uow.now - KEPT))
-    used = [select(table.c.digest) for table in (mapping_versions, mapping_plans)]
+    used = [select(table.c.digest) for table in (mapping_versions, mapping_plans, mapping_shadows)]
     unused = [mapping_contents.c.digest.not_in(digests) for digests in used]
     await uow.connection.execute(delete(mapping_contents).where(*unused))
     await versions.put_texts(uow, plan.digest, texts)

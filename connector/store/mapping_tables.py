@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text
 
 from connector.model.mapping_version import Origin
 from connector.store.tables import metadata
@@ -73,4 +73,30 @@ mapping_drifts = Table(
     Column("first_seen", Instant, nullable=False),
     Column("healed_at", Instant),
     Index("mapping_drifts_org", "org_id", "healed_at"),
+)
+
+mapping_shadows = Table(
+    "mapping_shadows",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("digest", Key, nullable=False),  # of the files
+    Column("base", Integer, nullable=False),  # the version that was active
+    Column("started_at", Instant, nullable=False),
+    Column("started_by", Key, nullable=False),
+    Column("note", Text),
+    Column("computed", Integer, nullable=False, server_default="0"),
+    Column("differing", Integer, nullable=False, server_default="0"),
+    Column("ended_at", Instant),
+    Column("ended_by", Key),
+    Column("outcome", Key),
+)
+
+mapping_shadow_fields = Table(
+    "mapping_shadow_fields",
+    metadata,
+    Column("shadow", Integer, ForeignKey("mapping_shadows.id", ondelete="CASCADE"), primary_key=True),
+    Column("sobject", Key, primary_key=True),
+    Column("field", Key, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("samples", Text, nullable=False),  # some of the values that differed, as JSON
 )

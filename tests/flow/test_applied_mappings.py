@@ -104,3 +104,47 @@ async def test_of_two_versions_applied_at_a_time_one_is_refused(sides: Any) -> N
     with pytest.raises(CommandError, match="There is no version 9"):
         await side.admin.rollback(9, Request(actor="ann"))
     assert await side.active() == 2
+
+
+async def test_shadow_is_computed_for_real_traffic_and_writes_nothing_until_it_is_applied(sides: Any) -> None:
+    side = await sides()
+    await side.save([an_order(f"A-{number}", customer="C-1", notes="n") for number in range(3)])
+    await side.push()
+    texts = dict(await side.texts())
+    texts["order.yaml"] = texts["order.yaml"].replace("{path: notes, owner: newest}", "{const: shadowed}")
+    texts["order.yaml"] = texts["order.yaml"].replace("  Freight__c: freight\n", "")
+    with pytest.raises(MappingError, match="Nope__c"):
+        await side.admin.start_shadow(
+            {**texts, "product.yaml": texts["product.yaml"] + "  Nope__c: sku\n"}, actor="ann"
+        )
+    with pytest.raises(CommandError, match="There is no shadow"):
+        await side.admin.apply_shadow(Request(actor="ann"))
+    started = await side.admin.start_shadow(texts, actor="ann", note="try it")
+    assert (started.base, started.computed, started.note) == (1, 0, "try it")
+
+    await side.save([changed(an_order("A-1", customer="C-1"), notes="ours")])
+    await side.tick()
+    await side.touch("9")
+    await side.tick()
+    rows = await side.query("SELECT External_Key__c, Description FROM Order")
+    assert {row["External_Key__c"]: row["Description"] for row in rows} == {"A-0": "n", "A-1": "ours", "A-2": "n"}
+    shadow = await side.admin.get_shadow()
+    assert shadow is not None
+    assert (shadow.computed, shadow.differing) == (3, 1)  # an order and two customers
+    found = {
+        item.field: (item.count, [(one.key, one.active, one.shadow) for one in item.samples]) for item in shadow.fields
+    }
+    assert found["Description"] == (1, [("A-1", "ours", "shadowed")])
+    assert found["Freight__c"][1][0][2] == "not mapped"
+    assert found.keys() == {"Description", "Freight__c"}
+    assert [sample.personal for item in shadow.fields if item.field == "Description" for sample in item.samples] == [
+        True
+    ]
+
+    applied = await side.admin.apply_shadow(Request(actor="ann", note="it was right"))
+    assert (applied.version.number, await side.admin.get_shadow()) == (2, None)
+    await side.resync()
+    assert {row["Description"] for row in await side.query("SELECT Description FROM Order")} == {"shadowed"}
+    await side.admin.start_shadow(await side.admin.get_texts(1), actor="ann")
+    await side.admin.discard_shadow(actor="ann")
+    assert await side.admin.get_shadow() is None

@@ -21,7 +21,9 @@ from connector.jobs.mappings.rejections import (
     check_base,
     check_note,
     check_plan,
+    no_active_error,
     no_content_error,
+    no_shadow_error,
     plan_state,
     unknown_plan_error,
     unknown_version_error,
@@ -47,10 +49,11 @@ from connector.mapping.text_folder import Texts
 from connector.mapping.version import MappingVersion, load_texts
 from connector.model.change import EntityKind
 from connector.model.mapping_plan import StoredPlan
+from connector.model.mapping_shadow import Shadow
 from connector.model.mapping_version import Origin
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.settings import Settings
-from connector.store import mapping_plans, resyncs
+from connector.store import mapping_plans, mapping_shadows, resyncs
 from connector.store import mapping_versions as versions
 from connector.store.engine import Connection, Store
 from connector.store.queries import resync_selection
@@ -261,6 +264,49 @@ class MappingAdmin:
     async def accept_drift(self, *, actor: str) -> DriftReport:
         """Take the orgs as they are now as what later changes are compared with; only errors stay open."""
         return await accept_drift(self.store, self.settings, actor=actor)
+
+    async def start_shadow(self, texts: Texts, *, actor: str, note: str = "") -> Shadow:
+        """Compute these files beside the active version from now on, for what is sent; nothing of it is written. A
+        shadow that is computed already is discarded. Raises what `plan` raises."""
+        check_note(note)
+        await self._require_fit(texts)
+        version = load_texts(texts)
+        async with self.store.reader() as connection:
+            active = await versions.get_active(connection)
+        check_base(active, version.digest, None)
+        if active is None:
+            raise no_active_error()
+        async with self.store.transaction() as uow:
+            await mapping_shadows.start(
+                uow, version.digest, version.texts, base=active.number, actor=actor, note=note.strip() or None
+            )
+        found = await self.get_shadow()
+        assert found is not None
+        return found
+
+    async def get_shadow(self) -> Shadow | None:
+        """The shadow that is computed now, with what differed by field; None if there is none."""
+        async with self.store.reader() as connection:
+            return await mapping_shadows.get_open(connection, with_fields=True)
+
+    async def apply_shadow(self, request: Request) -> Applied:
+        """End the shadow and make its files the active version. Raises what `apply` raises."""
+        async with self.store.reader() as connection:
+            shadow = await mapping_shadows.get_open(connection)
+            texts = None if shadow is None else await versions.get_texts(connection, shadow.digest)
+        if shadow is None or texts is None:
+            raise no_shadow_error()
+        applied = await self.apply(texts, request)
+        async with self.store.transaction() as uow:
+            await mapping_shadows.end(uow, actor=request.actor, outcome="applied")
+        return applied
+
+    async def discard_shadow(self, *, actor: str) -> None:
+        """End the shadow. Raises CommandError (`unknown`) if there is none."""
+        if await self.get_shadow() is None:
+            raise no_shadow_error()
+        async with self.store.transaction() as uow:
+            await mapping_shadows.end(uow, actor=actor, outcome="discarded")
 
     async def record_export(self, number: int, source: str) -> None:
         """Record that a folder has the files of this version now, so that a later edit of them is an edit of it."""

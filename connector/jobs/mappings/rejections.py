@@ -91,3 +91,13 @@ def no_content_error(number: int) -> CommandError:
         field="number",
         rule="content",
     )
+
+
+def no_active_error() -> CommandError:
+    hint = "The first push, or `connector mappings apply`, makes the files active."
+    return CommandError("No version of the mappings is active yet.", hint=hint, field="number", rule="unknown")
+
+
+def no_shadow_error() -> CommandError:
+    hint = "`connector mappings shadow --start` begins one."
+    return CommandError("There is no shadow.", hint=hint, field="shadow", rule="unknown")

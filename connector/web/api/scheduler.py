@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from connector.api.schemas import TriggerBody
 from connector.errors import CommandError, UsageError
 from connector.jobs.job_list import (
+    JobRunView,
     JobView,
-    RunView,
     find_job,
     find_paused_job,
     list_jobs,
@@ -35,10 +35,10 @@ class JobList:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunPage:
+class JobRunPage:
     """Runs, the newest first; `before` of the next page, None on the last one."""
 
-    runs: list[RunView]
+    runs: list[JobRunView]
     before: int | None
 
 
@@ -95,7 +95,7 @@ async def get_runs(call: RequestContext) -> ApiResponse:
             limit=limit + 1,
         )
     following = runs[limit - 1].id if len(runs) > limit else None
-    return ApiResponse(value=RunPage(runs=[view_run(run) for run in runs[:limit]], before=following))
+    return ApiResponse(value=JobRunPage(runs=[view_run(run) for run in runs[:limit]], before=following))
 
 
 async def get_run(call: RequestContext) -> ApiResponse:
@@ -141,7 +141,8 @@ ROUTES = (
           summary="The jobs of the service: when they run, and their latest runs."),
     Route(method="GET", path=f"{_JOBS}/{{name}}", role=Role.VIEWER, handler=get_job, result=JobView,
           summary="One job of the service."),
-    Route(method="POST", path=f"{_JOBS}/{{name}}/run", role=Role.OPS, handler=run_job, result=RunView, statuses=(202,),
+    Route(method="POST", path=f"{_JOBS}/{{name}}/run", role=Role.OPS, handler=run_job, result=JobRunView,
+          statuses=(202,),
           summary="Run a job now: a scheduler takes it within a second or two."),
     Route(method="POST", path=f"{_JOBS}/{{name}}/pause", role=Role.OPS, handler=pause_job, result=JobView,
           summary="Begin no more runs of a job by its trigger, in any process."),
@@ -153,12 +154,12 @@ ROUTES = (
     Route(method="DELETE", path=f"{_JOBS}/{{name}}/trigger", role=Role.OPS, handler=delete_trigger, result=JobView,
           headers=("If-Match",),
           summary="Run a job at the times of the settings again."),
-    Route(method="GET", path="/scheduler/runs", role=Role.VIEWER, handler=get_runs, result=RunPage,
+    Route(method="GET", path="/scheduler/runs", role=Role.VIEWER, handler=get_runs, result=JobRunPage,
           summary="Runs of jobs, the newest first, page by page.",
           choices={"state": JobState, "idle": ("true", "false")},
           queries={"job": "only of this job", "state": "only in this state", "since": "only created then or later",
                    "idle": "false: without those that had nothing to do", "before": "list only smaller ids",
                    "limit": f"page size, up to {MAX_LIMIT}"}),
-    Route(method="GET", path="/scheduler/runs/{id}", role=Role.VIEWER, handler=get_run, result=RunView,
+    Route(method="GET", path="/scheduler/runs/{id}", role=Role.VIEWER, handler=get_run, result=JobRunView,
           summary="One run of a job."),
 )  # fmt: skip

@@ -58,5 +58,12 @@ def test_files_are_checked_applied_and_rolled_back_and_versions_are_written_to_f
     assert (differs.status, "order.yaml" in differs.err, "--force" in differs.err) == (2, True, True)
     assert shell("mappings", "export", str(folder), "--force").out == f"1 file written to {folder}.\n"
     assert order.read_text(encoding="utf-8") == text
+    assert shell("mappings", "drift").out == "No change in the org concerns the mappings.\n"
+    assert "There is no shadow" in shell("mappings", "shadow").out
+    order.write_text(text.replace("Carrier__c: carrier", "Carrier__c: {const: none}"))
+    started = shell("mappings", "shadow", "--start", "--dir", str(folder), "--note", "try it")
+    assert (started.status, ": try it" in started.out, "computed 0 times" in started.out) == (0, True, True)
+    assert shell("mappings", "shadow", "--discard").out == "The shadow was discarded.\n"
+    assert shell("mappings", "schema").document["$defs"].keys() >= {"order", "values"}
     assert shell("mappings", "show", "8").err.startswith("connector: There is no version 8 of the mappings.")
     assert shell("mappings", "check", "--dir", str(tmp_path / "nowhere")).status == 2
