@@ -66,7 +66,7 @@ MENU: Sequence[LinkGroup] = (
             Link(path="/reconcile", title="Reconcile", icon="scale", key="p"),
             Link(path="/inbox", title="Inbox", icon="inbox", key="i"),
             Link(path="/jobs", title="Jobs", icon="calendar-clock", key="j"),
-            Link(path="/usage", title="API and events", icon="gauge", key="u"),
+            Link(path="/usage", title="API and events", icon="gauge", key="v"),
             Link(path="/mappings", title="Mappings", icon="arrow-left-right", key="m"),
         ),
     ),

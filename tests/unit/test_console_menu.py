@@ -1,0 +1,13 @@
+"""The menu of the console."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from connector.web.console.menu import MENU
+
+
+def test_each_key_and_path_of_the_menu_leads_to_one_page() -> None:
+    links = [link for group in MENU for link in group.links]
+    counts = Counter([*(link.key for link in links), *(link.path for link in links)])
+    assert {name for name, count in counts.items() if count > 1} == set()
