@@ -51,7 +51,7 @@ async def resync(
     if kind is not None:
         await check_belongs_here(store, kind, keys)
     actor = journal.command_line_actor()
-    run = None
+    run, asked = None, None
     if kind is not None:
         chosen = ResyncFilter(keys=tuple(keys[: journal.MOST_NAMED]))
         async with store.transaction() as uow:
@@ -73,6 +73,8 @@ async def resync(
     )
     async with store.transaction() as uow:
         await journal.write(uow, [entry])
+        if asked is not None:
+            await resyncs.note_total(uow, asked.id, number)
     if recreate and kind is not None:
         await drop_links_of_deleted(store, client, org_id, kind, keys)
     return await push_selection(store, kind, keys)

@@ -71,6 +71,11 @@ async def record(
     return made
 
 
+async def note_total(uow: UnitOfWork, number: int, total: int) -> None:
+    """Note how many there were of one that `record` has noted."""
+    await uow.connection.execute(update(resyncs).where(resyncs.c.id == number).values(total=total, done=total))
+
+
 async def get(connection: AsyncConnection, number: int, *, lock: bool = False) -> Resync | None:
     statement = select(resyncs).where(resyncs.c.id == number)
     row = (await connection.execute(statement.with_for_update() if lock else statement)).first()

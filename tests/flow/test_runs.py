@@ -73,7 +73,11 @@ async def test_resync_names_its_writes_and_what_it_compared_with(world: World) -
     await world.resync(EntityKind.ORDER, "A-1", "A-2")
     async with world.service.store.reader() as connection:
         [asked] = await resyncs.list_page(connection, limit=5)
-    assert (asked.run_name, asked.ended, asked.done) == ("resync-1", True, 2)
+    assert (asked.run_name, asked.ended, asked.done, asked.total) == ("resync-1", True, 2, 2)
+    await world.resync(EntityKind.CUSTOMER)
+    async with world.service.store.reader() as connection:
+        [of_all, _] = await resyncs.list_page(connection, limit=5)
+    assert (of_all.total, of_all.done) == (len(CUSTOMERS), len(CUSTOMERS))
     [written] = [entry for entry in await entries(world, "order", "A-1", "written") if entry.run is not None]
     assert (written.run, replaced(written)) == ("resync-1", {"Order.Lifecycle_Stage__c": ("placed", "shipped")})
     assert not [entry for entry in await entries(world, "order", "A-2", "written") if entry.run is not None]

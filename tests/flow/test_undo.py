@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from connector.errors import CommandError, StoreError
 from connector.jobs import undo as undo_job
 from connector.jobs.reconcile import ReconcileOptions
+from connector.jobs.runs import list_runs
 from connector.jobs.undo import carry_out, selection, undo_by_plan
 from connector.jobs.undo_plan import UndoChoice, plan_undo
 from connector.model.change import EntityKind
@@ -260,3 +261,27 @@ async def records(side: World) -> tuple[set[Any], set[Any], set[Any]]:
         {row["BillingCity"] for row in accounts},
         {row["Name"] for row in named},
     )
+
+
+async def test_healing_is_undone_and_neither_pulls_nor_comparisons_bring_it_back(world: World) -> None:
+    await world.save([an_order("N-01", po_number="1")])
+    await world.push()
+    await world.change_in_org("Order", "N-01", Carrier__c="by a rep", PoNumber="2")
+    heal = ReconcileOptions(selection={EntityKind.ORDER: ["N-01"]}, heal=True)
+    await world.service.reconcile(heal, Silent())
+    assert (await values(world, "Carrier__c"), await values(world, "PoNumber")) == ({"N-01": None}, {"N-01": "2"})
+    [run] = await list_runs(world.service.store, limit=5)
+    assert (run.run, run.kind, run.counts["healed"]) == ("reconcile-1", "reconcile", 1)
+
+    undone = await undo(world, run.run)
+    assert {(row.field, row.side, row.before, row.holds) for row in undone.to_restore} == {
+        ("Carrier__c", Side.ORG, "by a rep", True), ("PoNumber", Side.HERE, "1", False),
+    }  # fmt: skip
+    assert (await values(world, "Carrier__c"), await values(world, "PoNumber")) == ({"N-01": "by a rep"}, {"N-01": "1"})
+    for _ in range(2):
+        await world.service.pull()
+        await world.push()
+        await world.service.reconcile(heal, Silent())
+        assert (await values(world, "Carrier__c"))["N-01"] in {"by a rep", "again by a rep"}
+        await world.change_in_org("Order", "N-01", Carrier__c="again by a rep")
+    assert await values(world, "Carrier__c") == {"N-01": "again by a rep"}
