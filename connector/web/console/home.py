@@ -32,11 +32,26 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
         "waiting": sum(row.changes for row in status.queue),
         "budget": status.budget,
         "groups": shown[:MOST_GROUPS],
+        "more_groups": max(0, len(shown) - MOST_GROUPS),
+        "failures": _failures(status),
         "snoozed": len(known) - len(shown),
         "holds": on_hold,
         "deaf": next((topic for topic in _topics(status) if not topic.published and topic.kind in _DEAF), None),
         "proof": status.reconciliation,
     }
+
+
+def _failures(status: Status) -> list[tuple[int, str, str]]:
+    """What failed besides: how many, a few words, and the page that has them."""
+    events = status.inbound.events
+    counts = (
+        (status.messages.get("failed", 0), "messages to customers failed", "/usage#messages"),
+        (status.webhooks.get("failed", 0), "notices to your own systems failed", "/usage#notices"),
+        (0 if events is None else events.refused, "of our events were refused", "/usage#events"),
+        (0 if events is None else events.parked_actions, "actions of reps could not be handled", "/inbox"),
+        (status.inbound.deleted, "entities whose record was deleted in Salesforce", "/reconcile"),
+    )
+    return [(count, sentence, where) for count, sentence, where in counts if count]
 
 
 def _topics(status: Status) -> Sequence[TopicStatus]:
