@@ -32,12 +32,12 @@ STYLE = (
 
 def bar_chart(metric: Metric) -> str:
     """Draw one bar per row. The last value of a row is the bar's length; its texts are the bar's label."""
-    rows, rows_note = _select_rows(metric)
+    rows, rows_note = select_rows(metric)
     unit = UNITS.get(metric.columns[-1], "")
-    texts = [f"{_value(row):,}{unit}" for row in rows]
+    texts = [f"{value_of(row):,}{unit}" for row in rows]
     values = max([LETTER * len(text) for text in texts], default=0) + 2 * EDGE
     room = WIDTH - LABELS - values
-    scales = "Each currency has a scale of its own." if len(_currencies(metric, rows)) > 1 else ""
+    scales = "Each currency has a scale of its own." if len(currencies(metric, rows)) > 1 else ""
     notes = [line for note in (metric.about, scales, rows_note) for line in textwrap.wrap(note, 110)]
     top = 26 + SMALL * len(notes) + MARGIN
     height = top + ROW * len(rows) + MARGIN // 2
@@ -54,11 +54,11 @@ def bar_chart(metric: Metric) -> str:
     for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
         least, most = _scale(metric, rows, row)
         at = top + ROW * index
-        zero, end = (LABELS + room * float((value - least) / (most - least)) for value in (Decimal(0), _value(row)))
-        kind = "bar" if _value(row) >= 0 else "less"
+        zero, end = (LABELS + room * float((value - least) / (most - least)) for value in (Decimal(0), value_of(row)))
+        kind = "bar" if value_of(row) >= 0 else "less"
         parts += [
-            f"<g><title>{escape(_name(row))}: {text}</title>",
-            f'<text x="{LABELS - 10}" y="{at + 17}" text-anchor="end">{escape(_shorten(_name(row)))}</text>',
+            f"<g><title>{escape(name_of(row))}: {text}</title>",
+            f'<text x="{LABELS - 10}" y="{at + 17}" text-anchor="end">{escape(_shorten(name_of(row)))}</text>',
             f'<rect class="rest" x="{LABELS}" y="{at + 4}" width="{room}" height="{ROW - 10}" rx="3"/>',
             f'<rect class="{kind}" x="{min(zero, end):.1f}" y="{at + 4}" width="{abs(end - zero):.1f}"'
             f' height="{ROW - 10}" rx="3"/>',
@@ -68,37 +68,37 @@ def bar_chart(metric: Metric) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def _select_rows(metric: Metric) -> tuple[Sequence[tuple[object, ...]], str]:
+def select_rows(metric: Metric) -> tuple[Sequence[tuple[object, ...]], str]:
     """Return the rows to draw, and a note about the rows that are not drawn."""
     rows = metric.rows
     if not rows:
         return (), "Nothing in this period."
     if len(rows) <= MAX_BARS:
         return rows, ""
-    worst = sorted(rows, key=_value, reverse=not metric.low_is_bad)[:MAX_BARS]
+    worst = sorted(rows, key=value_of, reverse=not metric.low_is_bad)[:MAX_BARS]
     which = "lowest" if metric.low_is_bad else "highest"
     return worst, f"The {MAX_BARS} {which}; {len(rows) - MAX_BARS:,} more are in the CSV and the JSON."
 
 
 def _scale(metric: Metric, rows: Sequence[tuple[object, ...]], row: tuple[object, ...]) -> tuple[Decimal, Decimal]:
     """Return the least and the greatest value of the scale for `row`: that of all rows in its currency."""
-    mine = _currencies(metric, [row])
-    values = [_value(other) for other in rows if _currencies(metric, [other]) == mine]
+    mine = currencies(metric, [row])
+    values = [value_of(other) for other in rows if currencies(metric, [other]) == mine]
     most = Decimal(100) if metric.columns[-1] == "percent" else max(*values, Decimal(0))
     least = min(*values, Decimal(0))
     return least, most if most > least else least + 1
 
 
-def _currencies(metric: Metric, rows: Sequence[tuple[object, ...]]) -> set[object]:
+def currencies(metric: Metric, rows: Sequence[tuple[object, ...]]) -> set[object]:
     at = metric.columns.index("currency") if "currency" in metric.columns else None
     return set() if at is None else {row[at] for row in rows}
 
 
-def _value(row: tuple[object, ...]) -> Decimal:
+def value_of(row: tuple[object, ...]) -> Decimal:
     return Decimal(row[-1]) if isinstance(row[-1], Decimal | int) else Decimal(0)
 
 
-def _name(row: tuple[object, ...]) -> str:
+def name_of(row: tuple[object, ...]) -> str:
     return " ".join(part or "(none)" for part in row[:-1] if isinstance(part, str)) or "(none)"
 
 

@@ -17,6 +17,7 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/desk/holds": ("/desk/holds", "/desk/holds?reason=fraud"),
     "/desk/back-orders": ("/desk/back-orders", "/desk/back-orders?sku=none"),
     "/desk/picks": ("/desk/picks", "/desk/picks?warehouse=none"),
+    "/analytics": ("/analytics?from=2026-01-01", "/analytics?metric=fill-rate&from=2026-01-01"),
     "/desk/returns": ("/desk/returns",),
     "/errors": ("/errors",),
     "/errors/cause": ("/errors/cause?group={cause}", "/errors/cause?group=none"),

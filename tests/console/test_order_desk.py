@@ -75,3 +75,16 @@ async def test_order_desk_releases_picks_and_ships_with_the_keyboard_at_hand(
     await page.get_by_role("button", name="Shipped").click()
     await expect(page.get_by_role("status")).to_contain_text("Order N-1 is shipped.")
     await expect(page.get_by_text("Nothing waits to be picked.")).to_be_visible()
+
+
+async def test_bar_of_a_chart_leads_to_its_orders(browser: Browser, console: Console) -> None:
+    page = await signed_in(browser, console)
+    await page.keyboard.press("g")
+    await page.keyboard.press("n")
+    await page.get_by_label("Orders placed from").fill("2026-02-01")
+    await page.get_by_role("button", name="Show").click()
+    await expect(page.locator("rect.bar")).to_have_count(1)
+    await page.get_by_role("link", name="placed", exact=True).click()
+    await expect(page.get_by_role("heading", name="Orders")).to_be_visible()
+    await expect(page.locator("tbody tr")).to_have_count(3)
+    await expect(page.get_by_label("Placed from")).to_have_value("2026-02-01")

@@ -75,7 +75,7 @@ class Backorder:
             self.waiting.append(item)
 
 
-def _waits_for_stock() -> ColumnElement[bool]:
+def waits_for_stock() -> ColumnElement[bool]:
     """The condition that a line, joined with its order, waits for stock."""
     line = order_lines.c
     open_ones = orders.c.stage.in_([stage.value for stage in OPEN]) & (orders.c.events > 0) & IS_ALLOCATED_STOCK
@@ -93,7 +93,7 @@ async def list_short_skus(
 ) -> list[str]:
     """Return up to `limit` SKUs of products that are short and follow `after`, sorted; if `only` is given, only of
     these."""
-    statement = select(order_lines.c.sku).distinct().join(orders).where(_waits_for_stock())
+    statement = select(order_lines.c.sku).distinct().join(orders).where(waits_for_stock())
     if only:
         statement = statement.where(order_lines.c.sku.in_(only))
     return await list_page_of_keys(connection, statement, order_lines.c.sku, after=after, limit=limit)
@@ -108,7 +108,7 @@ async def list_orders_waiting_for_stock(
     not use up the limit.
     """
     line = order_lines.c
-    waits = exists().where(line.order_number == orders.c.number, _waits_for_stock())
+    waits = exists().where(line.order_number == orders.c.number, waits_for_stock())
     waits = waits.where(line.sku.in_(_in_stock() if skus is None else skus))
     on_hold = exists().where(holds.c.order_number == orders.c.number)
     stages = [stage.value for stage in OPEN]
@@ -128,7 +128,7 @@ async def stream_backorder_lines(
         select(line.sku, line.order_number, line.number, line.quantity, line.canceled, line.allocated)
         .add_columns(order.priority, order.promised_on, order.placed_at, on_hold.label("on_hold"))
         .join(orders)
-        .where(_waits_for_stock())
+        .where(waits_for_stock())
         .order_by(line.sku, *URGENCY, line.number)
     )
     if only is not None:

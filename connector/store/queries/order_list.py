@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from sqlalchemy import ColumnElement, and_, or_, select
@@ -12,13 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, EntityKind
 from connector.model.holds import Hold
-from connector.model.stage import Stage
-from connector.store.tables import customers, holds, orders, outbox
+from connector.model.shipments import ReturnReason
+from connector.model.stage import OPEN, Stage
+from connector.store.queries.backorders import waits_for_stock
+from connector.store.tables import customers, holds, order_lines, orders, outbox, returns
 
 LAST = "\U0010ffff"
 """The character behind all others."""
 Position = tuple[datetime, str]
 """Where a page begins: when its predecessor was placed, and its number."""
+UNDELIVERED = [stage.value for stage in (Stage.PLACED, *OPEN, Stage.SHIPPED)]
 
 
 class SyncFilter(StrEnum):
@@ -37,7 +40,9 @@ _STATES = {
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderFilter:
     """Which orders: those that satisfy all that is given. `text`: the beginning of an order's number, a customer's
-    number, or a part of its name. `on_hold`: for any reason; `hold`: for this one."""
+    number, or a part of its name. `on_hold`: for any reason; `hold`: for this one. `placed_since` is inclusive,
+    `placed_until` exclusive. `late_on`: not delivered, and promised for an earlier day than this. `backordered`: it
+    waits for stock. `sku`: a line has this product. `returned`: a return has this reason."""
 
     text: str | None = None
     stage: Stage | None = None
@@ -46,6 +51,12 @@ class OrderFilter:
     customer: str | None = None
     channel: str | None = None
     sync: SyncFilter | None = None
+    placed_since: datetime | None = None
+    placed_until: datetime | None = None
+    late_on: date | None = None
+    backordered: bool = False
+    sku: str | None = None
+    returned: ReturnReason | None = None
 
 
 async def list_latest_orders(
@@ -90,4 +101,25 @@ def _conditions(chosen: OrderFilter) -> Sequence[ColumnElement[bool]]:
             outbox.c.state.in_(_STATES[chosen.sync]),
         )
         conditions.append(select(outbox.c.key).where(unsent).exists())
+    return [*conditions, *_desk_conditions(chosen)]
+
+
+def _desk_conditions(chosen: OrderFilter) -> Sequence[ColumnElement[bool]]:
+    """Those of an order desk: time, goods and returns."""
+    conditions: list[ColumnElement[bool]] = []
+    line = order_lines.c
+    if chosen.placed_since is not None:
+        conditions.append(orders.c.placed_at >= chosen.placed_since)
+    if chosen.placed_until is not None:
+        conditions.append(orders.c.placed_at < chosen.placed_until)
+    if chosen.late_on is not None:
+        conditions += [orders.c.promised_on < chosen.late_on, orders.c.stage.in_(UNDELIVERED)]
+    if chosen.backordered:
+        conditions.append(select(line.number).where(line.order_number == orders.c.number, waits_for_stock()).exists())
+    if chosen.sku is not None:
+        mine = select(line.number).where(line.order_number == orders.c.number, line.sku == chosen.sku)
+        conditions.append(mine.exists())
+    if chosen.returned is not None:
+        coming = (returns.c.order_number == orders.c.number, returns.c.reason == chosen.returned.value)
+        conditions.append(select(returns.c.number).where(*coming).exists())
     return conditions

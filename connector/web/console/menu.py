@@ -56,6 +56,7 @@ MENU: Sequence[LinkGroup] = (
             Link(path="/desk/back-orders", title="Back-orders", icon="boxes", key="b"),
             Link(path="/desk/picks", title="Pick lists", icon="clipboard-list", key="k"),
             Link(path="/desk/returns", title="Returns", icon="package-open", key="t"),
+            Link(path="/analytics", title="Analytics", icon="chart-column", key="n"),
         ),
     ),
     LinkGroup(

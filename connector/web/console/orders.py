@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -12,18 +13,31 @@ from aiohttp import web
 from connector.model.change import ChangeState, EntityKind, Unsent
 from connector.model.holds import Hold
 from connector.model.order import Order
+from connector.model.shipments import ReturnReason
 from connector.model.stage import Stage
-from connector.store import orders, outbox
+from connector.store import orders, orgs, outbox
 from connector.store.engine import Connection
+from connector.store.queries.entity_orgs import find_orgs
 from connector.store.queries.order_list import OrderFilter, Position, SyncFilter, list_latest_orders
+from connector.web.console.formats import Place
 from connector.web.console.frame import ConsolePage
 from connector.web.csv_response import KIND, stream_csv
 from connector.web.problem import ProblemError
+from connector.web.query_moment import first_moment, query_day
 from connector.web.routing import ApiResponse, RequestContext, StreamBody, make_response
 
 PAGE_SIZE = 50
 COLUMNS = ("number", "customer", "customer_name", "stage", "holds", "currency", "total", "placed_at", "channel")
-FILTERS = ("q", "stage", "hold", "customer", "channel", "sync")
+FILTERS = ("q", "stage", "hold", "customer", "channel", "sync", "from", "to", "goods", "sku", "returned")
+NARROWED = ("customer", "channel", "sku", "returned")
+"""Filters without a field: another page leads to them."""
+
+
+class GoodsFilter(StrEnum):
+    """`late`: not delivered by the promised day. `back-ordered`: it waits for stock."""
+
+    LATE = "late"
+    BACKORDERED = "back-ordered"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +57,10 @@ async def load_orders(call: RequestContext) -> Mapping[str, object]:
     chosen, before = _filter(call), _position(query.get("before", ""))
     async with call.store.reader() as connection:
         found = await list_latest_orders(connection, chosen, before=before, limit=PAGE_SIZE + 1)
-        rows = await _load_rows(connection, [number for number, _ in found[:PAGE_SIZE]])
+        numbers = [number for number, _ in found[:PAGE_SIZE]]
+        rows = await _load_rows(connection, numbers)
+        has_orgs = bool(await orgs.list_named(connection))
+        orgs_of = await find_orgs(connection, EntityKind.ORDER, numbers) if has_orgs else None
     kept = {name: query[name] for name in FILTERS if query.get(name)}
     following = None
     if len(found) > PAGE_SIZE:
@@ -58,6 +75,10 @@ async def load_orders(call: RequestContext) -> Mapping[str, object]:
         "stages": list(Stage),
         "holds": list(Hold),
         "syncs": list(SyncFilter),
+        "goods": list(GoodsFilter),
+        "narrowed": {name: kept[name] for name in NARROWED if name in kept},
+        "orgs_of": orgs_of,
+        "today": _today(call),
     }
 
 
@@ -103,6 +124,9 @@ async def _in_sequence(connection: Connection, numbers: Sequence[str]) -> list[O
 def _filter(call: RequestContext) -> OrderFilter:
     hold = call.query_value("hold")
     text = call.query_value("q")
+    goods = call.query_choice("goods", GoodsFilter)
+    zone = Place.of(call.request).info
+    first, last = query_day(call, "from"), query_day(call, "to")
     return OrderFilter(
         text=None if text is None else text.strip()[:80] or None,
         stage=call.query_choice("stage", Stage),
@@ -111,7 +135,17 @@ def _filter(call: RequestContext) -> OrderFilter:
         customer=call.query_key("customer"),
         channel=call.query_value("channel"),
         sync=call.query_choice("sync", SyncFilter),
+        placed_since=None if first is None else first_moment(first, zone),
+        placed_until=None if last is None else first_moment(last + timedelta(days=1), zone),
+        late_on=_today(call) if goods is GoodsFilter.LATE else None,
+        backordered=goods is GoodsFilter.BACKORDERED,
+        sku=call.query_key("sku"),
+        returned=call.query_choice("returned", ReturnReason),
     )
+
+
+def _today(call: RequestContext) -> date:
+    return call.store.clock.now().astimezone(Place.of(call.request).info).date()
 
 
 def _position(text: str) -> Position | None:

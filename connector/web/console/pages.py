@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connector.web.console import (
+    analytics,
     audit,
     conflicts,
     correction,
@@ -42,6 +43,7 @@ PAGES: Sequence[ConsolePage] = (
     *desk_backorders.PAGES,
     *desk_picks.PAGES,
     *desk_returns.PAGES,
+    *analytics.PAGES,
     *resyncs.PAGES,
     *runs.PAGES,
     *reconcile.PAGES,
