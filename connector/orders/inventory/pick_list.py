@@ -32,9 +32,9 @@ class Pick:
         return asdict(self)
 
 
-async def load_picks(connection: Connection, warehouse: str | None = None) -> list[Pick]:
-    """Return what to pick in `warehouse`, or in all warehouses. Orders on hold are left out."""
-    numbers = await list_orders_to_pick(connection, warehouse, limit=MAX_ORDERS)
+async def load_picks(connection: Connection, warehouse: str | None = None, *, limit: int = MAX_ORDERS) -> list[Pick]:
+    """Return what to pick of up to `limit` orders in `warehouse`, or in all warehouses. Orders on hold are left out."""
+    numbers = await list_orders_to_pick(connection, warehouse, limit=limit)
     unpicked: dict[tuple[str, int], list[tuple[str, Reservation]]] = {}
     for (number, index, place), reserved in sorted((await stock.load_reservations(connection, numbers)).items()):
         if reserved.unpicked > 0 and warehouse in {None, place}:

@@ -28,6 +28,7 @@ TITLES: Mapping[str, str] = {
 }  # fmt: skip
 LENGTHS = (7, 30, 90, 365)
 """Days of the periods to choose from."""
+DEFAULT_DAYS = 30
 _BEHIND: Mapping[str, str] = {"channel": "channel", "stage": "stage", "sku": "sku", "reason": "returned"}
 """The filter of the list of orders, by the column that names what a bar is about."""
 _WITHOUT_ORDERS = frozenset({"dwell", "holds"})
@@ -60,14 +61,14 @@ async def load_analytics(call: RequestContext) -> Mapping[str, object]:
 
 
 def _chosen(call: RequestContext, place: Place) -> tuple[str, Period, date, date]:
-    """The metric and the period of the address: by default the last 90 days, in the time zone of the viewer."""
+    """The metric and the period of the address: by default the last 30 days, in the time zone of the viewer."""
     name = call.query_value("metric") or "stages"
     if name not in METRICS:
         hint = f"Use one of {', '.join(METRICS)}."
         raise ProblemError(404, "unknown", f"There is no metric {name[:80]}.", field="metric", hint=hint)
     now = call.store.clock.now()
     last = query_day(call, "to") or now.astimezone(place.info).date()
-    first = query_day(call, "from") or last - timedelta(days=89)
+    first = query_day(call, "from") or last - timedelta(days=DEFAULT_DAYS - 1)
     try:
         since, until = first_moment(first, place.info), first_moment(last + timedelta(days=1), place.info)
         return name, Period.resolve(now, since, until), first, last

@@ -16,7 +16,7 @@ from connector.web.console.desk import send_csv
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
 from connector.web.routing import RequestContext
 
-PAGE_SIZE = 25
+PAGE_SIZE = 10
 MOST_WAITING = 8
 COLUMNS = ("sku", "number", "line", "quantity", "priority", "promised_on", "placed_at", "on_hold")
 

@@ -13,7 +13,7 @@ from connector.model.money import plain
 from connector.model.order import Order
 from connector.model.possible_actions import PossibleAction, list_possible_actions
 from connector.model.shipments import ZERO
-from connector.orders.inventory.pick_list import MAX_ORDERS, Pick, load_picks
+from connector.orders.inventory.pick_list import Pick, load_picks
 from connector.store import orders, stock
 from connector.store.queries.reservations import list_orders_to_ship
 from connector.web.console.desk import send_csv
@@ -21,7 +21,9 @@ from connector.web.console.frame import ConsolePage
 from connector.web.console.order_actions import ActionLink, action_link, new_request
 from connector.web.routing import RequestContext
 
-MOST_SHIPPING = 100
+MOST_PICKED = 60
+MOST_SHIPPING = 40
+"""Orders of one page: as many as are picked in one walk; the sheet has more."""
 COLUMNS = ("warehouse", "order", "priority", "line", "sku", "name", "quantity")
 
 
@@ -46,7 +48,7 @@ class Departure:
 async def load_desk_picks(call: RequestContext) -> Mapping[str, object]:
     warehouse = call.query_key("warehouse")
     async with call.store.reader() as connection:
-        picks = await load_picks(connection, warehouse)
+        picks = await load_picks(connection, warehouse, limit=MOST_PICKED)
         shipping = await list_orders_to_ship(connection, MOST_SHIPPING)
         numbers = list(dict.fromkeys([*(pick.order for pick in picks), *shipping]))
         loaded = {order.number: order for order in await orders.load(connection, numbers)}
@@ -64,7 +66,8 @@ async def load_desk_picks(call: RequestContext) -> Mapping[str, object]:
         "departures": [item for number in shipping if number in loaded for item in _departures(loaded[number])],
         "warehouse": warehouse or "",
         "warehouses": known,
-        "is_cut": len({pick.order for pick in picks}) >= MAX_ORDERS,
+        "most": MOST_PICKED,
+        "is_cut": len({pick.order for pick in picks}) >= MOST_PICKED,
         "request_key": new_request(),
     }
 
