@@ -29,17 +29,20 @@ MOST_BYTES = 120_000
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A page of the demo. `path` follows the address of the console, of the org's page, or of the mails."""
+    """A page of the demo. `path` follows the address of the console, of the org's page, or of the mails; `heading` is
+    the heading at which the picture begins, if it is not the top."""
 
     name: str
     place: str = "console"
     path: str
     height: int = HEIGHT
+    heading: str = ""
 
 
 PICTURES = (
     Picture(name="console-home", path="/", height=800),
     Picture(name="console-order", path=f"/orders/{ORDER}", height=1400),
+    Picture(name="console-journey", path=f"/orders/{ORDER}", heading="Journey"),
     Picture(name="console-errors", path="/errors", height=500),
     Picture(name="console-reconcile", path="/reconcile", height=800),
     Picture(name="console-mapping", path="/mappings/files/order.yaml", height=1200),
@@ -73,6 +76,9 @@ async def main(names: Sequence[str]) -> None:
         for picture in chosen:
             await open_page(page, picture, demo)
             await page.set_viewport_size({"width": WIDTH, "height": picture.height})
+            if picture.heading:
+                heading = page.get_by_role("heading", name=picture.heading, exact=True)
+                await heading.evaluate("item => scrollTo(0, item.getBoundingClientRect().top + scrollY - 90)")
             await page.wait_for_timeout(500)  # fonts, and the first live update
             write(picture, await page.screenshot(animations="disabled"))
         await browser.close()
