@@ -126,7 +126,8 @@ def view_undo(item: Undo, waiting: int, undone_by: Sequence[str] = ()) -> RunVie
     return RunView(
         run=item.run_name, kind=RunKind.UNDO.value, what=f"undo {item.run}", actor=item.actor,
         state="done" if is_done else "running", created_at=item.created_at, started_at=item.created_at,
-        ended_at=item.ended_at if is_done else None, counts=item.counts, waiting=waiting, undoes=item.run,
+        ended_at=item.ended_at if is_done else None, counts=item.counts, waiting=waiting,
+        undoes=None if RunName.parse(item.run) is None else item.run,
         undone_by=tuple(undone_by), left_alone=tuple(item.left_alone),
     )  # fmt: skip
 

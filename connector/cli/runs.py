@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -77,7 +78,9 @@ def show(
 
 @app.command(short_help="Put back what a run has written, where nobody has changed it since.")
 def undo(
-    name: Name,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="The run's name, such as resync-12.", show_default=False)
+    ] = None,
     keys: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,6 +91,11 @@ def undo(
         list[str] | None,
         typer.Option("--field", metavar="NAME", help="Only this field; can be repeated.", show_default=False),
     ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(help="Instead of a run: what was written of --key since then (UTC).", show_default=False),
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(help="And until then (UTC).", show_default=False)] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be put back, and change nothing.")
     ] = False,
@@ -97,9 +105,17 @@ def undo(
 
     Look at it first with --dry-run. If the cause was a mapping, correct or roll back the mapping before. A value of
     ours that is replaced by a former one is not sent again until it is another one. Records that the run created stay:
-    cancel or change what they belong to. An undo is a run, so it can be undone.
-    """  # fmt: skip
-    plan, summary = run(_undo(name, tuple(keys or ()), tuple(fields or ()), dry_run=dry_run))
+    cancel or change what they belong to. An undo is a run, so it can be undone. With --since and --key it is about all
+    that was written of these in that time, by whatever.
+    """
+    if (name is None) == (since is None):
+        raise UsageError("undo: either RUN or --since is required.", hint="`connector runs list` lists the runs.")
+    if since is not None and not keys:
+        raise UsageError("--key: required with --since.", hint="Name the orders, customers or products.")
+    if until is not None and since is None:
+        raise UsageError("--until: only with --since.", hint="Leave it out; a run has its own time.")
+    times = {"since": _utc(since), "until": _utc(until)}
+    plan, summary = run(_undo(name, tuple(keys or ()), tuple(fields or ()), times, dry_run=dry_run))
     if json:
         as_json(_document(plan, summary))
     else:
@@ -110,6 +126,10 @@ def undo(
                 typer.echo("Not all of it has been sent: `connector status` says why.")
     if summary is not None and not summary.complete:
         raise typer.Exit(1)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)
 
 
 def _document(plan: UndoPlan, summary: PushSummary | None) -> dict[str, Any]:
@@ -229,7 +249,12 @@ async def _show(name: str, limit: int, *, with_personal: bool) -> tuple[RunView,
 
 
 async def _undo(
-    name: str, keys: tuple[str, ...], fields: tuple[str, ...], *, dry_run: bool
+    name: str | None,
+    keys: tuple[str, ...],
+    fields: tuple[str, ...],
+    times: dict[str, datetime | None],
+    *,
+    dry_run: bool,
 ) -> tuple[UndoPlan, PushSummary | None]:
     from connector.cli.progress import Progress
     from connector.jobs.runs import get_run
@@ -243,8 +268,10 @@ async def _undo(
     settings = load_settings()
     configure(settings.log_level, **settings.log_options)
     async with running_service(settings) as service:
-        await get_run(service.store, name)
-        plan = await plan_undo(service.inbound_context, name, UndoChoice(keys=keys, fields=fields))
+        chosen_part = UndoChoice(keys=keys, fields=fields, **times)
+        if name is not None:
+            await get_run(service.store, name)
+        plan = await plan_undo(service.inbound_context, name or chosen_part.period, chosen_part)
         if dry_run or await carry_out(service.inbound_context, plan, actor=command_line_actor()) is None:
             return plan, None
 

@@ -89,7 +89,7 @@ async def _complete(connection: Connection, views: Sequence[RunView]) -> list[Ru
 
 
 def _completed(view: RunView, waiting: int, undone_by: Sequence[str]) -> RunView:
-    if view.undoes is not None and waiting:
+    if view.kind == RunKind.UNDO and waiting:
         view = replace(view, state="running", ended_at=None)
     return replace(view, waiting=waiting, undone_by=tuple(undone_by))
 

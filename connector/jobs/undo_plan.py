@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -48,10 +49,18 @@ ROWS_A_CALL = 200
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UndoChoice:
     """What of a run is undone: everything, or only these keys of entities and these fields (`Description`,
-    `Order.Description`)."""
+    `Order.Description`). `since` and `until`: instead of a run, all that was written of these keys in that time."""
 
     keys: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def period(self) -> str:
+        """The name of the period, in the place of that of a run."""
+        until = "now" if self.until is None else f"{self.until:%Y-%m-%d %H:%M:%S}"
+        return f"writes from {self.since:%Y-%m-%d %H:%M:%S} to {until}"
 
     def has(self, item: WrittenField) -> bool:
         names = {item.field, f"{item.sobject}.{item.field}"}
@@ -63,7 +72,15 @@ async def load_run(store: Store, run: str, chosen: UndoChoice, org_id: str) -> t
     if it wrote nothing that is known, or too much."""
     found, after, number, others = RunFields(), 0, 0, False
     async with store.reader() as connection:
-        while page := await run_writes.list_entries(connection, run, keys=chosen.keys, after=after, limit=_PAGE):
+        if chosen.since is not None:
+            until = chosen.until or store.clock.now()
+            entries = await run_writes.list_entries_between(
+                connection, chosen.keys, since=chosen.since, until=until, limit=MAX_ENTRIES
+            )
+            found.add(entry for entry in entries if entry.org_id == org_id)
+        while chosen.since is None and (
+            page := await run_writes.list_entries(connection, run, keys=chosen.keys, after=after, limit=_PAGE)
+        ):
             after, number = page[-1].id, number + len(page)
             others = others or any(entry.org_id not in {None, org_id} for entry in page)
             found.add(entry for entry in page if entry.org_id == org_id)
@@ -79,11 +96,11 @@ async def load_run(store: Store, run: str, chosen: UndoChoice, org_id: str) -> t
 async def plan_undo(context: InboundJobContext, run: str, chosen: UndoChoice | None = None) -> UndoPlan:
     """Say what undoing a run comes to. Raises CommandError for what is no run, and what `confirm_org` and queries
     raise."""
-    if RunName.parse(run) is None:
+    chosen = chosen or UndoChoice()
+    if RunName.parse(run) is None and (chosen.since is None or not chosen.keys):
         raise CommandError(
             f"There is no run {run}.", hint="`connector runs list` lists them.", field="run", rule="unknown"
         )
-    chosen = chosen or UndoChoice()
     reads = context.client.calls_made.reads
     org_id = await confirm_org(context.store, context.client, context.settings)
     found, others = await load_run(context.store, run, chosen, org_id)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.model.change import EntityKind
 from connector.store.field_notes import FieldCounts
 from connector.store.journal import JournalRecord, build_record
 from connector.store.sql import select_in
@@ -30,6 +32,15 @@ async def list_entries(
     if keys:
         statement = statement.where(row.key.in_(sorted(keys)))
     return [build_record(item) for item in await connection.execute(statement)]
+
+
+async def list_entries_between(
+    connection: AsyncConnection, keys: Sequence[str], *, since: datetime, until: datetime, limit: int
+) -> list[JournalRecord]:
+    """Up to `limit` entries with fields of the entities with these keys, of that time, oldest first."""
+    statement = select(journal).where(row.entity.in_([*EntityKind]), HAS_FIELDS, row.at >= since, row.at < until)
+    found = await select_in(connection, statement.limit(limit), row.key, keys)
+    return [build_record(item) for item in sorted(found, key=lambda item: item.id)]
 
 
 @dataclass(kw_only=True)

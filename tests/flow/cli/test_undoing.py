@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.acceptance.sides import Org
@@ -43,3 +45,15 @@ def test_resync_is_shown_and_undone_by_its_name(shell: Shell, beside: Org) -> No
     assert "There is no run resync-7" in shell("undo", "resync-7").err
     assert "There is no run monday" in shell("runs", "show", "monday").err
     assert shell("runs", "list", "--kind", "monday").status == 2
+    since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
+    changed = ("act", "SO-1001", "change", "--set")
+    assert shell(*changed, "po_number=spoiled").status == 0
+    assert shell("push").status == 0
+    part = ("--key", "SO-1001", "--field", "PoNumber")
+    period = shell("undo", "--since", since, *part, "--dry-run", "--json").document
+    assert period["counts"] == {"restore": 1}
+    assert shell("undo", "--since", "2026-01-01", "--until", "2026-01-02", *part, "--json").document["counts"] == {}
+    assert shell("undo", "--since", since, *part).status == 0
+    assert shell("runs", "list", "--json").document[0]["what"].startswith("undo writes from 20")
+    for wrong in (("undo",), ("undo", "resync-1", "--since", "2026-01-01"), ("undo", "--since", "2026-01-01")):
+        assert shell(*wrong).status == 2
