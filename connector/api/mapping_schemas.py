@@ -62,6 +62,16 @@ class MappingPlanBody(Body):
         return self
 
 
+class MappingShadowBody(Body):
+    """The `files` to be computed beside the active version, by their path; those that are not named stay as they
+    are."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"files": {"product.yaml": "entity: product\n…"}}]})
+
+    files: Annotated[dict[Path, FileText | None], Field(min_length=1, max_length=200)]
+    note: Note = ""
+
+
 class MappingApplyBody(Body):
     """Why a plan is applied. `resync`: send what it changes, too."""
 

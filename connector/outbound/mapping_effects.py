@@ -53,9 +53,9 @@ class VersionEffects:
         """The effects of the new version on one entity, which was mapped by both versions with the same links."""
         old, new = before.record, after.record
         subject = _Subject.of(after.change.entity.value, after.change.key, new or old, after.link)
-        refusal = self._refusal(after)
+        refusal = self._refusal(before, after)
         if refusal is not None:
-            if self._refusal(before) is not None:
+            if before.problem is not None or (new is not None and self._refusal(None, before) is not None):
                 return EntityEffects()
             return EntityEffects(effects=(subject.whole(Effect.REFUSED, refusal.message, source=refusal.source),))
         if new is None:
@@ -63,7 +63,7 @@ class VersionEffects:
             why = "`when` no longer includes it; its record stays in the org as it is"
             return EntityEffects(effects=(subject.whole(Effect.LEFT_OUT, why),) if is_left_out else ())
         if after.link is None:
-            if old is not None or self._refusal(before) is not None:
+            if old is not None or before.problem is not None:
                 return EntityEffects()
             created = subject.whole(Effect.CREATED, "`when` includes it now")
             return EntityEffects(effects=(created,), records=1 + len(new.children))
@@ -85,17 +85,23 @@ class VersionEffects:
             rewrite=bool(frozen) and is_active and after.change.entity is EntityKind.ORDER,
         )
 
-    def _refusal(self, pending: PendingEntity) -> Refusal | None:
-        """Why this would become a dead letter, as far as its own values decide it."""
+    def _refusal(self, before: PendingEntity | None, pending: PendingEntity) -> Refusal | None:
+        """Why this would become a dead letter, as far as its own values decide it, and those that are others than
+        `before`."""
         if pending.problem is not None or pending.record is None:
             return pending.problem
+        former = {} if before is None or before.record is None else _by_key(before.record)
         for record in (pending.record, *pending.record.children):
-            describe = self._profile.describes.get(record.sobject)
-            if describe is None:
+            describe, old = self._profile.describes.get(record.sobject), former.get((record.entity, record.key))
+            fields = record.fields
+            if old is not None:
+                fields = {name: value for name, value in fields.items() if old.get(name) != value}
+            if describe is None or (old is not None and not fields):
                 continue
-            creating = pending.link is None if record is pending.record else record.key not in pending.line_links
+            is_new = pending.link is None if record is pending.record else record.key not in pending.line_links
+            creating = is_new and old is None  # else only the values that changed are known here
             refusal = first_violation(
-                normalize(record.fields),
+                normalize(fields),
                 describe,
                 record=f"{record.entity} {record.key}",
                 source=self._after.source,
@@ -194,6 +200,10 @@ class _Subject:
             after=why,
             source=source,
         )
+
+
+def _by_key(record: MappedRecord) -> dict[tuple[str, str], Mapping[str, FieldValue]]:
+    return {(item.entity, item.key): item.fields for item in (record, *record.children)}
 
 
 def _receivers(mappings: MappingSet) -> Mapping[tuple[str, bool], RecordReceiver]:

@@ -116,6 +116,8 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
         {"files": {"product.yaml": PRODUCT_FILE}, "orders": ["W-1"], "limit": 3},
         {"rollback_to": 1},
     ),
+    "/mappings/shadow": ({"files": {"product.yaml": PRODUCT_FILE}, "note": "n"},),
+    "/mappings/shadow/apply": ({"note": "n", "resync": False},),
     "/mappings/plans/{plan}/apply": ({"note": "n", "resync": True},),
     "/runs/{run}/undo": ({"dry_run": True, "keys": ["W-1"], "fields": ["Description"]}, {"plan": "0123456789abcdef"}),
     "/conflicts/{id}/resolution": ({"take": "local"}, {"take": "salesforce", "always": True}),

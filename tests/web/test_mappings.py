@@ -108,3 +108,18 @@ async def test_plan_is_applied_once_and_a_version_is_returned_to(api: Api, admin
 async def test_without_a_version_there_is_no_mapping(api: Api) -> None:
     none = await api("GET", "/mappings/order", role=Role.VIEWER)
     assert (none.status, none.body["detail"]) == (404, "No version of the mappings is stored yet.")
+
+
+async def test_shadow_is_started_shown_applied_and_discarded(api: Api, admin: MappingAdmin) -> None:
+    assert (await as_admin(api, "GET", "/mappings/shadow")).body == {"shadow": None}
+    body = {"files": {"order.yaml": UPPER}, "note": "try it"}
+    started = await as_admin(api, "PUT", "/mappings/shadow", body)
+    assert (started.status, started.body["shadow"]["base"], started.body["shadow"]["note"]) == (200, 1, "try it")
+    assert (await api("GET", "/mappings/shadow", role=Role.OPS)).status == 403
+    assert (await as_admin(api, "GET", "/mappings/shadow")).body == started.body
+    assert (await as_admin(api, "DELETE", "/mappings/shadow")).body == {"shadow": None}
+    assert (await as_admin(api, "DELETE", "/mappings/shadow")).status == 404
+    await as_admin(api, "PUT", "/mappings/shadow", body)
+    applied = await as_admin(api, "POST", "/mappings/shadow/apply", {"note": "it was right"})
+    assert (applied.status, applied.body["version"]["number"]) == (200, 2)
+    assert (await as_admin(api, "GET", "/mappings/drift?state=all")).body == {"drifts": []}

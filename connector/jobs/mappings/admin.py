@@ -328,6 +328,10 @@ class MappingAdmin:
         async with self.store.reader() as connection:
             active = await versions.get_active(connection)
             former = None if active is None else await versions.get_texts(connection, active.digest)
+        if active is not None and active.digest == version.digest and former is None:
+            async with self.store.transaction() as uow:  # an earlier release has activated it
+                await versions.put_texts(uow, version.digest, version.texts)
+        async with self.store.reader() as connection:
             check_base(active, version.digest, request.base)
             kinds = _list_kinds(former, version) if request.resync and active is not None else []
             totals = {kind: await _count(connection, kind) for kind in kinds}

@@ -37,7 +37,7 @@ from connector.store import api_calls, resyncs
 from connector.store.engine import Store
 from connector.store.queries import resync_selection
 
-MOST_EXAMINED = 2_000
+MOST_EXAMINED = 1_000
 """Entities of a kind that are computed; of more, a sample."""
 BLOCK = 100
 """Entities that are computed at a time: others have their turn between two blocks."""

@@ -270,14 +270,17 @@ class MappingVersions:
             await self.report(store, self._problem if persists else None)
 
     async def _look_at_files(self, store: Store) -> bool:
-        """Record that the files are those of the active version, if so. Return whether they are to become it."""
+        """Record that the files are those of the active version, and their content, if so. Return whether they are to
+        become it."""
         version = self.files.version
         async with store.reader() as connection:
             active = await versions.get_active(connection)
             relation = await self.files.relate(connection, active)
             is_seen = await versions.get_source_digest(connection, self.files.source) == version.digest
-        if relation is Relation.ACTIVE and not is_seen and self.files.error is None:
+            is_stored = await versions.get_texts(connection, version.digest) is not None
+        if relation is Relation.ACTIVE and not (is_seen and is_stored) and self.files.error is None:
             async with store.transaction() as uow:
+                await versions.put_texts(uow, version.digest, version.texts)  # an earlier release did not
                 await versions.record_source(uow, self.files.source, version.digest)
         return active is not None and relation is Relation.EDITED and self.files.error is None
 

@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.api.mapping_schemas import MappingApplyBody, MappingBody, MappingFilesBody, MappingPlanBody
+from connector.api.mapping_schemas import (
+    MappingApplyBody,
+    MappingBody,
+    MappingFilesBody,
+    MappingPlanBody,
+    MappingShadowBody,
+)
 from connector.errors import CommandError, MappingError
 from connector.jobs.mappings.admin import Request
 from connector.jobs.mappings.drift import DriftView
@@ -24,6 +30,7 @@ from connector.jobs.mappings.views import (
 )
 from connector.mapping.loader import SUFFIX, VALUES, list_file_names
 from connector.mapping.tables import tables_named_in
+from connector.model.mapping_shadow import Shadow
 from connector.model.role import Role
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.path_number import path_number, query_number
@@ -66,6 +73,13 @@ class MappingDiff:
     """The files that differ between two versions."""
 
     files: list[FileDiff]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MappingShadow:
+    """The version that is computed beside the active one, and writes nothing; None if there is none."""
+
+    shadow: Shadow | None
 
 
 class DriftState(StrEnum):
@@ -169,6 +183,31 @@ async def apply_plan(call: RequestContext, body: MappingApplyBody) -> ApiRespons
     return ApiResponse(value=applied, headers=etag(applied.version.number), is_versioned=False)
 
 
+async def get_shadow(call: RequestContext) -> ApiResponse:
+    """The version that is computed beside the active one, and how it differed."""
+    return ApiResponse(value=MappingShadow(shadow=await call.mappings.get_shadow()))
+
+
+async def put_shadow(call: RequestContext, body: MappingShadowBody) -> ApiResponse:
+    texts = {**(await _active(call)).texts, **body.files}
+    given = {path: text for path, text in texts.items() if text is not None}
+    with problems_listed():
+        started = await call.mappings.start_shadow(given, actor=call.token.name, note=body.note)
+    return ApiResponse(value=MappingShadow(shadow=started), is_versioned=False)
+
+
+async def delete_shadow(call: RequestContext) -> ApiResponse:
+    await call.mappings.discard_shadow(actor=call.token.name)
+    return ApiResponse(value=MappingShadow(shadow=None), is_versioned=False)
+
+
+async def apply_shadow(call: RequestContext, body: MappingApplyBody) -> ApiResponse:
+    request = Request(actor=call.token.name, note=body.note, source=SOURCE, resync=body.resync)
+    with problems_listed():
+        applied = await call.mappings.apply_shadow(request)
+    return ApiResponse(value=applied, headers=etag(applied.version.number), is_versioned=False)
+
+
 async def list_drift(call: RequestContext) -> ApiResponse:
     """What admins changed in the orgs that concerns the active version."""
     healed = call.query_choice("state", DriftState) is DriftState.ALL
@@ -240,6 +279,16 @@ ROUTES = (
           summary="What admins changed in the org that breaks the active mappings, or may concern them.",
           queries={"state": "open (the default), or all, with what is over"},
           choices={"state": tuple(DriftState)}),
+    Route(method="GET", path=f"{_MAPPINGS}/shadow", role=Role.ADMIN, handler=get_shadow, result=MappingShadow,
+          summary="The version that is computed beside the active one, and how it differed, with samples."),
+    Route(method="PUT", path=f"{_MAPPINGS}/shadow", role=Role.ADMIN,
+          handler=BodyHandler(MappingShadowBody, put_shadow), result=MappingShadow,
+          summary="Compute files beside the active version for all that is sent; nothing of it is written."),
+    Route(method="DELETE", path=f"{_MAPPINGS}/shadow", role=Role.ADMIN, handler=delete_shadow, result=MappingShadow,
+          summary="End the shadow."),
+    Route(method="POST", path=f"{_MAPPINGS}/shadow/apply", role=Role.ADMIN,
+          handler=BodyHandler(MappingApplyBody, apply_shadow), result=Applied,
+          summary="End the shadow, and make its files the active version."),
     Route(method="POST", path=f"{_MAPPINGS}/lint", role=Role.ADMIN, handler=BodyHandler(MappingFilesBody, lint_files),
           result=LintReport, summary="What is wrong with mapping files, also compared with the org."),
     Route(method="GET", path=f"{_MAPPINGS}/plans", role=Role.ADMIN, handler=list_plans, result=MappingPlans,
