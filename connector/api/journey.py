@@ -199,7 +199,7 @@ def _steps(entity: str, key: str, sources: JourneySources, *, with_personal: boo
         request = action.request
         yield JourneyStep(
             number=0, at=action.received_at, direction=Direction.FROM_ORG, kind="action", entity=entity, key=key,
-            text=f"{request.action or 'An action'} was asked for in the org: {action.state}.",
+            text=f"{(request.action or 'an action').capitalize()} was asked for in the org: {action.state}.",
             actor=request.user_id,
             detail={
                 "action": request.action, "event_id": request.event_id, "published_at": request.published_at,

@@ -63,6 +63,10 @@ class ChangeWatcher:
                                 known = self._mark
                                 await response.send("", id=known, event="changed")
                             await self._wait()
+        except AssertionError:  # aiohttp_sse expects a connection: the browser has left before the first event
+            if not _is_gone(request):
+                raise
+            return web.Response()
         finally:
             self._watchers -= 1
             if not self._watchers:

@@ -110,10 +110,20 @@ async def load_files(call: RequestContext) -> Mapping[str, object]:
         "rows": rows,
         "tables": sorted(path for path in base.texts if path.startswith(f"{VALUES}/")),
         "reported": reported,
+        "drifts": await call.mappings.list_drift(),
+        "may_edit": call.token.role.covers(Role.ADMIN),
         "orgs": report.orgs,
         "problems": report.problems,
         "owner_texts": OWNER_TEXTS,
     }
+
+
+async def accept_drift(call: RequestContext, form: Form) -> Done:
+    """Take the orgs as they are now."""
+    await call.mappings.accept_drift(actor=call.token.name)
+    left = await call.mappings.list_drift()
+    told = "The orgs are taken as they are now."
+    return Done(where="/mappings", told=f"{told} What they would refuse stays here." if left else told)
 
 
 async def load_editor(call: RequestContext) -> Mapping[str, object]:
@@ -263,4 +273,7 @@ EDITOR = ConsolePage(
     path="/mappings/files/{path}", title="Mapping", template="mapping.html.j2", load=load_editor, follows=False
 )
 PAGES = (LIST, EDITOR)
-ACTIONS = (ConsoleAction(path="/mappings/files/{path}", act=change_file, role=Role.ADMIN, page=EDITOR),)
+ACTIONS = (
+    ConsoleAction(path="/mappings/files/{path}", act=change_file, role=Role.ADMIN, page=EDITOR),
+    ConsoleAction(path="/mappings/drift/accept", act=accept_drift, role=Role.ADMIN),
+)
