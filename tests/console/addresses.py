@@ -39,6 +39,7 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/setup": ("/setup", "/setup?check=yes"),
     "/usage": ("/usage",),
     "/mappings/versions/{number}": ("/mappings/versions/1", "/mappings/versions/9"),
+    "/mappings/shadow": ("/mappings/shadow",),
     "/mappings/plans/{plan}": ("/mappings/plans/{plan}",),
     "/resyncs": ("/resyncs",),
     "/resyncs/new": ("/resyncs/new", "/resyncs/new?entity=all&refused=today&preview=yes"),

@@ -27,6 +27,7 @@ from connector.model.customer import Customer
 from connector.model.field_notes import SentRecord
 from connector.model.inbound_change import Source
 from connector.model.job_run import JobState
+from connector.model.mapping_drift import Drift, DriftKind
 from connector.model.reconciliation import (
     FieldDifference,
     Finding,
@@ -46,6 +47,7 @@ from connector.store import (
     inbox,
     job_runs,
     journal,
+    mapping_drifts,
     orgs,
     reconcile_runs,
     resyncs,
@@ -200,6 +202,17 @@ async def put_mappings(store: Store) -> None:
     await admin.apply(texts, Request(actor=HOSTILE, note=LONG, resync=False))
     changed = texts["order.yaml"].replace("{path: notes, owner: newest}", "customer.name")
     await admin.plan({**texts, "order.yaml": changed}, actor=HOSTILE)
+    await admin.start_shadow({**texts, "order.yaml": changed}, actor=HOSTILE, note=LONG)
+    drift = Drift(
+        level="error",
+        kind=DriftKind.LENGTH,
+        sobject="Order",
+        field="Description",
+        text=HOSTILE + LONG,
+        places=("mappings/order.yaml:14",),
+    )
+    async with store.transaction() as uow:
+        await mapping_drifts.record(uow, "00D", [drift])
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -6,8 +6,9 @@ import html
 import re
 
 from connector.mapping.version import read_texts
+from connector.model.mapping_drift import Drift, DriftKind
 from connector.model.role import Role
-from connector.store import mapping_versions
+from connector.store import mapping_drifts, mapping_versions
 from tests.web.conftest import Api
 from tests.web.test_api import placed
 from tests.web.test_console import open_page, send, sign_in
@@ -157,3 +158,36 @@ async def test_viewer_sees_a_plan_without_values_that_may_be_personal(api: Api) 
     answer, page = await open_page(api, where)
     assert (answer.status, "Make it live" in page, "The lines that differ" in page) == (200, False, True)
     assert (await send(api, where, note="x"))[0] == 403
+
+
+async def test_change_of_the_org_is_shown_until_an_admin_accepts_it(api: Api) -> None:
+    drift = Drift(level="warning", kind=DriftKind.LENGTH, sobject="Order", field="Description", text="Is <b> shorter.",
+                  places=("mappings/order.yaml:14",))  # fmt: skip
+    async with api.store.transaction() as uow:
+        await mapping_drifts.record(uow, "00D", [drift])
+    await sign_in(api, Role.OPS)
+    _, page = await open_page(api, "/mappings")
+    assert ("Is &lt;b&gt; shorter." in page, "All of this is meant" in page) == (True, False)
+    await sign_in(api, Role.ADMIN)
+    assert "All of this is meant" in (await open_page(api, "/mappings"))[1]
+    status, page = await send(api, "/mappings/drift/accept")
+    assert (status, "The orgs are taken as they are now." in page) == (303, True)
+
+
+async def test_version_is_computed_in_the_shadow_and_forgotten_or_made_live(api: Api) -> None:
+    await placed(api)
+    await sign_in(api, Role.ADMIN)
+    assert "No version is computed in the shadow." in (await open_page(api, "/mappings/shadow"))[1]
+    first = TEXT.replace("  Channel__c: channel\n", "")
+    where, _ = await planned(api, first, 0)
+    await send(api, where, note="First")
+    for verb, told in (("discard", "It is not computed any more."), ("", "Version 2 is live for every process.")):
+        where, page = await planned(api, TEXT, 1)
+        assert "Only compute it" in page
+        status, page = await send(api, where, do="shadow", note="To see")
+        assert (status, "It is computed from now on, and nothing of it is sent." in page) == (303, True)
+        assert "Another version is computed in the shadow" in (await open_page(api, "/mappings"))[1]
+        assert (await send(api, "/mappings/shadow", note=""))[0] == 422
+        assert told in (await send(api, "/mappings/shadow", do=verb, note="It is well"))[1]
+    assert "No version is computed" in (await open_page(api, "/mappings/shadow"))[1]
+    assert (await send(api, "/mappings/shadow", do="discard"))[0] == 404

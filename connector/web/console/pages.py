@@ -28,7 +28,7 @@ from connector.web.console import (
     usage,
 )
 from connector.web.console.frame import ConsoleAction, ConsolePage
-from connector.web.console.mappings import files, plans, versions
+from connector.web.console.mappings import files, plans, shadow, versions
 
 PAGES: Sequence[ConsolePage] = (
     home.PAGE,
@@ -55,6 +55,7 @@ PAGES: Sequence[ConsolePage] = (
     *files.PAGES,
     *versions.PAGES,
     plans.PAGE,
+    shadow.PAGE,
 )
 ACTIONS: Sequence[ConsoleAction] = (
     *order.ACTIONS,
@@ -74,4 +75,5 @@ ACTIONS: Sequence[ConsoleAction] = (
     *files.ACTIONS,
     *versions.ACTIONS,
     *plans.ACTIONS,
+    *shadow.ACTIONS,
 )

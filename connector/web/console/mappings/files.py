@@ -110,6 +110,7 @@ async def load_files(call: RequestContext) -> Mapping[str, object]:
         "rows": rows,
         "tables": sorted(path for path in base.texts if path.startswith(f"{VALUES}/")),
         "reported": reported,
+        "shadow": await call.mappings.get_shadow(),
         "drifts": await call.mappings.list_drift(),
         "may_edit": call.token.role.covers(Role.ADMIN),
         "orgs": report.orgs,

@@ -9,6 +9,7 @@ from connector.jobs.mappings.admin import Request
 from connector.jobs.mappings.views import Applied
 from connector.model.mapping_plan import Direction
 from connector.model.role import Role
+from connector.store import mapping_versions
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
 from connector.web.routing import RequestContext
 
@@ -31,17 +32,32 @@ async def load_plan(call: RequestContext) -> Mapping[str, object]:
     }
 
 
-async def apply_plan(call: RequestContext, form: Form) -> Done:
-    """Make the files of the plan live, for every running process at once."""
-    note = form.get("note", "").strip()
-    if not note:
-        raise FormError({"note": "Say in a few words why: others read it in the list of versions."})
-    request = Request(actor=call.token.name, note=note, resync=form.get("resync") == "yes")
+async def use_plan(call: RequestContext, form: Form) -> Done:
+    """Make the files of the plan live, for every running process at once; or only compute them from now on."""
+    request = read_request(call, form)
     try:
+        if form.get("do") == "shadow":
+            await _start_shadow(call, request)
+            return Done(where="/mappings/shadow", told="It is computed from now on, and nothing of it is sent.")
         applied = await call.mappings.apply_plan(call.path_key("plan"), request)
     except MappingError as error:
         raise FormError({"": " ".join(error.problems)}) from None
     return Done(where="/mappings", told=say_applied(applied))
+
+
+async def _start_shadow(call: RequestContext, request: Request) -> None:
+    plan = await call.mappings.get_plan(call.path_key("plan"))
+    async with call.store.reader() as connection:
+        texts = await mapping_versions.get_texts(connection, plan.digest)
+    await call.mappings.start_shadow(texts or {}, actor=request.actor, note=request.note)
+
+
+def read_request(call: RequestContext, form: Form) -> Request:
+    """Who asks, and why. Raises FormError without a reason."""
+    note = form.get("note", "").strip()
+    if not note:
+        raise FormError({"note": "Say in a few words why: others read it in the list of versions."})
+    return Request(actor=call.token.name, note=note, resync=form.get("resync") == "yes")
 
 
 def say_applied(applied: Applied) -> str:
@@ -57,4 +73,4 @@ def say_applied(applied: Applied) -> str:
 PAGE = ConsolePage(
     path="/mappings/plans/{plan}", title="Plan", template="mapping_plan.html.j2", load=load_plan, follows=False
 )
-ACTIONS = (ConsoleAction(path="/mappings/plans/{plan}", act=apply_plan, role=Role.ADMIN, page=PAGE),)
+ACTIONS = (ConsoleAction(path="/mappings/plans/{plan}", act=use_plan, role=Role.ADMIN, page=PAGE),)
