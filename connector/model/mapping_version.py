@@ -47,3 +47,12 @@ class SourceProblem:
     source: str
     problem: str
     seen_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceState:
+    """The files of a source when they were last seen valid; `number` is the version that they were while it was
+    active, None if they were never active."""
+
+    digest: str
+    number: int | None

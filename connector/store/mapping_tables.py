@@ -35,6 +35,7 @@ mapping_sources = Table(
     metadata,
     Column("source", Key, primary_key=True),  # a folder of mapping files on a machine
     Column("digest", Key, nullable=False),  # of its files, when they were last seen valid
+    Column("number", Integer),  # the version that they were while it was active; none if they were never active
     Column("seen_at", Instant, nullable=False),
     Column("problem", Text),  # why its files cannot be used, if so
 )

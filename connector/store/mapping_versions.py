@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.mapping_version import Activation, Origin, SourceProblem, StoredVersion
+from connector.model.mapping_version import Activation, Origin, SourceProblem, SourceState, StoredVersion
 from connector.store import journal
 from connector.store.journal import JournalEntry
 from connector.store.mapping_tables import mapping_contents, mapping_sources, mapping_versions
@@ -78,10 +78,11 @@ async def was_active(connection: AsyncConnection, digest: str) -> bool:
     return (await connection.execute(statement)).first() is not None
 
 
-async def get_source_digest(connection: AsyncConnection, source: str) -> str | None:
-    """Return the digest of the source when it was last seen valid; None if it is unknown, or never was."""
-    statement = select(mapping_sources.c.digest).where(mapping_sources.c.source == source)
-    return (await connection.execute(statement)).scalar() or None
+async def get_source(connection: AsyncConnection, source: str) -> SourceState | None:
+    """Return the source as it was last seen valid; None if it is unknown, or never was."""
+    statement = select(mapping_sources.c.digest, mapping_sources.c.number).where(mapping_sources.c.source == source)
+    row = (await connection.execute(statement)).first()
+    return SourceState(digest=row.digest, number=row.number) if row is not None and row.digest else None
 
 
 async def activate(
@@ -117,7 +118,7 @@ async def activate(
     if texts is not None:
         await put_texts(uow, digest, texts)
     if origin is Origin.FILES:
-        await record_source(uow, source, digest)
+        await record_source(uow, source, digest, number)
     detail = {"digest": digest, "source": source, "origin": origin.value, "base": base, "note": note}
     entry = JournalEntry(
         entity="mapping", key=str(number), action="activated", detail=detail, actor=author if author else source
@@ -132,9 +133,10 @@ async def put_texts(uow: UnitOfWork, digest: str, texts: Mapping[str, str]) -> N
     await uow.connection.execute(insert(uow.connection, mapping_contents).values(row).on_conflict_do_nothing())
 
 
-async def record_source(uow: UnitOfWork, source: str, digest: str) -> None:
-    """Record that the source has these files, and that they can be used."""
-    values = {"digest": digest, "seen_at": uow.now, "problem": None}
+async def record_source(uow: UnitOfWork, source: str, digest: str, number: int | None) -> None:
+    """Record that the source has these files, and that they can be used. `number`: the active version, if they are it;
+    a later version with the same files is another one."""
+    values = {"digest": digest, "number": number, "seen_at": uow.now, "problem": None}
     statement = insert(uow.connection, mapping_sources).values(source=source, **values)
     await uow.connection.execute(statement.on_conflict_do_update(index_elements=["source"], set_=values))
     await uow.connection.execute(delete(mapping_sources).where(mapping_sources.c.seen_at < uow.now - SOURCES_KEPT))

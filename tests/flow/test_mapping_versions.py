@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.errors import MappingError
+from connector.jobs.mappings.admin import Request
 from connector.jobs.mappings.files import MappingFiles
 from connector.jobs.mappings.versions import MappingVersions, OtherMappingsError
 from connector.mapping import loader
@@ -100,6 +101,53 @@ async def test_edit_of_files_that_another_version_has_replaced_is_reported_and_n
     await here.touch("4")
     await elsewhere.tick()
     assert (await here.active(), await here.names()) == (3, {"Münster"})
+
+
+async def test_edit_that_was_refused_stays_so_after_a_return_to_the_version_that_it_was_made_on(sides: Any) -> None:
+    side = await sides()
+    await side.touch("1")
+    await side.tick()
+    await side.apply(lambda text: text.replace(NAME + "name", NAME + "city"))
+    await side.tick()
+    good = (side.folder / "customer.yaml").read_text(encoding="utf-8")
+    side.name_customers_by("number")
+    await side.tick(3)
+    assert ("were edited" in str(await side.problems()), await side.active()) == (True, 2)
+    await side.admin.rollback(1, Request(actor="ann", note="back to the names"))
+    for number in range(2, 5):
+        await side.touch(str(number))
+        await side.tick()
+    assert (await side.active(), await side.names()) == (3, NAMES)
+    assert "version 3 of the mappings, from ann, was made active since" in str(await side.problems())
+    assert (await (await sides()).resync()).in_sync  # a process that starts with these files decides alike
+    assert (await side.active(), await side.names()) == (3, NAMES)
+
+    (side.folder / "customer.yaml").write_text(
+        good, encoding="utf-8"
+    )  # the edit is taken back, and another one is made on the active version
+    await side.tick(3)
+    assert await side.problems() == []
+    side.name_customers_by("number")
+    await side.tick(2)
+    await side.touch("5")
+    await side.tick()
+    assert (await side.active(), await side.names()) == (4, KEYS)
+
+
+async def test_edit_after_a_return_counts_as_one_of_the_active_version(sides: Any) -> None:
+    """The files were never edited before, and nothing was due since."""
+    side = await sides()
+    await side.touch("1")
+    await side.tick()
+    await side.apply(lambda text: text.replace(NAME + "name", NAME + "city"), resync=False)
+    await side.tick()
+    await side.admin.rollback(1, Request(actor="ann", resync=False))
+    await side.tick()
+    side.name_customers_by("number")
+    await side.tick(2)
+    await side.touch("2")
+    await side.tick()
+    assert (await side.active(), await side.names(), await side.problems()) == (4, KEYS, [])
 
 
 async def test_reverted_files_count_as_an_edit_and_old_files_elsewhere_do_not(sides: Any) -> None:

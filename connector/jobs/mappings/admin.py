@@ -312,7 +312,7 @@ class MappingAdmin:
         """Record that a folder has the files of this version now, so that a later edit of them is an edit of it."""
         found = await self.get_version(number)
         async with self.store.transaction() as uow:
-            await versions.record_source(uow, source, found.digest)
+            await versions.record_source(uow, source, found.digest, number)
 
     async def _require_fit(self, texts: Texts) -> None:
         if not _errors(await self.lint(texts)):
@@ -352,7 +352,7 @@ class MappingAdmin:
             if plan_id is not None:
                 await mapping_plans.mark_applied(uow, plan_id, number)
             if request.is_folder:
-                await versions.record_source(uow, request.source, version.digest)
+                await versions.record_source(uow, request.source, version.digest, number)
             made = [
                 await resyncs.create(
                     uow,

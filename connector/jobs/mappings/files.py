@@ -8,7 +8,7 @@ from pathlib import Path
 
 from connector.errors import MappingError
 from connector.mapping.version import fingerprint, folder_of, load_version
-from connector.model.mapping_version import Activation, Origin
+from connector.model.mapping_version import Activation, Origin, SourceState
 from connector.store import mapping_versions as versions
 from connector.store.engine import Connection
 
@@ -48,6 +48,11 @@ class MappingFiles:
         """Whether they are the files that come with the program."""
         return self._directory is None
 
+    @property
+    def is_read(self) -> bool:
+        """Whether no change was seen that is not read yet."""
+        return self._seen_fingerprint == self._loaded_fingerprint
+
     def reload_if_changed(self, *, immediately: bool) -> bool:
         """Read the files again if they have changed. Returns True if so; `version` or `error` may then be new.
 
@@ -71,17 +76,18 @@ class MappingFiles:
         Files of a new folder count as edited if they were never active, as with a new image of a container; unless the
         active version was applied by a person, whose work they would undo. New shipped files never count as a person's
         edit: they replace the former shipped ones only.
+        A return to the version that the files were before the edit is another version: the edit was not made on it.
         """
         digest = self.version.digest
         if active is None:
             return Relation.EDITED
         if active.digest == digest:
             return Relation.ACTIVE
-        last_seen = await versions.get_source_digest(connection, self.source)
-        if last_seen == digest:
-            return Relation.OTHER
+        last_seen = await versions.get_source(connection, self.source)
         if last_seen is not None:
-            is_next = last_seen == active.digest
+            if last_seen.digest == digest:
+                return Relation.OTHER
+            is_next = last_seen == SourceState(digest=active.digest, number=active.number)
         elif await versions.was_active(connection, digest):
             return Relation.OTHER
         else:

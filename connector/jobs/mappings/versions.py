@@ -22,7 +22,7 @@ from connector.jobs.mappings.files import MappingFiles, Relation
 from connector.log import get_logger
 from connector.mapping import MappingSet
 from connector.mapping.version import MappingVersion, load_texts
-from connector.model.mapping_version import Activation
+from connector.model.mapping_version import Activation, SourceState
 from connector.store import mapping_versions as versions
 from connector.store.engine import Connection, Store
 
@@ -111,6 +111,7 @@ class MappingVersions:
         self._last_read: MappingVersion | None = None  # the version that something was read from the org by
         self._rejected: tuple[str, datetime] | None = None  # a version that did not fit what is read, and when
         self._is_new = True
+        self._looked_at: int | None = None  # the active version when the files were compared with it
         self._edit_waits = False
 
     @property
@@ -215,18 +216,19 @@ class MappingVersions:
             async with store.reader() as connection:
                 active = await versions.get_active(connection)
                 relation = await self.files.relate(connection, active)
-                last_seen = await versions.get_source_digest(connection, self.files.source)
+                last_seen = await versions.get_source(connection, self.files.source)
             if active is None or (relation is Relation.EDITED and self.files.error is None):
                 chosen = await self._activate(store, active, check_fit)
                 if chosen is not None:
                     return chosen
                 continue  # another process has activated a version meanwhile
             version = self.files.version
-            if relation is not Relation.BEHIND and self.files.error is None and last_seen != version.digest:
+            if self.files.error is None and self._is_news(last_seen, relation, active):
                 if relation is Relation.OTHER:
                     log.info("other mappings are active", number=active.number, source=self.files.source)
                 async with store.transaction() as uow:
-                    await versions.record_source(uow, self.files.source, version.digest)
+                    number = active.number if relation is Relation.ACTIVE else None
+                    await versions.record_source(uow, self.files.source, version.digest, number)
             async with store.reader() as connection:
                 active_version = await self._load_active(connection, active)
                 is_stored = await versions.get_texts(connection, active.digest) is not None
@@ -260,8 +262,10 @@ class MappingVersions:
     async def check_files(self, store: Store) -> None:
         """Detect edits of the files, and report files that cannot be used. A service calls this regularly."""
         changed = self.files.reload_if_changed(immediately=False)
-        if changed or self._is_new:
-            self._is_new = False
+        async with store.reader() as connection:
+            active = await versions.find_latest(connection)
+        if changed or self._is_new or (self.files.is_read and active != self._looked_at):
+            self._is_new, self._looked_at = False, active
             self._edit_waits = await self._look_at_files(store)
         if changed:
             await self.report(store, await self._find_problem(store))
@@ -276,13 +280,21 @@ class MappingVersions:
         async with store.reader() as connection:
             active = await versions.get_active(connection)
             relation = await self.files.relate(connection, active)
-            is_seen = await versions.get_source_digest(connection, self.files.source) == version.digest
+            last_seen = await versions.get_source(connection, self.files.source)
             is_stored = await versions.get_texts(connection, version.digest) is not None
-        if relation is Relation.ACTIVE and not (is_seen and is_stored) and self.files.error is None:
+        if active is None or self.files.error is not None:
+            return False
+        if relation is Relation.ACTIVE and (not is_stored or self._is_news(last_seen, relation, active)):
             async with store.transaction() as uow:
                 await versions.put_texts(uow, version.digest, version.texts)  # an earlier release did not
-                await versions.record_source(uow, self.files.source, version.digest)
-        return active is not None and relation is Relation.EDITED and self.files.error is None
+                await versions.record_source(uow, self.files.source, version.digest, active.number)
+        return relation is Relation.EDITED
+
+    def _is_news(self, last_seen: SourceState | None, relation: Relation, active: Activation) -> bool:
+        """Whether what is stored of the files is to be replaced: never by an edit that a person decides about."""
+        if relation is Relation.ACTIVE:
+            return last_seen != SourceState(digest=active.digest, number=active.number)
+        return relation is Relation.OTHER and (last_seen is None or last_seen.digest != self.files.version.digest)
 
     def take_edit(self) -> bool:
         """Return, once for each edit, whether `check_files` found files that are to become the active version."""
