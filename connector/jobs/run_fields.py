@@ -22,7 +22,7 @@ Place = tuple[Side, str, str, str]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WrittenField:
     """One field. `entity` and `key` are those of the journal entry, `entry` is the ID of the last one. `created`: the
-    run made the record; `deleted`: it deleted the record."""
+    run made the record; `deleted`: it deleted the record; `joined`: it was sent together with changes of others."""
 
     side: Side
     entity: str
@@ -39,6 +39,7 @@ class WrittenField:
     is_personal: bool = False
     created: bool = False
     deleted: bool = False
+    joined: bool = False
 
     @property
     def place(self) -> Place:
@@ -67,8 +68,9 @@ class RunFields:
         earlier = self.fields.get(place)
         if earlier is not None:
             item = replace(
-                item, before=earlier.before, has_before=earlier.has_before, created=earlier.created or item.created
-            )
+                item, before=earlier.before, has_before=earlier.has_before, created=earlier.created or item.created,
+                joined=earlier.joined or item.joined,
+            )  # fmt: skip
         self.fields[place] = item
 
     @property
@@ -97,4 +99,5 @@ def _written(entry: JournalRecord, note: FieldNote, side: Side) -> WrittenField:
     return WrittenField(
         side=side, entity=entry.entity, key=entry.key, sobject=note.sobject, record=note.key, field=note.field,
         entry=entry.id, record_id=note.record_id, is_kept=note.is_kept, is_personal=note.is_personal,
+        joined="changes" in entry.detail,
     )  # fmt: skip

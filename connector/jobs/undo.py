@@ -150,7 +150,7 @@ async def _make_due(uow: UnitOfWork, org_id: str, undo: Undo, rows: dict[Name, l
                     continue
                 place = link.entity, link.key
                 if row.state is UndoState.CHANGED:
-                    if row.is_ours and row.at is not None:  # somebody changed it in the org: that is not sent over
+                    if row.holds:  # somebody changed it in the org: that is not sent over
                         held.setdefault(place, {})[row.field] = row.ours
                 elif same_value(link.snapshot.get(row.field), row.now):  # else something was sent since the plan
                     if row.holds:

@@ -31,7 +31,7 @@ from connector.outbound.frozen_fields import CREATE_ONLY, SET_ONCE
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.preflight import normalize
 from connector.salesforce.query import in_chunks
-from connector.store import links
+from connector.store import links, outbox
 from connector.store.engine import Store
 from connector.store.field_notes import LONGEST_VALUE
 from connector.store.queries import run_writes
@@ -44,6 +44,8 @@ _FIXED = CREATE_ONLY | SET_ONCE | {"Status", "CurrencyIsoCode", "RecordTypeId", 
 _UNSHOWN = frozenset({IS_PERSON, LAST_SYNCED, SYNC_MESSAGE})
 """Fields that say nothing of an order."""
 ROWS_A_CALL = 200
+_ON_ITS_WAY = "It was changed here since: that is on its way."
+_JOINED = "It was sent together with a change made here, and may be that: change it here, or in the org."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +120,7 @@ async def plan_undo(context: InboundJobContext, run: str, chosen: UndoChoice | N
         reads=context.client.calls_made.reads - reads,
         calls_at_most=2 * -(-restored // ROWS_A_CALL) + context.settings.sync.partitions if restored else 0,
         notes=notes,
+        org_id=org_id,
     )
 
 
@@ -143,6 +146,7 @@ class _Planner:
         self._links: dict[str, Link] = {}
         self._here: dict[tuple[str, str], _Here] = {}
         self._org: dict[str, Mapping[str, Any]] = {}
+        self._unsent: set[tuple[str, str]] = set()
         self._later: dict[tuple[str, str], RunFields] = {}
 
     async def load(self) -> None:
@@ -155,6 +159,7 @@ class _Planner:
             self._links = await links.find(connection, self._org_id, sorted(ids))
             for entity, keys in wanted.items():
                 kind = EntityKind(entity)
+                self._unsent |= {(entity, key) for key in await outbox.find(connection, kind, sorted(keys))}
                 own = await links.get(connection, self._org_id, entity, sorted(keys))
                 for loaded in await LOADERS[kind].load(connection, sorted(keys)):
                     self._here[entity, loaded.key] = self._map(kind, loaded, own.get(loaded.key))
@@ -240,11 +245,19 @@ class _Planner:
             return _row(item, UndoState.RESTORED, now=now, why="It holds the former value.")
         is_ours = record is not None and item.field in record.fields
         ours = self._ours(record, item.field)
+        was_ours = is_ours and is_written(ours, written, link.snapshot.get(item.field), describe)
+        is_former = same_value(ours, typed(item.before, describe), describe)
+        if is_ours and not was_ours and not is_former and (item.entity, item.key) in self._unsent:
+            return _row(item, UndoState.CHANGED, now=now, ours=ours, is_ours=True, who="connector", why=_ON_ITS_WAY)
         if not is_written(now, written, link.snapshot.get(item.field), describe):
-            return replace(self._changed_row(item, now, link, row, describe), ours=ours, is_ours=is_ours)
+            changed = self._changed_row(item, now, link, row, describe)
+            holds = is_ours and changed.at is not None and not same_value(ours, now, describe)
+            return replace(changed, ours=ours, is_ours=is_ours, holds=holds)
         if not same_value(link.snapshot.get(item.field), now, describe):
-            return _row(item, UndoState.CHANGED, now=now, why="A change of this side is on its way.")
-        holds = is_ours and not same_value(ours, item.before, describe)
+            return _row(item, UndoState.CHANGED, now=now, why=_ON_ITS_WAY)
+        if item.joined and was_ours and not is_former:
+            return _row(item, UndoState.CHANGED, now=now, ours=ours, is_ours=True, who="connector", why=_JOINED)
+        holds = is_ours and not is_former
         why = "What we would send is another value: it is not sent until it changes." if holds else None
         return _row(item, UndoState.RESTORE, now=now, ours=ours, is_ours=is_ours, holds=holds, why=why)
 

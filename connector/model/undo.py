@@ -49,7 +49,8 @@ class UndoRow:
     `entity` and `key` are those of what is sent as a unit, `record` is our key of the record itself. `before` is what
     is put back, `written` what the run wrote, `now` what is there, `ours` what we would send (`is_ours`: at all).
     `who` and `at` say who changed it since; `why` says why it is left, or what follows. `holds`: our value is another
-    one, and is not sent again until it changes. `personal`: it is personal data; `hidden`: its values are left out.
+    one, and is not sent again until it changes, also where somebody in the org has changed it. `personal`: it is
+    personal data; `hidden`: its values are left out.
     """
 
     state: UndoState
@@ -76,21 +77,20 @@ class UndoRow:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UndoPlan:
     """What undoing a run comes to. `id` names this plan: an undo that is asked for by it is carried out only if it
-    would still do the same. `reads` are the calls that the plan took, `calls_at_most` those of the undo."""
+    would still do the same, in the org `org_id`. `reads` are the calls that the plan took, `calls_at_most` those of the
+    undo."""
 
     run: str
     rows: Sequence[UndoRow]
     reads: int = 0
     calls_at_most: int = 0
     notes: Sequence[str] = ()
+    org_id: str = ""
 
     @property
     def id(self) -> str:
-        parts = [
-            [row.side.value, row.entity, row.record, row.field, encode_value(row.before), encode_value(row.written)]
-            for row in self.to_restore
-        ]
-        return hashlib.sha256(json.dumps([self.run, parts]).encode()).hexdigest()[:16]
+        parts = [_act(row) for row in self.rows if row.state is UndoState.RESTORE or row.holds]
+        return hashlib.sha256(json.dumps([self.org_id, self.run, parts]).encode()).hexdigest()[:16]
 
     @property
     def to_restore(self) -> list[UndoRow]:
@@ -101,6 +101,15 @@ class UndoPlan:
         """The number of rows by state."""
         found = Counter(row.state.value for row in self.rows)
         return {state.value: found[state.value] for state in UndoState if found[state.value]}
+
+
+def _act(row: UndoRow) -> list[object]:
+    """What an undo does with a field: what it puts back in the place of what, and which value of ours it holds."""
+    values = (row.before, row.written, row.now, row.ours)
+    return [
+        row.state.value, row.side.value, row.entity, row.key, row.sobject, row.record, row.record_id, row.field,
+        row.is_ours, row.holds, *(encode_value(value) for value in values),
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -109,6 +109,8 @@ def _entry(
     if note is None:
         return journal.JournalEntry(entity=entity, key=key, action=action, detail=detail, org_id=context.org_id)
     detail["call"] = describe_call(note.call)
+    if note.run is not None and change is not None and change.version > 1:
+        detail["changes"] = change.version  # of the run, and of others that were sent together with it
     if context.mapping_version is not None:
         detail["mapping_version"] = context.mapping_version.number
     return journal.JournalEntry(

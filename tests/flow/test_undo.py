@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,18 +12,20 @@ from aiohttp.test_utils import TestClient, TestServer
 from connector.errors import CommandError, StoreError
 from connector.jobs import undo as undo_job
 from connector.jobs.reconcile import ReconcileOptions
+from connector.jobs.resync import make_due
 from connector.jobs.runs import list_runs
 from connector.jobs.undo import carry_out, selection, undo_by_plan
 from connector.jobs.undo_plan import UndoChoice, plan_undo
+from connector.log import current_run
 from connector.model.change import EntityKind
 from connector.model.events import ChangeOrder
 from connector.model.reconciliation import RecordState
 from connector.model.resync import ResyncMode
 from connector.model.role import Role
-from connector.model.undo import Side, UndoPlan, UndoState
+from connector.model.undo import Side, UndoPlan, UndoRow, UndoState
 from connector.orders.command import OrderCommand
 from connector.outbound.repository import SyncRepository
-from connector.store import customers, journal, orders, tokens, undos
+from connector.store import customers, journal, links, orders, tokens, undos
 from connector.store.journal import AuditFilter
 from tests.flow.conftest import Silent, World
 from tests.flow.mapping_sides import Side as MappingSide
@@ -285,3 +288,59 @@ async def test_healing_is_undone_and_neither_pulls_nor_comparisons_bring_it_back
         assert (await values(world, "Carrier__c"))["N-01"] in {"by a rep", "again by a rep"}
         await world.change_in_org("Order", "N-01", Carrier__c="again by a rep")
     assert await values(world, "Carrier__c") == {"N-01": "again by a rep"}
+
+
+async def test_change_made_here_that_waits_is_neither_replaced_nor_held(sides: Any) -> None:
+    side = await begin(sides, NUMBERS[:3])
+    earlier = await plan(side, "resync-1")
+    await side.change_in_org("Order", NUMBERS[1], Channel__c="by a rep")
+    for number in NUMBERS[:2]:
+        await side.save([an_order(number, channel="phone")])  # both are corrected here, and wait to be sent
+    context = side.service.inbound_context
+    with pytest.raises(CommandError, match="The plan has changed"):
+        await undo_by_plan(context, "resync-1", earlier.id, actor="ann")
+
+    planned = await undo(side, "resync-1")
+    left = [(row.key, row.who, row.ours, row.holds) for row in planned.rows if row.state is UndoState.CHANGED]
+    assert left == [(NUMBERS[0], "connector", "phone", False), (NUMBERS[1], "connector", "phone", False)]
+    await side.push()
+    after = await values(side, "Channel__c")
+    assert (after[NUMBERS[0]], after[NUMBERS[2]]) == ("phone", "web")
+    async with side.service.store.reader() as connection:
+        found = await links.get(connection, planned.org_id, "order", NUMBERS[:3])
+    assert all(not link.held for link in found.values())
+
+
+async def test_change_that_joined_an_unsent_one_of_the_run_is_left_and_listed(sides: Any) -> None:
+    side: MappingSide = await sides()
+    await side.save([an_order("N-01", channel="web", po_number="old", tracking_number=None)])
+    await side.tick()
+    map_field(side, "Channel__c", "number")
+    asked = await ask(side, ResyncMode.PUSH, EntityKind.ORDER)
+    token = current_run.set(f"resync-{asked.id}")
+    await make_due(side.service.store, EntityKind.ORDER, [])
+    current_run.reset(token)
+    await side.save([an_order("N-01", channel="web", po_number="by a person", tracking_number=None)])
+    await side.push()
+    map_field(side, "Channel__c", "channel")
+    planned = await undo(side, "resync-1")
+    found = {row.field: (row.state, row.who) for row in planned.rows}
+    assert found == {"Channel__c": (UndoState.RESTORE, None), "PoNumber": (UndoState.CHANGED, "connector")}
+    await side.push()
+    assert await values(side, "PoNumber") == {"N-01": "by a person"}
+    assert await values(side, "Channel__c") == {"N-01": "web"}
+
+
+def test_plan_is_named_by_all_that_it_does() -> None:
+    row = UndoRow(
+        state=UndoState.RESTORE, side=Side.ORG, entity="order", key="N-01", sobject="Order", record="N-01",
+        record_id="801", field="Channel__c", before="web", written="fax", now="fax", ours="web", is_ours=True,
+    )  # fmt: skip
+    changed = replace(row, state=UndoState.CHANGED)
+    of_rows = [
+        [row], [replace(row, ours="phone")], [replace(row, holds=True)], [replace(row, key="N-02")],
+        [row, replace(changed, holds=True)], [row, replace(changed, holds=True, ours="phone")],
+    ]  # fmt: skip
+    plans = [UndoPlan(run="resync-1", org_id="00D1", rows=rows) for rows in of_rows]
+    assert len({item.id for item in [*plans, replace(plans[0], org_id="00D2")]}) == len(of_rows) + 1
+    assert replace(plans[0], rows=[row, changed]).id == plans[0].id  # what is left alone does not count
