@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from connector.model.field_notes import FieldNote
@@ -54,14 +54,15 @@ class RunFields:
     last: int = 0
     forgotten: int = 0
 
-    def add(self, entries: Iterable[JournalRecord]) -> None:
-        """Add entries, in their sequence."""
+    def add(self, entries: Iterable[JournalRecord], is_chosen: Callable[[WrittenField], bool] = lambda _: True) -> None:
+        """Add what is chosen of entries, in their sequence."""
         for entry in entries:
             self.last = max(self.last, entry.id)
             if entry.action in {WRITTEN, RECEIVED} and not entry.notes and "call" in entry.detail:
                 self.forgotten += 1
             for item in _fields_of(entry):
-                self._add(item)
+                if is_chosen(item):
+                    self._add(item)
 
     def _add(self, item: WrittenField) -> None:
         place = item.place

@@ -5,6 +5,7 @@ It reads the records in the org, some hundred by a call, and changes nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -35,10 +36,14 @@ from connector.store import links, outbox
 from connector.store.engine import Store
 from connector.store.field_notes import LONGEST_VALUE
 from connector.store.queries import run_writes
+from connector.store.sql import chunks
 
 MAX_ENTRIES = 50_000
 """Journal entries of a run that are undone at once; of a larger run, choose keys."""
-_PAGE = 5_000
+MAX_FIELDS = 50_000
+"""Fields of a run that are undone at once: an order can have hundreds of lines."""
+_PAGE = 20
+"""Entries that are read between two looks at what else there is to do."""
 _BY_ID = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE Id IN {values}"
 _FIXED = CREATE_ONLY | SET_ONCE | {"Status", "CurrencyIsoCode", "RecordTypeId", "OwnerId"}
 _UNSHOWN = frozenset({IS_PERSON, LAST_SYNCED, SYNC_MESSAGE})
@@ -73,25 +78,28 @@ async def load_run(store: Store, run: str, chosen: UndoChoice, org_id: str) -> t
     """What a run wrote to this org or took from it, and whether another org was concerned as well. Raises CommandError
     if it wrote nothing that is known, or too much."""
     found, after, number, others = RunFields(), 0, 0, False
+    too_large = CommandError(
+        f"{run} made more than {MAX_ENTRIES:,} writes, or wrote more than {MAX_FIELDS:,} fields.",
+        hint="Choose keys of entities, or fields, and undo a part of it at a time.", field="keys", rule="size",
+    )  # fmt: skip
     async with store.reader() as connection:
         if chosen.since is not None:
             until = chosen.until or store.clock.now()
             entries = await run_writes.list_entries_between(
                 connection, chosen.keys, since=chosen.since, until=until, limit=MAX_ENTRIES
             )
-            found.add(entry for entry in entries if entry.org_id == org_id)
+            found.add((entry for entry in entries if entry.org_id == org_id), chosen.has)
+            if len(found.fields) > MAX_FIELDS:
+                raise too_large
         while chosen.since is None and (
             page := await run_writes.list_entries(connection, run, keys=chosen.keys, after=after, limit=_PAGE)
         ):
             after, number = page[-1].id, number + len(page)
             others = others or any(entry.org_id not in {None, org_id} for entry in page)
-            found.add(entry for entry in page if entry.org_id == org_id)
-            if number > MAX_ENTRIES:
-                raise CommandError(
-                    f"{run} made more than {MAX_ENTRIES:,} writes.", hint="Undo a part of it, by key.", field="keys",
-                    rule="size",
-                )  # fmt: skip
-    found.fields = {place: item for place, item in found.fields.items() if chosen.has(item)}
+            found.add((entry for entry in page if entry.org_id == org_id), chosen.has)
+            if number > MAX_ENTRIES or len(found.fields) > MAX_FIELDS:
+                raise too_large
+            await asyncio.sleep(0)
     return found, others
 
 
@@ -112,7 +120,11 @@ async def plan_undo(context: InboundJobContext, run: str, chosen: UndoChoice | N
     profile, mappings = await fit_mappings(context, org_id)
     planner = _Planner(context, org_id, profile, mappings, found)
     await planner.load()
-    rows = [*planner.rows()]
+    rows: list[UndoRow] = []
+    for row in planner.rows():
+        rows.append(row)
+        if not len(rows) % 500:
+            await asyncio.sleep(0)
     restored = sum(row.state is UndoState.RESTORE for row in rows)
     return UndoPlan(
         run=run,
@@ -161,14 +173,21 @@ class _Planner:
                 kind = EntityKind(entity)
                 self._unsent |= {(entity, key) for key in await outbox.find(connection, kind, sorted(keys))}
                 own = await links.get(connection, self._org_id, entity, sorted(keys))
-                for loaded in await LOADERS[kind].load(connection, sorted(keys)):
-                    self._here[entity, loaded.key] = self._map(kind, loaded, own.get(loaded.key))
+                for some in chunks(sorted(keys), _PAGE):
+                    for loaded in await LOADERS[kind].load(connection, some):
+                        self._here[entity, loaded.key] = self._map(kind, loaded, own.get(loaded.key))
+                        await asyncio.sleep(0)
                 first = min(item.entry for item in self._found.fields.values())
-                later = await run_writes.list_later(connection, entity, sorted(keys), after=first)
-                for key, entries in later.items():
-                    self._later[entity, key] = fields = RunFields()
-                    fields.add(entries)
+                for some in chunks(sorted(keys), _PAGE):
+                    later = await run_writes.list_later(connection, entity, some, after=first)
+                    for key, entries in later.items():
+                        self._later[entity, key] = fields = RunFields()
+                        fields.add(entries, self._is_of_run)
+                        await asyncio.sleep(0)
         await self._read_org()
+
+    def _is_of_run(self, item: WrittenField) -> bool:
+        return item.place in self._found.fields
 
     def _map(self, kind: EntityKind, entity: Any, link: Link | None) -> _Here:
         here = _Here(entity=entity)

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from connector.errors import CommandError, StoreError
 from connector.jobs import undo as undo_job
+from connector.jobs import undo_plan
 from connector.jobs.reconcile import ReconcileOptions
 from connector.jobs.resync import make_due
 from connector.jobs.runs import list_runs
@@ -344,3 +345,15 @@ def test_plan_is_named_by_all_that_it_does() -> None:
     plans = [UndoPlan(run="resync-1", org_id="00D1", rows=rows) for rows in of_rows]
     assert len({item.id for item in [*plans, replace(plans[0], org_id="00D2")]}) == len(of_rows) + 1
     assert replace(plans[0], rows=[row, changed]).id == plans[0].id  # what is left alone does not count
+
+
+async def test_undo_of_too_many_fields_asks_for_a_choice(sides: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = await begin(sides, NUMBERS[:2])
+    everything = await plan(side, "resync-1")
+    monkeypatch.setattr(undo_plan, "MAX_FIELDS", 1)
+    monkeypatch.setattr(undo_plan, "_PAGE", 1)
+    with pytest.raises(CommandError, match="wrote more than 1 fields") as raised:
+        await plan(side, "resync-1")
+    assert (raised.value.field, "Choose keys" in str(raised.value.hint)) == ("keys", True)
+    chosen = {"keys": (NUMBERS[0],), "fields": ("Order.Channel__c",)}
+    assert (len(everything.to_restore), len((await plan(side, "resync-1", **chosen)).to_restore)) == (2, 1)

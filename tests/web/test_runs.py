@@ -82,7 +82,7 @@ async def test_undo_needs_a_plan_an_org_and_the_role(api: Api) -> None:
     await fill(api)
     assert (await api("POST", "/runs/resync-1/undo", {})).status == 428
     without_org = await api("POST", "/runs/resync-1/undo", {"dry_run": True})
-    assert (without_org.status, without_org.body["hint"]) == (503, "Set one.")
-    assert (await api("POST", "/runs/resync-1/undo", {"plan": "p"})).status == 503
+    assert (without_org.status, without_org.body["hint"]) == (409, "Set one.")
+    assert (await api("POST", "/runs/resync-1/undo", {"plan": "p"})).status == 409
     assert (await api("POST", "/runs/resync-9/undo", {"dry_run": True})).status == 404
     assert (await api("POST", "/runs/resync-1/undo", {"dry_run": True}, role=Role.VIEWER)).status == 403

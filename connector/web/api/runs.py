@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from connector.api.runs import RunTotals, RunView, RunWrite, redact_plan
 from connector.api.schemas import UndoBody
-from connector.errors import ApiBudgetError, CommandError, ConnectorError, StoreError
+from connector.errors import ApiBudgetError, CommandError, ConnectorError, SettingsError, StoreError
 from connector.jobs.runs import get_run, list_runs, list_writes, total_run
 from connector.jobs.undo_plan import UndoChoice
 from connector.model.role import Role
@@ -129,6 +129,8 @@ def problem_of(error: ConnectorError) -> Exception:
     """The problem of an error of the org; other errors as they are."""
     if isinstance(error, CommandError | StoreError):
         return error
+    if isinstance(error, SettingsError):  # this process has no org, and will have none
+        return ProblemError(409, "org", error.message, hint=error.hint)
     status = 429 if isinstance(error, ApiBudgetError) else 503
     return ProblemError(status, "org", error.message, hint=error.hint)
 
