@@ -146,5 +146,8 @@ async def test_shadow_is_computed_for_real_traffic_and_writes_nothing_until_it_i
     await side.resync()
     assert {row["Description"] for row in await side.query("SELECT Description FROM Order")} == {"shadowed"}
     await side.admin.start_shadow(await side.admin.get_texts(1), actor="ann")
+    await side.apply(lambda text: text.replace(NAME + "name", NAME + "number"))
+    with pytest.raises(CommandError, match="version 3 is active, from ann, not version 2"):
+        await side.admin.apply_shadow(Request(actor="ann"))
     await side.admin.discard_shadow(actor="ann")
     assert await side.admin.get_shadow() is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,10 +14,16 @@ from connector.jobs.mappings import planning
 from connector.jobs.mappings.admin import Request
 from connector.jobs.mappings.planning import PlanRequest
 from connector.jobs.mappings.views import MappingPlan
+from connector.mapping.version import load_version
+from connector.model.change import EntityKind
+from connector.model.events import RequestReturn
+from connector.model.shipments import Resolution, ReturnReason
 from connector.model.stage import Stage
-from connector.store import mapping_plans
+from connector.store import mapping_plans, resyncs
+from connector.store.queries import resync_selection
 from tests.flow.mapping_sides import Side
 from tests.flow.test_push import an_order
+from tests.flow.test_returns import act, delivered
 from tests.order_builders import changed
 
 LEVELS = "standard: Standard\nexpress: Express\nsame_day: Same Day\n'*': null\n"
@@ -168,3 +175,36 @@ async def test_plan_of_very_many_is_estimated_and_an_expired_one_is_not_applied(
         await side.admin.apply_plan("old", Request(actor="ann"))
     with pytest.raises(CommandError, match=r"There is no plan no\.such"):
         await side.admin.apply_plan("no.such", Request(actor="ann"))
+
+
+async def test_mapping_of_returns_is_planned_and_has_its_resync_with_its_version(sides: Any) -> None:
+    """Whoever activates it may die at once: nothing remains to be done."""
+    side = await sides()
+    await delivered(side)
+    for _ in range(2):
+        await act(side, RequestReturn(lines={1: Decimal(1)}, reason=ReturnReason.DAMAGED, resolution=Resolution.REFUND))
+    assert (await side.push()).in_sync
+    found = await plan(side, ("Return_Reason__c: reason", "Return_Reason__c: status"), file="return.yaml")
+    [count] = found.numbers.entities
+    assert (count.entity, count.total, count.examined, count.estimated) == ("return", 2, 0, True)
+    assert (found.numbers.risk, found.numbers.cost.calls > 0) == ("medium", True)
+    assert found.numbers.reasons == [
+        "every return is sent again where it differs, 2 in all: what changes in them is not computed."
+    ]
+
+    applied = await side.admin.apply_plan(found.id, Request(actor="ann"))
+    assert await side.due() == {}
+    async with side.service.store.reader() as connection:
+        [made] = [item for item in await resyncs.list_page(connection, limit=9) if item.id in applied.resyncs]
+        first = await resync_selection.list_keys(connection, made.entity, made.filter, after=None, limit=1)
+        rest = await resync_selection.list_keys(connection, made.entity, made.filter, after=first[0], limit=9)
+    assert (made.entity, made.total, first, rest) == (EntityKind.RETURN, 2, ["R-1-RMA1"], ["R-1-RMA2"])
+
+
+async def test_plan_before_a_version_is_active_compares_with_the_files_in_use(sides: Any) -> None:
+    side = await sides()
+    texts = dict(load_version(side.folder).texts)
+    texts["order.yaml"] = texts["order.yaml"].replace("  Freight__c: freight\n", "")
+    found = await side.admin.plan(texts, actor="ann")
+    assert (found.base, [item.path for item in found.files]) == (None, ["order.yaml"])
+    assert [(item.kind, item.field) for item in found.changes] == [("removed", "Freight__c")]

@@ -104,7 +104,7 @@ async def test_file_becomes_live_by_a_plan_with_a_note_and_is_gone_back_from(api
 
     first = TEXT.replace("  Channel__c: channel\n", "")
     where, page = await planned(api, first, 0)
-    assert "Nothing was live before." in page
+    assert ("Channel__c: channel" in page, "Nothing was live before." in page) == (True, False)  # the files in use
     status, page = await send(api, where, note=" ", resync="yes")
     assert (status, "Say in a few words why" in page) == (422, True)
     status, page = await send(api, where, note="Nobody reads it", resync="yes")

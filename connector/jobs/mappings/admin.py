@@ -42,11 +42,10 @@ from connector.jobs.mappings.views import (
     summarize,
     without_texts,
 )
-from connector.jobs.resync import make_due
 from connector.mapping.lint import LintProblem, lint
 from connector.mapping.meaning import changed_kinds, compare_mappings
 from connector.mapping.text_folder import Texts
-from connector.mapping.version import MappingVersion, load_texts
+from connector.mapping.version import MappingVersion, load_texts, load_version
 from connector.model.change import EntityKind
 from connector.model.mapping_plan import StoredPlan
 from connector.model.mapping_shadow import Shadow
@@ -55,7 +54,7 @@ from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.settings import Settings
 from connector.store import mapping_plans, mapping_shadows, resyncs
 from connector.store import mapping_versions as versions
-from connector.store.engine import Connection, Store
+from connector.store.engine import Store
 from connector.store.queries import resync_selection
 
 PLAN_LIFETIME = timedelta(hours=24)
@@ -156,7 +155,7 @@ class MappingAdmin:
         async with self.store.reader() as connection:
             active = await versions.get_active(connection)
         check_base(active, version.digest, None)
-        former = version.texts if active is None else await self.get_texts(active.number)
+        former = self._files_in_use() if active is None else await self.get_texts(active.number)
         before = load_texts(former).mappings
         orgs = await load_stored_orgs(self.store, self.settings)
         planner = Planner(self.store, self.settings, orgs)
@@ -190,6 +189,8 @@ class MappingAdmin:
             after = await versions.get_texts(connection, stored.digest) or {}
             base = None if stored.base is None else await versions.get(connection, stored.base)
         before = after if base is None or base.texts is None else base.texts
+        if stored.base is None:
+            before = self._files_in_use()
         changes = compare_mappings(load_texts(before).mappings, load_texts(after).mappings)
         return MappingPlan(
             id=stored.id,
@@ -290,13 +291,15 @@ class MappingAdmin:
             return await mapping_shadows.get_open(connection, with_fields=True)
 
     async def apply_shadow(self, request: Request) -> Applied:
-        """End the shadow and make its files the active version. Raises what `apply` raises."""
+        """End the shadow and make its files the active version, if it was computed beside the active one. Raises what
+        `apply` raises."""
         async with self.store.reader() as connection:
             shadow = await mapping_shadows.get_open(connection)
             texts = None if shadow is None else await versions.get_texts(connection, shadow.digest)
         if shadow is None or texts is None:
             raise no_shadow_error()
-        applied = await self.apply(texts, request)
+        base = shadow.base if request.base is None else request.base
+        applied = await self.apply(texts, replace(request, base=base))
         async with self.store.transaction() as uow:
             await mapping_shadows.end(uow, actor=request.actor, outcome="applied")
         return applied
@@ -313,6 +316,10 @@ class MappingAdmin:
         found = await self.get_version(number)
         async with self.store.transaction() as uow:
             await versions.record_source(uow, source, found.digest, number)
+
+    def _files_in_use(self) -> Texts:
+        """The files that are used while no version is active."""
+        return load_version(self.settings.mappings_dir).texts
 
     async def _require_fit(self, texts: Texts) -> None:
         if not _errors(await self.lint(texts)):
@@ -334,7 +341,7 @@ class MappingAdmin:
         async with self.store.reader() as connection:
             check_base(active, version.digest, request.base)
             kinds = _list_kinds(former, version) if request.resync and active is not None else []
-            totals = {kind: await _count(connection, kind) for kind in kinds}
+            totals = {kind: await resync_selection.count(connection, kind, ResyncFilter()) for kind in kinds}
         base = None if active is None else active.number
         async with self.store.transaction() as uow:
             number = await versions.activate(
@@ -364,15 +371,8 @@ class MappingAdmin:
                     actor=request.actor,
                 )
                 for kind, total in totals.items()
-                if kind is not EntityKind.RETURN
             ]
-        if EntityKind.RETURN in kinds:  # they are few, and cannot be chosen for a resync
-            await make_due(self.store, EntityKind.RETURN, [])
         return Applied(version=without_texts(await self.get_version(number)), resyncs=[item.id for item in made])
-
-
-async def _count(connection: Connection, kind: EntityKind) -> int:
-    return 0 if kind is EntityKind.RETURN else await resync_selection.count(connection, kind, ResyncFilter())
 
 
 def _list_kinds(former: Texts | None, version: MappingVersion) -> list[EntityKind]:

@@ -77,7 +77,7 @@ class _Tally:
 
     def count(self) -> EntityCount:
         def project(number: int) -> int:
-            return round(number * self.total / self.examined) if self.examined else 0
+            return round(number * self.total / self.examined) if self.examined else number
 
         return EntityCount(
             org=self.org,
@@ -135,7 +135,9 @@ class Planner:
     async def _examine(
         self, org: StoredOrg, kind: EntityKind, before: MappingSet, after: MappingSet, request: PlanRequest
     ) -> _Tally | None:
-        if kind is EntityKind.RETURN or before.of(kind) is None or after.of(kind) is None:
+        if kind is EntityKind.RETURN:
+            return await self._count_returns(org) if org is self._orgs[0] else None
+        if before.of(kind) is None or after.of(kind) is None:
             return None
         several = len(self._settings.org_names) > 1
         chosen = ResyncFilter(org=org.name or DEFAULT_ORG) if several and kind is not EntityKind.PRODUCT else None
@@ -156,6 +158,12 @@ class Planner:
             await asyncio.sleep(0)
         return tally
 
+    async def _count_returns(self, org: StoredOrg) -> _Tally:
+        """Returns are counted and not computed: applying the files makes all of them due, whatever their org."""
+        async with self._store.reader() as connection:
+            total = await resync_selection.count(connection, EntityKind.RETURN, ResyncFilter())
+        return _Tally(org=org.name, kind=EntityKind.RETURN, total=total, records=total)
+
     def _count(self, found: EntityEffects) -> None:
         for item in found.effects:
             if item.field:
@@ -169,7 +177,7 @@ class Planner:
     async def _cost(self, counts: Sequence[EntityCount]) -> PlanCost:
         calls, minutes, left = 0, 0.0, None
         for count in counts:
-            entities = count.changed + count.created
+            entities = count.changed + count.created if count.examined else count.total
             if entities:
                 streams = min(self._settings.sync.partitions, entities)
                 own = -(-count.records // ROWS_A_CALL) + streams + count.rewrites
@@ -255,6 +263,9 @@ def judge(changes: Sequence[MappingChange], counts: Sequence[EntityCount], cost:
 
 def _judge_count(count: EntityCount) -> list[tuple[Risk, str]]:
     found = []
+    if count.total and not count.examined:
+        what = f"every {count.entity} is sent again where it differs, {count.total:,} in all"
+        return [(Risk.MEDIUM, f"{what}: what changes in them is not computed.")]
     about = "about " if count.estimated else ""
     noun = f"{count.entity}s"
     if count.refused:

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, EntityKind
+from connector.model.order_return import return_key, split_key
 from connector.model.resync import ResyncFilter
 from connector.store.mapping_tables import mapping_versions
 from connector.store.queries.customer_org import CUSTOMER_OF, belongs_to
 from connector.store.sql import list_page_of_keys, select_in
-from connector.store.tables import customers, links, order_lines, orders, orgs, outbox, products
+from connector.store.tables import customers, links, order_lines, orders, orgs, outbox, products, returns
 
 _KEYS: dict[EntityKind, Any] = {
     EntityKind.CUSTOMER: customers.c.number,
     EntityKind.PRODUCT: products.c.sku,
     EntityKind.ORDER: orders.c.number,
-    EntityKind.RETURN: outbox.c.key,  # they are chosen only by what was refused
+    EntityKind.RETURN: outbox.c.key,  # of those that are chosen by what was refused; else all of them
 }
 _REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
 
@@ -43,6 +44,8 @@ async def list_keys(
 ) -> list[str]:
     """Up to `limit` keys that follow `after`, in byte order."""
     statement = _select(kind, chosen)
+    if _is_all_returns(kind, chosen):
+        return await _list_returns(connection, after=after, limit=limit)
     return await list_page_of_keys(connection, statement, _KEYS[kind], after=after, limit=limit)
 
 
@@ -72,7 +75,23 @@ def _refused(kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
     return refused
 
 
+def _is_all_returns(kind: EntityKind, chosen: ResyncFilter) -> bool:
+    return kind is EntityKind.RETURN and not chosen.of_refused
+
+
+async def _list_returns(connection: AsyncConnection, *, after: str | None, limit: int) -> list[str]:
+    """Keys of returns that follow `after`, by order and number."""
+    row = returns.c
+    statement = select(row.order_number, row.number).order_by(row.order_number, row.number).limit(limit)
+    if after is not None:
+        order, number = split_key(after)
+        statement = statement.where(or_(row.order_number > order, and_(row.order_number == order, row.number > number)))
+    return [return_key(order, number) for order, number in await connection.execute(statement)]
+
+
 def _select(kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
+    if _is_all_returns(kind, chosen):
+        return select(returns.c.order_number, returns.c.number)
     if kind is EntityKind.RETURN:
         of_org = [] if chosen.org is None else [outbox.c.org == chosen.org_name]
         return _refused(kind, chosen).where(*of_org).distinct()
