@@ -19,6 +19,9 @@ from connector.model.undo import UndoPlan, UndoRow
 from connector.store.journal import JournalRecord
 from connector.store.undos import Undo
 
+HIDDEN_REASON = "The reason is for the role ops."
+"""Stands in place of an error message, which may quote a value, for who may not see personal data."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunView:
@@ -144,6 +147,15 @@ def view_write(entry: JournalRecord, *, with_personal: bool) -> RunWrite:
     )  # fmt: skip
 
 
+def redact_run(view: RunView) -> RunView:
+    """The run without what may name or quote people: messages of the org and of rules, and who changed a field."""
+    return replace(
+        view,
+        error=None if view.error is None else HIDDEN_REASON,
+        left_alone=tuple(map(_redacted_field, view.left_alone)),
+    )
+
+
 def redact_plan(plan: UndoPlan) -> UndoPlan:
     """The plan without values of personal data."""
     return replace(plan, rows=[_redacted_row(row) if row.personal else row for row in plan.rows])
@@ -167,6 +179,13 @@ def _field(note: FieldNote, before: FieldValue, after: FieldValue, *, has_before
 
 def _redacted(item: RunField) -> RunField:
     return replace(item, before=None, after=None, has_before=False, hidden=True) if item.personal else item
+
+
+def _redacted_field(item: Mapping[str, object]) -> Mapping[str, object]:
+    """What an undo has left: a field without who changed it, or an entity without the text of the rule."""
+    if "field" not in item:
+        return {name: "The rules of an order forbid it." if name == "why" else value for name, value in item.items()}
+    return {name: None if name == "who" else value for name, value in item.items()}
 
 
 def _redacted_row(row: UndoRow) -> UndoRow:

@@ -198,6 +198,7 @@ class _Subject:
             sobject=self.sobject,
             record_id=self.record_id,
             after=why,
+            personal=effect is Effect.REFUSED,  # the reason may quote the value
             source=source,
         )
 

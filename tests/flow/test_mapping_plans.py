@@ -109,6 +109,7 @@ async def test_plan_names_what_would_be_refused_left_out_or_reopened(sides: Any)
     [refused] = [item for item in too_long.numbers.effects if item.effect == "refused"]
     assert (count.refused, refused.key, refused.source) == (1, "A-02", "mappings/order.yaml:41")
     assert "data value too large" in str(refused.after)
+    assert refused.personal  # it may quote the value
     assert too_long.numbers.risk == "high"
     assert "1 orders would be refused, which are accepted now." in too_long.numbers.reasons
     assert {item.personal for item in too_long.numbers.effects if item.field == "Carrier__c"} == {True}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
 
 from connector.mapping.version import read_texts
 from connector.model.mapping_drift import Drift, DriftKind
+from connector.model.mapping_plan import Direction, Effect, PlanCost, PlanNumbers, RecordEffect, Risk, StoredPlan
 from connector.model.role import Role
-from connector.store import mapping_drifts, mapping_versions
+from connector.store import mapping_drifts, mapping_plans, mapping_versions
 from tests.web.conftest import Api
 from tests.web.test_api import placed
 from tests.web.test_console import open_page, send, sign_in
@@ -41,6 +43,32 @@ async def test_viewer_reads_mappings_without_values_and_buttons(api: Api) -> Non
     assert ("W-1" in text, 'value="plan"' in text) == (True, False)
     assert (await send(api, EDITOR, do="plan", text="x", base=0))[0] == 403
     assert (await open_page(api, "/mappings/files/..%2Fsecret"))[0].status == 404
+
+
+async def test_viewer_reads_a_plan_without_values_and_reasons(api: Api) -> None:
+    about = {"direction": Direction.TO_ORG, "entity": "customer", "key": "C-1", "sobject": "Account"}
+    too_long = "Account Phone: data value too large: ann@secret.example"
+    effects = [
+        RecordEffect(effect=Effect.REFUSED, after=too_long, **about),  # as plans of earlier releases are stored
+        RecordEffect(effect=Effect.REFUSED, after=too_long, personal=True, **about),
+        RecordEffect(effect=Effect.CHANGED, field="Phone", after="ann@secret.example", personal=True, **about),
+    ]
+    numbers = PlanNumbers(
+        entities=[], fields=[], effects=effects, cost=PlanCost(calls=0, calls_left=None, minutes=0), risk=Risk.HIGH,
+        reasons=[], warnings=[],
+    )  # fmt: skip
+    now = api.store.clock.now()
+    plan = StoredPlan(
+        id="p1", created_at=now, expires_at=now + timedelta(hours=1), actor="ann", base=None, digest="d",
+        rollback_to=None, numbers=numbers,
+    )  # fmt: skip
+    async with api.store.transaction() as uow:
+        await mapping_plans.put(uow, plan, read_texts())
+    for role, is_shown in ((Role.VIEWER, False), (Role.OPS, True)):
+        await sign_in(api, role)
+        answer, page = await open_page(api, "/mappings/plans/p1")
+        assert (answer.status, "C-1" in page, page.count("is refused")) == (200, True, 2)
+        assert ("secret.example" in page, "The reason is for the role ops." in page) == (is_shown, not is_shown)
 
 
 async def test_file_is_checked_as_it_stands_in_the_form(api: Api) -> None:

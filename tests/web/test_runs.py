@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from connector.model.change import EntityKind
 from connector.model.field_notes import MergedField, SentRecord
+from connector.model.job_run import JobState
 from connector.model.resync import ResyncFilter, ResyncMode
 from connector.model.role import Role
-from connector.store import journal, resyncs, undos
+from connector.store import job_runs, journal, resyncs, undos
 from connector.store.journal import JournalEntry
 from tests.web.conftest import Api
+from tests.web.test_console import open_page, sign_in
 
 PERSONAL = {"Account": frozenset({"Phone"})}
 
@@ -86,3 +88,35 @@ async def test_undo_needs_a_plan_an_org_and_the_role(api: Api) -> None:
     assert (await api("POST", "/runs/resync-1/undo", {"plan": "p"})).status == 409
     assert (await api("POST", "/runs/resync-9/undo", {"dry_run": True})).status == 404
     assert (await api("POST", "/runs/resync-1/undo", {"dry_run": True}, role=Role.VIEWER)).status == 403
+
+
+async def test_viewer_reads_no_reasons_and_no_names_of_people_of_the_org(api: Api) -> None:
+    left = {
+        "entity": "customer", "key": "C-1", "sobject": "Account", "record": "C-1", "record_id": "001", "field": "Phone",
+        "who": "Secret Rep (rep@org.example)", "at": None, "why": "Later.",
+    }  # fmt: skip
+    async with api.store.transaction() as uow:
+        made = await resyncs.record(
+            uow, EntityKind.CUSTOMER, ResyncFilter(), mode=ResyncMode.PUSH, total=1, actor="ann"
+        )
+        await resyncs.note_error(uow, made.id, "INVALID: ann@secret.example")
+        undo = await undos.create(
+            uow, "00D", "resync-1", plan="p", total=1, counts={"restore": 1}, left_alone=[left], actor="ben"
+        )
+        await undos.end(uow, undo.id, forbidden=["order W-1: Ann Secret lives elsewhere"])
+        job = await job_runs.begin(uow, "prune", uow.now, worker="host:1", ttl=15)
+        assert job is not None
+        await job_runs.finish(uow, job, JobState.FAILED, error="Mrs Secret has no name", fix="Ask Mrs Secret.")
+    read = ("/runs", "/runs/resync-1", "/runs/undo-1", "/runs/job-1", "/scheduler/resyncs", "/scheduler/resyncs/1",
+            "/scheduler/runs", "/scheduler/runs/1", "/scheduler/jobs")  # fmt: skip
+    for path in read:
+        hidden, shown = [str((await api("GET", path, role=role)).body) for role in (Role.VIEWER, Role.OPS)]
+        assert ("secret" in hidden.lower(), "secret" in shown.lower()) == (False, True), path
+    undone = (await api("GET", "/runs/undo-1", role=Role.VIEWER)).body["run"]
+    assert [(item.get("who"), item["why"]) for item in undone["left_alone"]] == [
+        (None, "Later."), (None, "The rules of an order forbid it."),
+    ]  # fmt: skip
+    for role, is_shown in ((Role.VIEWER, False), (Role.OPS, True)):
+        await sign_in(api, role)
+        for path in ("/runs/resync-1", "/runs/undo-1"):
+            assert ("secret" in (await open_page(api, path))[1].lower()) == is_shown, path

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from connector.api.runs import HIDDEN_REASON
 from connector.api.schemas import ResyncBody
 from connector.errors import CommandError
 from connector.jobs.resync_request import (
@@ -96,7 +97,9 @@ async def _change(call: RequestContext, action: str) -> ApiResponse:
 
 
 def _view(call: RequestContext, resync: Resync) -> ResyncView:
-    return view_resync(resync, call.store.clock.now())
+    view = view_resync(resync, call.store.clock.now())
+    is_hidden = view.error is not None and not call.token.role.covers(Role.OPS)
+    return replace(view, error=HIDDEN_REASON) if is_hidden else view
 
 
 _RESYNCS = "/scheduler/resyncs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from connector.api.runs import RunTotals, RunView, RunWrite, redact_plan
+from connector.api.runs import RunTotals, RunView, RunWrite, redact_plan, redact_run
 from connector.api.schemas import UndoBody
 from connector.errors import ApiBudgetError, CommandError, ConnectorError, SettingsError, StoreError
 from connector.jobs.runs import get_run, list_runs, list_writes, total_run
@@ -75,12 +75,12 @@ async def get_runs(call: RequestContext) -> ApiResponse:
     before, actor = query_moment(call, "before"), call.query_key("actor")
     found = await list_runs(call.store, kind=kind, actor=actor, before=before, limit=limit + 1)
     following = found[limit - 1].created_at.isoformat() if len(found) > limit else None
-    return ApiResponse(value=RunPage(runs=found[:limit], before=following))
+    return ApiResponse(value=RunPage(runs=[visible_run(call, run) for run in found[:limit]], before=following))
 
 
 async def get_one_run(call: RequestContext) -> ApiResponse:
     view = await get_run(call.store, call.path_key("run"))
-    return ApiResponse(value=RunDetail(run=view, totals=await total_run(call.store, view.run)))
+    return ApiResponse(value=RunDetail(run=visible_run(call, view), totals=await total_run(call.store, view.run)))
 
 
 async def get_writes(call: RequestContext) -> ApiResponse:
@@ -117,6 +117,11 @@ async def undo_run(call: RequestContext, body: UndoBody) -> ApiResponse:
     )
 
 
+def visible_run(call: RequestContext, run: RunView) -> RunView:
+    """The run as the caller may see it."""
+    return run if call.token.role.covers(Role.OPS) else redact_run(run)
+
+
 async def plan_of(call: RequestContext, run: str, chosen: UndoChoice, *, org: str = "") -> UndoPlan:
     """The plan of an undo; raises ProblemError where the org does not let it be made."""
     try:
@@ -150,7 +155,7 @@ ROUTES = (
                    "before": "list only those that were asked for before this time",
                    "limit": f"page size, up to {MAX_LIMIT}"}),
     Route(method="GET", path="/runs/{run}", role=Role.VIEWER, handler=get_one_run, result=RunDetail,
-          summary="One run, and what it came to."),
+          summary="One run, and what it came to; reasons and names are for ops only."),
     Route(method="GET", path="/runs/{run}/writes", role=Role.VIEWER, handler=get_writes, result=WritePage,
           summary="What a run has written, field by field, page by page; personal data is for ops only.",
           queries={"after": "list only larger ids", "limit": f"page size, up to {MAX_LIMIT}"}),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from connector.api.runs import HIDDEN_REASON
 from connector.api.schemas import TriggerBody
 from connector.errors import CommandError, UsageError
 from connector.jobs.job_list import (
@@ -18,7 +19,7 @@ from connector.jobs.job_list import (
     view_run,
 )
 from connector.jobs.schedule import JobDefinition, parse_trigger
-from connector.model.job_run import JobState, JobTrigger
+from connector.model.job_run import JobRun, JobState, JobTrigger
 from connector.model.role import Role
 from connector.store import job_runs
 from connector.web.pagination import MAX_LIMIT, limit_of
@@ -43,7 +44,8 @@ class JobRunPage:
 
 
 async def get_jobs(call: RequestContext) -> ApiResponse:
-    return ApiResponse(value=JobList(jobs=await list_jobs(call.store, call.jobs)))
+    jobs = await list_jobs(call.store, call.jobs)
+    return ApiResponse(value=JobList(jobs=[_visible_job(call, job) for job in jobs]))
 
 
 async def get_job(call: RequestContext) -> ApiResponse:
@@ -95,7 +97,7 @@ async def get_runs(call: RequestContext) -> ApiResponse:
             limit=limit + 1,
         )
     following = runs[limit - 1].id if len(runs) > limit else None
-    return ApiResponse(value=JobRunPage(runs=[view_run(run) for run in runs[:limit]], before=following))
+    return ApiResponse(value=JobRunPage(runs=[_visible_run(call, run) for run in runs[:limit]], before=following))
 
 
 async def get_run(call: RequestContext) -> ApiResponse:
@@ -104,7 +106,21 @@ async def get_run(call: RequestContext) -> ApiResponse:
         run = await job_runs.get(connection, number)
     if run is None:
         raise ProblemError(404, "unknown", f"There is no run {number}.", field="id")
-    return ApiResponse(value=view_run(run))
+    return ApiResponse(value=_visible_run(call, run))
+
+
+def _visible_run(call: RequestContext, run: JobRun) -> JobRunView:
+    return _without_reason(call, view_run(run))
+
+
+def _visible_job(call: RequestContext, job: JobView) -> JobView:
+    return job if job.last_run is None else replace(job, last_run=_without_reason(call, job.last_run))
+
+
+def _without_reason(call: RequestContext, run: JobRunView) -> JobRunView:
+    """The run as the caller may see it: an error can quote a value."""
+    is_hidden = run.error is not None and not call.token.role.covers(Role.OPS)
+    return replace(run, error=HIDDEN_REASON, fix=None) if is_hidden else run
 
 
 def _job(call: RequestContext) -> JobDefinition:
@@ -116,7 +132,7 @@ def _job(call: RequestContext) -> JobDefinition:
 
 async def _job_response(call: RequestContext, job: JobDefinition) -> ApiResponse:
     [view] = await list_jobs(call.store, [job])
-    return ApiResponse(value=view, headers=etag(view.version), is_versioned=False)
+    return ApiResponse(value=_visible_job(call, view), headers=etag(view.version), is_versioned=False)
 
 
 async def _set_trigger(call: RequestContext, job: JobDefinition, trigger: JobTrigger | None) -> ApiResponse:

@@ -14,7 +14,7 @@ from connector.jobs.undo_plan import UndoChoice
 from connector.model.role import Role
 from connector.model.run_name import RunKind
 from connector.model.undo import UndoPlan, UndoState
-from connector.web.api.runs import plan_of, problem_of
+from connector.web.api.runs import plan_of, problem_of, visible_run
 from connector.web.console.csv_page import send_csv
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
 from connector.web.path_number import query_number
@@ -37,7 +37,7 @@ async def load_runs(call: RequestContext) -> Mapping[str, object]:
     if len(found) > PAGE_SIZE:
         following = urlencode({**kept, "before": found[PAGE_SIZE - 1].created_at.isoformat()})
     return {
-        "runs": found[:PAGE_SIZE],
+        "runs": [visible_run(call, run) for run in found[:PAGE_SIZE]],
         "kinds": list(RunKind),
         "chosen": kept,
         "query": urlencode(kept),
@@ -62,7 +62,7 @@ async def stream_runs(call: RequestContext) -> web.StreamResponse:
 
 async def load_run(call: RequestContext) -> Mapping[str, object]:
     """One run: what it came to, and its writes, page by page."""
-    run = await get_run(call.store, call.path_key("run"))
+    run = visible_run(call, await get_run(call.store, call.path_key("run")))
     after = query_number(call, "after") or 0
     writes, following = await list_writes(
         call.store, run.run, after=after, limit=WRITES, with_personal=_sees_personal(call)
