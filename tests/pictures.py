@@ -72,6 +72,7 @@ async def main(names: Sequence[str]) -> None:
         )
         page = await context.new_page()
         await page.goto(demo.sign_in)
+        await page.get_by_role("button", name="Sign in as").click()
         await page.goto(demo.org)
         for picture in chosen:
             await open_page(page, picture, demo)

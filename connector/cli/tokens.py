@@ -48,7 +48,7 @@ def link(
     name: Annotated[str, typer.Argument(help="As `connector tokens list` shows it.", parser=key)],
     json: Json = False,
 ) -> None:
-    """Print a link that signs a person in to the console as this token. It can be opened once, within ten minutes.
+    """Print a link that signs a person in to the console as this token. It works once, within ten minutes.
 
     It begins with CONNECTOR_HTTP__PUBLIC_URL, or with where `connector serve` listens.
     """
@@ -57,7 +57,7 @@ def link(
         as_json({"name": name, "link": address})
     else:
         typer.echo(address)
-        typer.echo("It can be opened once, within ten minutes.", err=True)
+        typer.echo("It works once, within ten minutes.", err=True)
 
 
 @tokens.command("list", short_help="List tokens, without their secrets.")

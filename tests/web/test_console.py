@@ -70,31 +70,6 @@ async def test_pages_are_for_people_who_have_signed_in(api: Api) -> None:
     assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
-async def test_link_signs_in_once_and_soon(api: Api, clock: ManualClock) -> None:
-    async def link() -> str:
-        async with api.store.transaction() as uow:
-            return await console_sessions.make_link(uow, "ops of tests", actor="ann@cli")
-
-    used, late, revoked = await link(), await link(), ""
-    answer, _ = await open_page(api, f"/signin?link={used}&next=%2Forders")
-    assert (answer.status, answer.headers["Location"]) == (303, "/orders")
-    assert used not in answer.headers["Set-Cookie"]
-    assert "ops of tests" in (await open_page(api, "/"))[1]
-    assert (await open_page(api, f"/signin?link={used}"))[0].status == 303  # opened again by who is signed in
-    api.client.session.cookie_jar.clear()
-    answer, text = await open_page(api, f"/signin?link={used}")
-    assert (answer.status, "used already, or is too old" in text) == (403, True)
-    clock.advance(601)
-    assert (await open_page(api, f"/signin?link={late}"))[0].status == 403
-    revoked = await link()
-    async with api.store.transaction() as uow:
-        await tokens.revoke(uow, "ops of tests", actor="ann@cli")
-    assert (await open_page(api, f"/signin?link={revoked}"))[0].status == 403
-    audit = (await api("GET", "/audit?entity=console", role=Role.ADMIN)).body["actions"]
-    made = [(entry["actor"], entry["key"]) for entry in audit if entry["action"] == "link_made"]
-    assert made == [("ann@cli", "ops of tests")] * 3
-
-
 @pytest.mark.parametrize(
     "where", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:1", "/a\nb"]
 )

@@ -30,7 +30,7 @@ from connector.web.console.session import (
     local_path,
     read_form,
 )
-from connector.web.console.sign_in import SignIn
+from connector.web.console.sign_in import OfferedLink, SignIn
 from connector.web.console.static_files import asset_address, send_file
 from connector.web.problem import STATUS_OF_RULE, ProblemError
 from connector.web.rate_limit import RateLimiter
@@ -244,10 +244,10 @@ class ConsoleFrame:
         return handle
 
     def _draw_sign_in(
-        self, request: web.Request, *, where: str, wrong: Form, provider: str, left: bool
+        self, request: web.Request, *, where: str, wrong: Form, provider: str, left: bool, link: OfferedLink | None
     ) -> web.Response:
         filled = _Filled(address="/signin", wrong=wrong)
-        shown = {"next": where, "provider": provider, "left": left}
+        shown = {"next": where, "provider": provider, "left": left, "link": link}
         return self._render(request, "signin.html.j2", None, title="Sign in", filled=filled, **shown)
 
     def _render(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 from urllib.parse import quote, unquote
@@ -19,6 +20,7 @@ from connector.store.engine import Store
 from connector.web.console.session import (
     COOKIE,
     FORM_FIELD,
+    Session,
     check_form,
     check_origin,
     find_session,
@@ -45,9 +47,25 @@ _BEGIN = "Begin again here."
 log = get_logger("web")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfferedLink:
+    """A link that signs somebody in once, as `name`. `current`: who is signed in already; empty for nobody."""
+
+    secret: str
+    name: str
+    current: str
+
+
 class DrawSignIn(Protocol):
     def __call__(
-        self, request: web.Request, *, where: str, wrong: Mapping[str, str], provider: str, left: bool
+        self,
+        request: web.Request,
+        *,
+        where: str,
+        wrong: Mapping[str, str],
+        provider: str,
+        left: bool,
+        link: OfferedLink | None,
     ) -> web.Response: ...
 
 
@@ -67,15 +85,15 @@ class SignIn:
             web.get("/signin", shown(self._show)),
             web.post("/signin", shown(self._sign_in)),
             web.post("/signout", shown(self._sign_out)),
-            web.get(OPENID, shown(self._begin)),
-            web.get(CALLBACK, shown(self._finish)),
+            web.get(OPENID, shown(self._begin), allow_head=False),
+            web.get(CALLBACK, shown(self._finish), allow_head=False),
             web.get(f"{OPENID}/end", shown(self._leave_provider)),
         ]
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
         where = local_path(request.query.get("next", "/"))
         if link := request.query.get("link"):
-            return await self._sign_in_by_link(request, link, where)
+            return await self._offer_link(request, link, where)
         if await find_session(self._store, request) is not None:
             return lead_to(where)
         return self._page(request, where, left="left" in request.query)
@@ -84,6 +102,8 @@ class SignIn:
         check_origin(request)
         form = await read_form(request)
         secret, where = form.get("token", "").strip(), local_path(form.get("next", "/"))
+        if link := form.get("link"):
+            return await self._sign_in_by_link(request, link, where)
         async with self._store.reader() as connection:
             token = await tokens.find(connection, secret) if secret else None
         if token is None or not token.valid(self._store.clock.now()):
@@ -96,14 +116,30 @@ class SignIn:
         set_cookie(request, answer, begun, console_sessions.LASTS)
         return answer
 
-    async def _sign_in_by_link(self, request: web.Request, link: str, where: str) -> web.StreamResponse:
+    async def _offer_link(self, request: web.Request, link: str, where: str) -> web.StreamResponse:
+        """Ask whether to sign in by a link. Only the form uses the link up: mail scanners and previews open links, too,
+        and another site may lead a browser to one."""
         check_parameters(request)
+        session = await find_session(self._store, request)
+        async with self._store.reader() as connection:
+            found = await console_sessions.find(connection, link, self._store.clock.now())
+        if found is None:
+            return self._refuse_link(request, where, session)
+        current = "" if session is None else session.token.name
+        if current == found.name:
+            return lead_to(where)
+        return self._page(request, where, link=OfferedLink(secret=link, name=found.name, current=current))
+
+    async def _sign_in_by_link(self, request: web.Request, link: str, where: str) -> web.StreamResponse:
         begun = await self._store.transact(lambda uow: console_sessions.begin_by_link(uow, link))
         if begun is not None:
             answer = lead_to(where)
             set_cookie(request, answer, begun, console_sessions.LASTS)
             return answer
-        if await find_session(self._store, request) is not None:  # a link that is opened again
+        return self._refuse_link(request, where, await find_session(self._store, request))
+
+    def _refuse_link(self, request: web.Request, where: str, session: Session | None) -> web.Response:
+        if session is not None:  # a link that is opened again
             return lead_to(where)
         self._count_failure(request)
         wrong = "This link was used already, or is too old. Sign in with a token, or ask for another link."
@@ -204,9 +240,10 @@ class SignIn:
         *,
         status: int = 200,
         left: bool = False,
+        link: OfferedLink | None = None,
     ) -> web.Response:
         provider = "" if self._provider is None else self._provider.settings.title
-        page = self._draw(request, where=where, wrong=wrong or {}, provider=provider, left=left)
+        page = self._draw(request, where=where, wrong=wrong or {}, provider=provider, left=left, link=link)
         page.set_status(status)
         return page
 

@@ -140,7 +140,8 @@ def test_demo_continues_until_it_is_stopped(shell: Shell) -> None:
     assert mails is not None
     assert console is not None
     with requests.Session() as browser:
-        home = browser.get(console[1], timeout=30).text
+        secret = console[1].rpartition("=")[2]
+        home = browser.post(console[1].partition("?")[0], data={"link": secret}, timeout=30).text
         decisions = [browser.get(f"{console[1].rpartition('/')[0]}{path}", timeout=30).text for path in PAGES]
     texts = [requests.get(f"{mails[1]}/mails/{number}/text", timeout=30).text for number in (1, 2)]
     link = re.search(r"^Follow your order: (http://\S+)$", "\n".join(texts), re.M)
