@@ -61,7 +61,7 @@ async def test_proof_is_shown_by_entity_and_org_and_compared_anew(api: Api, cloc
     await put_org(api, "00E", "emea")
     await put_run(api, org_id="00E", drifted=2)
     _, text = await open_page(api, "/reconcile")
-    for part in ("8 of 8", "Nothing differs that is not on its way", "8 of 11", "4 differ", "emea"):
+    for part in ("8 of 8", "Nothing differs.", "8 of 11", "4 differ", "emea"):
         assert part in text, part
     status, text = await send(api, "/reconcile/start", org="default")
     assert (status, "Both sides are compared: a worker begins" in text) == (303, True)

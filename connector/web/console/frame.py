@@ -212,7 +212,7 @@ class ConsoleFrame:
             return loaded
         title = str(loaded.get("title", page.title))
         shown = {name: value for name, value in loaded.items() if name != "title"}
-        shown |= {"mark": mark, "follows": page.follows}
+        shown |= {"mark": mark, "follows": page.follows and not filled.given}
         response = self._render(request, page.template, session, title=title, filled=filled, **shown)
         response.set_status(filled.status)
         if TOLD in request.cookies:

@@ -21,7 +21,13 @@
 
   // Pages follow what happens, but nothing moves under somebody who types.
   const source = document.body.dataset.events;
-  const isTyping = () => document.activeElement?.closest("main form, dialog") != null;
+  // A form that somebody has filled in stays as it is until it is sent, or the page is opened again.
+  const isTyping = () =>
+    document.activeElement?.closest("main form, dialog") != null || document.querySelector("main form[data-touched]") != null;
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest?.("main form[method=post]");
+    if (form) form.dataset.touched = "";
+  });
   if (source) {
     let missed = false;
     let latest = 0;
