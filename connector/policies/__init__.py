@@ -274,7 +274,7 @@ class WebhookSettings(BaseModel):
 
 ALERT_RULES = (
     "org_away", "changes_wait", "dead_letters", "conflicts", "stream_behind", "deliveries", "api_budget",
-    "job_failed", "reconcile", "role_failed",
+    "job_failed", "reconcile", "role_failed", "mapping_drift",
 )  # fmt: skip
 
 

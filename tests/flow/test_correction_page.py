@@ -36,7 +36,7 @@ class Screen:
             status, text = answer.status, await answer.text()
         if status == 303:
             async with self.client.get(answer.headers["Location"]) as shown:
-                [text] = re.findall(r'role="status">.*?</svg>(.*?)</p>', await shown.text())
+                [text] = re.findall(r'role="status">.*?</svg><span>(.*?)</span></p>', await shown.text())
         return status, text
 
 

@@ -21,13 +21,13 @@ def test_backup_and_restore(tmp_path: Path, imported: Path) -> None:
     assert (restored.status, restored.err) == (0, "")
     assert lines[1].startswith("The former database is connector.db.replaced-")
     assert "changes of then are due again" in lines[3]
-    assert lines[-2].startswith("The jobs push, reconcile, notifications, webhooks are paused")
+    assert lines[-2].startswith("The jobs push, reconcile, heal, notifications, webhooks are paused")
     assert lines[-1].startswith("Next: `connector reconcile` compares both sides.")
     assert shell("status", "--json").document["entities"]["order"]["due"] == 8
     doctor = shell("doctor", COLUMNS="200").out
     assert (doctor.count("FAIL"), doctor.count("`connector jobs resume NAME` lets each go on.")) == (0, 1)
     assert (
-        "Paused, so that the service does not run them: notifications, push, reconcile, webhooks (by "
+        "Paused, so that the service does not run them: heal, notifications, push, reconcile, webhooks (by "
         in shell("status").out
     )
 
