@@ -67,7 +67,8 @@ def _values(claims: Mapping[str, object], name: str) -> list[str]:
 
 def _name(claims: Mapping[str, object]) -> str:
     """The address that the provider vouches for, else the user name, else the subject."""
-    is_vouched = claims.get("email_verified", True) in {True, "true"}
+    verified = claims.get("email_verified", True)
+    is_vouched = verified is True or verified == "true"
     for claim in ("email", "preferred_username", "sub"):
         value = claims.get(claim)
         if isinstance(value, str) and (claim != "email" or is_vouched) and (name := visible_key(value)):

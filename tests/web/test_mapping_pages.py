@@ -94,6 +94,8 @@ async def test_entries_are_changed_added_and_removed_by_row(api: Api) -> None:
     assert text_of(page) == TEXT.replace("{path: po_number, owner: newest}", "{path: po_number, owner: ask}")
     status, page = await send(api, EDITOR, do="set:lines/", text=TEXT, base=0, name="", **entry)
     assert (status, "Choose a field of Salesforce." in page, text_of(page)) == (422, True, TEXT)
+    status, page = await send(api, EDITOR, do="set:/PoNumber", text=TEXT, base=0, name="PoNumber")
+    assert (status, text_of(page)) == (422, TEXT)  # without its other fields
     other = entry | {"source": "unit_price", "owner": "local", "transform": "text", "default": "0"}
     _, page = await send(api, EDITOR, do="set:lines/", text=TEXT, base=0, name="Mine__c", **other)
     assert text_of(page) == TEXT + "      Mine__c: {path: unit_price, transform: text, default: 0}\n"

@@ -288,6 +288,7 @@ async def test_clock_that_is_behind_is_named(store: Store, liar: LyingProvider) 
     [
         ({"email": "a@example.com"}, "a@example.com"),
         ({"email": "chief@example.com", "email_verified": False, "preferred_username": "mallory"}, "mallory"),
+        ({"email": "chief@example.com", "email_verified": {}, "preferred_username": "mallory"}, "mallory"),
         ({"email": "\u202e", "preferred_username": 5}, "id-1"),
         ({"email": " a\x00b@example.com" + "x" * 200}, ("ab@example.com" + "x" * 200)[:80]),
     ],

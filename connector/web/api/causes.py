@@ -14,6 +14,7 @@ from connector.salesforce.fault import classify_row
 from connector.store import causes
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.path_number import query_number
+from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
 
@@ -67,7 +68,9 @@ async def work_on(call: RequestContext, body: CauseBody) -> ApiResponse:
     )
     await work_on_cause(call.store, name, work, actor=call.token.name)
     async with call.store.reader() as connection:
-        cause = (await causes.list_open(connection))[name]
+        cause = (await causes.list_open(connection)).get(name)
+    if cause is None:
+        raise ProblemError(404, "unknown", f"The cause {name} was closed meanwhile.", field="group")
     said = CauseSaid(group=name, assignee=cause.assignee, note=cause.note, snoozed_until=cause.snoozed_until)
     return ApiResponse(value=said)
 
