@@ -9,7 +9,7 @@ import typer
 
 from connector.cli.demo_reps import wait_until
 from connector.cli.demo_shop import DISPUTED, REFUSED, DemoShop
-from connector.cli.output import plural
+from connector.cli.output import plural, program
 from connector.cli.progress import NullProgress
 from connector.cli.runner import until_stopped
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 5.0
 """Seconds between two progress lines."""
-VIEWER = "demo"
-"""The token of whoever watches."""
+VISITOR = "visitor"
+"""The token of whoever watches; the shop acts as `demo`."""
 
 
 async def run_until_stopped(shop: DemoShop, org: LocalOrg, rate: float) -> None:
@@ -36,6 +36,9 @@ async def run_until_stopped(shop: DemoShop, org: LocalOrg, rate: float) -> None:
         typer.echo(f"  Orders       {shop.watched}: its journey in both directions, and what you can do with it")
         typer.echo(f"  Salesforce   {org.page_url}: the same orders, as a sales rep sees them")
         typer.echo(f"  Mails        {shop.mail.catcher.url}: what customers were sent, with links to tracking pages\n")
+        database, here = shop.service.settings.database_url, f"CONNECTOR_HTTP__PUBLIC_URL={shop.mail.public_url}"
+        typer.echo("Another link, after you signed out:")
+        typer.echo(f"  CONNECTOR_DATABASE_URL={database} {here} {program()} tokens link {VISITOR}\n")
         typer.echo(f"From now on, about {rate:g} orders per second are placed; Ctrl-C stops.")
         await _go_on(shop, org, rate)
 
@@ -92,9 +95,9 @@ async def _make_link(shop: DemoShop) -> str:
     from connector.store import console_sessions, tokens
 
     async with shop.service.store.transaction() as uow:
-        if await tokens.get(uow.connection, VIEWER) is None:
-            await tokens.create(uow, VIEWER, Role.ADMIN, actor=VIEWER)
-        secret = await console_sessions.make_link(uow, VIEWER, actor=VIEWER)
+        if await tokens.get(uow.connection, VISITOR) is None:
+            await tokens.create(uow, VISITOR, Role.ADMIN, actor=VISITOR)
+        secret = await console_sessions.make_link(uow, VISITOR, actor=VISITOR)
     return f"{shop.mail.public_url}/signin?link={secret}"
 
 
