@@ -20,9 +20,11 @@ async def test_run_is_undone_by_the_plan_that_was_shown(browser: Browser, consol
     assert await page.locator("main").get_attribute("hx-get") is None  # each look reads the org
     await page.get_by_label("Only these numbers").fill("N-1")
     await page.get_by_role("button", name="Plan this part").click()
+    await page.get_by_label("Also where our orders say otherwise now").check()
     await page.get_by_role("button", name="Put 2 fields back").click()
     await expect(page.get_by_role("alert")).to_contain_text("The plan has changed. Look at the new one.")
     await page.get_by_role("link", name="All of it").click()
+    await page.get_by_label("Also where our orders say otherwise now").check()
     await page.get_by_role("button", name="Put 2 fields back").click()
     await expect(page.get_by_role("heading", name="undo-1")).to_be_visible()
     await expect(page.get_by_role("status")).to_contain_text("2 fields will be put back")

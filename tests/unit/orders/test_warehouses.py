@@ -13,7 +13,6 @@ from connector.model.actions import Action
 from connector.model.events import Allocate, ChangeOrder, LineEdit, Pack
 from connector.model.stock import Reservation
 from connector.orders.command import OrderCommand
-from connector.orders.inventory import pick_list as picking
 from connector.orders.inventory.allocation import allocate as allocate_all
 from connector.orders.inventory.pick_list import load_picks
 from connector.orders.transaction import OrderTransaction
@@ -76,9 +75,7 @@ async def test_pick_list_omits_lines_that_are_picked(store: Store) -> None:
     assert await picks(store) == []
 
 
-async def test_pick_list_of_a_warehouse_begins_with_the_earliest_promise(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pick_list_of_a_warehouse_begins_with_the_earliest_promise(store: Store) -> None:
     await samples.stock(store)
     days = {"1": None, "2": date(2026, 4, 9), "3": date(2026, 4, 8), "4": date(2026, 4, 1)}
     async with store.transaction() as uow:
@@ -92,10 +89,10 @@ async def test_pick_list_of_a_warehouse_begins_with_the_earliest_promise(
         for action in (Action.VERIFY, Action.CONFIRM):
             await transaction.execute_all([OrderCommand(number=number, event=make_event(action)) for number in days])
         await allocate_all(transaction, list(days))
-    monkeypatch.setattr(picking, "MAX_ORDERS", 2)
     async with store.reader() as connection:
         lists = {
-            place: [pick.order for pick in await load_picks(connection, place)] for place in ("EAST", "WEST", None)
+            place: [pick.order for pick in await load_picks(connection, place, limit=2)]
+            for place in ("EAST", "WEST", None)
         }
     assert lists == {"EAST": ["3", "2"], "WEST": ["4"], None: ["4", "3"]}
 
