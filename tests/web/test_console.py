@@ -254,6 +254,8 @@ async def test_conflict_is_resolved_only_as_it_was_shown(api: Api) -> None:
     status, text = await send(api, "/conflicts/resolve", id=conflict, version=1, take="local")
     assert (status, "<h1>Conflicts</h1>" in text, "Keep ours" in text) == (409, True, True)  # said where it is decided
     assert 'role="alert"' in text
+    assert 'hx-trigger="changed' not in text  # what was sent, and what is wrong with it, stays until it is sent again
+    assert 'hx-trigger="changed' in (await open_page(api, "/conflicts"))[1]
     assert (await send(api, "/conflicts/resolve", id=conflict, version=found[1], take="both"))[0] == 422
     status, text = await send(api, "/conflicts/resolve", id=conflict, version=found[1], take="salesforce")
     assert (status, "stands on both sides" in text, "Both sides agree" in text) == (303, True, True)

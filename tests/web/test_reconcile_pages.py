@@ -61,7 +61,24 @@ async def test_proof_is_shown_by_entity_and_org_and_compared_anew(api: Api, cloc
     await put_org(api, "00E", "emea")
     await put_run(api, org_id="00E", drifted=2)
     _, text = await open_page(api, "/reconcile")
-    for part in ("8 of 8", "Nothing differs.", "8 of 11", "4 differ", "emea"):
+    for part in (
+        "8 of 8",
+        "Nothing differs.",
+        "8 of 11",
+        "4 differ",
+        "emea",
+        "Not verified: 2 drifted, 1 missing in org",
+    ):
+        assert part in text, part
+    refused = Reconciliation(limit=9)
+    for state, key in ((RecordState.VERIFIED, "W-1"), (RecordState.REFUSED, "W-2"), (RecordState.NOT_SYNCED, "W-3")):
+        refused.count("order", state, key)
+    async with api.store.transaction() as uow:
+        number = await reconcile_runs.begin(uow, "00D", full=True, scope={})
+        await reconcile_runs.finish(uow, number, refused, state=RunState.FINISHED, calls=1)
+    _, text = await open_page(api, "/reconcile")
+    assert "Nothing differs." not in text
+    for part in ("Not verified: ", "1 refused", "1 left out of the synchronization"):
         assert part in text, part
     status, text = await send(api, "/reconcile/start", org="default")
     assert (status, "Both sides are compared: a worker begins" in text) == (303, True)

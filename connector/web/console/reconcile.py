@@ -40,6 +40,10 @@ _HEALS = {
     RecordState.DUPLICATE: "left alone: a person decides which record is the right one",
 }
 """What healing does with a difference."""
+_WORDS: Mapping[str, str] = {
+    RecordState.PENDING: "on their way",
+    RecordState.NOT_SYNCED: "left out of the synchronization",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +66,15 @@ class OrgProof:
     @property
     def form_name(self) -> str:
         return self.name or DEFAULT_ORG
+
+    @property
+    def unverified(self) -> list[str]:
+        """What the proof does not cover, in words: `1 refused`."""
+        counts = Counter[str]()
+        for by_state in () if self.run is None else self.run.counts.values():
+            counts.update(by_state)
+        del counts[RecordState.VERIFIED]
+        return [f"{count:,} {_WORDS.get(state, state.replace('_', ' '))}" for state, count in counts.items() if count]
 
 
 async def load_proofs(call: RequestContext) -> Mapping[str, object]:
