@@ -17,6 +17,7 @@ from connector.agents.plans import MOST_COVERED, Plan, PlanBook, PlanKind, check
 from connector.clock import Clock
 from connector.errors import ConnectorError
 from connector.model.role import Role
+from connector.wording import plural
 
 Answer = dict[str, object]
 P = ParamSpec("P")
@@ -188,7 +189,7 @@ class AgentTools:
         plan = self._plans.add(PlanKind.RESYNC, request, covered)
         verb = {"push": "Sends {} to Salesforce again.", "pull": "Reads {} from Salesforce again.",
                 "compare": "Compares {} with Salesforce."}[mode]  # fmt: skip
-        count = f"{len(covered):,} {entity}{'' if len(covered) == 1 else 's'}"
+        count = plural(len(covered), entity)
         costs = {name: preview.get(name) for name in ("calls_at_most", "minutes_at_most", "unknown_keys")}
         return _shown(plan, verb.format(count), covered, costs)
 

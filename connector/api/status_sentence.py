@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from connector.wording import plural
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SyncState:
@@ -47,7 +49,7 @@ def describe_sync(state: SyncState) -> str:
         what = f"the job{'' if one_job else 's'} {_listed(state.paused_jobs)} {'is' if one_job else 'are'} paused"
         parts.append(f"{what} until somebody resumes {'it' if one_job else 'them'}")
     waits = [
-        _count(number, noun)
+        plural(number, noun)
         for number, noun in (
             (state.dead_letters, "dead letter"), (state.conflicts, "conflict"), (state.parked, "parked record"),
         )
@@ -62,12 +64,12 @@ def describe_sync(state: SyncState) -> str:
         verb = "waits" if state.waiting == 1 else "wait"
         budget = f" ({state.paused_changes:,} to save the API budget)" if state.paused_changes else ""
         parts.append(
-            f"{_count(state.waiting, 'change')} {verb} to be sent, the oldest for {state.oldest_seconds} s{budget}"
+            f"{plural(state.waiting, 'change')} {verb} to be sent, the oldest for {state.oldest_seconds} s{budget}"
         )
     elif state.has_org:
         parts.append("every change is sent" if not state.dead_letters else "everything else is sent")
     if state.unread:
-        parts.append(f"{_count(state.unread, 'record')} of the org {'is' if state.unread == 1 else 'are'} to be read")
+        parts.append(f"{plural(state.unread, 'record')} of the org {'is' if state.unread == 1 else 'are'} to be read")
     if state.verified_at is not None:
         compared = f"verified {state.verified:,} of {state.total:,} records at {_moment(state.verified_at)}"
         parts.append(compared)
@@ -75,10 +77,6 @@ def describe_sync(state: SyncState) -> str:
         parts.append("both sides were never compared as a whole")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _listed(words: Sequence[str]) -> str:

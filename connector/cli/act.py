@@ -10,9 +10,10 @@ import typer
 from connector.cli import app
 from connector.cli.action_options import HELP, ActCommand, action_sentence, check_options, naming_option, sentence
 from connector.cli.key_argument import key
-from connector.cli.output import as_json, plural
+from connector.cli.output import as_json
 from connector.cli.runner import run
 from connector.errors import CommandError, UsageError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.model.events import Event

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, moment, plural
+from connector.cli.output import as_json, moment
 from connector.cli.runner import run
 from connector.errors import UsageError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.model.action_request import ActionState, ReceivedAction

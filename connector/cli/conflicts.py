@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, moment, plural, table
+from connector.cli.output import as_json, moment, table
 from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.jobs.conflict_resolution import Resolution

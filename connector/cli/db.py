@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, moment, paragraph, plural, table
+from connector.cli.output import as_json, moment, paragraph, table
 from connector.cli.runner import run
 from connector.cli.status_text import (
     budget_document,
@@ -23,6 +23,7 @@ from connector.cli.status_text import (
     webhook_remarks,
 )
 from connector.cli.topic_text import event_remarks
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.settings import Settings

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli.db import db
-from connector.cli.output import as_json, plural
+from connector.cli.output import as_json
 from connector.cli.progress import Progress
 from connector.cli.runner import run
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.jobs.backup import Restored

@@ -9,9 +9,10 @@ import typer
 
 from connector.cli import app
 from connector.cli.key_argument import key as parse_key
-from connector.cli.output import as_json, moment, plural
+from connector.cli.output import as_json, moment
 from connector.cli.runner import run
 from connector.errors import CommandError, ConnectorError, UsageError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.model.cause import Cause

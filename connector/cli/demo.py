@@ -19,10 +19,11 @@ from connector.cli.demo_reps import open_demo_reps, print_verified
 from connector.cli.demo_shop import BATCH, DemoShop
 from connector.cli.extras import require_localorg
 from connector.cli.localorg import running_org
-from connector.cli.output import plural, program, table
+from connector.cli.output import program, table
 from connector.cli.progress import NullProgress, Progress
 from connector.cli.runner import run
 from connector.errors import UsageError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.jobs.push_summary import PushSummary

@@ -9,9 +9,10 @@ import typer
 
 from connector.cli.demo_reps import wait_until
 from connector.cli.demo_shop import DISPUTED, REFUSED, DemoShop
-from connector.cli.output import plural, program
+from connector.cli.output import program
 from connector.cli.progress import NullProgress
 from connector.cli.runner import until_stopped
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.localorg.server import LocalOrg

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from connector.cli.mailcatcher import running_catcher
-from connector.cli.output import plural
 from connector.cli.progress import Progress
 from connector.errors import ConnectorError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.localmail.catcher import MailCatcher

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from connector.cli.output import plural
 from connector.cli.progress import NullProgress
+from connector.wording import plural
 
 if TYPE_CHECKING:
     import asyncio

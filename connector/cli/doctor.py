@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, plural
+from connector.cli.output import as_json
 from connector.cli.runner import run
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.model.health_check import DoctorReport, HealthCheck

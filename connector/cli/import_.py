@@ -9,10 +9,11 @@ import typer
 
 from connector.cli import app
 from connector.cli.inputs import check_input
-from connector.cli.output import as_json, plural, table
+from connector.cli.output import as_json, table
 from connector.cli.progress import Progress
 from connector.cli.runner import run
 from connector.errors import ConnectorError, StoreError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.orders.importing import ImportReport

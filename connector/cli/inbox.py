@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, moment, plural
+from connector.cli.output import as_json, moment
 from connector.cli.runner import run
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.model.inbound_change import InboxItem

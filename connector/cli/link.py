@@ -8,9 +8,10 @@ import typer
 
 from connector.cli import app
 from connector.cli.key_argument import key as parse_key
-from connector.cli.output import as_json, plural
+from connector.cli.output import as_json
 from connector.cli.runner import run
 from connector.errors import UsageError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from connector.cli.output import moment, paragraph, plural, table
+from connector.cli.output import moment, paragraph, table
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.jobs.mappings.views import MappingPlan

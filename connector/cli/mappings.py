@@ -11,9 +11,10 @@ import typer
 
 from connector.cli import app
 from connector.cli.mapping_text import print_plan
-from connector.cli.output import as_json, moment, plural, table
+from connector.cli.output import as_json, moment, table
 from connector.cli.runner import run
 from connector.errors import CommandError, UsageError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.jobs.mappings.admin import MappingAdmin, Request

@@ -10,10 +10,11 @@ import typer
 
 from connector.cli import app
 from connector.cli.key_argument import key
-from connector.cli.output import as_json, moment, plural, table
+from connector.cli.output import as_json, moment, table
 from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
 from connector.files import create_private
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.model.notification import Notification

@@ -9,9 +9,10 @@ import typer
 
 from connector.cli import app
 from connector.cli.localorg import our_metadata
-from connector.cli.output import as_json, plural, table
+from connector.cli.output import as_json, table
 from connector.cli.progress import Progress
 from connector.cli.runner import run
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.jobs.org_deploy import DeploySummary

@@ -88,11 +88,6 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
-def plural(count: int, noun: str, many: str = "") -> str:
-    """`1 order`, `2 orders`."""
-    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
-
-
 def program() -> str:
     """How to call this program: its name if that is on the PATH, else its relative path."""
     path = Path(sys.argv[0])

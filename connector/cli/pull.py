@@ -9,8 +9,9 @@ import typer
 
 from connector.cli import app
 from connector.cli.delivery_text import delivery_document, delivery_text
-from connector.cli.output import as_json, moment, plural, quantity, table
+from connector.cli.output import as_json, moment, quantity, table
 from connector.cli.runner import run
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.inbound.context import ApplyReport

@@ -10,9 +10,10 @@ import typer
 
 from connector.cli import app
 from connector.cli.key_argument import key as parse_key
-from connector.cli.output import as_json, moment, plural, table
+from connector.cli.output import as_json, moment, table
 from connector.cli.runner import run
 from connector.errors import UsageError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.api.runs import RunField, RunTotals, RunView, RunWrite

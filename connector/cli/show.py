@@ -15,9 +15,10 @@ import typer
 from connector.api.event_text import event_text
 from connector.cli import app
 from connector.cli.key_argument import key as parse_key
-from connector.cli.output import amount, as_json, moment, plural, quantity, table
+from connector.cli.output import amount, as_json, moment, quantity, table
 from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.model.change import EntityKind

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from connector.cli.output import moment, plural
+from connector.cli.output import moment
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.outbound.budget_status import BudgetStatus

@@ -12,10 +12,11 @@ import typer
 from connector.cli import app
 from connector.cli.inputs import check_input
 from connector.cli.key_argument import key
-from connector.cli.output import amount, as_json, plural, table
+from connector.cli.output import amount, as_json, table
 from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
 from connector.files import UnusableFileError, bounded_lines
+from connector.wording import plural
 
 stock = typer.Typer(help="Stock by warehouse.", short_help="List stock by warehouse; enter counts.")
 app.add_typer(stock, name="stock")

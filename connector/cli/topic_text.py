@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from connector.cli.output import moment, plural
+from connector.cli.output import moment
+from connector.wording import plural
 
 
 def event_remarks(events: dict[str, Any] | None, now: datetime) -> list[str]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, moment, plural, table
+from connector.cli.output import as_json, moment, table
 from connector.cli.runner import run
 from connector.errors import UsageError
+from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.jobs.send_webhooks import WebhookReport

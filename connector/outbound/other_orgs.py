@@ -12,6 +12,7 @@ from connector.store import api_calls, orgs, outages, outbox_counts
 from connector.store.engine import Store
 from connector.store.outages import Outage
 from connector.store.scope import DEFAULT
+from connector.wording import plural
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,16 +59,12 @@ def describe_other_org(org: OtherOrg) -> str:
     """One sentence for a person."""
     parts = [f"no org of that name has answered yet at CONNECTOR_ORGS__{org.name.upper()}__LOGIN_URL"]
     if org.org_id is not None:
-        parts = [_count(org.changes, "change") + " to be sent", _count(org.dead_letters, "dead letter")]
+        parts = [plural(org.changes, "change") + " to be sent", plural(org.dead_letters, "dead letter")]
     if org.outage is not None:
         parts.append(f"it has accepted nothing since {_moment(org.outage.since)} ({org.outage.code})")
     if org.paused:
         parts.append(f"calls of the lanes {', '.join(org.paused)} pause to save the API budget")
     return f"Org {org.name}: {'; '.join(parts)}."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _moment(moment: datetime) -> str:

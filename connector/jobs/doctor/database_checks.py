@@ -30,6 +30,7 @@ from connector.store import (
 )
 from connector.store.database_info import DatabaseInfo, read_database_info
 from connector.store.engine import Store
+from connector.wording import plural
 
 DATABASE, QUEUE, LEASES, ROLES, JOBS = "database", "queue", "leases", "roles", "jobs"
 OTHER_ORGS = "other orgs"
@@ -90,11 +91,11 @@ async def check_queue(store: Store, settings: Settings) -> HealthCheck:
         org, policy = await orgs.get_active(connection), api_calls.policy_of(settings.budget)
         usage = None if org is None else await api_calls.usage(connection, org.org_id, store.clock.now(), policy)
     due, dead = (sum(states[state] for states in unsent.values()) for state in (ChangeState.DUE, ChangeState.DEAD))
-    waiting = f"{_count(due, 'change')} to be sent"
+    waiting = f"{plural(due, 'change')} to be sent"
     age = None if oldest is None else store.clock.now() - oldest
     if due and age is not None:
         waiting += f", the oldest for {_duration(age)}"
-    text = f"{waiting}; {_count(dead, 'dead letter')}; {_count(open_conflicts, 'open conflict')}."
+    text = f"{waiting}; {plural(dead, 'dead letter')}; {plural(open_conflicts, 'open conflict')}."
     if outage is not None:
         text = f"The org has accepted nothing since {_moment(outage.since)}: {outage.message} {text}"
         return failed(QUEUE, text, outage.fix or "`connector status` says more.")
@@ -124,10 +125,10 @@ async def check_leases(store: Store) -> HealthCheck:
     expired = [lease for lease in unreleased if lease.expires_at <= now]
     held = len(unreleased) - len(expired)
     if not expired:
-        return passed(LEASES, f"{_count(held, 'lease')} held, none expired.")
+        return passed(LEASES, f"{plural(held, 'lease')} held, none expired.")
     owners = sorted({lease.owner for lease in expired})
-    text = f"{_count(len(expired), 'lease')} of {_count(len(owners), 'process', 'processes')} expired unreleased: "
-    text += f"{', '.join(owners)}. {_count(held, 'lease')} held."
+    text = f"{plural(len(expired), 'lease')} of {plural(len(owners), 'process', 'processes')} expired unreleased: "
+    text += f"{', '.join(owners)}. {plural(held, 'lease')} held."
     fix = "See whether these processes were killed, or are frozen; others take over what they did."
     return warned(LEASES, text, fix, [f"{lease.name}: expired {_moment(lease.expires_at)}" for lease in expired])
 
@@ -145,7 +146,7 @@ async def check_roles(store: Store, settings: Settings, own: Sequence[RoleState]
     if not alive:
         return warned(ROLES, "No process of the service runs on this database.", "Start it: `connector serve`.")
     told = ", ".join(f"{role} {number}" if number > 1 else role for role, number in sorted(counts.items()))
-    text = f"{_count(len(alive), 'process runs', 'processes run')} the roles {told}."
+    text = f"{plural(len(alive), 'process runs', 'processes run')} the roles {told}."
     expected = ["scheduler"]
     if settings.salesforce.login_url:
         expected.append("worker")
@@ -156,7 +157,7 @@ async def check_roles(store: Store, settings: Settings, own: Sequence[RoleState]
     if dead := [worker for worker in found if not worker.alive]:
         names = ", ".join(f"{worker.host}:{worker.pid}" for worker in dead)
         fix = "Nothing to do, if they were replaced: `connector workers list` forgets them after a day."
-        return warned(ROLES, f"{text} {_count(len(dead), 'process', 'processes')} died: {names}.", fix)
+        return warned(ROLES, f"{text} {plural(len(dead), 'process', 'processes')} died: {names}.", fix)
     return passed(ROLES, text)
 
 
@@ -183,16 +184,12 @@ def skip_of_database(why: str) -> list[HealthCheck]:
     return [skipped(name, why) for name in OF_THE_DATABASE]
 
 
-def _count(number: int, noun: str, many: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
-
-
 def _duration(span: timedelta) -> str:
     seconds = span.total_seconds()
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
-            return _count(int(seconds // size), unit)
-    return _count(int(seconds), "second")
+            return plural(int(seconds // size), unit)
+    return plural(int(seconds), "second")
 
 
 def _moment(at: datetime) -> str:

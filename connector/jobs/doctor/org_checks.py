@@ -19,6 +19,7 @@ from connector.salesforce import org_limits
 from connector.salesforce.org_limits import usage_of
 from connector.salesforce.usage import Usage
 from connector.settings import Returns, Settings
+from connector.wording import plural
 
 LOGIN, ORG, USER = "login", "org", "user"
 OBJECTS, FIELDS, KEYS, FIT = "objects", "fields", "external IDs", "mappings"
@@ -59,7 +60,7 @@ def check_objects(answers: OrgAnswers, settings: Settings, problems: Mapping[Asp
     if lack is not None:
         return broken(OBJECTS, lack)
     if problems[Aspect.OBJECT]:
-        text = f"Our user may not write {_count(problems[Aspect.OBJECT], 'object')} of the mappings."
+        text = f"Our user may not write {plural(len(problems[Aspect.OBJECT]), 'object')} of the mappings."
         return failed(OBJECTS, text, "Give the object permissions that are named below.", problems[Aspect.OBJECT])
     return passed(OBJECTS, f"Our user may create and change all {len(answers.describes)} objects that it needs.")
 
@@ -74,7 +75,7 @@ def check_fields(mappings: MappingSet, answers: OrgAnswers, problems: Mapping[As
     number = sum(len(record.entries) for mapping in mappings for record in mapping.spec.records)
     if not problems[Aspect.ACCESS]:
         return passed(FIELDS, f"Our user sees all {number} mapped fields, and may write those that are sent.")
-    text = f"{_count(problems[Aspect.ACCESS], 'mapped field')} cannot be read or written by our user."
+    text = f"{plural(len(problems[Aspect.ACCESS]), 'mapped field')} cannot be read or written by our user."
     return failed(FIELDS, text, f"{_DEPLOY} Correct the others where they are named below.", problems[Aspect.ACCESS])
 
 
@@ -87,7 +88,7 @@ def check_keys(mappings: MappingSet, answers: OrgAnswers, problems: Mapping[Aspe
         if record.sobject in answers.describes
     }
     if problems[Aspect.KEY]:
-        text = f"{_count(problems[Aspect.KEY], 'external ID')} cannot be relied on, so records could be doubled."
+        text = f"{plural(len(problems[Aspect.KEY]), 'external ID')} cannot be relied on, so records could be doubled."
         return failed(KEYS, text, "Correct the fields in Setup as it is said below.", problems[Aspect.KEY])
     if missing := [name for name, field in fields.items() if field is None]:
         return skipped(KEYS, f"Our user does not see {', '.join(missing)}.")
@@ -102,7 +103,7 @@ def check_keys(mappings: MappingSet, answers: OrgAnswers, problems: Mapping[Aspe
 def check_fit(problems: Mapping[Aspect, Sequence[str]]) -> HealthCheck:
     """What is mapped to the fields: types, picklist values, required fields."""
     if problems[Aspect.MAPPING]:
-        text = f"The mappings do not fit the org in {_count(problems[Aspect.MAPPING], 'place')}."
+        text = f"The mappings do not fit the org in {plural(len(problems[Aspect.MAPPING]), 'place')}."
         return failed(
             FIT, text, "Correct the mapping files, or the org, as it is said below.", problems[Aspect.MAPPING]
         )
@@ -127,7 +128,7 @@ def check_record_types(answers: OrgAnswers, settings: Settings, profile: OrgProf
             RECORD_TYPES, text, "Give it a record type for companies, unless all customers are persons.", lines
         )
     persons = "with" if profile.person_type is not None else "without"
-    number = _number(len(lines), "record type") if lines else "no record types"
+    number = plural(len(lines), "record type") if lines else "no record types"
     return passed(RECORD_TYPES, f"Our user has {number}, {persons} one for persons.", lines)
 
 
@@ -268,11 +269,3 @@ def _judge(name: str, usage: Usage, what: str, fix: str) -> HealthCheck:
 def _set_name(row: Mapping[str, object]) -> str:
     permission_set = row.get("PermissionSet")
     return str(permission_set.get("Name") or "") if isinstance(permission_set, Mapping) else ""
-
-
-def _count(items: Sequence[object], noun: str) -> str:
-    return _number(len(items), noun)
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number} {noun if number == 1 else noun + 's'}"

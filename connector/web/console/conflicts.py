@@ -10,6 +10,7 @@ from connector.store import conflicts
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
+from connector.wording import plural
 
 MOST = 50
 _TAKEN = {ConflictState.LOCAL: "our value", ConflictState.SALESFORCE: "the value of Salesforce"}
@@ -32,7 +33,7 @@ async def resolve(call: RequestContext, form: Form) -> Done:
         int(number), choice, actor=call.token.name, always=form.get("always") == "yes", version=int(version)
     )
     item, also = resolved.conflict, len(resolved.also_resolved)
-    more = f" So are {also:,} other{'' if also == 1 else 's'} by the same rule." if also else ""
+    more = f" So are {plural(also, 'other')} by the same rule." if also else ""
     return Done(
         where="/conflicts",
         told=f"{item.field} of {item.entity} {item.key}: {_TAKEN[choice]} stands on both sides.{more}",

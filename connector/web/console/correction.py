@@ -21,6 +21,7 @@ from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, 
 from connector.web.path_number import is_number
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
+from connector.wording import plural
 
 PATH = "/errors/correct"
 _FLAG = (("true", "yes"), ("false", "no"))
@@ -80,7 +81,7 @@ async def correct(call: RequestContext, form: Form) -> Done:
         name = error.field.replace("details.", "set.", 1)
         raise FormError({name if name in form else "": f"{error.message} {error.hint}".strip()}) from None
     letter = found[0]
-    count = f"{done.replayed:,} change{' is' if done.replayed == 1 else 's are'} sent again."
+    count = f"{plural(done.replayed, 'change is', 'changes are')} sent again."
     return Done(
         where=f"/errors/cause?group={quote(fingerprint(letter.entity, letter.refusal))}",
         told=f"{entity.entity.capitalize()} {entity.key} is corrected: {count}",

@@ -15,6 +15,7 @@ from connector.store.queries import backorders
 from connector.web.console.desk import send_csv
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
 from connector.web.routing import RequestContext
+from connector.wording import plural
 
 PAGE_SIZE = 10
 MOST_WAITING = 8
@@ -68,7 +69,7 @@ async def allocate(call: RequestContext, form: Form) -> Done:
     where = f"/desk/back-orders?sku={quote(sku, safe='')}" if form.get("from") == "one" else "/desk/back-orders"
     if not served:
         return Done(where=where, told=f"Nothing of {sku} could be allocated: no stock is left, or its orders are held.")
-    orders = f"{len(served)} order{'' if len(served) == 1 else 's'}"
+    orders = plural(len(served), "order")
     gained = plain(sum((item.gained for item in served), ZERO))
     return Done(where=where, told=f"{orders} got {gained} of {sku}.")
 

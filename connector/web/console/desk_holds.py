@@ -21,6 +21,7 @@ from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, 
 from connector.web.console.order_actions import new_request, request_of
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
+from connector.wording import plural
 
 PAGE_SIZE = 50
 COLUMNS = ("number", "reason", "since", "placed_by", "rules", "note", "escalated_at")
@@ -107,7 +108,7 @@ async def release(call: RequestContext, form: Form) -> Done:
             released += 1
     if not released:
         raise FormError({"": " ".join(refused)})
-    told = f"{released} hold{'' if released == 1 else 's'} released."
+    told = f"{plural(released, 'hold')} released."
     query = call.request.query_string
     return Done(where=f"/desk/holds?{query}" if query else "/desk/holds", told=" ".join([told, *refused]))
 

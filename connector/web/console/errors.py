@@ -22,6 +22,7 @@ from connector.web.api.dead_letters import (
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
+from connector.wording import plural
 
 _SNOOZES = {"1": "one hour", "4": "four hours", "24": "a day", "168": "a week", "720": "thirty days"}
 _VERBS = {"replay": "is sent again", "discard": "is given up"}
@@ -103,7 +104,7 @@ def _sentence(count: int, action: str) -> str:
     if not count:
         return "Nothing was left of it: somebody was faster, or a later write has succeeded."
     verb = _VERBS[action] if count == 1 else _VERBS[action].replace("is", "are", 1)
-    return f"{count:,} change{'' if count == 1 else 's'} {verb}."
+    return f"{plural(count, 'change')} {verb}."
 
 
 CAUSE = ConsolePage(path="/errors/cause", title="Errors", template="cause.html.j2", load=load_cause)

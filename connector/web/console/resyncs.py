@@ -19,6 +19,7 @@ from connector.web.console.resync_form import FIELDS, ResyncChoice, read_choice
 from connector.web.path_number import path_number, query_number
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
+from connector.wording import plural
 
 PAGE_SIZE = 30
 MOST_REFUSED = 50
@@ -116,7 +117,7 @@ async def start(call: RequestContext, form: Form) -> Done:
     asked = [
         await request_resync(call.store, item, priority=choice.priority, actor=call.token.name) for item in previews
     ]
-    names = ", ".join(f"{item.total:,} {item.entity}{'' if item.total == 1 else 's'}" for item in asked)
+    names = ", ".join(plural(item.total, item.entity) for item in asked)
     where = f"/resyncs/{asked[0].id}" if len(asked) == 1 else "/resyncs"
     return Done(where=where, told=f"A worker begins within a second or two: {names}.")
 

@@ -20,6 +20,7 @@ from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
 from connector.web.path_number import query_number
 from connector.web.query_moment import query_moment
 from connector.web.routing import RequestContext
+from connector.wording import plural
 
 PAGE_SIZE, WRITES = 30, 50
 MOST_ROWS = 200
@@ -139,7 +140,7 @@ async def start_undo(call: RequestContext, form: Form) -> Done:
     if undo is None:
         return Done(where=f"/runs/{run.run}", told="There was nothing left to put back.")
     number = len(plan.to_restore)
-    told = f"{number:,} field{'' if number == 1 else 's'} will be put back: the worker sends them."
+    told = f"{plural(number, 'field')} will be put back: the worker sends them."
     return Done(where=f"/runs/{undo.run_name}", told=told)
 
 

@@ -23,6 +23,7 @@ from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
 from connector.web.path_number import is_number
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
+from connector.wording import plural
 
 HOURS = 24
 MOST = 30
@@ -130,7 +131,7 @@ async def retry_messages(call: RequestContext, form: Form) -> Done:
     else:
         ids = [_number(form)]
     changed = await call.store.transact(lambda uow: notifications.retry(uow, ids, by=actor))
-    return Done(where="/usage#messages", told=_told(len(changed), "message"))
+    return Done(where="/usage#messages", told=_say_sent(len(changed), "message"))
 
 
 async def replay_notices(call: RequestContext, form: Form) -> Done:
@@ -145,14 +146,14 @@ async def replay_notices(call: RequestContext, form: Form) -> Done:
         changed = await call.store.transact(
             lambda uow: change_notices.make_due(uow, ids=[number], state=NoticeState.FAILED, actor=actor)
         )
-    return Done(where="/usage#notices", told=_told(len(changed), "notice"))
+    return Done(where="/usage#notices", told=_say_sent(len(changed), "notice"))
 
 
 async def replay_events(call: RequestContext, form: Form) -> Done:
     """Let all events that the org refused be published again."""
     actor = call.token.name
     count = await call.store.transact(lambda uow: outgoing_events.replay(uow, actor=actor))
-    return Done(where="/usage#events", told=_told(count, "event"))
+    return Done(where="/usage#events", told=_say_sent(count, "event"))
 
 
 def _number(form: Form) -> int:
@@ -162,10 +163,10 @@ def _number(form: Form) -> int:
     return int(text)
 
 
-def _told(count: int, noun: str) -> str:
+def _say_sent(count: int, noun: str) -> str:
     if not count:
         return "Nothing was left of it: somebody was faster."
-    return f"{count:,} {noun}{'' if count == 1 else 's'} {'is' if count == 1 else 'are'} sent again."
+    return f"{plural(count, f'{noun} is', f'{noun}s are')} sent again."
 
 
 PAGE = ConsolePage(path="/usage", title="API and events", template="usage.html.j2", load=load_usage)
