@@ -8,18 +8,25 @@ from importlib.resources import files
 
 from aiohttp import web
 
+from connector import design
 from connector.web.problem import ProblemError
 
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
+_OF_DESIGN = frozenset({"icons.svg", "mark.svg"})
 
 
 @cache
 def _file(name: str) -> tuple[bytes, str] | None:
     """The content of a file for the browser, and the digest that its address carries."""
-    known = {item.name: item for item in (files("connector.web.console") / "static").iterdir()}
-    if name not in known:
-        return None
-    content = known[name].read_bytes()
+    if name in _OF_DESIGN:
+        content = design.read(name).encode()
+    else:
+        known = {item.name: item for item in (files("connector.web.console") / "static").iterdir()}
+        if name not in known:
+            return None
+        content = known[name].read_bytes()
+    if name == "console.css":
+        content = "".join(map(design.read, design.SHARED)).encode() + content
     return content, sha256(content).hexdigest()[:12]
 
 
