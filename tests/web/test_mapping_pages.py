@@ -213,7 +213,7 @@ async def test_version_is_computed_in_the_shadow_and_forgotten_or_made_live(api:
     await send(api, where, note="First")
     for verb, told in (("discard", "It is not computed any more."), ("", "Version 2 is live for every process.")):
         where, page = await planned(api, TEXT, 1)
-        assert "Only compute it" in page
+        assert "Try it, and send nothing" in page
         status, page = await send(api, where, do="shadow", note="To see")
         assert (status, "It is computed from now on, and nothing of it is sent." in page) == (303, True)
         assert "Another version is computed in the shadow" in (await open_page(api, "/mappings"))[1]
