@@ -114,3 +114,5 @@ class Unsent:
     sent: SentValues | None = None
     run: str | None = None
     restores: Restores = field(default_factory=dict)
+    lane: Lane | None = None
+    """The lane of the calls that send it; None if it was not read."""

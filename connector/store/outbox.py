@@ -305,6 +305,7 @@ async def find(
             sent=load_sent(row.sent),
             run=row.run,
             restores=load_restores(row.restores),
+            lane=call_lane(row.lane),
             error=row.error,
             refusal=None if row.refusal is None else Refusal(**orjson.loads(row.refusal)),
         )

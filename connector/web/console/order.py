@@ -25,6 +25,7 @@ from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
 from connector.web.console.lifecycle_flow import TakenPath, draw_flow
 from connector.web.console.order_actions import action_links, next_link
 from connector.web.console.order_money import money_rows
+from connector.web.console.order_status import OrderSync, load_reason
 from connector.web.path_number import query_number
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
@@ -45,6 +46,7 @@ QUANTITIES = {
 
 async def load_order(call: RequestContext) -> Mapping[str, object]:
     number = call.path_key("number")
+    with_personal = call.token.role.covers(Role.OPS)
     async with call.store.reader() as connection:
         loaded = await orders.load(connection, [number])
         if not loaded:
@@ -54,7 +56,7 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
         name = (await find_orgs(connection, EntityKind.ORDER, [number])).get(number, "")
         unsent = (await outbox.find(connection, EntityKind.ORDER, [number])).get(number)
         customer = loaded[0].customer.number
-        of_customer = customer in await outbox.find(connection, EntityKind.CUSTOMER, [customer])
+        of_customer = (await outbox.find(connection, EntityKind.CUSTOMER, [customer])).get(customer)
         sources = await load_journey(connection, EntityKind.ORDER, number)
         issued = await invoices.of_order(connection, number)
     async with call.store.for_org(name).reader() as connection:
@@ -64,14 +66,23 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
         opened = (await conflicts.open_fields(connection, org_id, EntityKind.ORDER.value, [number])).get(number, {})
         found = {} if link is None else await inbox.states(connection, org_id, [link.salesforce_id])
         is_parked = InboxState.PARKED in found.values()
-    with_personal = call.token.role.covers(Role.OPS)
+        actions = action_links(loaded[0]) if with_personal else {}
+        sync = OrderSync(
+            org=name,
+            org_id=org_id,
+            link=link,
+            unsent=unsent,
+            customer_state=None if of_customer is None else of_customer.state,
+            conflicts=opened,
+            is_imported=not sources.events,
+        )
+        reason = None if org is None else await load_reason(call, connection, loaded[0], sync, actions)
     journey = build_journey(EntityKind.ORDER.value, number, sources, with_personal=with_personal)
     most = len(journey.steps) if call.query_value("steps") == "all" else MOST_STEPS
     [order] = loaded
     first_line = query_number(call, "line") or 1
     lines = [line for line in order.lines if line.number >= first_line]
     path = TakenPath.read(order.stage, order.header.placed_at, sources.events)
-    actions = action_links(order) if with_personal else {}
     return {
         "title": f"Order {number}",
         "order": order,
@@ -90,8 +101,9 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
         "unsent": unsent,
         "why_unsent": _why_unsent(unsent, with_personal=with_personal),
         "link": link,
-        "agrees": link is not None and not opened and not is_parked and not of_customer,
-        "of_customer": of_customer,
+        "agrees": link is not None and not opened and not is_parked and of_customer is None,
+        "of_customer": of_customer is not None,
+        "reason": reason,
         "is_parked": is_parked,
         "conflicts": len(opened),
         "org": org,
