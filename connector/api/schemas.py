@@ -347,13 +347,16 @@ class ResyncBody(Body):
 
 class UndoBody(Body):
     """What of a run is undone: all of it, or only these keys and fields (`Description`, `Order.Description`).
-    `dry_run`: only make the plan, whose `id` the undo itself needs as `plan`. `org`: the name of one of several orgs.
+    `include`: also what was sent with the run and not because of it (`sent_with`), or fields in which we would send
+    another value (`differs`). `dry_run`: only make the plan, whose `id` the undo itself needs as `plan`. `org`: the
+    name of one of several orgs.
     """
 
     dry_run: StrictBool = False
     plan: Annotated[str | None, Field(max_length=64)] = None
     keys: Annotated[list[Annotated[str, Field(min_length=1, max_length=80)]], Field(max_length=1000)] = []
     fields: Annotated[list[Annotated[str, Field(min_length=1, max_length=120)]], Field(max_length=100)] = []
+    include: Annotated[list[Literal["sent_with", "differs"]], Field(max_length=2)] = []
     org: Annotated[str | None, Field(max_length=80)] = None
 
 

@@ -18,7 +18,7 @@ from connector.wording import plural
 if TYPE_CHECKING:
     from connector.api.runs import RunField, RunTotals, RunView, RunWrite
     from connector.jobs.push_summary import PushSummary
-    from connector.model.undo import UndoPlan, UndoRow
+    from connector.model.undo import Included, UndoPlan, UndoRow
 
 runs_app = typer.Typer(
     help="Runs that write: resyncs, comparisons that heal, pulls and undos, with what each has written.",
@@ -97,6 +97,15 @@ def undo(
         typer.Option(help="Instead of a run: what was written of --key since then (UTC).", show_default=False),
     ] = None,
     until: Annotated[datetime | None, typer.Option(help="And until then (UTC).", show_default=False)] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Also what was sent with the run and not because of it (sent_with), or fields in which we would send"
+            " another value (differs); can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be put back, and change nothing.")
     ] = False,
@@ -104,10 +113,11 @@ def undo(
 ) -> None:
     """Put back what a run has written, where nobody has changed it since, and list what somebody has.
 
-    Look at it first with --dry-run. If the cause was a mapping, correct or roll back the mapping before. A value of
-    ours that is replaced by a former one is not sent again until it is another one. Records that the run created stay:
-    cancel or change what they belong to. An undo is a run, so it can be undone. With --since and --key it is about all
-    that was written of these in that time, by whatever.
+    Look at it first with --dry-run. If the cause was a mapping, correct or roll back the mapping before: a field in
+    which we would send another value than the former one stays, and so does what was sent with the run because it was
+    changed here meanwhile. --include puts these back, too; our value is not sent then until it is another one. Records
+    that the run created stay: cancel or change what they belong to. An undo is a run, so it can be undone. With --since
+    and --key it is about all that was written of these in that time, by whatever.
     """
     if (name is None) == (since is None):
         raise UsageError("undo: either RUN or --since is required.", hint="`connector runs list` lists the runs.")
@@ -116,7 +126,8 @@ def undo(
     if until is not None and since is None:
         raise UsageError("--until: only with --since.", hint="Leave it out; a run has its own time.")
     times = {"since": _utc(since), "until": _utc(until)}
-    plan, summary = run(_undo(name, tuple(keys or ()), tuple(fields or ()), times, dry_run=dry_run))
+    part = {"keys": tuple(keys or ()), "fields": tuple(fields or ()), "included": _included(include or ())}
+    plan, summary = run(_undo(name, part | times, dry_run=dry_run))
     if json:
         as_json(_document(plan, summary))
     else:
@@ -127,6 +138,14 @@ def undo(
                 typer.echo("Not all of it has been sent: `connector status` says why.")
     if summary is not None and not summary.complete:
         raise typer.Exit(1)
+
+
+def _included(names: Sequence[str]) -> frozenset[Included]:
+    from connector.model.undo import Included
+
+    if wrong := [name for name in names if name not in set(Included)]:
+        raise UsageError(f"--include: invalid value {wrong[0]!r}.", hint=f"Use one of {', '.join(Included)}.")
+    return frozenset(Included(name) for name in names)
 
 
 def _utc(moment: datetime | None) -> datetime | None:
@@ -190,6 +209,8 @@ def _print_plan(plan: UndoPlan, *, dry_run: bool) -> None:
     typer.echo(f"{plan.run}: {plural(len(restored), 'field')} {would}put back.")
     _print_rows(restored, lambda row: f"{_text(row.now)} -> {_text(row.before)}{_why(row)}")
     words = {
+        UndoState.DIFFERS: "in which we would send another value: left as it is, unless --include differs",
+        UndoState.SENT_WITH: "sent with it, not because of it: left as it is, unless --include sent_with",
         UndoState.CHANGED: "changed since, and left as it is",
         UndoState.RESTORED: "back already",
         UndoState.CREATED: "created by the run",
@@ -249,14 +270,7 @@ async def _show(name: str, limit: int, *, with_personal: bool) -> tuple[RunView,
         return view, await total_run(store, name), writes, following
 
 
-async def _undo(
-    name: str | None,
-    keys: tuple[str, ...],
-    fields: tuple[str, ...],
-    times: dict[str, datetime | None],
-    *,
-    dry_run: bool,
-) -> tuple[UndoPlan, PushSummary | None]:
+async def _undo(name: str | None, part: dict[str, Any], *, dry_run: bool) -> tuple[UndoPlan, PushSummary | None]:
     from connector.cli.progress import Progress
     from connector.jobs.runs import get_run
     from connector.jobs.undo import carry_out, selection
@@ -269,7 +283,7 @@ async def _undo(
     settings = load_settings()
     configure(settings.log_level, **settings.log_options)
     async with running_service(settings) as service:
-        chosen_part = UndoChoice(keys=keys, fields=fields, **times)
+        chosen_part = UndoChoice(**part)
         if name is not None:
             await get_run(service.store, name)
         plan = await plan_undo(service.inbound_context, name or chosen_part.period, chosen_part)

@@ -22,7 +22,8 @@ Place = tuple[Side, str, str, str]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WrittenField:
     """One field. `entity` and `key` are those of the journal entry, `entry` is the ID of the last one. `created`: the
-    run made the record; `deleted`: it deleted the record; `joined`: it was sent together with changes of others."""
+    run made the record; `deleted`: it deleted the record; `joined`: it was sent together with changes of others, by
+    `mapping_version`. `first` is the ID of the first entry with it."""
 
     side: Side
     entity: str
@@ -40,6 +41,8 @@ class WrittenField:
     created: bool = False
     deleted: bool = False
     joined: bool = False
+    mapping_version: int | None = None
+    first: int = 0
 
     @property
     def place(self) -> Place:
@@ -70,7 +73,7 @@ class RunFields:
         if earlier is not None:
             item = replace(
                 item, before=earlier.before, has_before=earlier.has_before, created=earlier.created or item.created,
-                joined=earlier.joined or item.joined,
+                joined=earlier.joined or item.joined, first=earlier.first,
             )  # fmt: skip
         self.fields[place] = item
 
@@ -97,8 +100,10 @@ def _fields_of(entry: JournalRecord) -> Iterable[WrittenField]:
 
 
 def _written(entry: JournalRecord, note: FieldNote, side: Side) -> WrittenField:
+    version = entry.detail.get("mapping_version")
     return WrittenField(
         side=side, entity=entry.entity, key=entry.key, sobject=note.sobject, record=note.key, field=note.field,
         entry=entry.id, record_id=note.record_id, is_kept=note.is_kept, is_personal=note.is_personal,
-        joined="changes" in entry.detail,
+        joined="changes" in entry.detail, first=entry.id,
+        mapping_version=version if isinstance(version, int) else None,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from connector.errors import CommandError
 from connector.jobs.job_runner import PULL
 from connector.model.resync import ResyncMode
 from connector.model.run_name import RunKind, RunName
-from connector.store import job_runs, reconcile_runs, resyncs, undos
+from connector.store import job_runs, orgs, reconcile_runs, resyncs, undos
 from connector.store.engine import Connection, Store
 from connector.store.queries import run_writes
 
@@ -92,6 +92,14 @@ def _completed(view: RunView, waiting: int, undone_by: Sequence[str]) -> RunView
     if view.kind == RunKind.UNDO and waiting:
         view = replace(view, state="running", ended_at=None)
     return replace(view, waiting=waiting, undone_by=tuple(undone_by))
+
+
+async def find_orgs_of(store: Store, name: str) -> list[str]:
+    """The names of the orgs that a run has written to or read from; that of the default one is empty."""
+    async with store.reader() as connection:
+        ids = await run_writes.list_orgs(connection, name)
+        names = dict(await orgs.list_active_names(connection))
+    return sorted({names.get(org_id, "") for org_id in ids})
 
 
 async def list_writes(

@@ -17,22 +17,22 @@ from connector.inbound.receivers import Receivers
 from connector.jobs.inbound_run import InboundJobContext
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.reconcile import fit_mappings
-from connector.jobs.run_fields import RunFields, WrittenField
+from connector.jobs.run_fields import Place, RunFields, WrittenField
+from connector.jobs.undo_cause import find_sent_with, map_entity
 from connector.mapping.mapper import MappingSet
 from connector.model.change import EntityKind
-from connector.model.customer import Customer
 from connector.model.describe import FieldDescribe
 from connector.model.field_equality import same_value
 from connector.model.observed_value import STAMP_FIELDS, author_of, read_moment
 from connector.model.record import IS_PERSON, LAST_SYNCED, SYNC_MESSAGE, FieldValue, Link, MappedRecord
-from connector.model.run_name import RunName
-from connector.model.undo import Side, UndoPlan, UndoRow, UndoState
+from connector.model.run_name import RunKind, RunName
+from connector.model.undo import Included, Side, UndoPlan, UndoRow, UndoState
 from connector.outbound.entities import LOADERS
 from connector.outbound.frozen_fields import CREATE_ONLY, SET_ONCE
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.preflight import normalize
 from connector.salesforce.query import in_chunks
-from connector.store import links, outbox
+from connector.store import links, outbox, undos
 from connector.store.engine import Store
 from connector.store.field_notes import LONGEST_VALUE
 from connector.store.queries import run_writes
@@ -50,16 +50,20 @@ _UNSHOWN = frozenset({IS_PERSON, LAST_SYNCED, SYNC_MESSAGE})
 """Fields that say nothing of an order."""
 ROWS_A_CALL = 200
 _ON_ITS_WAY = "It was changed here since: that is on its way."
-_JOINED = "It was sent together with a change made here, and may be that: change it here, or in the org."
+_SENT_WITH = "It was sent with the run, because it was changed here: it is not what the run was asked to change."
+_DIFFERS = "What we would send is another value: correct the cause first, such as a mapping."
+_HELD = "What we would send is another value: it is not sent until it changes."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UndoChoice:
     """What of a run is undone: everything, or only these keys of entities and these fields (`Description`,
-    `Order.Description`). `since` and `until`: instead of a run, all that was written of these keys in that time."""
+    `Order.Description`). `included`: also what is otherwise left as it is. `since` and `until`: instead of a run, all
+    that was written of these keys in that time."""
 
     keys: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    included: frozenset[Included] = frozenset()
     since: datetime | None = None
     until: datetime | None = None
 
@@ -114,12 +118,13 @@ async def plan_undo(context: InboundJobContext, run: str, chosen: UndoChoice | N
     reads = context.client.calls_made.reads
     org_id = await confirm_org(context.store, context.client, context.settings)
     found, others = await load_run(context.store, run, chosen, org_id)
-    notes = ["It concerned another org as well: undo that with CONNECTOR_ORG."] if others else []
+    notes = ["It concerned another org as well: choose that org (CONNECTOR_ORG on the command line)."] if others else []
     if found.forgotten:
         notes.append(f"The values of {found.forgotten:,} of its writes are no longer kept.")
     profile, mappings = await fit_mappings(context, org_id)
     planner = _Planner(context, org_id, profile, mappings, found)
-    await planner.load()
+    planner.included = chosen.included
+    await planner.load(await _load_undone(context.store, run, org_id))
     rows: list[UndoRow] = []
     for row in planner.rows():
         rows.append(row)
@@ -136,12 +141,23 @@ async def plan_undo(context: InboundJobContext, run: str, chosen: UndoChoice | N
     )
 
 
+async def _load_undone(store: Store, run: str, org_id: str) -> RunFields | None:
+    """What was written by the run that `run` undoes, if it is an undo."""
+    name = RunName.parse(run)
+    if name is None or name.kind is not RunKind.UNDO:
+        return None
+    async with store.reader() as connection:
+        undo = await undos.get(connection, name.number)
+    is_run = undo is not None and RunName.parse(undo.run) is not None
+    return (await load_run(store, undo.run, UndoChoice(), org_id))[0] if undo is not None and is_run else RunFields()
+
+
 @dataclass(kw_only=True)
 class _Here:
-    """What is here of an entity: our values of its record and of those of its lines, by key; None if it cannot be
-    mapped."""
+    """What is here of an entity: our values of its record and of those of its lines, by key, if it can be mapped."""
 
     entity: Any
+    link: Link | None
     records: dict[str, MappedRecord] = field(default_factory=dict)
 
 
@@ -160,9 +176,12 @@ class _Planner:
         self._org: dict[str, Mapping[str, Any]] = {}
         self._unsent: set[tuple[str, str]] = set()
         self._later: dict[tuple[str, str], RunFields] = {}
+        self._sent_with: frozenset[Place] = frozenset()
+        self._created_with: set[tuple[str, str]] = set()
+        self.included: frozenset[Included] = frozenset()
 
-    async def load(self) -> None:
-        """Read both sides."""
+    async def load(self, undone: RunFields | None) -> None:
+        """Read both sides. `undone`: what the run that this one undoes has written."""
         wanted: dict[str, set[str]] = {}
         for item in self._found.fields.values():
             wanted.setdefault(item.entity, set()).add(item.key)
@@ -185,19 +204,19 @@ class _Planner:
                         fields.add(entries, self._is_of_run)
                         await asyncio.sleep(0)
         await self._read_org()
+        entities = {name: (here.entity, here.link) for name, here in self._here.items()}
+        self._sent_with = await find_sent_with(
+            self._store, self._found, undone, entities, has_persons=self._profile.person_type is not None
+        )
+        self._created_with = self._found.created & {(sobject, record) for _, sobject, record, _ in self._sent_with}
 
     def _is_of_run(self, item: WrittenField) -> bool:
         return item.place in self._found.fields
 
     def _map(self, kind: EntityKind, entity: Any, link: Link | None) -> _Here:
-        here = _Here(entity=entity)
-        mapping = self._mappings.of(kind)
+        here = _Here(entity=entity, link=link)
         try:
-            record = (
-                self._mappings.map_customer(entity, link)
-                if isinstance(entity, Customer)
-                else None if mapping is None else mapping.map(entity)
-            )  # fmt: skip
+            record = map_entity(self._mappings, kind, entity, link)
         except MappingError:
             record = None  # the push refuses it, and says why
         if record is not None:
@@ -222,14 +241,27 @@ class _Planner:
         """The decisions, by entity and record."""
         created = self._found.created
         for sobject, record in sorted(created):
-            yield self._created_row(sobject, record)
+            yield self._with_choice(self._created_row(sobject, record))
         for place in sorted(self._found.fields, key=lambda place: (*place[:3], place[3])):
             item = self._found.fields[place]
             if (item.sobject, item.record) in created or item.field in _UNSHOWN:
                 continue
             if item.has_before and item.before == item.written and not item.deleted:
                 continue  # our key, which goes with every update
-            yield self._decide(item)
+            yield self._with_choice(self._decide(item), item.place)
+
+    def _with_choice(self, row: UndoRow, place: Place | None = None) -> UndoRow:
+        """The decision without what a person has to choose."""
+        is_sent_with = (row.sobject, row.record) in self._created_with if place is None else place in self._sent_with
+        if (
+            is_sent_with
+            and Included.SENT_WITH not in self.included
+            and row.state not in {UndoState.RESTORED, UndoState.GONE}
+        ):
+            return replace(row, state=UndoState.SENT_WITH, holds=False, why=_SENT_WITH)
+        if row.state is UndoState.RESTORE and row.holds and Included.DIFFERS not in self.included:
+            return replace(row, state=UndoState.DIFFERS, holds=False, why=_DIFFERS)
+        return row
 
     def _created_row(self, sobject: str, record: str) -> UndoRow:
         first = next(item for item in self._found.fields.values() if (item.sobject, item.record) == (sobject, record))
@@ -274,10 +306,8 @@ class _Planner:
             return replace(changed, ours=ours, is_ours=is_ours, holds=holds)
         if not same_value(link.snapshot.get(item.field), now, describe):
             return _row(item, UndoState.CHANGED, now=now, why=_ON_ITS_WAY)
-        if item.joined and was_ours and not is_former:
-            return _row(item, UndoState.CHANGED, now=now, ours=ours, is_ours=True, who="connector", why=_JOINED)
         holds = is_ours and not is_former
-        why = "What we would send is another value: it is not sent until it changes." if holds else None
+        why = _HELD if holds else None
         return _row(item, UndoState.RESTORE, now=now, ours=ours, is_ours=is_ours, holds=holds, why=why)
 
     def _changed_row(

@@ -21,6 +21,11 @@ class UndoState(StrEnum):
 
     RESTORE = "restore"
     """It still holds what the run wrote: the former value is put back."""
+    DIFFERS = "differs"
+    """It still holds what the run wrote, but what we would send is not the former value: it stays, unless that is
+    chosen."""
+    SENT_WITH = "sent_with"
+    """It was sent with the run, and not because of it: it stays, unless that is chosen."""
     CHANGED = "changed"
     """Somebody has changed it since: it stays."""
     RESTORED = "restored"
@@ -33,6 +38,13 @@ class UndoState(StrEnum):
     """What it held before is not known, or was not kept."""
     GONE = "gone"
     """The record, or the entity, is no longer there."""
+
+
+class Included(StrEnum):
+    """What an undo leaves as it is unless a person chooses it, too."""
+
+    SENT_WITH = "sent_with"
+    DIFFERS = "differs"
 
 
 class Side(StrEnum):

@@ -23,7 +23,7 @@ from connector.model.events import ChangeOrder
 from connector.model.reconciliation import RecordState
 from connector.model.resync import ResyncMode
 from connector.model.role import Role
-from connector.model.undo import Side, UndoPlan, UndoRow, UndoState
+from connector.model.undo import Included, Side, UndoPlan, UndoRow, UndoState
 from connector.orders.command import OrderCommand
 from connector.outbound.repository import SyncRepository
 from connector.store import customers, journal, links, orders, tokens, undos
@@ -33,6 +33,7 @@ from tests.flow.mapping_sides import Side as MappingSide
 from tests.flow.test_push import an_order
 from tests.flow.test_resyncs import ask, until, working
 
+DIFFERS = frozenset({Included.DIFFERS})
 NUMBERS = [f"N-{number:02}" for number in range(1, 31)]
 
 
@@ -112,7 +113,7 @@ async def test_resync_by_a_wrong_mapping_is_undone_where_nobody_changed_it(sides
     with pytest.raises(CommandError, match="The plan has changed"):
         await undo_by_plan(side.service.inbound_context, "resync-1", planned.id, actor="ann")
 
-    of_undo = await undo(side, "undo-1")  # and what it put back was a mistake
+    of_undo = await undo(side, "undo-1", included=DIFFERS)  # and what it put back was a mistake
     assert of_undo.counts == {"restore": 27}
     assert all(row.holds for row in of_undo.rows)
     spoiled = {number: number for number in NUMBERS} | by_reps
@@ -164,8 +165,9 @@ async def test_change_between_the_plan_and_the_write_stays(sides: Any) -> None:
     numbers = NUMBERS[:3]
     side = await begin(sides, numbers)
     map_field(side, "Channel__c", "number")  # the mistake is still there: what is put back differs from our value
-    planned = await plan(side, "resync-1")
-    assert all(row.holds for row in planned.to_restore)
+    assert (await plan(side, "resync-1")).counts == {"differs": 3}  # it stays, unless that is chosen
+    planned = await plan(side, "resync-1", included=DIFFERS)
+    assert [row.holds for row in planned.to_restore] == [True] * 3
     await carry_out(side.service.inbound_context, planned, actor="ann")
     await side.change_in_org("Order", numbers[0], Channel__c="by a rep")
     await push(side, planned)
@@ -277,7 +279,7 @@ async def test_healing_is_undone_and_neither_pulls_nor_comparisons_bring_it_back
     [run] = await list_runs(world.service.store, limit=5)
     assert (run.run, run.kind, run.counts["healed"]) == ("reconcile-1", "reconcile", 1)
 
-    undone = await undo(world, run.run)
+    undone = await undo(world, run.run, included=DIFFERS)
     assert {(row.field, row.side, row.before, row.holds) for row in undone.to_restore} == {
         ("Carrier__c", Side.ORG, "by a rep", True), ("PoNumber", Side.HERE, "1", False),
     }  # fmt: skip
@@ -326,7 +328,7 @@ async def test_change_that_joined_an_unsent_one_of_the_run_is_left_and_listed(si
     map_field(side, "Channel__c", "channel")
     planned = await undo(side, "resync-1")
     found = {row.field: (row.state, row.who) for row in planned.rows}
-    assert found == {"Channel__c": (UndoState.RESTORE, None), "PoNumber": (UndoState.CHANGED, "connector")}
+    assert found == {"Channel__c": (UndoState.RESTORE, None), "PoNumber": (UndoState.SENT_WITH, None)}
     await side.push()
     assert await values(side, "PoNumber") == {"N-01": "by a person"}
     assert await values(side, "Channel__c") == {"N-01": "web"}

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
@@ -18,6 +18,7 @@ from connector.store.sql import select_in
 from connector.store.tables import HAS_FIELDS, HAS_RUN, journal
 
 row = journal.c
+_FIRST = 1_000
 
 
 def _of(run: str) -> ColumnElement[bool]:
@@ -32,6 +33,13 @@ async def list_entries(
     if keys:
         statement = statement.where(row.key.in_(sorted(keys)))
     return [build_record(item) for item in await connection.execute(statement)]
+
+
+async def list_orgs(connection: AsyncConnection, run: str) -> list[str]:
+    """The IDs of the orgs that the first entries of a run concern."""
+    first = select(row.org_id).where(_of(run)).order_by(row.id).limit(_FIRST).subquery()
+    found = await connection.execute(select(first.c.org_id).where(first.c.org_id.is_not(None)).distinct())
+    return list(found.scalars())
 
 
 async def list_entries_between(
@@ -68,6 +76,18 @@ async def count_run(connection: AsyncConnection, run: str, *, limit: int) -> Run
             if fields is not None:
                 counts.fields.add(fields)
     return counts
+
+
+async def find_earlier_versions(
+    connection: AsyncConnection, entity: str, keys: Sequence[str], *, before: int
+) -> dict[str, int]:
+    """The version of the mappings by which each of these was last sent before the entry with the ID `before`, by key;
+    without those of which the journal has no such entry."""
+    statement = select(func.max(row.id)).where(row.entity == entity, row.action == "written", row.id < before)
+    newest = [item[0] for item in await select_in(connection, statement.group_by(row.key), row.key, keys)]
+    found = await select_in(connection, select(row.key, row.detail), row.id, newest)
+    details = {item.key: orjson.loads(item.detail) for item in found}
+    return {key: detail["mapping_version"] for key, detail in details.items() if "mapping_version" in detail}
 
 
 async def list_later(

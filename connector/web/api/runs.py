@@ -11,7 +11,7 @@ from connector.jobs.runs import get_run, list_runs, list_writes, total_run
 from connector.jobs.undo_plan import UndoChoice
 from connector.model.role import Role
 from connector.model.run_name import RunKind
-from connector.model.undo import UndoPlan, UndoRow
+from connector.model.undo import Included, UndoPlan, UndoRow
 from connector.policies import DEFAULT_ORG
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.path_number import query_number
@@ -97,7 +97,9 @@ async def undo_run(call: RequestContext, body: UndoBody) -> ApiResponse:
     """Say what an undo comes to, or do what that plan said."""
     view = await get_run(call.store, call.path_key("run"))
     org = "" if body.org in {None, DEFAULT_ORG} else str(body.org)
-    chosen = UndoChoice(keys=tuple(body.keys), fields=tuple(body.fields))
+    chosen = UndoChoice(
+        keys=tuple(body.keys), fields=tuple(body.fields), included=frozenset(map(Included, body.include))
+    )
     if body.dry_run:
         plan = await plan_of(call, view.run, chosen, org=org)
         return ApiResponse(value=UndoAnswer(plan=_view(call, plan), undo=None))

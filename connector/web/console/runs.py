@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from connector.errors import ConnectorError
-from connector.jobs.runs import get_run, list_runs, list_writes, total_run
+from connector.jobs.runs import find_orgs_of, get_run, list_runs, list_writes, total_run
 from connector.jobs.undo_plan import UndoChoice
 from connector.model.role import Role
 from connector.model.run_name import RunKind
-from connector.model.undo import UndoPlan, UndoState
+from connector.model.undo import Included, UndoPlan, UndoState
+from connector.policies import DEFAULT_ORG
 from connector.web.api.runs import plan_of, problem_of, visible_run
 from connector.web.console.csv_page import send_csv
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
@@ -103,10 +104,12 @@ async def stream_writes(call: RequestContext) -> web.StreamResponse:
 
 
 async def load_undo(call: RequestContext) -> Mapping[str, object]:
-    """The plan of an undo. It reads the records in the org, so the page does not follow changes."""
+    """The plan of an undo, in the org that the run has written to. It reads the records in the org for each look, so
+    the page does not follow changes."""
     run = await get_run(call.store, call.path_key("run"))
-    chosen = {name: value for name in ("keys", "fields") if (value := call.query_value(name))}
-    plan = await plan_of(call, run.run, _choice(chosen))
+    orgs = await find_orgs_of(call.store, run.run)
+    chosen = _chosen(call)
+    plan = await plan_of(call, run.run, _choice(chosen), org=_org(chosen, orgs))
     return {
         "title": f"Undo {run.run}",
         "run": run,
@@ -115,8 +118,20 @@ async def load_undo(call: RequestContext) -> Mapping[str, object]:
         "holds": sum(row.holds for row in plan.to_restore),
         "chosen": chosen,
         "query": urlencode(chosen),
+        "orgs": [name or DEFAULT_ORG for name in orgs],
         "most": MOST_ROWS,
     }
+
+
+def _chosen(call: RequestContext) -> dict[str, str]:
+    """What of the run the address of the page chooses."""
+    return {name: value for name in ("keys", "fields", "org", *Included) if (value := call.query_value(name))}
+
+
+def _org(chosen: Mapping[str, str], orgs: Sequence[str]) -> str:
+    """The org that is chosen; if none is, the one that the run has written to."""
+    name = chosen.get("org") or (orgs[0] if orgs else "")
+    return "" if name == DEFAULT_ORG else name
 
 
 def _groups(plan: UndoPlan) -> list[tuple[str, Sequence[object], int]]:
@@ -132,9 +147,12 @@ def _groups(plan: UndoPlan) -> list[tuple[str, Sequence[object], int]]:
 async def start_undo(call: RequestContext, form: Form) -> Done:
     """Do what the plan has said that the page has shown."""
     run = await get_run(call.store, call.path_key("run"))
-    chosen = _choice({name: call.query_value(name) or "" for name in ("keys", "fields")})
+    chosen = _chosen(call)
+    org = _org(chosen, await find_orgs_of(call.store, run.run))
     try:
-        plan, undo = await call.undoer.undo(run.run, form.get("plan", ""), chosen, actor=call.token.name)
+        plan, undo = await call.undoer.undo(
+            run.run, form.get("plan", ""), _choice(chosen), actor=call.token.name, org=org
+        )
     except ConnectorError as error:
         raise problem_of(error) from None
     if undo is None:
@@ -145,7 +163,10 @@ async def start_undo(call: RequestContext, form: Form) -> Done:
 
 
 def _choice(form: Mapping[str, str]) -> UndoChoice:
-    return UndoChoice(keys=tuple(form.get("keys", "").split()), fields=tuple(form.get("fields", "").split()))
+    included = frozenset(name for name in Included if form.get(name))
+    return UndoChoice(
+        keys=tuple(form.get("keys", "").split()), fields=tuple(form.get("fields", "").split()), included=included
+    )
 
 
 def _filters(call: RequestContext) -> tuple[RunKind | None, str | None, datetime | None]:

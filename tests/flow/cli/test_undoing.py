@@ -30,11 +30,14 @@ def test_resync_is_shown_and_undone_by_its_name(shell: Shell, beside: Org) -> No
     assert "1 updated" in shown
     beside.ask("PATCH", ORDER, {"Carrier__c": "by hand again"})
 
-    plan = shell("undo", "resync-1", "--dry-run").out
+    default = shell("undo", "resync-1", "--dry-run").out
+    assert "0 fields would be put back" in default
+    assert "1 field in which we would send another value: left as it is, unless --include differs." in default
+    plan = shell("undo", "resync-1", "--include", "differs", "--dry-run").out
     assert "1 field would be put back" in plan
     assert "Order.Carrier__c: by hand again, by " in plan
     assert "What we would send is another value: it is not sent until it changes." in plan
-    undone = shell("undo", "resync-1")
+    undone = shell("undo", "resync-1", "--include", "differs")
     assert (undone.status, "1 field put back" in undone.out) == (0, True), undone.out
     assert shell("undo", "resync-1", "--field", "Lifecycle_Stage__c", "--json").document["counts"] == {"restored": 1}
     assert shell("undo", "undo-1", "--key", "SO-1001", "--dry-run", "--json").document["counts"] == {"restore": 1}
@@ -49,11 +52,12 @@ def test_resync_is_shown_and_undone_by_its_name(shell: Shell, beside: Org) -> No
     changed = ("act", "SO-1001", "change", "--set")
     assert shell(*changed, "po_number=spoiled").status == 0
     assert shell("push").status == 0
-    part = ("--key", "SO-1001", "--field", "PoNumber")
+    part = ("--key", "SO-1001", "--field", "PoNumber", "--include", "differs")
     period = shell("undo", "--since", since, *part, "--dry-run", "--json").document
     assert period["counts"] == {"restore": 1}
     assert shell("undo", "--since", "2026-01-01", "--until", "2026-01-02", *part, "--json").document["counts"] == {}
     assert shell("undo", "--since", since, *part).status == 0
     assert shell("runs", "list", "--json").document[0]["what"].startswith("undo writes from 20")
-    for wrong in (("undo",), ("undo", "resync-1", "--since", "2026-01-01"), ("undo", "--since", "2026-01-01")):
+    for wrong in (("undo",), ("undo", "resync-1", "--since", "2026-01-01"), ("undo", "--since", "2026-01-01"),
+                  ("undo", "resync-1", "--include", "monday")):  # fmt: skip
         assert shell(*wrong).status == 2
