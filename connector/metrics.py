@@ -50,7 +50,10 @@ _REQUEST_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 ORG_CALLS = Counter("org_calls", "Calls of the org's data API, by lane and what became of them.", ["lane", "result"])
 ORG_CALL_SECONDS = Histogram("org_call_seconds", "How long calls of the org's data API took.", ["result"], _CALL_BOUNDS)
 PUSH_DELAY = Histogram(
-    "push_delay_seconds", "From a change here until the org has accepted it.", ["entity", "lane"], _DELAY_BOUNDS
+    "push_delay_seconds",
+    "From a change here until the org has accepted it.",
+    ["entity", "lane", "stage"],
+    _DELAY_BOUNDS,
 )
 PULL_DELAY = Histogram(
     "pull_delay_seconds", "From a change in the org until it is taken over here.", ["sobject"], _DELAY_BOUNDS

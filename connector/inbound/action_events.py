@@ -28,12 +28,14 @@ from connector.model.change import EntityKind
 from connector.model.lane import Lane
 from connector.model.listening_state import TopicActivity
 from connector.model.order import Order
+from connector.model.platform_event import ORDER_ACTION
+from connector.model.sync_delay import Direction, bucket_of
 from connector.orders.command import OrderCommand
 from connector.orders.service import Executed, LockOrders, OrderService
 from connector.policies import WebhookSettings
 from connector.salesforce.pubsub.events import ReceivedEvent, UnreadableEvent
 from connector.salesforce.pubsub.subscription import Delivery
-from connector.store import change_notices, dead_letters, deliveries, journal, order_actions
+from connector.store import change_notices, dead_letters, deliveries, journal, order_actions, sync_delays
 from connector.store.partitions import partition_hash
 from connector.store.unit_of_work import UnitOfWork
 
@@ -154,6 +156,9 @@ class ActionEvents:
             if self._webhooks.enabled:
                 notice = make_action_notice(request, action, number, with_values=self._webhooks.include_values)
                 await change_notices.capture(uow, [notice])
+            if request.published_at is not None:
+                bucket = bucket_of(Direction.FROM_ORG, ORDER_ACTION, uow.now - request.published_at)
+                await sync_delays.add(uow, self._context.org_id, [bucket])
 
         actor = f"{ACTOR} {request.user_id}" if request.user_id else ACTOR
         await self._orders.execute_prepared(prepare, actor=actor, finish=finish)

@@ -19,9 +19,10 @@ from connector.metrics import PULL_DELAY
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.inbound_change import RemoteRecord, Source
 from connector.model.record_change import Effect, RecordChange
+from connector.model.sync_delay import Direction, bucket_of
 from connector.orders.command import OrderCommand
-from connector.orders.service import LockOrders
-from connector.store import inbox
+from connector.orders.service import Executed, LockOrders
+from connector.store import inbox, sync_delays
 from connector.store.unit_of_work import UnitOfWork
 from connector.tracing import span
 
@@ -126,7 +127,13 @@ class Applier:
                 await finish(uow)
             return batch.commands
 
-        await self._context.orders.execute_prepared(prepare, actor=actor_of(record.author for record in records))
+        async def count_delays(uow: UnitOfWork, _: Sequence[Executed]) -> None:
+            delays = batches[-1].report.delays
+            buckets = [bucket_of(Direction.FROM_ORG, sobject, delay) for sobject, delay in delays]
+            await sync_delays.add(uow, self._context.org_id, buckets)
+
+        actor = actor_of(record.author for record in records)
+        await self._context.orders.execute_prepared(prepare, actor=actor, finish=count_delays)
         report = batches[-1].report
         for sobject, delay in report.delays:
             PULL_DELAY.observe(max(0.0, delay.total_seconds()), sobject)

@@ -12,7 +12,7 @@ from connector.errors import StoreError
 from connector.jobs.schedule import PRUNE_SECONDS, define_jobs
 from connector.log import get_logger
 from connector.settings import Settings
-from connector.store import change_notices, job_runs
+from connector.store import change_notices, job_runs, sync_delays
 from connector.store.engine import Store
 from connector.store.retention import Retention, delete_expired
 
@@ -59,6 +59,7 @@ async def prune(store: Store, settings: Settings) -> dict[str, int]:
     async with store.transaction() as uow:
         await change_notices.expire(uow, timedelta(hours=settings.webhooks.expire_hours))
         await job_runs.give_up_waiting(uow, [job.name for job in define_jobs(settings)], age=LONGEST_WAIT)
+        await sync_delays.delete_old(uow)
     deleted = {}
     for field in fields(retention):
         deleted[field.name] = 0

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from connector.model.lane import Lane
 from connector.model.record import SentValues
+from connector.model.stage import Stage
 from connector.model.undo import Restores
 
 
@@ -66,6 +67,8 @@ class Change:
     """The name of the run that made it due (`resync-12`), if one did."""
     restores: Restores = field(default_factory=dict)
     """Former values that are to be put back with it."""
+    stage: Stage | None = None
+    """The stage of an order whose record is loaded with it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from connector.model.field_notes import PersonalFields
 from connector.model.lane import Lane, call_lane
 from connector.model.observed_value import ObservedValues
 from connector.model.record import Link
+from connector.model.sync_delay import DelayBucket, Direction, bucket_of
 from connector.outbound.mapping_version import ActiveMappingVersion
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.send_notes import SendNote, describe_call
@@ -141,4 +142,14 @@ def measure_delays(done: Sequence[Change], now: datetime) -> None:
     """Measure how long after they were made these changes were sent."""
     for change in done:
         lane = Lane.PROFILE if change.lane is None else call_lane(change.lane)
-        PUSH_DELAY.observe(max(0.0, (now - change.captured_at).total_seconds()), change.entity.value, lane.word)
+        delay = max(0.0, (now - change.captured_at).total_seconds())
+        PUSH_DELAY.observe(delay, change.entity.value, lane.word, change.stage or "")
+
+
+def delay_buckets(done: Sequence[Change], now: datetime) -> Iterator[DelayBucket]:
+    """How long these changes took, as it is stored: without what a resync or a backfill made due."""
+    for change in done:
+        is_backfill = change.lane is Lane.BACKFILL and not change.deprioritized
+        if change.version and change.run is None and not is_backfill:
+            kind = change.entity.value if change.stage is None else change.stage.value
+            yield bucket_of(Direction.TO_ORG, kind, now - change.captured_at)

@@ -15,12 +15,13 @@ from connector.model.change import Change, ChangeState, EntityKind, Refusal, Uns
 from connector.model.customer import Customer
 from connector.model.inbound_change import Source
 from connector.model.lane import Lane
+from connector.model.order import Order
 from connector.model.record import PARTS, SYNC_MESSAGE, Link
 from connector.outbound.backoff import delay_after, describe_fault, final_refusal, with_counted_attempts
 from connector.outbound.entities import LOADERS, build_change, mark_unconfirmed, slot_of_entity
 from connector.outbound.lease_keeper import lease_lost
 from connector.outbound.link_conflicts import store_links
-from connector.outbound.outcomes import JournalContext, Outcomes, journal_entries, measure_delays
+from connector.outbound.outcomes import JournalContext, Outcomes, delay_buckets, journal_entries, measure_delays
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.push_parts import ClaimTerms
 from connector.outbound.shared_fields import with_sent
@@ -37,6 +38,7 @@ from connector.store import (
     orders,
     outbox,
     retry_schedule,
+    sync_delays,
     sync_messages,
 )
 from connector.store.engine import Connection, Store
@@ -89,8 +91,7 @@ class SyncRepository:
 
         `deprioritized`: only deprioritized entities (see `health`), or only others; None means both.
         """
-        self._slots.clear()
-        self._sent_slots.clear()
+        self._slots, self._sent_slots = {}, {}
         if self._before_claim is not None:
             await self._before_claim()
         return await self.claim_more(entity, partitions, partition_count, limit, deprioritized=deprioritized)
@@ -241,10 +242,8 @@ class SyncRepository:
 
     async def record(self, outcomes: Outcomes) -> None:
         """Store the outcomes of a call: all of them or none. A link to a record that belongs to another entity by now
-        is left out, and both entities become unconfirmed.
-
-        Raises LeaseLostError if another process took over. It may have written before we did, so everything that this
-        claim has sent becomes due and unconfirmed."""
+        is left out, and both entities become unconfirmed. Raises LeaseLostError if another process took over: it may
+        have written before we did, so everything that this claim has sent becomes due and unconfirmed."""
         try:
             await retry_on_abort(self.clock, lambda: self._record_once(outcomes))
             measure_delays(outcomes.done, self.clock.now())
@@ -295,6 +294,7 @@ class SyncRepository:
                 behind = [change for change, sent in outcomes.deprioritized if sent is was_sent]
                 await retry_schedule.deprioritize(uow, behind, was_sent=was_sent)
             await journal.write(uow, list(journal_entries(outcomes, self._journal_context)))
+            await sync_delays.add(uow, self._org_id, delay_buckets(outcomes.done, uow.now))
 
     async def _drop_links(self, uow: UnitOfWork, entity: str, keys: Sequence[str]) -> None:
         """Drop links together with the links of their lines or prices. A dropped price makes its product due."""
@@ -373,8 +373,8 @@ class SyncRepository:
     def _build_pending(
         self, change: Change, entity: Any, link: Link | None, lines: Mapping[str, Link], message: str | None = None
     ) -> PendingEntity:
-        record, problem = None, None
-        mapping = self._mappings.of(change.entity)
+        record, problem, mapping = None, None, self._mappings.of(change.entity)
+        change = replace(change, stage=entity.stage) if isinstance(entity, Order) else change
         try:
             if isinstance(entity, Customer):
                 record = self._mappings.map_customer(entity, link)

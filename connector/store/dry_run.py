@@ -10,6 +10,7 @@ from sqlalchemy import Connection, MetaData, Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.clock import Clock
+from connector.store.budget_tables import sync_delays
 from connector.store.db_errors import translate_errors
 from connector.store.engine import Store
 from connector.store.inbound_tables import cursors
@@ -17,7 +18,7 @@ from connector.store.job_tables import resyncs
 from connector.store.tables import journal, leases, links, metadata, org_catalog, orgs, outbox
 from connector.store.unit_of_work import UnitOfWork
 
-PUSH_TABLES = (outbox, links, journal, leases, org_catalog, orgs, resyncs)
+PUSH_TABLES = (outbox, links, journal, leases, org_catalog, orgs, resyncs, sync_delays)
 """The tables that a push writes, and a resync before it."""
 ORG_TABLES = (org_catalog, orgs, cursors)
 """The tables that are written when the org is asked what it is like."""
@@ -80,7 +81,7 @@ def _copy_tables(connection: Connection, tables: Sequence[Table]) -> None:
         copy = table.to_metadata(hidden)
         copy._prefixes = ["TEMPORARY"]
         copy.create(connection)
-        if table in (leases, journal):
+        if table in (leases, journal, sync_delays):
             continue  # nobody else uses the copies, so they begin empty
         names = ", ".join(column.name for column in table.columns)
         source = connection.dialect.identifier_preparer.quote(schema)

@@ -44,7 +44,7 @@ async def test_status_shows_deliveries_topics_and_what_is_parked_as_the_command_
 
     assert answer.body["summary"].startswith(f"1 parked record waits for a person; nobody listens to {TOPIC}; ")
     assert answer.body["queue"] == [{"entity": "order", "lane": "new", "changes": 1, "oldest_seconds": 0}]
-    assert answer.body["freshness"] == {"to_org": 0, "from_org": 0}
+    assert (answer.body["freshness"]["to_org"], answer.body["freshness"]["from_org"]) == (0, 0)
     inbound = answer.body["inbound"]
     [usage] = inbound["deliveries"]
     assert (usage["topic"], usage["mode"], usage["used"], usage["allowed"]) == (TOPIC, "stream", 20_400, 25_000)

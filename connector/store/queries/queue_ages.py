@@ -1,16 +1,22 @@
-"""How much waits to be sent, and for how long: by lane of the outbox."""
+"""How much waits to be sent, and for how long: by lane of the outbox, and by stage of the order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.change import ChangeState
+from connector.model.change import ChangeState, EntityKind
 from connector.model.lane import Lane
-from connector.store.tables import outbox
+from connector.model.stage import Stage
+from connector.store.scope import org_of
+from connector.store.tables import orders, outbox
+
+MOST_LOOKED_AT = 1000
+"""How many waiting orders of each lane are looked at for the ages by stage."""
+_LANES = (Lane.URGENT, Lane.STATUS, Lane.NEW, Lane.PROFILE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,3 +49,24 @@ async def list_queue_ages(connection: AsyncConnection) -> list[QueueAge]:
             oldest=oldest if before is None else min(oldest, before.oldest),
         )
     return [found[key] for key in sorted(found)]
+
+
+async def list_oldest_by_stage(connection: AsyncConnection) -> dict[Stage, datetime]:
+    """Since when the oldest change of an order waits, by the stage that the order has now; without backfills. Of each
+    lane the `MOST_LOOKED_AT` oldest are looked at: a stage of which none is among them is left out."""
+    row = outbox.c
+    waiting = (
+        row.state == ChangeState.DUE.value, row.org == org_of(connection), row.entity == EntityKind.ORDER.value
+    )  # fmt: skip
+    by_lane = []
+    for in_lane in (*(row.lane == lane.value for lane in _LANES), row.lane >= Lane.DEPRIORITIZED.value):
+        oldest = select(row.key, row.captured_at).where(*waiting, in_lane)
+        oldest = oldest.order_by(row.lane, row.captured_at).limit(MOST_LOOKED_AT)
+        by_lane.append(select(oldest.subquery()))
+    found = union_all(*by_lane).subquery()
+    statement = (
+        select(orders.c.stage, func.min(found.c.captured_at))
+        .join_from(found, orders, orders.c.number == found.c.key)
+        .group_by(orders.c.stage)
+    )
+    return {Stage(stage): since for stage, since in await connection.execute(statement)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from connector.api.serializers import serialize_hold, serialize_reconciliation
 from connector.api.status_sentence import SyncState, describe_sync
@@ -32,6 +31,7 @@ from connector.store.outages import Outage
 from connector.store.queries.holds import list_holds
 from connector.store.queries.queue_ages import list_queue_ages
 from connector.web import answers
+from connector.web.api.freshness import Freshness, load_freshness, seconds
 from connector.web.routing import ApiResponse, RequestContext, Route
 
 
@@ -43,15 +43,6 @@ class QueueView:
     lane: str
     changes: int
     oldest_seconds: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Freshness:
-    """How far each direction is behind, in seconds: since when the oldest change here waits to be sent, and the oldest
-    record of the org that is known to have changed waits to be read; 0 if none does."""
-
-    to_org: int
-    from_org: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,29 +89,18 @@ async def load_status(call: RequestContext) -> Status:
         now, policies = call.store.clock.now(), call.allowances
         inbound = await load_inbound_status(connection, org_id, now, policies.deliveries)
         budget = await load_budget_status(connection, org_id, now, policies.calls)
-        queue = [
-            QueueView(
-                entity=age.entity,
-                lane=age.lane,
-                changes=age.count,
-                oldest_seconds=_seconds(now, age.oldest),
-            )
-            for age in await list_queue_ages(connection)
-        ]
+        ages = await list_queue_ages(connection)
         unread, oldest_unread = await inbox.due_since(connection, org_id)
+        freshness = await load_freshness(connection, org_id, now, ages, oldest_unread)
         dead = await dead_letters.count_dead_letters(connection)
         paused = await job_schedules.list_paused(connection)
     others = await load_other_orgs(call.store, policies.calls) if call.store.org is None else []
-    freshness = Freshness(
-        to_org=max((lane.oldest_seconds for lane in queue), default=0),
-        from_org=0 if oldest_unread is None else _seconds(now, oldest_unread),
-    )
     topics = () if inbound.events is None else inbound.events.topics
     state = SyncState(
         has_org=org is not None,
         outage_code=None if outage is None else outage.code,
         outage_since=None if outage is None else outage.since,
-        waiting=sum(lane.changes for lane in queue),
+        waiting=sum(age.count for age in ages),
         oldest_seconds=freshness.to_org,
         unread=unread,
         dead_letters=dead,
@@ -137,7 +117,10 @@ async def load_status(call: RequestContext) -> Status:
     return Status(
         summary=describe_sync(state),
         freshness=freshness,
-        queue=queue,
+        queue=[
+            QueueView(entity=age.entity, lane=age.lane, changes=age.count, oldest_seconds=seconds(now, age.oldest))
+            for age in ages
+        ],
         dead_letters=dead,
         orders={stage.value: count for stage, count in stages.items()},
         unsent={kind.value: {state.word: n for state, n in states.items()} for kind, states in unsent.items()},
@@ -151,10 +134,6 @@ async def load_status(call: RequestContext) -> Status:
         other_orgs=others,
         paused_jobs=paused,
     )
-
-
-def _seconds(now: datetime, since: datetime) -> int:
-    return max(0, int((now - since).total_seconds()))
 
 
 async def get_holds(call: RequestContext) -> ApiResponse:

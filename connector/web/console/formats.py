@@ -113,6 +113,13 @@ def lasting(seconds: float) -> str:
     return f"{timedelta(seconds=seconds).days} days"
 
 
+def within(seconds: float | None) -> str:
+    """An upper end of durations, with tenths: `0.3 s`, `3 s`, `3 min`; None is longer than all that are measured."""
+    if seconds is None:
+        return "over a week"
+    return f"{seconds:g} s" if seconds < 10 else lasting(seconds)
+
+
 def urlencode_path(value: str) -> str:
     """A part of a path; also its slashes are written as %2F."""
     return quote(value, safe="")
@@ -121,5 +128,5 @@ def urlencode_path(value: str) -> str:
 FILTERS: Mapping[str, Callable[..., str]] = {
     "number": number, "percent": percent, "money": money, "moment": moment, "short_moment": short_moment,
     "iso_moment": iso_moment, "day": day,
-    "ago": ago, "lasting": lasting, "urlencode_path": urlencode_path,
+    "ago": ago, "lasting": lasting, "within": within, "urlencode_path": urlencode_path,
 }  # fmt: skip

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from connector.inbound.topic_status import TopicStatus, TopicStatusKind
+from connector.model.platform_event import ORDER_ACTION
 from connector.model.stage import Stage
 from connector.store.queries import holds
 from connector.web.api.dead_letters import GroupList, list_groups
+from connector.web.api.freshness import KindFreshness
 from connector.web.api.status import Status, load_status
 from connector.web.console.frame import ConsolePage
 from connector.web.routing import RequestContext
@@ -16,10 +18,15 @@ MOST_GROUPS = 4
 _DEAF = (TopicStatusKind.WAITING, TopicStatusKind.STOPPED)
 LATE_SECONDS = 900
 """From when on what waits is late."""
+_OBJECTS = {
+    "Order": "orders", "OrderItem": "order lines", "Account": "accounts", "Product2": "products",
+    ORDER_ACTION: "actions of reps",
+}  # fmt: skip
 
 
 async def load_home(call: RequestContext) -> Mapping[str, object]:
     status = await load_status(call)
+    fresh = status.freshness
     groups = (await list_groups(call)).value if status.dead_letters else None
     known = groups.groups if isinstance(groups, GroupList) else []
     shown = [group for group in known if not group.is_snoozed]
@@ -29,6 +36,10 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
         "status": status,
         "level": _level(status),
         "stages": [(stage.value, status.orders.get(stage.value, 0)) for stage in Stage],
+        "sent_kinds": [(row.kind, row) for row in fresh.stages]
+        + [(f"{row.kind}s", row) for row in _seen(fresh.others)],
+        "read_kinds": [(_OBJECTS.get(row.kind, row.kind), row) for row in _seen(fresh.changes_of_org)],
+        "late": LATE_SECONDS,
         "waiting": sum(row.changes for row in status.queue),
         "budget": status.budget,
         "groups": shown[:MOST_GROUPS],
@@ -39,6 +50,10 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
         "deaf": next((topic for topic in _topics(status) if not topic.published and topic.kind in _DEAF), None),
         "proof": status.reconciliation,
     }
+
+
+def _seen(rows: Sequence[KindFreshness]) -> list[KindFreshness]:
+    return [row for row in rows if row.day.changes or row.oldest_seconds is not None]
 
 
 def _failures(status: Status) -> list[tuple[int, str, str]]:

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from connector.model.change import EntityKind
 from connector.store import dead_letters, links, notifications, orders, outbox, outbox_counts, schema
 from connector.store.engine import Store
-from connector.store.queries.queue_ages import list_queue_ages
+from connector.store.queries.queue_ages import list_oldest_by_stage, list_queue_ages
 from connector.store.queries.unlinked import list_unlinked, list_unlinked_lines
 from tests.conftest import ManualClock
 
@@ -55,6 +55,17 @@ async def test_counts_of_the_home_page_read_indexes_alone_and_sort_nothing(fresh
         await outbox_counts.list_orgs(connection)
     plan = await plan_of(fresh, statements)
     assert not [line for line in plan if "COVERING INDEX" not in line], plan
+
+
+async def test_ages_by_stage_read_the_index_in_claim_order_and_sort_no_rows(fresh: Store) -> None:
+    async with fresh.reader() as connection:
+        statements = watch(connection)
+        await list_oldest_by_stage(connection)
+    plan = await plan_of(fresh, statements)
+    reads = [line for line in plan if "outbox" in line]
+    assert len(reads) == 5
+    assert all("USING COVERING INDEX outbox_claim (state=? AND org=? AND entity=?" in line for line in reads), plan
+    assert [line for line in plan if "ORDER BY" in line] == []
 
 
 async def test_link_lookup_by_record_id_uses_the_index(fresh: Store) -> None:
