@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
 from connector.model.lane import Lane
+from connector.model.search_keys import email_key, phone_key
 from connector.store import dead_letters, field_times
 from connector.store.partitions import partition_hash
 from connector.store.scope import DEFAULT, org_of
@@ -24,9 +25,10 @@ from connector.store.sql import (
     list_page_of_keys,
     select_in,
     update_rows,
+    upsert,
     versions_of,
 )
-from connector.store.tables import customer_orgs, customers
+from connector.store.tables import customer_orgs, customer_searches, customers
 from connector.store.unit_of_work import UnitOfWork
 
 FIELDS = ("number", "name", "email", "phone", "street", "city", "state", "postal_code", "country",
@@ -56,6 +58,7 @@ async def save(
 
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
     await update_rows(uow.connection, customers, [_row(uow, wanted[number]) for number in changed])
+    await _keep_searches(uow, stored, [wanted[number] for number in sorted({*created, *changed})])
     await field_times.note(uow, EntityKind.CUSTOMER, [(key, stored[key], wanted[key]) for key in changed], FIELDS)
     for number in [*created, *changed]:
         uow.changed(EntityKind.CUSTOMER, number, partition_hash(number), lane)
@@ -111,3 +114,14 @@ def customer_of(row: Sequence[Any], start: int = 0) -> Customer:
 
 def _row(uow: UnitOfWork, customer: Customer) -> Row:
     return dict(zip(FIELDS, _values(customer), strict=True)) | {"updated_at": uow.now}
+
+
+async def _keep_searches(uow: UnitOfWork, before: Mapping[str, Customer], items: Sequence[Customer]) -> None:
+    """Keep by which email and phone these customers are found, as far as that has changed."""
+    rows = []
+    for item in items:
+        keys = (email_key(item.email), phone_key(item.phone))
+        old = before.get(item.number)
+        if keys != ((None, None) if old is None else (email_key(old.email), phone_key(old.phone))):
+            rows.append({"customer": item.number, "email_key": keys[0], "phone_key": keys[1]})
+    await upsert(uow.connection, customer_searches, rows)

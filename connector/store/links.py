@@ -108,6 +108,7 @@ async def put(uow: UnitOfWork, org_id: str, items: Sequence[Link]) -> None:
             "salesforce_id": link.salesforce_id,
             "snapshot": dump_snapshot(link.snapshot),
             "synced_at": uow.now,
+            "status": _status(link),
         }
         for (entity, key), link in sorted(latest.items(), key=lambda item: item[0])
     ]
@@ -153,11 +154,38 @@ async def drop_children(uow: UnitOfWork, org_id: str, entity: str, parents: Iter
     return number
 
 
+async def statuses(connection: AsyncConnection, org_ids: Sequence[str], numbers: Iterable[str]) -> dict[str, str]:
+    """Return the status of each of these orders in its org, by number; orders without a record are left out."""
+    statement = select(links.c.key, links.c.status).where(links.c.org_id.in_(org_ids), links.c.entity == "order")
+    rows = await select_in(connection, statement.where(links.c.status.is_not(None)), links.c.key, numbers)
+    return {row.key: row.status for row in rows}
+
+
+async def list_statuses(connection: AsyncConnection, org_ids: Sequence[str], *, most: int = 30) -> list[str]:
+    """Return the statuses that orders have in these orgs, sorted: one step in the index for each."""
+    found: set[str] = set()
+    for org_id in org_ids:
+        last: str | None = ""
+        for _ in range(most):
+            statement = select(func.min(links.c.status)).where(links.c.org_id == org_id, links.c.status > last)
+            last = (await connection.execute(statement)).scalar()
+            if last is None:
+                break
+            found.add(last)
+    return sorted(found)
+
+
 async def count(connection: AsyncConnection, org_id: str) -> dict[str, int]:
     """Return the number of links by entity, including zeros."""
     statement = select(links.c.entity, func.count()).where(links.c.org_id == org_id).group_by(links.c.entity)
     counts: dict[str, int] = dict((await connection.execute(statement)).all())
     return {entity: counts.get(entity, 0) for entity in ENTITIES}
+
+
+def _status(link: Link) -> str | None:
+    """What orders are found by; no other link has one."""
+    status = link.snapshot.get("Status") if link.entity == "order" else None
+    return status if isinstance(status, str) else None
 
 
 def _parent(entity: str, key: str) -> str | None:

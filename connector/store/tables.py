@@ -42,6 +42,9 @@ metadata = MetaData(
 )
 
 HAS_RUN = text("run IS NOT NULL")
+_HAS_EMAIL, _HAS_PHONE = text("email_key IS NOT NULL"), text("phone_key IS NOT NULL")
+_HAS_PO, _HAS_TRACKING = text("po_number IS NOT NULL"), text("tracking_number IS NOT NULL")
+_HAS_STATUS = text("status IS NOT NULL")
 _NAMED = text("request IS NOT NULL")
 """Condition of a partial index: only few events have an idempotency key, and the others need no index entry."""
 
@@ -64,6 +67,16 @@ customers = Table(
     Column("payment_terms", Text),
     Column("version", BigInteger, nullable=False, default=1),
     Column("updated_at", Instant, nullable=False),
+)
+
+customer_searches = Table(
+    "customer_searches",
+    metadata,
+    Column("customer", Key, primary_key=True),
+    Column("email_key", Key),  # as they are searched for, see model.search_keys
+    Column("phone_key", Key),
+    Index("customer_searches_email_key", "email_key", sqlite_where=_HAS_EMAIL, postgresql_where=_HAS_EMAIL),
+    Index("customer_searches_phone_key", "phone_key", sqlite_where=_HAS_PHONE, postgresql_where=_HAS_PHONE),
 )
 
 customer_orgs = Table(
@@ -116,6 +129,7 @@ orders = Table(
     Index("orders_stage", "stage", "number"),
     Index("orders_placed", "placed_at", "number"),
     Index("orders_tracking_key", "tracking_key", unique=True),
+    Index("orders_po_number", "po_number", sqlite_where=_HAS_PO, postgresql_where=_HAS_PO),
 )
 
 order_lines = Table(
@@ -197,6 +211,7 @@ returns = Table(
     Column("requested_on", Date),
     Column("lines", Text, nullable=False),
     _one_of("status", ReturnStatus),
+    Index("returns_tracking_number", "tracking_number", sqlite_where=_HAS_TRACKING, postgresql_where=_HAS_TRACKING),
 )
 
 stock = Table(
@@ -261,8 +276,10 @@ links = Table(
     Column("snapshot", Text, nullable=False),
     Column("held", Text),  # values of ours that were undone, by field, as JSON
     Column("synced_at", Instant, nullable=False),
+    Column("status", Key),  # the Status of the snapshot, of an order
     Index("links_parent", "org_id", "entity", "parent"),
     Index("links_salesforce_id", "org_id", "salesforce_id", unique=True),  # a record belongs to one entity
+    Index("links_status", "org_id", "status", "key", sqlite_where=_HAS_STATUS, postgresql_where=_HAS_STATUS),
 )
 
 DISCARDED = text("action = 'discarded'")

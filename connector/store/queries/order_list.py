@@ -15,7 +15,7 @@ from connector.model.holds import Hold
 from connector.model.shipments import ReturnReason
 from connector.model.stage import OPEN, Stage
 from connector.store.queries.backorders import waits_for_stock
-from connector.store.tables import customers, holds, order_lines, orders, outbox, returns
+from connector.store.tables import customers, holds, links, order_lines, orders, outbox, returns
 
 LAST = "\U0010ffff"
 """The character behind all others."""
@@ -57,6 +57,8 @@ class OrderFilter:
     backordered: bool = False
     sku: str | None = None
     returned: ReturnReason | None = None
+    status: str | None = None
+    org_ids: Sequence[str] = ()
 
 
 async def list_latest_orders(
@@ -101,6 +103,9 @@ def _conditions(chosen: OrderFilter) -> Sequence[ColumnElement[bool]]:
             outbox.c.state.in_(_STATES[chosen.sync]),
         )
         conditions.append(select(outbox.c.key).where(unsent).exists())
+    if chosen.status is not None:
+        has_status = (links.c.org_id.in_(chosen.org_ids), links.c.status == chosen.status)
+        conditions.append(select(links.c.key).where(*has_status, links.c.key == orders.c.number).exists())
     return [*conditions, *_desk_conditions(chosen)]
 
 

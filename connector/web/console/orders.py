@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlencode
@@ -15,7 +15,7 @@ from connector.model.holds import Hold
 from connector.model.order import Order
 from connector.model.shipments import ReturnReason
 from connector.model.stage import Stage
-from connector.store import orders, orgs, outbox
+from connector.store import links, orders, orgs, outbox
 from connector.store.engine import Connection
 from connector.store.queries.entity_orgs import find_orgs
 from connector.store.queries.order_list import OrderFilter, Position, SyncFilter, list_latest_orders
@@ -27,8 +27,9 @@ from connector.web.query_moment import first_moment, query_day
 from connector.web.routing import ApiResponse, RequestContext, StreamBody, make_response
 
 PAGE_SIZE = 50
-COLUMNS = ("number", "customer", "customer_name", "stage", "holds", "currency", "total", "placed_at", "channel")
-FILTERS = ("q", "stage", "hold", "customer", "channel", "sync", "from", "to", "goods", "sku", "returned")
+COLUMNS = ("number", "customer", "customer_name", "stage", "holds", "status", "currency", "goods", "total", "placed_at",
+           "channel")  # fmt: skip
+FILTERS = ("q", "stage", "hold", "status", "customer", "channel", "sync", "from", "to", "goods", "sku", "returned")
 NARROWED = ("customer", "channel", "sku", "returned")
 """Filters without a field: another page leads to them."""
 
@@ -42,10 +43,12 @@ class GoodsFilter(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderRow:
-    """An order of the list, and what is not in the org yet; None if nothing is due."""
+    """An order of the list, and what is not in the org yet; None if nothing is due. `status`: of its record; None if it
+    has none."""
 
     order: Order
     unsent: Unsent | None
+    status: str | None
 
     @property
     def is_refused(self) -> bool:
@@ -56,9 +59,12 @@ async def load_orders(call: RequestContext) -> Mapping[str, object]:
     query = call.request.query
     chosen, before = _filter(call), _position(query.get("before", ""))
     async with call.store.reader() as connection:
+        org_ids = await orgs.list_active_ids(connection)
+        chosen = replace(chosen, org_ids=org_ids)
         found = await list_latest_orders(connection, chosen, before=before, limit=PAGE_SIZE + 1)
         numbers = [number for number, _ in found[:PAGE_SIZE]]
-        rows = await _load_rows(connection, numbers)
+        rows = await _load_rows(connection, numbers, org_ids)
+        statuses = await links.list_statuses(connection, org_ids)
         has_orgs = bool(await orgs.list_named(connection))
         orgs_of = await find_orgs(connection, EntityKind.ORDER, numbers) if has_orgs else None
     kept = {name: query[name] for name in FILTERS if query.get(name)}
@@ -76,6 +82,7 @@ async def load_orders(call: RequestContext) -> Mapping[str, object]:
         "holds": list(Hold),
         "syncs": list(SyncFilter),
         "goods": list(GoodsFilter),
+        "statuses": sorted({*statuses, *([chosen.status] if chosen.status else [])}),
         "narrowed": {name: kept[name] for name in NARROWED if name in kept},
         "orgs_of": orgs_of,
         "today": _today(call),
@@ -92,17 +99,22 @@ async def stream_orders(call: RequestContext) -> web.StreamResponse:
 async def _csv_rows(call: RequestContext, chosen: OrderFilter) -> AsyncGenerator[Sequence[object], None]:
     before: Position | None = None
     async with call.store.reader() as connection:
+        chosen = replace(chosen, org_ids=await orgs.list_active_ids(connection))
         while True:
             found = await list_latest_orders(connection, chosen, before=before, limit=500)
-            for order in await _in_sequence(connection, [number for number, _ in found]):
+            numbers = [number for number, _ in found]
+            statuses = await links.statuses(connection, chosen.org_ids, numbers)
+            for order in await _in_sequence(connection, numbers):
                 yield (
                     order.number,
                     order.customer.number,
                     order.customer.name,
                     order.stage.value,
                     " ".join(sorted(order.state.holds)),
+                    statuses.get(order.number, ""),
                     order.currency,
                     "" if order.exact_total is None else f"{order.exact_total:f}",
+                    f"{order.state.due:f}",
                     order.header.placed_at.isoformat(),
                     order.header.channel or "",
                 )
@@ -111,9 +123,13 @@ async def _csv_rows(call: RequestContext, chosen: OrderFilter) -> AsyncGenerator
             before = (found[-1][1], found[-1][0])
 
 
-async def _load_rows(connection: Connection, numbers: Sequence[str]) -> list[OrderRow]:
+async def _load_rows(connection: Connection, numbers: Sequence[str], org_ids: Sequence[str]) -> list[OrderRow]:
     unsent = await outbox.find(connection, EntityKind.ORDER, numbers)
-    return [OrderRow(order=item, unsent=unsent.get(item.number)) for item in await _in_sequence(connection, numbers)]
+    statuses = await links.statuses(connection, org_ids, numbers)
+    return [
+        OrderRow(order=item, unsent=unsent.get(item.number), status=statuses.get(item.number))
+        for item in await _in_sequence(connection, numbers)
+    ]
 
 
 async def _in_sequence(connection: Connection, numbers: Sequence[str]) -> list[Order]:
@@ -141,6 +157,7 @@ def _filter(call: RequestContext) -> OrderFilter:
         backordered=goods is GoodsFilter.BACKORDERED,
         sku=call.query_key("sku"),
         returned=call.query_choice("returned", ReturnReason),
+        status=call.query_value("status"),
     )
 
 

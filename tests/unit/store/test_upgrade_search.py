@@ -1,0 +1,67 @@
+"""Upgrade of what people search for: orders by status, customers by email and phone."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import text
+
+from connector.model.customer import Customer
+from connector.model.record import Link
+from connector.model.search_keys import email_key, phone_key, typed_phone_key
+from connector.store import customers, links, schema
+from connector.store.engine import Store
+from tests.conftest import Databases
+from tests.unit.store.test_upgrade import NOW, migrate_to
+
+LINK = (
+    'INSERT INTO links (org_id, entity, "key", sobject, salesforce_id, snapshot, synced_at)'
+    " VALUES ('00D', :entity, :key, :entity, :key, :snapshot, :at)"
+)
+CUSTOMER = (
+    "INSERT INTO customers (number, name, email, phone, version, updated_at)"
+    " VALUES (:number, 'A', :email, :phone, 1, :at)"
+)
+PEOPLE = (("C-1", " Ann@Example.com", "+49 (170) 555-123"), ("C-2", None, "12"), ("C-3", "", None))
+
+
+async def test_status_email_and_phone_are_filled_and_kept(databases: Databases) -> None:
+    store = Store.open(databases.empty())
+    await store.migrate(migrate_to("0049"))
+    at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
+    snapshots = {"W-1": {"Status": "Draft"}, "W-2": {"X__c": "\u0000"}, "C-1": {"Status": "Draft"}}
+    async with store.transaction() as uow:
+        for key, snapshot in snapshots.items():
+            values = {"entity": "customer" if key == "C-1" else "order", "key": key, "snapshot": json.dumps(snapshot)}
+            await uow.connection.execute(text(LINK), values | {"at": at})
+        for number, email, phone in PEOPLE:
+            values = {"number": number, "email": email, "phone": phone}
+            await uow.connection.execute(text(CUSTOMER), values | {"at": at})
+    await schema.upgrade(store)
+    rows = text("SELECT customer, email_key, phone_key FROM customer_searches ORDER BY customer")
+    async with store.reader() as connection:
+        assert await links.statuses(connection, ["00D"], ["W-1", "W-2", "C-1"]) == {"W-1": "Draft"}
+        filled = [tuple(row) for row in await connection.execute(rows)]
+    assert filled == [(number, email_key(email), phone_key(phone)) for number, email, phone in PEOPLE[:3]]
+
+    async with store.transaction() as uow:
+        await customers.save(uow, [Customer(number="C-1", name="A", email="BO@example.com", phone="0171 22222")])
+        link = Link(entity="order", key="W-2", sobject="Order", salesforce_id="W-2", snapshot={"Status": "Activated"})
+        await links.put(uow, "00D", [link])
+    async with store.reader() as connection:
+        assert await links.list_statuses(connection, ["00D"]) == ["Activated", "Draft"]
+        [row, *_] = [tuple(row) for row in await connection.execute(rows)]
+    assert row == ("C-1", "bo@example.com", "222221710")
+    await store.close()
+
+
+def test_phone_is_found_by_what_is_dialed() -> None:
+    stored = phone_key("+49 (170) 555-123")
+    assert stored == "32155507194"
+    for typed in ("0170 555123", "00049 170 555123", "555-123", "+49170555123"):
+        typed_key = typed_phone_key(typed)
+        assert typed_key is not None
+        assert stored.startswith(typed_key), typed
+    for typed in ("123", "C-10023", "000000", "0170 555124"):
+        typed_key = typed_phone_key(typed)
+        assert typed_key is None or not stored.startswith(typed_key), typed
