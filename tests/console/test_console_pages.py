@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from connector.store import dead_letters, mapping_plans, tokens
 from connector.web.console.pages import PAGES
-from tests.conftest import require
 from tests.console.addresses import ADDRESSES
+from tests.console.axe import faults_of
 from tests.console.conftest import Console, signed_in
 from tests.org.conftest import SHARED
 from tests.unit.store import samples
 
 pytestmark = SHARED
 
-AXE = Path(__file__).parents[1] / "clients/node_modules/axe-core/axe.min.js"
 PARTS = 4
 """The pages are examined in parts, which run beside each other."""
-EXAMINE = """
-() => axe.run({resultTypes: ["violations"]}).then(result => result.violations.map(rule =>
-  `${rule.id}: ${rule.help}: ${rule.nodes.map(node => node.html.slice(0, 200)).slice(0, 3).join("  ")}`))
-"""
 
 
 async def test_person_signs_in_finds_an_order_by_keys_and_signs_out(browser: Browser, console: Console) -> None:
@@ -69,7 +63,6 @@ async def test_page_follows_what_happens_but_not_under_somebody_who_types(browse
 async def test_pages_fit_each_screen_and_axe_finds_no_violation(browser: Browser, console: Console, part: int) -> None:
     """Every page, on a large screen and a phone, one of them light and the other dark, in turn from page to page; a new
     page needs an address in `ADDRESSES`."""
-    require(AXE.exists(), "axe-core (`make clients` installs it)")
     shown = [page.path for page in PAGES if page.template]
     assert [path for path in shown if path not in ADDRESSES] == [], "Add an address to tests/console/addresses.py."
     async with console.store.reader() as connection:
@@ -82,21 +75,6 @@ async def test_pages_fit_each_screen_and_axe_finds_no_violation(browser: Browser
     await page.get_by_role("button", name="Sign out").click()
     found += await faults_of(page, f"{console.url}/signin", part)
     assert not found, "\n".join(map(str, found))
-
-
-async def faults_of(page: Page, url: str, turn: int) -> list[tuple[str, int, str, object]]:
-    """What is wrong with a page, by width and color scheme."""
-    schemes = ("light", "dark") if turn % 2 else ("dark", "light")
-    await page.goto(url)
-    await page.evaluate(AXE.read_text())
-    found: list[tuple[str, int, str, object]] = []
-    for width, scheme in zip((1440, 390), schemes, strict=True):
-        await page.set_viewport_size({"width": width, "height": 844})
-        await page.emulate_media(color_scheme=scheme)
-        if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
-            found.append((url, width, scheme, "It is wider than the screen."))
-        found += [(url, width, scheme, fault) for fault in await page.evaluate(EXAMINE)]
-    return found
 
 
 async def test_page_is_left_when_its_session_ends(browser: Browser, console: Console) -> None:

@@ -144,7 +144,7 @@ async def test_search_is_bounded_and_reports_it(reader: Reader) -> None:
 
 def history_lines(page: str) -> list[str]:
     """The entries of a page's history in one line each."""
-    [history] = re.findall(r'<ol class="history">(.*?)</ol>', page, re.DOTALL)
+    [history] = re.findall(r'<ol class="card steps history">(.*?)</ol>', page, re.DOTALL)
     return [re.sub(r"\s+", " ", plain(entry.replace("</dt>", ": "))) for entry in history.split("<li>")[1:]]
 
 

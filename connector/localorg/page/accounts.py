@@ -33,7 +33,7 @@ def list_by_name(org: Org, sobject: str, segment: str, params: Mapping[str, str]
     body = join(
         [
             html(
-                '<p class="kind">{} {} in all</p><h1>{}</h1>',
+                '<div class="head"><div><p class="quiet small">{} {} in all</p><h1>{}</h1></div></div>',
                 f"{record_queries.count_rows(org, sobject):,}",
                 title.lower(),
                 title,

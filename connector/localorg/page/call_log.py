@@ -44,7 +44,10 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
         f"{len(calls):,} of {len(calls) + rest:,} such calls" if rest else f"{len(calls):,} calls"
     ) + f", of the latest {len(log):,} that were logged."
     body = html(
-        '<h1>Call log</h1>{}<p class="note">{}</p>{}', _filters(method, fault, faults, failed=failed), summary, table
+        '<h1>Call log</h1>{}<p class="quiet small">{}</p>{}',
+        _filters(method, fault, faults, failed=failed),
+        summary,
+        table,
     )
     return Page(title="Call log", body=body, navigation_url="/calls")
 
@@ -68,7 +71,7 @@ def _row(call: LoggedCall) -> list[object]:
         html('<time datetime="{}">{} {}</time>', call.time, date, time.partition("+")[0]),
         call.method,
         html("<code>{}</code>", _legible(call.path)),
-        html('<span class="badge bad">{} failed</span>', status) if _has_failed(call) else status,
+        html('<span class="tag bad">{} failed</span>', status) if _has_failed(call) else status,
         f"{call.rows:,}",
         f"{call.ms:,.1f}",
         call.fault,
@@ -84,10 +87,10 @@ def _legible(path: str) -> str:
 def _filters(method: str, fault: str, faults: list[str], *, failed: bool) -> Html:
     return html(
         '<form class="filters" action="/calls" aria-label="Filter">'
-        '<label>Method <select name="method">{}</select></label>'
-        '<label>Made to fail by <select name="fault">{}</select></label>'
+        '<label>Method<select name="method">{}</select></label>'
+        '<label>Made to fail by<select name="fault">{}</select></label>'
         '<label class="check"><input type="checkbox" name="failed" value="1"{}> Failed only</label>'
-        "<button>Show</button></form>",
+        '<button class="button second">Show</button></form>',
         render_options({"": "Any", **{name: name for name in _METHODS}}, method),
         render_options({"": "All calls", _ANY: "Any fault", **{name: name for name in faults}}, fault),
         Html(" checked") if failed else EMPTY,

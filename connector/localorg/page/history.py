@@ -16,6 +16,7 @@ from connector.localorg.events.hub import change_topic
 from connector.localorg.field_values import format_timestamp
 from connector.localorg.page import record_queries, widgets
 from connector.localorg.page.formatters import ValueFormatter, field_label, format_datetime
+from connector.localorg.page.frame import icon
 from connector.localorg.page.html import EMPTY, Html, html, join
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 MAX_EVENTS_SEARCHED = 5_000
 MAX_ENTRIES = 50
 _KINDS = {"CREATE": "Created", "UPDATE": "Changed", "DELETE": "Deleted", "UNDELETE": "Restored"}
+_ICONS = {"Created": "plus", "Deleted": "trash-2", "Restored": "undo-2"}
+_NONE = '<p class="card nothing">No changes are known.</p>'
 _ALWAYS = frozenset({"LastModifiedDate", "LastModifiedById", "SystemModstamp"})  # they change with every write
 
 
@@ -60,8 +63,8 @@ def section(org: Org, formatter: ValueFormatter, sobject: SObject, row: Row) -> 
     else:
         return EMPTY
     body = join(_render_entry(formatter, entry) for entry in entries)
-    content = html('<ol class="history">{}</ol>', body) if body else Html('<p class="empty">No changes are known.</p>')
-    return widgets.section("History", html('{}<p class="note">{}</p>', content, ending))
+    content = html('<ol class="card steps history">{}</ol>', body) if body else Html(_NONE)
+    return widgets.section("History", html('{}<p class="quiet small">{}</p>', content, ending))
 
 
 def _entries_from_history(
@@ -166,8 +169,9 @@ def _render_entry(formatter: ValueFormatter, entry: HistoryEntry) -> Html:
     else:
         details = html("<dl>{}</dl>", listed)
     return html(
-        '<li><p><strong>{}</strong> {}<span class="who">{}{}</span></p>{}</li>',
-        entry.kind, format_datetime(entry.timestamp), author, origin, details,
+        '<li><span class="way">{}</span><div class="what"><p><strong>{}</strong> {}<span class="quiet small who">{}{}'
+        "</span></p>{}</div></li>",
+        icon(_ICONS.get(entry.kind, "pencil")), entry.kind, format_datetime(entry.timestamp), author, origin, details,
     )  # fmt: skip
 
 

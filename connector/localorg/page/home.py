@@ -30,10 +30,8 @@ def view(org: Org) -> Page:
             Html("<h1>What the org holds</h1>"),
             _tiles(org),
             _stages(org, sobject),
-            widgets.section("Latest orders", table, more=Html('<p class="more"><a href="/orders">All orders</a></p>')),
-            widgets.section(
-                "API usage", usage.summary(org), more=Html('<p class="more"><a href="/usage">By resource</a></p>')
-            ),
+            widgets.section("Latest orders", table, more=Html('<a href="/orders">All orders</a>')),
+            widgets.section("API usage", usage.summary(org), more=Html('<a href="/usage">By resource</a>')),
         ]
     )
     return Page(title="Home", body=body, navigation_url="/")
@@ -49,11 +47,16 @@ def _tiles(org: Org) -> Html:
         tiles.insert(
             1, _tile("On hold", format_count(record_queries.bounded_count(org, "Order")), build_url("orders", held="1"))
         )
-    return html('<ul class="tiles">{}</ul>', join(tiles))
+    return html('<ul class="cards tiles">{}</ul>', join(tiles))
 
 
 def _tile(label: str, count: str, to: str) -> Html:
-    return html('<li><a href="{}"><span class="count">{}</span> {}</a></li>', to, count, label)
+    return html(
+        '<li><a class="card" href="{}"><span class="figure">{}</span> <span class="quiet">{}</span></a></li>',
+        to,
+        count,
+        label,
+    )
 
 
 def format_count(count: int) -> str:
@@ -64,12 +67,18 @@ def _stages(org: Org, sobject: SObject) -> Html:
     field = sobject.get(STAGE)
     if field is None:
         return EMPTY
-    tiles = join(
-        _tile(
-            item.label,
-            format_count(record_queries.bounded_count(org, "Order", STAGE, item.value)),
-            build_url("orders", stage=item.value),
-        )
+    counts = (
+        (item.value, item.label, record_queries.bounded_count(org, "Order", STAGE, item.value))
         for item in field.picklist
     )
-    return widgets.section("Orders by stage", html('<ul class="tiles small">{}</ul>', tiles))
+    stages = join(
+        html(
+            '<li{}><a href="{}"><b>{}</b><span>{}</span></a></li>',
+            EMPTY if count else Html(' class="none"'),
+            build_url("orders", stage=value),
+            format_count(count),
+            label,
+        )
+        for value, label, count in counts
+    )
+    return widgets.section("Orders by stage", html('<ol class="path">{}</ol>', stages))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from connector.localorg.page import history, record, record_queries, record_table, widgets
 from connector.localorg.page.formatters import NUMBERS, ValueFormatter, field_label, find_record, picklist_label
-from connector.localorg.page.frame import Page, not_found_page
+from connector.localorg.page.frame import Page, icon, not_found_page
 from connector.localorg.page.html import EMPTY, Html, build_url, html, join, link
 from connector.localorg.page.indexes import HOLD, STAGE
 from connector.localorg.page.widgets import Column
@@ -91,9 +91,13 @@ def _status_badges(sobject: SObject, row: Row) -> Html:
         field, value = sobject.get(name), row.get(name)
         if field and isinstance(value, str):
             badges.append(
-                html("<span>{}: {}</span>", _STATUS_LABELS[name], widgets.badge(picklist_label(field, value), value))
+                html(
+                    '<span><span class="quiet">{}:</span> {}</span>',
+                    _STATUS_LABELS[name],
+                    widgets.badge(picklist_label(field, value), value),
+                )
             )
-    return html('<p class="states">{}</p>', join(badges, " "))
+    return html('<p class="states">{}</p>', join(badges))
 
 
 _STATUS_LABELS = {STAGE: "Stage", "Status": "Status"}
@@ -103,9 +107,7 @@ def _hold_alert(sobject: SObject, row: Row) -> Html:
     reason = row.get(HOLD)
     if not sobject.get(HOLD) or not reason:
         return EMPTY
-    return html(
-        '<p class="alert held"><span class="sign" aria-hidden="true"></span><strong>On hold:</strong> {}</p>', reason
-    )
+    return html('<p class="health fair">{}<span><strong>On hold:</strong> {}</span></p>', icon("hand"), reason)
 
 
 def _stage_progress(sobject: SObject, row: Row) -> Html:
@@ -118,12 +120,16 @@ def _stage_progress(sobject: SObject, row: Row) -> Html:
     listed = join(
         html(
             "<li{}><span>{}</span></li>",
-            Html(' class="past"') if number < current else Html(' aria-current="step"') if number == current else EMPTY,
+            Html(' class="done"')
+            if number < current
+            else Html(' class="here" aria-current="step"')
+            if number == current
+            else EMPTY,
             item.label,
         )
         for number, item in enumerate(names)
     )
-    return html('<ol class="way" aria-label="Stages">{}</ol>', listed)
+    return html('<ol class="path stages" aria-label="Stages">{}</ol>', listed)
 
 
 def _order_details(formatter: ValueFormatter, sobject: SObject, row: Row) -> Html:
@@ -146,7 +152,7 @@ def _order_details(formatter: ValueFormatter, sobject: SObject, row: Row) -> Htm
         )
         if value or name in _ALWAYS_SHOWN:
             details.append((field_label(field), value))
-    return widgets.definition_list(details, kind="facts lead")
+    return widgets.definition_list(details, kind="card highlights lead")
 
 
 def _lines_section(org: Org, formatter: ValueFormatter, row: Row) -> Html:
@@ -178,7 +184,7 @@ def _lines_section(org: Org, formatter: ValueFormatter, row: Row) -> Html:
     all_lines = link(
         build_url("record", str(row["Id"]), line.name, "OrderId"), f"The latest {MAX_LINES} lines are here; see all"
     )
-    return widgets.section("Lines", table, more=html('<p class="more">{}</p>', all_lines))
+    return widgets.section("Lines", table, more=all_lines)
 
 
 def _has_distinct_value(name: str, item: Row) -> bool:

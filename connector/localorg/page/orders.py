@@ -48,12 +48,19 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
     )
     account_name = formatter.record_name(chosen["account"]) if chosen["account"] else None
     account_line = (
-        html("<p>Of {}. {}</p>", formatter.link_record(chosen["account"]), link("/orders", "All orders"))
+        html('<p class="quiet">Of {}. {}</p>', formatter.link_record(chosen["account"]), link("/orders", "All orders"))
         if account_name
         else EMPTY
     )
-    count = html('<p class="kind">{} orders in all</p>', f"{record_queries.count_rows(org, 'Order'):,}")
-    body = html("{}<h1>Orders</h1>{}{}{}{}", count, account_line, _filters(sobject, filters), table, steps)
+    count = html('<p class="quiet small">{} orders in all</p>', f"{record_queries.count_rows(org, 'Order'):,}")
+    body = html(
+        '<div class="head"><div>{}<h1>Orders</h1></div></div>{}{}{}{}',
+        count,
+        account_line,
+        _filters(sobject, filters),
+        table,
+        steps,
+    )
     return Page(title="Orders", body=body, navigation_url="/orders")
 
 
@@ -85,7 +92,8 @@ def _filters(sobject: SObject, filters: Mapping[str, str]) -> Html:
         else EMPTY
     )
     return html(
-        '<form class="filters" action="/orders" aria-label="Filter">{}{}{}{}<button>Show</button></form>',
+        '<form class="filters" action="/orders" aria-label="Filter">{}{}{}{}'
+        '<button class="button second">Show</button></form>',
         account,
         _select("stage", "Stage", stage, filters["stage"]),
         _select("status", "Status", status, filters["status"]),
@@ -99,4 +107,4 @@ def _select(name: str, label: str, field: Field | None, chosen: str) -> Html:
     choices = {"": "Any", **{item.value: item.label for item in field.picklist}}
     if chosen:
         choices.setdefault(chosen, picklist_label(field, chosen))
-    return html('<label>{} <select name="{}">{}</select></label>', label, name, render_options(choices, chosen))
+    return html('<label>{}<select name="{}">{}</select></label>', label, name, render_options(choices, chosen))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from connector.localorg.page import history, record_queries, record_table, widgets
 from connector.localorg.page.formatters import ValueFormatter, field_label, find_record
-from connector.localorg.page.frame import Page, not_found_page
+from connector.localorg.page.frame import Page, icon, not_found_page
 from connector.localorg.page.html import EMPTY, Html, build_url, html, join, link
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def view(org: Org, record_id: str) -> Page:
 
 
 def deleted_alert(row: Row) -> Html:
-    return Html('<p class="alert bad">This record was deleted.</p>') if row.get("IsDeleted") else EMPTY
+    if not row.get("IsDeleted"):
+        return EMPTY
+    return html('<p class="health bad">{}<span>This record was deleted.</span></p>', icon("trash-2"))
 
 
 def field_section(
@@ -62,14 +64,14 @@ def field_section(
     content = widgets.definition_list(filled)
     if empty:
         content = html(
-            "{}<details><summary>{} fields without a value</summary>{}</details>",
+            '{}<details class="stack"><summary>{} fields without a value</summary>{}</details>',
             content,
             len(empty),
             widgets.definition_list(empty),
         )
     if folded:
         return html(
-            '<details class="all"><summary>All {} fields</summary>{}</details>', len(filled) + len(empty), content
+            '<details class="stack"><summary>All {} fields</summary>{}</details>', len(filled) + len(empty), content
         )
     return widgets.section(title, content)
 
@@ -97,7 +99,7 @@ def related_sections(
     content = join(sections)
     if content or quiet:
         return content
-    return widgets.section("Related records", Html('<p class="empty">No other record refers to this one.</p>'))
+    return widgets.section("Related records", Html('<p class="card nothing">No other record refers to this one.</p>'))
 
 
 def view_children(org: Org, record_id: str, child: str, field: str, params: Mapping[str, str]) -> Page:
@@ -135,7 +137,7 @@ def view_children(org: Org, record_id: str, child: str, field: str, params: Mapp
         [
             widgets.heading(child_object.label_plural, formatter.record_title(sobject, row)),
             html(
-                "<p>Of {} {}, newest first.</p>",
+                '<p class="quiet">Of {} {}, newest first.</p>',
                 sobject.label.lower(),
                 link(formatter.record_url(full_id), formatter.record_title(sobject, row)),
             ),

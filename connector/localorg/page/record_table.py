@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from connector.localorg.page import record_queries, widgets
 from connector.localorg.page.formatters import NUMBERS, ValueFormatter, field_label, picklist_label
-from connector.localorg.page.html import EMPTY, Html, build_url, html, link
+from connector.localorg.page.html import EMPTY, Html, build_url, link
 from connector.localorg.page.widgets import Column
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def render_cell(formatter: ValueFormatter, field: Field, row: Row) -> Html:
         return widgets.badge(picklist_label(field, value), value)
     if field.name == "Hold_Reason__c" and value:
         return widgets.hold_badge(str(value))
-    return formatter.format_field(field, row)
+    shown = formatter.format_field(field, row)
+    return widgets.key(shown) if field.type == "string" else shown
 
 
 def relations(org: Org, sobject: SObject, without: Container[str] = ()) -> Iterable[Relation]:
@@ -109,7 +110,7 @@ def related_section(
     title = title or child.label_plural
     table = render_table(formatter, child, part.rows, caption=title, empty=always, without={field.name})
     to = more or build_url("record", record_id, child.name, field.name)
-    all_link = html('<p class="more">{}</p>', link(to, "All of them")) if part.next_cursor else EMPTY
+    all_link = link(to, "All of them") if part.next_cursor else EMPTY
     return widgets.section(title, table, more=all_link)
 
 

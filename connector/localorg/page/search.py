@@ -33,10 +33,11 @@ _WIDTHS = {"OrderNumber": 8, "ReturnOrderNumber": 8, "CaseNumber": 8}  # numbers
 def view(org: Org, text: str) -> Page:
     query = text.strip()[:MAX_LENGTH]
     if not query:
-        results: Html = Html('<p class="empty">Type an order number, an account, a product or a SKU above.</p>')
+        results: Html = Html('<p class="card nothing">Type an order number, an account, a product or a SKU above.</p>')
     else:
         results = _render_results(org, query) or html(
-            '<p class="empty">Nothing begins with “{}”. Numbers, keys and names are found by their beginning.</p>',
+            '<p class="card nothing">Nothing begins with “{}”. Numbers, keys and names are found '
+            "by their beginning.</p>",
             query,
         )
     title = f"Search: {query}" if query else "Search"
@@ -55,7 +56,7 @@ def _render_results(org: Org, query: str) -> Html:
             continue
         some = list(hits.values())[:MAX_HITS]
         note = (
-            html('<p class="note">The first {}; type more to narrow it down.</p>', MAX_HITS)
+            html('<p class="quiet small">The first {}; type more to narrow it down.</p>', MAX_HITS)
             if len(hits) > MAX_HITS
             else EMPTY
         )
@@ -72,7 +73,7 @@ def _orders_of_accounts(org: Org, formatter: ValueFormatter, account: SObject, a
     if not relations:
         return EMPTY
     if len(accounts) > MAX_ACCOUNTS_WITH_ORDERS:
-        return Html('<p class="note">The orders of an account are on its page.</p>')
+        return Html('<p class="quiet small">The orders of an account are on its page.</p>')
     return join(
         record_table.related_section(
             org,

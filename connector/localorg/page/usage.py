@@ -28,7 +28,7 @@ def view(org: Org) -> Page:
         [
             Html("<h1>API usage</h1>"),
             summary(org),
-            widgets.section("By resource", table, more=Html('<p class="more"><a href="/calls">Call log</a></p>')),
+            widgets.section("By resource", table, more=Html('<a href="/calls">Call log</a>')),
             widgets.section("Events", _event_usage(org)),
             widgets.section("Made to misbehave", _active_faults(org)),
         ]
@@ -40,13 +40,14 @@ def summary(org: Org) -> Html:
     usage = org.usage
     share = usage.used / usage.limit if usage.limit else 1.0
     return html(
-        '<p class="limit"><label for="used">{} of {} calls in the last 24 hours ({})</label>'
-        '<meter id="used" min="0" max="{}" high="{}" value="{}"></meter></p>{}',
+        '<div class="card"><label for="used">{} of {} calls in the last 24 hours ({})</label>'
+        '<meter id="used" min="0" max="{}" low="{}" high="{}" optimum="0" value="{}"></meter>{}</div>',
         f"{usage.used:,}",
         f"{usage.limit:,}",
         f"{share:.1%}",
         usage.limit,
-        round(usage.limit * 0.8),
+        round(usage.limit * 0.7),
+        round(usage.limit * 0.9),
         usage.used,
         widgets.definition_list(
             [
@@ -54,7 +55,7 @@ def summary(org: Org) -> Html:
                 ("Of them writes", Html(f"{usage.writes:,}")),
                 ("Of them reads", Html(f"{usage.reads:,}")),
             ],
-            kind="facts short",
+            kind="highlights",
         ),
     )
 
@@ -74,4 +75,6 @@ def _event_usage(org: Org) -> Html:
 
 def _active_faults(org: Org) -> Html:
     on = [(name, html("{}", value)) for name, value in org.faults.as_dict().items() if value and name != "status"]
-    return widgets.definition_list(on) or Html('<p class="empty">Nothing is set: the org answers as it should.</p>')
+    return widgets.definition_list(on) or Html(
+        '<p class="card nothing">Nothing is set: the org answers as it should.</p>'
+    )

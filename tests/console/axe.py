@@ -1,0 +1,31 @@
+"""axe-core in the browser: what it finds on a page, wide and narrow, light and dark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.async_api import Page
+
+from tests.conftest import require
+
+_AXE = Path(__file__).parents[1] / "clients/node_modules/axe-core/axe.min.js"
+_EXAMINE = """
+() => axe.run({resultTypes: ["violations"]}).then(result => result.violations.map(rule =>
+  `${rule.id}: ${rule.help}: ${rule.nodes.map(node => node.html.slice(0, 200)).slice(0, 3).join("  ")}`))
+"""
+
+
+async def faults_of(page: Page, url: str, turn: int) -> list[tuple[str, int, str, object]]:
+    """What is wrong with a page, by width and color scheme."""
+    require(_AXE.exists(), "axe-core (`make clients` installs it)")
+    schemes = ("light", "dark") if turn % 2 else ("dark", "light")
+    await page.goto(url)
+    await page.evaluate(_AXE.read_text())
+    found: list[tuple[str, int, str, object]] = []
+    for width, scheme in zip((1440, 390), schemes, strict=True):
+        await page.set_viewport_size({"width": width, "height": 844})
+        await page.emulate_media(color_scheme=scheme)
+        if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
+            found.append((url, width, scheme, "It is wider than the screen."))
+        found += [(url, width, scheme, fault) for fault in await page.evaluate(_EXAMINE)]
+    return found
