@@ -10,25 +10,32 @@ from urllib.parse import quote
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from connector import design
 from connector.localmail.mailbox import Mail, Mailbox
 
-STYLE = """
-:root{color-scheme:light;--ink:#1f2933;--soft:#52606d;--line:#d9dee4;--mark:#2456b3;--ground:#f5f7fa}
-*{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main{max-width:60rem;margin:0 auto;padding:1.5rem 1rem}h1{font-size:1.4rem;margin:0 0 .25rem;overflow-wrap:anywhere}
-a{color:var(--mark)}.soft{color:var(--soft)}.card{background:#fff;border:1px solid var(--line);border-radius:8px}
+STYLE = (
+    design.read("theme.css")
+    + """
+main{max-width:60rem;margin:0 auto;padding:1.5rem 1rem}h1{overflow-wrap:anywhere;unicode-bidi:plaintext}
+.who{display:flex;gap:.6rem;align-items:center;font-weight:650;margin-bottom:1rem}.who .icon{color:var(--accent)}
+.card{background:var(--surface);border:1px solid var(--line);border-radius:var(--radius);box-shadow:var(--shadow)}
 ol{list-style:none;margin:1rem 0;padding:0}li+li{border-top:1px solid var(--line)}
-li a{display:grid;grid-template-columns:1fr auto;gap:0 1rem;padding:.6rem 1rem;color:inherit;text-decoration:none}
-li a:hover,li a:focus{background:var(--ground)}li strong{overflow-wrap:anywhere}li .soft{font-size:.9rem}
-dl{display:grid;grid-template-columns:auto 1fr;gap:.15rem 1rem;margin:1rem 0}dt{color:var(--soft)}
-dd{margin:0;overflow-wrap:anywhere}details dl{margin:.15rem 0}summary{cursor:pointer;color:var(--soft)}
+li a{display:grid;grid-template-columns:1fr auto;gap:0 1rem;padding:.7rem 1.1rem;color:inherit;text-decoration:none}
+li a:hover,li a:focus{background:var(--accent-faint)}li strong{font-weight:600}li .quiet{font-size:.87rem}
+li :is(strong,.quiet){overflow-wrap:anywhere;unicode-bidi:plaintext;min-width:0}
+dl{display:grid;grid-template-columns:auto 1fr;gap:.15rem 1rem;margin:1rem 0}dt{color:var(--quiet)}
+dd{margin:0;overflow-wrap:anywhere;unicode-bidi:plaintext}details dl{margin:.15rem 0}
 main.framed{display:flex;flex-direction:column;height:100vh;height:100dvh;min-height:36rem;padding:1rem}
-.framed>*{flex:none;margin:0 0 .5rem}iframe{width:100%;border:0}.framed>iframe{flex:1;min-height:0;margin:0}
+.framed>*{flex:none;margin:0 0 .5rem}iframe{width:100%}.framed>iframe{flex:1;min-height:0;margin:0;background:#fff}
 nav{display:flex;gap:1rem;flex-wrap:wrap;margin:1rem 0}
 pre{margin:0;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .empty{padding:2rem;text-align:center}
 """
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+POLICY = (
+    f"default-src 'none'; style-src {design.style_source(STYLE)}; frame-src 'self'; frame-ancestors 'none';"
+    " base-uri 'none'"
+)
 LINK_PERMISSIONS = "allow-popups allow-popups-to-escape-sandbox"
 """A link in a mail opens in a new tab, because the frame must not load it."""
 FRAME_POLICY = (
@@ -43,11 +50,14 @@ def make_app(mailbox: Mailbox) -> web.Application:
 
     async def list_mails(request: web.Request) -> web.Response:
         rows = "".join(_render_row(mail) for mail in mailbox)
-        listed = f'<ol class="card">{rows}</ol>' if rows else '<p class="card empty soft">No mail yet.</p>'
+        listed = f'<ol class="card">{rows}</ol>' if rows else '<p class="card empty quiet">No mail yet.</p>'
         count = (
             f"{len(mailbox)} of {mailbox.caught} caught" if mailbox.caught > len(mailbox) else f"{len(mailbox)} caught"
         )
-        body = f'<h1>Mails</h1><p class="soft">{count}, none of them delivered; this page looks again by itself.</p>'
+        body = (
+            f'<p class="who">{design.icon("inbox")}Caught mails</p><h1>Mails</h1>'
+            f'<p class="quiet">{count}, none of them delivered; this page looks again by itself.</p>'
+        )
         return _respond_page("Mails", body + listed, refresh=True)
 
     async def show_mail(request: web.Request) -> web.Response:
@@ -112,8 +122,8 @@ def _render_row(mail: Mail) -> str:
     attachment_note = f" · {_plural(len(mail.attachments), 'attachment')}" if mail.attachments else ""
     return (
         f'<li><a href="/mails/{mail.number}"><strong>{escape(subject)}</strong>'
-        f'<span class="soft">{mail.received_at:%H:%M:%S} UTC</span>'
-        f'<span class="soft">to {escape(recipients)}{attachment_note}</span></a></li>'
+        f'<span class="quiet">{mail.received_at:%H:%M:%S} UTC</span>'
+        f'<span class="quiet">to {escape(recipients)}{attachment_note}</span></a></li>'
     )
 
 
@@ -150,7 +160,8 @@ def _respond_page(title: str, body: str, *, refresh: bool = False, framed: bool 
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{refresh_tag}'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{main}{body}</main></body></html>"
+        f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title><style>{STYLE}</style></head>'
+        f"<body>{main}{body}</main></body></html>"
     )
     return _respond(page, "text/html", POLICY)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from connector import design
 from connector.model.order import Order
 from connector.model.shipments import ShipmentStatus
 from connector.model.stage import Stage
@@ -16,14 +16,25 @@ from connector.orders.documents.invoice import InvoiceView
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """A part of an order's way as a customer sees it. `headline` is said while the order is there."""
+
+    title: str
+    headline: str
+    icon: str
+    stages: tuple[Stage, ...]
+
+
 STEPS = (
-    ("Received", (Stage.PLACED, Stage.VERIFIED)),
-    ("Confirmed", (Stage.CONFIRMED,)),
-    ("Being packed", (Stage.FULFILLING,)),
-    ("On its way", (Stage.SHIPPED,)),
-    ("Delivered", (Stage.DELIVERED, Stage.COMPLETED)),
+    Step(title="Received", headline="We have your order", icon="receipt", stages=(Stage.PLACED, Stage.VERIFIED)),
+    Step(title="Confirmed", headline="Your order is confirmed", icon="circle-check", stages=(Stage.CONFIRMED,)),
+    Step(title="Being packed", headline="We are packing your order", icon="boxes", stages=(Stage.FULFILLING,)),
+    Step(title="On its way", headline="Your order is on its way", icon="truck", stages=(Stage.SHIPPED,)),
+    Step(title="Delivered", headline="Your order has arrived", icon="house", stages=(Stage.DELIVERED, Stage.COMPLETED)),
 )
-"""The stages of an order as a customer sees them."""
+CANCELED = "This order was canceled"
 
 PARCELS = {
     ShipmentStatus.PACKED: "packed",
@@ -41,24 +52,30 @@ def invoice_page(view: InvoiceView) -> str:
 
 def tracking_page(order: Order, company: str) -> str:
     """Render the page for whoever has the link: it shows no price, no street and no name."""
-    reached = next((index for index, (_, stages) in enumerate(STEPS) if order.stage in stages), None)
+    reached = next((index for index, step in enumerate(STEPS) if order.stage in step.stages), None)
     shipments = [(place, order.state.shipments[number]) for number, place in parcels(order).items()]
     rows = [(place, item, PARCELS[item.status]) for place, item in shipments]
     return _environment().get_template("tracking.html.j2").render(
-        order=order, company=company, steps=[name for name, _ in STEPS], reached=reached, parcels=rows,
+        order=order, company=company, steps=[(step.title, step.icon) for step in STEPS], reached=reached, parcels=rows,
+        headline=CANCELED if reached is None else STEPS[reached].headline,
         names={line.number: line.product.name for line in order.lines}, style=style(),
     )  # fmt: skip
 
 
+def no_tracking_page(company: str) -> str:
+    """Render the page for a link that leads to no order."""
+    return _environment().get_template("no_tracking.html.j2").render(company=company, style=style())
+
+
 @cache
 def style() -> str:
-    return _environment().get_template("style.css").render()
+    return design.read("theme.css") + _environment().get_template("style.css").render()
 
 
 @cache
 def style_source() -> str:
     """Return the style sheet's hash for a content security policy."""
-    return f"'sha256-{b64encode(sha256(style().encode()).digest()).decode()}'"
+    return design.style_source(style())
 
 
 @cache
@@ -73,4 +90,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"quantity": quantity, "day": day}
+    environment.globals["icon"] = design.icon
     return environment
