@@ -27,7 +27,7 @@ PEOPLE = (("C-1", " Ann@Example.com", "+49 (170) 555-123"), ("C-2", None, "12"),
 
 async def test_status_email_and_phone_are_filled_and_kept(databases: Databases) -> None:
     store = Store.open(databases.empty())
-    await store.migrate(migrate_to("0049"))
+    await store.migrate(migrate_to("0050"))
     at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
     snapshots = {"W-1": {"Status": "Draft"}, "W-2": {"X__c": "\u0000"}, "C-1": {"Status": "Draft"}}
     async with store.transaction() as uow:
