@@ -360,6 +360,16 @@ class UndoBody(Body):
     org: Annotated[str | None, Field(max_length=80)] = None
 
 
+class ReleaseBody(Body):
+    """Entities whose held values are sent after all, with those of their lines; `fields`: only these. `org`: the name
+    of one of several orgs."""
+
+    entity: Literal["customer", "product", "order", "return"]
+    keys: Annotated[list[Annotated[str, Field(min_length=1, max_length=80)]], Field(min_length=1, max_length=1000)]
+    fields: Annotated[list[Annotated[str, Field(min_length=1, max_length=120)]], Field(max_length=100)] = []
+    org: Annotated[str | None, Field(max_length=80)] = None
+
+
 class MessagesBody(Body):
     """Messages by their ids."""
 

@@ -31,6 +31,7 @@ GROUPS = (
     "listen",
     "reconcile",
     "conflicts",
+    "held",
     "inbox",
     "actions",
     "webhooks",

@@ -54,6 +54,8 @@ EXAMPLES = {
     "conflicts show": Example("conflicts show 7", "inbound.md"),
     "conflicts resolve": Example("conflicts resolve 7 --take salesforce", "inbound.md"),
     "conflicts rules": Example("conflicts rules --remove Account.Phone", "inbound.md"),
+    "held list": Example("held list", "undo.md"),
+    "held release": Example("held release order SO-1001", "undo.md"),
     "inbox list": Example("inbox list", "inbound.md"),
     "inbox replay": Example("inbox replay 801al00001XyZabAAF", "inbound.md"),
     "actions list": Example("actions list --state refused", "events.md"),

@@ -140,8 +140,8 @@ Restores = Mapping[str, Restore]
 
 
 def dump_restores(restores: Restores | None) -> str | None:
-    """Return JSON text; None for nothing."""
-    if not restores:
+    """Return JSON text; None if nothing is said: what waits is put back all the same, unless there are none."""
+    if restores is None:
         return None
     document = {
         name: [encode_value(value) for value in (item.value, item.expected, *([item.local] if item.is_mapped else []))]

@@ -18,6 +18,7 @@ from connector.model.lane import Lane
 from connector.model.order import Order
 from connector.model.record import PARTS, SYNC_MESSAGE, Link
 from connector.outbound.backoff import delay_after, describe_fault, final_refusal, with_counted_attempts
+from connector.outbound.ended_holds import end_holds
 from connector.outbound.entities import LOADERS, build_change, mark_unconfirmed, slot_of_entity
 from connector.outbound.lease_keeper import lease_lost
 from connector.outbound.link_conflicts import store_links
@@ -125,6 +126,7 @@ class SyncRepository:
             claimed = await self._load_pending(connection, entity, changes)
         if self._mapping_version is not None:
             self._mapping_version.observe(claimed)
+        await end_holds(self._store, self._org_id, claimed)
         return claimed
 
     async def load_entities(self, entity: EntityKind, keys: Sequence[str]) -> list[PendingEntity]:
@@ -381,14 +383,9 @@ class SyncRepository:
             else:
                 record = None if mapping is None else mapping.map(entity)
         except MappingError as error:  # one order's unmappable value must not keep the others waiting
-            problem = Refusal(
-                code="MAPPING",
-                message=error.problems[0],
-                field=None,
-                source=error.problems[0].partition(": ")[0],
-                fix="Correct the value or the mapping line, then replay.",
-                record=f"{change.entity} {change.key}",
-            )
+            text, place = error.problems[0], error.problems[0].partition(": ")[0]
+            fix, of = "Correct the value or the mapping line, then replay.", f"{change.entity} {change.key}"
+            problem = Refusal(code="MAPPING", message=text, field=None, source=place, fix=fix, record=of)
         if record is not None and link is not None and message != link.snapshot.get(SYNC_MESSAGE):
             record = replace(record, fields={**record.fields, SYNC_MESSAGE: message})
         return with_undone_fields(PendingEntity(

@@ -3,12 +3,12 @@
 An undo asks the push to put a value back (`Change.restores`). It does so only if the org was last known to hold what
 the undone run wrote, and if our own value has not changed since; the look at shared fields before the call
 (`read_back`) then makes sure that the org still does. A value of ours that was undone is held (`Link.held`): it is not
-sent again until it is another one.
+sent again until it is another one, and then the hold is over.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from connector.model.field_equality import same_value
 from connector.model.record import FieldValue, Link, MappedRecord, child_field
@@ -23,20 +23,27 @@ def with_undone_fields(pending: PendingEntity) -> PendingEntity:
         return pending
     if not pending.change.restores and not link.held and not any(part.held for part in pending.line_links.values()):
         return pending
-    held: set[str] = set()
-    restored: set[str] = set()
+    found = _Found()
     children = []
     for child in record.children:
         part = pending.line_links.get(child.key)
-        children.append(child if part is None else _changed(pending, child, part, held, restored))
-    changed = replace(_changed(pending, record, link, held, restored), children=tuple(children))
-    return replace(pending, record=changed, restored=frozenset(restored)).with_held_fields(held)
+        children.append(child if part is None else _changed(pending, child, part, found))
+    changed = replace(_changed(pending, record, link, found), children=tuple(children))
+    with_values = replace(pending, record=changed, restored=frozenset(found.restored), ended_holds=found.ended)
+    return with_values.with_held_fields(found.held)
 
 
-def _changed(
-    pending: PendingEntity, record: MappedRecord, link: Link, held: set[str], restored: set[str]
-) -> MappedRecord:
-    """The record with what is put back; the names of that are added to `restored`, those of held fields to `held`."""
+@dataclass(kw_only=True)
+class _Found:
+    """The names of fields of an entity and its lines that are put back or held, and the holds that are over."""
+
+    restored: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
+    ended: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+
+
+def _changed(pending: PendingEntity, record: MappedRecord, link: Link, found: _Found) -> MappedRecord:
+    """The record with what is put back; the names of fields are added to `found`."""
     is_part = record is not pending.record
     put_back: dict[str, FieldValue] = {}
     for noted, restore in pending.change.restores.items():
@@ -52,10 +59,14 @@ def _changed(
         if is_ours != restore.is_mapped or (is_ours and not same_value(_wanted(record, name), restore.local)):
             continue
         put_back[name] = restore.value
-        restored.add(noted)
+        found.restored.add(noted)
     for name, value in link.held.items():
-        if name not in put_back and name in record.fields and same_value(_wanted(record, name), value):
-            held.add(child_field(record.key, name) if is_part else name)
+        if name in put_back or name not in record.fields:
+            continue
+        if same_value(_wanted(record, name), value):
+            found.held.add(child_field(record.key, name) if is_part else name)
+        else:
+            found.ended.setdefault((link.entity, link.key), set()).add(name)
     if not put_back:
         return record
     return replace(record, fields={**record.fields, **put_back}, shared=record.shared | put_back.keys())

@@ -45,6 +45,7 @@ HAS_RUN = text("run IS NOT NULL")
 _HAS_EMAIL, _HAS_PHONE = text("email_key IS NOT NULL"), text("phone_key IS NOT NULL")
 _HAS_PO, _HAS_TRACKING = text("po_number IS NOT NULL"), text("tracking_number IS NOT NULL")
 _HAS_STATUS = text("status IS NOT NULL")
+IS_HELD = text("held IS NOT NULL")
 _NAMED = text("request IS NOT NULL")
 """Condition of a partial index: only few events have an idempotency key, and the others need no index entry."""
 
@@ -278,6 +279,7 @@ links = Table(
     Column("synced_at", Instant, nullable=False),
     Column("status", Key),  # the Status of the snapshot, of an order
     Index("links_parent", "org_id", "entity", "parent"),
+    Index("links_held", "org_id", "entity", "key", sqlite_where=IS_HELD, postgresql_where=IS_HELD),
     Index("links_salesforce_id", "org_id", "salesforce_id", unique=True),  # a record belongs to one entity
     Index("links_status", "org_id", "status", "key", sqlite_where=_HAS_STATUS, postgresql_where=_HAS_STATUS),
 )

@@ -24,6 +24,7 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/errors/closed": ("/errors/closed",),
     "/errors/correct": ("/errors/correct?entity=order&key=N-3", "/errors/correct?entity=order&key=N-1"),
     "/conflicts": ("/conflicts",),
+    "/conflicts/held": ("/conflicts/held",),
     "/audit": ("/audit", "/audit?actor=nobody"),
     "/inbox": ("/inbox",),
     "/jobs": ("/jobs",),

@@ -36,6 +36,7 @@ from connector.model.reconciliation import (
     RecordState,
     RunState,
 )
+from connector.model.record import Link
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.model.undo import Side, UndoPlan, UndoRow, UndoState
@@ -47,6 +48,7 @@ from connector.store import (
     inbox,
     job_runs,
     journal,
+    links,
     mapping_drifts,
     orgs,
     reconcile_runs,
@@ -163,6 +165,9 @@ async def put_writes(uow: UnitOfWork) -> None:
             JournalEntry(entity="order", key="N-2", action="refused", detail=refused, run="resync-1"),
         ],
     )
+    link = Link(entity="order", key="N-1", sobject="Order", salesforce_id="801", snapshot={"Description": LONG})
+    await links.put(uow, "00D", [link])
+    await links.hold(uow, "00D", {("order", "N-1"): {"Description": HOSTILE, "Carrier__c": "DHL"}}, {})
     left = {"entity": "order", "key": "N-3", "sobject": "Order", "record": "N-3", "field": "Carrier__c",
             "who": HOSTILE + LONG, "at": uow.now, "why": "Somebody changed it in the org."}  # fmt: skip
     counts = {"restore": 2, "changed": 1}

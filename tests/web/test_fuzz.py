@@ -120,6 +120,10 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
     "/mappings/shadow/apply": ({"note": "n", "resync": False},),
     "/mappings/plans/{plan}/apply": ({"note": "n", "resync": True},),
     "/runs/{run}/undo": ({"dry_run": True, "keys": ["W-1"], "fields": ["Description"]}, {"plan": "0123456789abcdef"}),
+    "/held-values/release": (
+        {"entity": "order", "keys": ["W-1"]},
+        {"entity": "order", "keys": ["W-2"], "fields": ["Name"]},
+    ),
     "/conflicts/{id}/resolution": ({"take": "local"}, {"take": "salesforce", "always": True}),
 }
 

@@ -19,6 +19,8 @@ TABLE = {
     ("GET", "/conflict-rules"): Role.VIEWER,
     ("DELETE", "/conflict-rules/{sobject}/{field}"): Role.OPS,
     ("GET", "/conflicts"): Role.VIEWER,
+    ("GET", "/held-values"): Role.VIEWER,
+    ("POST", "/held-values/release"): Role.OPS,
     ("GET", "/conflicts/{id}"): Role.VIEWER,
     ("POST", "/conflicts/{id}/resolution"): Role.OPS,
     ("GET", "/customers"): Role.VIEWER,

@@ -8,6 +8,7 @@ from connector.model.conflict import ConflictState
 from connector.model.role import Role
 from connector.store import conflicts
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
+from connector.web.console.held import TABS
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 from connector.wording import plural
@@ -20,7 +21,7 @@ async def load_conflicts(call: RequestContext) -> Mapping[str, object]:
     async with call.store.reader() as connection:
         page = await conflicts.list_page(connection, limit=MOST)
         total = await conflicts.count_open(connection)
-    return {"conflicts": page, "total": total, "is_hidden": not call.token.role.covers(Role.OPS)}
+    return {"conflicts": page, "total": total, "is_hidden": not call.token.role.covers(Role.OPS), "tabs": TABS}
 
 
 async def resolve(call: RequestContext, form: Form) -> Done:

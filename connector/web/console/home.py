@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from connector.inbound.topic_status import TopicStatus, TopicStatusKind
 from connector.model.platform_event import ORDER_ACTION
 from connector.model.stage import Stage
-from connector.store.queries import holds
+from connector.store.queries import held_links, holds
 from connector.web.api.dead_letters import GroupList, list_groups
 from connector.web.api.freshness import KindFreshness
 from connector.web.api.status import Status, load_status
@@ -32,9 +32,10 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
     shown = [group for group in known if not group.is_snoozed]
     async with call.store.reader() as connection:
         on_hold = await holds.count_orders(connection)
+        held = await held_links.count_fields(connection)
     return {
         "status": status,
-        "level": _level(status),
+        "level": _level(status, held),
         "stages": [(stage.value, status.orders.get(stage.value, 0)) for stage in Stage],
         "sent_kinds": [(row.kind, row) for row in fresh.stages]
         + [(f"{row.kind}s", row) for row in _seen(fresh.others)],
@@ -47,6 +48,7 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
         "failures": _failures(status),
         "snoozed": len(known) - len(shown),
         "holds": on_hold,
+        "held": held,
         "deaf": next((topic for topic in _topics(status) if not topic.published and topic.kind in _DEAF), None),
         "proof": status.reconciliation,
     }
@@ -73,12 +75,12 @@ def _topics(status: Status) -> Sequence[TopicStatus]:
     return () if status.inbound.events is None else status.inbound.events.topics
 
 
-def _level(status: Status) -> str:
+def _level(status: Status, held: int) -> str:
     """`good`: nothing to do; `fair`: something waits for a person; `bad`: changes do not arrive."""
     if status.outage is not None or any(org.outage is not None for org in status.other_orgs):
         return "bad"
     is_deaf = any(topic.kind in _DEAF for topic in _topics(status))
-    waits = status.dead_letters or status.inbound.conflicts or status.inbound.parked or status.paused_jobs
+    waits = held or status.dead_letters or status.inbound.conflicts or status.inbound.parked or status.paused_jobs
     is_paused = status.budget is not None and status.budget.paused
     failed = status.messages.get("failed", 0) or status.webhooks.get("failed", 0)
     is_late = max(status.freshness.to_org, status.freshness.from_org) > LATE_SECONDS

@@ -16,8 +16,10 @@ from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.orders.documents.invoice import load as load_invoice
 from connector.orders.documents.tracking_page import invoice_page, style_source
+from connector.policies import DEFAULT_ORG
 from connector.salesforce.fault import classify_row
 from connector.store import conflicts, inbox, invoices, links, orders, orgs, outbox
+from connector.store.queries import held_links
 from connector.store.queries.entity_orgs import find_orgs
 from connector.store.queries.journey import load_journey
 from connector.web.console.formats import Place
@@ -64,6 +66,7 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
         org_id = "" if org is None else org.org_id
         link = (await links.get(connection, org_id, EntityKind.ORDER.value, [number])).get(number)
         opened = (await conflicts.open_fields(connection, org_id, EntityKind.ORDER.value, [number])).get(number, {})
+        held = await held_links.list_of(connection, org_id, EntityKind.ORDER.value, [number])
         found = {} if link is None else await inbox.states(connection, org_id, [link.salesforce_id])
         is_parked = InboxState.PARKED in found.values()
         actions = action_links(loaded[0]) if with_personal else {}
@@ -101,11 +104,13 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
         "unsent": unsent,
         "why_unsent": _why_unsent(unsent, with_personal=with_personal),
         "link": link,
-        "agrees": link is not None and not opened and not is_parked and of_customer is None,
+        "agrees": link is not None and not opened and not held and not is_parked and of_customer is None,
         "of_customer": of_customer is not None,
         "reason": reason,
         "is_parked": is_parked,
         "conflicts": len(opened),
+        "held": held,
+        "org_name": name or DEFAULT_ORG,
         "org": org,
         "is_hidden": not with_personal,
         "journey": journey,

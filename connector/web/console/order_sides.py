@@ -26,8 +26,10 @@ from connector.model.record import FieldValue, Link
 from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.outbound.org_discovery import load_stored_profile
+from connector.policies import DEFAULT_ORG
 from connector.store import conflicts, links, modification_times, orders, orgs, reconcile_runs, resyncs
 from connector.store.engine import Connection
+from connector.store.queries import held_links
 from connector.store.queries.entity_orgs import find_orgs
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
 from connector.web.problem import ProblemError
@@ -99,7 +101,8 @@ async def load_sides(call: RequestContext) -> Mapping[str, object]:
     shown: dict[str, object] = {
         "title": f"Both sides of order {number}", "order": order, "records": [], "run": None, "problem": "",
         "waiting": next((item for item in active if _is_comparison(item, number)), None),
-        "has_link": False, "is_hidden": True, "org": None, "equal_lines": 0,
+        "has_link": False, "is_hidden": True, "org": None, "equal_lines": 0, "held": [],
+        "org_name": name or DEFAULT_ORG,
     }  # fmt: skip
     if not call.token.role.covers(Role.OPS):
         return shown
@@ -113,12 +116,14 @@ async def load_sides(call: RequestContext) -> Mapping[str, object]:
         if org is None:
             return shown
         run = await reconcile_runs.latest_of(connection, org.org_id, EntityKind.ORDER.value, number)
+        held = await held_links.list_of(connection, org.org_id, EntityKind.ORDER.value, [number])
         records = await _load_records(connection, org.org_id, order, mappings, run)
     lines = records[1:]
     return {
         **shown,
         "org": org,
         "run": run,
+        "held": held,
         "has_link": bool(records) and records[0].link is not None,
         "records": [*records[:1], *(record for record in lines if record.differing)],
         "equal_lines": sum(record.link is not None and not record.differing for record in lines),

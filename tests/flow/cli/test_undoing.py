@@ -41,6 +41,10 @@ def test_resync_is_shown_and_undone_by_its_name(shell: Shell, beside: Org) -> No
     assert (undone.status, "1 field put back" in undone.out) == (0, True), undone.out
     assert shell("undo", "resync-1", "--field", "Lifecycle_Stage__c", "--json").document["counts"] == {"restored": 1}
     assert shell("undo", "undo-1", "--key", "SO-1001", "--dry-run", "--json").document["counts"] == {"restore": 1}
+    assert "Order.Lifecycle_Stage__c" in shell("held", "list").out
+    [held] = shell("held", "list", "--json").document
+    assert (held["key"], held["fields"][0]["in_org"], held["part"]) == ("SO-1001", "placed", None)
+    assert "Nothing is held of order SO-1002" in shell("held", "release", "order", "SO-1002").err
     [undo, resync] = shell("runs", "list", "--json").document
     assert (undo["undoes"], resync["undone_by"]) == ("resync-1", ["undo-1"])
     assert "left as it was changed by" in shell("runs", "show", "undo-1").out
@@ -58,6 +62,9 @@ def test_resync_is_shown_and_undone_by_its_name(shell: Shell, beside: Org) -> No
     assert shell("undo", "--since", "2026-01-01", "--until", "2026-01-02", *part, "--json").document["counts"] == {}
     assert shell("undo", "--since", since, *part).status == 0
     assert shell("runs", "list", "--json").document[0]["what"].startswith("undo writes from 20")
-    for wrong in (("undo",), ("undo", "resync-1", "--since", "2026-01-01"), ("undo", "--since", "2026-01-01"),
-                  ("undo", "resync-1", "--include", "monday")):  # fmt: skip
-        assert shell(*wrong).status == 2
+    assert shell("held", "release", "order", "SO-1001", "--json").document == {"fields": 3, "sent": True}
+    assert shell("held", "list").out == "Nothing is held.\n"
+    usages = ("undo", "undo resync-1 --since 2026-01-01", "undo --since 2026-01-01", "undo resync-1 --include monday",
+              "held release monday SO-1001")  # fmt: skip
+    for usage in usages:
+        assert shell(*usage.split()).status == 2

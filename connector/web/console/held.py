@@ -1,0 +1,58 @@
+"""Held values: fields in which the org keeps another value than ours since an undo, and their release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from connector.jobs.held_values import list_held, parse_place, release
+from connector.model.change import EntityKind
+from connector.model.role import Role
+from connector.policies import DEFAULT_ORG
+from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
+from connector.web.problem import ProblemError
+from connector.web.routing import RequestContext
+from connector.wording import plural
+
+PAGE_SIZE = 50
+TABS = (("/conflicts", "Both sides changed"), ("/conflicts/held", "Held values"))
+
+
+async def load_held(call: RequestContext) -> Mapping[str, object]:
+    """The records with held values, by org, kind and key."""
+    text = call.query_value("after")
+    after = None if text is None or "\0" in text else parse_place(text)
+    page = await list_held(call.store, after=after, limit=PAGE_SIZE)
+    return {
+        "records": page.records,
+        "orgs": {org_id: name or DEFAULT_ORG for org_id, name in page.orgs.items()},
+        "following": None if page.after is None else urlencode({"after": page.after}),
+        "is_later_page": after is not None,
+        "is_hidden": not call.token.role.covers(Role.OPS),
+        "tabs": TABS,
+    }
+
+
+async def release_held(call: RequestContext, form: Form) -> Done:
+    """Send our values of an entity again: all that is held of it, or one field. `back`: the page of the order."""
+    entity, key, field = form.get("entity", ""), form.get("key", "").strip(), form.get("field", "")
+    org = form.get("org", DEFAULT_ORG)
+    if entity not in set(EntityKind) or not key or "\0" in key:
+        raise ProblemError(
+            422, "input", "This form names nothing that is held.", hint="Reload the page, and repeat it."
+        )
+    number = await release(
+        call.store,
+        EntityKind(entity),
+        [key],
+        fields=[field] if field else [],
+        org="" if org == DEFAULT_ORG else org,
+        actor=call.token.name,
+    )
+    is_of_order = entity == EntityKind.ORDER.value and form.get("back") == "order"
+    where = f"/orders/{quote(key, safe='')}" if is_of_order else "/conflicts/held"
+    return Done(where=where, told=f"Our value of {plural(number, 'field')} of {entity} {key} is sent again.")
+
+
+PAGE = ConsolePage(path="/conflicts/held", title="Held values", template="held.html.j2", load=load_held)
+ACTIONS = (ConsoleAction(path="/conflicts/held/release", act=release_held, page=PAGE),)
