@@ -97,11 +97,12 @@ class RunTotals:
 
 def view_resync_run(item: Resync, waiting: int, undone_by: Sequence[str] = ()) -> RunView:
     chosen = " ".join(f"{name}={_text(value)}" for name, value in item.filter.as_document().items())
+    total = max(item.total, item.done)  # there may be more by now than when it was asked for
+    counts = {"total": total, "done": item.done, "failed": item.failed, **item.counts}
     return RunView(
         run=item.run_name, kind=RunKind.RESYNC.value, what=f"{item.mode} {item.entity} {chosen or 'all'}",
         actor=item.actor, state=item.state.value, created_at=item.created_at, started_at=item.started_at,
-        ended_at=item.ended_at, counts={"total": item.total, "done": item.done, "failed": item.failed, **item.counts},
-        waiting=waiting, error=item.error, undone_by=tuple(undone_by),
+        ended_at=item.ended_at, counts=counts, waiting=waiting, error=item.error, undone_by=tuple(undone_by),
     )  # fmt: skip
 
 

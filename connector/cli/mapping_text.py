@@ -37,6 +37,8 @@ def print_plan(plan: MappingPlan) -> None:
         typer.echo("Nothing is in an org yet, so nothing changes there.")
     left = "" if cost.calls_left is None else f" of {max(cost.calls_left, 0):,} left today"
     typer.echo(f"To send it: about {plural(cost.calls, 'API call')}{left}, {cost.minutes:g} minutes.")
+    if numbers.reads:
+        typer.echo(f"{plural(numbers.reads, 'API call')} read what fields hold that were not read before.")
     typer.echo(f"Risk: {numbers.risk}.")
     for text in (*numbers.reasons, *(f"Warning: {text}" for text in numbers.warnings)):
         paragraph(f"  {text}")

@@ -17,7 +17,8 @@ from connector.errors import CommandError, UsageError
 from connector.wording import plural
 
 if TYPE_CHECKING:
-    from connector.jobs.mappings.admin import MappingAdmin, Request
+    from connector.jobs.mappings.activation import Request
+    from connector.jobs.mappings.admin import MappingAdmin
     from connector.jobs.mappings.views import Applied, CheckedOrg, FileDiff, VersionSummary
 
 T = TypeVar("T")
@@ -350,7 +351,7 @@ def print_applied(applied: Applied, *, json: bool) -> None:
 
 
 def request_of(note: str, *, source: str, resync: bool, is_folder: bool = False) -> Request:
-    from connector.jobs.mappings.admin import Request
+    from connector.jobs.mappings.activation import Request
     from connector.store.journal import command_line_actor
 
     return Request(actor=command_line_actor(), note=note, source=source, is_folder=is_folder, resync=resync)

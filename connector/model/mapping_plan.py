@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -81,6 +81,27 @@ class FieldCount:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FormerValues:
+    """What the org holds in a field that was not read before, and that would be written. `asked`: in how many records
+    it was read. In `same` of them our value stands already; in `overwritten` ones another value would be replaced by
+    ours, in `emptied` ones by nothing; the others hold nothing. `unasked`: records in which it was not read."""
+
+    org: str
+    sobject: str
+    field: str
+    asked: int
+    same: int
+    overwritten: int
+    emptied: int
+    unasked: int
+
+    @property
+    def lost(self) -> int:
+        """How many values of the org would no longer stand there."""
+        return self.overwritten + self.emptied
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlanCost:
     """About how many API calls sending it takes, in how many minutes; `calls_left`: of today's budget, None if nothing
     limits us. `deliveries`: events that we would get because of it: none, because our own changes are left out in the
@@ -94,7 +115,8 @@ class PlanCost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanNumbers:
-    """What was computed. `effects` is a sample; named entities come first."""
+    """What was computed. `effects` is a sample; named entities come first. `former`: what orgs hold in fields that were
+    not read before, and `reads` how many API calls that took; `unread`: why an org could not be asked."""
 
     entities: Sequence[EntityCount]
     fields: Sequence[FieldCount]
@@ -103,12 +125,16 @@ class PlanNumbers:
     risk: Risk
     reasons: Sequence[str]
     warnings: Sequence[str]
+    former: Sequence[FormerValues] = ()
+    reads: int = 0
+    unread: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredPlan:
     """A plan as it is kept: of the files with `digest`, in place of version `base`. `rollback_to`: the version whose
-    content it is, if it is to be rolled back to."""
+    content it is, if it is to be rolled back to. `affected`: by kind the keys of all entities that the files change, or
+    may change; not of a kind of which only a part was computed."""
 
     id: str
     created_at: datetime
@@ -119,3 +145,4 @@ class StoredPlan:
     rollback_to: int | None
     numbers: PlanNumbers
     applied_as: int | None = None
+    affected: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -48,7 +48,8 @@ class ResyncFilter:
 
     `customer`, `stage` and `channel` are those of orders. `error`: refused with this code of the org. `changed_until`
     and `refused_until` are exclusive: `refused_since` and `refused_until` choose what the org refused between them.
-    `mapping_version`: not sent since this version of the mappings became active. `org`: in the org of this name,
+    `mapping_version`: not sent since this version of the mappings became active. `mapping_plan`: what this plan says to
+    be affected, and what was changed since it was made. `org`: in the org of this name,
     `default` for the default one.
     """
 
@@ -62,6 +63,7 @@ class ResyncFilter:
     refused_until: datetime | None = None
     error: str | None = None
     mapping_version: int | None = None
+    mapping_plan: str | None = None
     org: str | None = None
 
     @property

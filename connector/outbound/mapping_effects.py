@@ -6,8 +6,8 @@ due anyway, by either version, is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -24,17 +24,47 @@ from connector.outbound.org_profile import ACTIVATED, DRAFT, OrgProfile
 from connector.outbound.plan_types import PendingEntity
 from connector.outbound.preflight import first_violation, normalize
 
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"
+"""What is shown for the value of a field that was never read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnknownField:
+    """A field of which nothing here knows what the org holds. `value` would be sent; `is_shared`: only if the owner of
+    the field says so."""
+
+    value: FieldValue
+    is_shared: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EntityEffects:
     """What would become of an entity and its lines. `records`: how many of its records would be written. `rewrite`: an
-    activated order would be reopened for it."""
+    activated order would be reopened for it. `unknown`: the effects, by their place, on fields that were never read.
+    `is_unsettled`: something of it is not in the org yet, so that what is sent meanwhile decides."""
 
+    key: str = ""
     effects: tuple[RecordEffect, ...] = ()
     records: int = 0
     rewrite: bool = False
+    unknown: Mapping[int, UnknownField] = field(default_factory=dict)
+    is_unsettled: bool = False
+
+    @property
+    def is_affected(self) -> bool:
+        """Whether a resync is to send it again once the version is active."""
+        return self.is_unsettled or any(item.direction is Direction.TO_ORG for item in self.effects)
+
+    def with_former(self, former: Mapping[int, FieldValue], same: Collection[int]) -> EntityEffects:
+        """With what the org holds in unknown fields, by the place of the effect; where it is the `same` as what would
+        be sent, there is no effect."""
+        effects = tuple(
+            replace(item, before=value_text(former[place])) if place in former else item
+            for place, item in enumerate(self.effects)
+            if place not in same
+        )
+        written = {(item.sobject, item.key) for item in effects if item.direction is Direction.TO_ORG}
+        return replace(self, effects=effects, records=len(written), rewrite=self.rewrite and bool(written), unknown={})
 
     def has(self, effect: Effect) -> bool:
         return any(item.effect is effect and item.direction is Direction.TO_ORG for item in self.effects)
@@ -51,6 +81,10 @@ class VersionEffects:
 
     def compare(self, before: PendingEntity, after: PendingEntity) -> EntityEffects:
         """The effects of the new version on one entity, which was mapped by both versions with the same links."""
+        found = self._compare(before, after)
+        return replace(found, key=after.change.key, is_unsettled=_is_unsettled(before, after))
+
+    def _compare(self, before: PendingEntity, after: PendingEntity) -> EntityEffects:
         old, new = before.record, after.record
         subject = _Subject.of(after.change.entity.value, after.change.key, new or old, after.link)
         refusal = self._refusal(before, after)
@@ -68,8 +102,9 @@ class VersionEffects:
             created = subject.whole(Effect.CREATED, "`when` includes it now")
             return EntityEffects(effects=(created,), records=1 + len(new.children))
         pairs = [(old, new, after.link)] if old is None else [(old, new, after.link), *_lines(old, new, after)]
-        sent = [(record, tuple(self._sent(former, record, link))) for former, record, link in pairs]
-        written = [(record, effects) for record, effects in sent if effects]
+        sent = [(record, link, tuple(self._sent(former, record, link))) for former, record, link in pairs]
+        unknown = _find_unknown(sent)
+        written = [(record, effects) for record, _, effects in sent if effects]
         replaced = {(item.key, item.field) for _, effects in written for item in effects}
         received = [
             item
@@ -82,6 +117,7 @@ class VersionEffects:
         return EntityEffects(
             effects=(*(item for _, effects in written for item in effects), *received),
             records=len(written),
+            unknown=unknown,
             rewrite=bool(frozen) and is_active and after.change.entity is EntityKind.ORDER,
         )
 
@@ -121,7 +157,7 @@ class VersionEffects:
             is_due_anyway = name in former and name not in changed_fields({name: value}, {name: former[name]})
             if name in SET_ONCE or is_due_anyway or self._is_left_to_org(name, value, link):
                 continue
-            before = value_text(link.snapshot[name]) if name in link.snapshot else _UNKNOWN
+            before = value_text(link.snapshot[name]) if name in link.snapshot else UNKNOWN
             yield self._field(subject, Direction.TO_ORG, name, before, value_text(value))
         for name, lookup in new.lookups.items():
             earlier = None if old is None else old.lookups.get(name)
@@ -201,6 +237,26 @@ class _Subject:
             personal=effect is Effect.REFUSED,  # the reason may quote the value
             source=source,
         )
+
+
+def _is_unsettled(before: PendingEntity, after: PendingEntity) -> bool:
+    if before.problem is not None:
+        return True
+    if after.record is None:
+        return False
+    return after.link is None or any(line.key not in after.line_links for line in after.record.children)
+
+
+def _find_unknown(
+    sent: Sequence[tuple[MappedRecord, Link, tuple[RecordEffect, ...]]],
+) -> dict[int, UnknownField]:
+    """By the place of the effect among those that are sent: fields that the link has no value of."""
+    effects = [(record, link, item) for record, link, items in sent for item in items]
+    return {
+        place: UnknownField(value=record.fields[item.field], is_shared=item.field in record.shared)
+        for place, (record, link, item) in enumerate(effects)
+        if item.field in record.fields and item.field not in link.snapshot
+    }
 
 
 def _by_key(record: MappedRecord) -> dict[tuple[str, str], Mapping[str, FieldValue]]:

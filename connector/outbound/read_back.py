@@ -12,10 +12,12 @@ from connector.errors import RetryClass
 from connector.model.change import Change, EntityKind, Refusal
 from connector.model.record import Link
 from connector.outbound.dispatcher import CallDispatcher
+from connector.outbound.former_values import equal_links, has_unknown_fields, read_former_values
 from connector.outbound.link_check import LinkState, Reader, read_org_states
 from connector.outbound.lost_records import rejection_for_foreign_record
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.outcomes import Outcomes
+from connector.outbound.plan_steps import stored_links
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import WriteResult
@@ -77,8 +79,29 @@ class ReadBack:
 
         Returns the claim without entities that could not be read, or that were refused because their record is gone. A
         shared field that somebody else changed in the org is held: inbound sync decides first whose value stands.
+        The links know what each field holds that is about to be written.
         """
-        return await self._hold_changed_fields(await self._read_back_unconfirmed(claim))
+        confirmed = await self._read_back_unconfirmed(claim)
+        return await self._learn_former_values(await self._hold_changed_fields(confirmed))
+
+    async def _learn_former_values(self, claim: list[PendingEntity]) -> list[PendingEntity]:
+        """Read the fields that nothing here knows: what they hold is kept with the write, for an undo."""
+        unknown = [item for item in claim if has_unknown_fields(item, self._profile)]
+        if not unknown:
+            return claim
+        known: dict[str, PendingEntity] = {}
+
+        async def look(batch: Sequence[BatchItem]) -> list[WriteResult]:
+            known.update(await read_former_values(self._reader, [item.pending for item in batch], self._profile))
+            return []
+
+        failed = await self._dispatcher.send([*map(BatchItem, unknown)], look)
+        outcomes = Outcomes(links=[link for item in unknown for link in equal_links(item, known)])
+        self._dispatcher.collect(failed, outcomes, done=frozenset())
+        await self._repository.record(outcomes)
+        self._writer.add_links(link for item in known.values() for link in stored_links(item))
+        excluded = keys_of(failed)
+        return [known.get(item.change.key, item) for item in claim if item.change.key not in excluded]
 
     async def _read_back_unconfirmed(self, claim: list[PendingEntity]) -> list[PendingEntity]:
         unconfirmed = {item.change.key: item for item in claim if item.record is not None and item.change.unconfirmed}

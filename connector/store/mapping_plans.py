@@ -29,7 +29,8 @@ async def put(uow: UnitOfWork, plan: StoredPlan, texts: Mapping[str, str]) -> No
     unused = [mapping_contents.c.digest.not_in(digests) for digests in used]
     await uow.connection.execute(delete(mapping_contents).where(*unused))
     await versions.put_texts(uow, plan.digest, texts)
-    row = {name: getattr(plan, name) for name in _COLUMNS} | {"numbers": orjson.dumps(asdict(plan.numbers)).decode()}
+    document = {**asdict(plan.numbers), _AFFECTED: plan.affected}
+    row = {name: getattr(plan, name) for name in _COLUMNS} | {"numbers": orjson.dumps(document).decode()}
     await uow.connection.execute(insert(mapping_plans), [row])
 
 
@@ -49,6 +50,7 @@ async def mark_applied(uow: UnitOfWork, plan_id: str, number: int) -> None:
     await uow.connection.execute(update(mapping_plans).where(mapping_plans.c.id == plan_id).values(applied_as=number))
 
 
+_AFFECTED = "affected"  # beside the numbers in their document
 _COLUMNS = ("id", "created_at", "expires_at", "actor", "base", "digest", "rollback_to", "applied_as")
 
 
@@ -58,5 +60,7 @@ def _reader() -> TypeAdapter[PlanNumbers]:
 
 
 def _build(row: Any) -> StoredPlan:
-    numbers = _reader().validate_python(orjson.loads(row.numbers))
-    return StoredPlan(**{name: getattr(row, name) for name in _COLUMNS}, numbers=numbers)
+    document = orjson.loads(row.numbers)
+    affected = document.pop(_AFFECTED, {})
+    numbers = _reader().validate_python(document)
+    return StoredPlan(**{name: getattr(row, name) for name in _COLUMNS}, numbers=numbers, affected=affected)

@@ -102,6 +102,12 @@ async def list_before(
     return [_build(row) for row in await connection.execute(statement)]
 
 
+async def list_made_at(connection: AsyncConnection, moment: datetime, *, actor: str) -> list[Resync]:
+    """Those that somebody asked for in the transaction of that moment."""
+    statement = select(resyncs).where(resyncs.c.created_at == moment, resyncs.c.actor == actor).order_by(resyncs.c.id)
+    return [_build(row) for row in await connection.execute(statement)]
+
+
 async def list_active(connection: AsyncConnection, limit: int = 100) -> list[Resync]:
     """Those that a worker is to work off: urgent ones first, then the oldest."""
     statement = (

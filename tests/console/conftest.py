@@ -17,7 +17,8 @@ from sqlalchemy import update
 
 from connector.clock import SystemClock
 from connector.errors import CommandError
-from connector.jobs.mappings.admin import MappingAdmin, Request
+from connector.jobs.mappings.activation import Request
+from connector.jobs.mappings.admin import MappingAdmin
 from connector.jobs.undo import Undoer
 from connector.jobs.undo_plan import UndoChoice
 from connector.mapping.version import read_texts

@@ -149,7 +149,9 @@ async def test_a_change_is_live_and_rolled_back_in_three_services_within_a_minut
         await page.get_by_label("Why").fill("Reps asked for it")
         await person.press("Make it live")
         await expect(page.get_by_role("status")).to_contain_text("Version 2 is live for every process.")
+        await expect(page.get_by_role("progressbar", name="Resync 1")).to_be_visible()
         await services.until_described("Thank you")
+        await expect(page.get_by_text(f"{ORDERS} of {ORDERS}", exact=True)).to_be_visible()  # the page follows
         live, clicks = time.monotonic() - began, person.clicks
 
         await page.goto(f"{services.urls[1]}/mappings/versions")  # another service, the same session

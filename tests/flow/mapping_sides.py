@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import delete
 
-from connector.jobs.mappings.admin import MappingAdmin, Request
+from connector.jobs.mappings.activation import Request
+from connector.jobs.mappings.admin import MappingAdmin
 from connector.jobs.mappings.views import Applied
 from connector.jobs.push_summary import PushSummary
 from connector.jobs.resync import resync

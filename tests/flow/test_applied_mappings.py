@@ -10,7 +10,7 @@ import pytest
 
 from connector.errors import CommandError, MappingError
 from connector.jobs import resync_loop
-from connector.jobs.mappings.admin import Request
+from connector.jobs.mappings.activation import Request
 from connector.jobs.resync_loop import ResyncLoop
 from connector.localorg.write_plan import WritePlan
 from connector.roles import ResyncOrg

@@ -11,7 +11,7 @@ import pytest
 
 from connector.errors import CommandError, MappingError
 from connector.jobs.mappings import planning
-from connector.jobs.mappings.admin import Request
+from connector.jobs.mappings.activation import Request
 from connector.jobs.mappings.planning import PlanRequest
 from connector.jobs.mappings.views import MappingPlan
 from connector.mapping.version import load_version
@@ -111,7 +111,7 @@ async def test_plan_names_what_would_be_refused_left_out_or_reopened(sides: Any)
     assert "data value too large" in str(refused.after)
     assert refused.personal  # it may quote the value
     assert too_long.numbers.risk == "high"
-    assert "1 orders would be refused, which are accepted now." in too_long.numbers.reasons
+    assert "1 order would be refused, which is accepted now." in too_long.numbers.reasons
     assert {item.personal for item in too_long.numbers.effects if item.field == "Carrier__c"} == {True}
 
     excluded = await plan(side, ("# when: ", "when: stage != 'confirmed'\n# when: "))
@@ -167,6 +167,9 @@ async def test_plan_of_very_many_is_estimated_and_an_expired_one_is_not_applied(
     [count] = found.numbers.entities
     assert (count.total, count.examined, count.estimated) == (12, 6, True)
     assert "about 2 of 12 orders change (17 %)." in found.numbers.reasons
+    monkeypatch.setattr(planning, "MOST_SECONDS", 0)
+    [count] = (await plan(side, ("Lifecycle_Stage__c: stage", "Lifecycle_Stage__c: {const: placed}"))).numbers.entities
+    assert (count.examined, count.estimated) == (3, True)  # the time is over after the first block
     async with side.service.store.transaction() as uow:
         stored = await mapping_plans.get(uow.connection, found.id)
         assert stored is not None

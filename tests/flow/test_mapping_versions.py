@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.errors import MappingError
-from connector.jobs.mappings.admin import Request
+from connector.jobs.mappings.activation import Request
 from connector.jobs.mappings.files import MappingFiles
 from connector.jobs.mappings.versions import MappingVersions, OtherMappingsError
 from connector.mapping import loader

@@ -152,7 +152,8 @@ async def test_file_becomes_live_by_a_plan_with_a_note_and_is_gone_back_from(api
     where, page = await planned(api, second, 1)
     assert '<span class="removed">-  Carrier__c: carrier</span>' in page
     status, page = await send(api, where, note="Again", resync="yes")
-    assert "Version 2 is live for every process. Resync 1 sends what it changes." in page
+    assert "Version 2 is live for every process. What it changes is being sent." in page
+    assert 'href="/resyncs/1"' in page  # with its progress
     assert "Another version was made live since" in (await open_page(api, late))[1]
     status, page = await send(api, late, note="Late")
     assert (status, "version 2 is active" in page) == (409, True)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from connector.jobs.mappings.admin import MappingAdmin, Request
+from connector.jobs.mappings.activation import Request
+from connector.jobs.mappings.admin import MappingAdmin
 from connector.mapping.version import read_texts
 from connector.model.role import Role
 from connector.settings import Settings

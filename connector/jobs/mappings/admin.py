@@ -6,18 +6,19 @@ one transaction with the resyncs that it needs, and workers send what differs.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
-from connector.errors import MappingError
+from connector.jobs.mappings.activation import Request, activate
 from connector.jobs.mappings.drift import DriftReport, DriftView, accept_drift, list_drift
-from connector.jobs.mappings.org_profiles import StoredOrg, load_stored_orgs, refresh_orgs
+from connector.jobs.mappings.org_profiles import StoredOrg, load_stored_orgs, open_reader, refresh_orgs
 from connector.jobs.mappings.planning import Planner, PlanRequest
 from connector.jobs.mappings.rejections import (
     InvalidMappingsError,
-    changed_error,
     check_base,
     check_note,
     check_plan,
@@ -43,35 +44,18 @@ from connector.jobs.mappings.views import (
     without_texts,
 )
 from connector.mapping.lint import LintProblem, lint
-from connector.mapping.meaning import changed_kinds, compare_mappings
+from connector.mapping.meaning import compare_mappings
 from connector.mapping.text_folder import Texts
-from connector.mapping.version import MappingVersion, load_texts, load_version
-from connector.model.change import EntityKind
+from connector.mapping.version import load_texts, load_version
 from connector.model.mapping_plan import StoredPlan
 from connector.model.mapping_shadow import Shadow
 from connector.model.mapping_version import Origin
-from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.settings import Settings
-from connector.store import mapping_plans, mapping_shadows, resyncs
+from connector.store import mapping_plans, mapping_shadows
 from connector.store import mapping_versions as versions
 from connector.store.engine import Store
-from connector.store.queries import resync_selection
 
 PLAN_LIFETIME = timedelta(hours=24)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """Who makes a version active, why, and from where. `is_folder`: the source is a folder of files, so a later edit
-    of them is an edit of this version. `base`: only if this version is still the active one; None: in any case.
-    `resync`: what it changes is sent to the org, too."""
-
-    actor: str
-    note: str = ""
-    source: str = "console"
-    is_folder: bool = False
-    base: int | None = None
-    resync: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +64,7 @@ class MappingAdmin:
 
     store: Store
     settings: Settings
+    _planning: asyncio.Lock = field(default_factory=asyncio.Lock, compare=False, repr=False)
 
     async def get_active(self) -> VersionDetail | None:
         """The active version; None before anything was sent or applied."""
@@ -145,7 +130,8 @@ class MappingAdmin:
     async def plan(
         self, texts: Texts, *, actor: str, request: PlanRequest | None = None, rollback_to: int | None = None
     ) -> MappingPlan:
-        """Compute what these files would change, and keep that as a plan. No call is made to an org.
+        """Compute what these files would change, and keep that as a plan. Orgs are asked what they hold in fields that
+        were not read before; otherwise no call is made. One plan is computed at a time, others wait for it.
 
         Raises MappingError if the files are invalid or do not fit an org; CommandError if they are the active version
         already, or if the content of the active version is not stored.
@@ -158,8 +144,9 @@ class MappingAdmin:
         former = self._files_in_use() if active is None else await self.get_texts(active.number)
         before = load_texts(former).mappings
         orgs = await load_stored_orgs(self.store, self.settings)
-        planner = Planner(self.store, self.settings, orgs)
-        numbers = await planner.plan(before, version.mappings, request or PlanRequest())
+        planner = Planner(self.store, self.settings, orgs, partial(open_reader, self.settings))
+        async with self._planning:
+            planned = await planner.plan(before, version.mappings, request or PlanRequest())
         now = self.store.clock.now()
         stored = StoredPlan(
             id=secrets.token_hex(6),
@@ -169,7 +156,8 @@ class MappingAdmin:
             base=None if active is None else active.number,
             digest=version.digest,
             rollback_to=rollback_to,
-            numbers=replace(numbers, warnings=[str(item) for item in report.problems]),
+            numbers=replace(planned.numbers, warnings=[str(item) for item in report.problems]),
+            affected=planned.affected,
         )
         async with self.store.transaction() as uow:
             await mapping_plans.put(uow, stored, version.texts)
@@ -241,7 +229,7 @@ class MappingAdmin:
         await self._require_fit(texts)
         origin = Origin.APPLY if stored.rollback_to is None else Origin.ROLLBACK
         request = replace(request, base=stored.base)
-        return await self._activate(load_texts(texts), request, origin, plan_id=plan_id)
+        return await self._activate(texts, request, origin, plan=stored)
 
     async def apply(self, texts: Texts, request: Request) -> Applied:
         """Make these files the active version, for every running process at once.
@@ -250,13 +238,13 @@ class MappingAdmin:
         than `request.base` is active (`version`), or if they are the active version already (`unchanged`).
         """
         await self._require_fit(texts)
-        return await self._activate(load_texts(texts), request, Origin.APPLY)
+        return await self._activate(texts, request, Origin.APPLY)
 
     async def rollback(self, number: int, request: Request) -> Applied:
         """Make the content of version `number` a new version. Raises what `apply` and `get_texts` raise."""
         texts = await self.get_texts(number)
         await self._require_fit(texts)
-        return await self._activate(load_texts(texts), request, Origin.ROLLBACK)
+        return await self._activate(texts, request, Origin.ROLLBACK)
 
     async def list_drift(self, *, healed: bool = False) -> list[DriftView]:
         """What admins changed in the orgs that concerns the active version; with `healed`, also what is over."""
@@ -329,61 +317,10 @@ class MappingAdmin:
             raise InvalidMappingsError(errors)
 
     async def _activate(
-        self, version: MappingVersion, request: Request, origin: Origin, *, plan_id: str | None = None
+        self, texts: Texts, request: Request, origin: Origin, *, plan: StoredPlan | None = None
     ) -> Applied:
-        check_note(request.note)
-        async with self.store.reader() as connection:
-            active = await versions.get_active(connection)
-            former = None if active is None else await versions.get_texts(connection, active.digest)
-        if active is not None and active.digest == version.digest and former is None:
-            async with self.store.transaction() as uow:  # an earlier release has activated it
-                await versions.put_texts(uow, version.digest, version.texts)
-        async with self.store.reader() as connection:
-            check_base(active, version.digest, request.base)
-            kinds = _list_kinds(former, version) if request.resync and active is not None else []
-            totals = {kind: await resync_selection.count(connection, kind, ResyncFilter()) for kind in kinds}
-        base = None if active is None else active.number
-        async with self.store.transaction() as uow:
-            number = await versions.activate(
-                uow,
-                version.digest,
-                request.source,
-                base=base,
-                texts=version.texts,
-                origin=origin,
-                author=request.actor,
-                note=request.note.strip() or None,
-            )
-            if number is None:
-                raise changed_error(await versions.get_active(uow.connection), base)
-            if plan_id is not None:
-                await mapping_plans.mark_applied(uow, plan_id, number)
-            if request.is_folder:
-                await versions.record_source(uow, request.source, version.digest, number)
-            made = [
-                await resyncs.create(
-                    uow,
-                    kind,
-                    ResyncFilter(),
-                    mode=ResyncMode.PUSH,
-                    priority=Priority.LOW,
-                    total=total,
-                    actor=request.actor,
-                )
-                for kind, total in totals.items()
-            ]
-        return Applied(version=without_texts(await self.get_version(number)), resyncs=[item.id for item in made])
-
-
-def _list_kinds(former: Texts | None, version: MappingVersion) -> list[EntityKind]:
-    """The entities that the version may map otherwise; all, if the former version is unknown, or cannot be read."""
-    if former is None:
-        return list(EntityKind)
-    try:
-        before = load_texts(former).mappings
-    except MappingError:
-        return list(EntityKind)
-    return changed_kinds(compare_mappings(before, version.mappings))
+        number, made = await activate(self.store, load_texts(texts), request, origin, plan=plan)
+        return Applied(version=without_texts(await self.get_version(number)), resyncs=made)
 
 
 def _errors(report: LintReport) -> Sequence[LintProblem]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from connector.errors import ConnectorError
+from connector.errors import ConnectorError, SettingsError
 from connector.jobs.org_identity import confirm_org
 from connector.log import get_logger
 from connector.mapping.lint import LintOrg
 from connector.model.change import EntityKind
 from connector.model.lane import Lane
+from connector.outbound.link_check import Reader
 from connector.outbound.org_discovery import discover_org, get_flag, load_stored_profile
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.return_strategy import FIELD as REDUCTION
@@ -19,6 +23,9 @@ from connector.settings import Returns, Settings
 from connector.store import api_calls, orgs
 from connector.store.engine import Store
 from connector.store.queries.entity_counts import count_entities
+
+if TYPE_CHECKING:  # it loads the HTTP client
+    from connector.salesforce.client import SalesforceClient
 
 log = get_logger(__name__)
 
@@ -77,6 +84,22 @@ async def refresh_orgs(store: Store, settings: Settings) -> list[StoredOrg]:
 
 
 async def _refresh(store: Store, settings: Settings) -> None:
+    async with _signed_in(store, settings) as (client, org_id):
+        await discover_org(store, client, org_id, settings=settings.salesforce, refresh=True)
+
+
+@asynccontextmanager
+async def open_reader(settings: Settings, org: StoredOrg) -> AsyncIterator[Reader]:
+    """Sign in to an org that is known. Raises ConnectorError if it cannot be asked, or is another one by now."""
+    own = settings.for_org(org.name)
+    if not own.salesforce.login_url:
+        raise SettingsError("This process has no sign-in for the org.", hint="Use one that has it.")
+    async with _signed_in(org.store, own) as (client, _):
+        yield client
+
+
+@asynccontextmanager
+async def _signed_in(store: Store, settings: Settings) -> AsyncIterator[tuple[SalesforceClient, str]]:
     from connector.jobs.api_budget import ApiBudget
     from connector.salesforce.client import SalesforceClient
 
@@ -84,5 +107,4 @@ async def _refresh(store: Store, settings: Settings) -> None:
         client = SalesforceClient(settings.salesforce, clock=store.clock, attempts=1, gate=budget)
         async with client:
             with calls_in(Lane.STATUS, exempt=True):
-                org_id = await confirm_org(store, client, settings)
-                await discover_org(store, client, org_id, settings=settings.salesforce, refresh=True)
+                yield client, await confirm_org(store, client, settings)

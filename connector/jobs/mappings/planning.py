@@ -1,31 +1,35 @@
-"""Computes what files would change if they were the active version: on real entities, without a call to an org.
+"""Computes what files would change if they were the active version, on real entities.
 
 Each entity is mapped by both versions and compared with its links. Of very many, blocks that are spread evenly are
-computed, and the numbers are projected.
+computed, and the numbers are projected; also if the time for it is over. What the org holds in a field that was never
+read is asked: a call for each object, of at most 500 records.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from connector.jobs.mappings.former_values import OpenOrg, OrgAsker, UnknownEffects
 from connector.jobs.mappings.org_profiles import StoredOrg
+from connector.jobs.mappings.plan_risk import judge
+from connector.jobs.mappings.plan_sample import EffectSample
 from connector.jobs.resync_request import CALL_SECONDS, ROWS_A_CALL
 from connector.mapping import MappingSet
-from connector.mapping.meaning import ChangeKind, MappingChange, changed_kinds, compare_mappings
+from connector.mapping.meaning import changed_kinds, compare_mappings
 from connector.model.change import EntityKind
 from connector.model.mapping_plan import (
     Direction,
     Effect,
     EntityCount,
     FieldCount,
+    FormerValues,
     PlanCost,
     PlanNumbers,
     RecordEffect,
-    Risk,
 )
 from connector.model.resync import ResyncFilter, ResyncMode, ResyncState
 from connector.outbound.mapping_effects import EntityEffects, VersionEffects
@@ -40,10 +44,16 @@ from connector.store.queries import resync_selection
 MOST_EXAMINED = 1_000
 """Entities of a kind that are computed; of more, a sample."""
 BLOCK = 100
-"""Entities that are computed at a time: others have their turn between two blocks."""
+"""Entities that follow each other in a sample."""
+LOADED = 20
+"""Entities that are loaded at a time."""
+MOST_LINES = 200
+"""Records that are computed until others have their turn."""
+MOST_SECONDS = 20.0
+"""How long a plan is computed; what was computed by then is projected."""
+STRIDE = 3
+"""Every third block first, so that what was computed when the time is over is spread."""
 MOST_EFFECTS_OF_ONE = 8
-MANY_PERCENT = 50
-SOME_PERCENT = 10
 _EFFECTS = (Effect.CREATED, Effect.LEFT_OUT, Effect.REFUSED)
 
 
@@ -65,20 +75,30 @@ class _Tally:
     examined: int = 0
     records: int = 0
     rewrites: int = 0
+    unknown: int = 0
     entities: Counter[Effect] = field(default_factory=Counter)
+    affected: list[str] = field(default_factory=list)
 
     def add(self, found: EntityEffects) -> None:
         self.examined += 1
+        if found.is_affected:
+            self.affected.append(found.key)
         self.records += found.records
         self.rewrites += found.rewrite
         for effect in _EFFECTS:
             self.entities[effect] += found.has(effect)
         self.entities[Effect.CHANGED] += found.has(Effect.CHANGED)
 
-    def count(self) -> EntityCount:
-        def project(number: int) -> int:
-            return round(number * self.total / self.examined) if self.examined else number
+    @property
+    def is_complete(self) -> bool:
+        return 0 < self.examined >= self.total or not self.total
 
+    def project(self, number: int) -> int:
+        """The number for all of them, by those that were computed."""
+        return round(number * self.total / self.examined) if self.examined else number
+
+    def count(self) -> EntityCount:
+        project = self.project
         return EntityCount(
             org=self.org,
             entity=self.kind.value,
@@ -94,43 +114,75 @@ class _Tally:
         )
 
 
-class Planner:
-    """Plans one pair of versions for the orgs that are known."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """The numbers of a plan, and by kind the keys of all entities that are affected, where all were computed."""
 
-    def __init__(self, store: Store, settings: Settings, orgs: Sequence[StoredOrg]) -> None:
+    numbers: PlanNumbers
+    affected: Mapping[str, Sequence[str]]
+
+
+class Planner:
+    """Plans one pair of versions for the orgs that are known. `open_org` signs in to one; None: orgs are not asked."""
+
+    def __init__(
+        self, store: Store, settings: Settings, orgs: Sequence[StoredOrg], open_org: OpenOrg | None = None
+    ) -> None:
         self._store = store
         self._settings = settings
         self._orgs = orgs
+        self._asker = OrgAsker(open_org=open_org)
+        self._former: list[FormerValues] = []
         self._fields: Counter[tuple[Direction, str, str, str | None]] = Counter()
         self._named: list[RecordEffect] = []
-        self._sample: list[RecordEffect] = []
+        self._sample = EffectSample(0)
+        self._ends_at = store.clock.now()
 
-    async def plan(self, before: MappingSet, after: MappingSet, request: PlanRequest) -> PlanNumbers:
+    async def plan(self, before: MappingSet, after: MappingSet, request: PlanRequest) -> Planned:
         """The numbers. Without an org nothing is in one, so nothing would change."""
         changes = compare_mappings(before, after)
         kinds = changed_kinds(changes)
-        counts: list[EntityCount] = []
+        self._sample = EffectSample(request.limit)
+        seconds = MOST_SECONDS / max(len(self._orgs) * len(kinds), 1)
+        tallies: list[_Tally] = []
         for org in self._orgs:
             versions = tuple(_fit(mappings, org.profile, self._settings) for mappings in (before, after))
             for kind in kinds:
+                self._ends_at = self._store.clock.now() + timedelta(seconds=seconds)
                 tally = await self._examine(org, kind, versions[0], versions[1], request)
                 if tally is not None:
-                    counts.append(tally.count())
-        cost = await self._cost(counts)
-        risk, reasons = judge(changes, counts, cost)
+                    tallies.append(tally)
+        counts = [tally.count() for tally in tallies]
+        cost = await self._cost(tallies)
+        risk, reasons = judge(changes, counts, cost, self._former, self._asker.unread)
         fields = [
             FieldCount(direction=direction, sobject=sobject, field=name, count=count, source=source)
             for (direction, sobject, name, source), count in self._fields.most_common()
         ]
-        return PlanNumbers(
+        numbers = PlanNumbers(
             entities=counts,
             fields=fields,
-            effects=[*self._named, *self._sample][: max(request.limit, len(self._named))],
+            effects=[*self._named, *self._sample.choose()][: max(request.limit, len(self._named))],
             cost=cost,
             risk=risk,
             reasons=reasons,
             warnings=[],
+            former=self._former,
+            reads=self._asker.reads,
+            unread=self._asker.unread,
         )
+        return Planned(numbers=numbers, affected=self._list_affected(tallies))
+
+    def _list_affected(self, tallies: Sequence[_Tally]) -> dict[str, list[str]]:
+        """By kind, if all entities of it were computed for every org of the settings."""
+        if len(self._orgs) != len(self._settings.org_names):
+            return {}
+        kinds = {tally.kind for tally in tallies}
+        partial = {tally.kind for tally in tallies if not tally.is_complete}
+        return {
+            kind.value: sorted({key for tally in tallies if tally.kind is kind for key in tally.affected})
+            for kind in sorted(kinds - partial)
+        }
 
     async def _examine(
         self, org: StoredOrg, kind: EntityKind, before: MappingSet, after: MappingSet, request: PlanRequest
@@ -149,14 +201,26 @@ class Planner:
         repositories = [SyncRepository(org.store, mappings, org_id=org.profile.org_id) for mappings in (before, after)]
         if kind is EntityKind.ORDER and request.orders:
             async for found in _compare(effects, repositories, kind, request.orders):
-                self._note(found, self._named, len(self._named) + MOST_EFFECTS_OF_ONE)
+                self._named += found.effects[:MOST_EFFECTS_OF_ONE]
+        unknown = UnknownEffects(org=org)
         async for keys in _blocks(org.store, kind, chosen, total):
             async for found in _compare(effects, repositories, kind, keys):
-                tally.add(found)
-                self._count(found)
-                self._note(found, self._sample, request.limit)
-            await asyncio.sleep(0)
+                tally.unknown += bool(found.unknown)
+                if not unknown.take(found):
+                    self._add(tally, found)
+            if self._store.clock.now() >= self._ends_at:
+                break
+        for found in await unknown.resolve(self._asker):
+            self._add(tally, found)
+        self._former += unknown.list_values()
         return tally
+
+    def _add(self, tally: _Tally, found: EntityEffects) -> None:
+        tally.add(found)
+        self._sample.add(found)
+        for item in found.effects:
+            if item.field:
+                self._fields[item.direction, item.sobject, item.field, item.source] += 1
 
     async def _count_returns(self, org: StoredOrg) -> _Tally:
         """Returns are counted and not computed: applying the files makes all of them due, whatever their org."""
@@ -164,20 +228,14 @@ class Planner:
             total = await resync_selection.count(connection, EntityKind.RETURN, ResyncFilter())
         return _Tally(org=org.name, kind=EntityKind.RETURN, total=total, records=total)
 
-    def _count(self, found: EntityEffects) -> None:
-        for item in found.effects:
-            if item.field:
-                self._fields[item.direction, item.sobject, item.field, item.source] += 1
-
-    def _note(self, found: EntityEffects, listed: list[RecordEffect], limit: int) -> None:
-        room = min(limit - len(listed), MOST_EFFECTS_OF_ONE)
-        if room > 0:
-            listed += found.effects[:room]
-
-    async def _cost(self, counts: Sequence[EntityCount]) -> PlanCost:
+    async def _cost(self, tallies: Sequence[_Tally]) -> PlanCost:
+        """A record of which a field was never read is read before it is written: a call for a batch of them."""
         calls, minutes, left = 0, 0.0, None
-        for count in counts:
+        for tally in tallies:
+            count = tally.count()
             entities = count.changed + count.created if count.examined else count.total
+            reads = -(-tally.project(tally.unknown) // ROWS_A_CALL)
+            calls += reads
             if entities:
                 streams = min(self._settings.sync.partitions, entities)
                 own = -(-count.records // ROWS_A_CALL) + streams + count.rewrites
@@ -218,66 +276,22 @@ async def _compare(
 ) -> AsyncIterator[EntityEffects]:
     """The effects on each of these entities that is here."""
     old, new = repositories
-    for pending in await new.load_entities(kind, keys):
-        former = old.map_entity(pending, pending.link, tuple(pending.line_links.values()))
-        yield effects.compare(former, pending)
+    computed = 0
+    for start in range(0, len(keys), LOADED):
+        for pending in await new.load_entities(kind, keys[start : start + LOADED]):
+            former = old.map_entity(pending, pending.link, tuple(pending.line_links.values()))
+            yield effects.compare(former, pending)
+            computed += 1 + len(pending.line_links)
+            if computed >= MOST_LINES:
+                computed = 0
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 async def _blocks(store: Store, kind: EntityKind, chosen: ResyncFilter, total: int) -> AsyncIterator[list[str]]:
-    """Keys of all entities, or of blocks that are spread evenly, in byte order."""
+    """Keys of all entities, or of blocks that are spread evenly; each block in byte order."""
     blocks = -(-min(total, MOST_EXAMINED) // BLOCK)
-    for number in range(blocks):
+    for number in sorted(range(blocks), key=lambda number: number % STRIDE):
         offset = number * BLOCK if total <= MOST_EXAMINED else number * (total - BLOCK) // (blocks - 1)
         async with store.reader() as connection:
             yield await resync_selection.list_block(connection, kind, chosen, offset=offset, limit=BLOCK)
-
-
-def judge(changes: Sequence[MappingChange], counts: Sequence[EntityCount], cost: PlanCost) -> tuple[Risk, list[str]]:
-    """How risky the change is, and why, the weightiest reason first."""
-    found: list[tuple[Risk, str]] = []
-    for change in changes:
-        place = f"{change.sobject}.{change.field}" if change.field else change.sobject
-        if change.kind in {ChangeKind.KEY, ChangeKind.OBJECT}:
-            what = f"{change.before} becomes {change.after}" if change.before else f"a part is {change.after}"
-            found.append((Risk.HIGH, f"{place}: {what}, by which records are found."))
-        elif change.kind is ChangeKind.OWNER:
-            found.append((Risk.HIGH, f"{place}: the owner changes from {change.before} to {change.after}."))
-        elif change.kind is ChangeKind.REMOVED:
-            found.append((Risk.MEDIUM, f"{place} is no longer mapped: it keeps the value that the org has."))
-        elif change.kind is ChangeKind.WHEN:
-            found.append((Risk.MEDIUM, f"{place}: `when` selects other entities."))
-        elif change.kind is ChangeKind.FILE:
-            found.append((Risk.MEDIUM, f"{change.source} is {change.after}."))
-    for count in counts:
-        found += _judge_count(count)
-    if cost.calls_left is not None and cost.calls > cost.calls_left:
-        left = f"about {cost.calls:,} API calls are needed, and {max(cost.calls_left, 0):,} are left of today's budget"
-        found.append((Risk.HIGH, f"It takes longer than a day: {left}."))
-    ranks = list(Risk)
-    found.sort(key=lambda item: -ranks.index(item[0]))
-    reasons = list(dict.fromkeys(text for _, text in found))
-    if found:
-        return found[0][0], reasons
-    return (Risk.LOW if changes else Risk.NONE), reasons
-
-
-def _judge_count(count: EntityCount) -> list[tuple[Risk, str]]:
-    found = []
-    if count.total and not count.examined:
-        what = f"every {count.entity} is sent again where it differs, {count.total:,} in all"
-        return [(Risk.MEDIUM, f"{what}: what changes in them is not computed.")]
-    about = "about " if count.estimated else ""
-    noun = f"{count.entity}s"
-    if count.refused:
-        found.append((Risk.HIGH, f"{about}{count.refused:,} {noun} would be refused, which are accepted now."))
-    share = 100 * count.changed / count.total if count.total else 0
-    if share >= SOME_PERCENT:
-        risk = Risk.HIGH if share > MANY_PERCENT else Risk.MEDIUM
-        found.append((risk, f"{about}{count.changed:,} of {count.total:,} {noun} change ({share:.0f} %)."))
-    if count.rewrites:
-        found.append((Risk.MEDIUM, f"{about}{count.rewrites:,} activated orders are reopened for a frozen field."))
-    if count.created:
-        found.append((Risk.MEDIUM, f"{about}{count.created:,} {noun} are created in the org."))
-    if count.left_out:
-        found.append((Risk.MEDIUM, f"{about}{count.left_out:,} {noun} are no longer synced."))
-    return found

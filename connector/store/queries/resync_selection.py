@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, EntityKind
 from connector.model.order_return import return_key, split_key
 from connector.model.resync import ResyncFilter
+from connector.store import mapping_plans
 from connector.store.mapping_tables import mapping_versions
 from connector.store.queries.customer_org import CUSTOMER_OF, belongs_to
 from connector.store.sql import list_page_of_keys, select_in
 from connector.store.tables import customers, links, order_lines, orders, orgs, outbox, products, returns
 
+LONGEST_CHANGE = timedelta(minutes=1)
+"""How long a transaction that changes entities lasts at most."""
 _KEYS: dict[EntityKind, Any] = {
     EntityKind.CUSTOMER: customers.c.number,
     EntityKind.PRODUCT: products.c.sku,
@@ -27,7 +31,7 @@ _REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
 
 async def count(connection: AsyncConnection, kind: EntityKind, chosen: ResyncFilter) -> int:
     """How many there are."""
-    statement = _select(kind, chosen)
+    statement = await _select(connection, kind, chosen)
     return (await connection.execute(select(func.count()).select_from(statement.subquery()))).scalar_one()
 
 
@@ -35,7 +39,7 @@ async def count_lines(connection: AsyncConnection, kind: EntityKind, chosen: Res
     """How many lines these orders have; other entities have none."""
     if kind is not EntityKind.ORDER:
         return 0
-    of_chosen = order_lines.c.order_number.in_(_select(kind, chosen))
+    of_chosen = order_lines.c.order_number.in_(await _select(connection, kind, chosen))
     return (await connection.execute(select(func.count()).select_from(order_lines).where(of_chosen))).scalar_one()
 
 
@@ -43,7 +47,7 @@ async def list_keys(
     connection: AsyncConnection, kind: EntityKind, chosen: ResyncFilter, *, after: str | None, limit: int
 ) -> list[str]:
     """Up to `limit` keys that follow `after`, in byte order."""
-    statement = _select(kind, chosen)
+    statement = await _select(connection, kind, chosen)
     if _is_all_returns(kind, chosen):
         return await _list_returns(connection, after=after, limit=limit)
     return await list_page_of_keys(connection, statement, _KEYS[kind], after=after, limit=limit)
@@ -53,7 +57,7 @@ async def list_block(
     connection: AsyncConnection, kind: EntityKind, chosen: ResyncFilter, *, offset: int, limit: int
 ) -> list[str]:
     """Up to `limit` keys after the first `offset` ones, in byte order: for a sample of many."""
-    statement = _select(kind, chosen).order_by(_KEYS[kind]).offset(offset).limit(limit)
+    statement = (await _select(connection, kind, chosen)).order_by(_KEYS[kind]).offset(offset).limit(limit)
     return list((await connection.execute(statement)).scalars())
 
 
@@ -89,7 +93,18 @@ async def _list_returns(connection: AsyncConnection, *, after: str | None, limit
     return [return_key(order, number) for order, number in await connection.execute(statement)]
 
 
-def _select(kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
+async def _of_plan(connection: AsyncConnection, kind: EntityKind, plan_id: str) -> list[ColumnElement[bool]]:
+    """What the plan of a mapping affects, and what was changed since. A change that began before the plan may be stored
+    behind it. Everything, if the plan is deleted, or has not computed all of this kind."""
+    plan = await mapping_plans.get(connection, plan_id)
+    keys = None if plan is None else plan.affected.get(kind.value)
+    if plan is None or keys is None:
+        return []
+    key = _KEYS[kind]
+    return [or_(key.in_(keys), key.table.c.updated_at >= plan.created_at - LONGEST_CHANGE)]
+
+
+async def _select(connection: AsyncConnection, kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
     if _is_all_returns(kind, chosen):
         return select(returns.c.order_number, returns.c.number)
     if kind is EntityKind.RETURN:
@@ -99,6 +114,8 @@ def _select(kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
     statement = select(key)
     if chosen.org is not None and kind in CUSTOMER_OF:
         statement = statement.where(belongs_to(chosen.org_name, CUSTOMER_OF[kind]))
+    if chosen.mapping_plan is not None:
+        statement = statement.where(*await _of_plan(connection, kind, chosen.mapping_plan))
     if chosen.keys:
         statement = statement.where(key.in_(chosen.keys))
     if kind is EntityKind.ORDER:

@@ -15,7 +15,7 @@ from connector.api.mapping_schemas import (
     MappingShadowBody,
 )
 from connector.errors import CommandError, MappingError
-from connector.jobs.mappings.admin import Request
+from connector.jobs.mappings.activation import Request
 from connector.jobs.mappings.drift import DriftView
 from connector.jobs.mappings.planning import PlanRequest
 from connector.jobs.mappings.rejections import InvalidMappingsError

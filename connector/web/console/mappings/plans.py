@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from connector.errors import MappingError
-from connector.jobs.mappings.admin import Request
+from connector.jobs.mappings.activation import Request
 from connector.jobs.mappings.views import Applied
 from connector.model.mapping_plan import Direction
 from connector.model.role import Role
@@ -42,7 +42,7 @@ async def use_plan(call: RequestContext, form: Form) -> Done:
         applied = await call.mappings.apply_plan(call.path_key("plan"), request)
     except MappingError as error:
         raise FormError({"": " ".join(error.problems)}) from None
-    return Done(where="/mappings", told=say_applied(applied))
+    return Done(where=f"/mappings/versions/{applied.version.number}", told=say_applied(applied))
 
 
 async def _start_shadow(call: RequestContext, request: Request) -> None:
@@ -65,9 +65,7 @@ def say_applied(applied: Applied) -> str:
     live = f"Version {applied.version.number} is live for every process."
     if not applied.resyncs:
         return live
-    numbers = " and ".join(str(number) for number in applied.resyncs)
-    what = f"Resync {numbers} sends" if len(applied.resyncs) == 1 else f"Resyncs {numbers} send"
-    return f"{live} {what} what it changes."
+    return f"{live} What it changes is being sent."
 
 
 PAGE = ConsolePage(

@@ -30,7 +30,7 @@ async def end_shadow(call: RequestContext, form: Form) -> Done:
         applied = await call.mappings.apply_shadow(replace(request, base=None if shadow is None else shadow.base))
     except MappingError as error:
         raise FormError({"": " ".join(error.problems)}) from None
-    return Done(where="/mappings", told=say_applied(applied))
+    return Done(where=f"/mappings/versions/{applied.version.number}", told=say_applied(applied))
 
 
 PAGE = ConsolePage(path="/mappings/shadow", title="Shadow", template="mapping_shadow.html.j2", load=load_shadow)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from connector.errors import MappingError
 from connector.jobs.mappings.views import FileDiff, diff_texts
+from connector.jobs.resync_request import view_resync
 from connector.model.role import Role
+from connector.store import resyncs
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
 from connector.web.path_number import path_number, query_number
 from connector.web.routing import RequestContext
@@ -33,6 +35,8 @@ async def load_version(call: RequestContext) -> Mapping[str, object]:
     if version.has_content and version.base is not None:
         former = await call.mappings.get_version(version.base)
         changed = diff_texts(former.texts, version.texts) if former.has_content else []
+    async with call.store.reader() as connection:
+        made = await resyncs.list_made_at(connection, version.activated_at, actor=version.author or "")
     since: list[FileDiff] = []
     if active is not None and not version.active and active.has_content and version.has_content:
         since = diff_texts(active.texts, version.texts)
@@ -42,6 +46,7 @@ async def load_version(call: RequestContext) -> Mapping[str, object]:
         "active": active,
         "changed": changed,
         "since": since,
+        "resyncs": [view_resync(item, call.store.clock.now()) for item in made],
         "may_edit": call.token.role.covers(Role.ADMIN),
     }
 
