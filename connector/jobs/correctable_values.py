@@ -95,8 +95,8 @@ async def find_correctable_values(
     number = record_key.rpartition("-")[2]
     line = int(number) if record_kind == "line" and number.isdecimal() else None
     sobject, _, name = (letter.refusal.field or "").rpartition(".")
-    spec = _find_spec(mappings, record_kind, name)
-    limit = _limit(await _describe(connection, sobject), name, spec)
+    spec = _find_spec(mappings, record_kind, name, letter.refusal.source)
+    limit = _limit(await _describe(connection, letter.org, sobject), name, spec)
     paths = _paths(spec)
     values = [
         replace(value, is_refused=True, limit=limit) if value.name in paths and value.line == line else value
@@ -112,12 +112,18 @@ async def find_correctable_values(
     )
 
 
-def _find_spec(mappings: MappingSet, record_kind: str, name: str) -> FieldSpec | None:
-    """How the refused field is made."""
+def _find_spec(mappings: MappingSet, record_kind: str, name: str, source: str | None) -> FieldSpec | None:
+    """How the refused field is made. Persons and companies have files of their own: `source` is the line that made it
+    then, of which the file counts if the line has moved."""
     every = (mappings.customer, mappings.person, mappings.product, mappings.order)
     records = (record for mapping in every if mapping is not None for record in mapping.spec.records)
-    fields = (spec for record in records if record.entity == record_kind for spec in record.fields)
-    return next((spec for spec in fields if spec.name == name), None)
+    fields = [spec for record in records if record.entity == record_kind for spec in record.fields if spec.name == name]
+    of_file = [spec for spec in fields if _file(spec.position.source) == _file(source or "")]
+    return next(iter(of_file or fields), None)
+
+
+def _file(source: str) -> str:
+    return source.rpartition(":")[0].rpartition("/")[2]
 
 
 def _paths(spec: FieldSpec | None) -> list[str]:
@@ -129,10 +135,10 @@ def _paths(spec: FieldSpec | None) -> list[str]:
     return list(dict.fromkeys(path.text for path in paths))
 
 
-async def _describe(connection: Connection, sobject: str) -> SObjectDescribe | None:
-    """What the org said of an object when it was asked last."""
-    active = await orgs.get_active(connection)
-    stored = None if active is None else await load_stored_profile(connection, active.org_id)
+async def _describe(connection: Connection, org: str, sobject: str) -> SObjectDescribe | None:
+    """What the org of this name said of an object when it was asked last."""
+    org_ids = {name: org_id for org_id, name in await orgs.list_active_names(connection)}
+    stored = None if org not in org_ids else await load_stored_profile(connection, org_ids[org])
     return None if stored is None else stored[0].describes.get(sobject)
 
 

@@ -17,7 +17,7 @@ from connector.api.transitions import TransitionBody
 from connector.errors import CommandError
 from connector.model.change import ChangeState, EntityKind
 from connector.model.customer import Customer
-from connector.model.dead_letter_group import fingerprint
+from connector.model.dead_letter_group import group_letters
 from connector.model.product import Product
 from connector.orders.command import OrderCommand
 from connector.orders.service import Executed, LockOrders, OrderService
@@ -84,7 +84,7 @@ class DeadLetterCorrector:
         )
 
     async def _correct_customer(self, uow: UnitOfWork, correction: Correction, actor: str) -> Corrected:
-        refused = await _refused_with(uow, correction)
+        refused = await _refused_with(uow, correction, actor)
         await _check_version(uow, customers, correction)
         [current] = await customers.load(uow.connection, [correction.key])
         given = {**_fields_of(current, CustomerPut), **_changeable(correction)}
@@ -92,7 +92,7 @@ class DeadLetterCorrector:
         return await _finish(uow, customers, correction, refused, actor)
 
     async def _correct_product(self, uow: UnitOfWork, correction: Correction, actor: str) -> Corrected:
-        refused = await _refused_with(uow, correction)
+        refused = await _refused_with(uow, correction, actor)
         await _check_version(uow, products, correction)
         [current] = await products.load(uow.connection, [correction.key])
         given = {**_fields_of(current, ProductPut), **_changeable(correction)}
@@ -108,7 +108,7 @@ class DeadLetterCorrector:
         async def prepare(uow: UnitOfWork, lock_orders: LockOrders) -> Sequence[OrderCommand]:
             await lock_orders([correction.key])
             refused.clear()
-            refused.update(await _refused_with(uow, correction))
+            refused.update(await _refused_with(uow, correction, actor))
             return [OrderCommand(number=correction.key, event=asked.event, version=correction.version)]
 
         async def finish(uow: UnitOfWork, executed: Sequence[Executed]) -> None:
@@ -156,8 +156,9 @@ def _read(model: type[B], given: Mapping[str, object]) -> B:
         raise CommandError(f"{field}: {first.ended}", field=field, rule="input") from None
 
 
-async def _refused_with(uow: UnitOfWork, correction: Correction) -> dict[EntityKind, list[str]]:
-    """The dead letters of this entity, and those that were refused because of it, by kind. CommandError if none are."""
+async def _refused_with(uow: UnitOfWork, correction: Correction, actor: str) -> dict[EntityKind, list[str]]:
+    """The dead letters of this entity, and those that were refused because of it, by kind. CommandError if none are.
+    Their causes are noted as corrected here, before the change itself makes them due."""
     record = f"{correction.entity} {correction.key}"
     found = await dead_letters.list_because_of(uow.connection, [record])
     unsent = await outbox.find(uow.connection, correction.entity, [correction.key])
@@ -171,6 +172,9 @@ async def _refused_with(uow: UnitOfWork, correction: Correction) -> dict[EntityK
             field="key",
             rule="unknown",
         )
+    for kind, keys in found.items():
+        letters = await dead_letters.list_dead_letters(uow.connection, entity=kind, keys=keys)
+        await causes.record_action(uow, group_letters(letters), "correct", actor=actor)
     return found
 
 
@@ -204,11 +208,6 @@ async def _replay(
     uow: UnitOfWork, correction: Correction, refused: Mapping[EntityKind, Sequence[str]], actor: str
 ) -> int:
     """Make due what was refused, also if the change itself did not; the audit names the fields, not their values."""
-    named: dict[EntityKind, Sequence[str]] = {correction.entity: [correction.key], **refused}
-    for kind, keys in named.items():
-        letters = await dead_letters.list_dead_letters(uow.connection, entity=kind, keys=keys)
-        names = {fingerprint(item.entity, item.refusal) for item in letters}
-        await causes.record_action(uow, names, "correct", actor=actor)
     await dead_letters.replay(uow, correction.entity, [correction.key])
     for kind, keys in refused.items():
         await dead_letters.replay(uow, kind, keys)

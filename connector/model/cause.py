@@ -31,7 +31,7 @@ class ClosedHow(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cause:
     """A cause, by the fingerprint of its group. `most`: how many dead letters it had at most. `snoozed_at_count`: how
-    many there were when it was snoozed."""
+    many there were when it was snoozed. `last_action`: what a person did last with some of it, and who."""
 
     id: int
     fingerprint: str
@@ -48,6 +48,8 @@ class Cause:
     closed_at: datetime | None = None
     closed_how: ClosedHow | None = None
     closed_by: str | None = None
+    last_action: ClosedHow | None = None
+    last_actor: str | None = None
 
     def is_snoozed(self, count: int, now: datetime) -> bool:
         """Whether it is out of sight, with so many dead letters."""

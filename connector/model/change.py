@@ -89,7 +89,8 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeadLetter:
-    """A refused entity that waits for a person; a replay makes it due again."""
+    """A refused entity that waits for a person; a replay makes it due again. `org`: the name of the org that refused
+    it, empty for the default one."""
 
     entity: EntityKind
     key: str
@@ -97,6 +98,7 @@ class DeadLetter:
     attempts: int
     captured_at: datetime
     refused_at: datetime
+    org: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from connector.model.change import EntityKind, Refusal
+from connector.model.change import DeadLetter, EntityKind, Refusal
 from connector.model.record import owner_of
 
 SAMPLES = 5
@@ -41,6 +42,30 @@ def fingerprint(entity: EntityKind, refusal: Refusal) -> str:
     """Names the cause: the same in every process and at any time."""
     parts = (entity.value, refusal.code, refusal.field or "", refusal.source or "")
     return sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def group_letters(letters: Iterable[DeadLetter]) -> list[DeadLetterGroup]:
+    """The causes of these dead letters."""
+    found: dict[str, list[DeadLetter]] = {}
+    for item in letters:
+        found.setdefault(fingerprint(item.entity, item.refusal), []).append(item)
+    return [
+        DeadLetterGroup(
+            fingerprint=name,
+            entity=first.entity,
+            code=first.refusal.code,
+            field=first.refusal.field,
+            source=first.refusal.source,
+            count=len(same),
+            first_refused_at=min(item.refused_at for item in same),
+            last_refused_at=max(item.refused_at for item in same),
+            keys=tuple(sorted(item.key for item in same)[:SAMPLES]),
+            message=first.refusal.message,
+            fix=first.refusal.fix,
+        )
+        for name, same in found.items()
+        for first in same[:1]
+    ]
 
 
 def find_correctable(entity: EntityKind, key: str, refusal: Refusal) -> tuple[EntityKind, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,14 @@ async def list_open(connection: AsyncConnection) -> dict[str, Cause]:
     """The causes that are not closed, by fingerprint."""
     rows = await connection.execute(select(causes).where(_IS_OPEN))
     return {row.fingerprint: _build(row) for row in rows}
+
+
+async def list_settling(connection: AsyncConnection, groups: Sequence[DeadLetterGroup]) -> list[Cause]:
+    """The open causes of which nothing is left, the one that was opened last first: `follow` closes them soon. `groups`
+    are the causes of now."""
+    left = {group.fingerprint for group in groups}
+    rows = await connection.execute(select(causes).where(_IS_OPEN).order_by(causes.c.id.desc()))
+    return [_build(row) for row in rows if row.fingerprint not in left]
 
 
 async def list_closed(connection: AsyncConnection, *, before: int | None = None, limit: int) -> list[Cause]:
@@ -76,9 +84,12 @@ async def change(
     await journal.write(uow, [entry])
 
 
-async def record_action(uow: UnitOfWork, names: Iterable[str], action: str, *, actor: str) -> None:
-    """Remember what a person did with dead letters of these causes: it is how they are closed, if that was all."""
-    await _set(uow, sorted(set(names)), {"last_action": _HOW[action].value, "last_actor": actor})
+async def record_action(uow: UnitOfWork, groups: Sequence[DeadLetterGroup], action: str, *, actor: str) -> None:
+    """Remember what a person did with dead letters of these causes: it is how they are closed, if that was all. They
+    are opened if `follow` has not seen them yet."""
+    await _open(uow, groups)
+    names = sorted({group.fingerprint for group in groups})
+    await _set(uow, names, {"last_action": _HOW[action].value, "last_actor": actor})
 
 
 async def _open(uow: UnitOfWork, groups: Sequence[DeadLetterGroup]) -> int:
@@ -114,7 +125,8 @@ def _how_closed() -> ColumnElement[str]:
 def _build(row: Row[Any]) -> Cause:
     names = (
         "id", "fingerprint", "entity", "code", "field", "source", "opened_at", "most", "assignee", "note",
-        "snoozed_until", "snoozed_at_count", "closed_at", "closed_by",
+        "snoozed_until", "snoozed_at_count", "closed_at", "closed_by", "last_actor",
     )  # fmt: skip
     how = None if row.closed_how is None else ClosedHow(row.closed_how)
-    return Cause(closed_how=how, **{name: getattr(row, name) for name in names})
+    last = None if row.last_action is None else ClosedHow(row.last_action)
+    return Cause(closed_how=how, last_action=last, **{name: getattr(row, name) for name in names})

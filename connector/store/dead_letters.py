@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
-from connector.model.dead_letter_group import SAMPLES, DeadLetterGroup, fingerprint
+from connector.model.dead_letter_group import SAMPLES, DeadLetterGroup, fingerprint, group_letters
 from connector.model.lane import Lane
 from connector.store import causes, journal, orgs
 from connector.store.queries.entity_orgs import find_orgs
@@ -228,7 +228,7 @@ async def change_by_person(
     refused = await _list_refused(uow.connection, entity, keys)
     org_ids = {name: org_id for org_id, name in await orgs.list_active_names(uow.connection)}
     count = await (replay if action == "replay" else discard)(uow, entity, keys, cause)
-    touched = {fingerprint(item.entity, item.refusal) for item in dead} if cause is None else {cause.fingerprint}
+    touched = group_letters(dead) if cause is None else [cause]
     await causes.record_action(uow, touched, action, actor=actor)
     word = "replayed" if action == "replay" else "discarded"
     entries = [
@@ -375,4 +375,5 @@ def _build(row: Any) -> DeadLetter:
         attempts=row.attempts,
         captured_at=row.captured_at,
         refused_at=row.refused_at,
+        org=row.org,
     )

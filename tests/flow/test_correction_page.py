@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from sqlalchemy import insert, select, update
 
+from connector.jobs.correctable_values import find_correctable_values
+from connector.mapping import load_mappings
 from connector.model.role import Role
-from connector.store import tokens
+from connector.store import orgs, tokens
+from connector.store.dead_letters import list_dead_letters
+from connector.store.tables import org_catalog, outbox
 from tests.flow.conftest import CUSTOMERS, World
 from tests.flow.test_push import an_order
 
@@ -81,3 +88,32 @@ async def test_refused_values_are_corrected_where_they_belong_and_reach_the_org(
     assert "It is not refused any more" in await screen.open(**chosen)
     status, text = await screen.send(page, {"set.phone": "1"}, **chosen)
     assert (status, "is not refused any more." in text) == (404, True)
+
+
+async def test_limits_are_those_of_the_org_that_refused_and_of_the_file_that_made_the_field(
+    world: World, tmp_path: Path
+) -> None:
+    await world.save([an_order("A-1")], some_customers=[replace(CUSTOMERS[0], phone="0" * 45), *CUSTOMERS[1:]])
+    await world.push()
+    store = world.service.store
+    async with store.for_org("emea").transaction() as uow:
+        await orgs.put(uow, "00DEMEA", login_url="x", instance_url="x", is_active=True)
+        own = (await uow.connection.execute(select(org_catalog))).mappings().one()
+        body = own["body"].replace('"length":40', '"length":20')
+        await uow.connection.execute(insert(org_catalog).values({**own, "org_id": "00DEMEA", "body": body}))
+        await uow.connection.execute(update(outbox).where(outbox.c.state == "dead").values(org="emea"))
+    shutil.copytree(Path(__file__).parents[2] / "mappings", folder := tmp_path / "mappings")
+    person = folder / "person.yaml"
+    person.write_text(person.read_text().replace("Phone: {path: phone,", "Phone: {path: street,"))
+    mappings = load_mappings(folder)
+    async with store.for_org(None).reader() as connection:
+        [letter] = await list_dead_letters(connection)
+        company = await find_correctable_values(connection, letter, mappings)
+        refusal = replace(letter.refusal, source="person.yaml:1")  # the line has moved since
+        individual = await find_correctable_values(connection, replace(letter, refusal=refusal), mappings)
+    assert company is not None
+    assert individual is not None
+    assert [(value.name, value.limit and value.limit.length) for value in company.values if value.is_refused] == [
+        ("phone", 20)
+    ]
+    assert [value.name for value in individual.values if value.is_refused] == ["street"]

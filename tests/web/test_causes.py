@@ -179,3 +179,30 @@ async def test_page_of_a_cause_keeps_what_is_said_of_it(api: Api, clock: ManualC
     _, page = await open_page(api, "/errors/closed")
     assert "replayed by" in page
     assert (await send(assignee="Kim", note="", snooze="keep"))[0] == 404
+
+
+async def test_correction_by_a_person_closes_the_cause_as_corrected_and_is_listed_at_once(
+    api: Api, clock: ManualClock
+) -> None:
+    await api("PUT", "/customers/C-1", {"name": "Ann", "phone": "1" * 50})
+    refusal = replace(TOO_LONG, field="Account.Phone", record="customer C-1")
+    for number in ("W-1", "W-2"):
+        await api("POST", "/orders", ORDER | {"number": number, "customer": "C-1"})
+        await refuse(api, number, refusal)
+    await sign_in(api)
+    _, page = await open_page(api, "/errors")
+    assert page.index(">Correct 2…</a>".replace(">Correct", "Correct")) < page.index("Replay 2")
+    _, page = await open_page(api, f"/errors/cause?group={(await group_of(api))['fingerprint']}")
+    assert 'class="button" href="/errors/correct?entity=order&key=W-1"' in page
+    version = (await api("GET", "/customers/C-1")).body["version"]
+    body = {"set": {"phone": "1"}, "version": version}
+    assert (await api("POST", "/dead-letters/customer/C-1/correction", body)).status == 200
+    listed = (await api("GET", "/dead-letters/closed-causes")).body
+    assert [(item["closed_how"], item["closed_by"]) for item in listed["settling"]] == [("corrected", "ops of tests")]
+    _, page = await open_page(api, "/errors/closed")
+    assert ("corrected by" in page, "nothing is left" in page, "later changes" in page) == (True, True, False)
+    await follow(api)
+    clock.advance(61)
+    assert await follow(api) == (0, 1)
+    [closed] = (await api("GET", "/dead-letters/closed-causes")).body["causes"]
+    assert (closed["closed_how"], closed["closed_by"], closed["most"]) == ("corrected", "ops of tests", 2)

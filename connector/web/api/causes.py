@@ -11,7 +11,7 @@ from connector.model.cause import Cause
 from connector.model.outcome import RowError
 from connector.model.role import Role
 from connector.salesforce.fault import classify_row
-from connector.store import causes
+from connector.store import causes, dead_letters
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.path_number import query_number
 from connector.web.problem import ProblemError
@@ -42,9 +42,12 @@ class CauseView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CausePage:
-    """Closed causes, the one that was opened last first; `before` of the next page, None on the last one."""
+    """Closed causes, the one that was opened last first; `before` of the next page, None on the last one. `settling`,
+    on the first page only: causes of which nothing is left, which are closed within two minutes if nothing of them is
+    refused again; `closed_how` and `closed_by` are what a person did last, if anybody did anything."""
 
     causes: list[CauseView]
+    settling: list[CauseView]
     before: int | None
 
 
@@ -80,12 +83,20 @@ async def list_closed(call: RequestContext) -> ApiResponse:
     limit, before = limit_of(call), query_number(call, "before")
     async with call.store.reader() as connection:
         page = await causes.list_closed(connection, before=before, limit=limit + 1)
+        groups = await dead_letters.group_by_cause(connection) if before is None else []
+        settling = await causes.list_settling(connection, groups) if before is None else []
     following = page[limit - 1].id if len(page) > limit else None
     hides_notes = not call.token.role.covers(Role.OPS)
-    return ApiResponse(value=CausePage(causes=[_view(item, hides_notes) for item in page[:limit]], before=following))
+    listed = CausePage(
+        causes=[_view(item, hides_notes) for item in page[:limit]],
+        settling=[_view(item, hides_notes) for item in settling],
+        before=following,
+    )
+    return ApiResponse(value=listed)
 
 
 def _view(cause: Cause, hides_notes: bool) -> CauseView:
+    how, by = (cause.last_action, cause.last_actor) if cause.closed_at is None else (cause.closed_how, cause.closed_by)
     return CauseView(
         id=cause.id,
         group=cause.fingerprint,
@@ -99,8 +110,8 @@ def _view(cause: Cause, hides_notes: bool) -> CauseView:
         assignee=cause.assignee,
         note=None if hides_notes else cause.note,
         closed_at=cause.closed_at,
-        closed_how=None if cause.closed_how is None else cause.closed_how.value,
-        closed_by=cause.closed_by,
+        closed_how=None if how is None else how.value,
+        closed_by=by,
     )
 
 

@@ -14,6 +14,7 @@ from connector.model.change import DeadLetter, EntityKind
 from connector.model.dead_letter_group import DeadLetterGroup, find_correctable, fingerprint
 from connector.model.outcome import RowError
 from connector.model.role import Role
+from connector.policies import DEFAULT_ORG
 from connector.salesforce.fault import classify_row
 from connector.store import causes, dead_letters
 from connector.store.dead_letters import Position
@@ -28,7 +29,8 @@ from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Rout
 class DeadLetterView:
     """A dead letter. `record` names the record at fault (`order 10248`, `line 10248-2`), `source` the mapping line;
     `group` is the fingerprint of its cause. `message` is the org's, which may quote a value; a viewer gets what the
-    code means, and `hidden` is true. `correction`: where other values can be posted, if that can help."""
+    code means, and `hidden` is true. `correction`: where other values can be posted, if that can help.
+    `org`: the name of the org that refused it."""
 
     entity: str
     key: str
@@ -44,6 +46,7 @@ class DeadLetterView:
     group: str
     hidden: bool
     correction: str | None
+    org: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -264,6 +267,7 @@ def _view(item: DeadLetter, *, is_hidden: bool) -> DeadLetterView:
         group=fingerprint(item.entity, refusal),
         hidden=is_hidden,
         correction=place and f"/api/v1/dead-letters/{place[0]}/{quote(place[1], safe='')}/correction",
+        org=item.org or DEFAULT_ORG,
     )
 
 

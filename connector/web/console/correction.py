@@ -9,12 +9,14 @@ from urllib.parse import quote
 from connector.errors import CommandError
 from connector.jobs.correctable_values import CorrectableEntity, CorrectableValue, OrgLimit, find_correctable_values
 from connector.jobs.dead_letter_correction import Correction, DeadLetterCorrector
-from connector.model.change import EntityKind
+from connector.model.change import DeadLetter, EntityKind
 from connector.model.dead_letter_group import fingerprint
 from connector.model.outcome import RowError
 from connector.model.role import Role
+from connector.policies import DEFAULT_ORG
 from connector.salesforce.fault import classify_row
 from connector.store import dead_letters
+from connector.store.engine import Connection
 from connector.web.console.action_form import SHOWN, Control
 from connector.web.console.action_titles import label_of
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
@@ -32,8 +34,7 @@ async def load_correction(call: RequestContext) -> Mapping[str, object]:
     kind, key = _named(call)
     mappings = await call.conflict_resolver().mappings()
     async with call.store.reader() as connection:
-        found = await dead_letters.list_dead_letters(connection, entity=kind, keys=[key])
-        letter = found[0] if found else None
+        letter = await _find_letter(call, connection, kind, key)
         entity = None if letter is None else await find_correctable_values(connection, letter, mappings)
     refused = [value for value in entity.values if value.is_refused] if entity else []
     others = [value for value in entity.values if not value.is_refused] if entity else []
@@ -56,10 +57,10 @@ async def correct(call: RequestContext, form: Form) -> Done:
     kind, key = _named(call)
     mappings = await call.conflict_resolver().mappings()
     async with call.store.reader() as connection:
-        found = await dead_letters.list_dead_letters(connection, entity=kind, keys=[key])
-        entity = await find_correctable_values(connection, found[0], mappings) if found else None
-    if entity is None:
-        why = "No value of ours can cure this." if found else f"{kind.capitalize()} {key} is not refused any more."
+        letter = await _find_letter(call, connection, kind, key)
+        entity = None if letter is None else await find_correctable_values(connection, letter, mappings)
+    if letter is None or entity is None:
+        why = "No value of ours can cure this." if letter else f"{kind.capitalize()} {key} is not refused any more."
         raise CommandError(why, hint="Nothing was changed.", field="", rule="unknown")
     version = form.get("version", "")
     touched = {
@@ -80,7 +81,6 @@ async def correct(call: RequestContext, form: Form) -> Done:
     except CommandError as error:
         name = error.field.replace("details.", "set.", 1)
         raise FormError({name if name in form else "": f"{error.message} {error.hint}".strip()}) from None
-    letter = found[0]
     count = f"{plural(done.replayed, 'change is', 'changes are')} sent again."
     return Done(
         where=f"/errors/cause?group={quote(fingerprint(letter.entity, letter.refusal))}",
@@ -93,6 +93,13 @@ def _named(call: RequestContext) -> tuple[EntityKind, str]:
     if kind is None or key is None:
         raise ProblemError(404, "unknown", "This address names no refused change.", hint="Open it from its cause.")
     return kind, key
+
+
+async def _find_letter(call: RequestContext, connection: Connection, kind: EntityKind, key: str) -> DeadLetter | None:
+    """The dead letter of the address; of several orgs that refused a product, of the one that `org` names."""
+    found = await dead_letters.list_dead_letters(connection, entity=kind, keys=[key])
+    org = call.query_value("org")
+    return next((item for item in found if org is None or (item.org or DEFAULT_ORG) == org), None)
 
 
 def _check(entity: CorrectableEntity, touched: Mapping[str, str]) -> None:
