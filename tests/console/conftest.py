@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -221,9 +221,12 @@ async def put_mappings(store: Store) -> None:
         await mapping_drifts.record(uow, "00D", [drift])
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def console(tmp_path: Path) -> AsyncIterator[Console]:
-    store = Store.open(f"sqlite:///{tmp_path / 'console.db'}", clock=SystemClock())
+@asynccontextmanager
+async def running_console(
+    folder: Path, prepare: Callable[[Store], Awaitable[object]] | None = None
+) -> AsyncIterator[Console]:
+    """With `prepare`, the store is changed by it before the console runs."""
+    store = Store.open(f"sqlite:///{folder / 'console.db'}", clock=SystemClock())
     await schema.upgrade(store)
     await samples.stock(store)
     async with store.transaction() as uow:
@@ -247,11 +250,19 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
         )
         await put_writes(uow)
     await put_mappings(store)
+    if prepare is not None:
+        await prepare(store)
     server = TestServer(app_on(store, undoer=FixedPlan(open_org=nullcontext)))  # type: ignore[arg-type]
     await server.start_server()
     yield Console(str(server.make_url("/")).rstrip("/"), store, secret)
     await server.close()
     await store.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def console(tmp_path: Path) -> AsyncIterator[Console]:
+    async with running_console(tmp_path) as running:
+        yield running
 
 
 async def signed_in(browser: Browser, console: Console, **options: object) -> Page:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -41,8 +41,8 @@ class Shop:
 
 
 @asynccontextmanager
-async def running_shop(text: str = "") -> AsyncIterator[Shop]:
-    """With `text`, there is another order that has it in each of its texts, and is of an account of that name."""
+async def running_shop(next_text: Callable[[], str] | None = None) -> AsyncIterator[Shop]:
+    """With `next_text`, there is another order that has these in its texts, and is of an account of such a name."""
     async with LocalOrg(OrgOptions(metadata_root=our_metadata())) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
         account = await caller.create("Account", Name=SCRIPT)
@@ -62,22 +62,25 @@ async def running_shop(text: str = "") -> AsyncIterator[Shop]:
                 Shipped_Quantity__c=8, Delivered_Quantity__c=6, Returned_Quantity__c=2, Canceled_Quantity__c=1,
                 Backordered_Quantity__c=3, Exact_Total__c=1234.5678,
             )  # fmt: skip
-        if text:
-            orders.append(await _put_texts(caller, text))
+        if next_text is not None:
+            orders.append(await _put_texts(caller, next_text))
         await caller.call("GET", "sobjects/Nothing/describe")
         yield Shop(org, account, tuple(orders), product)
 
 
-async def _put_texts(caller: Caller, text: str) -> str:
-    account = await caller.create("Account", Name=text[:255], BillingCity=text[:40], Phone=text[:40])
-    product, entry = await caller.priced_product(name=text[:255])
-    await caller.call("PATCH", f"sobjects/Product2/{product}", {"StockKeepingUnit": text[:100]})
+async def _put_texts(caller: Caller, text: Callable[[], str]) -> str:
+    account = await caller.create(
+        "Account", Name=text()[:255], BillingCity=text()[:40], Phone=text()[:40], Description=text()
+    )
+    product, entry = await caller.priced_product(name=text()[:255])
+    await caller.call("PATCH", f"sobjects/Product2/{product}", {"StockKeepingUnit": text()[:100]})
     order = await caller.draft(
-        AccountId=account, External_Key__c=f"N-4 {text}"[:40], Lifecycle_Stage__c="fulfilling", Description=text * 3,
-        Hold_Reason__c=text[:100], Carrier__c=text[:60], Tracking_Number__c=text[:60], ShippingStreet=text[:200],
-        ShippingCity=text[:40], PoNumber=text[:80], Delivery_Note__c=text[:200],
+        AccountId=account, External_Key__c=f"N-4 {text()}"[:40], Lifecycle_Stage__c="fulfilling",
+        Description=text() * 3,
+        Hold_Reason__c=text()[:100], Carrier__c=text()[:60], Tracking_Number__c=text()[:60],
+        ShippingStreet=text()[:200], ShippingCity=text()[:40], PoNumber=text()[:80], Delivery_Note__c=text()[:200],
     )  # fmt: skip
     for number in range(1, 31):
-        values = {"Quantity": number, "UnitPrice": 1_234_567.89, "Description": text[:200], "Line_Number__c": number}
-        await caller.create("OrderItem", OrderId=order, PricebookEntryId=entry, **values)
+        values = {"Quantity": number, "UnitPrice": 1_234_567.89, "Line_Number__c": number}
+        await caller.create("OrderItem", OrderId=order, PricebookEntryId=entry, Description=text()[:200], **values)
     return order

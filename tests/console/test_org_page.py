@@ -94,7 +94,7 @@ async def test_every_page_fits_wide_and_narrow_screens(browser: Browser, shop: S
 
 async def test_axe_finds_no_violation_on_any_page(browser: Browser) -> None:
     """Each page wide and narrow, light and dark, with texts in bad shape, too. Scripts are for axe only."""
-    async with running_shop(text=LONG_TEXT) as shop:
+    async with running_shop(lambda: LONG_TEXT) as shop:
         page = await opened(browser, shop, bypass_csp=True, reduced_motion="reduce")
         found = []
         for turn, place in enumerate(shop.places):
