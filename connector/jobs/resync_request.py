@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from connector.policies import DEFAULT_ORG
 from connector.store import mapping_versions, orgs, resyncs
 from connector.store.engine import Store
 from connector.store.queries import resync_selection
+from connector.store.unit_of_work import UnitOfWork
 
 MAX_KEYS = 1000
 SAMPLE = 20
@@ -198,10 +199,32 @@ async def preview_resync(
 
 async def request_resync(store: Store, preview: ResyncPreview, *, priority: Priority, actor: str) -> Resync:
     """Ask for what the preview has shown; a worker begins within a second or two."""
-    chosen = ResyncFilter.read(preview.filter)
-    entity, mode = EntityKind(preview.entity), ResyncMode(preview.mode)
-    async with store.transaction() as uow:
-        return await resyncs.create(uow, entity, chosen, mode=mode, priority=priority, total=preview.count, actor=actor)
+    [asked] = await request_resyncs(store, [preview], priority=priority, actor=actor)
+    return asked
+
+
+async def request_resyncs(
+    store: Store, previews: Sequence[ResyncPreview], *, priority: Priority, actor: str, request: str | None = None
+) -> list[Resync]:
+    """Ask for what these previews, of different kinds, have shown: for all of it or nothing. `request`: a key by which
+    it is asked for once, however often this is called."""
+
+    async def work(uow: UnitOfWork) -> list[Resync]:
+        return [
+            await resyncs.create(
+                uow,
+                EntityKind(preview.entity),
+                ResyncFilter.read(preview.filter),
+                mode=ResyncMode(preview.mode),
+                priority=priority,
+                total=preview.count,
+                actor=actor,
+                request=request,
+            )
+            for preview in previews
+        ]
+
+    return await store.transact(work)
 
 
 async def change_resync(store: Store, number: int, action: str, *, actor: str) -> Resync:

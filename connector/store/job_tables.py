@@ -13,6 +13,7 @@ from connector.store.tables import metadata
 from connector.store.types import Instant, Key, Serial
 
 _IS_OPEN = text("ended_at IS NULL")
+_IS_NAMED = text("request IS NOT NULL")
 _IS_NOT_CLOSED = text("closed_at IS NULL")
 _IS_DUE = text("state = 'due'")
 _IS_RUNNING = text("state = 'running'")
@@ -148,10 +149,12 @@ resyncs = Table(
     Column("batch", Text),  # the keys of the batch that was begun, as JSON
     Column("error", Text),
     Column("counts", Text, nullable=False),  # JSON
+    Column("request", Key),  # the key of the form that asked for it
     one_of("mode", ResyncMode),
     one_of("priority", Priority),
     one_of("state", ResyncState),
     Index("resyncs_state", "state", "id"),
+    Index("resyncs_request", "request", "entity", unique=True, sqlite_where=_IS_NAMED, postgresql_where=_IS_NAMED),
 )
 
 causes = Table(

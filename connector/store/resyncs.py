@@ -40,7 +40,9 @@ async def create(
     priority: Priority,
     total: int,
     actor: str,
+    request: str | None = None,
 ) -> Resync:
+    """Ask for one. `request`: what was asked for by this key before is returned as it is."""
     row = {
         "entity": entity.value,
         "mode": mode.value,
@@ -53,12 +55,23 @@ async def create(
         "done": 0,
         "failed": 0,
         "counts": "{}",
+        "request": request,
     }
-    statement = insert(uow.connection, resyncs).values(row).returning(*resyncs.c)
-    made = _build((await uow.connection.execute(statement)).one())
+    statement = insert(uow.connection, resyncs).values(row).on_conflict_do_nothing().returning(*resyncs.c)
+    inserted = (await uow.connection.execute(statement)).first()
+    if inserted is None:
+        same = select(resyncs).where(resyncs.c.request == request, resyncs.c.entity == entity.value)
+        return _build((await uow.connection.execute(same)).one())
+    made = _build(inserted)
     detail = {"entity": entity.value, "mode": mode.value, "filter": chosen.as_document(), "total": total}
     await _audit(uow, made.id, "asked", actor, **detail)
     return made
+
+
+async def list_of_request(connection: AsyncConnection, request: str) -> list[Resync]:
+    """What was asked for by this key."""
+    found = select(resyncs).where(resyncs.c.request == request).order_by(resyncs.c.id)
+    return [_build(row) for row in await connection.execute(found)]
 
 
 async def record(

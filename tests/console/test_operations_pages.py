@@ -22,7 +22,7 @@ async def test_person_sends_again_what_failed_yesterday_from_home(browser: Brows
         )
     page = await signed_in(browser, console, timezone_id="UTC")
     await page.goto(console.url)
-    await page.get_by_role("link", name="what failed yesterday").click()
+    await page.get_by_role("link", name="Send again the 1 refused yesterday").click()
     await expect(page.get_by_role("link", name="N-3")).to_be_visible()
     await page.get_by_label("Orders of the customer").fill("nobody")
     await page.get_by_role("button", name="Preview").click()  # one kind of entity only

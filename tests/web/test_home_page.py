@@ -38,7 +38,7 @@ async def test_home_names_all_that_waits_for_a_person_and_where(api: Api) -> Non
     _, text = await open_page(api, "/")
     for part in (
         'href="/usage#messages"', 'href="/jobs">paused job</a>: prune', 'href="/inbox"', "2 more causes",
-        "refused=yesterday", 'href="/reconcile"', "Nothing was delivered yet",
+        "refused=today", 'href="/reconcile"', "Nothing was delivered yet",
     ):  # fmt: skip
         assert part in text, part
     assert "Nothing waits for a person" not in text

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import orjson
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from connector.model.change import ChangeState, EntityKind
+from connector.model.notification import MessageKind, MessageState, NotificationRequest
 from connector.model.resync import Priority, ResyncFilter, ResyncMode, ResyncState
 from connector.model.role import Role
-from connector.store import resyncs
+from connector.store import notifications, resyncs
 from connector.store.queries.change_mark import load_change_mark
-from connector.store.tables import outbox
+from connector.store.tables import messages, outbox
 from tests.conftest import ManualClock
 from tests.web.conftest import Api
 from tests.web.test_api import placed
@@ -22,6 +25,13 @@ from tests.web.test_console import open_page, send, sign_in
 from tests.web.test_dead_letters import MISSING, TOO_LONG, refuse, states
 
 YESTERDAY = "/resyncs/new?entity=all&refused=yesterday&preview=yes"
+
+
+def preview_form(text: str) -> tuple[str, dict[str, str]]:
+    """The address of the form that starts what the page shows, and its fields."""
+    [(path, form)] = re.findall(r'action="(/resyncs/start\?[^"]+)"[^>]*>(.*?)</form>', text, re.DOTALL)
+    fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form))
+    return path.replace("&amp;", "&"), {name: value for name, value in fields.items() if name != "form_proof"}
 
 
 async def put_refused_return(api: Api, key: str) -> None:
@@ -48,10 +58,17 @@ async def test_what_failed_yesterday_is_sent_again_from_the_list(api: Api, clock
     _, text = await open_page(api, YESTERDAY)
     assert ("Send 3" in text, 'href="/orders/W-1"' in text, 'href="/orders/W-3"' in text) == (True, True, False)
     assert "W-1/1" in text
-    found = re.search(r'action="(/resyncs/start\?[^"]+)"', text)
-    assert found is not None
-    status, text = await send(api, found[1].replace("&amp;", "&"))
-    assert (status, "A worker begins within a second or two: 2 orders, 1 return." in text) == (303, True)
+    assert "refused yesterday, Mar 1, 2026 (in UTC)" in text
+    assert "1 today" in text
+    path, form = preview_form(text)
+    clock.advance(24 * 3600)  # "yesterday" stays the day that the preview has shown
+    await sign_in(api)
+    (status, text), (again, second) = await asyncio.gather(send(api, path, **form), send(api, path, **form))
+    assert (status, again) == (303, 303)
+    begun, known = "A worker begins within a second or two: 2 orders, 1 return.", "This was asked for already: "
+    assert begun in text or begun in second
+    status, text = await send(api, path, **form)  # after "back"
+    assert (status, known + "2 orders, 1 return." in text) == (303, True)
     async with api.store.reader() as connection:
         asked = await resyncs.list_page(connection, limit=5)
     assert [(item.entity, item.mode, item.total) for item in asked] == [
@@ -83,8 +100,13 @@ async def test_fields_of_the_form_are_checked_where_they_stand(api: Api) -> None
         for other, value in fields.items():
             assert value[:300] in text, other  # as it was filled in
     assert (await open_page(api, "/resyncs/new?preview=yes&stage=lost"))[0].status == 409
-    status, text = await send(api, f"/resyncs/start?{urlencode({'stage': 'shipped', 'preview': 'yes'})}")
+    path = f"/resyncs/start?{urlencode({'stage': 'shipped', 'preview': 'yes'})}"
+    form = {"request": "r" * 20, "previewed_at": "2026-03-01T12:00:00+00:00"}
+    status, text = await send(api, path, **form)
     assert (status, "Nothing is left to resync." in text) == (409, True)
+    for changed in ({"request": "short"}, {"previewed_at": "then"}):
+        status, text = await send(api, path, **form | changed)
+        assert (status, "This form has no preview." in text) == (422, True)
     async with api.store.reader() as connection:
         assert not await resyncs.list_page(connection, limit=5)
 
@@ -100,8 +122,48 @@ async def test_form_leads_to_a_preview_whose_address_can_be_kept(api: Api) -> No
         ("changed_since=2026-03-01T12:00%2B01:00", 2), ("refused=any", 0), ("refused=week&entity=customer", 0),
     ):  # fmt: skip
         answer, text = await open_page(api, f"/resyncs/new?preview=yes&{query}")
-        expected = f"Send {count}" if count else "Nothing is like this."
+        expected = (
+            f"Send {count}" if count else "Nothing that waits now was refused" if "week" in query else "Nothing of"
+        )
         assert (answer.status, expected in text) == (200, True), query
+
+
+async def test_start_asks_again_if_there_is_more_than_the_preview_has_shown(api: Api) -> None:
+    await placed(api)
+    await refuse(api, "W-1", MISSING)
+    await sign_in(api)
+    _, text = await open_page(api, "/resyncs/new?entity=all&refused=any&preview=yes")
+    path, form = preview_form(text)
+    status, text = await send(api, path, **form | {"shown.order": "0"})
+    assert (status, "There are 1 order by now; the preview has shown 0." in text) == (422, True)
+    assert preview_form(text)[1]["shown.order"] == "1"
+    async with api.store.reader() as connection:
+        assert not await resyncs.list_page(connection, limit=5)
+    path, form = preview_form(text)
+    assert (await send(api, path, **form))[0] == 303
+
+
+async def test_day_without_refused_ones_names_the_others_and_what_failed_in_another_way(api: Api) -> None:
+    await placed(api)
+    await refuse(api, "W-1", MISSING)
+    async with api.store.transaction() as uow:
+        request = NotificationRequest(order="W-1", kind=MessageKind.CONFIRMATION, reference="")
+        await notifications.capture(uow, [request])
+        await uow.connection.execute(update(messages).values(state=MessageState.FAILED.value))
+    await sign_in(api)
+    _, text = await open_page(api, YESTERDAY)
+    assert "Nothing that waits now was refused yesterday, Feb 28, 2026 (in UTC)." in text
+    assert 'refused=today&amp;preview=yes">1 today</a>' in text
+    assert '<a href="/usage#messages">1 messages' in text.replace("1 message ", "1 messages ")
+    _, home = await open_page(api, "/")
+    assert ("Send again the 1 refused today" in home, "refused=yesterday" in home) == (True, False)
+    async with api.store.transaction() as uow:
+        old = uow.now - timedelta(days=1)
+        await uow.connection.execute(update(outbox).where(outbox.c.key == "W-1").values(refused_at=old))
+    assert "Send again the 1 refused yesterday" in (await open_page(api, "/"))[1]
+    api.client.session.cookie_jar.update_cookies({"zone": "Pacific%2FKiritimati"})  # 14 hours ahead of UTC
+    _, text = await open_page(api, YESTERDAY)
+    assert "refused yesterday, Mar 1, 2026 (in Pacific/Kiritimati)" in text
 
 
 async def test_resync_is_followed_paused_resumed_and_canceled(api: Api, clock: ManualClock) -> None:

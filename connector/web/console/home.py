@@ -8,10 +8,14 @@ from connector.inbound.topic_status import TopicStatus, TopicStatusKind
 from connector.model.platform_event import ORDER_ACTION
 from connector.model.stage import Stage
 from connector.store.queries import held_links, holds
+from connector.store.queries.refused_days import count_refused_days
 from connector.web.api.dead_letters import GroupList, list_groups
 from connector.web.api.freshness import KindFreshness
 from connector.web.api.status import Status, load_status
+from connector.web.console.failures import failures_of
+from connector.web.console.formats import Place
 from connector.web.console.frame import ConsolePage
+from connector.web.console.resync_form import day_beginnings
 from connector.web.routing import RequestContext
 
 MOST_GROUPS = 4
@@ -32,6 +36,8 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
     shown = [group for group in known if not group.is_snoozed]
     async with call.store.reader() as connection:
         on_hold = await holds.count_orders(connection)
+        days = day_beginnings(Place.of(call.request), call.store.clock.now())
+        refused_days = await count_refused_days(connection, *days) if status.dead_letters else None
         held = await held_links.count_fields(connection)
     return {
         "status": status,
@@ -45,7 +51,8 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
         "budget": status.budget,
         "groups": shown[:MOST_GROUPS],
         "more_groups": max(0, len(shown) - MOST_GROUPS),
-        "failures": _failures(status),
+        "failures": failures_of(status),
+        "refused_days": refused_days,
         "snoozed": len(known) - len(shown),
         "holds": on_hold,
         "held": held,
@@ -56,19 +63,6 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
 
 def _seen(rows: Sequence[KindFreshness]) -> list[KindFreshness]:
     return [row for row in rows if row.day.changes or row.oldest_seconds is not None]
-
-
-def _failures(status: Status) -> list[tuple[int, str, str]]:
-    """What failed besides: how many, a few words, and the page that has them."""
-    events = status.inbound.events
-    counts = (
-        (status.messages.get("failed", 0), "messages to customers failed", "/usage#messages"),
-        (status.webhooks.get("failed", 0), "notices to your own systems failed", "/usage#notices"),
-        (0 if events is None else events.refused, "of our events were refused", "/usage#events"),
-        (0 if events is None else events.parked_actions, "actions of reps could not be handled", "/inbox"),
-        (status.inbound.deleted, "entities whose record was deleted in Salesforce", "/reconcile"),
-    )
-    return [(count, sentence, where) for count, sentence, where in counts if count]
 
 
 def _topics(status: Status) -> Sequence[TopicStatus]:

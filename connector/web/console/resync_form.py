@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -118,15 +118,20 @@ def _moment(name: str, text: str, place: Place, wrong: dict[str, str]) -> dateti
 
 def _refused_between(chosen: RefusedWhen, place: Place, now: datetime) -> Mapping[str, str]:
     today = now.astimezone(place.info).date()
-    begin, end = {
-        RefusedWhen.ANY: (None, None),
-        RefusedWhen.TODAY: (today, None),
-        RefusedWhen.YESTERDAY: (today - timedelta(days=1), today),
-        RefusedWhen.WEEK: (today - timedelta(days=7), None),
-    }[chosen]
-    moments = {
-        name: datetime.combine(day, time(), tzinfo=place.info).astimezone(UTC).isoformat()
-        for name, day in (("refused_since", begin), ("refused_until", end))
-        if day is not None
-    }
-    return moments or {"refused_until": (now + timedelta(seconds=1)).isoformat()}
+    days = {RefusedWhen.TODAY: 0, RefusedWhen.YESTERDAY: 1, RefusedWhen.WEEK: 7}
+    moments = {"refused_until": (now + timedelta(seconds=1)).isoformat()}  # what is refused later was not shown
+    if chosen in days:
+        moments["refused_since"] = _beginning(today - timedelta(days=days[chosen]), place).isoformat()
+    if chosen is RefusedWhen.YESTERDAY:
+        moments["refused_until"] = _beginning(today, place).isoformat()
+    return moments
+
+
+def day_beginnings(place: Place, now: datetime) -> tuple[datetime, datetime]:
+    """When yesterday and today began for the viewer."""
+    today = now.astimezone(place.info).date()
+    return _beginning(today - timedelta(days=1), place), _beginning(today, place)
+
+
+def _beginning(day: date, place: Place) -> datetime:
+    return datetime.combine(day, time(), tzinfo=place.info).astimezone(UTC)

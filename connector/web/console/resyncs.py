@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from secrets import token_urlsafe
 
 from connector.errors import CommandError
-from connector.jobs.resync_request import ResyncPreview, change_resync, preview_resync, request_resync, view_resync
+from connector.jobs.resync_request import ResyncPreview, change_resync, preview_resync, request_resyncs, view_resync
 from connector.model.change import EntityKind
-from connector.model.resync import ResyncMode
+from connector.model.resync import Resync, ResyncMode
 from connector.model.role import Role
 from connector.model.stage import Stage
 from connector.policies import DEFAULT_ORG
 from connector.store import dead_letters, mapping_versions, orgs, resyncs
-from connector.web.console.formats import Place
+from connector.store.queries.refused_days import count_refused_days
+from connector.web.console.failures import list_failures
+from connector.web.console.formats import Place, day
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
-from connector.web.console.resync_form import FIELDS, ResyncChoice, read_choice
-from connector.web.path_number import path_number, query_number
+from connector.web.console.resync_form import FIELDS, RefusedWhen, ResyncChoice, day_beginnings, read_choice
+from connector.web.path_number import is_number, path_number, query_number
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 from connector.wording import plural
 
 PAGE_SIZE = 30
+_NO_PREVIEW = "This form has no preview. Look at what it comes to below, and start it then."
 MOST_REFUSED = 50
 _DONE = {"pause": "It begins no further batch until it is resumed.", "resume": "It goes on.",
          "cancel": "It begins no further batch; what its last batch made due is still sent."}  # fmt: skip
@@ -62,11 +67,21 @@ async def load_builder(call: RequestContext) -> Mapping[str, object]:
         named = await orgs.list_named(connection)
         active = await mapping_versions.get_active(connection)
     chosen = {name: query[name] for name in FIELDS if query.get(name)}
-    choice, previews = None, []
+    choice, previews, refused_days, failures = None, [], None, []
+    now, place = call.store.clock.now(), Place.of(call.request)
     if query.get("preview"):
-        choice = _read(call, chosen)
+        choice = _read(call, chosen, now)
         previews = await _preview(call, choice)
+        if choice.filter.of_refused:
+            async with call.store.reader() as connection:
+                refused_days = await count_refused_days(connection, *day_beginnings(place, now))
+                failures = await list_failures(connection)
     return {
+        "previewed_at": now.isoformat(),
+        "request_key": token_urlsafe(16),
+        "refused_on": _refused_on(chosen.get("refused", ""), place, now),
+        "refused_days": refused_days,
+        "failures": failures,
         "chosen": chosen,
         "choice": choice,
         "previews": previews,
@@ -80,8 +95,9 @@ async def load_builder(call: RequestContext) -> Mapping[str, object]:
     }
 
 
-def _read(call: RequestContext, form: Form) -> ResyncChoice:
-    return read_choice(form, Place.of(call.request), call.store.clock.now())
+def _read(call: RequestContext, form: Form, moment: datetime | None = None) -> ResyncChoice:
+    """`moment`: now, for times such as yesterday."""
+    return read_choice(form, Place.of(call.request), moment or call.store.clock.now())
 
 
 async def _preview(call: RequestContext, choice: ResyncChoice) -> list[ResyncPreview]:
@@ -109,17 +125,61 @@ async def ask_preview(call: RequestContext, form: Form) -> Done:
 
 
 async def start(call: RequestContext, form: Form) -> Done:
-    """Ask for what the preview of this address has shown."""
-    choice = _read(call, call.request.query)
+    """Ask for what the preview of this address has shown: once, however often its form is sent."""
+    request = form.get("request", "")
+    if not 16 <= len(request) <= 64:
+        raise FormError({"": _NO_PREVIEW})
+    async with call.store.reader() as connection:
+        before = await resyncs.list_of_request(connection, request)
+    if before:
+        return _asked(before, "This was asked for already")
+    choice = _read(call, call.request.query, _moment_of(form))
     previews = [item for item in await _preview(call, choice) if item.count]
     if not previews:
         raise CommandError("Nothing is left to resync.", hint="Choose something else.", field="", rule="filter")
-    asked = [
-        await request_resync(call.store, item, priority=choice.priority, actor=call.token.name) for item in previews
-    ]
-    names = ", ".join(plural(item.total, item.entity) for item in asked)
-    where = f"/resyncs/{asked[0].id}" if len(asked) == 1 else "/resyncs"
-    return Done(where=where, told=f"A worker begins within a second or two: {names}.")
+    _check_shown(form, previews, choice)
+    asked = await request_resyncs(
+        call.store, previews, priority=choice.priority, actor=call.token.name, request=request
+    )
+    return _asked(asked, "A worker begins within a second or two")
+
+
+def _asked(found: Sequence[Resync], sentence: str) -> Done:
+    names = ", ".join(plural(item.total, item.entity) for item in found)
+    where = f"/resyncs/{found[0].id}" if len(found) == 1 else "/resyncs"
+    return Done(where=where, told=f"{sentence}: {names}.")
+
+
+def _moment_of(form: Form) -> datetime:
+    """When the preview was made that a form starts."""
+    try:
+        moment = datetime.fromisoformat(form.get("previewed_at", ""))
+    except ValueError:
+        raise FormError({"": _NO_PREVIEW}) from None
+    return moment.astimezone(UTC)
+
+
+def _check_shown(form: Form, previews: Sequence[ResyncPreview], choice: ResyncChoice) -> None:
+    """Raise FormError if there is more by now than the preview has shown; of a choice that new changes may join, by
+    more than one of a hundred, and ten."""
+    for item in previews:
+        text = form.get(f"shown.{item.entity}", "")
+        shown = int(text) if is_number(text) else 0
+        spare = 0 if choice.filter.of_refused or choice.filter.keys else max(10, shown // 100)
+        if item.count > shown + spare:
+            more = f"There are {plural(item.count, item.entity)} by now; the preview has shown {shown:,}."
+            raise FormError({"": f"{more} Nothing was begun: look at what it comes to now."})
+
+
+def _refused_on(chosen: str, place: Place, now: datetime) -> str:
+    """Which days are meant, in whose zone."""
+    yesterday, today = (moment.astimezone(place.info).date() for moment in day_beginnings(place, now))
+    days = {
+        RefusedWhen.TODAY: f"today, {day(today, place)}",
+        RefusedWhen.YESTERDAY: f"yesterday, {day(yesterday, place)}",
+        RefusedWhen.WEEK: f"since {day(today - timedelta(days=7), place)}",
+    }
+    return f"{days[RefusedWhen(chosen)]} (in {place.zone})" if chosen in days else ""
 
 
 async def change(call: RequestContext, form: Form, *, action: str) -> Done:
