@@ -14,6 +14,8 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
         "/orders/N-1/actions/cancel",
         "/orders/N-1/actions/ship",
     ),
+    "/search": ("/search", "/search?q=N", "/search?q=nobody"),
+    "/customers/{number}": ("/customers/ALFKI", "/customers/none"),
     "/desk/holds": ("/desk/holds", "/desk/holds?reason=fraud"),
     "/desk/back-orders": ("/desk/back-orders", "/desk/back-orders?sku=none"),
     "/desk/picks": ("/desk/picks", "/desk/picks?warehouse=none"),

@@ -75,14 +75,19 @@ async def list_latest_orders(
     return [(row.number, row.placed_at) for row in await connection.execute(statement)]
 
 
+def name_contains(text: str) -> list[ColumnElement[bool]]:
+    """Conditions of which one holds if a customer's name contains `text`. Databases differ in which letters they take
+    for equal, so it is looked for as people would write it."""
+    written = {text, text.lower(), text.upper(), text.title()}
+    return [customers.c.name.icontains(name, autoescape=True) for name in sorted(written)]
+
+
 def _conditions(chosen: OrderFilter) -> Sequence[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if chosen.text is not None:
-        # Databases differ in which letters they take for equal, so it is looked for as people would write it.
         text = chosen.text
-        typed, written = {text, text.upper()}, {text, text.lower(), text.upper(), text.title()}
-        parts = [customers.c.name.icontains(name, autoescape=True) for name in sorted(written)]
-        named = select(customers.c.number).where(or_(customers.c.number.in_(typed), *parts))
+        typed = {text, text.upper()}
+        named = select(customers.c.number).where(or_(customers.c.number.in_(typed), *name_contains(text)))
         begins = [and_(orders.c.number >= start, orders.c.number < start + LAST) for start in sorted(typed)]
         conditions.append(or_(*begins, orders.c.customer.in_(named)))
     if chosen.stage is not None:

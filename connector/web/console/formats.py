@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
@@ -125,8 +125,22 @@ def urlencode_path(value: str) -> str:
     return quote(value, safe="")
 
 
+def record_address(record_id: str, instance_url: str | None) -> str:
+    """The address of a record's page in the org; empty if that is no address to lead people to: what the org calls its
+    address is used over TLS only, or on this machine."""
+    try:
+        parts = urlsplit(instance_url or "")
+    except ValueError:
+        return ""
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    return f"{parts.scheme}://{parts.netloc}/{urlencode_path(record_id)}" if is_safe and parts.hostname else ""
+
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
 FILTERS: Mapping[str, Callable[..., str]] = {
     "number": number, "percent": percent, "money": money, "moment": moment, "short_moment": short_moment,
     "iso_moment": iso_moment, "day": day,
     "ago": ago, "lasting": lasting, "within": within, "urlencode_path": urlencode_path,
+    "record_address": record_address,
 }  # fmt: skip

@@ -63,7 +63,7 @@ async def load_orders(call: RequestContext) -> Mapping[str, object]:
         chosen = replace(chosen, org_ids=org_ids)
         found = await list_latest_orders(connection, chosen, before=before, limit=PAGE_SIZE + 1)
         numbers = [number for number, _ in found[:PAGE_SIZE]]
-        rows = await _load_rows(connection, numbers, org_ids)
+        rows = await load_rows(connection, numbers, org_ids)
         statuses = await links.list_statuses(connection, org_ids)
         has_orgs = bool(await orgs.list_named(connection))
         orgs_of = await find_orgs(connection, EntityKind.ORDER, numbers) if has_orgs else None
@@ -123,7 +123,7 @@ async def _csv_rows(call: RequestContext, chosen: OrderFilter) -> AsyncGenerator
             before = (found[-1][1], found[-1][0])
 
 
-async def _load_rows(connection: Connection, numbers: Sequence[str], org_ids: Sequence[str]) -> list[OrderRow]:
+async def load_rows(connection: Connection, numbers: Sequence[str], org_ids: Sequence[str]) -> list[OrderRow]:
     unsent = await outbox.find(connection, EntityKind.ORDER, numbers)
     statuses = await links.statuses(connection, org_ids, numbers)
     return [

@@ -9,6 +9,7 @@ from connector.web.console import (
     audit,
     conflicts,
     correction,
+    customer,
     desk_backorders,
     desk_holds,
     desk_picks,
@@ -25,6 +26,7 @@ from connector.web.console import (
     reconcile,
     resyncs,
     runs,
+    search,
     setup,
     usage,
 )
@@ -33,10 +35,12 @@ from connector.web.console.mappings import files, plans, shadow, versions
 
 PAGES: Sequence[ConsolePage] = (
     home.PAGE,
+    search.PAGE,
     *orders.PAGES,
     *order.PAGES,
     order_sides.PAGE,
     order_actions.PAGE,
+    customer.PAGE,
     *errors.PAGES,
     correction.PAGE,
     conflicts.PAGE,
@@ -63,6 +67,7 @@ ACTIONS: Sequence[ConsoleAction] = (
     *order.ACTIONS,
     *order_actions.ACTIONS,
     *order_sides.ACTIONS,
+    *customer.ACTIONS,
     *errors.ACTIONS,
     *correction.ACTIONS,
     *conflicts.ACTIONS,
