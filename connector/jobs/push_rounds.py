@@ -162,7 +162,7 @@ class PushRounds:
             async with asyncio.TaskGroup() as group:
                 for drain in drains:
                     group.create_task(drain.send_orders())
-        except* Exception as failed:
+        except ExceptionGroup as failed:  # Python 3.11.0 to 3.11.2 wrap what an `except*` raises
             raise failed.exceptions[0] from None
         finally:
             if self.share.worker is not None:
