@@ -11,8 +11,10 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
+from connector.mapping.yaml_nodes import BadYamlError, compose_document
 from connector.model.record import FieldValue
 
+MOST_CHARACTERS = 100_000
 _WIDTH = 4096
 """Longer lines than anybody writes: an entry is never broken into several."""
 
@@ -66,6 +68,13 @@ def remove_entry(text: str, child: str, name: str) -> str:
 
 
 def _load(text: str) -> CommentedMap:
+    """Comments and order cost much time: only files that people write are changed by entries."""
+    if len(text) > MOST_CHARACTERS:
+        raise EditError(f"The file has more than {MOST_CHARACTERS:,} characters: change its text, or divide it.")
+    try:
+        compose_document(text.encode())  # its limits, before anything is made of it
+    except BadYamlError as error:
+        raise EditError(f"The file {error.problem}") from None
     try:
         document = _yaml().load(text)
     except (YAMLError, ValueError):

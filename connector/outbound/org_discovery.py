@@ -3,7 +3,7 @@ for an hour."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -107,6 +107,22 @@ def read_profile(text: str) -> OrgProfile | None:
     """The profile from the form in which it is stored; None if another release stored it."""
     body = orjson.loads(text)
     return _load(body) if body.get("asked", {}).get("kept_as") == CACHE_FORMAT else None
+
+
+def with_former_shapes(text: str, former: str, places: Iterable[tuple[str, str]]) -> str:
+    """A profile as it is stored, with these fields (object and name) as `former` has them. `RecordTypeId` stands for
+    the record types of the object."""
+    body = orjson.loads(text)
+    old = {item["name"]: item for item in orjson.loads(former)["describes"]}
+    new = {item["name"]: item for item in body["describes"]}
+    for sobject, name in places:
+        if sobject not in old or sobject not in new:
+            continue
+        if name in old[sobject]["fields"]:
+            new[sobject]["fields"][name] = old[sobject]["fields"][name]
+        if name == "RecordTypeId":
+            new[sobject]["record_types"] = old[sobject]["record_types"]
+    return orjson.dumps(body).decode()
 
 
 async def ask_org(org: Describer, extra_sobjects: Sequence[str] = (), extra_queries: Sequence[str] = ()) -> OrgAnswers:

@@ -20,6 +20,8 @@ from connector.store.unit_of_work import UnitOfWork
 
 KEPT = timedelta(days=7)
 """How long a plan is kept after it expired."""
+LONGEST_ACTIVATION = timedelta(hours=1)
+"""How long files stay that nothing names yet: a version with them may be under way in another transaction."""
 
 
 async def put(uow: UnitOfWork, plan: StoredPlan, texts: Mapping[str, str]) -> None:
@@ -27,7 +29,8 @@ async def put(uow: UnitOfWork, plan: StoredPlan, texts: Mapping[str, str]) -> No
     await uow.connection.execute(delete(mapping_plans).where(mapping_plans.c.expires_at < uow.now - KEPT))
     used = [select(table.c.digest) for table in (mapping_versions, mapping_plans, mapping_shadows)]
     unused = [mapping_contents.c.digest.not_in(digests) for digests in used]
-    await uow.connection.execute(delete(mapping_contents).where(*unused))
+    old = mapping_contents.c.stored_at < uow.now - LONGEST_ACTIVATION
+    await uow.connection.execute(delete(mapping_contents).where(old, *unused))
     await versions.put_texts(uow, plan.digest, texts)
     document = {**asdict(plan.numbers), _AFFECTED: plan.affected}
     row = {name: getattr(plan, name) for name in _COLUMNS} | {"numbers": orjson.dumps(document).decode()}

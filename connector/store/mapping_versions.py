@@ -128,9 +128,12 @@ async def activate(
 
 
 async def put_texts(uow: UnitOfWork, digest: str, texts: Mapping[str, str]) -> None:
-    """Store the files of a version, unless they are stored."""
+    """Store the files of a version. Those that are stored count as stored now: whoever deletes what nobody needs waits
+    for this transaction, and leaves them (`mapping_plans.put`)."""
     row = {"digest": digest, "stored_at": uow.now, "body": orjson.dumps(dict(texts)).decode()}
-    await uow.connection.execute(insert(uow.connection, mapping_contents).values(row).on_conflict_do_nothing())
+    statement = insert(uow.connection, mapping_contents).values(row)
+    again = {"stored_at": uow.now}
+    await uow.connection.execute(statement.on_conflict_do_update(index_elements=["digest"], set_=again))
 
 
 async def record_source(uow: UnitOfWork, source: str, digest: str, number: int | None) -> None:

@@ -34,6 +34,8 @@ from tests.org.conftest import SHARED
 
 pytestmark = SHARED
 ORDERS = 12
+OFFERED = {"OrderReferenceNumber": 1, "Last_Synced__c": 0, "Sync_Message__c": 0, "OriginalOrderId": 0}
+"""Fields that can be mapped; the connector's own, and references, are not among them."""
 
 
 def order(number: int) -> OrderInput:
@@ -139,6 +141,9 @@ async def test_a_change_is_live_and_rolled_back_in_three_services_within_a_minut
         shop = asyncio.create_task(services.shop())
 
         await person.follow("order.yaml")
+        await expect(page.get_by_role("heading", name="order.yaml")).to_be_visible()
+        offered = {name: await page.locator(f"datalist option[value='{name}']").count() for name in OFFERED}
+        assert offered == OFFERED
         await person.press("Change Description")
         await person.choose("Its value comes from", "a constant")
         await page.get_by_label("Field, expression or constant").fill("Thank you")

@@ -71,6 +71,8 @@ async def test_change_of_an_admin_is_told_until_it_is_taken_back(sides: Any) -> 
         ("Freight__c", False),
         ("Delivery_Note__c", False),
     ]
+    await side.apply(lambda text: text + "# another version\n")
+    assert await look(side) == [("warning", "length", "Carrier__c")]  # a new version accepts nothing by itself
     await side.admin.accept_drift(actor="ann")
     assert await look(side) == []
     admin_changes(side, "Carrier__c", **before)
@@ -102,6 +104,8 @@ async def test_required_field_and_picklist_value_are_told_with_their_lines_and_a
         ),
         file="order.yaml",
     )
+    assert await look(side) == [("warning", "field_required", "Type")]  # return.yaml does not map it yet
+    await side.admin.accept_drift(actor="ann")
     assert await look(side) == []
     admin_changes(side, "Lifecycle_Stage__c", **before)
     admin_changes(side, "Type", nillable=True)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from connector.errors import CommandError, MappingError
-from connector.jobs.mappings import planning
+from connector.jobs.mappings import lint_cache, planning
 from connector.jobs.mappings.activation import Request
 from connector.jobs.mappings.planning import PlanRequest
 from connector.jobs.mappings.views import MappingPlan
+from connector.mapping.lint import lint as real_lint
 from connector.mapping.version import load_version
 from connector.model.change import EntityKind
 from connector.model.events import RequestReturn
 from connector.model.shipments import Resolution, ReturnReason
 from connector.model.stage import Stage
-from connector.store import mapping_plans, resyncs
+from connector.store import mapping_plans, mapping_tables, mapping_versions, resyncs
 from connector.store.queries import resync_selection
 from tests.flow.mapping_sides import Side
 from tests.flow.test_push import an_order
@@ -212,3 +216,53 @@ async def test_plan_before_a_version_is_active_compares_with_the_files_in_use(si
     found = await side.admin.plan(texts, actor="ann")
     assert (found.base, [item.path for item in found.files]) == (None, ["order.yaml"])
     assert [(item.kind, item.field) for item in found.changes] == [("removed", "Freight__c")]
+
+
+async def test_files_of_a_version_that_is_being_activated_are_not_deleted_with_old_plans(sides: Any) -> None:
+    side = await sides()
+    await side.touch("1")
+    await side.tick()
+    texts = dict(await side.texts())
+    found = await side.admin.plan({**texts, "order.yaml": f"{texts['order.yaml']}# changed\n"}, actor="ann")
+    store = side.service.store
+    async with store.transaction() as uow:
+        stored = await mapping_plans.get(uow.connection, found.id)
+        assert stored is not None
+        old = uow.now - timedelta(days=9)
+        await uow.connection.execute(update(mapping_tables.mapping_plans).values(expires_at=old))
+        await uow.connection.execute(update(mapping_tables.mapping_contents).values(stored_at=old))
+        files = await mapping_versions.get_texts(uow.connection, stored.digest)
+    assert files is not None
+
+    async def clean() -> None:
+        async with store.transaction() as uow:
+            other = replace(stored, id="other", digest="other", expires_at=uow.now)
+            await mapping_plans.put(uow, other, {"x.yaml": "y"})
+
+    async with store.transaction() as uow:
+        assert await mapping_versions.activate(uow, stored.digest, "x", base=1, texts=files) == 2
+        cleaning = asyncio.create_task(clean())  # in PostgreSQL it waits for the row, in SQLite for the transaction
+        await asyncio.sleep(0.1)
+    await cleaning
+    assert await side.texts() == files
+
+
+async def test_files_are_linted_once_and_in_a_thread(sides: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = await sides()
+    await side.touch("1")
+    await side.push()
+    linted: list[bool] = []
+
+    def lint(*arguments: Any) -> Any:
+        linted.append(threading.current_thread() is threading.main_thread())
+        return real_lint(*arguments)
+
+    monkeypatch.setattr(lint_cache, "lint", lint)
+    admin, texts = side.admin, await side.texts()
+    first = await admin.lint(texts)
+    assert linted == [False, False]  # by itself, and with the org
+    assert (await admin.lint(texts)).problems == first.problems
+    assert await admin.read(texts) is not None
+    assert len(linted) == 2
+    await admin.lint(texts, refresh=True)  # the org may be another one by now
+    assert len(linted) == 3

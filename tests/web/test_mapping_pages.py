@@ -92,6 +92,7 @@ async def test_entries_are_changed_added_and_removed_by_row(api: Api) -> None:
     entry = {"source": "po_number", "source_kind": "path", "owner": "ask", "transform": "", "values": "", "default": ""}
     _, page = await send(api, EDITOR, do="set:/PoNumber", text=TEXT, base=0, name="PoNumber", **entry)
     assert text_of(page) == TEXT.replace("{path: po_number, owner: newest}", "{path: po_number, owner: ask}")
+    assert (page.count(">changed</span>"), page.count(">new</span>")) == (2, 0)  # the row, and the file
     status, page = await send(api, EDITOR, do="set:lines/", text=TEXT, base=0, name="", **entry)
     assert (status, "Choose a field of Salesforce." in page, text_of(page)) == (422, True, TEXT)
     status, page = await send(api, EDITOR, do="set:/PoNumber", text=TEXT, base=0, name="PoNumber")
@@ -102,12 +103,13 @@ async def test_entries_are_changed_added_and_removed_by_row(api: Api) -> None:
     other |= {"source_kind": "constant", "source": "'0'", "transform": "", "default": ""}
     _, page = await send(api, EDITOR, do="set:lines/", text=TEXT, base=0, name="Mine__c", **other)
     assert text_of(page) == TEXT + "      Mine__c: {const: '0'}\n"
+    assert page.count(">new</span>") == 1
     _, page = await send(api, EDITOR, do="remove:/Channel__c", text=TEXT, base=0)
     assert text_of(page) == TEXT.replace("  Channel__c: channel\n", "")
     status, page = await send(api, EDITOR, do="remove:/Nothing", text=TEXT, base=0)
     assert (status, "There is no entry Nothing." in page) == (422, True)
     status, page = await send(api, EDITOR, do="set:/X__c", text="a: [", base=0, name="X__c", **entry)
-    assert (status, "not valid YAML" in page, text_of(page)) == (422, True, "a: [")
+    assert (status, "is not YAML" in page, text_of(page)) == (422, True, "a: [")
 
 
 async def planned(api: Api, text: str, base: int) -> tuple[str, str]:

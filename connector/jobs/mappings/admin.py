@@ -15,6 +15,7 @@ from functools import partial
 
 from connector.jobs.mappings.activation import Request, activate
 from connector.jobs.mappings.drift import DriftReport, DriftView, accept_drift, list_drift
+from connector.jobs.mappings.lint_cache import LintCache
 from connector.jobs.mappings.org_profiles import StoredOrg, load_stored_orgs, open_reader, refresh_orgs
 from connector.jobs.mappings.planning import Planner, PlanRequest
 from connector.jobs.mappings.rejections import (
@@ -43,7 +44,8 @@ from connector.jobs.mappings.views import (
     summarize,
     without_texts,
 )
-from connector.mapping.lint import LintProblem, lint
+from connector.mapping.lint import LintProblem
+from connector.mapping.mapper import MappingSet
 from connector.mapping.meaning import compare_mappings
 from connector.mapping.text_folder import Texts
 from connector.mapping.version import load_texts, load_version
@@ -64,6 +66,7 @@ class MappingAdmin:
 
     store: Store
     settings: Settings
+    _lints: LintCache = field(default_factory=LintCache, compare=False, repr=False)
     _planning: asyncio.Lock = field(default_factory=asyncio.Lock, compare=False, repr=False)
 
     async def get_active(self) -> VersionDetail | None:
@@ -120,12 +123,17 @@ class MappingAdmin:
         """The problems of these files, also with each org that is known. `refresh`: ask the orgs first what they are
         like; otherwise what they said last counts, and no call is made."""
         known = await (refresh_orgs if refresh else load_stored_orgs)(self.store, self.settings)
-        problems: dict[str, LintProblem] = {str(item): item for item in lint(texts).problems}
+        problems: dict[str, LintProblem] = {str(item): item for item in (await self._lints.lint(texts)).problems}
         for org in known:
-            for item in lint(texts, await org.for_lint(self.settings.for_org(org.name))).problems:
+            what = await org.for_lint(self.settings.for_org(org.name))
+            for item in (await self._lints.lint(texts, org, what)).problems:
                 problems.setdefault(str(item), item)
         ordered = sorted(problems.values(), key=lambda item: (item.file, item.line, item.column))
         return LintReport(problems=ordered, orgs=[_checked(org) for org in known])
+
+    async def read(self, texts: Texts) -> MappingSet | None:
+        """The mappings of these files; None if they cannot be read."""
+        return (await self._lints.lint(texts)).mappings
 
     async def plan(
         self, texts: Texts, *, actor: str, request: PlanRequest | None = None, rollback_to: int | None = None
@@ -137,7 +145,7 @@ class MappingAdmin:
         already, or if the content of the active version is not stored.
         """
         await self._require_fit(texts)
-        report, version = await self.lint(texts), load_texts(texts)
+        report, version = await self.lint(texts), await asyncio.to_thread(load_texts, texts)
         async with self.store.reader() as connection:
             active = await versions.get_active(connection)
         check_base(active, version.digest, None)

@@ -6,21 +6,25 @@ records are sent or read. That is compared with what it said when the active ver
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from connector.jobs.mappings.org_profiles import StoredOrg, load_stored_orgs
 from connector.log import get_logger
 from connector.mapping.drift import find_drift
-from connector.mapping.lint import LintOrg, lint
+from connector.mapping.lint import LintOrg
+from connector.mapping.problems import Level
 from connector.mapping.text_folder import Texts
 from connector.model.mapping_drift import Drift
-from connector.outbound.org_discovery import read_profile
+from connector.outbound.org_discovery import read_profile, with_former_shapes
 from connector.settings import Settings
 from connector.store import journal, mapping_drifts, org_metadata
 from connector.store import mapping_versions as versions
 from connector.store.engine import Store
 from connector.store.journal import JournalEntry
+from connector.store.mapping_drifts import Baseline
 
 log = get_logger("mappings")
 
@@ -69,16 +73,17 @@ async def watch_drift(store: Store, settings: Settings) -> DriftReport:
 
 
 async def _compare(org: StoredOrg, settings: Settings, texts: Texts, number: int) -> list[Drift]:
-    """What differs from the baseline; it is taken anew for another version of the mappings that fits the org."""
+    """What differs from the baseline. It is taken anew for another version of the mappings that fits the org; but what
+    a person was warned of, and has not accepted, stays."""
     own = settings.for_org(org.name)
     now = await org.for_lint(own)
     async with org.store.reader() as connection:
         baseline = await mapping_drifts.get_baseline(connection, org.profile.org_id)
     before = None if baseline is None else read_profile(baseline.body)
     is_current = baseline is not None and baseline.mapping_version == number
-    if before is None or (not is_current and not lint(texts, now).errors):
+    if before is None:
         await take_baseline(org, number)
-        return find_drift(texts, now, now)
+        return await asyncio.to_thread(find_drift, texts, now, now)
     former = LintOrg(
         describes=before.describes,
         person_types=before.person_types,
@@ -86,15 +91,28 @@ async def _compare(org: StoredOrg, settings: Settings, texts: Texts, number: int
         returns=now.returns,
         returns_expected=now.returns_expected,
     )
-    return find_drift(texts, former, now)
+    drifts = await asyncio.to_thread(find_drift, texts, former, now)
+    if is_current or any(item.level == Level.ERROR for item in drifts):
+        return drifts
+    async with org.store.reader() as connection:
+        stored = await mapping_drifts.list_drifts(connection, org.profile.org_id)
+    known = {item.drift.text for item in stored if item.drift.level == Level.WARNING}
+    kept = [item for item in drifts if item.text in known]
+    await take_baseline(org, number, former=baseline, kept=kept)
+    return kept
 
 
-async def take_baseline(org: StoredOrg, number: int) -> None:
-    """Compare with what the org says of itself now, from now on."""
+async def take_baseline(
+    org: StoredOrg, number: int, *, former: Baseline | None = None, kept: Sequence[Drift] = ()
+) -> None:
+    """Compare with what the org says of itself now, from now on, and the fields of `kept` with the `former` one."""
     async with org.store.transaction() as uow:
         stored = await org_metadata.get(uow.connection, org.profile.org_id)
         if stored is not None:
-            await mapping_drifts.put_baseline(uow, org.profile.org_id, number, stored.body)
+            body = stored.body
+            if former is not None and kept:
+                body = with_former_shapes(body, former.body, [(item.sobject, item.field) for item in kept])
+            await mapping_drifts.put_baseline(uow, org.profile.org_id, number, body)
 
 
 async def accept_drift(store: Store, settings: Settings, *, actor: str) -> DriftReport:

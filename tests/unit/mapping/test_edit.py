@@ -40,9 +40,9 @@ def test_entry_is_replaced_in_its_place_with_comments_and_quotes_kept() -> None:
 @pytest.mark.parametrize(
     ("text", "child", "said"),
     [
-        ("a: [", "", "not valid YAML"), ("- a", "", "not a mapping"), ("", "", "not a mapping"),
+        ("a: [", "", "is not YAML"), ("- a", "", "not a mapping"), ("", "", "not a mapping"),
         ("entity: x", "", "no `fields`"), (SMALL, "taxes", "no `fields` of `taxes`"),
-        ("entity: x\nfields: 7", "", "no `fields`"), ("a: *b", "", "not valid YAML"),
+        ("entity: x\nfields: 7", "", "no `fields`"), ("a: *b", "", "is not YAML"),
     ],
 )  # fmt: skip
 def test_file_that_cannot_be_changed_is_said(text: str, child: str, said: str) -> None:
@@ -61,3 +61,12 @@ def test_value_is_read_as_yaml_has_it() -> None:
     for text in ("[1]", "a: b", "{", "'"):
         with pytest.raises(EditError, match="not one value"):
             read_scalar(text)
+
+
+def test_file_that_is_too_large_to_be_changed_by_entries_is_refused_at_once() -> None:
+    text = "entity: x\nfields:\n" + "".join(f"  Field_{number}__c: number\n" for number in range(5_000))
+    with pytest.raises(EditError, match="more than 100,000 characters: change its text"):
+        set_entry(text, "", "Name", "number")
+    deep = f"entity: x\nfields: {'[' * 60}{']' * 60}"
+    with pytest.raises(EditError, match="nested more than 50 levels deep"):
+        set_entry(deep, "", "Name", "number")

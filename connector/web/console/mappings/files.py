@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +13,6 @@ from connector.jobs.mappings.org_profiles import load_stored_orgs
 from connector.jobs.mappings.views import VersionSummary
 from connector.mapping.edit import EditError, read_scalar, remove_entry, set_entry
 from connector.mapping.functions import FUNCTIONS
-from connector.mapping.lint import lint
 from connector.mapping.loader import SUFFIX, VALUES
 from connector.mapping.mapper import EntityMapping, MappingSet
 from connector.mapping.problems import Level
@@ -25,7 +25,7 @@ from connector.model.record import FieldValue
 from connector.model.role import Role
 from connector.store import mapping_versions
 from connector.web.console.frame import GIVEN, ConsoleAction, ConsolePage, Done, Form, FormError, Redraw
-from connector.web.console.mappings.rows import MappedObject, MappingRow, list_objects, list_paths
+from connector.web.console.mappings.rows import MappedObject, MappingRow, list_objects, list_paths, mark_changes
 from connector.web.console.mappings.samples import load_samples
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
@@ -91,7 +91,7 @@ async def load_files(call: RequestContext) -> Mapping[str, object]:
     async with call.store.reader() as connection:
         reported = await mapping_versions.list_problems(connection, since)
     rows = []
-    for path, mapping in _entity_files(lint(base.texts).mappings):
+    for path, mapping in _entity_files(await call.mappings.read(base.texts)):
         own = [item for item in report.problems if item.file == f"{FOLDER}/{path}"]
         objects = list_objects(mapping, describes, own)
         fields = [row for item in objects for row in item.rows]
@@ -137,8 +137,9 @@ async def load_editor(call: RequestContext) -> Mapping[str, object]:
     text = given.get("text", base.texts[path])
     report = await call.mappings.lint({**base.texts, path: text})
     own = [item for item in report.problems if item.file == f"{FOLDER}/{path}"]
-    drafted = dict(_entity_files(lint({**base.texts, path: text}).mappings)).get(path)
-    mapping = drafted or dict(_entity_files(lint(base.texts).mappings)).get(path)
+    drafted = dict(_entity_files(await call.mappings.read({**base.texts, path: text}))).get(path)
+    live = dict(_entity_files(await call.mappings.read(base.texts))).get(path)
+    mapping = drafted or live
     is_ops = call.token.role.covers(Role.OPS)
     objects: list[MappedObject] = []
     if mapping is not None:
@@ -147,6 +148,8 @@ async def load_editor(call: RequestContext) -> Mapping[str, object]:
             async with call.store.reader() as connection:
                 entities = await load_samples(connection, mapping.kind)
         objects = list_objects(mapping, await _describes(call), own, entities)
+        if live is not None:
+            objects = mark_changes(objects, list_objects(live, {}, ()))
     shown = {(row.child, row.name) for item in objects for row in item.rows if row.problems}
     return {
         "title": f"Mapping {path}",
@@ -195,10 +198,11 @@ async def change_file(call: RequestContext, form: Form) -> Done | Redraw:
                 return Redraw(form=drawn)
             case "set":
                 name, entry = _read_entry(form, name)
-                changed = set_entry(text, child, name, entry)
-                return Redraw(form={**drawn, "text": changed, "do": "close"})
+                changed = await asyncio.to_thread(set_entry, text, child, name, entry)
+                return Redraw(form={**drawn, "text": changed, "do": "close", "written": f"{child}/{name}"})
             case "remove":
-                return Redraw(form={**drawn, "text": remove_entry(text, child, name), "do": "close"})
+                changed = await asyncio.to_thread(remove_entry, text, child, name)
+                return Redraw(form={**drawn, "text": changed, "do": "close"})
             case "rebase":
                 base = await load_base(call)
                 return Redraw(form={**drawn, "base": str(base.number), "do": "close"})
@@ -269,7 +273,7 @@ def _entity_files(mappings: MappingSet | None) -> list[tuple[str, EntityMapping[
     return [(f"{name}{SUFFIX}", mapping) for name, mapping in files if mapping is not None]
 
 
-LIST = ConsolePage(path="/mappings", title="Mappings", template="mappings.html.j2", load=load_files)
+LIST = ConsolePage(path="/mappings", title="Mappings", template="mappings.html.j2", load=load_files, follows=False)
 EDITOR = ConsolePage(
     path="/mappings/files/{path}", title="Mapping", template="mapping.html.j2", load=load_editor, follows=False
 )

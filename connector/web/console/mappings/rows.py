@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from datetime import datetime
 from typing import Any, get_origin
 
@@ -16,10 +16,11 @@ from connector.mapping.spec import FieldSpec, LookupSpec, Owner, RecordSpec
 from connector.mapping.types import as_utc, to_wire
 from connector.model.change import EntityKind
 from connector.model.describe import FieldDescribe, SObjectDescribe
-from connector.model.record import FieldValue, MappedRecord
+from connector.model.record import LAST_SYNCED, SYNC_MESSAGE, FieldValue, MappedRecord
 
 MOST_SAMPLES = 2
-_WRITABLE_BY_PLATFORM = frozenset({"OwnerId", "RecordTypeId"})
+_NOT_OFFERED = frozenset({"OwnerId", "RecordTypeId", LAST_SYNCED, SYNC_MESSAGE})
+"""Fields that the platform fills, and those that the connector fills by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +41,7 @@ class MappingRow:
 
     `source`: the path, the expression or the constant; `our_type` is what it yields. `org` is None if the org is not
     known, or has no such field. `table`: the rows of its value table. `samples`: our value of real records, and what
-    the org has of it.
+    the org has of it. `mark`: `new` or `changed`, if it is not so in the live version.
     """
 
     child: str
@@ -59,6 +60,12 @@ class MappingRow:
     is_key: bool = False
     problems: Sequence[LintProblem] = ()
     samples: Sequence[tuple[FieldValue, FieldValue]] = ()
+    mark: str = ""
+
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """What it says of its field."""
+        return self.source_kind, self.source, self.owner, tuple(self.transforms), self.table_name, self.default
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +111,17 @@ def list_objects(
             )
         )
     return objects
+
+
+def mark_changes(objects: Sequence[MappedObject], live: Sequence[MappedObject]) -> list[MappedObject]:
+    """The objects, with a mark at each row that is not so in the live version."""
+    meanings = {(row.child, row.name): row.meaning for item in live for row in item.rows}
+
+    def mark(row: MappingRow) -> MappingRow:
+        known = meanings.get((row.child, row.name))
+        return row if known == row.meaning else replace(row, mark="new" if known is None else "changed")
+
+    return [replace(item, rows=[mark(row) for row in item.rows]) for item in objects]
 
 
 def list_paths(kind: EntityKind, child: str) -> list[tuple[str, str]]:
@@ -246,4 +264,6 @@ def _type_text(item: FieldDescribe) -> str:
 
 
 def _is_writable(item: FieldDescribe) -> bool:
-    return (item.createable or item.updateable) and item.name not in _WRITABLE_BY_PLATFORM
+    """Whether a value can be mapped to it. References are filled by lookups, which name a record by its key."""
+    writable = item.createable or item.updateable
+    return writable and item.type != "reference" and item.name not in _NOT_OFFERED
