@@ -126,6 +126,11 @@ def print_reconciliation(summary: ReconcileSummary) -> None:
     if result.differing > min(len(result.findings), MAX_SHOWN):
         more = result.differing - min(len(result.findings), MAX_SHOWN)
         typer.echo(f"… and {more:,} more: --json lists up to --limit-report.")
+    shown_open = [item for item in result.open if item.state is not RecordState.NOT_SYNCED][:MAX_SHOWN]
+    for finding in shown_open:
+        _print_finding(finding)
+    if len(result.open) > len(shown_open):
+        typer.echo(f"{plural(len(result.open), 'record')} not verified for a reason: --json lists them.")
     if summary.healing is not None and summary.healing.differences:
         typer.echo(f"{summary.healing.healed:,} of {plural(summary.healing.differences, 'difference')} healed.")
     assert summary.verified_at is not None
@@ -180,6 +185,7 @@ def reconcile_document(summary: ReconcileSummary) -> dict[str, Any]:
         "verified_at": summary.verified_at,
         "fields": dict(result.fields.most_common()),
         "findings": [finding_document(finding) for finding in result.findings],
+        "open": [finding_document(finding) for finding in result.open],
         "differing": result.differing,
         "in_sync": None if summary.dry_run else summary.in_sync,
         "seconds": round(summary.seconds, 3),

@@ -72,7 +72,7 @@ async def release(
     if not released:
         raise CommandError(
             f"Nothing is held of {entity} {', '.join(wanted[:3])}.",
-            hint="`connector held list` lists what is held.", field="keys", rule="unknown",
+            hint="`connector held list` lists what is held.", field="keys", rule="state",
         )  # fmt: skip
     return released
 

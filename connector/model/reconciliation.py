@@ -22,6 +22,8 @@ class RecordState(StrEnum):
     """The change was refused, discarded or parked, and waits for a person."""
     IN_CONFLICT = "in_conflict"
     """Both sides changed the same field, and a person decides."""
+    HELD = "held"
+    """An undo has put back the org's value, and ours is another one: it is not sent until it changes."""
     DRIFTED = "drifted"
     """Linked, and fields differ although nothing is on its way."""
     MISSING_IN_ORG = "missing_in_org"
@@ -55,6 +57,13 @@ FINDINGS = frozenset(
 
 UNHEALABLE = frozenset({RecordState.MISSING_HERE, RecordState.DUPLICATE})
 """The findings about records of the org that belong to nothing here: a person decides what they are."""
+
+OPEN = frozenset(
+    {RecordState.PENDING, RecordState.REFUSED, RecordState.IN_CONFLICT, RecordState.HELD, RecordState.NOT_SYNCED}
+)
+"""The states that are neither equal nor a difference: why, stands in `detail`."""
+OPEN_LISTED = 100
+"""Records in such a state that are listed, of each entity and state."""
 
 _HEALABLE = FINDINGS - UNHEALABLE
 
@@ -99,6 +108,12 @@ class Finding:
     fields: tuple[FieldDifference, ...] = ()
     detail: str = ""
 
+    @property
+    def owner(self) -> tuple[str, str]:
+        """The entity that it belongs to."""
+        key = self.key or ""
+        return owner_of(self.entity, key) or (self.entity, key)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outline:
@@ -124,8 +139,9 @@ class Outline:
 class Reconciliation:
     """The counts of a comparison, by entity and state, with a bounded list of findings.
 
-    `fields` counts drifted fields by `Object.Field`. `findings` has the first `limit` of them, `outlines` the first
-    `outline_limit` of what can be healed. `states` has the state of each entity that was counted, if that is wanted.
+    `fields` counts drifted fields by `Object.Field`. `findings` has the first `limit` of them, `open` the first records
+    of each entity that are in one of the states OPEN, `outlines` the first `outline_limit` of what can be healed.
+    `states` has the state of each entity that was counted, if that is wanted.
     """
 
     limit: int
@@ -133,18 +149,26 @@ class Reconciliation:
     counts: dict[str, Counter[RecordState]] = field(default_factory=dict)
     fields: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
+    open: list[Finding] = field(default_factory=list)
     outlines: list[Outline] = field(default_factory=list)
     states: dict[tuple[str, str], RecordState] | None = None
+    _listed: Counter[tuple[str, RecordState]] = field(default_factory=Counter)
 
-    def count(self, entity: str, state: RecordState, key: str | None) -> None:
-        """Count an entity or record. One that is a difference is outlined as well."""
+    def count(self, entity: str, state: RecordState, key: str | None, detail: str = "") -> None:
+        """Count an entity or record. One that is a difference is outlined as well; of one that is open, `detail` says
+        why."""
         self._count(entity, state, key)
+        if state in OPEN:
+            self._list_open(Finding(entity=entity, key=key, state=state, sobject="", record_id=None, detail=detail))
         if state in FINDINGS and key is not None:
             self._outline(Outline(entity=entity, key=key, state=state))
 
     def add(self, finding: Finding, *, added_to: tuple[str, str] | None = None) -> None:
         """Count a finding, and list it while there is room. A part without a key was added in the org to an entity."""
         self._count(finding.entity, finding.state, finding.key)
+        if finding.state in OPEN:
+            self._list_open(finding)
+            return
         self.fields.update(f"{finding.sobject}.{item.field}" for item in finding.fields)
         if len(self.findings) < self.limit:
             self.findings.append(finding)
@@ -165,6 +189,12 @@ class Reconciliation:
         self.counts.setdefault(entity, Counter())[state] += 1
         if self.states is not None and key is not None and state not in UNHEALABLE:
             self.states[entity, key] = state
+
+    def _list_open(self, finding: Finding) -> None:
+        place = finding.entity, finding.state
+        self._listed[place] += 1
+        if self._listed[place] <= OPEN_LISTED:
+            self.open.append(finding)
 
     def _outline(self, outline: Outline) -> None:
         healable = outline.state not in UNHEALABLE or outline.added_to is not None
@@ -196,6 +226,8 @@ class Reconciliation:
             if item.record_id not in records and (item.state in UNHEALABLE or (item.entity, item.key) not in names)
         ]
         self.findings = [*remaining, *others][: self.limit]
+        still = [item for item in self.open if (item.entity, item.key) not in names]
+        self.open = [*still, *(item for item in later.open if (item.entity, item.key) in names)]
         return healed
 
     def total(self, states: Iterable[RecordState] | None = None) -> int:
@@ -215,7 +247,7 @@ class Reconciliation:
     @property
     def in_sync(self) -> bool:
         """Whether nothing differs, apart from what is on its way."""
-        return not self.total([*FINDINGS, RecordState.REFUSED, RecordState.IN_CONFLICT])
+        return not self.total([*FINDINGS, RecordState.REFUSED, RecordState.IN_CONFLICT, RecordState.HELD])
 
 
 class RunState(StrEnum):

@@ -6,7 +6,7 @@ lets only one be at work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.reconciliation import (
+    FINDINGS,
     FieldDifference,
     Finding,
     Healing,
@@ -84,7 +85,7 @@ async def finish(
             "detail": item.detail,
             "fields": _json([_dump_field(field) for field in item.fields]),
         }
-        for number, item in enumerate(result.findings, start=1)
+        for number, item in enumerate([*result.findings, *result.open], start=1)
     ]
     for some in chunks(rows):
         await uow.connection.execute(insert(findings), some)
@@ -149,20 +150,33 @@ async def latest_of(connection: AsyncConnection, org_id: str, entity: str, key: 
 
 
 async def list_findings(connection: AsyncConnection, run: int, *, limit: int) -> list[Finding]:
-    """Up to `limit` findings of a run."""
-    statement = select(findings).where(findings.c.run == run).order_by(findings.c.number).limit(limit)
-    return [
-        Finding(
-            entity=row.entity,
-            key=row.key,
-            state=RecordState(row.state),
-            sobject=row.sobject,
-            record_id=row.record_id,
-            detail=row.detail,
-            fields=tuple(_load_field(item) for item in orjson.loads(row.fields)),
-        )
-        for row in await connection.execute(statement)
-    ]
+    """Up to `limit` differences that a run found."""
+    chosen = findings.c.state.in_([state.value for state in FINDINGS])
+    statement = select(findings).where(findings.c.run == run, chosen).order_by(findings.c.number).limit(limit)
+    return [_finding(row) for row in await connection.execute(statement)]
+
+
+async def list_records(
+    connection: AsyncConnection, run: int, *, states: Collection[RecordState], entity: str | None = None, limit: int
+) -> list[Finding]:
+    """Up to `limit` records in these states that a run has listed; `entity`: only of this kind."""
+    statement = select(findings).where(findings.c.run == run, findings.c.state.in_([item.value for item in states]))
+    if entity is not None:
+        statement = statement.where(findings.c.entity == entity)
+    rows = await connection.execute(statement.order_by(findings.c.number).limit(limit))
+    return [_finding(row) for row in rows]
+
+
+def _finding(row: Any) -> Finding:
+    return Finding(
+        entity=row.entity,
+        key=row.key,
+        state=RecordState(row.state),
+        sobject=row.sobject,
+        record_id=row.record_id,
+        detail=row.detail,
+        fields=tuple(_load_field(item) for item in orjson.loads(row.fields)),
+    )
 
 
 def _build(row: Any) -> ReconcileRun:

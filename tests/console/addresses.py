@@ -33,6 +33,10 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
     "/jobs/{name}": ("/jobs/prune", "/jobs/reconcile?idle=yes"),
     "/reconcile": ("/reconcile",),
     "/reconcile/{id}": ("/reconcile/1", "/reconcile/2"),
+    "/reconcile/{id}/records": (
+        "/reconcile/1/records?state=refused",
+        "/reconcile/1/records?state=held&entity=order",
+    ),
     "/mappings": ("/mappings",),
     "/mappings/files/{path}": ("/mappings/files/order.yaml", "/mappings/files/values%2Forder_status.yaml"),
     "/mappings/versions": ("/mappings/versions",),

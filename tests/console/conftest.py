@@ -142,6 +142,8 @@ async def put_comparisons(uow: UnitOfWork) -> None:
         )
     lost = Finding(entity="order", key="N-3", state=RecordState.MISSING_IN_ORG, sobject="Order", record_id=None)
     found.add(replace(lost, detail=LONG))
+    found.add(replace(lost, state=RecordState.HELD, key="N-1", fields=(field,), detail=LONG))
+    found.count("line", RecordState.REFUSED, "N-3-1", HOSTILE)
     number = await reconcile_runs.begin(uow, "00D", full=True, scope={})
     await reconcile_runs.finish(uow, number, found, state=RunState.FINISHED, calls=7)
     number = await reconcile_runs.begin(uow, "00D", full=False, scope={"order": ["N-1"]})

@@ -44,7 +44,7 @@ async def test_person_sends_again_what_failed_yesterday_from_home(browser: Brows
 async def test_person_sees_what_differs_and_has_it_healed(browser: Browser, console: Console) -> None:
     page = await signed_in(browser, console)
     await page.get_by_role("link", name="Reconcile").click()
-    await expect(page.locator(".figure")).to_have_text("1 of 4")
+    await expect(page.locator(".figure")).to_have_text("1 of 6")
     await page.get_by_role("link", name="3 differ").click()
     await expect(page.get_by_role("heading", name="What healing would do")).to_be_visible()
     await page.get_by_role("button", name="Compare again, and heal 3").click()

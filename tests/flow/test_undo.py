@@ -174,7 +174,7 @@ async def test_change_between_the_plan_and_the_write_stays(sides: Any) -> None:
     expected = {numbers[0]: "by a rep", numbers[1]: "web", numbers[2]: "web"}
     assert await values(side, "Channel__c") == expected
     reconciled = await side.service.reconcile(ReconcileOptions(selection={EntityKind.ORDER: [numbers[1]]}), Silent())
-    assert reconciled.result.total([RecordState.IN_CONFLICT]) == 1
+    assert reconciled.result.total([RecordState.HELD]) == 1
     await side.resync(EntityKind.ORDER)
     assert await values(side, "Channel__c") == expected
 

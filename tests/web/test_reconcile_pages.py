@@ -73,14 +73,17 @@ async def test_proof_is_shown_by_entity_and_org_and_compared_anew(api: Api, cloc
         assert part in text, part
     refused = Reconciliation(limit=9)
     for state, key in ((RecordState.VERIFIED, "W-1"), (RecordState.REFUSED, "W-2"), (RecordState.NOT_SYNCED, "W-3")):
-        refused.count("order", state, key)
+        refused.count("order", state, key, "the change was refused: TOO_LONG" if key == "W-2" else "")
     async with api.store.transaction() as uow:
         number = await reconcile_runs.begin(uow, "00D", full=True, scope={})
         await reconcile_runs.finish(uow, number, refused, state=RunState.FINISHED, calls=1)
     _, text = await open_page(api, "/reconcile")
     assert "Nothing differs." not in text
-    for part in ("Not verified: ", "1 refused", "1 left out of the synchronization"):
+    for part in ("Not verified: ", ">1 refused</a>", ">1 left out of the synchronization</a>"):
         assert part in text, part
+    assert f'href="/reconcile/{number}/records?state=refused&amp;entity=order"' in text
+    _, text = await open_page(api, f"/reconcile/{number}/records?state=refused")
+    assert ('href="/orders/W-2"' in text, "refused: TOO_LONG" in text, "1 refused" in text) == (True, True, True)
     status, text = await send(api, "/reconcile/start", org="default")
     assert (status, "Both sides are compared: a worker begins" in text) == (303, True)
     assert "ops of tests asked for one" in text

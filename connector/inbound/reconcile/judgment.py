@@ -97,9 +97,9 @@ class LinkJudge:
             return RecordState.VERIFIED
         if (state := self._unfinished(side, link, readings)) is not None:
             return state
-        if differing.keys() <= side.details.conflicts.get((link.entity, link.key), set()) | undone_fields(
-            link, differing
-        ):
+        held = undone_fields(link, differing)
+        is_held = differing.keys() <= held
+        if not is_held and differing.keys() <= side.details.conflicts.get((link.entity, link.key), set()) | held:
             return RecordState.IN_CONFLICT
         answers = side.details.answers.items()
         times = {} if link.is_part else side.details.field_times.get(link.owner, {})
@@ -113,9 +113,10 @@ class LinkJudge:
         return Finding(
             entity=link.entity,
             key=link.key,
-            state=RecordState.DRIFTED,
+            state=RecordState.HELD if is_held else RecordState.DRIFTED,
             sobject=link.sobject,
             record_id=link.salesforce_id,
+            detail="it was undone, and ours is another value: it is not sent until it changes" if is_held else "",
             fields=comparison.explain(differing, link, context),
         )
 

@@ -15,6 +15,7 @@ from connector.model.customer import Customer
 from connector.model.inbound_change import InboxState
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
+from connector.model.reconciliation import RecordState
 from connector.model.record import Link, Lookup
 from connector.store import (
     conflict_rules,
@@ -182,6 +183,29 @@ class LocalSide:
         """Whether a change of the entity waits for a person."""
         row = self.unsent.get(name)
         return (row is not None and row.state is not ChangeState.DUE) or name in self.details.discarded
+
+    def why_open(self, name: Name, state: RecordState) -> str:
+        """Why an entity, or a part of it, is neither equal nor a difference."""
+        row = self.unsent.get(name)
+        match state:
+            case RecordState.PENDING if self.is_due(name):
+                return "a change waits to be sent"
+            case RecordState.PENDING:
+                return "it has just changed, or a change in Salesforce waits to be applied"
+            case RecordState.REFUSED if row is not None and row.state is ChangeState.BLOCKED:
+                return "it waits for another entity that was refused"
+            case RecordState.REFUSED if row is not None and row.refusal is not None:
+                return f"the change was refused: {row.refusal.code}"
+            case RecordState.REFUSED if name in self.details.discarded:
+                return "the refused change was discarded"
+            case RecordState.REFUSED:
+                return "it cannot be mapped, or a change in Salesforce is parked: see the inbox"
+            case RecordState.IN_CONFLICT:
+                return "both sides changed a field, and a person decides"
+            case RecordState.NOT_SYNCED:
+                is_merged = name in self.details.merged
+                return "its record was merged into another one" if is_merged else "the mapping leaves it out (`when`)"
+        return ""
 
     def is_synced(self, name: Name) -> bool:
         """Whether the mapping includes the entity. Raises MappingError if that cannot be computed."""

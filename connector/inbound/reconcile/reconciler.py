@@ -149,10 +149,10 @@ class Reconciler:
         if not self._judge.needs_second_look(side, link, record):
             if side.entity(link) is not None:
                 synced = side.is_synced(link.owner)
-                self.result.count(link.entity, RecordState.VERIFIED if synced else RecordState.NOT_SYNCED, link.key)
+                self._count(side, link, RecordState.VERIFIED if synced else RecordState.NOT_SYNCED)
             return True
         if side.entity(link) is not None and side.is_due(link.owner):
-            self.result.count(link.entity, RecordState.PENDING, link.key)
+            self._count(side, link, RecordState.PENDING)
             return True
         return False
 
@@ -196,7 +196,7 @@ class Reconciler:
             link = found.get(before.salesforce_id)
             if link is None or (link.entity, link.key) != (before.entity, before.key):
                 # it was unlinked or linked anew meanwhile
-                self.result.count(before.entity, RecordState.PENDING, before.key)
+                self.result.count(before.entity, RecordState.PENDING, before.key, "it was linked anew meanwhile")
                 continue
             readings = Readings(before=first, now=seen.get(link.salesforce_id))
             decided = self._judge.decide(side, link, readings, item)
@@ -205,7 +205,10 @@ class Reconciler:
             elif isinstance(decided, Finding):
                 self._add(decided)
             elif decided is not None:
-                self.result.count(link.entity, decided, link.key)
+                self._count(side, link, decided)
+
+    def _count(self, side: LocalSide, link: Link, state: RecordState) -> None:
+        self.result.count(link.entity, state, link.key, side.why_open(link.owner, state))
 
     def _add(self, finding: Finding) -> None:
         """Add a finding. Parts that are gone with their owner are counted, but not listed."""

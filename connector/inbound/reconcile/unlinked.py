@@ -126,12 +126,12 @@ class UnlinkedEntities:
         self._count_parts(side, name, RecordState.MISSING_IN_ORG if record is None else RecordState.UNLINKED)
 
     def _count_with_parts(self, side: LocalSide, name: Name, state: RecordState) -> None:
-        self._result.count(name[0], state, name[1])
+        self._result.count(name[0], state, name[1], side.why_open(owner_of(*name) or name, state))
         self._count_parts(side, name, state)
 
     def _count_parts(self, side: LocalSide, name: Name, state: RecordState) -> None:
         for entity, key in side.parts_of(name):
-            self._result.count(entity, state, key)
+            self._result.count(entity, state, key, side.why_open(name, state))
 
 
 class UnlinkedRecords:

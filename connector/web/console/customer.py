@@ -11,12 +11,15 @@ from connector.jobs.resync_request import preview_resync, request_resync
 from connector.mapping.receiver import RecordReceiver
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
+from connector.model.reconciliation import FINDINGS, OPEN
 from connector.model.record import IS_PERSON, Link
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.outbound.org_discovery import load_stored_profile
+from connector.policies import DEFAULT_ORG
 from connector.store import conflicts, customers, links, modification_times, orgs, outbox, reconcile_runs
 from connector.store.engine import Connection
+from connector.store.queries import held_links
 from connector.store.queries.customer_orders import count_orders
 from connector.store.queries.entity_orgs import find_orgs
 from connector.store.queries.journey import load_journey
@@ -29,7 +32,7 @@ from connector.web.routing import RequestContext
 
 MOST_ORDERS = 10
 MOST_STEPS = 100
-MOST_FINDINGS = 200
+MOST_FINDINGS = 1_000
 _KIND = EntityKind.CUSTOMER
 
 
@@ -53,6 +56,7 @@ async def load_customer(call: RequestContext) -> Mapping[str, object]:
         link = (await links.get(connection, org_id, _KIND.value, [number])).get(number)
         opened = (await conflicts.open_fields(connection, org_id, _KIND.value, [number])).get(number, {})
         run = None if org is None else await reconcile_runs.latest_of(connection, org_id, _KIND.value, number)
+        held = await held_links.list_of(connection, org_id, _KIND.value, [number])
         record = None
         if org is not None and with_personal:
             record = await _load_record(call, connection, org_id, customer, link)
@@ -65,6 +69,8 @@ async def load_customer(call: RequestContext) -> Mapping[str, object]:
         "link": link,
         "unsent": unsent,
         "conflicts": len(opened),
+        "held": held,
+        "release_org": name or DEFAULT_ORG,
         "rows": rows,
         "order_count": count,
         "record": record,
@@ -86,7 +92,10 @@ async def _load_record(
         mapping = mappings.person
     number = customer.number
     run = await reconcile_runs.latest_of(connection, org_id, _KIND.value, number)
-    findings = [] if run is None else await reconcile_runs.list_findings(connection, run.id, limit=MOST_FINDINGS)
+    states = FINDINGS | OPEN
+    findings = (
+        [] if run is None else await reconcile_runs.list_records(connection, run.id, states=states, limit=MOST_FINDINGS)
+    )
     profile = await load_stored_profile(connection, org_id)
     times = (await modification_times.get(connection, _KIND, [number])).get(number)
     opened = await conflicts.open_fields(connection, org_id, _KIND.value, [number])

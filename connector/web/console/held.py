@@ -15,6 +15,7 @@ from connector.web.routing import RequestContext
 from connector.wording import plural
 
 PAGE_SIZE = 50
+_PAGES = {EntityKind.ORDER.value: "/orders", EntityKind.CUSTOMER.value: "/customers"}
 TABS = (("/conflicts", "Both sides changed"), ("/conflicts/held", "Held values"))
 
 
@@ -34,7 +35,7 @@ async def load_held(call: RequestContext) -> Mapping[str, object]:
 
 
 async def release_held(call: RequestContext, form: Form) -> Done:
-    """Send our values of an entity again: all that is held of it, or one field. `back`: the page of the order."""
+    """Send our values of an entity again: all that is held of it, or one field. `back`: its page follows."""
     entity, key, field = form.get("entity", ""), form.get("key", "").strip(), form.get("field", "")
     org = form.get("org", DEFAULT_ORG)
     if entity not in set(EntityKind) or not key or "\0" in key:
@@ -49,8 +50,8 @@ async def release_held(call: RequestContext, form: Form) -> Done:
         org="" if org == DEFAULT_ORG else org,
         actor=call.token.name,
     )
-    is_of_order = entity == EntityKind.ORDER.value and form.get("back") == "order"
-    where = f"/orders/{quote(key, safe='')}" if is_of_order else "/conflicts/held"
+    page = _PAGES.get(entity) if form.get("back") == "yes" else None
+    where = "/conflicts/held" if page is None else f"{page}/{quote(key, safe='')}"
     return Done(where=where, told=f"Our value of {plural(number, 'field')} of {entity} {key} is sent again.")
 
 

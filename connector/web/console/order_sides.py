@@ -12,7 +12,7 @@ from connector.mapping.mapper import MappingSet
 from connector.mapping.receiver import RecordReceiver
 from connector.model.change import EntityKind
 from connector.model.order import Order
-from connector.model.reconciliation import ReconcileRun
+from connector.model.reconciliation import FINDINGS, OPEN, ReconcileRun
 from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.outbound.org_discovery import load_stored_profile
@@ -26,7 +26,7 @@ from connector.web.console.side_records import Known, SideRecord, build_record
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 
-MOST_FINDINGS = 200
+MOST_FINDINGS = 1_000
 LINE = "line"
 
 
@@ -91,7 +91,10 @@ async def _load_records(
         for key, of_key in (await conflicts.open_fields(connection, org_id, entity, keys)).items()
     }
     times = (await modification_times.get(connection, kind, [number])).get(number)
-    findings = [] if run is None else await reconcile_runs.list_findings(connection, run.id, limit=MOST_FINDINGS)
+    states = FINDINGS | OPEN
+    findings = (
+        [] if run is None else await reconcile_runs.list_records(connection, run.id, states=states, limit=MOST_FINDINGS)
+    )
     known = Known(
         describes={} if profile is None else profile[0].describes,
         findings={(item.entity, item.key): item for item in findings if item.key is not None},

@@ -43,7 +43,15 @@ _HEALS = {
 _WORDS: Mapping[str, str] = {
     RecordState.PENDING: "on their way",
     RecordState.NOT_SYNCED: "left out of the synchronization",
+    RecordState.HELD: "held since an undo",
 }
+MOST_RECORDS = 500
+_LEADS_TO = {
+    RecordState.IN_CONFLICT: ("/conflicts", "Conflicts"),
+    RecordState.HELD: ("/conflicts/held", "Held values"),
+    RecordState.REFUSED: ("/errors", "Errors"),
+}
+"""Where a person decides about records in these states."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,13 +76,17 @@ class OrgProof:
         return self.name or DEFAULT_ORG
 
     @property
-    def unverified(self) -> list[str]:
-        """What the proof does not cover, in words: `1 refused`."""
+    def unverified(self) -> list[tuple[str, str]]:
+        """What the proof does not cover: the state, and in words `1 refused`."""
         counts = Counter[str]()
         for by_state in () if self.run is None else self.run.counts.values():
             counts.update(by_state)
         del counts[RecordState.VERIFIED]
-        return [f"{count:,} {_WORDS.get(state, state.replace('_', ' '))}" for state, count in counts.items() if count]
+        return [
+            (state, f"{count:,} {_WORDS.get(state, state.replace('_', ' '))}")
+            for state, count in counts.items()
+            if count
+        ]
 
 
 async def load_proofs(call: RequestContext) -> Mapping[str, object]:
@@ -169,6 +181,29 @@ async def load_run(call: RequestContext) -> Mapping[str, object]:
     }
 
 
+async def load_records(call: RequestContext) -> Mapping[str, object]:
+    """The records of a comparison in one state, with the reason of each, as far as they are listed."""
+    run, name = await _find(call)
+    state = call.query_choice("state", RecordState) or RecordState.DRIFTED
+    entity = call.query_value("entity")
+    counts = [of_kind.get(state, 0) for kind, of_kind in run.counts.items() if entity in {None, kind}]
+    async with call.store.reader() as connection:
+        found = await reconcile_runs.list_records(connection, run.id, states=[state], entity=entity, limit=MOST_RECORDS)
+    return {
+        "title": f"Comparison {run.id}",
+        "run": run,
+        "org": name,
+        "state": state,
+        "entity": entity,
+        "what": _WORDS.get(state, state.value.replace("_", " ")),
+        "records": found,
+        "total": sum(counts),
+        "leads_to": _LEADS_TO.get(state),
+        "is_difference": state in FINDINGS,
+        "is_hidden": not call.token.role.covers(Role.OPS),
+    }
+
+
 async def stream_differences(call: RequestContext) -> web.StreamResponse:
     """The differences of a run as CSV, a row for each field."""
     run, _ = await _find(call)
@@ -221,6 +256,7 @@ LIST = ConsolePage(path="/reconcile", title="Reconcile", template="reconcile.htm
 PAGES = (
     LIST,
     ConsolePage(path="/reconcile/{id}", title="Comparison", template="reconcile_run.html.j2", load=load_run),
+    ConsolePage(path="/reconcile/{id}/records", title="", template="reconcile_records.html.j2", load=load_records),
     ConsolePage(path="/reconcile/{id}/differences.csv", title="", template="", load=stream_differences, role=Role.OPS),
 )
 ACTIONS = (ConsoleAction(path="/reconcile/start", act=start, page=LIST),)

@@ -15,7 +15,7 @@ from connector.model.change import EntityKind
 from connector.model.conflict import Conflict
 from connector.model.describe import SObjectDescribe
 from connector.model.field_equality import same_value
-from connector.model.reconciliation import Finding, ReconcileRun, RecordState
+from connector.model.reconciliation import OPEN, Finding, ReconcileRun, RecordState
 from connector.model.record import FieldValue, Link
 
 
@@ -111,10 +111,11 @@ def _is_compared(entity: str, link: Link | None, finding: Finding | None, known:
     if known.run is None or known.run.finished_at is None or link is None:
         return False
     if finding is not None:
-        return finding.state is RecordState.DRIFTED
-    unclear = (RecordState.PENDING, RecordState.REFUSED, RecordState.IN_CONFLICT)
+        return finding.state in {RecordState.DRIFTED, RecordState.HELD}
     is_older = link.synced_at is not None and link.synced_at > known.run.finished_at
-    return not is_older and not any(known.run.counts.get(entity, {}).get(state) for state in unclear)
+    listed = sum(item.entity == entity for item in known.findings.values())
+    unclear = sum(known.run.counts.get(entity, {}).get(state, 0) for state in OPEN)
+    return not is_older and unclear <= listed
 
 
 _WITH_TIMES = frozenset({EntityKind.ORDER.value, EntityKind.CUSTOMER.value})
