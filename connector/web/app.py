@@ -30,6 +30,7 @@ from connector.model.health_check import DoctorReport
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
 from connector.openid.provider import OpenIdProvider
+from connector.orders.analytics.recent import RecentMetrics
 from connector.orders.service import OrderService
 from connector.policies import DEFAULT_ORG
 from connector.store import job_schedules, schema
@@ -38,6 +39,7 @@ from connector.store.tokens import Token
 from connector.web import tracking_page
 from connector.web.api import ROUTES
 from connector.web.auth import authenticate
+from connector.web.console.analytics import RECENT_METRICS
 from connector.web.console.frame import ConsoleFrame
 from connector.web.console.pages import ACTIONS, PAGES
 from connector.web.metrics import CONTENT_TYPE, render_metrics
@@ -126,6 +128,7 @@ def make_app(services: AppServices) -> web.Application:
 
     app = web.Application(middlewares=[_log_request, render_problems, check_request], client_max_size=LARGEST_BODY)
     app[BODY_SECONDS] = DEFAULT_BODY_SECONDS
+    app[RECENT_METRICS] = RecentMetrics(store.clock)
     limiter = RateLimiter(services.requests_per_minute, store.clock)
     app.on_response_prepare.append(_add_headers)
     for route in ROUTES:

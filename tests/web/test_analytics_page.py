@@ -89,3 +89,18 @@ async def test_bar_leads_to_the_orders_behind_it(api: Api, clock: ManualClock) -
         assert numbers_of((await open_page(api, f"/orders?{query}"))[1]) == numbers, query
     for query in ("goods=bad", "from=x", "returned=x", "to=0001-01-01"):
         assert (await open_page(api, f"/orders?{query}"))[0].status == 400, query
+
+
+async def test_metric_is_computed_again_after_a_minute(api: Api, clock: ManualClock) -> None:
+    async def count() -> list[str]:
+        _, text = await open_page(api, "/analytics?metric=stages&from=2026-01-01&to=2026-12-31")
+        return re.findall(r'class="right value">(\d+)', text)
+
+    await placed(api, channel="web")
+    await sign_in(api, Role.VIEWER)
+    assert await count() == ["1"]
+    await placed(api, number="W-2", channel="web")
+    clock.advance(59)
+    assert await count() == ["1"]
+    clock.advance(2)
+    assert await count() == ["2"]

@@ -13,6 +13,7 @@ from connector.errors import UsageError
 from connector.model.period import Period
 from connector.model.shipments import ReturnReason
 from connector.orders.analytics import METRICS, Metric, load_metric
+from connector.orders.analytics.recent import RecentMetrics
 from connector.web.console.formats import Place
 from connector.web.console.frame import ConsolePage
 from connector.web.console.metric_chart import Values, draw_charts
@@ -29,6 +30,7 @@ TITLES: Mapping[str, str] = {
 LENGTHS = (7, 30, 90, 365)
 """Days of the periods to choose from."""
 DEFAULT_DAYS = 30
+RECENT_METRICS = web.AppKey("recent_metrics", RecentMetrics)
 _BEHIND: Mapping[str, str] = {"channel": "channel", "stage": "stage", "sku": "sku", "reason": "returned"}
 """The filter of the list of orders, by the column that names what a bar is about."""
 _WITHOUT_ORDERS = frozenset({"dwell", "holds"})
@@ -38,13 +40,13 @@ _WITHOUT_ORDERS = frozenset({"dwell", "holds"})
 async def load_analytics(call: RequestContext) -> Mapping[str, object]:
     place = Place.of(call.request)
     name, period, first, last = _chosen(call, place)
-    async with call.store.reader() as connection:
-        metric = await load_metric(connection, name, period)
+    computed_at, metric = await call.request.app[RECENT_METRICS].get(call.store.reader, name, period)
     days = {"from": first.isoformat(), "to": last.isoformat()}
     today = call.store.clock.now().astimezone(place.info).date()
     return {
         "title": TITLES[name],
         "metric": metric,
+        "computed_at": computed_at,
         "charts": draw_charts(metric, partial(_address_of, name, days)),
         "name": name,
         "metrics": TITLES,
