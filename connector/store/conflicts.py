@@ -53,13 +53,13 @@ async def resolve(uow: UnitOfWork, ids: Collection[int], state: ConflictState, *
 
 async def get(connection: AsyncConnection, conflict_id: int) -> Conflict | None:
     row = (await connection.execute(select(conflicts).where(conflicts.c.id == conflict_id))).first()
-    return None if row is None else _conflict(row)
+    return None if row is None else build_conflict(row)
 
 
 async def find(connection: AsyncConnection, ids: Collection[int]) -> list[Conflict]:
     """Those with these IDs, oldest first."""
     statement = select(conflicts).where(conflicts.c.id.in_(sorted(ids))).order_by(conflicts.c.id)
-    return [_conflict(row) for row in await connection.execute(statement)] if ids else []
+    return [build_conflict(row) for row in await connection.execute(statement)] if ids else []
 
 
 async def list_page(
@@ -74,7 +74,7 @@ async def list_page(
     )
     if state is not None:
         statement = statement.where(conflicts.c.state == state.value)
-    return [_conflict(row) for row in await connection.execute(statement)]
+    return [build_conflict(row) for row in await connection.execute(statement)]
 
 
 async def list_of_field(
@@ -92,7 +92,7 @@ async def list_of_field(
         .order_by(conflicts.c.id)
         .limit(limit)
     )
-    return [_conflict(row) for row in await connection.execute(statement)]
+    return [build_conflict(row) for row in await connection.execute(statement)]
 
 
 async def open_fields(
@@ -106,7 +106,7 @@ async def open_fields(
     )
     by_key: dict[str, dict[str, Conflict]] = {}
     for row in await select_in(connection, statement, conflicts.c.key, keys):
-        by_key.setdefault(row.key, {})[row.field] = _conflict(row)
+        by_key.setdefault(row.key, {})[row.field] = build_conflict(row)
     return by_key
 
 
@@ -125,7 +125,8 @@ async def _list_open(connection: AsyncConnection, items: Sequence[Conflict]) -> 
     return found
 
 
-def _conflict(row: Any) -> Conflict:
+def build_conflict(row: Any) -> Conflict:
+    """A conflict from its row."""
     stored: dict[str, Any] = dict(row._mapping)
     stored |= {name: load_value(stored[name]) for name in _VALUES} | {"state": ConflictState(row.state)}
     return Conflict(**stored)

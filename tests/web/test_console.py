@@ -24,7 +24,7 @@ from tests.conftest import ManualClock
 from tests.unit.store import samples
 from tests.web.conftest import Api
 from tests.web.test_api import placed
-from tests.web.test_conflicts import linked_customer_in_conflict, phone_of
+from tests.web.test_conflicts import linked_customer_in_conflict
 from tests.web.test_dead_letters import MISSING, TOO_LONG, refuse, states
 
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.title=1">'
@@ -243,23 +243,6 @@ async def test_refused_changes_are_shown_by_cause_and_sent_again(api: Api, clock
     assert await states(api) == {"W-1": ChangeState.DUE, "W-3": ChangeState.DEAD}
     assert "Nothing was left of it" in (await send(api, "/errors/replay", group=name))[1]
     assert (await send(api, "/errors/one/replay", group=name, entity="x", key="W-3"))[0] == 422
-
-
-async def test_conflict_is_resolved_only_as_it_was_shown(api: Api) -> None:
-    conflict = await linked_customer_in_conflict(api, "K-1")
-    await sign_in(api)
-    _, text = await open_page(api, "/conflicts")
-    found = re.search(r'name="version" value="(\d+)"', text)
-    assert found is not None
-    status, text = await send(api, "/conflicts/resolve", id=conflict, version=1, take="local")
-    assert (status, "<h1>Conflicts</h1>" in text, "Keep ours" in text) == (409, True, True)  # said where it is decided
-    assert 'role="alert"' in text
-    assert 'hx-trigger="changed' not in text  # what was sent, and what is wrong with it, stays until it is sent again
-    assert 'hx-trigger="changed' in (await open_page(api, "/conflicts"))[1]
-    assert (await send(api, "/conflicts/resolve", id=conflict, version=found[1], take="both"))[0] == 422
-    status, text = await send(api, "/conflicts/resolve", id=conflict, version=found[1], take="salesforce")
-    assert (status, "stands on both sides" in text, "Both sides agree" in text) == (303, True, True)
-    assert await phone_of(api, "K-1") == "3"
 
 
 async def test_order_is_pushed_and_pulled_by_a_button(api: Api) -> None:
