@@ -153,7 +153,13 @@ class DeliveryError(ConnectorError):
 
 class SignInError(ConnectorError):
     """Signing in by OpenID Connect has failed. With RetryClass.TRANSIENT the provider is away, and not the person
-    wrong."""
+    wrong. `logged` is what a log says, where the message names a person or repeats what somebody sent."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", retry_class: RetryClass = RetryClass.UNKNOWN, logged: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint, retry_class=retry_class)
+        self.logged = logged or message
 
 
 class SalesforceError(ConnectorError):

@@ -155,7 +155,7 @@ class AgentTools:
         plan = self._plans.take(plan_id, PlanKind.REPLAY)
         letters = await self._letters(plan.request)
         check_unchanged(plan, [_letter_text(letter) for letter in letters])
-        body = {"entity": letters[0].get("entity"), "keys": [letter.get("key") for letter in letters]}
+        body = {"group": plan.request["cause"], "keys": sorted({str(letter.get("key")) for letter in letters})}
         done = await self._api.post("/dead-letters/replay", body, org=plan.request["org"])
         return {"replayed": done.get("count"), "next": "Look at list_error_causes in a few seconds."}
 
@@ -260,7 +260,7 @@ def _summary(order: Mapping[str, object]) -> Answer:
 
 
 def _letter_text(letter: Mapping[str, object]) -> str:
-    return " ".join(str(letter.get(name)) for name in ("entity", "key", "refused_at", "code"))
+    return " ".join(str(letter.get(name)) for name in ("entity", "key", "org", "refused_at", "code"))
 
 
 def _shown(plan: Plan, text: str, keys: Sequence[object], more: Mapping[str, object]) -> Answer:

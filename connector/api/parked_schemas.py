@@ -43,13 +43,14 @@ def _given(*names: str) -> dict[str, Any]:
 
 
 class DeadLettersBody(Body):
-    """Which dead letters: all of an `entity`, or those of some `keys`; all with one cause (`group`); or `all`."""
+    """Which dead letters: all of an `entity`, or those of some `keys`; those with one cause (`group`), all of them or
+    those of some `keys`; or `all`."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [
                 {"required": ["entity"], "properties": _given("entity", "keys")},
-                {"required": ["group"], "properties": _given("group")},
+                {"required": ["group"], "properties": _given("group", "keys")},
                 {"required": ["all"], "properties": _given("all")},
             ],
             "examples": [{"entity": "order", "keys": ["10248"]}, {"group": "0123456789ab"}, {"all": True}],
@@ -65,8 +66,8 @@ class DeadLettersBody(Body):
     def _one_of_three(self) -> DeadLettersBody:
         if [self.entity is not None, self.group is not None, self.all].count(True) != 1:
             raise ValueError("give one of entity, group and all")
-        if self.keys is not None and self.entity is None:
-            raise ValueError("keys need their entity")
+        if self.keys is not None and self.entity is None and self.group is None:
+            raise ValueError("keys need their entity or group")
         return self
 
 

@@ -213,6 +213,9 @@ class OidcSettings(BaseModel):
     """Who has the role ops, in the same form."""
     admin_groups: Annotated[str, AfterValidator(check_names)] = ""
     """Who has the role admin, in the same form."""
+    trust_email: bool = False
+    """Whether the email of a person is theirs although the provider says nothing of that (`email_verified`, `xms_edov`
+    of Entra ID): only if nobody can choose their own there. Else histories have the user name with the subject."""
     name: str = Field(default="", max_length=40)
     """What the button calls the provider; without it, its host."""
     redirect_uri: Annotated[str, AfterValidator(check_issuer)] = ""

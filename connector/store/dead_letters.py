@@ -225,7 +225,9 @@ async def change_by_person(
     """`replay` or `discard` refused changes for `actor`, with an entry in the journal of each entity. Returns the
     number of dead letters among them: a blocked customer goes with the orders that reported it."""
     dead = await list_dead_letters(uow.connection, entity=entity, keys=keys)
-    refused = await _list_refused(uow.connection, entity, keys)
+    if cause is not None:  # the same keys may be refused for another cause in another org
+        dead = [item for item in dead if fingerprint(item.entity, item.refusal) == cause.fingerprint]
+    refused = await _list_refused(uow.connection, entity, keys, cause)
     org_ids = {name: org_id for org_id, name in await orgs.list_active_names(uow.connection)}
     count = await (replay if action == "replay" else discard)(uow, entity, keys, cause)
     touched = group_letters(dead) if cause is None else [cause]
@@ -241,22 +243,25 @@ async def change_by_person(
     return len(dead) or (count if keys else 0)
 
 
-async def change_group_by_person(uow: UnitOfWork, action: str, name: str, *, actor: str) -> int:
-    """As `change_by_person`, of the dead letters with one cause; 0 if none has it."""
+async def change_group_by_person(
+    uow: UnitOfWork, action: str, name: str, *, actor: str, keys: Sequence[str] | None = None
+) -> int:
+    """As `change_by_person`, of the dead letters with one cause, of `keys` if given; 0 if none has it."""
     group = await find_group(uow.connection, name)
     if group is None:
         return 0
-    keys = [item.key for item in await list_of_cause(uow.connection, group)]
+    of_cause = {item.key for item in await list_of_cause(uow.connection, group)}
+    keys = sorted(of_cause if keys is None else of_cause & set(keys))
+    if not keys:
+        return 0
     return await change_by_person(uow, action, group.entity, keys, actor=actor, cause=group)
 
 
 async def _list_refused(
-    connection: AsyncConnection, entity: EntityKind | None, keys: Sequence[str] | None
+    connection: AsyncConnection, entity: EntityKind | None, keys: Sequence[str] | None, cause: DeadLetterGroup | None
 ) -> list[tuple[EntityKind, str, str]]:
     """Return the entities of all refused changes, blocked ones included, with the names of the orgs."""
-    statement = select(outbox.c.entity, outbox.c.key, outbox.c.org).where(
-        outbox.c.state.in_(_REFUSED), is_in_scope(connection, outbox.c.org)
-    )
+    statement = select(outbox.c.entity, outbox.c.key, outbox.c.org).where(*_is_refused(connection, cause))
     if entity is not None:
         statement = statement.where(outbox.c.entity == entity.value)
     rows = (
@@ -327,10 +332,7 @@ async def _refused(
     keys: Sequence[str] | None,
     cause: DeadLetterGroup | None,
 ) -> int:
-    chosen: list[ColumnElement[bool]] = [outbox.c.state.in_(_REFUSED), is_in_scope(uow.connection, outbox.c.org)]
-    if cause is not None:
-        same = _is_cause(_cause(uow.connection), (cause.code, cause.field, cause.source))
-        chosen.append(or_(outbox.c.state == ChangeState.BLOCKED.value, and_(*same)))
+    chosen = _is_refused(uow.connection, cause)
     if entity is not None:
         chosen.append(outbox.c.entity == entity.value)
     if keys is None:
@@ -339,6 +341,14 @@ async def _refused(
     for chunk in chunks(sorted(set(keys))):
         number += (await uow.connection.execute(statement.where(*chosen, outbox.c.key.in_(chunk)))).rowcount
     return number
+
+
+def _is_refused(connection: AsyncConnection, cause: DeadLetterGroup | None) -> list[ColumnElement[bool]]:
+    chosen: list[ColumnElement[bool]] = [outbox.c.state.in_(_REFUSED), is_in_scope(connection, outbox.c.org)]
+    if cause is not None:
+        same = _is_cause(_cause(connection), (cause.code, cause.field, cause.source))
+        chosen.append(or_(outbox.c.state == ChangeState.BLOCKED.value, and_(*same)))
+    return chosen
 
 
 def _cause(connection: AsyncConnection) -> list[ColumnElement[str]]:

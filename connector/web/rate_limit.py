@@ -65,3 +65,9 @@ class RateLimiter:
             ).with_headers({"Retry-After": str(seconds), **allowance.headers})
         self._buckets[token] = (left - 1, now)
         return Allowance(self._limit, int(left - 1), ceil((self._limit - left + 1) / rate))
+
+    def give_back(self, token: str) -> None:
+        """Do not count the latest request of a token."""
+        if token in self._buckets:
+            left, since = self._buckets[token]
+            self._buckets[token] = (min(self._limit, left + 1), since)

@@ -8,10 +8,11 @@ from playwright.async_api import Browser, expect
 
 from connector.model.events import Allocate, Confirm, PlaceHold, Verify
 from connector.model.holds import Hold
+from connector.model.role import Role
 from connector.orders.command import OrderCommand
 from connector.orders.policy.rules import standard
 from connector.orders.service import OrderService
-from connector.store import orders, stock
+from connector.store import orders, stock, tokens
 from tests.console.conftest import Console, signed_in
 from tests.org.conftest import SHARED
 
@@ -40,6 +41,31 @@ async def test_order_is_acted_on_and_a_draft_outlives_a_reload(browser: Browser,
     async with console.store.reader() as connection:
         [order] = await orders.load(connection, ["N-1"])
     assert order.state.sum("canceled") == 1
+
+
+async def test_draft_is_of_the_person_who_typed_it_and_goes_when_somebody_signs_out(
+    browser: Browser, console: Console
+) -> None:
+    async with console.store.transaction() as uow:
+        secret = await tokens.create(uow, "Vic", Role.OPS)
+    page = await signed_in(browser, console)
+    address = f"{console.url}/orders/N-1/actions/cancel"
+    note = page.get_by_label("Note for the history")
+    await page.goto(address)
+    await note.fill("of Kim")
+    await page.reload()
+    await expect(note).to_have_value("of Kim")
+    await page.context.clear_cookies()  # the session ends, and another person goes on in this tab
+    await page.goto(address)
+    await page.get_by_label("Token").fill(secret)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(note).to_have_value("")
+    assert "of Kim" not in await page.evaluate("JSON.stringify(sessionStorage)")
+    await note.fill("of Vic")
+    assert "of Vic" in await page.evaluate("JSON.stringify(sessionStorage)")
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_label("Token")).to_be_visible()
+    assert "of Vic" not in await page.evaluate("JSON.stringify(sessionStorage)")
 
 
 async def test_order_desk_releases_picks_and_ships_with_the_keyboard_at_hand(

@@ -114,9 +114,15 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
 def oidc_provider_mock() -> Iterator[str]:
     """oidc-provider-mock, on a port of its own, with four people."""
     people = [
-        {"sub": "1", "email": "kim@example.com", "groups": ["all", "crm-ops"], "preferred_username": "kim"},
-        {"sub": "2", "email": "vic@example.com", "groups": ["crm"]},
-        {"sub": "3", "email": "nobody@example.com", "groups": ["<b>guests</b>"]},
+        {
+            "sub": "1",
+            "email": "kim@example.com",
+            "email_verified": True,
+            "groups": ["all", "crm-ops"],
+            "preferred_username": "kim",
+        },
+        {"sub": "2", "email": "vic@example.com", "email_verified": True, "groups": ["crm"]},
+        {"sub": "3", "email": "nobody@example.com", "email_verified": True, "groups": ["<b>guests</b>"]},
         {"sub": "4", "preferred_username": "root", "groups": "cn=admins,ou=crm"},
     ]
     with socket.socket() as free:
@@ -143,6 +149,7 @@ class LyingProvider:
     algorithm: str = "RS256"
     key_id: str = "k"
     asked: int = 0
+    tokens_asked: int = 0
     key: Any = None
     answer: web.Response | None = None
     document: dict[str, Any] = field(default_factory=dict)
@@ -151,7 +158,7 @@ class LyingProvider:
     def id_token(self) -> str:
         now = int(time.time())
         honest = {"iss": self.url, "aud": "console", "sub": "1", "iat": now, "exp": now + 60, "nonce": self.nonce}
-        claims = {**honest, "email": "kim@example.com", "groups": ["crm-ops"], **self.claims}
+        claims = {**honest, "email": "kim@example.com", "email_verified": True, "groups": ["crm-ops"], **self.claims}
         chosen = {name: value for name, value in claims.items() if value is not None}
         key = None if self.algorithm == "none" else self.key or self.published
         return jwt.encode(chosen, key, algorithm=self.algorithm, headers={"kid": self.key_id})
@@ -168,6 +175,7 @@ class LyingProvider:
             return web.json_response({"keys": [{**key, "kid": self.key_id, "use": "sig"}]})
 
         async def token(_: web.Request) -> web.Response:
+            self.tokens_asked += 1
             if self.answer is not None:
                 return self.answer
             return web.json_response({"access_token": "a", "token_type": "Bearer", "id_token": self.id_token()})

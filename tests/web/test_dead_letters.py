@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import insert, select, update
 
 from connector.model.change import ChangeState, EntityKind, Refusal
+from connector.model.dead_letter_group import fingerprint
 from connector.model.role import Role
 from connector.store import dead_letters, journal, outbox
 from connector.store.tables import outbox as outbox_table
@@ -201,3 +202,26 @@ async def test_what_is_ambiguous_is_refused(api: Api) -> None:
         assert (await api("POST", "/dead-letters/replay", body)).status == 422, body
     assert (await api("POST", "/dead-letters/replay", {"all": True}, role=Role.VIEWER)).status == 403
     assert (await api("GET", "/dead-letters", params={"entity": "invoice"})).status == 400
+
+
+async def test_keys_of_a_cause_are_sent_again_and_not_what_they_were_refused_for_otherwise(api: Api) -> None:
+    for number in ("W-1", "W-2", "W-3"):
+        await api("POST", "/orders", ORDER | {"number": number})
+        await refuse(api, number, TOO_LONG if number == "W-3" else MISSING)
+    async with api.store.transaction() as uow:  # the same key, refused by another org for another cause
+        chosen = outbox_table.c.key == "W-1"
+        own = (await uow.connection.execute(select(outbox_table).where(chosen))).mappings().one()
+        there = {**own, "org": "emea", "refusal": orjson.dumps(asdict(TOO_LONG)).decode()}
+        await uow.connection.execute(insert(outbox_table).values(there))
+    name = fingerprint(EntityKind.ORDER, MISSING)
+    assert (await api("POST", "/dead-letters/replay", {"group": name, "keys": ["W-2", "W-3"]})).body == {"count": 1}
+    assert (await states(api))["W-3"] is ChangeState.DEAD
+    assert (await api("POST", "/dead-letters/replay", {"group": name, "keys": ["W-3"]})).body == {"count": 0}
+    async with api.store.for_org(None).transaction() as uow:
+        keys = ["W-1", "W-9"]
+        assert await dead_letters.change_group_by_person(uow, "replay", name, actor="bot", keys=keys) == 1
+        rows = await uow.connection.execute(select(outbox_table.c.org, outbox_table.c.state).where(chosen))
+        assert sorted(tuple(row) for row in rows) == [("", "due"), ("emea", "dead")]
+    async with api.store.reader() as connection:
+        entries = await journal.read(connection, "order", "W-1")
+    assert [entry.action for entry in entries] == ["replayed"]

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
 
 from connector.cli.localorg import our_metadata
 from connector.clock import SystemClock
@@ -23,10 +24,10 @@ from connector.model.role import Role
 from connector.openid.identity import identify
 from connector.policies import OidcSettings
 from connector.settings import Settings
-from connector.store import console_sessions, journal
+from connector.store import console_sessions, journal, tokens
 from connector.store.engine import Store
 from connector.web.console.session import COOKIE
-from connector.web.console.sign_in import ATTEMPT_COOKIE, CALLBACK, OPENID
+from connector.web.console.sign_in import ATTEMPT_COOKIE, CALLBACK, OPENID, SIGN_INS_PER_MINUTE
 from tests.conftest import ManualClock
 from tests.web.conftest import app_on
 from tests.web.openid_providers import (
@@ -108,7 +109,7 @@ async def test_groups_decide_on_the_role_and_nobody_else_gets_in(store: Store, i
         refused = await person.at_provider(await person.begin(), sub="3")
         _, told = await person.come_back(refused)
     assert [seen[subject][0] for subject in "1234"] == [303, 303, 403, 303]
-    assert seen["4"][1] == {"kim@example.com": Role.OPS, "vic@example.com": Role.VIEWER, "root": Role.ADMIN}
+    assert seen["4"][1] == {"kim@example.com": Role.OPS, "vic@example.com": Role.VIEWER, "root (4)": Role.ADMIN}
     assert told.startswith(
         f"nobody@example.com may not use this console: {urlsplit(issuer).netloc} says"
         " &lt;b&gt;guests&lt;/b&gt; in the claim groups."
@@ -286,16 +287,55 @@ async def test_clock_that_is_behind_is_named(store: Store, liar: LyingProvider) 
 @pytest.mark.parametrize(
     ("claims", "name"),
     [
-        ({"email": "a@example.com"}, "a@example.com"),
-        ({"email": "chief@example.com", "email_verified": False, "preferred_username": "mallory"}, "mallory"),
-        ({"email": "chief@example.com", "email_verified": {}, "preferred_username": "mallory"}, "mallory"),
+        ({"email": "a@example.com", "email_verified": True}, "a@example.com"),
+        ({"email": "a@example.com", "email_verified": "true"}, "a@example.com"),
+        ({"email": "a@example.com", "xms_edov": 1}, "a@example.com"),
+        ({"email": "a@example.com"}, "a@example.com (id-1)"),
+        ({"email": "chief@example.com", "email_verified": False, "preferred_username": "mallory"}, "mallory (id-1)"),
+        ({"email": "chief@example.com", "email_verified": {}, "preferred_username": "mallory"}, "mallory (id-1)"),
+        ({"email": "chief@example.com", "email_verified": [True], "xms_edov": {"1": 1}}, "chief@example.com (id-1)"),
         ({"email": "\u202e", "preferred_username": 5}, "id-1"),
-        ({"email": " a\x00b@example.com" + "x" * 200}, ("ab@example.com" + "x" * 200)[:80]),
+        ({"email": ["a"], "preferred_username": "id-1", "sub": "id-1"}, "id-1"),
+        ({"email": "a@example.com", "sub": "s" * 90}, "s" * 80),
+        ({"email": "a" * 100, "sub": "id-1"}, "a" * 73 + " (id-1)"),
+        (
+            {"email": " a\x00b@example.com" + "x" * 200, "email_verified": True},
+            ("ab@example.com" + "x" * 200)[:80],
+        ),
     ],
 )
 def test_name_of_a_person_is_what_the_provider_vouches_for(claims: dict[str, object], name: str) -> None:
     settings = OidcSettings(issuer="https://id.example", viewer_groups="*")
     assert identify({"sub": "id-1", **claims}, settings).name == name
+
+
+def test_address_without_a_word_on_it_counts_if_the_operator_says_so() -> None:
+    settings = OidcSettings(issuer="https://id.example", viewer_groups="*", trust_email=True)
+    assert identify({"sub": "id-1", "email": "a@example.com"}, settings).name == "a@example.com"
+    assert (
+        identify({"sub": "id-1", "email": "a@example.com", "email_verified": False}, settings).name != "a@example.com"
+    )
+
+
+async def test_person_never_has_the_name_of_a_token_and_failures_are_counted_before_the_provider_is_asked(
+    store: Store, liar: LyingProvider
+) -> None:
+    async with store.transaction() as uow:
+        await tokens.create(uow, "kim@example.com", Role.VIEWER)
+    async with browsing(store, {"issuer": liar.url, **GROUPS}) as person:
+        assert await tell(person, liar) == (303, "/")
+        host = urlsplit(liar.url).netloc
+        assert f"kim@example.com@{host}" in (await person.text_of("/"))[1]
+        person.client.session.cookie_jar.clear()
+        liar.claims = {"groups": ["nobody"]}
+        with capture_logs() as logs:
+            statuses = [(await tell(person, liar))[0] for _ in range(SIGN_INS_PER_MINUTE + 2)]
+        assert (statuses[0], statuses[-1]) == (403, 429)
+        assert "kim" not in str(logs)
+        assert "nobody" not in str(logs)
+        asked = liar.tokens_asked
+        assert (await tell(person, liar))[0] == 429
+        assert liar.tokens_asked == asked
 
 
 def test_highest_role_counts_and_claims_may_be_nested() -> None:

@@ -184,7 +184,7 @@ async def _change(call: RequestContext, body: DeadLettersBody, action: str) -> A
         if body.group is None:
             kind = None if body.entity is None else EntityKind(body.entity)
             return await dead_letters.change_by_person(uow, action, kind, body.keys, actor=actor)
-        return await dead_letters.change_group_by_person(uow, action, body.group, actor=actor)
+        return await dead_letters.change_group_by_person(uow, action, body.group, actor=actor, keys=body.keys)
 
     return ApiResponse(value=Changed(count=await call.store.transact(work)))
 

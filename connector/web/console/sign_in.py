@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from connector.errors import RetryClass, SignInError
 from connector.log import get_logger
+from connector.model.keys import LONGEST, visible_key
 from connector.openid.attempt import SignInAttempt
+from connector.openid.identity import Identity
 from connector.openid.provider import OpenIdProvider
 from connector.store import console_sessions, tokens
 from connector.store.engine import Store
@@ -166,7 +168,7 @@ class SignIn:
         check_parameters(request)
         provider, query = self._known_provider(), request.query
         secret, _, quoted = request.cookies.get(ATTEMPT_COOKIE, "").partition(".")
-        where = local_path(unquote(quoted) or "/")
+        where, is_counted = local_path(unquote(quoted) or "/"), False
         try:
             attempt = SignInAttempt(secret=secret)
             if not secret or not attempt.has_state(query.get("state", "")):
@@ -177,21 +179,32 @@ class SignIn:
             if refused := query.get("error"):
                 more = query.get("error_description", "")[:200]
                 told = f"{provider.settings.title} did not sign you in: {refused[:80]}{f' ({more})' if more else ''}."
-                raise SignInError(told, hint=_BEGIN)
+                raise SignInError(told, hint=_BEGIN, logged="the provider did not sign somebody in")
+            self._count_failure(request)  # before the provider is asked; given back if this does not fail
+            is_counted = True
             person = await provider.identify(attempt, query.get("code", ""), self._address(request, CALLBACK))
         except SignInError as error:
-            return self._refuse(request, where, error)
+            return self._refuse(request, where, error, is_counted=is_counted)
+        self._failures.give_back(_client(request))
+        name = await self._name_of(person)
         lasts = timedelta(hours=provider.settings.session_hours)
 
         begun = await self._store.transact(
             lambda uow: console_sessions.begin_for_person(
-                uow, person.name, person.role, issuer=person.issuer, subject=person.subject, lasts=lasts
+                uow, name, person.role, issuer=person.issuer, subject=person.subject, lasts=lasts
             )
         )
         answer = lead_to(where)
         set_cookie(request, answer, begun, lasts)
         answer.del_cookie(ATTEMPT_COOKIE, path=OPENID)
         return answer
+
+    async def _name_of(self, person: Identity) -> str:
+        """The name of a person in histories: not that of a token, so that one cannot act as the other."""
+        async with self._store.reader() as connection:
+            names = set((await tokens.list_unrevoked(connection)).values())
+        host = urlsplit(person.issuer).netloc
+        return visible_key(f"{person.name[: LONGEST - len(host) - 1]}@{host}") if person.name in names else person.name
 
     async def _sign_out(self, request: web.Request) -> web.StreamResponse:
         check_origin(request)
@@ -222,11 +235,13 @@ class SignIn:
             return fixed if path == CALLBACK else fixed.removesuffix(CALLBACK) + path
         return f"{'https' if is_encrypted(request) else 'http'}://{request.host}{path}"
 
-    def _refuse(self, request: web.Request, where: str, error: SignInError) -> web.Response:
+    def _refuse(
+        self, request: web.Request, where: str, error: SignInError, *, is_counted: bool = False
+    ) -> web.Response:
         """Say why on the sign-in page, where a token may still do."""
         is_away = error.retry_class is RetryClass.TRANSIENT
-        log.warning("sign_in_failed", error=error.message)
-        if not is_away:
+        log.warning("sign-in failed", error=error.logged)
+        if not is_away and not is_counted:
             self._count_failure(request)
         page = self._page(request, where, {"": str(error)}, status=503 if is_away else 403)
         page.del_cookie(ATTEMPT_COOKIE, path=OPENID)

@@ -52,8 +52,13 @@
     if (event.detail.attrName === "open") event.preventDefault();
   });
 
-  // A form with data-draft keeps what was typed, for this tab: over a reload, and over a session that has ended.
-  const kept = (form) => `draft ${location.pathname} ${form.dataset.draft}`;
+  // A form with data-draft keeps what was typed, for this tab: over a reload, and over a session that has ended. It is
+  // kept for the person who typed it, and deleted when somebody signs out, or another person signs in.
+  const person = document.body.dataset.person;
+  const own = `draft ${encodeURIComponent(person ?? "")} `;
+  const dropDrafts = (isDropped) => Object.keys(sessionStorage).filter((key) => /^draft /.test(key) && isDropped(key)).forEach((key) => sessionStorage.removeItem(key));
+  if (person != null) dropDrafts((key) => key !== "draft sent" && !key.startsWith(own));
+  const kept = (form) => `${own}${location.pathname} ${form.dataset.draft}`;
   const fields = (form) => [...form.elements].filter((item) => item.name && ("keep" in item.dataset || !/^(hidden|password|file|submit)$/.test(item.type)));
   const forms = () => document.querySelectorAll("form[data-draft]");
   const keep = (form) => {
@@ -91,6 +96,7 @@
   });
   document.addEventListener("submit", (event) => {
     if (event.target.matches("form[data-draft]")) sessionStorage.setItem("draft sent", kept(event.target));
+    if (event.target.matches("form[action='/signout']")) dropDrafts(() => true);
   });
   document.addEventListener("reset", (event) => {
     if (event.target.matches("form[data-draft]")) sessionStorage.removeItem(kept(event.target));
