@@ -71,7 +71,7 @@ from tests.web.test_dead_letters import TOO_LONG
 
 CHROMIUM = Path("/usr/bin/chromium")
 _INSTALLED = CHROMIUM.exists()
-_QUIET = (
+QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
@@ -81,7 +81,7 @@ _QUIET = (
 async def shared_browser() -> AsyncIterator[Browser]:
     require(_INSTALLED, f"{CHROMIUM} (package chromium)")
     async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(_QUIET))
+        running = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         yield running
         await running.close()
 
