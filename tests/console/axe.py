@@ -9,6 +9,7 @@ from playwright.async_api import Page
 from tests.conftest import require
 
 _AXE = Path(__file__).parents[1] / "clients/node_modules/axe-core/axe.min.js"
+_CUT = "[...document.querySelectorAll('.scroll')].some(item => item.scrollWidth > item.clientWidth + 1)"
 _EXAMINE = """
 () => axe.run({resultTypes: ["violations"]}).then(result => result.violations.map(rule =>
   `${rule.id}: ${rule.help}: ${rule.nodes.map(node => node.html.slice(0, 200)).slice(0, 3).join("  ")}`))
@@ -27,5 +28,7 @@ async def faults_of(page: Page, url: str, turn: int) -> list[tuple[str, int, str
         await page.emulate_media(color_scheme=scheme)
         if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
             found.append((url, width, scheme, "It is wider than the screen."))
+        if width < 500 and await page.evaluate(_CUT):
+            found.append((url, width, scheme, "A table of it is wider than the screen: does it become cards?"))
         found += [(url, width, scheme, fault) for fault in await page.evaluate(_EXAMINE)]
     return found

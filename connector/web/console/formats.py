@@ -138,9 +138,17 @@ def record_address(record_id: str, instance_url: str | None) -> str:
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+
+def room(value: object) -> str:
+    """The CSS class of a text that needs more room than a number beside it."""
+    length = len(str(value or ""))
+    return "" if length <= _SHORT_TEXT else "long" if length <= _LONG_TEXT else "long whole"
+
+
+_SHORT_TEXT, _LONG_TEXT = 28, 160
 FILTERS: Mapping[str, Callable[..., str]] = {
     "number": number, "percent": percent, "money": money, "moment": moment, "short_moment": short_moment,
     "iso_moment": iso_moment, "day": day,
     "ago": ago, "lasting": lasting, "within": within, "urlencode_path": urlencode_path,
-    "record_address": record_address,
+    "record_address": record_address, "room": room,
 }  # fmt: skip
