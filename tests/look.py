@@ -1,9 +1,9 @@
 """Pictures of every page on data in bad shape, to be looked at.
 
-`python -m tests.look FOLDER [--data bad|empty] [TEXT…]` opens each address of `tests/console/addresses.py`, the local org's pages and the customer's in Debian's Chromium, at
-1440 and 390 pixels, light and dark, and writes `FOLDER/PAGE-WIDTH-SCHEME.webp`; with TEXT only the pages whose name
-contains one. Names are very long without blanks, from right to left, or emoji; one order has 500 lines. `--data empty`
-has nothing at all.
+`python -m tests.look FOLDER [--data bad|empty] [TEXT…]` opens each address of `tests/console/addresses.py`, the local
+org's pages and the customer's in Debian's Chromium, at 1440 and 390 pixels, light and dark, and writes
+`FOLDER/PAGE-WIDTH-SCHEME.webp`; with TEXT only the pages whose name contains one. Names are very long without blanks,
+from right to left, or emoji; one order has 500 lines. `--data empty` has nothing at all.
 """
 
 from __future__ import annotations
