@@ -125,14 +125,17 @@ def view_job_run(item: JobRun, waiting: int, undone_by: Sequence[str] = ()) -> R
     )  # fmt: skip
 
 
-def view_undo(item: Undo, waiting: int, undone_by: Sequence[str] = ()) -> RunView:
+def view_undo(item: Undo, waiting: int, now: datetime) -> RunView:
     is_done = item.ended_at is not None and not waiting
+    is_stopped = item.is_stopped(now)
+    counts = {**item.counts, "not_reached": item.total - item.reached} if is_stopped else item.counts
+    state = "done" if is_done else "stopped" if is_stopped else "running"
     return RunView(
         run=item.run_name, kind=RunKind.UNDO.value, what=f"undo {item.run}", actor=item.actor,
-        state="done" if is_done else "running", created_at=item.created_at, started_at=item.created_at,
-        ended_at=item.ended_at if is_done else None, counts=item.counts, waiting=waiting,
+        state=state, created_at=item.created_at, started_at=item.created_at,
+        ended_at=item.ended_at if is_done else item.renewed_at if is_stopped else None, counts=counts, waiting=waiting,
         undoes=None if RunName.parse(item.run) is None else item.run,
-        undone_by=tuple(undone_by), left_alone=tuple(item.left_alone),
+        left_alone=tuple(item.left_alone),
     )  # fmt: skip
 
 

@@ -21,6 +21,8 @@ from connector.model.record import Link
 from connector.model.undo import UndoRow
 from connector.orders.command import OrderCommand
 from connector.orders.service import LockOrders
+from connector.store import undos
+from connector.store.undos import Undo
 from connector.store.unit_of_work import UnitOfWork
 
 AT_ONCE = 100
@@ -29,12 +31,12 @@ EFFECT = "undone"
 
 
 class LocalUndo:
-    """Puts values of one undo back. `run` is its name, `of` that of the run that it undoes."""
+    """Puts values back that `undo` is about."""
 
-    def __init__(self, context: InboundContext, *, run: str, of: str, actor: str) -> None:
+    def __init__(self, context: InboundContext, *, undo: Undo, actor: str) -> None:
         self._context = context
         self._receivers = Receivers(context.mappings)
-        self._run, self._of, self._actor = run, of, actor
+        self._run, self._of, self._actor, self._number = undo.run_name, undo.run, actor, undo.id
 
     async def put_back(self, rows: Sequence[UndoRow]) -> list[str]:
         """Put these values back. Returns what the rules of orders forbid, in words."""
@@ -68,6 +70,7 @@ class LocalUndo:
                 if link is not None and owner is not None:
                     self._change(writes, link, owner, [row for row in rows if row.record_id == record])
             await writes.store()
+            await undos.renew(uow, self._number, fields=len(rows))
             return writes.commands
 
         await self._context.orders.execute_prepared(prepare, actor=self._actor)

@@ -46,7 +46,7 @@ async def list_runs(
             found += [view_job_run(item, 0) for item in pulled]
         if kind in {None, RunKind.UNDO}:
             undone = await undos.list_page(connection, before=before, limit=limit, actor=actor)
-            found += [view_undo(item, 0) for item in undone]
+            found += [view_undo(item, 0, store.clock.now()) for item in undone]
         found = sorted(found, key=lambda item: (item.created_at, item.run), reverse=True)[:limit]
         return await _complete(connection, found)
 
@@ -55,7 +55,7 @@ async def get_run(store: Store, name: str) -> RunView:
     """One run. Raises CommandError if there is none of this name."""
     parsed = RunName.parse(name)
     async with store.reader() as connection:
-        view = None if parsed is None else await _find(connection, parsed)
+        view = None if parsed is None else await _find(connection, parsed, store.clock.now())
         if view is None:
             raise CommandError(
                 f"There is no run {name}.", hint="`connector runs list` lists them.", field="run", rule="unknown"
@@ -64,7 +64,7 @@ async def get_run(store: Store, name: str) -> RunView:
         return view
 
 
-async def _find(connection: Connection, name: RunName) -> RunView | None:
+async def _find(connection: Connection, name: RunName, now: datetime) -> RunView | None:
     match name.kind:
         case RunKind.RESYNC:
             resync = await resyncs.get(connection, name.number)
@@ -77,7 +77,7 @@ async def _find(connection: Connection, name: RunName) -> RunView | None:
             return None if job is None else view_job_run(job, 0)
         case RunKind.UNDO:
             undo = await undos.get(connection, name.number)
-            return None if undo is None else view_undo(undo, 0)
+            return None if undo is None else view_undo(undo, 0, now)
 
 
 async def _complete(connection: Connection, views: Sequence[RunView]) -> list[RunView]:
@@ -89,7 +89,7 @@ async def _complete(connection: Connection, views: Sequence[RunView]) -> list[Ru
 
 
 def _completed(view: RunView, waiting: int, undone_by: Sequence[str]) -> RunView:
-    if view.kind == RunKind.UNDO and waiting:
+    if view.kind == RunKind.UNDO and view.state == "done" and waiting:
         view = replace(view, state="running", ended_at=None)
     return replace(view, waiting=waiting, undone_by=tuple(undone_by))
 

@@ -62,7 +62,12 @@ class Undoer:
 async def undo_by_plan(
     context: InboundJobContext, run: str, plan_id: str, chosen: UndoChoice | None = None, *, actor: str
 ) -> tuple[UndoPlan, Undo | None]:
-    """Undo a run as the plan with this ID says. Raises CommandError if it would do something else by now."""
+    """Undo a run as the plan with this ID says. Raises CommandError if it would do something else by now, or if it was
+    carried out before."""
+    org_id = await _org_of(context)
+    async with context.store.reader() as connection:
+        if (done := await undos.find_plan(connection, org_id, run, plan_id)) is not None:
+            raise _done_already(done)
     plan = await plan_undo(context, run, chosen)
     if plan.id != plan_id:
         raise CommandError(
@@ -81,10 +86,13 @@ async def carry_out(context: InboundJobContext, plan: UndoPlan, *, actor: str) -
     left_alone = [_without_values(row) for row in plan.rows if row.state is UndoState.CHANGED]
 
     async def begin(uow: UnitOfWork) -> Undo:
-        return await undos.create(
+        made = await undos.create(
             uow, org_id, plan.run, plan=plan.id, total=len(plan.to_restore), counts=plan.counts,
             left_alone=left_alone[:MAX_LISTED], actor=actor,
         )  # fmt: skip
+        if made is None:
+            raise _done_already(await undos.find_plan(uow.connection, org_id, plan.run, plan.id))
+        return made
 
     undo = await store.transact(begin)
     for_org = [row for row in plan.rows if row.side is Side.ORG]
@@ -98,6 +106,14 @@ async def carry_out(context: InboundJobContext, plan: UndoPlan, *, actor: str) -
     forbidden = await _put_back_here(context, org_id, undo, here, actor) if here else []
     await store.transact(partial(_end, number=undo.id, forbidden=forbidden))
     return undo
+
+
+def _done_already(undo: Undo | None) -> CommandError:
+    what = "Another undo" if undo is None else f"{undo.run_name}, asked for by {undo.actor},"
+    return CommandError(
+        f"{what} does what this plan says already.",
+        hint="Look at it; a new plan shows what is left.", field="plan", rule="version",
+    )  # fmt: skip
 
 
 def selection(plan: UndoPlan) -> Selection:
@@ -123,7 +139,7 @@ async def _put_back_here(
         orders=context.orders, mappings=mappings, describes=profile.describes, org_id=org_id,
         settings=context.settings.inbound, webhooks=context.settings.webhooks,
     )  # fmt: skip
-    return await LocalUndo(inbound, run=undo.run_name, of=undo.run, actor=actor).put_back(rows)
+    return await LocalUndo(inbound, undo=undo, actor=actor).put_back(rows)
 
 
 async def _end(uow: UnitOfWork, number: int, forbidden: Sequence[str]) -> None:
@@ -165,6 +181,8 @@ async def _make_due(uow: UnitOfWork, org_id: str, undo: Undo, rows: dict[Name, l
                 uow.changed(kind, entity.key, slot_of_entity(entity), Lane.STATUS)
                 uow.restore(kind, entity.key, restores)
     await links.hold(uow, org_id, held, released)
+    number = sum(row.state is UndoState.RESTORE for some in rows.values() for row in some)
+    await undos.renew(uow, undo.id, fields=number)
 
 
 def _record_ids(rows: dict[Name, list[UndoRow]], kind: EntityKind, keys: Sequence[str]) -> list[str]:

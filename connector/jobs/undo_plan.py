@@ -9,22 +9,22 @@ import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from connector.errors import CommandError, ConnectorError, MappingError
 from connector.inbound.receivers import Receivers
 from connector.jobs.inbound_run import InboundJobContext
+from connector.jobs.journal_values import is_cut, is_written, typed
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.reconcile import fit_mappings
 from connector.jobs.run_fields import Place, RunFields, WrittenField
 from connector.jobs.undo_cause import find_sent_with, map_entity
 from connector.mapping.mapper import MappingSet
-from connector.model.change import EntityKind
+from connector.model.change import ChangeState, EntityKind, Unsent
 from connector.model.describe import FieldDescribe
 from connector.model.field_equality import same_value
 from connector.model.observed_value import STAMP_FIELDS, author_of, read_moment
-from connector.model.record import IS_PERSON, LAST_SYNCED, SYNC_MESSAGE, FieldValue, Link, MappedRecord
+from connector.model.record import IS_PERSON, LAST_SYNCED, SYNC_MESSAGE, FieldValue, Link, MappedRecord, child_field
 from connector.model.run_name import RunKind, RunName
 from connector.model.undo import Included, Side, UndoPlan, UndoRow, UndoState
 from connector.outbound.entities import LOADERS
@@ -34,7 +34,6 @@ from connector.outbound.preflight import normalize
 from connector.salesforce.query import in_chunks
 from connector.store import links, outbox, undos
 from connector.store.engine import Store
-from connector.store.field_notes import LONGEST_VALUE
 from connector.store.queries import run_writes
 from connector.store.sql import chunks
 
@@ -117,6 +116,8 @@ async def plan_undo(context: InboundJobContext, run: str, chosen: UndoChoice | N
         )
     reads = context.client.calls_made.reads
     org_id = await confirm_org(context.store, context.client, context.settings)
+    async with context.store.reader() as connection:
+        begun = [undo.run_name for undo in await undos.list_of_run(connection, run) if undo.org_id == org_id]
     found, others = await load_run(context.store, run, chosen, org_id)
     notes = ["It concerned another org as well: choose that org (CONNECTOR_ORG on the command line)."] if others else []
     if found.forgotten:
@@ -138,6 +139,7 @@ async def plan_undo(context: InboundJobContext, run: str, chosen: UndoChoice | N
         calls_at_most=2 * -(-restored // ROWS_A_CALL) + context.settings.sync.partitions if restored else 0,
         notes=notes,
         org_id=org_id,
+        latest=begun[0] if begun else "",
     )
 
 
@@ -174,7 +176,7 @@ class _Planner:
         self._links: dict[str, Link] = {}
         self._here: dict[tuple[str, str], _Here] = {}
         self._org: dict[str, Mapping[str, Any]] = {}
-        self._unsent: set[tuple[str, str]] = set()
+        self._unsent: dict[tuple[str, str], Unsent] = {}
         self._later: dict[tuple[str, str], RunFields] = {}
         self._sent_with: frozenset[Place] = frozenset()
         self._created_with: set[tuple[str, str]] = set()
@@ -190,7 +192,8 @@ class _Planner:
             self._links = await links.find(connection, self._org_id, sorted(ids))
             for entity, keys in wanted.items():
                 kind = EntityKind(entity)
-                self._unsent |= {(entity, key) for key in await outbox.find(connection, kind, sorted(keys))}
+                unsent = await outbox.find(connection, kind, sorted(keys))
+                self._unsent |= {(entity, key): row for key, row in unsent.items()}
                 own = await links.get(connection, self._org_id, entity, sorted(keys))
                 for some in chunks(sorted(keys), _PAGE):
                     for loaded in await LOADERS[kind].load(connection, some):
@@ -294,6 +297,8 @@ class _Planner:
         now, written = row[item.field], typed(item.written, describe)
         if same_value(now, item.before, describe):
             return _row(item, UndoState.RESTORED, now=now, why="It holds the former value.")
+        if (undo := self._find_waiting(item, link)) is not None:
+            return _row(item, UndoState.RESTORED, now=now, why=f"It is on its way: {undo} puts it back.")
         is_ours = record is not None and item.field in record.fields
         ours = self._ours(record, item.field)
         was_ours = is_ours and is_written(ours, written, link.snapshot.get(item.field), describe)
@@ -309,6 +314,15 @@ class _Planner:
         holds = is_ours and not is_former
         why = _HELD if holds else None
         return _row(item, UndoState.RESTORE, now=now, ours=ours, is_ours=is_ours, holds=holds, why=why)
+
+    def _find_waiting(self, item: WrittenField, link: Link) -> str | None:
+        """The name of the undo that puts the former value back with the next push, if there is one."""
+        unsent = self._unsent.get((item.entity, item.key))
+        if unsent is None or unsent.state is not ChangeState.DUE:
+            return None
+        restore = unsent.restores.get(child_field(link.key, item.field) if link.is_part else item.field)
+        is_same = restore is not None and same_value(restore.value, item.before)
+        return (unsent.run or "an undo") if is_same else None
 
     def _changed_row(
         self, item: WrittenField, now: FieldValue, link: Link, row: Mapping[str, Any], describe: FieldDescribe
@@ -350,30 +364,6 @@ class _Planner:
             return _row(item, UndoState.CHANGED, now=now, who="connector", why="It was changed here since.")
         before = typed(item.before, describe)
         return replace(_row(item, UndoState.RESTORE, now=now), before=before)
-
-
-def is_cut(value: FieldValue) -> bool:
-    """Whether the journal has only the beginning of a text."""
-    return isinstance(value, str) and len(value) == LONGEST_VALUE + 1 and value.endswith("…")
-
-
-def is_written(now: FieldValue, written: FieldValue, known: FieldValue, describe: FieldDescribe | None) -> bool:
-    """Whether a field still holds what was written. Of a long text the journal has the beginning; the rest is `known`
-    from the link."""
-    if isinstance(written, str) and is_cut(written):
-        is_same_text = isinstance(known, str) and known.startswith(written[:-1])
-        return is_same_text and same_value(now, known, describe)
-    return same_value(now, written, describe)
-
-
-def typed(value: FieldValue, describe: FieldDescribe | None) -> FieldValue:
-    """A value of the journal, which keeps numbers as text, as the field has it."""
-    if isinstance(value, str) and describe is not None and describe.type in {"currency", "double", "percent", "int"}:
-        try:
-            return Decimal(value)
-        except InvalidOperation:
-            return value
-    return value
 
 
 def rows_by_entity(rows: Sequence[UndoRow], states: Collection[UndoState]) -> dict[tuple[str, str], list[UndoRow]]:

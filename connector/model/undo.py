@@ -89,8 +89,8 @@ class UndoRow:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UndoPlan:
     """What undoing a run comes to. `id` names this plan: an undo that is asked for by it is carried out only if it
-    would still do the same, in the org `org_id`. `reads` are the calls that the plan took, `calls_at_most` those of the
-    undo."""
+    would still do the same, in the org `org_id`, and if no other undo of the run has begun: `latest` is the name of the
+    latest one. `reads` are the calls that the plan took, `calls_at_most` those of the undo."""
 
     run: str
     rows: Sequence[UndoRow]
@@ -98,11 +98,12 @@ class UndoPlan:
     calls_at_most: int = 0
     notes: Sequence[str] = ()
     org_id: str = ""
+    latest: str = ""
 
     @property
     def id(self) -> str:
         parts = [_act(row) for row in self.rows if row.state is UndoState.RESTORE or row.holds]
-        return hashlib.sha256(json.dumps([self.org_id, self.run, parts]).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps([self.org_id, self.run, self.latest, parts]).encode()).hexdigest()[:16]
 
     @property
     def to_restore(self) -> list[UndoRow]:

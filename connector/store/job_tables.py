@@ -120,11 +120,14 @@ undos = Table(
     Column("actor", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("ended_at", Instant),  # when all of it was made due
+    Column("renewed_at", Instant),  # when it was last worked on
     Column("total", Integer, nullable=False),
+    Column("reached", Integer, nullable=False, server_default="0"),  # of its fields: those that were made due
     Column("counts", Text, nullable=False),  # rows of the plan by state, as JSON
     Column("left_alone", Text, nullable=False),  # what somebody has changed since, without values, as JSON
     Index("undos_run", "run", "id"),
-    Index("undos_ended", "ended_at"),
+    Index("undos_plan", "org_id", "run", "plan", unique=True),  # each plan is carried out once
+    Index("undos_renewed", "renewed_at"),
 )
 
 resyncs = Table(

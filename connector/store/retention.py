@@ -85,7 +85,7 @@ _KINDS = {
     "job_runs": _Kind(table=job_runs, ended=None, since=job_runs.c.ended_at),
     "sent_messages": _Kind(table=messages, ended=messages.c.state == MessageState.SENT.value, since=messages.c.sent_at),
     "resyncs": _Kind(table=resyncs, ended=None, since=resyncs.c.ended_at),
-    "undos": _Kind(table=undos, ended=None, since=undos.c.ended_at),
+    "undos": _Kind(table=undos, ended=None, since=undos.c.renewed_at),
     "causes": _Kind(table=causes, ended=None, since=causes.c.closed_at),
     "idle_job_runs": _Kind(table=job_runs, ended=job_runs.c.idle.is_(True), since=job_runs.c.ended_at),
     "alerts": _Kind(table=alerts, ended=None, since=alerts.c.ended_at),

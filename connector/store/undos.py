@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.run_name import RunKind, RunName
 from connector.store import journal
 from connector.store.job_tables import undos
 from connector.store.journal import JournalEntry
+from connector.store.sql import insert
 from connector.store.tables import HAS_RUN, outbox
 from connector.store.unit_of_work import UnitOfWork
+
+STOPPED_AFTER = timedelta(minutes=5)
+"""From when on an undo that nobody has worked on is stopped: a part of it takes seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undo:
     """An undo of `run`. `total` fields were to be put back; `counts` are the rows of its plan by state; `left_alone`
-    are fields that somebody has changed since, without their values. It has `ended` when all of it was made due."""
+    are fields that somebody has changed since, without their values. It has `ended` when all of it was made due; until
+    then it has come to `reached` fields, at `renewed_at`."""
 
     id: int
     run: str
@@ -31,7 +36,9 @@ class Undo:
     actor: str
     created_at: datetime
     ended_at: datetime | None
+    renewed_at: datetime | None
     total: int
+    reached: int
     counts: Mapping[str, int]
     left_alone: Sequence[Mapping[str, Any]]
 
@@ -39,6 +46,10 @@ class Undo:
     def run_name(self) -> str:
         """Its own name among runs of all kinds."""
         return str(RunName(RunKind.UNDO, self.id))
+
+    def is_stopped(self, now: datetime) -> bool:
+        """Whether the process that worked on it has ended before it was done."""
+        return self.ended_at is None and (self.renewed_at or self.created_at) < now - STOPPED_AFTER
 
 
 async def create(
@@ -51,28 +62,47 @@ async def create(
     counts: Mapping[str, int],
     left_alone: Sequence[Mapping[str, Any]],
     actor: str,
-) -> Undo:
-    """Store an undo that begins, with an entry for the audit."""
+) -> Undo | None:
+    """Store an undo that begins, with an entry for the audit; None if this plan was carried out before."""
     row = {
         "run": run,
         "org_id": org_id,
         "plan": plan,
         "actor": actor,
         "created_at": uow.now,
+        "renewed_at": uow.now,
         "total": total,
+        "reached": 0,
         "counts": orjson.dumps(counts).decode(),
         "left_alone": orjson.dumps(list(left_alone), default=str).decode(),
     }
-    made = _build((await uow.connection.execute(insert(undos).values(row).returning(*undos.c))).one())
+    statement = insert(uow.connection, undos).values(row).on_conflict_do_nothing().returning(*undos.c)
+    stored = (await uow.connection.execute(statement)).first()
+    if stored is None:
+        return None
+    made = _build(stored)
     detail = {"run": made.run_name, "plan": plan, "fields": total, "counts": dict(counts)}
     entry = JournalEntry(entity="run", key=run, action="undone", detail=detail, org_id=org_id, actor=actor)
     await journal.write(uow, [entry])
     return made
 
 
+async def renew(uow: UnitOfWork, number: int, *, fields: int = 0) -> None:
+    """Note that the undo is worked on, and has come to so many further fields."""
+    values = {"renewed_at": uow.now, "reached": undos.c.reached + fields}
+    await uow.connection.execute(update(undos).where(undos.c.id == number).values(values))
+
+
+async def find_plan(connection: AsyncConnection, org_id: str, run: str, plan: str) -> Undo | None:
+    """The undo that has carried out this plan."""
+    chosen = (undos.c.org_id == org_id, undos.c.run == run, undos.c.plan == plan)
+    row = (await connection.execute(select(undos).where(*chosen))).first()
+    return None if row is None else _build(row)
+
+
 async def end(uow: UnitOfWork, number: int, *, forbidden: Sequence[str] = ()) -> None:
     """Note that all of it was made due; `forbidden`: what the rules of orders do not allow, in words."""
-    values: dict[str, Any] = {"ended_at": uow.now}
+    values: dict[str, Any] = {"ended_at": uow.now, "renewed_at": uow.now, "reached": undos.c.total}
     stored = await get(uow.connection, number) if forbidden else None
     if stored is not None:
         refused = [*stored.left_alone, *({"why": text} for text in forbidden)]

@@ -197,8 +197,8 @@ class FixedPlan(Undoer):
             raise CommandError("The plan has changed.", hint="Look at the new one.", field="plan", rule="version")
         at = SystemClock().now()  # it is stored already
         undo = Undo(
-            id=1, run=run, org_id="00D", plan=plan_id, actor=actor, created_at=at, ended_at=at, total=1, counts={},
-            left_alone=[],
+            id=1, run=run, org_id="00D", plan=plan_id, actor=actor, created_at=at, ended_at=at, renewed_at=at,
+            total=1, reached=1, counts={}, left_alone=[],
         )  # fmt: skip
         return plan, undo
 

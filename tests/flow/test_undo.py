@@ -110,7 +110,7 @@ async def test_resync_by_a_wrong_mapping_is_undone_where_nobody_changed_it(sides
 
     again = await undo(side, "resync-1")  # there is nothing left to do
     assert (again.counts, again.calls_at_most) == ({"changed": 3, "restored": 27}, 0)
-    with pytest.raises(CommandError, match="The plan has changed"):
+    with pytest.raises(CommandError, match="undo-1, asked for by ann, does what this plan says already"):
         await undo_by_plan(side.service.inbound_context, "resync-1", planned.id, actor="ann")
 
     of_undo = await undo(side, "undo-1", included=DIFFERS)  # and what it put back was a mistake

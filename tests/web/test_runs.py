@@ -9,6 +9,7 @@ from connector.model.resync import ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.store import job_runs, journal, resyncs, undos
 from connector.store.journal import JournalEntry
+from tests.conftest import ManualClock
 from tests.web.conftest import Api
 from tests.web.test_console import open_page, sign_in
 
@@ -57,6 +58,27 @@ async def test_runs_are_listed_page_by_page_and_by_kind(api: Api) -> None:
     assert [run["run"] for run in (await api("GET", "/runs?actor=ann")).body["runs"]] == ["resync-1"]
     assert (await api("GET", "/runs?kind=monday")).status == 400
     assert (await api("GET", "/runs?limit=1")).body["before"] is not None
+
+
+async def test_undo_whose_process_has_ended_is_stopped_and_says_what_is_left(api: Api, clock: ManualClock) -> None:
+    await fill(api)
+    async with api.store.transaction() as uow:
+        await undos.renew(uow, 1)
+        assert (
+            await undos.create(uow, "00D", "resync-1", plan="p", total=1, counts={}, left_alone=[], actor="ann") is None
+        )  # each plan is carried out once
+    clock.advance(240)
+    assert (await api("GET", "/runs/undo-1")).body["run"]["state"] == "running"
+    clock.advance(120)
+    stopped = (await api("GET", "/runs/undo-1")).body["run"]
+    assert (stopped["state"], stopped["counts"]["not_reached"], stopped["ended_at"] is None) == ("stopped", 1, False)
+    await sign_in(api)
+    _, text = await open_page(api, "/runs/undo-1")
+    assert "Its process ended before it was done: 1 field was not reached." in text
+    assert 'href="/runs/resync-1/undo"' in text
+    async with api.store.transaction() as uow:
+        await undos.end(uow, 1)
+    assert (await api("GET", "/runs/undo-1")).body["run"]["state"] == "done"
 
 
 async def test_one_run_says_what_it_wrote_and_hides_what_is_personal(api: Api) -> None:
