@@ -19,7 +19,8 @@ from connector.model.order_header import HEADER_FIELDS, OrderHeader
 from connector.model.order_return import return_key
 from connector.model.order_state import OrderState
 from connector.model.platform_event import status_events
-from connector.store import field_times, order_history, shipments
+from connector.model.stage import OPEN
+from connector.store import field_times, order_history, shipments, waiting_lines
 from connector.store import orders as order_store
 from connector.store.order_history import EventEntry
 from connector.store.orders import MONEY
@@ -61,6 +62,7 @@ async def save(uow: UnitOfWork, changes: Sequence[OrderChange], *, actor: str) -
     await order_history.write(uow, [(item.before, item.history_length, item.entries) for item in changes], actor=actor)
     await _save_orders(uow, changes)
     await _save_lines(uow, changes)
+    await waiting_lines.refresh(uow, [item.order.number for item in changes if _may_wait_otherwise(item)])
     await _save_holds(uow, changes, actor)
     await shipments.save(uow, [(item.before, item.after, item.history_length == 0) for item in changes])
     for item in changes:
@@ -74,6 +76,12 @@ async def save(uow: UnitOfWork, changes: Sequence[OrderChange], *, actor: str) -
             entries = enumerate(item.entries, start=first)
             steps = [(place, entry.before or entry.after, entry.after) for place, entry in entries]
             uow.publish(status_events(item.order.number, steps, item.before.holds, item.after.holds))
+
+
+def _may_wait_otherwise(item: OrderChange) -> bool:
+    """Whether other lines of the order may wait for stock now: its stock may not have been managed here before."""
+    managed = all(line.waits for line in item.order.lines)
+    return waiting_lines.has_changed(item.before, item.after) or (item.after.stage in OPEN and not managed)
 
 
 async def _save_orders(uow: UnitOfWork, changes: Sequence[OrderChange]) -> None:

@@ -26,7 +26,7 @@ from connector.model.product import Product
 from connector.model.shipments import ZERO
 from connector.model.stage import OPEN, Stage
 from connector.store import customers as customer_store
-from connector.store import field_times, shipments
+from connector.store import field_times, shipments, waiting_lines
 from connector.store import products as product_store
 from connector.store.partitions import partition_hash
 from connector.store.references import UnknownReferenceError, listed_keys
@@ -85,7 +85,9 @@ async def save(
     relined = [number for number in changed if stored[number].lines != wanted[number].lines]
     for chunk in chunks(relined):
         await uow.connection.execute(delete(order_lines).where(order_lines.c.order_number.in_(chunk)))
-    await _insert_lines(uow, wanted, [*sorted(created), *relined])
+    written = [*sorted(created), *relined]
+    await _insert_line_rows(uow, [(number, line, line.sku) for number in written for line in wanted[number].lines])
+    await waiting_lines.refresh(uow, changed)
 
     for numbers, usual in ((created, Lane.NEW), (changed, Lane.STATUS)):
         for number in numbers:
@@ -141,6 +143,7 @@ async def insert_placed(
     created = await insert_missing(uow.connection, orders, rows)
     stored = [order for order, _ in new_orders if order.number in created]
     await _insert_line_rows(uow, [(order.number, line, line.product.sku) for order in stored for line in order.lines])
+    await waiting_lines.refresh(uow, [order.number for order in stored if order.stage in OPEN])
     for order in stored:
         _capture_new(uow, order, urgent_from)
     return created
@@ -152,6 +155,7 @@ async def set_priorities(uow: UnitOfWork, new_orders: Sequence[Order], *, urgent
     rows = [{"the_number": order.number, "new": order.priority} for order in new_orders]
     if rows:
         await uow.connection.execute(statement, rows)
+        await waiting_lines.refresh(uow, [order.number for order in new_orders if order.stage in OPEN])
     for order in new_orders:
         _capture_new(uow, order, urgent_from)
 
@@ -367,11 +371,6 @@ def _differences(before: OrderInput, after: OrderInput) -> list[str]:
         if name not in ANYTIME and (getattr(before.header, name) or None) != (getattr(after.header, name) or None)
     ]
     return names + (["lines"] if before.lines != after.lines else [])
-
-
-async def _insert_lines(uow: UnitOfWork, wanted: Mapping[str, OrderInput], numbers: Sequence[str]) -> None:
-    lines = [(number, line, line.sku) for number in numbers for line in wanted[number].lines]
-    await _insert_line_rows(uow, lines)
 
 
 async def _insert_line_rows(uow: UnitOfWork, lines: Sequence[tuple[str, LineInput | Line, str]]) -> None:

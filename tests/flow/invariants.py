@@ -12,6 +12,7 @@ from connector.model.stage import Stage
 from connector.model.transitions import apply, next_automatic_stage
 from connector.store import order_history, orders
 from connector.store import stock as stocks
+from connector.store.queries import backorders
 from tests.flow.conftest import World
 from tests.order_builders import as_history_keeps
 
@@ -23,6 +24,7 @@ async def check_books(world: World, numbers: Sequence[str], arrived: Mapping[str
         levels = await stocks.levels(connection, arrived)
         held = await stocks.load_reservations(connection, numbers)
         histories = {number: await order_history.read(connection, number) for number in numbers}
+        waiting = {(item.number, item.line): item async for item in backorders.stream_backorder_lines(connection)}
     out = dict.fromkeys(arrived, ZERO)
     promised = dict.fromkeys(arrived, ZERO)
     for order in stored:
@@ -30,6 +32,11 @@ async def check_books(world: World, numbers: Sequence[str], arrived: Mapping[str
         _check_money(order)
         _check_replay(order, histories[order.number])
         for line in order.lines:
+            waits = waiting.get((order.number, line.number))
+            assert line.backordered == (ZERO if waits is None else waits.quantity)
+            if waits is not None:
+                assert (waits.priority, waits.promised_on) == (order.priority, order.header.promised_on)
+                assert (waits.sku, waits.on_hold) == (line.product.sku, bool(order.state.holds))
             mine = [reserved for key, reserved in held.items() if key[:2] == (order.number, line.number)]
             assert line.state.allocated - line.state.shipped == sum((reserved.quantity for reserved in mine), ZERO)
             assert line.state.picked - line.state.shipped == sum((reserved.picked for reserved in mine), ZERO)

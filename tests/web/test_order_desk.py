@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from html import unescape
 from typing import Any
 
 import pytest
 
 from connector.model.role import Role
 from connector.store import stock
-from connector.web.console import desk_holds, desk_returns
-from tests.web.conftest import Api
+from connector.web.console import desk_backorders, desk_holds, desk_returns
+from tests.web.conftest import ORDER, Api
 from tests.web.test_api import placed
 from tests.web.test_console import HOSTILE, open_page, send, sign_in
 
@@ -109,6 +110,44 @@ async def test_back_orders_get_what_came_in(api: Api) -> None:
     assert (await send(api, "/desk/back-orders/allocate", sku="NONE"))[0] == 422
     _, text = await open_page(api, "/desk/back-orders.csv?sku=CHAI")
     assert text.splitlines()[1].startswith("CHAI,W-1,1,6,")
+
+
+async def test_product_is_short_only_of_what_no_stock_covers_and_its_lines_come_page_by_page(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_backorders, "LINES_OF_PAGE", 2)
+    monkeypatch.setattr(desk_backorders, "BATCH", 2)
+    async with api.store.transaction() as uow:
+        levels = await stock.levels(uow.connection, ["CHAI"])
+        await stock.count(uow, dict.fromkeys([*levels, ("CHAI", "WEST")], Decimal(0)))
+    for number, promised in (("W-1", None), ("W-2", "2026-03-09"), ("W-3", "2026-03-05"), ("W-4", "2026-03-05")):
+        lines = [{"line": 1, "sku": "CHAI", "quantity": "2.5", "unit_price": 18}]
+        body = ORDER | {"number": number, "lines": lines, "promised_on": promised}
+        assert (await api("POST", "/orders", body)).status == 201
+        await api.move(number, action="verify")
+    await sign_in(api)
+    seen, address = [], "/desk/back-orders?sku=CHAI"
+    while address:
+        _, text = await open_page(api, address)
+        assert re.findall(r"<dt>(Short|To allocate)</dt><dd[^>]*>([^<]+)<", text) == [
+            ("Short", "10"), ("To allocate", "0"),
+        ]  # fmt: skip
+        seen += re.findall(r'href="/orders/(W-\d)"', text)
+        following = re.search(r'href="([^"]+)">Next lines', text)
+        address = unescape(following[1]) if following else ""
+    assert seen == ["W-3", "W-4", "W-2", "W-1"]
+    for behind in ("x", "1 2026-03-05 2026-03-05T00:00:00 1", "99999999999 2026-03-05 2026-03-05T00:00:00 1 W-1"):
+        answer, _ = await open_page(api, "/desk/back-orders", params={"sku": "CHAI", "behind": behind})
+        assert answer.status == 400, behind
+
+    async with api.store.transaction() as uow:
+        await stock.count(uow, {("CHAI", "WEST"): Decimal(7)})
+    _, text = await open_page(api, "/desk/back-orders")
+    assert re.findall(r"<dt>(Short|To allocate)</dt><dd[^>]*>([^<]+)<", text) == [("Short", "3"), ("To allocate", "7")]
+    assert "Allocate 7<" in text
+    status, text = await press(api, "/desk/back-orders", "/desk/back-orders/allocate")  # in two batches
+    assert (status, "3 orders got 7 of CHAI." in text) == (303, True)
+    assert (await api("GET", "/back-orders")).body["back_orders"][0]["quantity"] == "3"
 
 
 async def test_orders_are_picked_and_shipped_from_the_list(api: Api) -> None:

@@ -1,8 +1,4 @@
-"""Back-orders: the products that are short, and the order lines that wait for them, most urgent first.
-
-A line of an order that is verified, confirmed or fulfilling waits for the quantity that is neither canceled nor
-allocated. Imported orders do not wait until a command handles their goods: their stock is not managed here.
-"""
+"""Back-orders: the products that orders wait for, and the lines that wait, most urgent first."""
 
 from __future__ import annotations
 
@@ -10,21 +6,18 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import ColumnElement, Numeric, Select, cast, exists, literal_column, select
+from sqlalchemy import ColumnElement, Numeric, Select, cast, exists, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.shipments import ZERO
-from connector.model.stage import OPEN
 from connector.store import stock
-from connector.store.sql import list_page_of_keys
-from connector.store.stock_orders import IS_ALLOCATED_STOCK
-from connector.store.tables import holds, order_lines, orders
+from connector.store.backorder_tables import waiting_lines
+from connector.store.sql import list_page_of_keys, select_in
+from connector.store.tables import holds, orders
 from connector.store.tables import stock as stock_table
-
-_ALL: ColumnElement[Decimal] = literal_column("0.99999999999999", Numeric)
-"""The share of a quantity that counts as all of it, on both databases. SQLite adds exact numbers as floats, so
-0.1 + 0.7 is a little less than 0.8 there. Of a thousand pieces, a difference of 0.00000000001 is ignored."""
+from connector.store.waiting_lines import NO_PROMISE
 
 MOST_LISTED = 100
 """The maximal number of waiting lines listed for one product; all of them are counted."""
@@ -37,6 +30,10 @@ URGENCY = (
     orders.c.number,
 )
 """Sorts the most urgent order first, like `by_priority` of `orders.inventory.allocation`."""
+
+_WAITING = waiting_lines.c
+_PLACE = (_WAITING.rank, _WAITING.promised_by, _WAITING.placed_at, _WAITING.order_number, _WAITING.line)
+"""As the index of waiting lines is sorted within a product: like URGENCY."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,11 +49,20 @@ class BackorderLine:
     placed_at: datetime
     on_hold: bool
 
+    @property
+    def place(self) -> WaitingPlace:
+        return (-self.priority, self.promised_on or NO_PROMISE, self.placed_at, self.number, self.line)
+
+
+WaitingPlace = tuple[int, date, datetime, str, int]
+"""A place among the waiting lines of a product, which are sorted by urgency: the line behind which a page begins."""
+
 
 @dataclass(kw_only=True, slots=True)
 class Backorder:
-    """One product that is short. `quantity` is missing for `lines` order lines, with `oldest_promise` as the earliest
-    promised day; `on_hand` and `available` are sums over all warehouses; `waiting` holds the most urgent lines."""
+    """One product that orders wait for. `quantity` is not allocated yet, for `lines` order lines, with `oldest_promise`
+    as the earliest promised day; `on_hand` and `available` are sums over all warehouses; `waiting`: the most urgent
+    lines."""
 
     sku: str
     on_hand: Decimal = ZERO
@@ -66,20 +72,15 @@ class Backorder:
     oldest_promise: date | None = None
     waiting: list[BackorderLine] = field(default_factory=list)
 
-    def add(self, item: BackorderLine) -> None:
-        self.quantity += item.quantity
-        self.lines += 1
-        promises = [day for day in (self.oldest_promise, item.promised_on) if day]
-        self.oldest_promise = min(promises, default=None)
-        if len(self.waiting) < MOST_LISTED:
-            self.waiting.append(item)
+    @property
+    def to_allocate(self) -> Decimal:
+        """What is there for those that wait, and only has to be allocated."""
+        return min(self.available, self.quantity)
 
-
-def waits_for_stock() -> ColumnElement[bool]:
-    """The condition that a line, joined with its order, waits for stock."""
-    line = order_lines.c
-    open_ones = orders.c.stage.in_([stage.value for stage in OPEN]) & (orders.c.events > 0) & IS_ALLOCATED_STOCK
-    return open_ones & (_number(line.allocated) + _number(line.canceled) < _number(line.quantity) * _ALL)
+    @property
+    def short(self) -> Decimal:
+        """What no stock covers."""
+        return self.quantity - self.to_allocate
 
 
 def _in_stock() -> Select[tuple[str]]:
@@ -91,12 +92,12 @@ def _in_stock() -> Select[tuple[str]]:
 async def list_short_skus(
     connection: AsyncConnection, *, after: str | None, limit: int, only: Sequence[str] = ()
 ) -> list[str]:
-    """Return up to `limit` SKUs of products that are short and follow `after`, sorted; if `only` is given, only of
-    these."""
-    statement = select(order_lines.c.sku).distinct().join(orders).where(waits_for_stock())
+    """Return up to `limit` SKUs of products that orders wait for and that follow `after`, sorted; if `only` is given,
+    only of these."""
+    statement = select(_WAITING.sku).group_by(_WAITING.sku)
     if only:
-        statement = statement.where(order_lines.c.sku.in_(only))
-    return await list_page_of_keys(connection, statement, order_lines.c.sku, after=after, limit=limit)
+        statement = statement.where(_WAITING.sku.in_(only))
+    return await list_page_of_keys(connection, statement, _WAITING.sku, after=after, limit=limit)
 
 
 async def list_orders_waiting_for_stock(
@@ -107,55 +108,74 @@ async def list_orders_waiting_for_stock(
     Without `skus`, only orders that wait for a product in stock are returned, so that orders which cannot be served do
     not use up the limit.
     """
-    line = order_lines.c
-    waits = exists().where(line.order_number == orders.c.number, waits_for_stock())
-    waits = waits.where(line.sku.in_(_in_stock() if skus is None else skus))
-    on_hold = exists().where(holds.c.order_number == orders.c.number)
-    stages = [stage.value for stage in OPEN]
-    statement = (
-        select(orders.c.number).where(orders.c.stage.in_(stages), waits, ~on_hold).order_by(*URGENCY).limit(limit)
-    )
-    return list((await connection.execute(statement)).scalars())
+    on_hold = exists().where(holds.c.order_number == _WAITING.order_number)
+    urgency = (_WAITING.rank, _WAITING.promised_by, _WAITING.placed_at, _WAITING.order_number)
+    wanted = _WAITING.sku.in_(_in_stock() if skus is None else skus)
+    statement = select(*urgency).where(wanted, ~on_hold).group_by(*urgency).order_by(*urgency).limit(limit)
+    return [row.order_number for row in await connection.execute(statement)]
+
+
+async def list_waiting_lines(
+    connection: AsyncConnection, sku: str, *, after: WaitingPlace | None = None, limit: int
+) -> list[BackorderLine]:
+    """Return up to `limit` lines that wait for the product behind `after`, most urgent first."""
+    statement = _select_lines().where(_WAITING.sku == sku).order_by(*_PLACE).limit(limit)
+    if after is not None:
+        place = (literal(value, column.type) for value, column in zip(after, _PLACE, strict=True))
+        statement = statement.where(tuple_(*_PLACE) > tuple_(*place))
+    return [_build_line(row) for row in await connection.execute(statement)]
 
 
 async def stream_backorder_lines(
     connection: AsyncConnection, only: Sequence[str] | None = None
 ) -> AsyncGenerator[BackorderLine, None]:
     """Stream the waiting lines by product and urgency; if `only` is given, only of these products."""
-    line, order = order_lines.c, orders.c
-    on_hold = exists().where(holds.c.order_number == order.number)
-    statement = (
-        select(line.sku, line.order_number, line.number, line.quantity, line.canceled, line.allocated)
-        .add_columns(order.priority, order.promised_on, order.placed_at, on_hold.label("on_hold"))
-        .join(orders)
-        .where(waits_for_stock())
-        .order_by(line.sku, *URGENCY, line.number)
-    )
+    statement = _select_lines().order_by(_WAITING.sku, *_PLACE)
     if only is not None:
-        statement = statement.where(line.sku.in_(only))
+        statement = statement.where(_WAITING.sku.in_(only))
     async with connection.stream(statement) as rows:
         async for row in rows:
-            yield BackorderLine(
-                sku=row.sku,
-                number=row.order_number,
-                line=row.number,
-                quantity=row.quantity - row.canceled - row.allocated,
-                priority=row.priority,
-                promised_on=row.promised_on,
-                placed_at=row.placed_at,
-                on_hold=bool(row.on_hold),
-            )
+            yield _build_line(row)
 
 
-async def load_backorders(connection: AsyncConnection, only: Sequence[str]) -> list[Backorder]:
-    """Return the back-orders of these products, in the same sequence; products that are not short are left out."""
-    backorders: dict[str, Backorder] = {}
-    async for item in stream_backorder_lines(connection, only):
-        backorders.setdefault(item.sku, Backorder(sku=item.sku)).add(item)
-    for (sku, _), level in (await stock.levels(connection, backorders)).items():
-        backorders[sku].on_hand += level.on_hand
-        backorders[sku].available += level.available
-    return [backorders[sku] for sku in only if sku in backorders]
+async def load_backorders(
+    connection: AsyncConnection, only: Sequence[str], *, listed: int = MOST_LISTED
+) -> list[Backorder]:
+    """Return the back-orders of these products, in the same sequence, each with up to `listed` lines; products that no
+    order waits for are left out."""
+    quantity = func.sum(_number(_WAITING.quantity))
+    totals = select(_WAITING.sku, quantity, func.count(), func.min(_WAITING.promised_by)).group_by(_WAITING.sku)
+    found: dict[str, Backorder] = {}
+    for sku, total, count, promised in await select_in(connection, totals, _WAITING.sku, only):
+        promise = None if promised == NO_PROMISE else promised
+        exact = round(total, 6) if connection.dialect.name == "sqlite" else total  # which adds exact numbers as floats
+        found[sku] = Backorder(sku=sku, quantity=exact, lines=count, oldest_promise=promise)
+    for (sku, _), level in (await stock.levels(connection, found)).items():
+        found[sku].on_hand += level.on_hand
+        found[sku].available += level.available
+    for sku, item in found.items():
+        item.waiting = await list_waiting_lines(connection, sku, limit=listed) if listed else []
+        if item.lines == len(item.waiting):
+            item.quantity = sum((line.quantity for line in item.waiting), ZERO)
+    return [found[sku] for sku in only if sku in found]
+
+
+def _select_lines() -> Select[Any]:
+    on_hold = exists().where(holds.c.order_number == _WAITING.order_number)
+    return select(waiting_lines, on_hold.label("on_hold"))
+
+
+def _build_line(row: Any) -> BackorderLine:
+    return BackorderLine(
+        sku=row.sku,
+        number=row.order_number,
+        line=row.line,
+        quantity=row.quantity,
+        priority=-row.rank,
+        promised_on=None if row.promised_by == NO_PROMISE else row.promised_by,
+        placed_at=row.placed_at,
+        on_hold=bool(row.on_hold),
+    )
 
 
 def _number(column: ColumnElement[Decimal]) -> ColumnElement[Decimal]:

@@ -14,7 +14,7 @@ from connector.model.change import ChangeState, EntityKind
 from connector.model.holds import Hold
 from connector.model.shipments import ReturnReason
 from connector.model.stage import OPEN, Stage
-from connector.store.queries.backorders import waits_for_stock
+from connector.store.backorder_tables import waiting_lines
 from connector.store.tables import customers, holds, links, order_lines, orders, outbox, returns
 
 LAST = "\U0010ffff"
@@ -125,7 +125,8 @@ def _desk_conditions(chosen: OrderFilter) -> Sequence[ColumnElement[bool]]:
     if chosen.late_on is not None:
         conditions += [orders.c.promised_on < chosen.late_on, orders.c.stage.in_(UNDELIVERED)]
     if chosen.backordered:
-        conditions.append(select(line.number).where(line.order_number == orders.c.number, waits_for_stock()).exists())
+        mine = select(waiting_lines.c.line).where(waiting_lines.c.order_number == orders.c.number)
+        conditions.append(mine.exists())
     if chosen.sku is not None:
         mine = select(line.number).where(line.order_number == orders.c.number, line.sku == chosen.sku)
         conditions.append(mine.exists())
