@@ -35,7 +35,7 @@ _Representer.add_representer(
 def set_entry(text: str, child: str, name: str, entry: Mapping[str, FieldValue] | str) -> str:
     """Return the file with this entry instead of the one of that name, or behind all others. `child`: `lines` for the
     lines of an order, else empty; `entry`: a path alone, or the parts of the entry. Raises EditError."""
-    document = _load(text)
+    document = load_document(text)
     fields = _fields(document, child)
     if isinstance(entry, str):
         fields[name] = entry
@@ -43,7 +43,7 @@ def set_entry(text: str, child: str, name: str, entry: Mapping[str, FieldValue] 
         written = CommentedMap(entry)
         written.fa.set_flow_style()
         fields[name] = written
-    return _dump(document)
+    return dump_document(document)
 
 
 def read_scalar(text: str) -> Any:
@@ -59,16 +59,18 @@ def read_scalar(text: str) -> Any:
 
 def remove_entry(text: str, child: str, name: str) -> str:
     """Return the file without this entry. Raises EditError."""
-    document = _load(text)
+    document = load_document(text)
     fields = _fields(document, child)
     if name not in fields:
         raise EditError(f"There is no entry {name}.")
     del fields[name]
-    return _dump(document)
+    return dump_document(document)
 
 
-def _load(text: str) -> CommentedMap:
-    """Comments and order cost much time: only files that people write are changed by entries."""
+def load_document(text: str) -> CommentedMap:
+    """The document of a file, to be changed. Raises EditError.
+
+    Comments and order cost much time: only files that people write are changed by entries."""
     if len(text) > MOST_CHARACTERS:
         raise EditError(f"The file has more than {MOST_CHARACTERS:,} characters: change its text, or divide it.")
     try:
@@ -95,7 +97,8 @@ def _fields(document: CommentedMap, child: str) -> CommentedMap:
     return fields
 
 
-def _dump(document: CommentedMap) -> str:
+def dump_document(document: CommentedMap) -> str:
+    """The text of a document."""
     written = StringIO()
     _yaml().dump(document, written)
     return written.getvalue()

@@ -62,6 +62,7 @@ async def test_former_values_are_read_before_the_first_write_and_can_be_put_back
     again = await side.resync(EntityKind.ORDER)
     assert (again.reads, again.writes) == (0, 0)  # also what the org had already is known now
 
+    await side.admin.rollback(1, Request(actor="ann", resync=False))
     planned = await plan(side, "resync-1")
     assert planned.counts == {UndoState.RESTORE: 3}
     await undo_by_plan(side.service.inbound_context, "resync-1", planned.id, UndoChoice(), actor="ann")
@@ -82,8 +83,8 @@ async def test_plan_reads_what_would_be_lost_and_a_return_that_changes_nothing_m
     assert (found.numbers.reads, found.numbers.unread, found.numbers.risk) == (1, "", "high")
     assert (
         "Order.OrderReferenceNumber holds values of its own in Salesforce: of 4 records that were read, 1 would be"
-        " overwritten and 1 would be emptied. Each value is read and kept before it is replaced, and an undo of the"
-        " resync puts it back."
+        " overwritten and 1 would be emptied. Each is kept before it is replaced: going back and"
+        " undoing the resync put it back."
     ) in found.numbers.reasons
     assert {(item.key, item.before, item.after) for item in found.numbers.effects} == {
         ("A-4", "typed", "5"), ("A-2", "typed, too", None), ("A-1", None, "8"),

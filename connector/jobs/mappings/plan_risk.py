@@ -81,7 +81,7 @@ def _judge_former(values: FormerValues, unread: str) -> list[tuple[Risk, str]]:
         parts = {"overwritten": values.overwritten, "emptied": values.emptied}
         what = " and ".join(f"{number:,} would be {word}" for word, number in parts.items() if number)
         of_records = f"{values.asked:,} records that were read"
-        kept = "Each value is read and kept before it is replaced, and an undo of the resync puts it back"
+        kept = "Each is kept before it is replaced: going back and undoing the resync put it back"
         found.append((Risk.HIGH, f"{place} holds values of its own in Salesforce: of {of_records}, {what}. {kept}."))
     if values.unasked:
         why = f"the org could not be asked: {unread}" if unread else "only a part was read"

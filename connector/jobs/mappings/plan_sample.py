@@ -10,6 +10,8 @@ from connector.outbound.mapping_effects import UNKNOWN, EntityEffects
 
 MOST_OF_ONE = 2
 """Effects of one sort that one entity gives: a line of an order is as good as the next one."""
+MOST_ALIKE = 3
+"""Effects with the same values."""
 _SORTS = ("refused", "overwritten", "emptied", "longest", "created", "left_out", "filled", "unknown", "from_org")
 
 
@@ -19,6 +21,7 @@ class EffectSample:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept: dict[tuple[str, str, str], list[RecordEffect]] = {}
+        self._alike: Counter[tuple[object, ...]] = Counter()
         self._longest: dict[tuple[str, str], RecordEffect] = {}
 
     def add(self, found: EntityEffects) -> None:
@@ -26,8 +29,10 @@ class EffectSample:
         for item in found.effects:
             place = (sort_of(item), item.sobject, item.field)
             kept = self._kept.setdefault(place, [])
-            if len(kept) < self._limit and given[place] < MOST_OF_ONE:
+            alike = (*place, item.before, item.after)
+            if len(kept) < self._limit and given[place] < MOST_OF_ONE and self._alike[alike] < MOST_ALIKE:
                 given[place] += 1
+                self._alike[alike] += 1
                 kept.append(item)
             longest = self._longest.get(place[1:])
             if item.field and (longest is None or len(item.after or "") > len(longest.after or "")):

@@ -27,6 +27,22 @@ from connector.store import mapping_versions
 from connector.web.console.frame import GIVEN, ConsoleAction, ConsolePage, Done, Form, FormError, Redraw
 from connector.web.console.mappings.rows import MappedObject, MappingRow, list_objects, list_paths, mark_changes
 from connector.web.console.mappings.samples import load_samples
+from connector.web.console.mappings.tables import (
+    DRAFTS,
+    NEW,
+    STARTER,
+    add_table,
+    apply_rows,
+    draft_texts,
+    dump_drafts,
+    list_tables,
+    model_of,
+    name_of,
+    open_new,
+    path_of,
+    read_drafts,
+    without_rows,
+)
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 
@@ -132,15 +148,19 @@ async def load_editor(call: RequestContext) -> Mapping[str, object]:
     path = call.request.match_info["path"]
     base = await load_base(call)
     given: Form = call.request.get(GIVEN, {})
-    if path not in base.texts:
+    may_edit, is_ops = call.token.role.covers(Role.ADMIN), call.token.role.covers(Role.OPS)
+    if path not in base.texts and not (may_edit and name_of(path)):
         raise ProblemError(404, "unknown", f"There is no mapping file {path}.", hint="Choose one of the list.")
-    text = given.get("text", base.texts[path])
-    report = await call.mappings.lint({**base.texts, path: text})
-    own = [item for item in report.problems if item.file == f"{FOLDER}/{path}"]
-    drafted = dict(_entity_files(await call.mappings.read({**base.texts, path: text}))).get(path)
-    live = dict(_entity_files(await call.mappings.read(base.texts))).get(path)
+    text = given.get("text", base.texts.get(path, STARTER))
+    drafts = read_drafts(given)
+    texts = {**base.texts, **draft_texts(drafts), path: text}
+    report = await call.mappings.lint(texts)
+    files = {f"{FOLDER}/{name}" for name in (path, *draft_texts(drafts))}
+    own = [item for item in report.problems if item.file in files]
+    drafted = dict(_entity_files(await call.mappings.read(texts))).get(path)
+    in_use = dict(_entity_files(await call.mappings.read(base.texts)))
+    live = in_use.get(path)
     mapping = drafted or live
-    is_ops = call.token.role.covers(Role.OPS)
     objects: list[MappedObject] = []
     if mapping is not None:
         entities: Sequence[Any] = ()
@@ -150,13 +170,20 @@ async def load_editor(call: RequestContext) -> Mapping[str, object]:
         objects = list_objects(mapping, await _describes(call), own, entities)
         if live is not None:
             objects = mark_changes(objects, list_objects(live, {}, ()))
+    using: Sequence[MappedObject] = objects
+    if name_of(path):
+        describes = await _describes(call)
+        using = [item for one in in_use.values() for item in list_objects(one, describes, ())]
     shown = {(row.child, row.name) for item in objects for row in item.rows if row.problems}
     return {
         "title": f"Mapping {path}",
         "file": path,
         "base": base,
         "text": text,
-        "is_changed": text != base.texts[path],
+        "is_changed": text != base.texts.get(path),
+        "is_new": path not in base.texts,
+        "table_forms": list_tables(given, path, text, drafts, base.texts, using),
+        "drafts": dump_drafts(drafts),
         "is_behind": bool(given) and given.get("base") != str(base.number),
         "began_with": given.get("base", ""),
         "objects": objects,
@@ -165,11 +192,11 @@ async def load_editor(call: RequestContext) -> Mapping[str, object]:
         "elsewhere": [item for item in report.problems if item not in own and item.level is Level.ERROR],
         "row_problems": shown,
         "orgs": report.orgs,
-        "may_edit": call.token.role.covers(Role.ADMIN),
+        "may_edit": may_edit,
         "with_samples": is_ops,
         "editing": _find_edited(given, objects),
         "paths": {} if mapping is None else {item.child: list_paths(mapping.kind, item.child) for item in objects},
-        "tables": sorted(name.removeprefix(f"{VALUES}/").removesuffix(SUFFIX) for name in base.texts if "/" in name),
+        "tables": sorted(name for path_ in texts if (name := name_of(path_))),
         "transforms": [(item.name, item.about) for item in TRANSFORMS.values()],
         "functions": [(item.name, item.about) for item in FUNCTIONS.values()],
         "owner_texts": OWNER_TEXTS,
@@ -191,13 +218,26 @@ async def change_file(call: RequestContext, form: Form) -> Done | Redraw:
     do, _, where = form.get("do", "check").partition(":")
     text = form.get("text", "").replace("\r\n", "\n")
     child, _, name = where.partition("/")
-    drawn = {**form, "text": text}
+    drafts = read_drafts(form)
+    if do == "check" and "HX-Request" in call.request.headers:  # somebody types in the text
+        return Redraw(form={**form, "text": text})
     try:
+        text, drafts = await apply_rows(form, call.request.match_info["path"], text, drafts)
+        drawn = {**without_rows(form), "text": text, DRAFTS: dump_drafts(drafts)}
         match do:
             case "edit" | "add" | "check" | "close":
                 return Redraw(form=drawn)
+            case "rows":
+                return Redraw(form={**drawn, "do": "close", "opened": where})
+            case "table":
+                base = await load_base(call)
+                drafts.setdefault(where, base.texts.get(path_of(where), STARTER))
+                return Redraw(form={**drawn, DRAFTS: dump_drafts(drafts), "do": "close", "opened": where})
             case "set":
                 name, entry = _read_entry(form, name)
+                if form.get("values") == NEW:
+                    drafts = await _add_table(call, form, child, name, drafts)
+                    drawn |= {DRAFTS: dump_drafts(drafts), "opened": form.get("new_table", "").strip()}
                 changed = await asyncio.to_thread(set_entry, text, child, name, entry)
                 return Redraw(form={**drawn, "text": changed, "do": "close", "written": f"{child}/{name}"})
             case "remove":
@@ -213,15 +253,37 @@ async def change_file(call: RequestContext, form: Form) -> Done | Redraw:
     raise ProblemError(422, "input", "This form asks for nothing.", hint="Reload the page, and repeat it.")
 
 
+async def _add_table(
+    call: RequestContext, form: Form, child: str, field: str, drafts: Mapping[str, str]
+) -> dict[str, str]:
+    """The drafts with the new table that the row's form names."""
+    path, base = call.request.match_info["path"], await load_base(call)
+    mapping = dict(_entity_files(await call.mappings.read(base.texts))).get(path)
+    if mapping is None:
+        raise FormError({"values": "Correct the file first, or choose another table."})
+    spec = mapping.spec.children[child] if child else mapping.spec.record
+    describe = (await _describes(call)).get(spec.sobject)
+    target = None if describe is None else describe.fields.get(field)
+    return add_table(
+        form.get("new_table", "").strip(),
+        base.texts,
+        drafts,
+        model=model_of(mapping.kind, child),
+        source=form.get("source", "").strip(),
+        choices=() if target is None else target.picklist,
+    )
+
+
 async def _plan(call: RequestContext, form: Form) -> Done:
     """Compute what the file would change, and lead to that. Raises FormError if it cannot be made live so."""
     path, base = call.request.match_info["path"], await load_base(call)
     if form.get("base") != str(base.number):
         raise FormError({"": f"Version {base.number} was made live meanwhile: look at it, then go on from there."})
-    if form["text"] == base.texts.get(path):
+    texts = {**base.texts, **draft_texts(read_drafts(form)), path: form["text"]}
+    if texts == base.texts:
         raise FormError({"": "Nothing has changed: the file is as it is live."})
     try:
-        plan = await call.mappings.plan({**base.texts, path: form["text"]}, actor=call.token.name)
+        plan = await call.mappings.plan(texts, actor=call.token.name)
     except MappingError as error:
         raise FormError({"": " ".join(error.problems)}) from None
     return Done(where=f"/mappings/plans/{plan.id}", told="")
@@ -241,7 +303,7 @@ def _read_entry(form: Form, name: str) -> tuple[str, Mapping[str, FieldValue] | 
     if transforms := form.get("transform", "").split():
         entry["transform"] = transforms[0] if len(transforms) == 1 else transforms  # type: ignore[assignment]
     if form.get("values"):
-        entry["values"] = form["values"]
+        entry["values"] = form["values"] if form["values"] != NEW else form.get("new_table", "").strip()
     if form.get("default", "").strip():
         entry["default"] = _scalar("default", form["default"])
     if form.get("owner", Owner.LOCAL) != Owner.LOCAL:
@@ -280,5 +342,6 @@ EDITOR = ConsolePage(
 PAGES = (LIST, EDITOR)
 ACTIONS = (
     ConsoleAction(path="/mappings/files/{path}", act=change_file, role=Role.ADMIN, page=EDITOR),
+    ConsoleAction(path="/mappings/tables", act=open_new, role=Role.ADMIN, page=LIST),
     ConsoleAction(path="/mappings/drift/accept", act=accept_drift, role=Role.ADMIN),
 )
