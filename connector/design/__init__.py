@@ -28,6 +28,14 @@ def style_source(style: str) -> str:
 
 
 @cache
+def color(name: str) -> tuple[str, str]:
+    """Return a color of the theme for what is no page: the light one and the dark one."""
+    found = re.search(rf"{re.escape(name)}: light-dark\((#\w+), (#\w+)\)", read("theme.css"))
+    assert found is not None, name
+    return found[1], found[2]
+
+
+@cache
 def icon(name: str, css_class: str = "") -> str:
     """Return an icon to be put into a page. It is decoration: a screen reader skips it."""
     found = re.search(rf'<symbol id="{re.escape(name)}" ([^>]*)>(.*?)</symbol>', read("icons.svg"), re.DOTALL)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import orjson
 from sqlalchemy import Text, select, text, update
 
+from connector.model.api_budget import CallResult
 from connector.model.events import (
     Allocate,
     ApproveReturn,
@@ -31,10 +33,11 @@ from connector.model.events import (
     Verify,
 )
 from connector.model.holds import Hold
+from connector.model.lane import Lane
 from connector.orders.command import OrderCommand
 from connector.orders.policy.rules import standard
 from connector.orders.service import OrderService
-from connector.store import stock
+from connector.store import api_calls, stock
 from connector.store.engine import Store
 from connector.store.tables import metadata
 from tests.unit.store import samples
@@ -178,6 +181,14 @@ async def put_orders(store: Store, *, lines: int = 40) -> None:
     await act("B-4", *sent, *delivered, ApproveReturn(), LabelReturn(carrier="x", tracking_number="x"))
     await act("B-4", ReceiveReturn(lines=EACH))
     await act("B-6", Verify(), Confirm())
+    hours = [store.clock.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=hour) for hour in range(23)]
+    counts = {
+        (hour, lane, CallResult.ANSWERED): (number * 37 + place * 211) % 900
+        for number, hour in enumerate(hours)
+        for place, lane in enumerate(Lane)
+    }
+    async with store.transaction() as uow:
+        await api_calls.add(uow, "00D", counts)
 
 
 async def replace_texts(store: Store, next_text: Callable[[], str]) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from connector.model.role import Role
 from connector.orders.analytics import METRICS, Metric
-from connector.web.console.metric_chart import STEPS, draw_charts, readable_step
+from connector.web.chart import STEPS, draw_charts, readable_step
 from tests.conftest import ManualClock
 from tests.web.conftest import Api
 from tests.web.test_api import placed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-import pytest
 from sqlalchemy import update
 
 from connector.model.api_budget import ApiLimit, BudgetState, CallResult
@@ -19,7 +18,6 @@ from connector.store import api_calls, change_notices, deliveries, notifications
 from connector.store.event_tables import outgoing_events as outgoing_table
 from connector.store.inbound_tables import change_notices as notice_table
 from connector.store.tables import messages
-from connector.web.column_chart import column_chart, round_up
 from tests.conftest import ManualClock
 from tests.web.conftest import Api
 from tests.web.test_api import placed
@@ -80,17 +78,3 @@ async def test_what_failed_to_be_sent_is_sent_again(api: Api) -> None:
     api.client.session.cookie_jar.clear()
     await sign_in(api, Role.VIEWER)
     assert "ann@shop.example" not in (await open_page(api, "/usage"))[1]
-
-
-@pytest.mark.parametrize(("number", "most"), [(0, 5), (5, 5), (6, 10), (11, 20), (201, 500), (1000, 1000)])
-def test_axis_of_columns_ends_at_a_round_number(number: int, most: int) -> None:
-    assert round_up(number) == most
-
-
-def test_columns_are_stacked_and_fill_the_axis() -> None:
-    chart = column_chart("<b>", ["10:00", "11:00"], {"new": [0, 4], "status": [0, 6]})
-    heights = [float(height) for height in re.findall(r'class="series-\w+"[^>]* height="([\d.]+)"', chart)]
-    assert sum(heights) == pytest.approx(190 - 12 - 26)
-    assert "11:00: 10 (new 4, status 6)" in chart
-    assert "<b>" not in chart
-    assert "10:00" in column_chart("", ["10:00"], {})

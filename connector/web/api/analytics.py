@@ -9,13 +9,13 @@ from connector.errors import UsageError
 from connector.model.role import Role
 from connector.orders.analytics import METRICS, Metric, Period, load_metric, parse_day
 from connector.web import answers
+from connector.web.chart import KIND as PICTURE
+from connector.web.chart import chart_image
 from connector.web.csv_response import KIND as SHEET
 from connector.web.csv_response import csv_response
 from connector.web.problem import ProblemError
 from connector.web.request_body import JSON
 from connector.web.routing import ApiResponse, RequestContext, Route, TextBody
-from connector.web.svg_chart import KIND as PICTURE
-from connector.web.svg_chart import bar_chart
 
 QUERIES = {"since": "first day, as 2026-01-31; default: 90 days ago", "until": "day after the last one; default: now"}
 
@@ -30,7 +30,7 @@ async def get_report_csv(call: RequestContext) -> ApiResponse:
 
 
 async def get_report_chart(call: RequestContext) -> ApiResponse:
-    return ApiResponse(value=TextBody(bar_chart(await _load_metric(call)), PICTURE))
+    return ApiResponse(value=TextBody(chart_image(await _load_metric(call)), PICTURE))
 
 
 async def _load_metric(call: RequestContext) -> Metric:

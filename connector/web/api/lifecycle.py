@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from html import escape
 
+from connector import design
 from connector.model.lifecycle_chart import draw_text
 from connector.model.role import Role
+from connector.web.chart import KIND
 from connector.web.routing import ApiResponse, RequestContext, Route, TextBody
-from connector.web.svg_chart import KIND
 
 LETTER, ROW, EDGE = 8.5, 20, 16
+_TEXT, _GROUND = design.color("--text"), design.color("--surface")
 STYLE = (
-    "text{font:14px ui-monospace,monospace;fill:#1f2933;white-space:pre}.ground{fill:#fff}"
-    "@media(prefers-color-scheme:dark){text{fill:#f5f7fa}.ground{fill:#1f2933}}"
+    f"text{{font:14px ui-monospace,monospace;fill:{_TEXT[0]};white-space:pre}}.ground{{fill:{_GROUND[0]}}}"
+    f"@media(prefers-color-scheme:dark){{text{{fill:{_TEXT[1]}}}.ground{{fill:{_GROUND[1]}}}}}"
 )
 
 

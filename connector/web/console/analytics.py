@@ -14,9 +14,9 @@ from connector.model.period import Period
 from connector.model.shipments import ReturnReason
 from connector.orders.analytics import METRICS, Metric, load_metric
 from connector.orders.analytics.recent import RecentMetrics
+from connector.web.chart import Values, draw_charts
 from connector.web.console.formats import Place
 from connector.web.console.frame import ConsolePage
-from connector.web.console.metric_chart import Values, draw_charts
 from connector.web.csv_response import KIND, csv_response
 from connector.web.problem import ProblemError
 from connector.web.query_moment import first_moment, query_day

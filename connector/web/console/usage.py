@@ -17,7 +17,7 @@ from connector.outbound.budget_status import BudgetStatus, load_budget_status
 from connector.policies import DEFAULT_ORG
 from connector.store import api_calls, change_notices, deliveries, notifications, orgs, outgoing_events
 from connector.store.engine import Connection
-from connector.web.column_chart import column_chart
+from connector.web.chart import ColumnChart, draw_columns
 from connector.web.console.formats import Place
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
 from connector.web.path_number import is_number
@@ -41,9 +41,9 @@ class OrgUsage:
     name: str
     budget: BudgetStatus | None
     inbound: InboundStatus
-    chart: str
+    chart: ColumnChart
     results: Mapping[str, int]
-    events_chart: str
+    events_chart: ColumnChart
 
 
 async def load_usage(call: RequestContext) -> Mapping[str, object]:
@@ -98,19 +98,19 @@ def _labels(hours: list[datetime], place: Place) -> list[str]:
     return [hour.astimezone(place.info).strftime("%H:%M") for hour in hours]
 
 
-def _calls_chart(counts: api_calls.CallCounts, now: datetime, place: Place) -> str:
+def _calls_chart(counts: api_calls.CallCounts, now: datetime, place: Place) -> ColumnChart:
     by_lane, hours = api_calls.by_lane(counts), _hours(now)
     series = {
         lane.word: [by_lane[lane].get(hour, 0) for hour in hours]
         for lane in CALL_LANES
         if any(by_lane.get(lane, {}).get(hour) for hour in hours)
     }
-    return column_chart("API calls of the last 24 hours, by hour and lane", _labels(hours, place), series)
+    return draw_columns("API calls of the last 24 hours, by hour and lane", _labels(hours, place), series)
 
 
 async def _events_chart(
     connection: Connection, org_id: str, inbound: InboundStatus, now: datetime, place: Place
-) -> str:
+) -> ColumnChart:
     """The events that were delivered to us, of all topics."""
     hours, totals = _hours(now), dict.fromkeys(_hours(now), 0)
     for usage in inbound.deliveries:
@@ -118,7 +118,7 @@ async def _events_chart(
             if hour in totals:
                 totals[hour] += number
     series = {"status": [totals[hour] for hour in hours]} if any(totals.values()) else {}
-    return column_chart("Events delivered in the last 24 hours, by hour", _labels(hours, place), series)
+    return draw_columns("Events delivered in the last 24 hours, by hour", _labels(hours, place), series)
 
 
 async def retry_messages(call: RequestContext, form: Form) -> Done:
