@@ -14,7 +14,7 @@ from connector.model.job_run import JobRun
 from connector.model.reconciliation import ReconcileRun
 from connector.model.record import FieldValue
 from connector.model.resync import Resync
-from connector.model.run_name import RunKind, RunName
+from connector.model.run_name import RunKind, RunName, RunPlace
 from connector.model.undo import UndoPlan, UndoRow
 from connector.store.journal import JournalRecord
 from connector.store.undos import Undo
@@ -43,6 +43,11 @@ class RunView:
     undoes: str | None = None
     undone_by: tuple[str, ...] = ()
     left_alone: tuple[Mapping[str, object], ...] = ()
+
+    @property
+    def place(self) -> RunPlace:
+        """Its place in the list of runs."""
+        return RunPlace(self.created_at, RunName.parse(self.run))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

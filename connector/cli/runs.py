@@ -267,7 +267,7 @@ async def _show(name: str, limit: int, *, with_personal: bool) -> tuple[RunView,
     async with open_store(load_settings()) as store:
         view = await get_run(store, name)
         writes, following = await list_writes(store, name, limit=limit, with_personal=with_personal)
-        return view, await total_run(store, name), writes, following
+        return view, await total_run(store, view), writes, following
 
 
 async def _undo(name: str | None, part: dict[str, Any], *, dry_run: bool) -> tuple[UndoPlan, PushSummary | None]:

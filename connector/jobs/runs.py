@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from weakref import WeakKeyDictionary
 
 from connector.api.runs import (
     RunTotals,
@@ -19,35 +21,46 @@ from connector.api.runs import (
 from connector.errors import CommandError
 from connector.jobs.job_runner import PULL
 from connector.model.resync import ResyncMode
-from connector.model.run_name import RunKind, RunName
+from connector.model.run_name import RunKind, RunName, RunPlace
 from connector.store import job_runs, orgs, reconcile_runs, resyncs, undos
 from connector.store.engine import Connection, Store
 from connector.store.queries import run_writes
+from connector.store.queries.run_writes import RunCounts
 
 MOST_COUNTED = 5_000
 """Writes of a run that are counted for its totals."""
+COUNTED_AGAIN_AFTER = timedelta(minutes=1)
+"""How long the totals of a run that goes on are shown before they are counted again."""
+MOST_KEPT = 500
+"""Runs whose totals a process keeps."""
+_PAGE = 50
+"""Entries that are counted between two looks at what else there is to do: one can have hundreds of lines."""
 
 
 async def list_runs(
-    store: Store, *, kind: RunKind | None = None, actor: str | None = None, before: datetime | None = None, limit: int
+    store: Store, *, kind: RunKind | None = None, actor: str | None = None, before: RunPlace | None = None, limit: int
 ) -> list[RunView]:
-    """Up to `limit` runs that were asked for before `before`, the newest first: resyncs that send or read, comparisons
+    """Up to `limit` runs behind the place `before`, the newest first: resyncs that send or read, comparisons
     that healed, jobs that have read changes, and undos."""
+
+    def place(kind: RunKind) -> tuple[datetime, int] | None:
+        return None if before is None else before.before(kind)
+
     async with store.reader() as connection:
         found: list[RunView] = []
         if kind in {None, RunKind.RESYNC}:
-            some = await resyncs.list_before(connection, before=before, limit=limit, actor=actor)
+            some = await resyncs.list_before(connection, before=place(RunKind.RESYNC), limit=limit, actor=actor)
             found += [view_resync_run(item, 0) for item in some if item.mode is not ResyncMode.COMPARE]
         if kind in {None, RunKind.RECONCILE} and actor is None:
-            healed = await reconcile_runs.list_healed(connection, before=before, limit=limit)
+            healed = await reconcile_runs.list_healed(connection, before=place(RunKind.RECONCILE), limit=limit)
             found += [view_reconcile_run(item, 0) for item in healed]
         if kind in {None, RunKind.JOB}:
-            pulled = await job_runs.list_busy(connection, PULL, before=before, limit=limit, actor=actor)
+            pulled = await job_runs.list_busy(connection, PULL, before=place(RunKind.JOB), limit=limit, actor=actor)
             found += [view_job_run(item, 0) for item in pulled]
         if kind in {None, RunKind.UNDO}:
-            undone = await undos.list_page(connection, before=before, limit=limit, actor=actor)
+            undone = await undos.list_page(connection, before=place(RunKind.UNDO), limit=limit, actor=actor)
             found += [view_undo(item, 0, store.clock.now()) for item in undone]
-        found = sorted(found, key=lambda item: (item.created_at, item.run), reverse=True)[:limit]
+        found = sorted(found, key=lambda item: item.place.order)[:limit]
         return await _complete(connection, found)
 
 
@@ -112,10 +125,44 @@ async def list_writes(
     return [view_write(entry, with_personal=with_personal) for entry in entries[:limit]], following
 
 
-async def total_run(store: Store, name: str) -> RunTotals:
-    """What a run came to."""
-    async with store.reader() as connection:
-        counts = await run_writes.count_run(connection, name, limit=MOST_COUNTED)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kept:
+    """Totals as they were at a time. `is_final`: the run had ended, and nothing of it waited."""
+
+    totals: RunTotals
+    at: datetime
+    is_final: bool
+
+
+_kept: WeakKeyDictionary[Store, dict[str, _Kept]] = WeakKeyDictionary()
+
+
+async def total_run(store: Store, view: RunView) -> RunTotals:
+    """What a run came to. It is counted once when the run has ended, and before that once a minute."""
+    of_store, now = _kept.setdefault(store, {}), store.clock.now()
+    is_final = view.ended_at is not None and not view.waiting
+    kept = of_store.get(view.run)
+    if kept is not None and (kept.is_final or (not is_final and now < kept.at + COUNTED_AGAIN_AFTER)):
+        return kept.totals
+    totals = await _count(store, view.run)
+    if len(of_store) >= MOST_KEPT:
+        del of_store[next(iter(of_store))]
+    of_store[view.run] = _Kept(totals=totals, at=now, is_final=is_final)
+    return totals
+
+
+async def _count(store: Store, name: str) -> RunTotals:
+    """Count entries page by page: others have their turn in between."""
+    counts, number = RunCounts(), 0
+    after: int | None = 0
+    while after is not None:
+        if number >= MOST_COUNTED:
+            counts.is_partial = True
+            break
+        async with store.reader() as connection:
+            after = await run_writes.add_counts(connection, counts, name, after=after, limit=_PAGE)
+        number += _PAGE
+        await asyncio.sleep(0)
     found = counts.fields
     return RunTotals(
         created=len(found.created), updated=len(found.updated - found.created), deleted=len(found.deleted),

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.job_run import JobRun, JobState, RunCause
 from connector.model.storable_text import storable, storable_values
 from connector.store.job_tables import job_runs
-from connector.store.sql import insert
+from connector.store.sql import Before, insert, is_before
 from connector.store.unit_of_work import UnitOfWork
 
 MAX_ATTEMPTS = 5
@@ -213,16 +213,17 @@ async def list_busy(
     connection: AsyncConnection,
     prefix: str,
     *,
-    before: datetime | None = None,
+    before: Before | None = None,
     limit: int,
     actor: str | None = None,
 ) -> list[JobRun]:
     """Runs of the jobs whose names begin so that had something to do, created before that time, the newest first;
     `actor`: only if this one asked for it."""
     is_busy = (job_runs.c.job.startswith(prefix, autoescape=True), job_runs.c.idle.is_(False))
-    statement = select(job_runs).where(*is_busy).order_by(job_runs.c.created_at.desc()).limit(limit)
+    order = (job_runs.c.created_at.desc(), job_runs.c.id.desc())
+    statement = select(job_runs).where(*is_busy).order_by(*order).limit(limit)
     if before is not None:
-        statement = statement.where(job_runs.c.created_at < before)
+        statement = statement.where(is_before(job_runs.c.created_at, job_runs.c.id, before))
     if actor is not None:
         statement = statement.where(job_runs.c.actor == actor)
     return [_build(row) for row in await connection.execute(statement)]

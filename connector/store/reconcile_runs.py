@@ -7,7 +7,6 @@ lets only one be at work.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -27,7 +26,7 @@ from connector.model.reconciliation import (
 from connector.model.record import dump_value, load_value
 from connector.store.inbound_tables import reconcile_findings as findings
 from connector.store.inbound_tables import reconcile_runs as runs
-from connector.store.sql import chunks
+from connector.store.sql import Before, chunks, is_before
 from connector.store.unit_of_work import UnitOfWork
 
 RUNS_KEPT = 30
@@ -119,11 +118,11 @@ async def get(connection: AsyncConnection, number: int) -> ReconcileRun | None:
     return None if row is None else _build(row)
 
 
-async def list_healed(connection: AsyncConnection, *, before: datetime | None = None, limit: int) -> list[ReconcileRun]:
+async def list_healed(connection: AsyncConnection, *, before: Before | None = None, limit: int) -> list[ReconcileRun]:
     """Runs that began before that time and healed something, the newest first."""
-    statement = select(runs).where(runs.c.healed > 0).order_by(runs.c.id.desc()).limit(limit)
+    statement = select(runs).where(runs.c.healed > 0).order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit)
     if before is not None:
-        statement = statement.where(runs.c.started_at < before)
+        statement = statement.where(is_before(runs.c.started_at, runs.c.id, before))
     return [_build(row) for row in await connection.execute(statement)]
 
 

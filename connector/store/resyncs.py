@@ -24,7 +24,7 @@ from connector.model.storable_text import storable
 from connector.store import journal
 from connector.store.job_tables import resyncs
 from connector.store.journal import JournalEntry
-from connector.store.sql import insert
+from connector.store.sql import Before, insert, is_before
 from connector.store.unit_of_work import UnitOfWork
 
 ACTIVE = (ResyncState.WAITING, ResyncState.RUNNING)
@@ -104,12 +104,12 @@ async def list_page(connection: AsyncConnection, *, before: int | None = None, l
 
 
 async def list_before(
-    connection: AsyncConnection, *, before: datetime | None, limit: int, actor: str | None = None
+    connection: AsyncConnection, *, before: Before | None, limit: int, actor: str | None = None
 ) -> list[Resync]:
     """Resyncs that were asked for before that time, the newest first; `actor`: only by this one."""
-    statement = select(resyncs).order_by(resyncs.c.id.desc()).limit(limit)
+    statement = select(resyncs).order_by(resyncs.c.created_at.desc(), resyncs.c.id.desc()).limit(limit)
     if before is not None:
-        statement = statement.where(resyncs.c.created_at < before)
+        statement = statement.where(is_before(resyncs.c.created_at, resyncs.c.id, before))
     if actor is not None:
         statement = statement.where(resyncs.c.actor == actor)
     return [_build(row) for row in await connection.execute(statement)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Column, Select, Table, bindparam, func, select, update
+from sqlalchemy import Column, ColumnElement, Select, Table, and_, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 if TYPE_CHECKING:
@@ -68,6 +69,15 @@ async def select_in(
     for chunk in chunks(keys):
         rows += (await connection.execute(statement.where(column.in_(chunk)))).all()
     return rows
+
+
+Before = tuple[datetime, int]
+"""A time and an ID: rows before them are earlier, or of the same time with a smaller ID."""
+
+
+def is_before(at: Column[datetime], number: Column[int], before: Before) -> ColumnElement[bool]:
+    """Whether a row comes before that time and ID."""
+    return or_(at < before[0], and_(at == before[0], number < before[1]))
 
 
 async def insert_missing(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> set[str]:

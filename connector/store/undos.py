@@ -15,7 +15,7 @@ from connector.model.run_name import RunKind, RunName
 from connector.store import journal
 from connector.store.job_tables import undos
 from connector.store.journal import JournalEntry
-from connector.store.sql import insert
+from connector.store.sql import Before, insert, is_before
 from connector.store.tables import HAS_RUN, outbox
 from connector.store.unit_of_work import UnitOfWork
 
@@ -117,12 +117,12 @@ async def get(connection: AsyncConnection, number: int) -> Undo | None:
 
 
 async def list_page(
-    connection: AsyncConnection, *, before: datetime | None = None, limit: int, actor: str | None = None
+    connection: AsyncConnection, *, before: Before | None = None, limit: int, actor: str | None = None
 ) -> list[Undo]:
     """Undos, the newest first; `before`: only those that were asked for earlier; `actor`: only by this one."""
     statement = select(undos).order_by(undos.c.created_at.desc(), undos.c.id.desc()).limit(limit)
     if before is not None:
-        statement = statement.where(undos.c.created_at < before)
+        statement = statement.where(is_before(undos.c.created_at, undos.c.id, before))
     if actor is not None:
         statement = statement.where(undos.c.actor == actor)
     return [_build(row) for row in await connection.execute(statement)]

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from connector.jobs.undo import Undoer
+from connector.jobs.undo_plan import UndoChoice
 from connector.model.change import EntityKind
 from connector.model.field_notes import MergedField, SentRecord
 from connector.model.job_run import JobState
 from connector.model.resync import ResyncFilter, ResyncMode
 from connector.model.role import Role
-from connector.store import job_runs, journal, resyncs, undos
+from connector.model.undo import UndoPlan
+from connector.store import job_runs, journal, orgs, resyncs, undos
 from connector.store.journal import JournalEntry
+from connector.store.queries import run_writes
 from tests.conftest import ManualClock
-from tests.web.conftest import Api
+from tests.web.conftest import Api, app_on
 from tests.web.test_console import open_page, sign_in
 
 PERSONAL = {"Account": frozenset({"Phone"})}
@@ -79,6 +91,76 @@ async def test_undo_whose_process_has_ended_is_stopped_and_says_what_is_left(api
     async with api.store.transaction() as uow:
         await undos.end(uow, 1)
     assert (await api("GET", "/runs/undo-1")).body["run"]["state"] == "done"
+
+
+async def test_runs_of_one_moment_are_all_listed_page_by_page(api: Api, clock: ManualClock) -> None:
+    await fill(api)
+    async with api.store.transaction() as uow:
+        for kind in (*EntityKind, *EntityKind):
+            await resyncs.record(uow, kind, ResyncFilter(), mode=ResyncMode.PUSH, total=1, actor="ann")
+        for number in range(3):
+            await undos.create(
+                uow, "00D", "resync-1", plan=f"p{number}", total=1, counts={}, left_alone=[], actor="ann"
+            )
+    everything = [run["run"] for run in (await api("GET", "/runs")).body["runs"]]
+    assert len(everything) == 13
+    for limit in (1, 2, 5):
+        found, query = [], f"limit={limit}"
+        while query:
+            page = (await api("GET", f"/runs?{query}")).body
+            found += [run["run"] for run in page["runs"]]
+            query = f"limit={limit}&before={quote(page['before'])}" if page["before"] else ""
+        assert found == everything, limit
+    moment = quote((clock.now() + timedelta(seconds=1)).isoformat())
+    assert len((await api("GET", f"/runs?before={moment}")).body["runs"]) == 13
+    assert (await api("GET", f"/runs?before={quote(clock.now().isoformat())}")).body["runs"] == []
+    for wrong in ("soon", "2026-03-01T12:00:00Z~monday"):
+        assert (await api("GET", f"/runs?before={wrong}")).status == 400
+
+
+async def test_run_is_counted_once_when_it_has_ended(
+    api: Api, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(api)
+    counted: list[str] = []
+    add_counts = run_writes.add_counts
+
+    async def count(connection: Any, counts: Any, run: str, **place: Any) -> int | None:
+        counted.append(run)
+        return await add_counts(connection, counts, run, **place)
+
+    monkeypatch.setattr(run_writes, "add_counts", count)
+    await sign_in(api)
+    for run, follows in (("resync-1", False), ("undo-1", True)):
+        for _ in range(3):
+            _, text = await open_page(api, f"/runs/{run}")
+            assert ('hx-get="/runs/' in text) == follows, run
+    assert counted == ["resync-1", "undo-1"]
+    clock.advance(61)
+    await sign_in(api)
+    for run in ("resync-1", "undo-1"):
+        await open_page(api, f"/runs/{run}")
+    assert counted == ["resync-1", "undo-1", "undo-1"]
+
+
+async def test_console_undoes_a_run_in_its_own_org(api: Api) -> None:
+    await fill(api)
+    async with api.store.for_org("emea").transaction() as uow:
+        await orgs.put(uow, "00D", login_url="", instance_url="https://org.example", is_active=True)
+    asked: list[str] = []
+
+    class Recorder(Undoer):
+        async def plan(self, run: str, chosen: UndoChoice, *, org: str = "") -> UndoPlan:
+            asked.append(org)
+            return UndoPlan(run=run, rows=[])
+
+    undoer = Recorder(open_org=nullcontext)  # type: ignore[arg-type]
+    async with TestClient(TestServer(app_on(api.store, undoer=undoer))) as client:
+        other = Api(client, api.store, api.secrets)
+        await sign_in(other)
+        for query in ("", "?org=default"):
+            assert (await open_page(other, f"/runs/resync-1/undo{query}"))[0].status == 200
+    assert asked == ["emea", ""]
 
 
 async def test_one_run_says_what_it_wrote_and_hides_what_is_personal(api: Api) -> None:

@@ -61,21 +61,19 @@ class RunCounts:
     is_partial: bool = False
 
 
-async def count_run(connection: AsyncConnection, run: str, *, limit: int) -> RunCounts:
-    """Count what the first `limit` entries of a run have."""
-    counts = RunCounts()
-    statement = select(row.action, row.detail, row.fields).where(_of(run)).order_by(row.id).limit(limit + 1)
-    for number, (action, detail, fields) in enumerate(await connection.execute(statement)):
-        if number == limit:
-            counts.is_partial = True
-            break
+async def add_counts(connection: AsyncConnection, counts: RunCounts, run: str, *, after: int, limit: int) -> int | None:
+    """Add what up to `limit` entries of a run behind the one with the ID `after` have. Returns the ID to go on behind;
+    None at the end."""
+    statement = select(row.id, row.action, row.detail, row.fields).where(_of(run), row.id > after)
+    entries = (await connection.execute(statement.order_by(row.id).limit(limit))).all()
+    for _, action, detail, fields in entries:
         counts.refused += action == "refused"
         if action in {"written", "received"}:
             call = orjson.loads(detail).get("call")
             counts.calls |= {call["id"]} if call else set()
             if fields is not None:
                 counts.fields.add(fields)
-    return counts
+    return entries[-1].id if len(entries) == limit else None
 
 
 async def find_earlier_versions(

@@ -10,13 +10,12 @@ from connector.errors import ApiBudgetError, CommandError, ConnectorError, Setti
 from connector.jobs.runs import get_run, list_runs, list_writes, total_run
 from connector.jobs.undo_plan import UndoChoice
 from connector.model.role import Role
-from connector.model.run_name import RunKind
+from connector.model.run_name import RunKind, RunPlace
 from connector.model.undo import Included, UndoPlan, UndoRow
 from connector.policies import DEFAULT_ORG
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.path_number import query_number
 from connector.web.problem import ProblemError
-from connector.web.query_moment import query_moment
 from connector.web.routing import ApiResponse, BodyHandler, RequestContext, Route
 
 MAX_ROWS = 5_000
@@ -25,7 +24,7 @@ MAX_ROWS = 5_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunPage:
-    """Runs, the newest first; `before` of the next page (a time), None on the last one."""
+    """Runs, the newest first; `before` of the next page, None on the last one."""
 
     runs: list[RunView]
     before: str | None
@@ -72,15 +71,15 @@ class UndoAnswer:
 async def get_runs(call: RequestContext) -> ApiResponse:
     """List runs, the newest first."""
     limit, kind = limit_of(call), call.query_choice("kind", RunKind)
-    before, actor = query_moment(call, "before"), call.query_key("actor")
+    before, actor = query_place(call), call.query_key("actor")
     found = await list_runs(call.store, kind=kind, actor=actor, before=before, limit=limit + 1)
-    following = found[limit - 1].created_at.isoformat() if len(found) > limit else None
+    following = str(found[limit - 1].place) if len(found) > limit else None
     return ApiResponse(value=RunPage(runs=[visible_run(call, run) for run in found[:limit]], before=following))
 
 
 async def get_one_run(call: RequestContext) -> ApiResponse:
     view = await get_run(call.store, call.path_key("run"))
-    return ApiResponse(value=RunDetail(run=visible_run(call, view), totals=await total_run(call.store, view.run)))
+    return ApiResponse(value=RunDetail(run=visible_run(call, view), totals=await total_run(call.store, view)))
 
 
 async def get_writes(call: RequestContext) -> ApiResponse:
@@ -119,6 +118,16 @@ async def undo_run(call: RequestContext, body: UndoBody) -> ApiResponse:
     )
 
 
+def query_place(call: RequestContext) -> RunPlace | None:
+    """The place that a page of runs begins behind. Raises ProblemError 400 if it is none."""
+    text = call.query_value("before")
+    place = None if text is None else RunPlace.parse(text)
+    if text is not None and place is None:
+        hint = "Use the `before` of the previous page, or a time such as 2026-03-01T12:00:00Z."
+        raise ProblemError(400, "query", f"before: invalid place {text[:80]!r}.", field="before", hint=hint)
+    return place
+
+
 def visible_run(call: RequestContext, run: RunView) -> RunView:
     """The run as the caller may see it."""
     return run if call.token.role.covers(Role.OPS) else redact_run(run)
@@ -154,7 +163,7 @@ ROUTES = (
     Route(method="GET", path="/runs", role=Role.VIEWER, handler=get_runs, result=RunPage,
           summary="Runs that write (resyncs, healing, pulls, undos), the newest first, page by page.",
           queries={"kind": "only `resync`, `reconcile`, `job` or `undo`", "actor": "only by this token or user",
-                   "before": "list only those that were asked for before this time",
+                   "before": "list only those behind this place (`before` of a page), or asked for before this time",
                    "limit": f"page size, up to {MAX_LIMIT}"}),
     Route(method="GET", path="/runs/{run}", role=Role.VIEWER, handler=get_one_run, result=RunDetail,
           summary="One run, and what it came to; reasons and names are for ops only."),

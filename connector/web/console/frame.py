@@ -85,7 +85,8 @@ GIVEN = web.RequestKey("given", dict[str, str])
 @dataclass(frozen=True, kw_only=True)
 class ConsolePage:
     """A page. `load` returns what its template shows, or a whole response. `title`: of the browser's tab. `follows`: it
-    is loaded again after each change; not a page on which somebody works long."""
+    is loaded again after each change; not a page on which somebody works long. `load` can say that nothing changes any
+    more (`follows` False)."""
 
     path: str
     title: str
@@ -212,7 +213,7 @@ class ConsoleFrame:
             return loaded
         title = str(loaded.get("title", page.title))
         shown = {name: value for name, value in loaded.items() if name != "title"}
-        shown |= {"mark": mark, "follows": page.follows and not filled.given}
+        shown |= {"mark": mark, "follows": page.follows and loaded.get("follows", True) and not filled.given}
         response = self._render(request, page.template, session, title=title, filled=filled, **shown)
         response.set_status(filled.status)
         if TOLD in request.cookies:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import datetime
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -12,14 +11,13 @@ from connector.errors import ConnectorError
 from connector.jobs.runs import find_orgs_of, get_run, list_runs, list_writes, total_run
 from connector.jobs.undo_plan import UndoChoice
 from connector.model.role import Role
-from connector.model.run_name import RunKind
+from connector.model.run_name import RunKind, RunPlace
 from connector.model.undo import Included, UndoPlan, UndoState
 from connector.policies import DEFAULT_ORG
-from connector.web.api.runs import plan_of, problem_of, visible_run
+from connector.web.api.runs import plan_of, problem_of, query_place, visible_run
 from connector.web.console.csv_page import send_csv
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
 from connector.web.path_number import query_number
-from connector.web.query_moment import query_moment
 from connector.web.routing import RequestContext
 from connector.wording import plural
 
@@ -37,7 +35,7 @@ async def load_runs(call: RequestContext) -> Mapping[str, object]:
     kept = {name: value for name in ("kind", "actor") if (value := call.query_value(name))}
     following = None
     if len(found) > PAGE_SIZE:
-        following = urlencode({**kept, "before": found[PAGE_SIZE - 1].created_at.isoformat()})
+        following = urlencode({**kept, "before": str(found[PAGE_SIZE - 1].place)})
     return {
         "runs": [visible_run(call, run) for run in found[:PAGE_SIZE]],
         "kinds": list(RunKind),
@@ -71,8 +69,9 @@ async def load_run(call: RequestContext) -> Mapping[str, object]:
     )
     return {
         "title": run.run,
+        "follows": run.ended_at is None or run.waiting > 0,
         "run": run,
-        "totals": await total_run(call.store, run.run),
+        "totals": await total_run(call.store, run),
         "writes": writes,
         "following": following,
         "is_later_page": bool(after),
@@ -169,8 +168,8 @@ def _choice(form: Mapping[str, str]) -> UndoChoice:
     )
 
 
-def _filters(call: RequestContext) -> tuple[RunKind | None, str | None, datetime | None]:
-    return call.query_choice("kind", RunKind), call.query_key("actor"), query_moment(call, "before")
+def _filters(call: RequestContext) -> tuple[RunKind | None, str | None, RunPlace | None]:
+    return call.query_choice("kind", RunKind), call.query_key("actor"), query_place(call)
 
 
 def _sees_personal(call: RequestContext) -> bool:
