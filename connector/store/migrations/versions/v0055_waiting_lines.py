@@ -10,8 +10,8 @@ from alembic import op
 
 from connector.store.types import Exact, Instant, Key
 
-revision = "0054"
-down_revision = "0053"
+revision = "0055"
+down_revision = "0054"
 branch_labels = None
 depends_on = None
 
