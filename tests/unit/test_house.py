@@ -158,3 +158,13 @@ def test_wheel_contains_mappings_metadata_and_demo_data(tmp_path: Path) -> None:
     } <= names
     assert any(name.startswith("connector/metadata/") and name.endswith(".field-meta.xml") for name in names)
     assert not [name for name in names if name.startswith("tests/") or name.endswith((".pyc", ".csv.bak"))]
+
+
+def test_migrations_are_one_chain() -> None:
+    """Two branches may add one of the same number, each of which is right by itself."""
+    files = sorted((ROOT / "connector/store/migrations/versions").glob("v[0-9]*.py"))
+    names = [
+        re.search(r'^revision = "(\d+)"\ndown_revision = (?:"(\d+)"|None)$', file.read_text(), re.M) for file in files
+    ]
+    chain = [(file.name[1:5], *(name.groups() if name else ())) for file, name in zip(files, names, strict=True)]
+    assert chain == [(f"{n:04}", f"{n:04}", f"{n - 1:04}" if n > 1 else None) for n in range(1, len(files) + 1)]

@@ -34,7 +34,7 @@ ROWS = (
 
 async def test_lines_that_wait_are_found(databases: Databases) -> None:
     store = Store.open(databases.empty())
-    await store.migrate(migrate_to("0053"))
+    await store.migrate(migrate_to("0054"))
     at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
     async with store.transaction() as uow:
         for row in ROWS:
