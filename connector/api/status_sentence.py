@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,13 +35,14 @@ class SyncState:
     other_outages: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
 
 
-def describe_sync(state: SyncState) -> str:
-    """One sentence; what is worst comes first."""
+def describe_sync(state: SyncState, moment: Callable[[datetime], str] | None = None) -> str:
+    """One sentence; what is worst comes first. `moment` writes times; without it, they are in UTC."""
+    written = moment or utc_moment
     parts = []
     if state.outage_code is not None and state.outage_since is not None:
-        parts.append(f"the org has accepted nothing since {_moment(state.outage_since)} ({state.outage_code})")
+        parts.append(f"the org has accepted nothing since {written(state.outage_since)} ({state.outage_code})")
     for name, (code, since) in state.other_outages.items():
-        parts.append(f"the org {name} has accepted nothing since {_moment(since)} ({code})")
+        parts.append(f"the org {name} has accepted nothing since {written(since)} ({code})")
     if not state.has_org:
         parts.append("no org has answered yet")
     if state.paused_jobs:
@@ -51,7 +52,7 @@ def describe_sync(state: SyncState) -> str:
     waits = [
         plural(number, noun)
         for number, noun in (
-            (state.dead_letters, "dead letter"), (state.conflicts, "conflict"), (state.parked, "parked record"),
+            (state.dead_letters, "refused change"), (state.conflicts, "conflict"), (state.parked, "parked record"),
         )
         if number
     ]  # fmt: skip
@@ -71,7 +72,7 @@ def describe_sync(state: SyncState) -> str:
     if state.unread:
         parts.append(f"{plural(state.unread, 'record')} of the org {'is' if state.unread == 1 else 'are'} to be read")
     if state.verified_at is not None:
-        compared = f"verified {state.verified:,} of {state.total:,} records at {_moment(state.verified_at)}"
+        compared = f"verified {state.verified:,} of {state.total:,} records at {written(state.verified_at)}"
         parts.append(compared)
     elif state.has_org:
         parts.append("both sides were never compared as a whole")
@@ -83,5 +84,5 @@ def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _moment(moment: datetime) -> str:
+def utc_moment(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

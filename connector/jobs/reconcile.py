@@ -54,6 +54,10 @@ class ReconcileRunningError(StoreError):
     """Another process reconciles the org at the moment."""
 
 
+NOTED_EVERY = timedelta(seconds=2)
+"""How often a run stores how many records it has compared."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReconcileOptions:
     """What is compared (nothing selected means everything), and how many findings are kept."""
@@ -176,6 +180,7 @@ class _ReconcileRun:
         self._holder = LeaseHolder(store=context.store, ttl=ttl, hint="Its result counts, and not that of this one.")
         self._lease: HeldLease | None = None
         self._is_healing = False
+        self._compared, self._noted_at = 0, self._started_at
         self._number = 0
         self._profile = profile
         self._calls_before = context.client.calls_made
@@ -234,7 +239,10 @@ class _ReconcileRun:
                     hint="Wait until it is done; `connector status` shows its result.",
                 )
             scope = {kind.value: list(keys) for kind, keys in self._options.selection.items()}
-            self._number = await reconcile_runs.begin(uow, self.summary.org_id, full=self._options.full, scope=scope)
+            planned = sum(plan.records for plan in self.summary.plans) if self.summary.plans else None
+            self._number = await reconcile_runs.begin(
+                uow, self.summary.org_id, full=self._options.full, scope=scope, planned=planned
+            )
         try:
             yield
         finally:
@@ -318,6 +326,12 @@ class _ReconcileRun:
 
     async def _advance(self, records: int) -> None:
         self._reporter.advance(records)
+        self._compared += records
+        now = self._store.clock.now()
+        if self._number and not self._is_healing and now - self._noted_at >= NOTED_EVERY:
+            self._noted_at = now
+            async with self._store.transaction() as uow:
+                await reconcile_runs.note_progress(uow, self._number, compared=self._compared, calls=self._calls_made())
         await self._keep_lease()
 
     async def _keep_lease(self) -> None:

@@ -42,7 +42,7 @@ async def follow_causes(store: Store) -> CauseChanges:
     async with store.transaction() as uow:
         changes = await causes.follow(uow, groups)
     if changes.opened or changes.closed:
-        log.info("causes_changed", opened=changes.opened, closed=changes.closed)
+        log.info("causes changed", opened=changes.opened, closed=changes.closed)
     return changes
 
 

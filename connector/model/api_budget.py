@@ -23,6 +23,7 @@ from connector.model.hourly_counts import (
     HourlyCounts,
     count_of_day,
     end_of_room,
+    is_rate_known,
     rate_per_hour,
     time_of_rate,
     time_of_room,
@@ -101,8 +102,8 @@ class BudgetUsage:
     and `per_hour` are our own counts, of 24 hours and of the last one; `most_per_day` is our own cap, if there is one.
 
     `share`: what we may use in 24 hours, and `left` of it, None if nothing limits us; `runs_out_at`: when it is used up
-    at the present rate, None if not within 24 hours. Lanes down to `lowest_lane` call; `resumes_at`: when the next
-    lower one goes on, as far as calls of our own decide it.
+    at the present rate, None if not within 24 hours; `rate_known`: whether that was counted for long enough. Lanes down
+    to `lowest_lane` call; `resumes_at`: when the next lower one goes on, as far as calls of our own decide it.
     """
 
     used: int | None
@@ -115,6 +116,7 @@ class BudgetUsage:
     share: int | None
     left: int | None
     runs_out_at: datetime | None
+    rate_known: bool
     lowest_lane: Lane | None
     since: datetime | None
     resumes_at: datetime | None
@@ -150,6 +152,7 @@ def estimate(state: BudgetState, counts: LaneCounts, now: datetime, policy: Budg
         share=None if share is None else max(share, 0),
         left=None if left is None else max(left, 0),
         runs_out_at=None if left is None else end_of_room(max(left, 0), per_hour, now, all_lanes),
+        rate_known=is_rate_known(all_lanes, now),
         lowest_lane=lowest,
         since=state.since if lowest == state.lowest_lane else now,
         resumes_at=resumes_at,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from connector.model.hourly_counts import DAY, count_of_day, end_of_room, hour_of, rate_per_hour
+from connector.model.hourly_counts import DAY, count_of_day, end_of_room, hour_of, is_rate_known, rate_per_hour
 
 ROOM_TO_RESUME = 0.2
 """A polled topic is streamed again when this share of the allowance is free: else it would soon be polled again."""
@@ -61,7 +61,7 @@ class DeliveryPolicy:
 class DeliveryUsage:
     """Where a topic stands. `today`, `last_24_hours` and `per_hour` are our own counts; `used` and `allowed` are those
     of the whole org, None if unknown. `left`: deliveries until the topic is polled; `runs_out_at`: when that will be at
-    the present rate, None if not within 24 hours."""
+    the present rate, None if not within 24 hours. `rate_known`: whether that rate was counted for long enough."""
 
     topic: str
     mode: DeliveryMode
@@ -73,6 +73,7 @@ class DeliveryUsage:
     allowed: int | None
     left: int | None
     runs_out_at: datetime | None
+    rate_known: bool = True
 
     @property
     def is_used_up(self) -> bool:
@@ -107,6 +108,7 @@ def estimate(state: TopicState, counts: Mapping[datetime, int], now: datetime, p
         allowed=allowed,
         left=left,
         runs_out_at=None if left is None else end_of_room(left, per_hour, now),
+        rate_known=is_rate_known(counts, now, state.since),
     )
 
 

@@ -28,6 +28,16 @@ def rate_per_hour(counts: HourlyCounts, now: datetime) -> float:
     return counts.get(hour, 0) + counts.get(hour - HOUR, 0) * (1 - passed)
 
 
+def is_rate_known(counts: HourlyCounts, now: datetime, since: datetime | None = None) -> bool:
+    """Whether the rate of the last hour can be told: it was counted for an hour, or at least from the end of the last
+    one on for half of it. `since`: when counting began, if that is known."""
+    if since is not None and now - since >= HOUR:
+        return True
+    hour = hour_of(now)
+    earliest = min((at for at, number in counts.items() if number), default=hour)
+    return earliest < hour - HOUR or (earliest == hour - HOUR and now - hour >= HOUR / 2)
+
+
 def time_of_rate(counts: HourlyCounts, wanted: float, now: datetime) -> datetime:
     """When the rate per hour has fallen to `wanted`, if nothing is counted until then."""
     hour = hour_of(now)

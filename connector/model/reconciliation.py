@@ -262,7 +262,7 @@ class RunState(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReconcileRun:
     """A run as it is stored. `counts` are by entity and state, `fields` by `Object.Field`. `full` is False if only some
-    entities or keys were compared."""
+    entities or keys were compared. `compared` of `planned` records were read so far, None if they were not counted."""
 
     id: int
     org_id: str
@@ -275,6 +275,8 @@ class ReconcileRun:
     healed: int
     counts: Mapping[str, Mapping[str, int]]
     fields: Mapping[str, int]
+    compared: int = 0
+    planned: int | None = None
 
     @property
     def verified(self) -> int:

@@ -17,9 +17,9 @@ class BudgetStatus:
     as the org has said nothing. `ours` is our part, `by_lane` and in the last hour `per_hour`.
 
     `share`: what we may use in 24 hours, and `left` of it; None if nothing limits us. `runs_out_at`: when it is used up
-    at the present rate, None if not within 24 hours. `paused` lanes make no calls since `since`, for `reason`;
-    `resumes_at`: when the first of them goes on, as far as calls of our own decide it. `waiting`: changes that wait for
-    that, by lane.
+    at the present rate, None if not within 24 hours; `rate_known`: whether that was counted for long enough. `paused`
+    lanes make no calls since `since`, for `reason`; `resumes_at`: when the first of them goes on, as far as calls of
+    our own decide it. `waiting`: changes that wait for that, by lane.
     """
 
     used: int | None
@@ -33,6 +33,7 @@ class BudgetStatus:
     share: int | None
     left: int | None
     runs_out_at: datetime | None
+    rate_known: bool
     paused: tuple[str, ...]
     since: datetime | None
     resumes_at: datetime | None
@@ -61,6 +62,7 @@ async def load_budget_status(
         share=usage.share,
         left=usage.left,
         runs_out_at=usage.runs_out_at,
+        rate_known=usage.rate_known,
         paused=tuple(lane.word for lane in paused),
         since=usage.since if paused else None,
         resumes_at=usage.resumes_at,

@@ -141,6 +141,8 @@ reconcile_runs = Table(
     Column("healed", Integer, nullable=False),
     Column("counts", Text, nullable=False),  # by entity and state, as JSON
     Column("fields", Text, nullable=False),  # drifted fields by `Object.Field`, as JSON
+    Column("compared", Integer, nullable=False, server_default="0"),  # records so far
+    Column("planned", Integer),  # records in all; NULL if they were not counted
     one_of("state", RunState),
     Index("reconcile_runs_org", "org_id", "id"),
 )

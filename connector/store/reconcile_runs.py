@@ -36,8 +36,11 @@ makes a run of selected keys for each batch."""
 _VALUES = ("base", "local", "remote")
 
 
-async def begin(uow: UnitOfWork, org_id: str, *, full: bool, scope: Mapping[str, Sequence[str]]) -> int:
-    """Store a run that begins, and return its number. A run that was killed is stopped."""
+async def begin(
+    uow: UnitOfWork, org_id: str, *, full: bool, scope: Mapping[str, Sequence[str]], planned: int | None = None
+) -> int:
+    """Store a run that begins, and return its number. A run that was killed is stopped. `planned`: how many records it
+    will compare, if they were counted."""
     killed = (runs.c.org_id == org_id, runs.c.state == RunState.RUNNING.value)
     await uow.connection.execute(update(runs).where(*killed).values(state=RunState.STOPPED.value))
     row = {
@@ -50,6 +53,7 @@ async def begin(uow: UnitOfWork, org_id: str, *, full: bool, scope: Mapping[str,
         "healed": 0,
         "counts": "{}",
         "fields": "{}",
+        "planned": planned,
     }
     number: int = (await uow.connection.execute(insert(runs).values(row).returning(runs.c.id))).scalar_one()
     return number
@@ -95,6 +99,18 @@ async def finish(
     old = (runs.c.full == full) & runs.c.id.not_in(kept) & runs.c.id.not_in(shown)
     await uow.connection.execute(delete(findings).where(findings.c.run.in_(select(runs.c.id).where(old))))
     await uow.connection.execute(delete(runs).where(old))
+
+
+async def note_progress(uow: UnitOfWork, run: int, *, compared: int, calls: int) -> None:
+    """A run has compared so many records until now."""
+    await uow.connection.execute(update(runs).where(runs.c.id == run).values(compared=compared, calls=calls))
+
+
+async def find_running(connection: AsyncConnection, org_id: str) -> ReconcileRun | None:
+    """The run that is under way, or was when its process was killed."""
+    statement = select(runs).where(runs.c.org_id == org_id, runs.c.state == RunState.RUNNING.value)
+    row = (await connection.execute(statement.order_by(runs.c.id.desc()).limit(1))).first()
+    return None if row is None else _build(row)
 
 
 async def stop(uow: UnitOfWork, run: int, *, calls: int) -> None:

@@ -100,7 +100,7 @@ async def test_refused_change_is_sent_again_from_the_first_page(browser: Browser
     page = await signed_in(browser, console)
     await page.goto(console.url)
     await page.get_by_role("link", name="1 order").click()
-    assert await page.title() == "Errors · Connector"
+    assert await page.title() == "Refused changes · Connector"
     await page.get_by_role("button", name="Replay").click()
     await expect(page.get_by_role("status")).to_contain_text("1 change is sent again.")
     await page.keyboard.press("g")

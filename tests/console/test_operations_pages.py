@@ -83,7 +83,7 @@ async def test_person_applies_a_parked_record_again_and_finds_it_in_the_audit(
 async def test_person_is_led_through_the_set_up(browser: Browser, console: Console) -> None:
     page = await signed_in(browser, console)
     await page.get_by_role("link", name="Set-up").click()
-    await expect(page.get_by_text("What the doctor alone knows is not checked yet")).to_be_visible()
+    await expect(page.get_by_text("The org itself is not checked yet")).to_be_visible()
     await page.get_by_role("link", name="Check now").click()
     await expect(page.get_by_role("heading", name="All checks")).to_be_visible()
     await expect(page.get_by_text("No org is configured, so nothing is sent.").first).to_be_visible()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from connector.model.reconciliation import Finding, Healing, RecordState
 from connector.model.stage import Stage
 from connector.store import customers, inbox, leases, links, reconcile_runs
 from connector.store.engine import Store
+from connector.store.unit_of_work import UnitOfWork
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World
 from tests.flow.test_deletions import delete_in_org
 from tests.flow.test_push import an_order
@@ -252,6 +254,27 @@ async def test_one_process_reconciles_at_a_time_and_a_stopped_run_verifies_nothi
         await reconcile(world)
     async with store.reader() as connection:
         assert await reconcile_runs.latest(connection, org_id) is None
+
+
+async def test_run_stores_how_far_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.jobs.reconcile.NOTED_EVERY", timedelta())
+    await begin(world)
+    seen: list[int | None] = []
+    original = reconcile_runs.note_progress
+
+    async def note(uow: UnitOfWork, run: int, *, compared: int, calls: int) -> None:
+        await original(uow, run, compared=compared, calls=calls)
+        running = await reconcile_runs.find_running(uow.connection, world.service.client.org_id)
+        seen.append(running and running.compared)
+
+    monkeypatch.setattr(reconcile_runs, "note_progress", note)
+    summary = await reconcile(world)
+    assert seen == sorted(set(seen))
+    async with world.service.store.reader() as connection:
+        run = await reconcile_runs.latest(connection, world.service.client.org_id)
+    assert run is not None
+    assert run.planned == sum(plan.records for plan in summary.plans) == EVERYTHING
+    assert run.compared == seen[-1] == EVERYTHING
 
 
 async def test_dry_run_only_counts(world: World) -> None:

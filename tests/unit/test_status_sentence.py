@@ -28,14 +28,22 @@ COMPARED = {"has_org": True, "verified": 9_998, "total": 10_000, "verified_at": 
          "The org emea has accepted nothing since 2026-03-01 12:00:00 UTC (NO_ANSWER); every change is sent; verified 0"
          " of 0 records at 2026-03-01 12:00:00 UTC."),
         (SyncState(has_org=True, dead_letters=1, verified_at=NOON),
-         "1 dead letter waits for a person; everything else is sent; verified 0 of 0 records at 2026-03-01 12:00:00"
+         "1 refused change waits for a person; everything else is sent; verified 0 of 0 records at 2026-03-01 12:00:00"
          " UTC."),
         (SyncState(has_org=True, dead_letters=2, conflicts=1, parked=3, stopped=["/data/A", "/event/B"], unread=1,
                    verified_at=NOON),
-         "2 dead letters, 1 conflict and 3 parked records wait for a person; nobody listens to /data/A and /event/B;"
+         "2 refused changes, 1 conflict and 3 parked records wait for a person; nobody listens to /data/A and /event/B;"
          " everything else is sent; 1 record of the org is to be read; verified 0 of 0 records at 2026-03-01 12:00:00"
          " UTC."),
     ],
 )  # fmt: skip
 def test_sentence_says_what_is_worst_first(state: SyncState, sentence: str) -> None:
     assert describe_sync(state) == sentence
+
+
+def test_times_are_written_as_the_reader_has_them() -> None:
+    state = SyncState(has_org=True, verified=1, total=1, verified_at=NOON)
+    assert (
+        describe_sync(state, lambda moment: f"{moment:%H} h")
+        == "Every change is sent; verified 1 of 1 records at 12 h."
+    )

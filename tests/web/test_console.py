@@ -236,8 +236,8 @@ async def test_refused_changes_are_shown_by_cause_and_sent_again(api: Api, clock
     assert {"W-1", "W-2"} == set(re.findall(r'href="/orders/(W-\d)"', text))
 
     status, text = await send(api, "/errors/one/discard", group=name, entity="order", key="W-2")
-    assert (status, "1 change is given up." in text) == (303, True)
-    assert "is given up" not in (await open_page(api, "/errors"))[1]  # it is told once
+    assert (status, "1 change is discarded." in text) == (303, True)
+    assert "is discarded" not in (await open_page(api, "/errors"))[1]  # it is told once
     status, text = await send(api, "/errors/replay", group=name)
     assert (status, "1 change is sent again." in text) == (303, True)
     assert await states(api) == {"W-1": ChangeState.DUE, "W-3": ChangeState.DEAD}

@@ -34,7 +34,7 @@ async def test_viewer_reads_mappings_without_values_and_buttons(api: Api) -> Non
     await placed(api)
     await sign_in(api, Role.VIEWER)
     _, text = await open_page(api, "/mappings")
-    assert ("order.yaml" in text, "No org has told what it is like yet" in text) == (True, True)
+    assert ("order.yaml" in text, "No org has answered yet" in text) == (True, True)
     _, text = await open_page(api, EDITOR)
     assert ("EffectiveDate" in text, "W-1" in text, "Make it live" in text) == (True, False, False)
     assert set(re.findall(r'name="do" value="([^"]*)"', text)) <= {"check"}

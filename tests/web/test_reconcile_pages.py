@@ -16,6 +16,7 @@ from connector.model.reconciliation import (
 )
 from connector.model.role import Role
 from connector.store import job_runs, leases, orgs, reconcile_runs
+from connector.store.queries.change_mark import load_change_mark
 from tests.conftest import ManualClock
 from tests.web.conftest import Api
 from tests.web.test_console import HOSTILE, open_page, send, sign_in
@@ -90,7 +91,14 @@ async def test_proof_is_shown_by_entity_and_org_and_compared_anew(api: Api, cloc
     async with api.store.transaction() as uow:
         [run] = await job_runs.take_waiting(uow, ["reconcile"], worker="host:1", ttl=15)
     assert await leases.acquire(api.store, "reconcile:00D", "host:1", ttl=60) is not None
-    assert "A comparison is under way" in (await open_page(api, "/reconcile"))[1]
+    async with api.store.transaction() as uow:
+        number = await reconcile_runs.begin(uow, "00D", full=True, scope={}, planned=2_000)
+        mark = await load_change_mark(uow.connection)
+        await reconcile_runs.note_progress(uow, number, compared=1_400, calls=7)
+        assert await load_change_mark(uow.connection) != mark
+    _, text = await open_page(api, "/reconcile")
+    assert "A comparison is under way" in text
+    assert "1,400 of 2,000 records" in text
     async with api.store.transaction() as uow:
         await job_runs.finish(uow, run, JobState.FAILED, error="ann@shop.example is wrong", fix="Correct it.")
     clock.advance(timedelta(days=3).total_seconds())

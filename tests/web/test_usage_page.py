@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from connector.model.api_budget import ApiLimit, BudgetState, CallResult
 from connector.model.change_notice import NewNotice, NoticeState
-from connector.model.deliveries import DeliveryMode, TopicState
+from connector.model.deliveries import DeliveryLimit, DeliveryMode, TopicState
 from connector.model.lane import Lane
 from connector.model.notification import MessageKind, MessageState, NotificationRequest
 from connector.model.platform_event import PlatformEvent
@@ -41,6 +41,17 @@ async def test_limits_are_shown_with_the_hour_at_which_they_run_out(api: Api, cl
     _, text = await open_page(api, "/usage")
     for part in ("Paused: ", "4,200", "/data/X__chn", "12:00: 900", "10:00: 30", "12:00: 77"):
         assert part in text, part
+    unknown = "When it runs out is not known yet: it was counted for less than an hour."
+    assert text.count(unknown) == 0  # the org has not said how many deliveries it allows, and lanes pause
+    assert "The org does not say how many it allows." in text
+    limit = DeliveryLimit(used=20_000, allowed=25_000, observed_at=now, counted_in_hour=77)
+    late = "Does not run out within 24 hours, at 77 an hour."
+    for begun, sentence in ((now, unknown), (now - timedelta(hours=2), late)):
+        async with api.store.transaction() as uow:
+            state = TopicState(topic="/data/X__chn", mode=DeliveryMode.STREAM, since=begun, limit=limit)
+            await deliveries.put_state(uow, "00D", state)
+        for page in ("/", "/usage"):
+            assert sentence in (await open_page(api, page))[1], page
     assert 'class="series-backfill"' in text
     assert "<form method" not in text
 

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState
+from connector.store.inbound_tables import reconcile_runs
 from connector.store.job_tables import job_runs, resyncs
 from connector.store.tables import journal, outbox
 
@@ -19,8 +20,8 @@ MOST_RESYNCS = 20
 
 
 async def load_change_mark(connection: AsyncConnection) -> str:
-    """Of the journal, the runs of jobs, how far resyncs are, and what is to be sent; every change of an entity is one
-    of these. By index, and never more than some rows."""
+    """Of the journal, the runs of jobs, how far resyncs and the latest comparison are, and what is to be sent; every
+    change of an entity is one of these. By index, and never more than some rows."""
     due = (
         select(outbox.c.due_at)
         .where(outbox.c.state == ChangeState.DUE.value)
@@ -40,6 +41,7 @@ async def load_change_mark(connection: AsyncConnection) -> str:
         select(func.max(journal.c.id)).scalar_subquery(),
         select(func.max(job_runs.c.id)).scalar_subquery(),
         select(func.max(job_runs.c.ended_at)).scalar_subquery(),
+        select(reconcile_runs.c.compared).order_by(reconcile_runs.c.id.desc()).limit(1).scalar_subquery(),
         func.count(),
         func.max(due.c.due_at),
     ).select_from(due)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from connector.api.serializers import serialize_hold, serialize_reconciliation
 from connector.api.status_sentence import SyncState, describe_sync
@@ -75,7 +76,8 @@ async def get_status(call: RequestContext) -> ApiResponse:
     return ApiResponse(value=await load_status(call))
 
 
-async def load_status(call: RequestContext) -> Status:
+async def load_status(call: RequestContext, moment: Callable[[datetime], str] | None = None) -> Status:
+    """`moment` writes the times of the summary; without it, they are in UTC."""
     async with call.store.reader() as connection:
         stages = await orders.counts(connection)
         unsent = await outbox_counts.counts(connection)
@@ -115,7 +117,7 @@ async def load_status(call: RequestContext) -> Status:
         other_outages={org.name: (org.outage.code, org.outage.since) for org in others if org.outage is not None},
     )
     return Status(
-        summary=describe_sync(state),
+        summary=describe_sync(state, moment),
         freshness=freshness,
         queue=[
             QueueView(entity=age.entity, lane=age.lane, changes=age.count, oldest_seconds=seconds(now, age.oldest))

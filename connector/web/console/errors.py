@@ -25,7 +25,7 @@ from connector.web.routing import RequestContext
 from connector.wording import plural
 
 _SNOOZES = {"1": "one hour", "4": "four hours", "24": "a day", "168": "a week", "720": "thirty days"}
-_VERBS = {"replay": "is sent again", "discard": "is given up"}
+_VERBS = {"replay": "is sent again", "discard": "is discarded"}
 
 
 async def load_causes(call: RequestContext) -> Mapping[str, object]:
@@ -107,9 +107,9 @@ def _sentence(count: int, action: str) -> str:
     return f"{plural(count, 'change')} {verb}."
 
 
-CAUSE = ConsolePage(path="/errors/cause", title="Errors", template="cause.html.j2", load=load_cause)
+CAUSE = ConsolePage(path="/errors/cause", title="Refused changes", template="cause.html.j2", load=load_cause)
 PAGES = (
-    ConsolePage(path="/errors", title="Errors", template="errors.html.j2", load=load_causes),
+    ConsolePage(path="/errors", title="Refused changes", template="errors.html.j2", load=load_causes),
     CAUSE,
     ConsolePage(path="/errors/closed", title="Closed causes", template="closed.html.j2", load=load_closed),
 )

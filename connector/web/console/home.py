@@ -13,7 +13,7 @@ from connector.web.api.dead_letters import GroupList, list_groups
 from connector.web.api.freshness import KindFreshness
 from connector.web.api.status import Status, load_status
 from connector.web.console.failures import failures_of
-from connector.web.console.formats import Place
+from connector.web.console.formats import Place, moment
 from connector.web.console.frame import ConsolePage
 from connector.web.console.resync_form import day_beginnings
 from connector.web.routing import RequestContext
@@ -29,14 +29,15 @@ _OBJECTS = {
 
 
 async def load_home(call: RequestContext) -> Mapping[str, object]:
-    status = await load_status(call)
+    place = Place.of(call.request)
+    status = await load_status(call, lambda value: moment(value, place))
     fresh = status.freshness
     groups = (await list_groups(call)).value if status.dead_letters else None
     known = groups.groups if isinstance(groups, GroupList) else []
     shown = [group for group in known if not group.is_snoozed]
     async with call.store.reader() as connection:
         on_hold = await holds.count_orders(connection)
-        days = day_beginnings(Place.of(call.request), call.store.clock.now())
+        days = day_beginnings(place, call.store.clock.now())
         refused_days = await count_refused_days(connection, *days) if status.dead_letters else None
         held = await held_links.count_fields(connection)
     return {

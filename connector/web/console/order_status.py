@@ -205,7 +205,9 @@ async def _waiting(
             text = f"Calls of its lane ({unsent.lane.word}) pause, to save the API budget."
             yield Obstacle(text=text, since=budget.since, title="API and events", address="/usage")
     if sync.customer_state is not None and sync.customer_state is not ChangeState.DUE:
-        yield Obstacle(text="Salesforce refused its customer, which is sent first.", title="Errors", address="/errors")
+        yield Obstacle(
+            text="Salesforce refused its customer, which is sent first.", title="Refused changes", address="/errors"
+        )
     if unsent.error is not None and outage is None:
         more = unsent.error if call.token.role.covers(Role.OPS) else ""
         yield Obstacle(text=f"Attempt {unsent.attempts:,} did not succeed.", more=more)

@@ -49,20 +49,22 @@ MOST_RECORDS = 500
 _LEADS_TO = {
     RecordState.IN_CONFLICT: ("/conflicts", "Conflicts"),
     RecordState.HELD: ("/conflicts/held", "Held values"),
-    RecordState.REFUSED: ("/errors", "Errors"),
+    RecordState.REFUSED: ("/errors", "Refused changes"),
 }
 """Where a person decides about records in these states."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrgProof:
-    """The latest proof of an org. `is_running`: a comparison is under way; `waiting`: a run of a job that no scheduler
+    """The latest proof of an org. `is_running`: a comparison is under way, `running` how far it
+    is; `waiting`: a run of a job that no scheduler
     has begun; `failed`: the latest run of the job, if it failed after the proof."""
 
     name: str
     org_id: str
     run: ReconcileRun | None
     is_running: bool
+    running: ReconcileRun | None
     waiting: JobRun | None
     failed: JobRun | None
     can_compare: bool
@@ -120,6 +122,7 @@ async def _load_proofs(call: RequestContext) -> list[OrgProof]:
             if org is None:
                 continue
             run = await reconcile_runs.latest(connection, org.org_id)
+            running = await reconcile_runs.find_running(connection, org.org_id)
             seconds = await leases.seconds_left(connection, f"reconcile:{org.org_id}", now)
         of_org = [latest_runs[job] for kind in ("reconcile", "heal") if (job := job_of(kind, name)) in latest_runs]
         verified_at = None if run is None else run.finished_at
@@ -135,6 +138,7 @@ async def _load_proofs(call: RequestContext) -> list[OrgProof]:
                 org_id=org.org_id,
                 run=run,
                 is_running=seconds > 0,
+                running=running if seconds > 0 else None,
                 waiting=next((item for item in of_org if item.state is JobState.WAITING), None),
                 failed=max(failed, key=lambda item: item.created_at, default=None),
                 can_compare=job_of("reconcile", name) in jobs,

@@ -13,7 +13,7 @@ from connector.model.deliveries import (
     may_resume,
     next_midnight,
 )
-from connector.model.hourly_counts import hour_of
+from connector.model.hourly_counts import hour_of, is_rate_known
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -47,6 +47,18 @@ def test_forecast_names_when_the_rest_is_used_up_at_the_present_rate() -> None:
     assert not usage.is_used_up
     quiet = estimate(state(20_500), {hour_of(NOW): 10}, NOW, POLICY)
     assert quiet.runs_out_at is None
+
+
+def test_rate_is_known_once_an_hour_was_counted() -> None:
+    hour, minute = hour_of(NOW), HOUR / 60
+    begun_now, begun_before = {hour: 1_000}, {hour: 1_000, hour - HOUR: 5}
+    assert not is_rate_known(begun_now, hour + 59 * minute)
+    assert not is_rate_known(begun_before, hour + 29 * minute)
+    assert is_rate_known(begun_before, hour + 30 * minute)
+    assert is_rate_known({hour - 2 * HOUR: 1}, hour)
+    assert not is_rate_known({}, NOW, NOW - 59 * minute)
+    assert is_rate_known({}, NOW, NOW - HOUR)
+    assert not estimate(state(0), begun_now, NOW, POLICY).rate_known
 
 
 def test_topic_is_used_up_at_the_reserve_or_at_its_own_limit() -> None:
