@@ -146,7 +146,8 @@ async def test_history_of_comparisons_goes_on_behind_the_last_one(api: Api) -> N
     numbers = [await put_run(api, full=bool(number % 2)) for number in range(23)]
     await sign_in(api, Role.VIEWER)
     _, text = await open_page(api, "/reconcile")
-    shown = [int(number) for number in re.findall(r'<td class="name"><a href="/reconcile/(\d+)"', text)]
+    cell = re.compile(r'<td class="name"><a href="/reconcile/(\d+)"')
+    shown = [int(number) for number in cell.findall(text)]
     assert shown == numbers[:2:-1]
     _, text = await open_page(api, f"/reconcile?before={shown[-1]}")
-    assert [int(number) for number in re.findall(r'<td class="name"><a href="/reconcile/(\d+)"', text)] == numbers[2::-1]
+    assert [int(number) for number in cell.findall(text)] == numbers[2::-1]
