@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,25 +11,32 @@ if TYPE_CHECKING:
     from connector.store.order_history import StoredEvent
 
 
-def event_text(event: Mapping[str, Any], currency: str) -> str:
-    """An event; what nobody asked for says so. A history begins with the first event after placement or import."""
+WriteMoney = Callable[[Decimal, str], str]
+"""Writes an amount with its currency, as the reader's language has it."""
+
+
+def event_text(event: Mapping[str, Any], currency: str, money: WriteMoney | None = None) -> str:
+    """An event; what nobody asked for says so. A history begins with the first event after placement or import. Without
+    `money`, amounts are written as `428.00 USD`."""
     match event["event"]:
         case "begun":
             return "as it was placed" if event["stage"] == "placed" else "as it was imported"
         case "advanced":
             return f"automatic: {event['stage']}"
         case _:
-            return _requested_event_text(event, currency)
+            return _requested_event_text(event, currency, money or _money)
 
 
-def done_texts(action: str, order: Order, events: Sequence[StoredEvent]) -> Iterator[str]:
+def done_texts(
+    action: str, order: Order, events: Sequence[StoredEvent], money: WriteMoney | None = None
+) -> Iterator[str]:
     """Yield what a command has done, a sentence for each event; if it has done nothing, why."""
     from connector.model.actions import Action
     from connector.model.money import plain
 
     done = [event for event in events if event.event.action not in {Action.BEGIN, Action.ADVANCE}]
     for event in done:
-        text = event_text(event.payload, order.currency).removesuffix(".")
+        text = event_text(event.payload, order.currency, money).removesuffix(".")
         yield f"{text[0].upper()}{text[1:]}."
     if done:
         return
@@ -38,9 +45,9 @@ def done_texts(action: str, order: Order, events: Sequence[StoredEvent]) -> Iter
     yield f"Nothing was {what}{': ' if waiting else ''}{', '.join(waiting)}."
 
 
-def _requested_event_text(event: Mapping[str, Any], currency: str) -> str:
+def _requested_event_text(event: Mapping[str, Any], currency: str, money: WriteMoney) -> str:
     """`shipped 2 of line 1, carrier Swift Post`; of personal details only which they were."""
-    parts = [_money(event["amount"], currency)] if "amount" in event else []
+    parts = [money(Decimal(event["amount"]), currency)] if "amount" in event else []
     parts += [str(event[name]).replace("_", " ") for name in ("hold", "reason", "status") if name in event]
     parts += [f"{quantity} of line {line}" for line, quantity in event.get("lines", {}).items()]
     parts += [f"{quantity} of line {line} written off" for line, quantity in event.get("written_off", {}).items()]
@@ -48,17 +55,27 @@ def _requested_event_text(event: Mapping[str, Any], currency: str) -> str:
         f"line {line}: {edit['quantity']} {edit['sku']}" if edit["quantity"] != "0" else f"line {line}: none"
         for line, edit in event.get("line_edits", {}).items()
     ]
-    parts += [f"{name} {'none' if value is None else value}" for name, value in event.get("details", {}).items()]
-    parts += event.get("personal", [])
+    details = event.get("details", {}).items()
+    parts += [f"{field_words(name)} {'none' if value is None else value}" for name, value in details]
+    parts += [field_words(name) for name in event.get("personal", [])]
     names = ("return_number", "shipment", "warehouse", "carrier", "tracking_number", "reference", "note")
-    parts += [f"{'' if name in {'note', 'reference'} else f'{name} '}{event[name]}" for name in names if name in event]
+    bare = {"note", "reference"}
+    parts += [f"{'' if name in bare else f'{field_words(name)} '}{event[name]}" for name in names if name in event]
     return f"{event['event'].replace('_', ' ')} {', '.join(parts)}".rstrip()
 
 
-def _money(text: str, currency: str) -> str:
+def field_words(name: str) -> str:
+    """`tracking number` of `tracking_number`."""
+    words = name.split("_")
+    return " ".join(_WRITTEN.get(word, word) for word in words)
+
+
+_WRITTEN = {"po": "PO", "sku": "SKU"}
+
+
+def _money(value: Decimal, currency: str) -> str:
     """`428.00 USD`; an amount with fractions of a cent keeps them."""
     from connector.model.money import places_of, to_cents
 
-    value = Decimal(text)
     rounded = to_cents(value, places_of(currency))
     return f"{rounded if rounded == value else value:f} {currency}"

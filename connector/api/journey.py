@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from connector.api.event_text import event_text
+from connector.api.event_text import WriteMoney, event_text
 from connector.model.change import ChangeState
 from connector.model.change_notice import NoticeState
 from connector.model.conflict import Conflict, ConflictState
@@ -127,10 +127,11 @@ def build_journey(
     with_personal: bool,
     after: int = 0,
     limit: int | None = None,
+    money: WriteMoney | None = None,
 ) -> Journey:
     """The steps behind number `after`, up to `limit`. `with_personal`: with the values of personal data, what people
-    typed, and the texts of the org."""
-    steps = [*_steps(entity, key, sources, with_personal=with_personal)]
+    typed, and the texts of the org. `money` writes amounts."""
+    steps = [*_steps(entity, key, sources, with_personal=with_personal, money=money)]
     steps.sort(key=lambda step: step.at)  # a stable sort: steps of one moment stay in their sequence
     chosen = steps[after:] if limit is None else steps[after : after + limit]
     numbered = [
@@ -181,10 +182,12 @@ def _without_typed(detail: Mapping[str, Any]) -> dict[str, Any]:
 _TYPED_BY_PEOPLE = frozenset({"reason", "requested_by", "note", "message"})
 
 
-def _steps(entity: str, key: str, sources: JourneySources, *, with_personal: bool) -> Iterator[JourneyStep]:
+def _steps(
+    entity: str, key: str, sources: JourneySources, *, with_personal: bool, money: WriteMoney | None
+) -> Iterator[JourneyStep]:
     for event in sources.events:
         payload = event.payload if with_personal else _without_typed(event.payload)
-        text = event_text({**payload, "stage": event.after}, sources.currency)
+        text = event_text({**payload, "stage": event.after}, sources.currency, money).removesuffix(".")
         moved = "" if event.before in {None, event.after} else f" ({event.before} → {event.after})"
         text = f"{text[:1].upper()}{text[1:]}{moved}."
         yield _here(entity, key, event.at, "event", text, actor=event.actor, detail=event.payload)

@@ -136,6 +136,8 @@ def _control(name: str, item: PossibleAction, order: Order, warehouses: Sequence
         among = item.holds or (CARRIER_STATUSES if kind is ShipmentStatus else tuple(kind))
         options = [(str(each), str(each).replace("_", " ")) for each in among]
         value = {"reason": str(ReturnReason.OTHER), "resolution": str(Resolution.REFUND)}.get(name, options[0][0])
+        if len(options) > 1 and item.action is Action.HOLD:  # nobody is to hold an order for a reason that was there
+            value, options = "", [("", "choose…"), *options]
         return Control(name=name, label=label, kind="choice", value=value, options=options, required=True)
     if kind is date:
         return Control(name=name, label=label, kind="date", hint="Empty: today.")

@@ -38,6 +38,10 @@ class Place:
     def info(self) -> tzinfo:
         return _zone(self.zone) or UTC
 
+    def write_money(self, value: Decimal, currency: str) -> str:
+        """An amount with its currency."""
+        return money(value, currency, self)
+
     @property
     def language(self) -> str:
         return self.locale.replace("_", "-")

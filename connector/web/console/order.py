@@ -80,7 +80,9 @@ async def load_order(call: RequestContext) -> Mapping[str, object]:
             is_imported=not sources.events,
         )
         reason = None if org is None else await load_reason(call, connection, loaded[0], sync, actions)
-    journey = build_journey(EntityKind.ORDER.value, number, sources, with_personal=with_personal)
+    journey = build_journey(
+        EntityKind.ORDER.value, number, sources, with_personal=with_personal, money=Place.of(call.request).write_money
+    )
     most = len(journey.steps) if call.query_value("steps") == "all" else MOST_STEPS
     [order] = loaded
     first_line = query_number(call, "line") or 1

@@ -16,9 +16,9 @@ from connector.model.possible_actions import PossibleAction, list_possible_actio
 from connector.model.role import Role
 from connector.orders.command import OrderCommand
 from connector.store import order_history, orders, stock
-from connector.store.engine import Store
 from connector.web.console.action_form import ActionForm, build_form, read_event
 from connector.web.console.action_titles import CONFIRM, GROUPS, NEXT, title_of
+from connector.web.console.formats import Place
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
 from connector.web.console.session import local_path
 from connector.web.path_number import is_number, query_number
@@ -129,20 +129,20 @@ async def act(call: RequestContext, form: Form) -> Done:
         request=request_of(form),
     )
     executed = await call.orders.execute(command, actor=call.token.name)
-    done = await _said(call.store, executed.order, action, command)
+    done = await _said(call, executed.order, action, command)
     where = local_path(form.get("back", ""))
     return Done(where=f"/orders/{quote(number, safe='')}" if where == "/" else where, told=done)
 
 
-async def _said(store: Store, order: Order, action: Action, command: OrderCommand) -> str:
+async def _said(call: RequestContext, order: Order, action: Action, command: OrderCommand) -> str:
     """What the command has done, the first time and each time that it is repeated."""
-    async with store.reader() as connection:
+    async with call.store.reader() as connection:
         history = await order_history.read(connection, order.number)
     first = next((entry for entry in history if entry.request and entry.request.key == command.request), None)
     caused = [] if first is None else [
         entry for entry in history if entry.sequence >= first.sequence and entry.at == first.at
     ]  # fmt: skip
-    text = " ".join(done_texts(action, order, caused))
+    text = " ".join(done_texts(action, order, caused, Place.of(call.request).write_money))
     if len(text) > LONGEST:
         text = f"{action.happened.value.replace('_', ' ').capitalize()}: {len(order.lines)} lines."
     holds = f", on hold for {' and '.join(sorted(order.state.holds))}" if order.state.holds else ""
