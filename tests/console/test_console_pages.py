@@ -18,6 +18,11 @@ from tests.unit.store import samples
 
 pytestmark = SHARED
 
+SHIFTS = """
+window.shifts = 0;
+new PerformanceObserver(list => list.getEntries().forEach(entry => (shifts += entry.value)))
+  .observe({type: "layout-shift", buffered: true});
+"""
 PARTS = 4
 """The pages are examined in parts, which run beside each other."""
 
@@ -113,3 +118,44 @@ async def test_pages_can_be_read_without_scripts(browser: Browser, console: Cons
     page = await signed_in(browser, console, java_script_enabled=False)
     await page.get_by_role("link", name="N-3").click()
     await expect(page.get_by_role("heading", name="Order N-3")).to_be_visible()
+
+
+async def test_live_update_moves_nothing_and_keeps_the_focus(browser: Browser, console: Console) -> None:
+    """The layout shifts of Chromium (0.1 is called poor) while pages load themselves again."""
+    page = await signed_in(browser, console)
+    await page.add_init_script(SHIFTS)
+    for path in ("/", "/orders", "/orders/N-1", "/errors"):
+        await page.goto(console.url + path)
+        await page.locator("main a").first.focus()
+        await page.evaluate("document.activeElement.kept = document.querySelector('main').kept = true")
+        await samples.place(console.store, samples.order(f"Z-{len(path)}"))
+        async with page.expect_response(lambda answer: answer.request.headers.get("hx-request") == "true"):
+            await page.evaluate("document.body.dispatchEvent(new CustomEvent('changed'))")
+        await page.wait_for_timeout(300)  # until it is drawn
+        assert await page.evaluate("shifts") < 0.05, path
+        assert await page.evaluate("document.activeElement.kept && document.querySelector('main').kept"), path
+    await page.goto(console.url)
+    health = page.locator(".health[aria-live=polite]")
+    before = await health.text_content()
+    await samples.place(console.store, samples.order("Z-9"))
+    await page.evaluate("document.querySelector('.health').kept = true")
+    await page.evaluate("document.body.dispatchEvent(new CustomEvent('changed'))")
+    await expect(health).not_to_have_text(before or "")
+    assert await page.evaluate("document.querySelector('.health').kept")  # the same element: its new text is announced
+
+
+async def test_keys_are_listed_and_results_announced(browser: Browser, console: Console) -> None:
+    page = await signed_in(browser, console)
+    await page.keyboard.press("?")
+    listed = page.get_by_role("dialog", name="Keys")
+    await expect(listed).to_be_focused()
+    keys = await page.locator(".menu a[data-key]").evaluate_all("all => all.map(item => item.dataset.key)")
+    assert len(keys) == len(set(keys)) > 10
+    for key in keys:
+        await expect(listed.locator("kbd", has_text=key).first).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(listed).to_be_hidden()
+    await page.goto(f"{console.url}/errors")
+    await page.get_by_role("button", name="Replay").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("[aria-live=polite][data-announce]")).to_have_text("1 change is sent again.")

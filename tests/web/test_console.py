@@ -200,6 +200,20 @@ async def test_numbers_and_times_are_those_of_the_viewer(api: Api) -> None:
         assert (await open_page(api, "/", headers={"Accept-Language": language}))[0].status == 200
 
 
+async def test_browser_at_an_address_without_a_page_gets_a_page(api: Api) -> None:
+    for path, accept, kind in (
+        ("/nowhere", "text/html,*/*", "text/html"),
+        ("/nowhere/at/all", "*/*", "application/problem+json"),
+        ("/api/v1/nowhere", "text/html", "application/problem+json"),
+    ):
+        async with api.client.get(path, headers={"Accept": accept}) as answer:
+            assert (answer.status, answer.content_type) == (404, kind), path
+    await sign_in(api)
+    async with api.client.get("/<b>", headers={"Accept": "text/html"}) as answer:
+        text = await answer.text()
+    assert ("There is no such page." in text, 'href="/orders"' in text, "<b>" in text) == (True, True, False)
+
+
 async def test_files_of_the_browser_are_kept_by_it(api: Api) -> None:
     _, text = await open_page(api, "/signin")
     for path in re.findall(r'(?:href|src)="(/static/[^"#]+)', text):

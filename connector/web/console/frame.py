@@ -150,9 +150,10 @@ class ConsoleFrame:
             web.get("/events", self._watcher.stream),
             web.get("/static/{name}", send_file),
         ]
+        nowhere = web.get("/{path:(?!api/).+}", self._show_nothing)
         shown = [web.get(page.path, self._shown(self._page_handler(page))) for page in pages]
         acting = [web.post(action.path, self._shown(self._action_handler(action))) for action in actions]
-        return shared + shown + acting
+        return [*shared, *shown, *acting, nowhere]
 
     def _page_handler(self, page: ConsolePage) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -243,6 +244,16 @@ class ConsoleFrame:
             return response
 
         return handle
+
+    async def _show_nothing(self, request: web.Request) -> web.StreamResponse:
+        """A browser at an address without a page gets a page, too; a program the problem document."""
+        if "text/html" not in request.headers.get("Accept", ""):
+            raise web.HTTPNotFound
+
+        async def fail(_: web.Request) -> web.StreamResponse:
+            raise ProblemError(404, "unknown", "There is no such page.", hint="The menu has all pages.")
+
+        return await self._shown(fail)(request)
 
     def _draw_sign_in(
         self, request: web.Request, *, where: str, wrong: Form, provider: str, left: bool, link: OfferedLink | None

@@ -117,6 +117,11 @@
     if (event.target.closest("[data-drop-draft]")) forms().forEach((form) => sessionStorage.removeItem(kept(form)));
   });
 
+  // What an action came to stands in the page from its beginning: a screen reader says only what comes later.
+  const told = document.querySelector(".told");
+  const announce = document.querySelector("[data-announce]");
+  if (told && announce) setTimeout(() => (announce.textContent = told.textContent.trim()), 300);
+
   const rows = () => [...document.querySelectorAll("main [data-row]")];
   const move = (step) => {
     const all = rows();
