@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -49,8 +49,8 @@ class ResyncFilter:
     `customer`, `stage` and `channel` are those of orders. `error`: refused with this code of the org. `changed_until`
     and `refused_until` are exclusive: `refused_since` and `refused_until` choose what the org refused between them.
     `mapping_version`: not sent since this version of the mappings became active. `mapping_plan`: what this plan says to
-    be affected, and what was changed since it was made. `org`: in the org of this name,
-    `default` for the default one.
+    be affected, and what was changed or sent since it was begun. `org`: in the org of this name, `default` for the
+    default one.
     """
 
     keys: tuple[str, ...] = ()
@@ -89,10 +89,13 @@ class ResyncFilter:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> ResyncFilter:
+        """Read what `as_document` wrote. What a newer release has added is left out: more entities are chosen then, and
+        those that do not differ cost no call."""
         moments: dict[str, Any] = {
             name: datetime.fromisoformat(document[name]) for name in MOMENTS if document.get(name) is not None
         }
-        values = {name: value for name, value in document.items() if name not in {"keys", *MOMENTS}}
+        known = {item.name for item in fields(cls)} - {"keys", *MOMENTS}
+        values = {name: value for name, value in document.items() if name in known}
         return cls(keys=tuple(document.get("keys", ())), **moments, **values)
 
 

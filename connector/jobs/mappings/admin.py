@@ -149,17 +149,17 @@ class MappingAdmin:
         async with self.store.reader() as connection:
             active = await versions.get_active(connection)
         check_base(active, version.digest, None)
+        began_at = self.store.clock.now()  # what is changed or sent from now on is not in the plan for sure
         former = self._files_in_use() if active is None else await self.get_texts(active.number)
         before = load_texts(former).mappings
         orgs = await load_stored_orgs(self.store, self.settings)
         planner = Planner(self.store, self.settings, orgs, partial(open_reader, self.settings))
         async with self._planning:
             planned = await planner.plan(before, version.mappings, request or PlanRequest())
-        now = self.store.clock.now()
         stored = StoredPlan(
             id=secrets.token_hex(6),
-            created_at=now,
-            expires_at=now + PLAN_LIFETIME,
+            created_at=began_at,
+            expires_at=began_at + PLAN_LIFETIME,
             actor=actor,
             base=None if active is None else active.number,
             digest=version.digest,

@@ -18,8 +18,9 @@ def judge(
     cost: PlanCost,
     former: Sequence[FormerValues] = (),
     unread: str = "",
+    under_way: Sequence[str] = (),
 ) -> tuple[Risk, list[str]]:
-    """How risky the change is, and why, the weightiest reason first."""
+    """How risky the change is, and why, the weightiest reason first. `under_way`: resyncs that have not ended."""
     found: list[tuple[Risk, str]] = []
     for change in changes:
         place = f"{change.sobject}.{change.field}" if change.field else change.sobject
@@ -38,6 +39,9 @@ def judge(
         found += _judge_count(count)
     for values in former:
         found += _judge_former(values, unread)
+    if under_way:
+        names = f"{', '.join(under_way)} {'has' if len(under_way) == 1 else 'have'} not ended"
+        found.append((Risk.MEDIUM, f"{names}: what is sent until this is applied is compared again, and not counted."))
     if cost.calls_left is not None and cost.calls > cost.calls_left:
         left = f"about {cost.calls:,} API calls are needed, and {max(cost.calls_left, 0):,} are left of today's budget"
         found.append((Risk.HIGH, f"It takes longer than a day: {left}."))

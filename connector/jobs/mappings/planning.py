@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -154,7 +154,8 @@ class Planner:
                     tallies.append(tally)
         counts = [tally.count() for tally in tallies]
         cost = await self._cost(tallies)
-        risk, reasons = judge(changes, counts, cost, self._former, self._asker.unread)
+        under_way = await self._list_under_way(kinds)
+        risk, reasons = judge(changes, counts, cost, self._former, self._asker.unread, under_way)
         fields = [
             FieldCount(direction=direction, sobject=sobject, field=name, count=count, source=source)
             for (direction, sobject, name, source), count in self._fields.most_common()
@@ -250,6 +251,14 @@ class Planner:
             if usage.left is not None:
                 left = usage.left if left is None else min(left, usage.left)
         return PlanCost(calls=calls, calls_left=left, minutes=round(minutes, 1))
+
+    async def _list_under_way(self, kinds: Collection[EntityKind]) -> list[str]:
+        """The resyncs that send entities of these kinds and have not ended."""
+        async with self._store.reader() as connection:
+            found = await resyncs.list_page(connection, limit=50)
+        return [
+            item.run_name for item in found if item.entity in kinds and item.mode is ResyncMode.PUSH and not item.ended
+        ]
 
     async def _measured_rate(self, kind: EntityKind) -> float | None:
         """Entities a second of the last resync of this kind that took a while; None if there was none."""

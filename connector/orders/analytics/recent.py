@@ -32,13 +32,20 @@ class RecentMetrics:
     ) -> tuple[datetime, Metric]:
         """Return when the metric was computed, and it. `reader` opens a connection for reading."""
         key = (name, period.since, period.until)
+        found = self._find(key)
+        if found is not None:
+            return found  # it does not wait while another one is computed
         async with self._turn:
-            kept = self._kept.get(key)
-            if kept is None or self._clock.now() - kept[0] > LIFETIME:
+            found = self._find(key)
+            if found is None:
                 async with reader() as connection:
-                    kept = (period.now, await load_metric(connection, name, period))
-                self._kept[key] = kept
+                    found = (period.now, await load_metric(connection, name, period))
+                self._kept[key] = found
                 self._kept.move_to_end(key)
                 while len(self._kept) > MOST:
                     self._kept.popitem(last=False)
-            return kept
+            return found
+
+    def _find(self, key: tuple[str, datetime, datetime]) -> tuple[datetime, Metric] | None:
+        found = self._kept.get(key)
+        return None if found is None or self._clock.now() - found[0] > LIFETIME else found

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, EntityKind
 from connector.model.order_return import return_key, split_key
+from connector.model.record import PARTS
 from connector.model.resync import ResyncFilter
 from connector.store import mapping_plans
 from connector.store.mapping_tables import mapping_versions
@@ -18,8 +19,8 @@ from connector.store.queries.customer_org import CUSTOMER_OF, belongs_to
 from connector.store.sql import list_page_of_keys, select_in
 from connector.store.tables import customers, links, order_lines, orders, orgs, outbox, products, returns
 
-LONGEST_CHANGE = timedelta(minutes=1)
-"""How long a transaction that changes entities lasts at most."""
+MARGIN = timedelta(minutes=10)
+"""What happened so shortly before a plan was begun counts as later: transactions last, and clocks of hosts differ."""
 _KEYS: dict[EntityKind, Any] = {
     EntityKind.CUSTOMER: customers.c.number,
     EntityKind.PRODUCT: products.c.sku,
@@ -94,14 +95,33 @@ async def _list_returns(connection: AsyncConnection, *, after: str | None, limit
 
 
 async def _of_plan(connection: AsyncConnection, kind: EntityKind, plan_id: str) -> list[ColumnElement[bool]]:
-    """What the plan of a mapping affects, and what was changed since. A change that began before the plan may be stored
-    behind it. Everything, if the plan is deleted, or has not computed all of this kind."""
+    """What the plan of a mapping affects, and whatever may differ from what the plan has seen: what was changed or sent
+    since, and what waits to be sent. Everything, if the plan is deleted, or has not computed all of this kind."""
     plan = await mapping_plans.get(connection, plan_id)
     keys = None if plan is None else plan.affected.get(kind.value)
     if plan is None or keys is None:
         return []
-    key = _KEYS[kind]
-    return [or_(key.in_(keys), key.table.c.updated_at >= plan.created_at - LONGEST_CHANGE)]
+    key, since = _KEYS[kind], plan.created_at - MARGIN
+    of_key = (links.c.org_id == orgs.c.org_id) & (links.c.synced_at >= since)
+    sent = select(links.c.key).where(of_key, links.c.entity == kind.value, links.c.key == key)
+    parts = select(links.c.key).where(of_key, links.c.entity == PARTS.get(kind.value), links.c.parent == key)
+    waiting = select(outbox.c.key).where(outbox.c.entity == kind.value, outbox.c.key == key)
+    later = [
+        key.table.c.updated_at >= since,
+        *(
+            select(orgs.c.org_id).where(one.correlate(orgs, key.table).exists()).correlate(key.table).exists()
+            for one in (sent, parts)
+        ),
+        waiting.correlate(key.table).exists(),
+    ]
+    if kind is EntityKind.ORDER:  # its mapping may take values of its customer and of its products
+        line = order_lines.c
+        other = select(line.sku).join(products, products.c.sku == line.sku).where(products.c.updated_at >= since)
+        later += [
+            orders.c.customer.in_(select(customers.c.number).where(customers.c.updated_at >= since)),
+            other.where(line.order_number == key).correlate(orders).exists(),
+        ]
+    return [or_(key.in_(keys), *later)]
 
 
 async def _select(connection: AsyncConnection, kind: EntityKind, chosen: ResyncFilter) -> Select[Any]:
