@@ -30,6 +30,10 @@ class RowEdit:
     former_ours: str = ""
     former_theirs: str = ""
 
+    @property
+    def is_change(self) -> bool:
+        return (self.ours, self.theirs) != (self.former_ours, self.former_theirs)
+
 
 def list_rows(text: str) -> list[tuple[str, str]]:
     """The rows of a table, both values as they are typed. Raises EditError."""
@@ -39,7 +43,7 @@ def list_rows(text: str) -> list[tuple[str, str]]:
 
 def change_rows(text: str, edits: Iterable[RowEdit]) -> str:
     """The table with these changes. Raises EditError if two rows would be of the same value."""
-    changed = [edit for edit in edits if (edit.ours, edit.theirs) != (edit.former_ours, edit.former_theirs)]
+    changed = [edit for edit in edits if edit.is_change]
     if not changed:
         return text
     document = _load(text)

@@ -214,8 +214,11 @@ async def test_version_is_computed_in_the_shadow_and_forgotten_or_made_live(api:
     first = TEXT.replace("  Channel__c: channel\n", "")
     where, _ = await planned(api, first, 0)
     await send(api, where, note="First")
+    _, page = await open_page(api, "/mappings")
+    assert "Previewed, and not live" not in page  # it is live
     for verb, told in (("discard", "It is not computed any more."), ("", "Version 2 is live for every process.")):
         where, page = await planned(api, TEXT, 1)
+        assert f'href="{where}"' in (await open_page(api, "/mappings"))[1]
         assert "Try it, and send nothing" in page
         status, page = await send(api, where, do="shadow", note="To see")
         assert (status, "It is computed from now on, and nothing of it is sent." in page) == (303, True)

@@ -14,7 +14,7 @@ from connector.model.change import EntityKind
 from connector.model.mapping_plan import StoredPlan
 from connector.model.mapping_version import Activation, Origin
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
-from connector.store import mapping_plans, resyncs
+from connector.store import mapping_plans, mapping_shadows, resyncs
 from connector.store import mapping_versions as versions
 from connector.store.engine import Store
 from connector.store.queries import resync_selection
@@ -35,11 +35,19 @@ class Request:
 
 
 async def activate(
-    store: Store, version: MappingVersion, request: Request, origin: Origin, *, plan: StoredPlan | None = None
+    store: Store,
+    version: MappingVersion,
+    request: Request,
+    origin: Origin,
+    *,
+    plan: StoredPlan | None = None,
+    ends_shadow: bool = False,
 ) -> tuple[int, list[int]]:
     """The number of the version, and the resyncs that send what it changes: of the kinds that its plan has computed
-    only what differs by it, or was changed since. Raises CommandError if another version than `request.base` is active,
-    or if the files are the active version already."""
+    only what differs by it, or was changed since. `ends_shadow`: it was computed in the shadow until now.
+
+    Raises CommandError if another version than `request.base` is active, or if the files are those of the active one.
+    """
     check_note(request.note)
     async with store.reader() as connection:
         active = await versions.get_active(connection)
@@ -67,6 +75,8 @@ async def activate(
             raise changed_error(await versions.get_active(uow.connection), base)
         if plan is not None:
             await mapping_plans.mark_applied(uow, plan.id, number)
+        if ends_shadow:
+            await mapping_shadows.end(uow, actor=request.actor, outcome="applied")
         if request.is_folder:
             await versions.record_source(uow, request.source, version.digest, number)
         made = [

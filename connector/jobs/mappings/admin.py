@@ -295,10 +295,8 @@ class MappingAdmin:
         if shadow is None or texts is None:
             raise no_shadow_error()
         base = shadow.base if request.base is None else request.base
-        applied = await self.apply(texts, replace(request, base=base))
-        async with self.store.transaction() as uow:
-            await mapping_shadows.end(uow, actor=request.actor, outcome="applied")
-        return applied
+        await self._require_fit(texts)
+        return await self._activate(texts, replace(request, base=base), Origin.APPLY, ends_shadow=True)
 
     async def discard_shadow(self, *, actor: str) -> None:
         """End the shadow. Raises CommandError (`unknown`) if there is none."""
@@ -325,9 +323,16 @@ class MappingAdmin:
             raise InvalidMappingsError(errors)
 
     async def _activate(
-        self, texts: Texts, request: Request, origin: Origin, *, plan: StoredPlan | None = None
+        self,
+        texts: Texts,
+        request: Request,
+        origin: Origin,
+        *,
+        plan: StoredPlan | None = None,
+        ends_shadow: bool = False,
     ) -> Applied:
-        number, made = await activate(self.store, load_texts(texts), request, origin, plan=plan)
+        version = load_texts(texts)
+        number, made = await activate(self.store, version, request, origin, plan=plan, ends_shadow=ends_shadow)
         return Applied(version=without_texts(await self.get_version(number)), resyncs=made)
 
 

@@ -204,11 +204,10 @@ class Planner:
             async for found in _compare(effects, repositories, kind, request.orders):
                 self._named += found.effects[:MOST_EFFECTS_OF_ONE]
         unknown = UnknownEffects(org=org)
-        async for keys in _blocks(org.store, kind, chosen, total):
-            async for found in _compare(effects, repositories, kind, keys):
-                tally.unknown += bool(found.unknown)
-                if not unknown.take(found):
-                    self._add(tally, found)
+        async for found in _compare_blocks(effects, repositories, kind, _blocks(org.store, kind, chosen, total)):
+            tally.unknown += bool(found.unknown)
+            if not unknown.take(found):
+                self._add(tally, found)
             if self._store.clock.now() >= self._ends_at:
                 break
         for found in await unknown.resolve(self._asker):
@@ -295,6 +294,14 @@ async def _compare(
                 computed = 0
                 await asyncio.sleep(0)
         await asyncio.sleep(0)
+
+
+async def _compare_blocks(
+    effects: VersionEffects, repositories: Sequence[SyncRepository], kind: EntityKind, blocks: AsyncIterator[list[str]]
+) -> AsyncIterator[EntityEffects]:
+    async for keys in blocks:
+        async for found in _compare(effects, repositories, kind, keys):
+            yield found
 
 
 async def _blocks(store: Store, kind: EntityKind, chosen: ResyncFilter, total: int) -> AsyncIterator[list[str]]:

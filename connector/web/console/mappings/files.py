@@ -10,7 +10,7 @@ from typing import Any
 
 from connector.errors import MappingError
 from connector.jobs.mappings.org_profiles import load_stored_orgs
-from connector.jobs.mappings.views import VersionSummary
+from connector.jobs.mappings.views import PlanState, PlanSummary, VersionSummary
 from connector.mapping.edit import EditError, read_scalar, remove_entry, set_entry
 from connector.mapping.functions import FUNCTIONS
 from connector.mapping.loader import SUFFIX, VALUES
@@ -46,6 +46,7 @@ from connector.web.console.mappings.tables import (
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 
+MOST_PREVIEWS = 5
 REPORTED_WITHIN = timedelta(minutes=5)
 """A process repeats the problems of its files once a minute."""
 _KEYS = {"path": "path", "expression": "expr", "constant": "const"}
@@ -127,12 +128,20 @@ async def load_files(call: RequestContext) -> Mapping[str, object]:
         "tables": sorted(path for path in base.texts if path.startswith(f"{VALUES}/")),
         "reported": reported,
         "shadow": await call.mappings.get_shadow(),
+        "previews": await _list_previews(call),
         "drifts": await call.mappings.list_drift(),
         "may_edit": call.token.role.covers(Role.ADMIN),
         "orgs": report.orgs,
         "problems": report.problems,
         "owner_texts": OWNER_TEXTS,
     }
+
+
+async def _list_previews(call: RequestContext) -> list[PlanSummary]:
+    """The latest plans that can still be applied, for those who may."""
+    if not call.token.role.covers(Role.ADMIN):
+        return []
+    return [item for item in await call.mappings.list_plans(MOST_PREVIEWS) if item.state is PlanState.OPEN]
 
 
 async def accept_drift(call: RequestContext, form: Form) -> Done:

@@ -140,11 +140,12 @@ def list_tables(
         except EditError:
             continue  # lint says what is wrong with its text
         before = live.get(path_of(name))
+        typed = [edit for edit in _list_edits(given, name) if edit.is_change]
         forms.append(
             TableForm(
                 name=name,
                 path=path_of(name),
-                rows=_list_edits(given, name) or [*map(_unchanged, rows), RowEdit(ours="", theirs="")],
+                rows=_list_edits(given, name) if typed else [*map(_unchanged, rows), RowEdit(ours="", theirs="")],
                 is_long=len(rows) > MOST_ROWS,
                 mark="new" if before is None else "changed" if before != content else "",
                 choices=_list_choices(name, objects),
