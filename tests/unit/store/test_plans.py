@@ -11,6 +11,7 @@ from sqlalchemy import event
 from connector.model.change import EntityKind
 from connector.store import dead_letters, links, notifications, orders, outbox, outbox_counts, schema
 from connector.store.engine import Store
+from connector.store.queries import held_links, run_writes
 from connector.store.queries.queue_ages import list_oldest_by_stage, list_queue_ages
 from connector.store.queries.unlinked import list_unlinked, list_unlinked_lines
 from tests.conftest import ManualClock
@@ -76,6 +77,28 @@ async def test_link_lookup_by_record_id_uses_the_index(fresh: Store) -> None:
     by_id, by_order = await plan_of(fresh, statements)
     assert by_id == "SEARCH links USING INDEX links_salesforce_id (org_id=? AND salesforce_id=?)"
     assert by_order == "SEARCH links USING INDEX links_parent (org_id=? AND entity=? AND parent=?)"
+
+
+async def test_held_values_are_found_without_looking_at_all_links(fresh: Store) -> None:
+    async with fresh.reader() as connection:
+        statements = watch(connection)
+        await held_links.list_page(connection, ["00D"], after=("00D", "order", "1"), limit=50)
+        await held_links.list_of(connection, "00D", "order", ["1", "2"])
+    plan = await plan_of(fresh, statements)
+    page, by_key, of_parts = plan
+    assert "USING INDEX links_held (org_id=?" in page
+    assert "(org_id=? AND entity=? AND key=?)" in by_key
+    assert "USING INDEX links_held (org_id=?" in of_parts
+
+
+async def test_earlier_entries_of_a_run_are_found_by_entity(fresh: Store) -> None:
+    async with fresh.reader() as connection:
+        statements = watch(connection)
+        await run_writes.find_earlier_versions(connection, "order", ["1", "2"], before=9)
+        await run_writes.list_orgs(connection, "resync-1")
+    plan = await plan_of(fresh, statements)
+    assert any("USING INDEX journal_entity (entity=? AND key=? AND id<?)" in line for line in plan), plan
+    assert any("journal_run (run=?)" in line for line in plan), plan
 
 
 async def test_reconciliation_reads_links_in_the_order_of_records_and_sorts_nothing(fresh: Store) -> None:
