@@ -6,10 +6,11 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from connector.jobs.mappings.activation import Request
 from connector.jobs.mappings.admin import MappingAdmin
@@ -22,6 +23,7 @@ from connector.model.change import EntityKind
 from connector.service import running_service
 from connector.store import mapping_versions
 from connector.store.mapping_tables import mapping_contents
+from connector.store.tables import customers, links, orders, products
 from tests.flow.conftest import CUSTOMERS, Silent, World, settings_for
 
 NAME = "  Name: "
@@ -121,3 +123,12 @@ async def open_sides(org: LocalOrg, database_url: str, tmp_path: Path) -> AsyncI
     yield open_
     for context in stack:
         await context.__aexit__(None, None, None)
+
+
+async def make_old(side: Side) -> None:
+    """As if all of it had been changed and sent long ago."""
+    async with side.service.store.transaction() as uow:
+        former = uow.now - timedelta(days=2)
+        for table in (customers, products, orders):
+            await uow.connection.execute(update(table).values(updated_at=former))
+        await uow.connection.execute(update(links).values(synced_at=former))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
-
-from sqlalchemy import update
 
 from connector.jobs.mappings.activation import Request
 from connector.jobs.mappings.planning import PlanRequest
@@ -17,8 +14,7 @@ from connector.model.change import EntityKind
 from connector.model.resync import Resync
 from connector.model.undo import UndoState
 from connector.settings import SalesforceSettings
-from connector.store.tables import orders
-from tests.flow.mapping_sides import Side
+from tests.flow.mapping_sides import Side, make_old
 from tests.flow.test_push import an_order
 from tests.flow.test_resyncs import until, working
 from tests.flow.test_undo import plan, push, values
@@ -40,12 +36,6 @@ async def begin(side: Side) -> None:
 
 async def until_done(side: Side, numbers: Sequence[int]) -> list[Resync]:
     return [await until(side, number, lambda item: item.ended) for number in numbers]
-
-
-async def make_old(side: Side) -> None:
-    """As if all orders had been changed long ago."""
-    async with side.service.store.transaction() as uow:
-        await uow.connection.execute(update(orders).values(updated_at=uow.now - timedelta(days=1)))
 
 
 async def test_former_values_are_read_before_the_first_write_and_can_be_put_back(sides: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, update
@@ -16,22 +16,13 @@ from connector.model.resync import ResyncFilter
 from connector.store import resyncs
 from connector.store.mapping_tables import mapping_plans
 from connector.store.queries import resync_selection
-from connector.store.tables import customers, links, orders, products
+from connector.store.tables import links, products
 from tests.flow.conftest import CUSTOMERS
-from tests.flow.mapping_sides import Side
+from tests.flow.mapping_sides import Side, make_old
 from tests.flow.test_mapping_plans import LEVEL, begin, plan
 from tests.flow.test_resyncs import until, working
 
 TIER = ("  Carrier__c: carrier\n", "  Carrier__c: customer.tier\n")
-
-
-async def rest(side: Side) -> None:
-    """All of it was stored and sent long ago."""
-    async with side.service.store.transaction() as uow:
-        former = uow.now - timedelta(days=2)
-        for table in (customers, products, orders):
-            await uow.connection.execute(update(table).values(updated_at=former))
-        await uow.connection.execute(update(links).values(synced_at=former))
 
 
 async def apply(side: Side, found: MappingPlan) -> tuple[Applied, list[str]]:
@@ -62,7 +53,7 @@ async def test_roll_back_that_was_planned_while_the_change_was_sent_sends_the_fo
     side = await sides()
     await begin(side)
     before = await values(side, "Service_Level__c")
-    await rest(side)
+    await make_old(side)
     applied, chosen = await apply(side, await plan(side, (LEVEL, f"{LEVEL}, values: level")))
     assert len(chosen) == len(before)
     back = await side.admin.plan_rollback(1, actor="ann")
@@ -81,7 +72,7 @@ async def test_roll_back_that_was_planned_while_the_change_was_sent_sends_the_fo
 async def test_resync_of_a_plan_takes_the_orders_of_what_was_changed_since_and_no_others(sides: Any) -> None:
     side = await sides()
     await begin(side)
-    await rest(side)
+    await make_old(side)
     found = await plan(side, TIER)
     assert found.numbers.entities[0].changed == 0
     assert (await apply(side, found))[1] == []
@@ -95,7 +86,7 @@ async def test_resync_of_a_plan_takes_the_orders_of_what_was_changed_since_and_n
     await work(side, applied)
     assert {key for key, value in (await values(side, "Carrier__c")).items() if value == "gold"} == {"A-01"}
 
-    await rest(side)
+    await make_old(side)
     later = ResyncFilter(mapping_plan=(await plan(side, (TIER[1], TIER[0]))).id)
     async with side.service.store.transaction() as uow:
         line = update(links).where(links.c.entity == "line", links.c.parent == "A-03")
@@ -109,7 +100,7 @@ async def test_resync_of_a_plan_takes_the_orders_of_what_was_changed_since_and_n
 async def test_everything_is_sent_if_the_plan_is_deleted(sides: Any) -> None:
     side = await sides()
     await begin(side, 2)
-    await rest(side)
+    await make_old(side)
     found = await plan(side, TIER)
     async with side.service.store.transaction() as uow:
         await uow.connection.execute(delete(mapping_plans).where(mapping_plans.c.id == found.id))
