@@ -158,7 +158,7 @@ class ActionEvents:
                 await change_notices.capture(uow, [notice])
             if request.published_at is not None:
                 bucket = bucket_of(Direction.FROM_ORG, ORDER_ACTION, uow.now - request.published_at)
-                await sync_delays.add(uow, self._context.org_id, [bucket])
+                sync_delays.add(uow, self._context.org_id, [bucket])
 
         actor = f"{ACTOR} {request.user_id}" if request.user_id else ACTOR
         await self._orders.execute_prepared(prepare, actor=actor, finish=finish)

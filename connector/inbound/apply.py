@@ -130,7 +130,7 @@ class Applier:
         async def count_delays(uow: UnitOfWork, _: Sequence[Executed]) -> None:
             delays = batches[-1].report.delays
             buckets = [bucket_of(Direction.FROM_ORG, sobject, delay) for sobject, delay in delays]
-            await sync_delays.add(uow, self._context.org_id, buckets)
+            sync_delays.add(uow, self._context.org_id, buckets)
 
         actor = actor_of(record.author for record in records)
         await self._context.orders.execute_prepared(prepare, actor=actor, finish=count_delays)

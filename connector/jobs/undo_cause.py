@@ -47,6 +47,7 @@ async def find_sent_with(
     undone: RunFields | None,
     entities: Mapping[Name, tuple[Any, Link | None]],
     *,
+    org_id: str,
     has_persons: bool,
 ) -> frozenset[Place]:
     """The places that a run has written because of other changes, and those of which the cause is not known. `undone`:
@@ -57,7 +58,7 @@ async def find_sent_with(
     by_entity: dict[Name, list[WrittenField]] = {}
     for item in joined:
         by_entity.setdefault((item.entity, item.key), []).append(item)
-    earlier = await _find_earlier_versions(store, by_entity)
+    earlier = await _find_earlier_versions(store, org_id, by_entity)
     caused: set[Place] = set()
     loaded = await _load_mappings(store, by_entity, earlier)
     mappings = {number: version.with_persons(has_persons) for number, version in loaded.items()}
@@ -80,8 +81,11 @@ def _is_put_back(item: WrittenField, undone: RunFields) -> bool:
     return former is not None and former.has_before and same_value(item.written, former.before)
 
 
-async def _find_earlier_versions(store: Store, by_entity: Mapping[Name, list[WrittenField]]) -> dict[Name, int]:
-    """The version of the mappings by which each of these was sent before the run, as far as the journal has it."""
+async def _find_earlier_versions(
+    store: Store, org_id: str, by_entity: Mapping[Name, list[WrittenField]]
+) -> dict[Name, int]:
+    """The version of the mappings by which each of these was sent to the org before the run, as far as the journal has
+    it."""
     found: dict[Name, int] = {}
     if not by_entity:
         return found
@@ -89,7 +93,7 @@ async def _find_earlier_versions(store: Store, by_entity: Mapping[Name, list[Wri
     async with store.reader() as connection:
         for kind in {entity for entity, _ in by_entity}:
             keys = sorted(key for entity, key in by_entity if entity == kind)
-            some = await run_writes.find_earlier_versions(connection, kind, keys, before=first)
+            some = await run_writes.find_earlier_versions(connection, org_id, kind, keys, before=first)
             found |= {(kind, key): version for key, version in some.items()}
     return found
 

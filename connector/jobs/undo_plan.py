@@ -209,7 +209,12 @@ class _Planner:
         await self._read_org()
         entities = {name: (here.entity, here.link) for name, here in self._here.items()}
         self._sent_with = await find_sent_with(
-            self._store, self._found, undone, entities, has_persons=self._profile.person_type is not None
+            self._store,
+            self._found,
+            undone,
+            entities,
+            org_id=self._profile.org_id,
+            has_persons=self._profile.person_type is not None,
         )
         self._created_with = self._found.created & {(sobject, record) for _, sobject, record, _ in self._sent_with}
 

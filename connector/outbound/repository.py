@@ -296,7 +296,7 @@ class SyncRepository:
                 behind = [change for change, sent in outcomes.deprioritized if sent is was_sent]
                 await retry_schedule.deprioritize(uow, behind, was_sent=was_sent)
             await journal.write(uow, list(journal_entries(outcomes, self._journal_context)))
-            await sync_delays.add(uow, self._org_id, delay_buckets(outcomes.done, uow.now))
+            sync_delays.add(uow, self._org_id, delay_buckets(outcomes.done, uow.now))
 
     async def _drop_links(self, uow: UnitOfWork, entity: str, keys: Sequence[str]) -> None:
         """Drop links together with the links of their lines or prices. A dropped price makes its product due."""

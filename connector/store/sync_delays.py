@@ -1,13 +1,13 @@
 """How long changes took to reach the other side, counted by org, slot of ten minutes, direction, kind and bucket.
 
-They are written last, and sorted, in the transaction that records the outcome, so that two processes hardly wait for
-each other.
+They are written sorted, and just before the commit of the transaction that records the outcome, behind the outboxes:
+whoever holds one of these rows waits for nothing else.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import case, delete, func, select
@@ -16,14 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.hourly_counts import DAY, HOUR
 from connector.model.sync_delay import DelayBucket, Delays, Direction, slot_of, summarize
 from connector.store.budget_tables import sync_delays
-from connector.store.sql import insert
+from connector.store.sql import Row, insert
 from connector.store.unit_of_work import UnitOfWork
 
 KEPT = timedelta(days=2)
 
 
-async def add(uow: UnitOfWork, org_id: str, arrived: Iterable[DelayBucket]) -> None:
-    """Count these changes, which arrived now."""
+def add(uow: UnitOfWork, org_id: str, arrived: Iterable[DelayBucket]) -> None:
+    """Count these changes, which arrived now: just before the commit."""
     rows = [
         {
             "org_id": org_id,
@@ -35,8 +35,11 @@ async def add(uow: UnitOfWork, org_id: str, arrived: Iterable[DelayBucket]) -> N
         }
         for found, number in sorted(Counter(arrived).items())
     ]
-    if not rows:
-        return
+    if rows:
+        uow.finally_write(lambda: _write(uow, rows))
+
+
+async def _write(uow: UnitOfWork, rows: Sequence[Row]) -> None:
     statement = insert(uow.connection, sync_delays)
     await uow.connection.execute(
         statement.on_conflict_do_update(

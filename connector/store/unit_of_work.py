@@ -7,7 +7,7 @@ entity that changed ten times in a transaction is captured once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -66,6 +66,7 @@ class UnitOfWork:
         self._events: list[PlatformEvent] = []
         self._changed: dict[tuple[EntityKind, str], tuple[int, Lane, bool]] = {}
         self._restores: dict[tuple[EntityKind, str], Restores] = {}
+        self._last: list[Callable[[], Awaitable[None]]] = []
 
     @property
     def is_alone(self) -> bool:
@@ -91,8 +92,14 @@ class UnitOfWork:
         """Publish these events to the org after the commit, those of an order in this sequence."""
         self._events += events
 
+    def finally_write(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Write this behind everything else, just before the commit: rows that many transactions write, so that none
+        holds them while it waits for another one."""
+        self._last.append(work)
+
     async def capture(self) -> None:
-        """Write the remembered changes and events to their outboxes. Only the store calls this, before the commit."""
+        """Write the remembered changes and events to their outboxes, and what comes last. Only the store calls this,
+        before the commit."""
         if self._changed:
             self.captured = frozenset(
                 None if entity is EntityKind.PRODUCT else slot for (entity, _), (slot, *_) in self._changed.items()
@@ -100,6 +107,9 @@ class UnitOfWork:
             await self._capture_changes()
         if self._events:
             await self._capture_events()
+        for work in self._last:
+            await work()
+        self._last.clear()
 
     async def _capture_events(self) -> None:
         statement = (

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from sqlalchemy import delete
+from sqlalchemy import delete, insert, select
 
+from connector.model.change import ChangeState
 from connector.model.conflict import Conflict
+from connector.model.role import Role
 from connector.store import conflicts, order_history, orgs
+from connector.store.queries.conflict_context import load_context
 from connector.store.tables import outbox
 from tests.web.conftest import Api
 from tests.web.test_api import placed
@@ -17,6 +21,8 @@ from tests.web.test_console import HOSTILE, open_page, send, sign_in
 
 async def test_conflict_is_resolved_only_as_it_was_shown(api: Api) -> None:
     conflict = await linked_customer_in_conflict(api, "K-1")
+    async with api.store.transaction() as uow:
+        await orgs.put(uow, ORG, login_url="", instance_url="https://org.example", is_active=True)
     await sign_in(api)
     _, text = await open_page(api, "/conflicts")
     found = re.search(r'name="version" value="(\d+)"', text)
@@ -39,7 +45,6 @@ async def test_conflict_is_resolved_only_as_it_was_shown(api: Api) -> None:
     assert ("it is on its way to Salesforce" in text, "taken over here" in text) == (True, True)
     assert 'href="/orders?customer=K-2"' in text
     async with api.store.transaction() as uow:
-        await orgs.put(uow, ORG, login_url="", instance_url="https://org.example", is_active=True)
         await uow.connection.execute(delete(outbox))
     _, text = await open_page(api, "/conflicts")
     assert ("Salesforce has it" in text, 'href="https://org.example/001' in text) == (True, True)
@@ -53,6 +58,22 @@ async def test_conflict_is_resolved_only_as_it_was_shown(api: Api) -> None:
     assert (await send(api, "/conflicts/ask-again", **form | {"org": "x"}))[0] == 404
 
 
+async def test_sentence_about_values_does_not_outlive_the_session(api: Api) -> None:
+    conflict = await linked_customer_in_conflict(api, "K-1")
+    await sign_in(api)
+    _, text = await open_page(api, "/conflicts")
+    [version, proof] = [re.findall(rf'name="{name}" value="(\w+)"', text)[0] for name in ("version", "form_proof")]
+    form = {"form_proof": proof, "id": str(conflict), "version": version, "take": "salesforce"}
+    https = {"X-Forwarded-Proto": "https"}
+    async with api.client.post("/conflicts/resolve", data=form, headers=https, allow_redirects=False) as answer:
+        [cookie] = [value for value in answer.headers.getall("Set-Cookie") if value.startswith("told=")]
+    assert ("Secure" in cookie, "HttpOnly" in cookie) == (True, True)
+    for path, more in (("/signout", {}), ("/signin", {"token": api.secrets[Role.OPS]})):
+        async with api.client.post(path, data={"form_proof": proof, **more}, allow_redirects=False) as answer:
+            [cookie] = [value for value in answer.headers.getall("Set-Cookie") if value.startswith("told=")]
+        assert (answer.status, "Max-Age=0" in cookie) == (303, True)
+
+
 async def test_conflict_of_an_order_names_its_customer_and_who_wrote_our_value(api: Api) -> None:
     await placed(api)
     order = (await api("GET", "/orders/W-1")).body
@@ -64,7 +85,15 @@ async def test_conflict_of_an_order_names_its_customer_and_who_wrote_our_value(a
     )  # fmt: skip
     async with api.store.transaction() as uow:
         await orgs.put(uow, ORG, login_url="", instance_url="", is_active=True)
-        await conflicts.open_or_update(uow, [item])
+        await conflicts.open_or_update(uow, [item, replace(item, field="PoNumber")])
+        there = {"org": "emea", "state": "dead"}  # another org has refused the same key
+        row = dict((await uow.connection.execute(select(outbox))).mappings().one())
+        await uow.connection.execute(insert(outbox).values({**row, **there}))
+    async with api.store.reader() as connection:
+        both = await conflicts.list_page(connection, limit=9)
+        context = await load_context(connection, both)
+    assert context.authors == {item.id: event.actor for item in both}
+    assert context.unsent == {(ORG, "order", "W-1"): ChangeState.DUE}
     await sign_in(api)
     _, text = await open_page(api, "/conflicts")
     assert f"{event.actor}</span></span><b>ours</b>" in text

@@ -53,7 +53,7 @@ async def test_home_and_status_say_how_long_changes_of_each_stage_took_and_which
         await uow.connection.execute(old)
         fast, slow = timedelta(seconds=0.25), timedelta(seconds=100)
         to_org = [bucket_of(Direction.TO_ORG, "confirmed", delay) for delay in (fast, fast, slow)]
-        await sync_delays.add(uow, "00D", [*to_org, bucket_of(Direction.FROM_ORG, "Account", slow)])
+        sync_delays.add(uow, "00D", [*to_org, bucket_of(Direction.FROM_ORG, "Account", slow)])
     freshness = (await api("GET", "/status", role=Role.VIEWER)).body["freshness"]
     by_kind = {row["kind"]: row for row in freshness["stages"] + freshness["changes_of_org"]}
     assert by_kind["confirmed"]["hour"] == {"changes": 3, "p50": 0.3, "p95": 120}

@@ -349,3 +349,15 @@ def test_highest_role_counts_and_claims_may_be_nested() -> None:
     assert identify({"sub": "1", "realm_access": {"roles": ["x", "b"]}}, settings).role is Role.OPS
     assert identify({"sub": "1", "realm_access.roles": ["a"]}, settings).role is Role.OPS
     assert identify({"sub": "1", "realm_access": ["a"]}, settings).role is Role.VIEWER
+
+
+async def test_outage_of_the_provider_locks_nobody_out(
+    store: Store, liar: LyingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.web.console.sign_in.SIGN_INS_PER_MINUTE", 2)
+    async with browsing(store, {"issuer": liar.url, **GROUPS}) as person:
+        for _ in range(4):
+            liar.answer = web.Response(status=502, text="bad gateway")
+            assert (await tell(person, liar))[0] == 503
+        liar.answer = None
+        assert await tell(person, liar) == (303, "/")

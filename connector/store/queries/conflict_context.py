@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, EntityKind
@@ -14,18 +15,19 @@ from connector.store.conflicts import build_conflict
 from connector.store.inbound_tables import conflicts
 from connector.store.orgs import is_of_scope
 from connector.store.sql import select_in
-from connector.store.tables import customers, order_events, orders, outbox, products
+from connector.store.tables import customers, order_events, orders, orgs, outbox, products
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictContext:
     """`names`: of a customer or product, and of the customer of an order, by entity and key. `authors`: who wrote our
-    value, by conflict, where the history says so. `unsent`: what of these entities is not in the org yet."""
+    value, by conflict, where the history says so. `unsent`: what of these
+    entities is not in its org yet, by the ID of the org, entity and key."""
 
     names: dict[tuple[str, str], str]
     customers: dict[str, str]
     authors: dict[int, str]
-    unsent: dict[tuple[str, str], ChangeState]
+    unsent: dict[tuple[str, str, str], ChangeState]
 
 
 async def load_context(connection: AsyncConnection, found: Sequence[Conflict]) -> ConflictContext:
@@ -63,17 +65,27 @@ async def list_decided(connection: AsyncConnection, *, limit: int) -> list[Confl
 
 
 async def _find_authors(connection: AsyncConnection, found: Sequence[Conflict]) -> dict[int, str]:
-    """Who changed the order at the time at which our value was changed last."""
-    wanted = {(item.key, item.local_changed_at): item.id for item in found if item.entity == EntityKind.ORDER}
-    moments = {moment for _, moment in wanted if moment is not None}
-    statement = select(order_events.c.order_number, order_events.c.at, func.max(order_events.c.actor))
-    statement = statement.where(order_events.c.at.in_(moments)).group_by(order_events.c.order_number, order_events.c.at)
-    numbers = sorted({number for number, moment in wanted if moment is not None})
-    rows = await select_in(connection, statement, order_events.c.order_number, numbers) if moments else []
-    return {wanted[number, at]: actor for number, at, actor in rows if (number, at) in wanted}
+    """Who changed the order at the time at which our value was changed last, by conflict."""
+    wanted: dict[tuple[str, datetime], list[int]] = {}
+    for item in found:
+        if item.entity == EntityKind.ORDER and item.local_changed_at is not None:
+            wanted.setdefault((item.key, item.local_changed_at), []).append(item.id)
+    if not wanted:
+        return {}
+    row = order_events.c
+    statement = select(row.order_number, row.at, row.actor).distinct()
+    statement = statement.where(row.at.in_({moment for _, moment in wanted}))
+    actors: dict[tuple[str, datetime], list[str]] = {}
+    for number, at, actor in await select_in(connection, statement, row.order_number, {key for key, _ in wanted}):
+        actors.setdefault((number, at), []).append(actor)
+    # Where two people changed an order at the same time, the history does not say whose value it is.
+    return {number: names[0] for place, names in actors.items() if len(names) == 1 for number in wanted.get(place, ())}
 
 
-async def _find_unsent(connection: AsyncConnection, found: Sequence[Conflict]) -> dict[tuple[str, str], ChangeState]:
-    statement = select(outbox.c.entity, outbox.c.key, outbox.c.state)
+async def _find_unsent(
+    connection: AsyncConnection, found: Sequence[Conflict]
+) -> dict[tuple[str, str, str], ChangeState]:
+    statement = select(orgs.c.org_id, outbox.c.entity, outbox.c.key, outbox.c.state)
+    statement = statement.join_from(outbox, orgs, and_(orgs.c.name == outbox.c.org, orgs.c.active))
     rows = await select_in(connection, statement, outbox.c.key, sorted({item.key for item in found}))
-    return {(entity, key): ChangeState(state) for entity, key, state in rows}
+    return {(org_id, entity, key): ChangeState(state) for org_id, entity, key, state in rows}

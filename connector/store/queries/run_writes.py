@@ -77,11 +77,12 @@ async def add_counts(connection: AsyncConnection, counts: RunCounts, run: str, *
 
 
 async def find_earlier_versions(
-    connection: AsyncConnection, entity: str, keys: Sequence[str], *, before: int
+    connection: AsyncConnection, org_id: str, entity: str, keys: Sequence[str], *, before: int
 ) -> dict[str, int]:
-    """The version of the mappings by which each of these was last sent before the entry with the ID `before`, by key;
-    without those of which the journal has no such entry."""
+    """The version of the mappings by which each of these was last sent to this org before the entry with the ID
+    `before`, by key; without those of which the journal has no such entry."""
     statement = select(func.max(row.id)).where(row.entity == entity, row.action == "written", row.id < before)
+    statement = statement.where(row.org_id == org_id)
     newest = [item[0] for item in await select_in(connection, statement.group_by(row.key), row.key, keys)]
     found = await select_in(connection, select(row.key, row.detail), row.id, newest)
     details = {item.key: orjson.loads(item.detail) for item in found}

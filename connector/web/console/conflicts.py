@@ -40,7 +40,9 @@ async def load_conflicts(call: RequestContext) -> Mapping[str, object]:
         "total": total,
         "decided": decided,
         "context": context,
-        "sent": {item.id: _sentence_of(item, context.unsent.get((item.entity, item.key))) for item in decided},
+        "sent": {
+            item.id: _sentence_of(item, context.unsent.get((item.org_id, item.entity, item.key))) for item in decided
+        },
         "instances": {org_id: org.instance_url for org_id, org in active.items()},
         "rules": rules,
         "is_hidden": not call.token.role.covers(Role.OPS),

@@ -22,10 +22,12 @@ from connector.web.console.menu import MENU
 from connector.web.console.session import (
     FORM_FIELD,
     ISSUER,
+    TOLD,
     Session,
     check_form,
     check_origin,
     find_session,
+    is_encrypted,
     lead_to,
     local_path,
     read_form,
@@ -45,8 +47,6 @@ POLICY = (
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """Everything comes from here; nothing that stands in a page runs, whatever an order's text says."""
-TOLD = "told"
-"""The cookie with what the next page says of an action."""
 
 
 Form = Mapping[str, str]
@@ -198,7 +198,8 @@ class ConsoleFrame:
                 filled = _Filled(address=address, given=done.form, wrong=done.wrong)
                 return await self._show(request, action.page, session, filled)
             answer = lead_to(done.where)
-            answer.set_cookie(TOLD, quote(done.told[:400]), max_age=60, httponly=True, samesite="Lax")
+            is_secure = is_encrypted(request)
+            answer.set_cookie(TOLD, quote(done.told[:400]), max_age=60, httponly=True, secure=is_secure, samesite="Lax")
             return answer
 
         return handle

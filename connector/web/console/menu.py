@@ -45,7 +45,7 @@ MENU: Sequence[LinkGroup] = (
     LinkGroup(
         title="To decide",
         links=(
-            Link(path="/errors", title="Refused changes", icon="triangle-alert", key="e"),
+            Link(path="/errors", title="Refused", icon="triangle-alert", key="e"),
             Link(path="/conflicts", title="Conflicts", icon="git-compare", key="c"),
         ),
     ),

@@ -26,6 +26,8 @@ from connector.web.routing import RequestContext
 from connector.wording import plural
 
 PAGE_SIZE = 30
+PREVIEW_LASTS = timedelta(days=1, hours=1)
+_OLD_PREVIEW = "This preview is older than a day. Look at what it comes to now, and start it then."
 _NO_PREVIEW = "This form has no preview. Look at what it comes to below, and start it then."
 MOST_REFUSED = 50
 _DONE = {"pause": "It begins no further batch until it is resumed.", "resume": "It goes on.",
@@ -133,7 +135,7 @@ async def start(call: RequestContext, form: Form) -> Done:
         before = await resyncs.list_of_request(connection, request)
     if before:
         return _asked(before, "This was asked for already")
-    choice = _read(call, call.request.query, _moment_of(form))
+    choice = _read(call, call.request.query, _moment_of(form, call.store.clock.now()))
     previews = [item for item in await _preview(call, choice) if item.count]
     if not previews:
         raise CommandError("Nothing is left to resync.", hint="Choose something else.", field="", rule="filter")
@@ -150,12 +152,14 @@ def _asked(found: Sequence[Resync], sentence: str) -> Done:
     return Done(where=where, told=f"{sentence}: {names}.")
 
 
-def _moment_of(form: Form) -> datetime:
-    """When the preview was made that a form starts."""
+def _moment_of(form: Form, now: datetime) -> datetime:
+    """When the preview was made that a form starts: within the last day."""
     try:
         moment = datetime.fromisoformat(form.get("previewed_at", ""))
     except ValueError:
         raise FormError({"": _NO_PREVIEW}) from None
+    if moment.tzinfo is None or not now - PREVIEW_LASTS <= moment <= now:
+        raise FormError({"": _NO_PREVIEW if moment.tzinfo is None else _OLD_PREVIEW})
     return moment.astimezone(UTC)
 
 

@@ -20,6 +20,8 @@ from connector.web.request_body import BODY_SECONDS
 COOKIE = "connector_session"
 FORM = "application/x-www-form-urlencoded"
 FORM_FIELD = "form_proof"
+TOLD = "told"
+"""The cookie with what the next page says of an action: of the person who did it, so it ends with the session."""
 ISSUER = web.AppKey("issuer", str)
 """The provider of OpenID Connect whose people have sessions; empty without one."""
 
@@ -54,6 +56,7 @@ def set_cookie(request: web.Request, response: web.StreamResponse, secret: str, 
     """Let the browser hold the session; over plain HTTP only if the page itself came so."""
     seconds = int(lasts.total_seconds())
     response.set_cookie(COOKIE, secret, max_age=seconds, httponly=True, secure=is_encrypted(request), samesite="Lax")
+    response.del_cookie(TOLD)
 
 
 def is_encrypted(request: web.Request) -> bool:

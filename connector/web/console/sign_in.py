@@ -22,6 +22,7 @@ from connector.store.engine import Store
 from connector.web.console.session import (
     COOKIE,
     FORM_FIELD,
+    TOLD,
     Session,
     check_form,
     check_origin,
@@ -215,6 +216,7 @@ class SignIn:
             secret, actor = session.secret, session.token.name
             await self._store.transact(lambda uow: console_sessions.end(uow, secret, actor=actor))
         answer.del_cookie(COOKIE)
+        answer.del_cookie(TOLD)
         return answer
 
     async def _leave_provider(self, request: web.Request) -> web.StreamResponse:
@@ -241,6 +243,8 @@ class SignIn:
         """Say why on the sign-in page, where a token may still do."""
         is_away = error.retry_class is RetryClass.TRANSIENT
         log.warning("sign-in failed", error=error.logged)
+        if is_away and is_counted:  # nobody is locked out by an outage
+            self._failures.give_back(_client(request))
         if not is_away and not is_counted:
             self._count_failure(request)
         page = self._page(request, where, {"": str(error)}, status=503 if is_away else 403)
