@@ -111,5 +111,5 @@ async def test_plan_says_so_when_the_org_cannot_be_asked(sides: Any) -> None:
     settings = side.service.settings.model_copy(update={"salesforce": SalesforceSettings()})
     found = await replace(side.admin, settings=settings).plan(texts, actor="ann")
     [former] = found.numbers.former
-    assert (former.asked, former.unasked) == (0, 4)
+    assert (former.asked, former.unasked, found.numbers.unread) == (0, 4, "This process has no sign-in for the org")
     assert "what 4 records hold there now is not known, because the org could not be asked" in found.numbers.reasons[1]
