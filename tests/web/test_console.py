@@ -19,6 +19,7 @@ from connector.store import console_sessions, links, orgs, tokens
 from connector.store.queries.order_list import OrderFilter, list_latest_orders
 from connector.web.console import live
 from connector.web.console import order as order_page
+from connector.web.console.frame import ConsoleFrame
 from connector.web.console.pages import ACTIONS, PAGES
 from tests.conftest import ManualClock
 from tests.unit.store import samples
@@ -354,3 +355,15 @@ async def test_order_with_many_steps_shows_the_latest(api: Api, monkeypatch: pyt
     assert "As it was placed" not in text
     assert "earlier steps" in text
     assert "earlier steps" not in (await open_page(api, "/orders/W-1?steps=all"))[1]
+
+
+async def test_internal_error_is_a_page_that_names_the_request(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("secret of the code")
+
+    await sign_in(api)
+    monkeypatch.setattr(ConsoleFrame, "_show", fail)
+    answer, text = await open_page(api, "/orders")
+    assert (answer.status, answer.content_type) == (500, "text/html")
+    assert f"Report the request ID {answer.headers['X-Request-ID']} to the operator." in text
+    assert "secret of the code" not in text

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from connector.errors import CommandError, ConnectorError
+from connector.log import get_logger, request_id
 from connector.model.role import Role
 from connector.openid.provider import OpenIdProvider
 from connector.store import tokens
@@ -122,6 +123,7 @@ class _Filled:
     status: int = 200
 
 
+log = get_logger("web")
 MakeContext = Callable[[web.Request, tokens.Token, bool], RequestContext]
 
 
@@ -238,6 +240,12 @@ class ConsoleFrame:
                 status, detail, hint = STATUS_OF_RULE.get(error.rule, 409), error.message, error.hint
             except ConnectorError as error:
                 status, detail, hint = 503, error.message, error.hint
+            except (web.HTTPException, ConnectionError):
+                raise
+            except Exception:
+                log.exception("internal_error")
+                status, detail = 500, "Internal error of the connector."
+                hint = f"Report the request ID {request_id.get()} to the operator."
             session = None if status == 503 else await find_session(self._store, request)
             response = self._render(request, "error.html.j2", session, title="Error", detail=detail, hint=hint)
             response.set_status(status)
