@@ -46,7 +46,7 @@ MOST_EXAMINED = 1_000
 BLOCK = 100
 """Entities that follow each other in a sample."""
 LOADED = 20
-"""Entities that are loaded at a time."""
+"""Entities that are loaded at a time; fewer, if those before had many lines."""
 MOST_LINES = 200
 """Records that are computed until others have their turn."""
 MOST_SECONDS = 20.0
@@ -284,9 +284,13 @@ async def _compare(
 ) -> AsyncIterator[EntityEffects]:
     """The effects on each of these entities that is here."""
     old, new = repositories
-    computed = 0
-    for start in range(0, len(keys), LOADED):
-        for pending in await new.load_entities(kind, keys[start : start + LOADED]):
+    computed, start, size = 0, 0, min(LOADED, 5)
+    while start < len(keys):
+        loaded = await new.load_entities(kind, keys[start : start + size])
+        start += size
+        records = sum(1 + len(pending.line_links) for pending in loaded)
+        size = max(1, min(LOADED, size * MOST_LINES // max(records, 1)))
+        for pending in loaded:
             former = old.map_entity(pending, pending.link, tuple(pending.line_links.values()))
             yield effects.compare(former, pending)
             computed += 1 + len(pending.line_links)
