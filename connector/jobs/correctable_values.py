@@ -18,7 +18,7 @@ from connector.model.money import plain
 from connector.model.order import Line, Order
 from connector.model.order_header import ANYTIME, CHANGEABLE, FieldKind
 from connector.model.product import Product
-from connector.model.stage import EARLY
+from connector.model.stage import EARLY, Stage
 from connector.outbound.org_discovery import load_stored_profile
 from connector.store import customers, orders, orgs, products
 from connector.store.engine import Connection
@@ -70,13 +70,16 @@ class CorrectableValue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorrectableEntity:
-    """Where a refusal is cured. `comes_from`: paths of values of other entities behind the refused field."""
+    """Where a refusal is cured. `comes_from`: paths of values of other entities behind the refused field; `final`: the
+    values of this one behind it that can no longer be changed, because of its `stage`."""
 
     entity: EntityKind
     key: str
     version: int
     values: Sequence[CorrectableValue]
     comes_from: Sequence[str] = ()
+    final: Sequence[str] = ()
+    stage: Stage | None = None
     field: OrgLimit | None = None
 
 
@@ -102,12 +105,15 @@ async def find_correctable_values(
         replace(value, is_refused=True, limit=limit) if value.name in paths and value.line == line else value
         for value in _values_of(entity, line)
     ]
+    offered = {value.name for value in values if value.line == line}
     return CorrectableEntity(
         entity=place[0],
         key=place[1],
         version=version,
         values=sorted(values, key=lambda value: not value.is_refused),
         comes_from=[path for path in paths if "." in path],
+        final=[path for path in paths if path in (*CHANGEABLE, *OF_LINE) and path not in offered],
+        stage=entity.stage if isinstance(entity, Order) else None,
         field=limit,
     )
 

@@ -54,3 +54,18 @@ async def test_all_values_are_offered_if_none_is_known_to_be_refused(api: Api) -
     assert "No value of ours can cure this." in page
     status, text = await send(api, page, **{"set.ship_to_city": "Köln"})
     assert (status, "is not refused any more" in text or "No value" in text) == (404, True)
+
+
+async def test_value_that_can_no_longer_be_changed_is_named_with_what_helps_instead(api: Api) -> None:
+    await placed(api)
+    await refuse(api, "W-1", replace(TOO_LONG, field="Order.ShippingCity"))
+    await sign_in(api)
+    _, page = await open_page(api, PATH)
+    assert 'name="set.ship_to_city"' in page
+    assert "can no longer be changed" not in page
+    for action in ("verify", "confirm", "allocate", "pick"):
+        await api.move(action=action)
+    _, page = await open_page(api, PATH)
+    assert 'name="set.ship_to_city"' not in page
+    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", page))
+    assert "made from Delivery: city, which can no longer be changed: the order is fulfilling." in text

@@ -44,6 +44,7 @@ async def load_correction(call: RequestContext) -> Mapping[str, object]:
         "group": "" if letter is None else fingerprint(letter.entity, letter.refusal),
         "explanation": "" if letter is None else classify_row(RowError(code=letter.refusal.code, message="")).sentence,
         "entity": entity,
+        "label_of": label_of,
         "refused": [_control(value) for value in refused],
         "others": [_control(value) for value in others],
         "shown": {value.key: value.value for value in entity.values} if entity else {},
