@@ -24,7 +24,7 @@ from connector.jobs.inbound_run import InboundRun
 from connector.jobs.job_runner import JobRunner
 from connector.jobs.mappings.drift import watch_drift
 from connector.jobs.order_automation import run_order_automation
-from connector.jobs.prune import prune
+from connector.jobs.prune import prune, repair
 from connector.jobs.pull_job import PullJob
 from connector.jobs.push_loop import PushLoop, push_result
 from connector.jobs.reconcile import ReconcileOptions, ReconcileRunningError, ReconcileSummary, is_reconciling
@@ -332,8 +332,9 @@ async def _watch_drift(services: LocalServices) -> Result:
 
 
 async def _prune(services: LocalServices) -> Result:
-    deleted = await prune(services.store, services.settings)
-    return {kind: number for kind, number in deleted.items() if number}
+    done = await prune(services.store, services.settings)
+    done |= {f"repaired_{kind}": number for kind, number in (await repair(services.store)).items()}
+    return {kind: number for kind, number in done.items() if number}
 
 
 async def _push_now(services: Services) -> Result:

@@ -46,7 +46,7 @@ def upgrade(json: Json = False) -> None:
     CONNECTOR_DATABASE_URL names the database; the default is the SQLite file connector.db in the current folder.
     """
     from connector.settings import load_settings
-    from connector.store import schema
+    from connector.store import derived_rows, schema
     from connector.workers.upgrade import upgrade_engine
 
     async def work() -> tuple[str | None, str | None, str, list[str]]:
@@ -58,6 +58,8 @@ def upgrade(json: Json = False) -> None:
             await schema.upgrade(store)
             await upgrade_engine(settings)
             after = await schema.current(store)
+            if before and before != after:
+                await derived_rows.repair(store)
             renamed = await _list_renamed_keys(store, last_id) if before and before != after else []
             return before, after, store.address, renamed
         finally:

@@ -1,4 +1,5 @@
-"""Deletes what nobody needs any more, by the settings `CONNECTOR_RETENTION__*`; the service does so every hour.
+"""Deletes what nobody needs any more, by the settings `CONNECTOR_RETENTION__*`, and repairs what is stored to be found;
+the service does so every hour.
 
 It is done in small transactions, so that other writers hardly wait; two processes that do it at once are no harm.
 """
@@ -12,7 +13,7 @@ from connector.errors import StoreError
 from connector.jobs.schedule import PRUNE_SECONDS, define_jobs
 from connector.log import get_logger
 from connector.settings import Settings
-from connector.store import change_notices, job_runs, sync_delays
+from connector.store import change_notices, derived_rows, job_runs, sync_delays
 from connector.store.engine import Store
 from connector.store.retention import Retention, delete_expired
 
@@ -74,11 +75,20 @@ async def prune(store: Store, settings: Settings) -> dict[str, int]:
     return deleted
 
 
+async def repair(store: Store) -> dict[str, int]:
+    """Repair what is stored only to be found, where it does not fit; return how many rows, by kind: normally none."""
+    repaired = await derived_rows.repair(store)
+    if any(repaired.values()):
+        log.warning("repaired", **{kind: number for kind, number in repaired.items() if number})
+    return repaired
+
+
 async def prune_regularly(store: Store, settings: Settings) -> None:
     """Do so every hour until canceled."""
     while True:
         try:
             await prune(store, settings)
+            await repair(store)
         except StoreError as error:
             log.warning("prune_failed", error=error.message)
         await store.clock.sleep(PRUNE_SECONDS)

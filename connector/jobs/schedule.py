@@ -130,7 +130,7 @@ def define_jobs(settings: Settings) -> list[JobDefinition]:
     jobs.append(
         JobDefinition(
             name="prune",
-            summary="Deletes what is done with, and older than the settings keep.",
+            summary="Deletes what is done with, and older than the settings keep; repairs what searches go by.",
             trigger=JobTrigger(seconds=PRUNE_SECONDS),
         )
     )

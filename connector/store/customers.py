@@ -58,7 +58,7 @@ async def save(
 
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
     await update_rows(uow.connection, customers, [_row(uow, wanted[number]) for number in changed])
-    await _keep_searches(uow, stored, [wanted[number] for number in sorted({*created, *changed})])
+    await _keep_searches(uow, [wanted[number] for number in sorted({*created, *changed})])
     await field_times.note(uow, EntityKind.CUSTOMER, [(key, stored[key], wanted[key]) for key in changed], FIELDS)
     for number in [*created, *changed]:
         uow.changed(EntityKind.CUSTOMER, number, partition_hash(number), lane)
@@ -116,12 +116,10 @@ def _row(uow: UnitOfWork, customer: Customer) -> Row:
     return dict(zip(FIELDS, _values(customer), strict=True)) | {"updated_at": uow.now}
 
 
-async def _keep_searches(uow: UnitOfWork, before: Mapping[str, Customer], items: Sequence[Customer]) -> None:
-    """Keep by which email and phone these customers are found, as far as that has changed."""
-    rows = []
-    for item in items:
-        keys = (email_key(item.email), phone_key(item.phone))
-        old = before.get(item.number)
-        if keys != ((None, None) if old is None else (email_key(old.email), phone_key(old.phone))):
-            rows.append({"customer": item.number, "email_key": keys[0], "phone_key": keys[1]})
+async def _keep_searches(uow: UnitOfWork, items: Sequence[Customer]) -> None:
+    """Keep by which email and phone these customers are found, also if they have none any more."""
+    rows = [
+        {"customer": item.number, "email_key": email_key(item.email), "phone_key": phone_key(item.phone)}
+        for item in items
+    ]
     await upsert(uow.connection, customer_searches, rows)

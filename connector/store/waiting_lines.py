@@ -7,16 +7,17 @@ writes orders calls `refresh` for those of which that may have changed, in its o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
 from sqlalchemy import ColumnElement, Numeric, cast, delete, insert, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.order_state import OrderState
 from connector.model.stage import OPEN
 from connector.store.backorder_tables import waiting_lines
-from connector.store.sql import chunks
+from connector.store.sql import Row, chunks, select_in
 from connector.store.stock_orders import IS_ALLOCATED_STOCK
 from connector.store.tables import order_lines, orders
 from connector.store.unit_of_work import UnitOfWork
@@ -30,25 +31,45 @@ _ALL: ColumnElement[Decimal] = literal_column("0.99999999999999", Numeric)
 
 async def refresh(uow: UnitOfWork, numbers: Iterable[str]) -> None:
     """Store anew which lines of these orders wait."""
+    for chunk in chunks(sorted(set(numbers))):
+        await uow.connection.execute(delete(waiting_lines).where(waiting_lines.c.order_number.in_(chunk)))
+        if rows := await _find(uow.connection, chunk):
+            await uow.connection.execute(insert(waiting_lines), rows)
+
+
+async def list_wrong(connection: AsyncConnection, numbers: Sequence[str]) -> list[str]:
+    """Return those of these orders of which other lines are stored than wait."""
+    stored = await select_in(connection, select(waiting_lines), waiting_lines.c.order_number, numbers)
+    by_order: dict[str, list[Row]] = {}
+    found: dict[str, list[Row]] = {}
+    for row in stored:
+        by_order.setdefault(row.order_number, []).append(dict(row._mapping))
+    for chunk in chunks(numbers):
+        for values in await _find(connection, chunk):
+            found.setdefault(values["order_number"], []).append(values)
+    return [number for number in numbers if _sorted(by_order.get(number)) != _sorted(found.get(number))]
+
+
+def _sorted(rows: list[Row] | None) -> list[Row]:
+    return sorted(rows or [], key=lambda row: int(row["line"]))
+
+
+async def _find(connection: AsyncConnection, numbers: Sequence[str]) -> list[Row]:
     line, order = order_lines.c, orders.c
     columns = (line.quantity, line.canceled, line.allocated, line.order_number, line.number, line.sku)
     found = select(*columns, order.priority, order.promised_on, order.placed_at).join(orders).where(_waits())
-    for chunk in chunks(sorted(set(numbers))):
-        await uow.connection.execute(delete(waiting_lines).where(waiting_lines.c.order_number.in_(chunk)))
-        rows = [
-            {
-                "order_number": row.order_number,
-                "line": row.number,
-                "sku": row.sku,
-                "quantity": row.quantity - row.canceled - row.allocated,
-                "rank": -row.priority,
-                "promised_by": row.promised_on or NO_PROMISE,
-                "placed_at": row.placed_at,
-            }
-            for row in await uow.connection.execute(found.where(order.number.in_(chunk)))
-        ]
-        if rows:
-            await uow.connection.execute(insert(waiting_lines), rows)
+    return [
+        {
+            "order_number": row.order_number,
+            "line": row.number,
+            "sku": row.sku,
+            "quantity": row.quantity - row.canceled - row.allocated,
+            "rank": -row.priority,
+            "promised_by": row.promised_on or NO_PROMISE,
+            "placed_at": row.placed_at,
+        }
+        for row in await connection.execute(found.where(order.number.in_(numbers)))
+    ]
 
 
 def has_changed(before: OrderState, after: OrderState) -> bool:

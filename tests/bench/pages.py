@@ -96,6 +96,18 @@ async def multiply(store: Store, *, count: int, refused: int) -> None:
                 f"INSERT INTO {name} ({', '.join(f'{chr(34)}{column}{chr(34)}' for column in columns)})"
                 f" SELECT {', '.join(values)} FROM n JOIN {name} t ON t.{key} = n.template{of_orders}"
             )
+        columns = [column.name for column in metadata.tables["customers"].columns]
+        own = {"number": "t.number || '-' || n.i", "name": "t.name || ' ' || n.i"}
+        values = [own.get(column, f't."{column}"') for column in columns]
+        names = ", ".join(f'"{column}"' for column in columns)
+        connection.execute(
+            f"INSERT INTO customers ({names}) SELECT {', '.join(values)} FROM n JOIN (SELECT * FROM customers LIMIT 1) t"
+        )
+        connection.execute(
+            "INSERT INTO customer_searches (customer, email_key, phone_key)"
+            " SELECT number, lower(number) || '@example.com', number FROM customers WHERE true"
+            " ON CONFLICT DO NOTHING"
+        )
         refusal = json.dumps(_REFUSAL | {"field": "Order.Field%"})
         waiting = (
             "INSERT INTO outbox (entity, key, org, slot, lane, version, state, due_at, attempts, captured_at,"

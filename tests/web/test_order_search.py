@@ -34,7 +34,7 @@ async def test_orders_are_filtered_by_their_status_in_salesforce(api: Api) -> No
     _, text = await open_page(api, "/orders.csv?status=Draft")
     header, row = text.strip().split("\r\n")
     cells = dict(zip(header.split(","), row.split(","), strict=True))
-    assert (cells["number"], cells["status"], cells["goods"], cells["total"]) == ("W-1", "Draft", "65.64375", "70.54")
+    assert (cells["number"], cells["status"], cells["total"], cells["due"]) == ("W-1", "Draft", "65.64375", "70.54")
 
     await link_order(api, "Activated")
     assert await numbers_at(api, "/orders?status=Draft") == set()

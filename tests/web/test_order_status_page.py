@@ -7,10 +7,11 @@ from html import unescape
 
 from connector.mapping.field_rule import explain_field
 from connector.mapping.version import load_texts, read_texts
+from connector.model.change import EntityKind
 from connector.model.record import Link
 from connector.model.role import Role
 from connector.model.stage import Stage
-from connector.store import job_schedules, links, orders, orgs
+from connector.store import dead_letters, job_schedules, links, orders, orgs
 from tests.web.conftest import Api
 from tests.web.test_api import placed
 from tests.web.test_console import open_page, sign_in
@@ -99,7 +100,10 @@ async def test_page_says_what_keeps_a_change_of_the_status(api: Api) -> None:
 
     await api("POST", "/dead-letters/discard", {"entity": "order", "keys": ["W-1"]})
     await link_order(api, "Draft")
-    assert "The mapping was changed since: it makes Activated by now." in await reason(api)
+    assert "The latest change was given up after Salesforce had refused it." in await reason(api)
+    async with api.store.transaction() as uow:
+        await dead_letters.journal_resync(uow, EntityKind.ORDER, ["W-1"])
+    assert "Both sides agreed on Draft last; by now the mapping makes Activated of it." in await reason(api)
 
 
 async def test_rule_of_any_mapping_is_found_with_the_stage_that_brings_another_value(api: Api) -> None:

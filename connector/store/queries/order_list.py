@@ -59,6 +59,7 @@ class OrderFilter:
     returned: ReturnReason | None = None
     status: str | None = None
     org_ids: Sequence[str] = ()
+    customers: Sequence[str] | None = None
 
 
 async def list_latest_orders(
@@ -88,6 +89,8 @@ def _conditions(chosen: OrderFilter) -> Sequence[ColumnElement[bool]]:
         text = chosen.text
         typed = {text, text.upper()}
         named = select(customers.c.number).where(or_(customers.c.number.in_(typed), *name_contains(text)))
+        if chosen.customers is not None:
+            named = select(customers.c.number).where(customers.c.number.in_(chosen.customers))
         begins = [and_(orders.c.number >= start, orders.c.number < start + LAST) for start in sorted(typed)]
         conditions.append(or_(*begins, orders.c.customer.in_(named)))
     if chosen.stage is not None:

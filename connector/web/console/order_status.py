@@ -14,7 +14,7 @@ from connector.mapping.field_rule import FieldRule, explain_field
 from connector.mapping.mapper import EntityMapping
 from connector.mapping.spec import Owner
 from connector.model.actions import Action
-from connector.model.change import ChangeState, Unsent
+from connector.model.change import ChangeState, EntityKind, Unsent
 from connector.model.lifecycle_chart import main_line
 from connector.model.order import Order
 from connector.model.record import Link
@@ -22,7 +22,7 @@ from connector.model.role import Role
 from connector.model.transitions import BY_COMMAND, TRANSITIONS
 from connector.outbound.org_discovery import load_stored_profile
 from connector.outbound.org_profile import ACTIVATED, DRAFT
-from connector.store import api_calls, job_schedules, outages
+from connector.store import api_calls, dead_letters, job_schedules, outages
 from connector.store.engine import Connection
 from connector.store.queries import holds
 from connector.web.console.order_actions import ActionLink
@@ -150,14 +150,11 @@ async def _unsent_obstacles(
     if rule.keeps or rule.value is None or rule.owner is Owner.SALESFORCE or sync.status == rule.value:
         return
     with_personal = call.token.role.covers(Role.OPS)
-    path = f"/orders/{quote(order.number, safe='')}"
-    if sync.link is not None and STATUS in sync.link.held:
-        text = f"{rule.value} was taken back by an undo: it is sent when the order gets yet another status."
-        yield Obstacle(text=text, title="Field by field", address=f"{path}/sides" if with_personal else "")
     if STATUS in sync.conflicts:
         yield Obstacle(text="Both sides changed the status.", title="Decide", address="/conflicts")
+        return
     if sync.unsent is None:
-        yield await _nothing_due(connection, sync, rule)
+        yield await _nothing_due(connection, order, sync, rule)
         return
     if sync.unsent.state is ChangeState.DUE:
         async for obstacle in _waiting(call, connection, sync, sync.unsent):
@@ -173,8 +170,10 @@ async def _unsent_obstacles(
     yield Obstacle(text=f"Salesforce refused {what}: {rule.value} is sent with it.", title="Correct", address=address)
 
 
-async def _nothing_due(connection: Connection, sync: OrderSync, rule: FieldRule) -> Obstacle:
+async def _nothing_due(connection: Connection, order: Order, sync: OrderSync, rule: FieldRule) -> Obstacle:
     """Why another status is in the org although nothing is due."""
+    if await dead_letters.list_discarded(connection, EntityKind.ORDER, [order.number]):
+        return Obstacle(text="The latest change was given up after Salesforce had refused it. Push now sends it again.")
     if sync.link is None:
         if sync.customer_state is None:
             return Obstacle(text="The order was not sent yet. Push now sends it.")
@@ -185,7 +184,8 @@ async def _nothing_due(connection: Connection, sync: OrderSync, rule: FieldRule)
         stage = "confirmed" if rule.next_stage is None else rule.next_stage
         text = f"It was activated in Salesforce before the order was {stage} here, and stays {sync.status}."
         return Obstacle(text=text)
-    return Obstacle(text=f"The mapping was changed since: it makes {rule.value} by now. Push now sends it.")
+    text = f"Both sides agreed on {sync.status} last; by now the mapping makes {rule.value} of it. Push now sends it."
+    return Obstacle(text=text)
 
 
 async def _waiting(

@@ -27,8 +27,9 @@ from connector.web.query_moment import first_moment, query_day
 from connector.web.routing import ApiResponse, RequestContext, StreamBody, make_response
 
 PAGE_SIZE = 50
-COLUMNS = ("number", "customer", "customer_name", "stage", "holds", "status", "currency", "goods", "total", "placed_at",
-           "channel")  # fmt: skip
+COLUMNS = ("number", "customer", "customer_name", "stage", "holds", "currency", "total", "placed_at", "channel",
+           "status", "due")  # fmt: skip
+"""Of the CSV: `total` is that of the goods, `due` is with freight and tax, `status` that of the record."""
 FILTERS = ("q", "stage", "hold", "status", "customer", "channel", "sync", "from", "to", "goods", "sku", "returned")
 NARROWED = ("customer", "channel", "sku", "returned")
 """Filters without a field: another page leads to them."""
@@ -111,12 +112,12 @@ async def _csv_rows(call: RequestContext, chosen: OrderFilter) -> AsyncGenerator
                     order.customer.name,
                     order.stage.value,
                     " ".join(sorted(order.state.holds)),
-                    statuses.get(order.number, ""),
                     order.currency,
                     "" if order.exact_total is None else f"{order.exact_total:f}",
-                    f"{order.state.due:f}",
                     order.header.placed_at.isoformat(),
                     order.header.channel or "",
+                    statuses.get(order.number, ""),
+                    f"{order.state.due:f}",
                 )
             if len(found) < 500:
                 return

@@ -59,9 +59,11 @@ async def load_search(call: RequestContext) -> Mapping[str, object] | web.Stream
         pages = _pages(hits)
         if len({page.address for page in pages}) == 1:
             return lead_to(pages[0].address)
-        found = await list_latest_orders(connection, OrderFilter(text=text), before=None, limit=MOST_ORDERS + 1)
-        rows = await load_rows(connection, [number for number, _ in found[:MOST_ORDERS]], org_ids)
         like = await list_customers_like(connection, text, limit=MOST_CUSTOMERS + 1)
+        found = await list_latest_orders(
+            connection, OrderFilter(text=text, customers=like), before=None, limit=MOST_ORDERS + 1
+        )
+        rows = await load_rows(connection, [number for number, _ in found[:MOST_ORDERS]], org_ids)
         own = {hit.key: hit.what for hit in hits if hit.entity == CUSTOMER}
         numbers = list(dict.fromkeys([*own, *like[:MOST_CUSTOMERS]]))
         listed = await _load_customers(connection, numbers, own)
