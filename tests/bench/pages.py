@@ -36,8 +36,8 @@ from tests.console.conftest import Console, running_console
 SLOW_MS, LARGE_KB = 200, 150
 DAYS, CAUSES = 90, 12
 TEMPLATES = ("B-1", "B-2", "B-3", "B-4", "B-6", "N-1")
-COPIED = ("orders", "order_lines", "order_events", "holds", "shipments", "returns", "invoices", "reservations",
-          "journal", "links")  # fmt: skip
+COPIED = ("orders", "order_lines", "waiting_lines", "order_events", "holds", "shipments", "returns", "invoices",
+          "reservations", "journal", "links")  # fmt: skip
 
 _KEY = "'M-' || n.i"
 _PLACED = f"strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', 'now', '-' || ((n.i * 7919) % ({DAYS} * 86400)) || ' seconds')"
@@ -101,7 +101,8 @@ async def multiply(store: Store, *, count: int, refused: int) -> None:
         values = [own.get(column, f't."{column}"') for column in columns]
         names = ", ".join(f'"{column}"' for column in columns)
         connection.execute(
-            f"INSERT INTO customers ({names}) SELECT {', '.join(values)} FROM n JOIN (SELECT * FROM customers LIMIT 1) t"
+            f"INSERT INTO customers ({names}) SELECT {', '.join(values)}"
+            " FROM n JOIN (SELECT * FROM customers LIMIT 1) t"
         )
         connection.execute(
             "INSERT INTO customer_searches (customer, email_key, phone_key)"
