@@ -161,8 +161,9 @@ async def test_a_change_is_live_and_rolled_back_in_three_services_within_a_minut
 
         await page.goto(f"{services.urls[1]}/mappings/versions")  # another service, the same session
         began_back = time.monotonic()
-        await person.follow("1")
+        await person.follow("2")
         await person.press("Preview going back to version 1")
+        await expect(page.get_by_text("undo what it wrote: resync-1")).to_be_visible()
         await page.get_by_label("Why").fill("They did not like it")
         await person.press("Go back to version 1")
         await expect(page.get_by_role("status")).to_contain_text("Version 3 is live for every process.")

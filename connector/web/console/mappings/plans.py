@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from connector.errors import MappingError
 from connector.jobs.mappings.activation import Request
-from connector.jobs.mappings.views import Applied
+from connector.jobs.mappings.views import Applied, MappingPlan
 from connector.model.mapping_plan import Direction
 from connector.model.role import Role
-from connector.store import mapping_versions
+from connector.store import mapping_versions, resyncs
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
 from connector.web.routing import RequestContext
 
@@ -24,12 +24,23 @@ async def load_plan(call: RequestContext) -> Mapping[str, object]:
         "plan": plan,
         "to_org": [item for item in effects if item.direction is Direction.TO_ORG],
         "from_org": [item for item in effects if item.direction is Direction.FROM_ORG],
+        "written_by": await _list_runs(call, plan),
         "fields": sorted(plan.numbers.fields, key=lambda item: -item.count)[:MOST_FIELDS],
         "entities": [item for item in plan.numbers.entities if item.total],
         "several_orgs": len({item.org for item in plan.numbers.entities}) > 1,
         "with_personal": call.token.role.covers(Role.OPS),
         "may_edit": call.token.role.covers(Role.ADMIN),
     }
+
+
+async def _list_runs(call: RequestContext, plan: MappingPlan) -> list[str]:
+    """The runs that have sent what the version changed that is gone back from."""
+    if plan.rollback_to is None or plan.base is None:
+        return []
+    version = await call.mappings.get_version(plan.base)
+    async with call.store.reader() as connection:
+        made = await resyncs.list_made_at(connection, version.activated_at, actor=version.author or "")
+    return [item.run_name for item in made if item.done]
 
 
 async def use_plan(call: RequestContext, form: Form) -> Done:

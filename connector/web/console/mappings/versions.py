@@ -32,6 +32,7 @@ async def load_version(call: RequestContext) -> Mapping[str, object]:
     version = await call.mappings.get_version(number)
     active = await call.mappings.get_active()
     changed: list[FileDiff] = []
+    former = None
     if version.has_content and version.base is not None:
         former = await call.mappings.get_version(version.base)
         changed = diff_texts(former.texts, version.texts) if former.has_content else []
@@ -46,6 +47,7 @@ async def load_version(call: RequestContext) -> Mapping[str, object]:
         "active": active,
         "changed": changed,
         "since": since,
+        "back_to": former.number if version.active and former is not None and former.has_content else None,
         "resyncs": [view_resync(item, call.store.clock.now()) for item in made],
         "may_edit": call.token.role.covers(Role.ADMIN),
     }
