@@ -15,7 +15,6 @@ from connector.model.reconciliation import ReconcileRun
 from connector.model.record import FieldValue
 from connector.model.resync import Resync
 from connector.model.run_name import RunKind, RunName, RunPlace
-from connector.model.undo import UndoPlan, UndoRow
 from connector.store.journal import JournalRecord
 from connector.store.undos import Undo
 
@@ -165,11 +164,6 @@ def redact_run(view: RunView) -> RunView:
     )
 
 
-def redact_plan(plan: UndoPlan) -> UndoPlan:
-    """The plan without values of personal data."""
-    return replace(plan, rows=[_redacted_row(row) if row.personal else row for row in plan.rows])
-
-
 def _fields(entry: JournalRecord) -> Iterator[RunField]:
     for note in entry.notes:
         if note.effect in {None, "deleted"}:
@@ -195,10 +189,6 @@ def _redacted_field(item: Mapping[str, object]) -> Mapping[str, object]:
     if "field" not in item:
         return {name: "The rules of an order forbid it." if name == "why" else value for name, value in item.items()}
     return {name: None if name == "who" else value for name, value in item.items()}
-
-
-def _redacted_row(row: UndoRow) -> UndoRow:
-    return replace(row, before=None, written=None, now=None, ours=None, who=None, hidden=True)
 
 
 def _text(value: object) -> str:

@@ -71,7 +71,7 @@ async def test_viewer_looks_and_sees_no_personal_data(api: Api, clock: ManualClo
         listed = (await agent.client.list_tools()).tools
         assert {tool.name for tool in listed} == READS
         assert all(tool.annotations is not None and tool.annotations.read_only_hint for tool in listed)
-        assert "1 dead letter and 1 conflict" in (await agent("get_status"))["summary"]
+        assert "1 refused change and 1 conflict" in (await agent("get_status"))["summary"]
         [found] = (await agent("search_orders", stage="placed"))["orders"]
         order = await agent("get_order", number="W-1")
         assert (found["number"], order["stage"], order["customer"]) == ("W-1", "placed", "ALFKI")

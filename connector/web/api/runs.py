@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from connector.api.runs import RunTotals, RunView, RunWrite, redact_plan, redact_run
+from connector.api.runs import RunTotals, RunView, RunWrite, redact_run
 from connector.api.schemas import UndoBody
 from connector.errors import ApiBudgetError, CommandError, ConnectorError, SettingsError, StoreError
 from connector.jobs.runs import get_run, list_runs, list_writes, total_run
@@ -101,7 +101,7 @@ async def undo_run(call: RequestContext, body: UndoBody) -> ApiResponse:
     )
     if body.dry_run:
         plan = await plan_of(call, view.run, chosen, org=org)
-        return ApiResponse(value=UndoAnswer(plan=_view(call, plan), undo=None))
+        return ApiResponse(value=UndoAnswer(plan=_view(plan), undo=None))
     if body.plan is None:
         raise ProblemError(
             428, "precondition", "plan: the ID of the plan is required.", field="plan",
@@ -114,7 +114,7 @@ async def undo_run(call: RequestContext, body: UndoBody) -> ApiResponse:
     made = None if undo is None else await get_run(call.store, undo.run_name)
     headers = {} if made is None else {"Location": f"/api/v1/runs/{made.run}"}
     return ApiResponse(
-        value=UndoAnswer(plan=_view(call, plan), undo=made), status=200 if made is None else 202, headers=headers
+        value=UndoAnswer(plan=_view(plan), undo=made), status=200 if made is None else 202, headers=headers
     )
 
 
@@ -151,10 +151,9 @@ def problem_of(error: ConnectorError) -> Exception:
     return ProblemError(status, "org", error.message, hint=error.hint)
 
 
-def _view(call: RequestContext, plan: UndoPlan) -> UndoPlanView:
-    shown = plan if call.token.role.covers(Role.OPS) else redact_plan(plan)
+def _view(plan: UndoPlan) -> UndoPlanView:
     return UndoPlanView(
-        id=plan.id, run=plan.run, counts=dict(plan.counts), rows=list(shown.rows[:MAX_ROWS]), reads=plan.reads,
+        id=plan.id, run=plan.run, counts=dict(plan.counts), rows=list(plan.rows[:MAX_ROWS]), reads=plan.reads,
         calls_at_most=plan.calls_at_most, notes=list(plan.notes),
     )  # fmt: skip
 
