@@ -29,16 +29,14 @@ class RefusedDays:
 
 
 async def count_refused_days(connection: AsyncConnection, yesterday: datetime, today: datetime) -> RefusedDays:
-    """`yesterday` and `today` are when these days began. What several orgs refused counts once, by the latest time."""
-    latest = func.max(outbox.c.refused_at).label("at")
-    chosen = (outbox.c.state.in_(_REFUSED), is_in_scope(connection, outbox.c.org))
-    refused = select(latest).where(*chosen).group_by(outbox.c.entity, outbox.c.key).subquery()
-    moment = refused.c["at"]
+    """`yesterday` and `today` are when these days began. What several orgs refused on a day counts once."""
+    entity, moment = outbox.c.entity + " " + outbox.c.key, outbox.c.refused_at
+    of_yesterday = and_(moment >= yesterday, moment < today)
+    # Not grouped by entity and key: SQLite would read the whole outbox in that order.
     statement = select(
-        func.sum(case((moment >= today, 1), else_=0)),
-        func.sum(case((and_(moment >= yesterday, moment < today), 1), else_=0)),
-        func.count(),
-    ).select_from(refused)
-    of_today, of_yesterday, total = (await connection.execute(statement)).one()
-    number, before = int(of_today or 0), int(of_yesterday or 0)
-    return RefusedDays(today=number, yesterday=before, earlier=total - number - before)
+        func.count(case((moment >= today, entity)).distinct()),
+        func.count(case((of_yesterday, entity)).distinct()),
+        func.count(case((moment < yesterday, entity)).distinct()),
+    ).where(outbox.c.state.in_(_REFUSED), is_in_scope(connection, outbox.c.org))
+    number, before, earlier = (await connection.execute(statement)).one()
+    return RefusedDays(today=number, yesterday=before, earlier=earlier)

@@ -13,6 +13,7 @@ from connector.store import dead_letters, links, notifications, orders, outbox, 
 from connector.store.engine import Store
 from connector.store.queries import held_links, run_writes
 from connector.store.queries.queue_ages import list_oldest_by_stage, list_queue_ages
+from connector.store.queries.refused_days import count_refused_days
 from connector.store.queries.unlinked import list_unlinked, list_unlinked_lines
 from tests.conftest import ManualClock
 
@@ -69,6 +70,14 @@ async def test_ages_by_stage_read_the_index_in_claim_order_and_sort_no_rows(fres
     assert [line for line in plan if "ORDER BY" in line] == []
 
 
+async def test_days_of_refusals_are_counted_by_the_state(fresh: Store, clock: ManualClock) -> None:
+    async with fresh.reader() as connection:
+        statements = watch(connection)
+        await count_refused_days(connection, clock.now(), clock.now())
+    [line] = [line for line in await plan_of(fresh, statements) if "outbox" in line]
+    assert line.startswith("SEARCH outbox USING INDEX outbox_"), line
+
+
 async def test_link_lookup_by_record_id_uses_the_index(fresh: Store) -> None:
     async with fresh.reader() as connection:
         statements = watch(connection)
@@ -94,7 +103,7 @@ async def test_held_values_are_found_without_looking_at_all_links(fresh: Store) 
 async def test_earlier_entries_of_a_run_are_found_by_entity(fresh: Store) -> None:
     async with fresh.reader() as connection:
         statements = watch(connection)
-        await run_writes.find_earlier_versions(connection, "order", ["1", "2"], before=9)
+        await run_writes.find_earlier_versions(connection, "00D", "order", ["1", "2"], before=9)
         await run_writes.list_orgs(connection, "resync-1")
     plan = await plan_of(fresh, statements)
     assert any("USING INDEX journal_entity (entity=? AND key=? AND id<?)" in line for line in plan), plan
