@@ -65,6 +65,7 @@ async def test_value_that_can_no_longer_be_changed_is_named_with_what_helps_inst
     assert "can no longer be changed" not in page
     for action in ("verify", "confirm", "allocate", "pick"):
         await api.move(action=action)
+    await refuse(api, "W-1", replace(TOO_LONG, field="Order.ShippingCity"))
     _, page = await open_page(api, PATH)
     assert 'name="set.ship_to_city"' not in page
     text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", page))
