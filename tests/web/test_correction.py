@@ -63,10 +63,12 @@ async def test_value_that_can_no_longer_be_changed_is_named_with_what_helps_inst
     _, page = await open_page(api, PATH)
     assert 'name="set.ship_to_city"' in page
     assert "can no longer be changed" not in page
-    for action in ("verify", "confirm", "allocate", "pick"):
+    for action in ("verify", "confirm", "allocate", "pick", "pack"):
         await api.move(action=action)
+    for shipment in (1, 2):
+        await api.move(action="ship", shipment=shipment)
     await refuse(api, "W-1", replace(TOO_LONG, field="Order.ShippingCity"))
     _, page = await open_page(api, PATH)
     assert 'name="set.ship_to_city"' not in page
     text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", page))
-    assert "made from Delivery: city, which can no longer be changed: the order is fulfilling." in text
+    assert "made from Delivery: city, which can no longer be changed: the order is shipped." in text
