@@ -104,13 +104,16 @@ async def _make_link(shop: DemoShop) -> str:
 
 async def _progress_line(shop: DemoShop, org: LocalOrg) -> str:
     from connector.model.change import ChangeState
+    from connector.model.stage import Stage
+    from connector.store import orders as stored
     from connector.store import outbox_counts
 
     async with shop.service.store.reader() as connection:
+        stages = await stored.counts(connection)
         unsent = (await outbox_counts.counts(connection)).values()
     due = sum(count for states in unsent for state, count in states.items() if state is ChangeState.DUE)
     calls = plural(org.org.usage.calls, "API call")
     mails = plural(shop.mail.received_count, "mail")
-    placed = shop.placed_count + len(shop.reps.created)
-    orders = f"{plural(placed, 'order')} so far ({len(shop.reps.created)} by a rep), {shop.completed_count:,} completed"
+    placed, by_rep = sum(stages.values()), len(shop.reps.created)
+    orders = f"{plural(placed, 'order')} so far ({by_rep} by a rep), {stages[Stage.COMPLETED]:,} completed"
     return f"{orders}, {'all in the org' if not due else f'{due:,} on their way to the org'}; {calls}, {mails}."

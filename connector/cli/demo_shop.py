@@ -38,7 +38,6 @@ class DemoShop:
     products: Sequence[Product]
     placed_count: int
     watched: str = field(default="", init=False)
-    completed_count: int = field(default=0, init=False)
     open_numbers: list[str] = field(default_factory=list, init=False)
 
     @classmethod
@@ -89,15 +88,18 @@ class DemoShop:
         self.open_numbers += [order.number for order in new]
 
     async def advance(self, numbers: Sequence[str], *, release: bool) -> list[Order]:
-        """Advance each of these orders by one step, and return them."""
+        """Advance each of these orders by one step, and return them; those that a person has touched are left to
+        people."""
         from connector.demo.simulation import advance
         from connector.store import orders
+        from connector.store.queries.order_events import list_touched_by_people
 
         advanced: list[Order] = []
         for start in range(0, len(numbers), BATCH):
             batch = numbers[start : start + BATCH]
             async with self.service.store.reader() as connection:
-                loaded = await orders.load(connection, batch)
+                touched = await list_touched_by_people(connection, batch)
+                loaded = await orders.load(connection, [number for number in batch if number not in touched])
             advanced += await advance(self.service.orders, loaded, release=release)
         return advanced
 
@@ -125,7 +127,6 @@ class DemoShop:
         from connector.store import orders
 
         done = {order.number for order in advanced if is_done(order)}
-        self.completed_count += len(done)
         self.open_numbers = [number for number in self.open_numbers if number not in done]
         async with self.service.store.reader() as connection:
             replacement_numbers = [f"{number}-R1" for number in done]

@@ -46,7 +46,7 @@ from connector.model.shipments import (
 from connector.model.stage import Stage
 from connector.orders.service import OrderService
 
-ACTOR = "demo"
+ACTOR = "demo shop"
 CARRIERS = ("Northern Parcel", "Harbor Freight Lines", "Swift Post")
 WAREHOUSES = ("EAST", "SOUTH", "WEST")
 PARTIAL_SHIPMENT_RATE, CANCELLATION_RATE, RETURN_RATE, REPLACEMENT_RATE = 0.2, 0.08, 0.15, 0.06

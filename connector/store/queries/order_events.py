@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.actions import EventKind
 from connector.model.events import Event
+from connector.store.access_tables import tokens
 from connector.store.order_history import read_event
 from connector.store.sql import select_in
 from connector.store.tables import order_events
@@ -35,3 +36,10 @@ async def list_orders_with_event(connection: AsyncConnection, kind: EventKind, s
     row = order_events.c
     statement = select(row.order_number).where(row.event == kind.value, row.at >= since)
     return set((await connection.execute(statement)).scalars())
+
+
+async def list_touched_by_people(connection: AsyncConnection, numbers: Sequence[str]) -> set[str]:
+    """Return those of these orders of which an event was asked for by somebody who has a token."""
+    row = order_events.c
+    statement = select(row.order_number).distinct().join(tokens, tokens.c.name == row.actor)
+    return {found.order_number for found in await select_in(connection, statement, row.order_number, numbers)}
