@@ -193,6 +193,8 @@ def _steps(
         yield _here(entity, key, event.at, "event", text, actor=event.actor, detail=event.payload)
     captured: set[tuple[str, str, object]] = set()
     for entry in sources.entries:
+        if entry.entity == "order" and entry.actor and "stage" in entry.detail:
+            continue  # what the audit says of an event of the history
         since = entry.detail.get("captured_at")
         if since is not None and (entry.entity, entry.key, since) not in captured:
             captured.add((entry.entity, entry.key, since))

@@ -120,7 +120,7 @@ async def _execute(
         async with services.store.reader() as connection:
             known = len(await order_history.read(connection, number))
         try:
-            executed = await services.orders.execute(command, actor=actor)
+            executed = await services.orders.execute(command, actor=actor, audited=True)
         except CommandError as error:
             raise naming_option(error, fields) from None
         async with services.store.reader() as connection:

@@ -27,7 +27,9 @@ from connector.orders.placement import Placement
 from connector.orders.policy.rules import Rules
 from connector.orders.policy.verification import recheck, verify
 from connector.orders.transaction import OrderTransaction
+from connector.store import journal
 from connector.store.engine import Store
+from connector.store.journal import JournalEntry
 from connector.store.queries.holds import list_orders_to_escalate
 from connector.store.unit_of_work import UnitOfWork
 
@@ -112,8 +114,9 @@ class OrderService:
 
         await self._store.transact(work)
 
-    async def execute(self, command: OrderCommand, *, actor: str) -> Executed:
-        """Carry out one command.
+    async def execute(self, command: OrderCommand, *, actor: str, audited: bool = False) -> Executed:
+        """Carry out one command. `audited`: a person has asked for it, so it is in the audit, too, and not only in the
+        history of the order.
 
         `verify` may put the order on hold instead. `allocate` without lines reserves what the rules choose. A change of
         verified fields may put a confirmed order on hold, by the rules; it stays confirmed. A declined payment may put
@@ -123,7 +126,10 @@ class OrderService:
         async def work(uow: UnitOfWork) -> Executed:
             transaction = self._transaction(uow, actor)
             replayed = await execute_in(transaction, command)
-            return Executed(order=await transaction.order(command.number), replayed=replayed)
+            order = await transaction.order(command.number)
+            if audited and not replayed:
+                await journal.write(uow, [_audit_entry(command, order, actor)])
+            return Executed(order=order, replayed=replayed)
 
         return await self._store.transact(work)
 
@@ -260,6 +266,14 @@ class OrderService:
 
     def _transaction(self, uow: UnitOfWork, actor: str) -> OrderTransaction:
         return OrderTransaction(uow, actor=actor, rules=self.rules)
+
+
+def _audit_entry(command: OrderCommand, order: Order, actor: str) -> JournalEntry:
+    """What the audit says of a command. What was typed with it is in the history only."""
+    hold = getattr(command.event, "hold", None)
+    detail = {"stage": order.stage.value} | ({} if hold is None else {"hold": hold.value})
+    happened = command.event.action.happened.value
+    return JournalEntry(entity="order", key=order.number, action=happened, detail=detail, actor=actor)
 
 
 async def execute_in(transaction: OrderTransaction, command: OrderCommand) -> bool:

@@ -85,3 +85,35 @@ async def test_audit_is_filtered_paged_and_sent_as_csv(api: Api, monkeypatch: py
     api.client.session.cookie_jar.clear()
     await sign_in(api, Role.VIEWER)
     assert {(await open_page(api, path))[0].status for path in ("/audit", "/audit.csv")} == {403}
+
+
+async def test_what_people_do_with_orders_is_in_the_audit_once_and_in_words(api: Api) -> None:
+    await placed(api)
+    await sign_in(api)
+    _, form = await open_page(api, "/orders/W-1/actions/hold")
+    request = form.partition('name="request" value="')[2][:24]
+    for _ in range(2):  # the same form twice
+        status, _ = await send(api, "/orders/W-1/actions/hold", hold="credit", note="Ring Ann", request=request)
+        assert status == 303
+    await send(api, "/desk/holds/release", **{"chosen.1": "credit W-1"})
+    entry = JournalEntry(
+        entity="run", key="undo-1", action="undone", actor="kim",
+        detail={"counts": {"restore": 4, "unknown": 0}, "digest": "7c33", "expires_at": None, "all": True,
+                "filter": {}},
+    )  # fmt: skip
+    async with api.store.transaction() as uow:
+        await journal.write(uow, [entry])
+    found = (await api("GET", "/audit?entity=order", role=Role.ADMIN)).body["actions"]
+    assert [(item["action"], item["key"], item["detail"], item["actor"]) for item in found] == [
+        ("released", "W-1", {"stage": "placed", "hold": "credit"}, "ops of tests"),
+        ("held", "W-1", {"stage": "placed", "hold": "credit"}, "ops of tests"),
+    ]
+    _, text = await open_page(api, "/audit")
+    assert text.count('href="/orders/W-1"') == 2
+    assert "restore 4, unknown 0" in text
+    assert '<span class="quiet">all</span> yes' in text
+    for raw in ("7c33", "expires at", "{}", "None", "Ring Ann"):
+        assert raw not in text, raw
+    _, text = await open_page(api, "/orders/W-1")
+    assert text.count("Held credit, Ring Ann.") == 1
+    assert "Held by" not in text  # the audit's entry is no second step

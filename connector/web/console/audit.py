@@ -30,8 +30,10 @@ async def load_audit(call: RequestContext) -> Mapping[str, object]:
         found = await journal.list_actions(connection, chosen, before=before, limit=PAGE_SIZE + 1)
     kept = {name: call.request.query[name] for name in FILTERS if call.request.query.get(name)}
     following = {**kept, "before": str(found[PAGE_SIZE - 1].id)} if len(found) > PAGE_SIZE else None
+    actions = [view_action(item) for item in found[:PAGE_SIZE]]
     return {
-        "actions": [view_action(item) for item in found[:PAGE_SIZE]],
+        "actions": actions,
+        "details": {item.id: readable_detail(item.detail) for item in actions},
         "chosen": kept,
         "query": urlencode(kept),
         "following": None if following is None else urlencode(following),
@@ -58,6 +60,28 @@ async def _rows(call: RequestContext, chosen: AuditFilter) -> AsyncGenerator[Seq
             if len(found) < CSV_STEP:
                 return
             before = found[-1].id
+
+
+def readable_detail(detail: Mapping[str, object]) -> list[tuple[str, str]]:
+    """The details of an action as people write them; without what says nothing, and digests, which are in the CSV."""
+    named = [(name.replace("_", " "), _words(value)) for name, value in detail.items() if name not in _OF_MACHINES]
+    return [(name, text) for name, text in named if text]
+
+
+_OF_MACHINES = frozenset({"digest", "plan"})
+
+
+def _words(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        parts = ((str(name).replace("_", " "), _words(part)) for name, part in value.items())
+        return ", ".join(f"{name} {text}" for name, text in parts if text)
+    if isinstance(value, list | tuple):
+        return ", ".join(filter(None, map(_words, value)))
+    return str(value)
 
 
 def _filter(call: RequestContext) -> AuditFilter:

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from connector.model.money import plain
 from connector.model.shipments import ZERO
-from connector.store import products
+from connector.store import journal, products
+from connector.store.journal import JournalEntry
 from connector.store.queries import backorders
 from connector.store.queries.backorders import BackorderLine, WaitingPlace
 from connector.web.console.desk import send_csv
@@ -117,6 +118,11 @@ async def allocate(call: RequestContext, form: Form) -> Done:
     where = f"/desk/back-orders?sku={quote(sku, safe='')}" if form.get("from") == "one" else "/desk/back-orders"
     if not served:
         return Done(where=where, told=f"Nothing of {sku} could be allocated: no stock is left, or its orders are held.")
+    entry = JournalEntry(
+        entity="product", key=sku, action="allocated", detail={"orders": served}, actor=call.token.name
+    )
+    async with call.store.transaction() as uow:
+        await journal.write(uow, [entry])
     return Done(where=where, told=f"{plural(served, 'order')} got {plain(gained)} of {sku}.")
 
 

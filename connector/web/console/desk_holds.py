@@ -101,7 +101,7 @@ async def release(call: RequestContext, form: Form) -> Done:
             number=number, event=ReleaseHold(hold=Hold(reason), note=note), request=f"{request}-{reason}"
         )
         try:
-            await call.orders.execute(command, actor=call.token.name)
+            await call.orders.execute(command, actor=call.token.name, audited=True)
         except CommandError as error:
             refused.append(error.message)
         else:

@@ -128,7 +128,7 @@ async def act(call: RequestContext, form: Form) -> Done:
         version=int(version) if is_number(version) else None,
         request=request_of(form),
     )
-    executed = await call.orders.execute(command, actor=call.token.name)
+    executed = await call.orders.execute(command, actor=call.token.name, audited=True)
     done = await _said(call, executed.order, action, command)
     where = local_path(form.get("back", ""))
     return Done(where=f"/orders/{quote(number, safe='')}" if where == "/" else where, told=done)
