@@ -1,9 +1,27 @@
-"""How a person's email and phone are compared when somebody searches for them. PURE."""
+"""How names, emails and phones are compared when somebody searches for them. PURE."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
 SHORTEST_PHONE = 5
 """Digits. Fewer would find too many."""
+LONGEST_WORD, MOST_WORDS = 40, 12
+_PLAIN = str.maketrans(
+    {"ø": "o", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "ŋ": "n", "þ": "th", "ŧ": "t"}
+)
+"""Letters that do not consist of a plain one and an accent."""
+_WORD = re.compile(r"[^\W_]+")
+
+
+def name_words(text: str) -> list[str]:
+    """The words of a name as they are searched for, without capital letters and accents, each once:
+    `Épicerie Sørensen` has `epicerie` and `sorensen`. An apostrophe divides no word: `O'Neill` is `oneill`."""
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(letter for letter in parts if not unicodedata.combining(letter) and letter not in "'’`")
+    words = (word[:LONGEST_WORD] for word in _WORD.findall(plain.translate(_PLAIN)))
+    return list(dict.fromkeys(words))[:MOST_WORDS]
 
 
 def email_key(text: str | None) -> str | None:

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
 from connector.model.lane import Lane
-from connector.model.search_keys import email_key, phone_key
+from connector.model.search_keys import email_key, name_words, phone_key
 from connector.store import dead_letters, field_times
 from connector.store.partitions import partition_hash
 from connector.store.scope import DEFAULT, org_of
@@ -20,6 +20,7 @@ from connector.store.sql import (
     Row,
     Saved,
     all_keys,
+    chunks,
     count_rows,
     insert_missing,
     list_page_of_keys,
@@ -28,7 +29,7 @@ from connector.store.sql import (
     upsert,
     versions_of,
 )
-from connector.store.tables import customer_orgs, customer_searches, customers
+from connector.store.tables import customer_orgs, customer_searches, customer_words, customers
 from connector.store.unit_of_work import UnitOfWork
 
 FIELDS = ("number", "name", "email", "phone", "street", "city", "state", "postal_code", "country",
@@ -59,6 +60,8 @@ async def save(
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
     await update_rows(uow.connection, customers, [_row(uow, wanted[number]) for number in changed])
     await _keep_searches(uow, [wanted[number] for number in sorted({*created, *changed})])
+    await keep_words(uow, [wanted[key] for key in changed if stored[key].name != wanted[key].name])
+    await _add_words(uow, [wanted[number] for number in sorted(created)])
     await field_times.note(uow, EntityKind.CUSTOMER, [(key, stored[key], wanted[key]) for key in changed], FIELDS)
     for number in [*created, *changed]:
         uow.changed(EntityKind.CUSTOMER, number, partition_hash(number), lane)
@@ -123,3 +126,16 @@ async def _keep_searches(uow: UnitOfWork, items: Sequence[Customer]) -> None:
         for item in items
     ]
     await upsert(uow.connection, customer_searches, rows)
+
+
+async def keep_words(uow: UnitOfWork, renamed: Sequence[Customer]) -> None:
+    """Store anew by which words of the name these customers are found."""
+    for chunk in chunks(item.number for item in renamed):
+        await uow.connection.execute(delete(customer_words).where(customer_words.c.customer.in_(chunk)))
+    await _add_words(uow, renamed)
+
+
+async def _add_words(uow: UnitOfWork, items: Sequence[Customer]) -> None:
+    rows = [{"customer": item.number, "word": word} for item in items for word in name_words(item.name)]
+    if rows:
+        await uow.connection.execute(insert(customer_words), rows)

@@ -14,14 +14,14 @@ from typing import Any
 from sqlalchemy import JSON, ColumnElement, Text, case, cast, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.search_keys import email_key, phone_key
+from connector.model.search_keys import email_key, name_words, phone_key
 from connector.model.stage import OPEN
 from connector.store import customers as customer_store
 from connector.store import waiting_lines
 from connector.store.backorder_tables import waiting_lines as waiting_table
 from connector.store.engine import Store
 from connector.store.sql import all_keys, chunks, select_in, upsert
-from connector.store.tables import customer_searches, customers, links, orders
+from connector.store.tables import customer_searches, customer_words, customers, links, orders
 
 PAGE = 1000
 
@@ -32,6 +32,7 @@ async def repair(store: Store) -> dict[str, int]:
         "waiting_orders": await _repair_waiting_lines(store),
         "order_statuses": await _repair_statuses(store),
         "customer_searches": await _repair_searches(store),
+        "customer_words": await _repair_words(store),
     }
 
 
@@ -105,6 +106,28 @@ async def _wrong_searches(connection: AsyncConnection, numbers: Sequence[str]) -
         for row in await select_in(connection, statement, customers.c.number, numbers)
         if (email_key(row.email), phone_key(row.phone)) != (row.email_key, row.phone_key)
     ]
+
+
+async def _repair_words(store: Store) -> int:
+    repaired, last = 0, ""
+    page = select(customers.c.number, customers.c.name).order_by(customers.c.number).limit(PAGE)
+    word = customer_words.c
+    while True:
+        async with store.reader() as connection:
+            names = dict((await connection.execute(page.where(customers.c.number > last))).all())
+            words: dict[str, set[str]] = {number: set() for number in names}
+            for row in await select_in(connection, select(word.customer, word.word), word.customer, names):
+                words[row.customer].add(row.word)
+        wrong = [number for number, name in names.items() if words[number] != set(name_words(name))]
+        if wrong:
+            async with store.transaction() as uow:
+                stored = await customer_store.lock(uow.connection, wrong)
+                await customer_store.keep_words(uow, [stored[number] for number in sorted(stored)])
+            repaired += len(wrong)
+        if len(names) < PAGE:
+            return repaired
+        last = max(names)
+        await asyncio.sleep(0)
 
 
 async def _repair_waiting_lines(store: Store) -> int:

@@ -44,10 +44,8 @@ metadata = MetaData(
 HAS_RUN = text("run IS NOT NULL")
 _HAS_EMAIL, _HAS_PHONE = text("email_key IS NOT NULL"), text("phone_key IS NOT NULL")
 _HAS_PO, _HAS_TRACKING = text("po_number IS NOT NULL"), text("tracking_number IS NOT NULL")
-_HAS_STATUS = text("status IS NOT NULL")
-IS_HELD = text("held IS NOT NULL")
-_NAMED = text("request IS NOT NULL")
-"""Condition of a partial index: only few events have an idempotency key, and the others need no index entry."""
+_HAS_STATUS, IS_HELD, _NAMED = text("status IS NOT NULL"), text("held IS NOT NULL"), text("request IS NOT NULL")
+"""Conditions of partial indexes: only few events, say, have an idempotency key, and the others need no index entry."""
 
 customers = Table(
     "customers",
@@ -78,6 +76,14 @@ customer_searches = Table(
     Column("phone_key", Key),
     Index("customer_searches_email_key", "email_key", sqlite_where=_HAS_EMAIL, postgresql_where=_HAS_EMAIL),
     Index("customer_searches_phone_key", "phone_key", sqlite_where=_HAS_PHONE, postgresql_where=_HAS_PHONE),
+)
+
+customer_words = Table(
+    "customer_words",
+    metadata,
+    Column("customer", Key, primary_key=True),
+    Column("word", Key, primary_key=True),  # of its name, see model.search_keys
+    Index("customer_words_word", "word", "customer"),
 )
 
 customer_orgs = Table(

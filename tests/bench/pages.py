@@ -1,10 +1,11 @@
-"""`python -m tests.bench.pages`: every page of the console with 100,000 orders and 1,000 dead letters.
+"""`python -m tests.bench.pages`: every page of the console with 100,000 orders and customers and 1,000 dead letters.
 
 The orders are copies of those that the tests of the pages use: on hold, waiting for goods, to be picked, delivered,
-returned; placed over 90 days, linked with an org, 1,000 of them refused for twelve causes and 2,000 due. Each page is
-loaded over HTTP some times, in turn, without a browser. `ms` are milliseconds until the page has arrived whole, `cpu`
-those of the processor, of the service and of the client together; `kB` are sent bytes, compressed as browsers ask.
-Pages that are slower than 200 ms or larger than 150 kB are marked; the undo of a run is planned without an org.
+returned; placed over 90 days, linked with an org, 1,000 of them refused for twelve causes and 2,000 due. Each has a
+customer of its own, every tenth of them a Sørensen; values of 1,000 of their accounts are held since an undo. Each page
+is loaded over HTTP some times, in turn, without a browser. `ms` are milliseconds until the page has arrived whole,
+`cpu` those of the processor, of the service and of the client together; `kB` are sent bytes, compressed as browsers
+ask. Pages that are slower than 200 ms or larger than 150 kB are marked; the undo of a run is planned without an org.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 import aiohttp
 
 from connector.log import configure
+from connector.model.search_keys import email_key, name_words, phone_key
 from connector.store import dead_letters, mapping_plans
 from connector.store.engine import Store
 from connector.store.tables import metadata
@@ -39,7 +41,14 @@ TEMPLATES = ("B-1", "B-2", "B-3", "B-4", "B-6", "N-1")
 COPIED = ("orders", "order_lines", "waiting_lines", "order_events", "holds", "shipments", "returns", "invoices",
           "reservations", "journal", "links")  # fmt: skip
 
+SEARCHES = {
+    "/search": ("/search?q=M-", "/search?q=ann", "/search?q=sorensen+ann", "/search?q=1234", "/search?q=family77777"),
+    "/orders": ("/orders?q=M-", "/orders?q=ann", "/orders?q=sorensen+ann", "/orders?q=family77777", "/orders?q=77777"),
+}
+
 _KEY = "'M-' || n.i"
+_PERSON = "'P-' || n.i"
+_SURNAME = "CASE n.i % 10 WHEN 0 THEN 'Sørensen' ELSE 'Family' || n.i END"
 _PLACED = f"strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', 'now', '-' || ((n.i * 7919) % ({DAYS} * 86400)) || ' seconds')"
 _LATER = f"strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', {_PLACED}, '+' || (t.sequence * 5) || ' hours')"
 _NOW = "strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', 'now', '-' || (n.i % 3000) || ' seconds')"
@@ -51,6 +60,7 @@ _REFUSAL = {
 }
 _OTHER = {
     ("orders", "number"): _KEY,
+    ("orders", "customer"): _PERSON,
     ("orders", "placed_at"): _PLACED,
     ("orders", "tracking_key"): "'T' || n.i",
     ("order_events", "at"): _LATER,
@@ -85,6 +95,7 @@ async def multiply(store: Store, *, count: int, refused: int) -> None:
         connection.execute("CREATE TEMP TABLE n (i INTEGER PRIMARY KEY, template TEXT)")
         rows = ((number, TEMPLATES[number % len(TEMPLATES)]) for number in range(count))
         connection.executemany("INSERT INTO n VALUES (?, ?)", rows)
+        _add_customers(connection, refused)
         for name in COPIED:
             columns = [
                 column.name for column in metadata.tables[name].columns if (name, column.name) != ("journal", "id")
@@ -96,19 +107,6 @@ async def multiply(store: Store, *, count: int, refused: int) -> None:
                 f"INSERT INTO {name} ({', '.join(f'{chr(34)}{column}{chr(34)}' for column in columns)})"
                 f" SELECT {', '.join(values)} FROM n JOIN {name} t ON t.{key} = n.template{of_orders}"
             )
-        columns = [column.name for column in metadata.tables["customers"].columns]
-        own = {"number": "t.number || '-' || n.i", "name": "t.name || ' ' || n.i"}
-        values = [own.get(column, f't."{column}"') for column in columns]
-        names = ", ".join(f'"{column}"' for column in columns)
-        connection.execute(
-            f"INSERT INTO customers ({names}) SELECT {', '.join(values)}"
-            " FROM n JOIN (SELECT * FROM customers LIMIT 1) t"
-        )
-        connection.execute(
-            "INSERT INTO customer_searches (customer, email_key, phone_key)"
-            " SELECT number, lower(number) || '@example.com', number FROM customers WHERE true"
-            " ON CONFLICT DO NOTHING"
-        )
         refusal = json.dumps(_REFUSAL | {"field": "Order.Field%"})
         waiting = (
             "INSERT INTO outbox (entity, key, org, slot, lane, version, state, due_at, attempts, captured_at,"
@@ -122,6 +120,26 @@ async def multiply(store: Store, *, count: int, refused: int) -> None:
             f"{waiting}, 'due', {_NOW}, 0, {_NOW}, NULL, NULL FROM n WHERE n.i BETWEEN ? AND ?", (refused, 3 * refused)
         )
     connection.close()
+
+
+def _add_customers(connection: sqlite3.Connection, held: int) -> None:
+    """A customer for each order, with its account; of `held` accounts, a value that differs is held since an undo."""
+    connection.execute(
+        "INSERT INTO customers (number, name, email, phone, version, updated_at)"
+        f" SELECT {_PERSON}, 'Ann ' || {_SURNAME}, 'p' || n.i || '@example.com', '0170' || (100000 + n.i), 1, {_NOW}"
+        " FROM n"
+    )
+    people = connection.execute("SELECT number, name, email, phone FROM customers WHERE number LIKE 'P-%'").fetchall()
+    words = ((number, word) for number, name, _, _ in people for word in name_words(name))
+    connection.executemany("INSERT INTO customer_words (customer, word) VALUES (?, ?)", words)
+    keys = ((number, email_key(email), phone_key(phone)) for number, _, email, phone in people)
+    connection.executemany("INSERT INTO customer_searches (customer, email_key, phone_key) VALUES (?, ?, ?)", keys)
+    connection.execute(
+        "INSERT INTO links (org_id, entity, key, sobject, salesforce_id, snapshot, synced_at, held)"
+        f" SELECT '00D', 'customer', {_PERSON}, 'Account', '001' || printf('%012d', n.i), ?, {_NOW},"
+        " CASE WHEN n.i < ? THEN ? END FROM n",
+        (json.dumps({"Name": "Ann", "Phone": "1"}), held, json.dumps({"Phone": "2"})),
+    )
 
 
 async def measure(console: Console, paths: Sequence[str], rounds: int) -> list[Measured]:
@@ -161,7 +179,10 @@ async def run(count: int, refused: int, rounds: int, only: str) -> list[Measured
             async with console.store.reader() as connection:
                 group = max(await dead_letters.group_by_cause(connection), key=lambda item: item.count)
                 [plan] = await mapping_plans.list_latest(connection, 2)
-            shown = [path for page in PAGES if page.template for path in ADDRESSES[page.path] if only in path]
+            given = {
+                page.path: (*ADDRESSES[page.path], *SEARCHES.get(page.path, ())) for page in PAGES if page.template
+            }
+            shown = [path for paths in given.values() for path in paths if only in path]
             paths = [path.format(cause=group.fingerprint, plan=plan.id) for path in shown]
             return await measure(console, paths, rounds)
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from connector.model.record import Link
 from connector.model.role import Role
 from connector.store import links, orgs
+from connector.store.queries import typed_text
+from connector.store.queries.order_list import OrderFilter, list_latest_orders
+from connector.store.queries.typed_text import read_text
 from tests.web.conftest import Api
 from tests.web.test_api import placed
 from tests.web.test_console import open_page, sign_in
@@ -86,6 +91,54 @@ async def test_one_box_finds_whatever_a_person_has_at_hand(api: Api) -> None:
     _, text = await open_page(api, "/search?q=quist")
     assert "C-2002" in text
     assert "example.com" not in text.lower()
+
+
+async def test_names_are_found_without_accents_and_orders_without_their_prefix(api: Api) -> None:
+    for number, name in (("C-7", "Épicerie du Marché"), ("C-8", "Henrik Sørensen"), ("C-9", "Henrik O’Neill-Łuk")):
+        assert (await api("PUT", f"/customers/{number}", {"name": name, "city": "Ort"})).status == 201
+    for number, customer in (("SO-000002", "C-7"), ("SO-000102", "C-8"), ("W-000102", "C-9"), ("77000102", "C-9")):
+        await placed(api, number=number, customer=customer)
+    await sign_in(api, Role.VIEWER)
+    for text, customers in (
+        ("sorensen", {"C-8"}), ("SORENSEN henrik", {"C-8"}), ("henr sör", {"C-8"}), ("Sørensen", {"C-8"}),
+        ("epicerie", {"C-7"}), ("marche", {"C-7"}), ("henrik", {"C-8", "C-9"}), ("oneill luk", {"C-9"}),
+        ("henrik epicerie", set()), ("ort", set()), ("%", set()), ("_", set()),
+    ):  # fmt: skip
+        _, page = await open_page(api, "/search", params={"q": text})
+        assert set(re.findall(r'href="/customers/(C-\d)"><b>', page)) == customers, text
+        _, page = await open_page(api, "/orders", params={"q": text})
+        owners = {"SO-000002": "C-7", "SO-000102": "C-8", "W-000102": "C-9", "77000102": "C-9"}
+        assert {owners[number] for number in re.findall(r'href="/orders/([\w-]+)"', page)} == customers, text
+    assert await leads_to(api, "000002") == "/orders/SO-000002"
+    assert await leads_to(api, "CHAI") == "/orders?sku=CHAI"
+    for path in ("/search?q=000102", "/orders?q=000102"):
+        _, page = await open_page(api, path)
+        assert set(re.findall(r'href="/orders/([\w-]+)"', page)) == {"SO-000102", "W-000102"}, path
+    _, rows = await open_page(api, "/orders.csv?q=sorensen")
+    assert [row.split(",")[0] for row in rows.splitlines()] == ["number", "SO-000102"]
+    renamed = {"name": "Henrik Smith"}
+    assert (await api("PUT", "/customers/C-8", renamed)).status == 200
+    assert await numbers_found(api, "sorensen") == set()
+    assert await numbers_found(api, "smith") == {"SO-000102"}
+
+
+async def numbers_found(api: Api, text: str) -> set[str]:
+    async with api.store.reader() as connection:
+        chosen = OrderFilter(text=await read_text(connection, text))
+        return {number for number, _ in await list_latest_orders(connection, chosen, before=None, limit=9)}
+
+
+async def test_frequent_names_find_the_latest_orders(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 5):
+        name = "Ann Ångström" if number % 2 else "Ann Lee"
+        assert (await api("PUT", f"/customers/C-{number}", {"name": name})).status == 201
+        await placed(api, number=f"W-{number}", customer=f"C-{number}")
+    wanted = {"ann": "1234", "ann angstrom": "13", "w-": "1234", "W-3": "3", "C-2": "2", "lee nobody": ""}
+    for named, numbered in ((200, 1000), (1, 1000), (1, 1), (200, 1)):
+        monkeypatch.setattr(typed_text, "MOST_NAMED", named)
+        monkeypatch.setattr(typed_text, "MOST_NUMBERED", numbered)
+        for text, numbers in wanted.items():
+            assert await numbers_found(api, text) == {f"W-{number}" for number in numbers}, (text, named, numbered)
 
 
 async def give_parcel_and_return(api: Api) -> None:

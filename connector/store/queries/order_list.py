@@ -15,10 +15,9 @@ from connector.model.holds import Hold
 from connector.model.shipments import ReturnReason
 from connector.model.stage import OPEN, Stage
 from connector.store.backorder_tables import waiting_lines
-from connector.store.tables import customers, holds, links, order_lines, orders, outbox, returns
+from connector.store.queries.typed_text import TypedText, typed_condition
+from connector.store.tables import holds, links, order_lines, orders, outbox, returns
 
-LAST = "\U0010ffff"
-"""The character behind all others."""
 Position = tuple[datetime, str]
 """Where a page begins: when its predecessor was placed, and its number."""
 UNDELIVERED = [stage.value for stage in (Stage.PLACED, *OPEN, Stage.SHIPPED)]
@@ -39,12 +38,12 @@ _STATES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderFilter:
-    """Which orders: those that satisfy all that is given. `text`: the beginning of an order's number, a customer's
-    number, or a part of its name. `on_hold`: for any reason; `hold`: for this one. `placed_since` is inclusive,
-    `placed_until` exclusive. `late_on`: not delivered, and promised for an earlier day than this. `backordered`: it
-    waits for stock. `sku`: a line has this product. `returned`: a return has this reason."""
+    """Which orders: those that satisfy all that is given. `text`: what was typed, see `typed_text`. `on_hold`: for any
+    reason; `hold`: for this one. `placed_since` is inclusive, `placed_until` exclusive. `late_on`: not delivered, and
+    promised for an earlier day than this. `backordered`: it waits for stock. `sku`: a line has this product.
+    `returned`: a return has this reason."""
 
-    text: str | None = None
+    text: TypedText | None = None
     stage: Stage | None = None
     on_hold: bool = False
     hold: Hold | None = None
@@ -59,7 +58,6 @@ class OrderFilter:
     returned: ReturnReason | None = None
     status: str | None = None
     org_ids: Sequence[str] = ()
-    customers: Sequence[str] | None = None
 
 
 async def list_latest_orders(
@@ -76,23 +74,10 @@ async def list_latest_orders(
     return [(row.number, row.placed_at) for row in await connection.execute(statement)]
 
 
-def name_contains(text: str) -> list[ColumnElement[bool]]:
-    """Conditions of which one holds if a customer's name contains `text`. Databases differ in which letters they take
-    for equal, so it is looked for as people would write it."""
-    written = {text, text.lower(), text.upper(), text.title()}
-    return [customers.c.name.icontains(name, autoescape=True) for name in sorted(written)]
-
-
 def _conditions(chosen: OrderFilter) -> Sequence[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if chosen.text is not None:
-        text = chosen.text
-        typed = {text, text.upper()}
-        named = select(customers.c.number).where(or_(customers.c.number.in_(typed), *name_contains(text)))
-        if chosen.customers is not None:
-            named = select(customers.c.number).where(customers.c.number.in_(chosen.customers))
-        begins = [and_(orders.c.number >= start, orders.c.number < start + LAST) for start in sorted(typed)]
-        conditions.append(or_(*begins, orders.c.customer.in_(named)))
+        conditions.append(typed_condition(chosen.text))
     if chosen.stage is not None:
         conditions.append(orders.c.stage == chosen.stage.value)
     if chosen.on_hold or chosen.hold is not None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Select, and_, literal, or_, select, union_all
+from sqlalchemy import Column, Select, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.order_return import return_key, split_key
 from connector.model.record import owner_of
 from connector.model.search_keys import email_key, typed_phone_key
-from connector.store.queries.order_list import LAST, name_contains
-from connector.store.tables import customer_searches, customers, invoices, links, orders, returns, shipments
+from connector.store.queries.typed_text import LAST, complete_numbers
+from connector.store.tables import customer_searches, customers, invoices, links, orders, products, returns, shipments
 
 MOST_EXACT = 60
 ORDER, CUSTOMER, PRODUCT, RETURN = "order", "customer", "product", "return"
@@ -31,13 +31,16 @@ async def find_exact(connection: AsyncConnection, text: str, *, with_contacts: b
     """What has exactly this number, whatever its capital letters; with `with_contacts`, also by email or phone."""
     typed = sorted({text, text.upper()})
     numbers = [
-        _numbers("order number", ORDER, orders.c.number).where(orders.c.number.in_(typed)),
+        _numbers("order number", ORDER, orders.c.number).where(
+            orders.c.number.in_([*typed, *await complete_numbers(connection, text)])
+        ),
         _numbers("customer number", CUSTOMER, customers.c.number).where(customers.c.number.in_(typed)),
         _numbers("invoice number", ORDER, invoices.c.order_number).where(invoices.c.number.in_(typed)),
         _numbers("tracking number", ORDER, shipments.c.order_number).where(shipments.c.tracking_number.in_(typed)),
         _numbers("tracking number of a return", ORDER, returns.c.order_number).where(
             returns.c.tracking_number.in_(typed)
         ),
+        _numbers("SKU", PRODUCT, products.c.sku).where(products.c.sku.in_(typed)),
     ]
     if with_contacts:
         searched = customer_searches.c
@@ -68,15 +71,6 @@ async def find_record(connection: AsyncConnection, org_ids: Sequence[str], recor
         kind, name = (entity, key) if owner is None else owner
         found.append(Hit(entity=str(kind), key=name, what=f"record ID{part}"))
     return found
-
-
-async def list_customers_like(connection: AsyncConnection, text: str, *, limit: int) -> list[str]:
-    """Up to `limit` numbers of customers that begin so, or whose name contains this, sorted."""
-    number = customers.c.number
-    begins = [and_(number >= start, number < start + LAST) for start in sorted({text, text.upper()})]
-    like = or_(*begins, *name_contains(text))
-    statement = select(customers.c.number).where(like).order_by(customers.c.number).limit(limit)
-    return list((await connection.execute(statement)).scalars())
 
 
 def _numbers(what: str, entity: str, column: Column[str]) -> Select[str, str, str]:

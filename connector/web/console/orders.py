@@ -19,6 +19,7 @@ from connector.store import links, orders, orgs, outbox
 from connector.store.engine import Connection
 from connector.store.queries.entity_orgs import find_orgs
 from connector.store.queries.order_list import OrderFilter, Position, SyncFilter, list_latest_orders
+from connector.store.queries.typed_text import TypedText, read_text
 from connector.web.console.formats import Place
 from connector.web.console.frame import ConsolePage
 from connector.web.csv_response import KIND, stream_csv
@@ -61,7 +62,7 @@ async def load_orders(call: RequestContext) -> Mapping[str, object]:
     chosen, before = _filter(call), _position(query.get("before", ""))
     async with call.store.reader() as connection:
         org_ids = await orgs.list_active_ids(connection)
-        chosen = replace(chosen, org_ids=org_ids)
+        chosen = replace(chosen, org_ids=org_ids, text=await _read_text(call, connection))
         found = await list_latest_orders(connection, chosen, before=before, limit=PAGE_SIZE + 1)
         numbers = [number for number, _ in found[:PAGE_SIZE]]
         rows = await load_rows(connection, numbers, org_ids)
@@ -100,7 +101,8 @@ async def stream_orders(call: RequestContext) -> web.StreamResponse:
 async def _csv_rows(call: RequestContext, chosen: OrderFilter) -> AsyncGenerator[Sequence[object], None]:
     before: Position | None = None
     async with call.store.reader() as connection:
-        chosen = replace(chosen, org_ids=await orgs.list_active_ids(connection))
+        org_ids = await orgs.list_active_ids(connection)
+        chosen = replace(chosen, org_ids=org_ids, text=await _read_text(call, connection))
         while True:
             found = await list_latest_orders(connection, chosen, before=before, limit=500)
             numbers = [number for number, _ in found]
@@ -138,14 +140,17 @@ async def _in_sequence(connection: Connection, numbers: Sequence[str]) -> list[O
     return [loaded[number] for number in numbers if number in loaded]
 
 
+async def _read_text(call: RequestContext, connection: Connection) -> TypedText | None:
+    text = (call.query_value("q") or "").strip()[:80]
+    return await read_text(connection, text) if text else None
+
+
 def _filter(call: RequestContext) -> OrderFilter:
     hold = call.query_value("hold")
-    text = call.query_value("q")
     goods = call.query_choice("goods", GoodsFilter)
     zone = Place.of(call.request).info
     first, last = query_day(call, "from"), query_day(call, "to")
     return OrderFilter(
-        text=None if text is None else text.strip()[:80] or None,
         stage=call.query_choice("stage", Stage),
         on_hold=hold == "any",
         hold=None if hold == "any" else call.query_choice("hold", Hold),

@@ -18,7 +18,8 @@ from connector.model.role import Role
 from connector.store import customers, orgs, outbox
 from connector.store.engine import Connection
 from connector.store.queries.order_list import OrderFilter, list_latest_orders
-from connector.store.queries.search import CUSTOMER, PRODUCT, RETURN, Hit, find_exact, find_record, list_customers_like
+from connector.store.queries.search import CUSTOMER, PRODUCT, RETURN, Hit, find_exact, find_record
+from connector.store.queries.typed_text import list_customers_like, read_text
 from connector.web.console.frame import ConsolePage
 from connector.web.console.orders import load_rows
 from connector.web.console.session import lead_to
@@ -60,9 +61,8 @@ async def load_search(call: RequestContext) -> Mapping[str, object] | web.Stream
         if len({page.address for page in pages}) == 1:
             return lead_to(pages[0].address)
         like = await list_customers_like(connection, text, limit=MOST_CUSTOMERS + 1)
-        found = await list_latest_orders(
-            connection, OrderFilter(text=text, customers=like), before=None, limit=MOST_ORDERS + 1
-        )
+        chosen = OrderFilter(text=await read_text(connection, text))
+        found = await list_latest_orders(connection, chosen, before=None, limit=MOST_ORDERS + 1)
         rows = await load_rows(connection, [number for number, _ in found[:MOST_ORDERS]], org_ids)
         own = {hit.key: hit.what for hit in hits if hit.entity == CUSTOMER}
         numbers = list(dict.fromkeys([*own, *like[:MOST_CUSTOMERS]]))

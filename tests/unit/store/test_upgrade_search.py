@@ -10,11 +10,12 @@ from sqlalchemy import text
 
 from connector.model.customer import Customer
 from connector.model.record import Link
-from connector.model.search_keys import email_key, phone_key, typed_phone_key
+from connector.model.search_keys import email_key, name_words, phone_key, typed_phone_key
 from connector.store import customers, derived_rows, links, schema
 from connector.store.engine import Store
 from connector.store.queries.backorders import load_backorders
 from connector.store.queries.search import find_exact
+from connector.store.queries.typed_text import list_named
 from tests.conftest import Databases
 from tests.unit.store import samples
 from tests.unit.store.test_upgrade import NOW, migrate_to
@@ -27,7 +28,7 @@ CUSTOMER = (
     "INSERT INTO customers (number, name, email, phone, version, updated_at)"
     " VALUES (:number, 'A', :email, :phone, 1, :at)"
 )
-NOTHING = {"waiting_orders": 0, "order_statuses": 0, "customer_searches": 0}
+NOTHING = {"waiting_orders": 0, "order_statuses": 0, "customer_searches": 0, "customer_words": 0}
 PEOPLE = (("C-1", " Ann@Example.com", "+49 (170) 555-123"), ("C-2", None, "12"), ("C-3", "", None))
 
 
@@ -44,7 +45,11 @@ async def test_status_email_and_phone_are_filled_and_kept(databases: Databases) 
             values = {"number": number, "email": email, "phone": phone}
             await uow.connection.execute(text(CUSTOMER), values | {"at": at})
     await schema.upgrade(store)
-    assert await derived_rows.repair(store) == NOTHING | {"order_statuses": 1, "customer_searches": 1}
+    assert await derived_rows.repair(store) == NOTHING | {
+        "order_statuses": 1,
+        "customer_searches": 1,
+        "customer_words": 3,
+    }
     assert await derived_rows.repair(store) == NOTHING
     rows = text("SELECT customer, email_key, phone_key FROM customer_searches ORDER BY customer")
     async with store.reader() as connection:
@@ -61,6 +66,14 @@ async def test_status_email_and_phone_are_filled_and_kept(databases: Databases) 
         [row, *_] = [tuple(row) for row in await connection.execute(rows)]
     assert row == ("C-1", "bo@example.com", "222221710")
     await store.close()
+
+
+def test_words_of_a_name_are_plain() -> None:
+    assert name_words("Épicerie SØRENSEN & Söhne") == ["epicerie", "sorensen", "sohne"]
+    assert name_words("O’Neill-Łuk, Straße GmbH GMBH") == ["oneill", "luk", "strasse", "gmbh"]
+    assert name_words("北京 %_") == ["北京"]
+    assert len(name_words(" ".join(f"w{number}" for number in range(50)))) == 12
+    assert name_words("x" * 99) == ["x" * 40]
 
 
 def test_phone_is_found_by_what_is_dialed() -> None:
@@ -90,6 +103,8 @@ async def test_what_an_older_process_writes_is_repaired(store: Store, monkeypatc
         await uow.connection.execute(text("UPDATE links SET status = NULL WHERE key = 'W-2'"))
         await uow.connection.execute(text("UPDATE links SET status = 'Lost' WHERE key = 'W-1'"))
         await uow.connection.execute(text("UPDATE customers SET email = 'new@example.com' WHERE number = 'ALFKI'"))
+        await uow.connection.execute(text("UPDATE customers SET name = 'Épicerie' WHERE number = 'ALFKI'"))
+        await uow.connection.execute(text("DELETE FROM customer_words WHERE customer = 'BONAP'"))
         await uow.connection.execute(
             text("UPDATE orders SET stage = 'verified', events = 1, tracking_key = 't' WHERE number = 'W-1'")
         )
@@ -100,10 +115,11 @@ async def test_what_an_older_process_writes_is_repaired(store: Store, monkeypatc
             )
         )
     done = await derived_rows.repair(store)
-    assert done == {"waiting_orders": 2, "order_statuses": 2, "customer_searches": 1}
+    assert done == {"waiting_orders": 2, "order_statuses": 2, "customer_searches": 1, "customer_words": 2}
     assert await derived_rows.repair(store) == NOTHING
     async with store.reader() as connection:
         assert await links.statuses(connection, ["00D"], ["W-1", "W-2"]) == {"W-1": "Draft", "W-2": "Draft"}
         assert [hit.key for hit in await find_exact(connection, "NEW@example.com", with_contacts=True)] == ["ALFKI"]
+        assert await list_named(connection, "epicerie", limit=2) == ["ALFKI"]
         [item] = await load_backorders(connection, ["CHAI"])
     assert [(line.number, line.quantity) for line in item.waiting] == [("W-1", Decimal(2))]
