@@ -10,8 +10,8 @@ from connector.store.engine import Store
 
 
 async def end_holds(store: Store, org_id: str, claimed: Sequence[PendingEntity]) -> None:
-    """Store that these values are no longer held."""
+    """Store that these values are no longer held: a value that is held instead of them by now stays."""
     ended = {name: fields for item in claimed for name, fields in item.ended_holds.items()}
     if ended:
         async with store.transaction() as uow:
-            await links.hold(uow, org_id, {}, ended)
+            await links.end_holds(uow, org_id, ended)

@@ -23,8 +23,8 @@ class PendingEntity:
     describes. `line_links` are the links of its lines, by line key. `is_read_back`: the links were just read from the
     org. `missing_lines` are links of lines that the org no longer has. `held_fields` are in conflict: a person decides
     whose value stands, and until then neither is sent; or our value was undone. `restored` fields get a former value
-    back. `ended_holds` are fields, by kind and key of their record, in which ours is no longer the value that was
-    undone. `message` is what the record is to say to reps. `entity` is None once it is planned.
+    back. `ended_holds` are values that were held and that ours is no longer, by field, by kind and key of their record.
+    `message` is what the record is to say to reps. `entity` is None once it is planned.
     """
 
     change: Change
@@ -37,7 +37,7 @@ class PendingEntity:
     missing_lines: Mapping[str, Link] = field(default_factory=dict)
     held_fields: frozenset[str] = frozenset()
     restored: frozenset[str] = frozenset()
-    ended_holds: Mapping[tuple[str, str], Collection[str]] = field(default_factory=dict)
+    ended_holds: Mapping[tuple[str, str], Mapping[str, FieldValue]] = field(default_factory=dict)
     message: str | None = None
 
     @property

@@ -39,7 +39,7 @@ class _Found:
 
     restored: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
-    ended: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    ended: dict[tuple[str, str], dict[str, FieldValue]] = field(default_factory=dict)
 
 
 def _changed(pending: PendingEntity, record: MappedRecord, link: Link, found: _Found) -> MappedRecord:
@@ -66,7 +66,7 @@ def _changed(pending: PendingEntity, record: MappedRecord, link: Link, found: _F
         if same_value(_wanted(record, name), value):
             found.held.add(child_field(record.key, name) if is_part else name)
         else:
-            found.ended.setdefault((link.entity, link.key), set()).add(name)
+            found.ended.setdefault((link.entity, link.key), {})[name] = value
     if not put_back:
         return record
     return replace(record, fields={**record.fields, **put_back}, shared=record.shared | put_back.keys())

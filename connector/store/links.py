@@ -6,7 +6,7 @@ outbox, lines and prices have links: the key of a line is `<order>-<line>`, of a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,8 @@ from connector.store.tables import links
 from connector.store.unit_of_work import UnitOfWork
 
 ENTITIES = ("customer", "product", "order", "line", "price", "return", "return_line")
+Name = tuple[str, str]
+"""The entity and the key of a link."""
 _COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapshot, links.c.synced_at, links.c.held)
 
 
@@ -116,23 +118,47 @@ async def put(uow: UnitOfWork, org_id: str, items: Sequence[Link]) -> None:
 
 
 async def hold(
-    uow: UnitOfWork,
-    org_id: str,
-    held: Mapping[tuple[str, str], Mapping[str, FieldValue]],
-    released: Mapping[tuple[str, str], Collection[str]],
+    uow: UnitOfWork, org_id: str, held: Mapping[Name, Mapping[str, FieldValue]], released: Mapping[Name, Collection[str]]
 ) -> None:
     """Hold these values of ours, by entity, key and field, and release these fields: `put` leaves that as it is."""
-    names = sorted({*held, *released})
+
+    def change(name: Name, before: Mapping[str, FieldValue]) -> Mapping[str, FieldValue]:
+        freed = {*released.get(name, ())}
+        return {**{field: value for field, value in before.items() if field not in freed}, **held.get(name, {})}
+
+    await _change_holds(uow, org_id, {*held, *released}, change)
+
+
+async def end_holds(uow: UnitOfWork, org_id: str, ended: Mapping[Name, Mapping[str, FieldValue]]) -> None:
+    """End the holds of these values, by entity, key and field. A field in which another value is held by now stays
+    held."""
+
+    def change(name: Name, before: Mapping[str, FieldValue]) -> Mapping[str, FieldValue]:
+        over = ended[name]
+        return {field: value for field, value in before.items() if field not in over or over[field] != value}
+
+    await _change_holds(uow, org_id, ended, change)
+
+
+async def _change_holds(
+    uow: UnitOfWork,
+    org_id: str,
+    names: Collection[Name],
+    change: Callable[[Name, Mapping[str, FieldValue]], Mapping[str, FieldValue]],
+) -> None:
+    """Store what `change` makes of the held values of each of these links. The links are locked first: all held values
+    of a link are in one column, and another transaction may hold or release another field."""
     for entity in sorted({entity for entity, _ in names}):
-        stored = await get(uow.connection, org_id, entity, [key for kind, key in names if kind == entity])
-        for key, link in stored.items():
-            freed = {*released.get((entity, key), ())}
-            kept = {name: value for name, value in link.held.items() if name not in freed}
-            after = {**kept, **held.get((entity, key), {})}
-            chosen = (links.c.org_id == org_id, links.c.entity == entity, links.c.key == key)
-            text = dump_snapshot(after) if after else None
-            if after != link.held:
-                await uow.connection.execute(update(links).where(*chosen).values(held=text))
+        statement = select(links.c.key, links.c.held).where(links.c.org_id == org_id, links.c.entity == entity)
+        statement = statement.order_by(links.c.key).with_for_update()
+        keys = sorted(key for kind, key in names if kind == entity)
+        for key, text in await select_in(uow.connection, statement, links.c.key, keys):
+            before = {} if text is None else load_snapshot(text)
+            after = change((entity, key), before)
+            if after != before:
+                chosen = (links.c.org_id == org_id, links.c.entity == entity, links.c.key == key)
+                held = dump_snapshot(after) if after else None
+                await uow.connection.execute(update(links).where(*chosen).values(held=held))
 
 
 async def drop(uow: UnitOfWork, org_id: str, entity: str, keys: Iterable[str]) -> int:
