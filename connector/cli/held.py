@@ -35,16 +35,32 @@ def list_held(
     if json:
         as_json([_document(record, page.orgs[record.org_id]) for record in page.records])
         return
+    print_page(page)
+
+
+def print_page(page: HeldPage) -> None:
+    """Print what is held as a table: of several orgs, with the org, which a release has to name."""
+    from connector.policies import DEFAULT_ORG
+
     if not page.records:
         typer.echo("Nothing is held.")
         return
     rows = [
-        (f"{record.entity} {record.key}", f"{record.sobject}.{item.name}", _text(item.ours), _text(item.theirs))
+        (
+            page.orgs[record.org_id] or DEFAULT_ORG,
+            f"{record.entity} {record.key}",
+            f"{record.sobject}.{item.name}",
+            _text(item.ours),
+            _text(item.theirs),
+        )
         for record in page.records
         for item in record.fields
     ]
-    table(("Entity", "Field", "ours, not sent", "in the org"), rows)
-    typer.echo(f"{plural(len(rows), 'field')}. `connector held release ENTITY KEY` sends ours.")
+    first = 0 if len(page.orgs) > 1 else 1
+    table(("Org", "Entity", "Field", "ours, not sent", "in the org")[first:], [row[first:] for row in rows])
+    others = sorted({page.orgs[record.org_id] for record in page.records} - {""})
+    also = f", in the org {others[0]} with CONNECTOR_ORG={others[0]} before it" if others else ""
+    typer.echo(f"{plural(len(rows), 'field')}. `connector held release ENTITY KEY` sends ours{also}.")
     if page.after is not None:
         typer.echo("There are more: --limit shows them.")
 
@@ -59,7 +75,8 @@ def release(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Send our values of these entities after all, with those of their lines. It stands in the audit.
+    """Send our values of these entities after all, with those of their lines. It stands in the audit. With several orgs
+    it is about the default one, or that of CONNECTOR_ORG.
 
     Exit status 1 if nothing of them is held, or if not all of it was sent.
     """
@@ -93,12 +110,17 @@ def _text(value: object) -> str:
 
 
 async def _list(limit: int) -> HeldPage:
-    from connector.jobs.held_values import list_held
+    from connector.jobs.held_values import HeldPage, list_held, parse_place
     from connector.settings import load_settings
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store:
-        return await list_held(store, limit=limit)
+        page = await list_held(store, limit=limit)
+        records = list(page.records)
+        while page.after is not None and len(records) < limit:
+            page = await list_held(store, after=parse_place(page.after), limit=limit - len(records))
+            records += page.records
+        return HeldPage(records=records, orgs=page.orgs, after=page.after)
 
 
 async def _release(entity: str, keys: list[str], fields: tuple[str, ...]) -> tuple[int, bool]:

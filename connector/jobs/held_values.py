@@ -42,13 +42,12 @@ def parse_place(text: str) -> Place | None:
 
 
 async def list_held(store: Store, *, org: str | None = None, after: Place | None = None, limit: int) -> HeldPage:
-    """Up to `limit` records with held values behind a place; `org`: only in the org of this name."""
+    """Up to `limit` records with held values behind a place; `org`: only in the org of this name. A page may have
+    fewer, or none, and be followed by others."""
     async with store.reader() as connection:
         names = {org_id: name for org_id, name in await orgs.list_active_names(connection) if org in {None, name}}
-        found = await held_links.list_page(connection, names, after=after, limit=limit + 1)
-    page = found[:limit]
-    following = "|".join(page[-1].place) if len(found) > limit else None
-    return HeldPage(records=page, orgs=names, after=following)
+        records, following = await held_links.list_page(connection, names, after=after, limit=limit)
+    return HeldPage(records=records, orgs=names, after=None if following is None else "|".join(following))
 
 
 async def release(
@@ -72,7 +71,7 @@ async def release(
     if not released:
         raise CommandError(
             f"Nothing is held of {entity} {', '.join(wanted[:3])}.",
-            hint="`connector held list` lists what is held.", field="keys", rule="state",
+            hint="`connector held list` lists what is held, and in which org.", field="keys", rule="state",
         )  # fmt: skip
     return released
 

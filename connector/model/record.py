@@ -128,8 +128,9 @@ def dump_snapshot(fields: Mapping[str, FieldValue]) -> str:
     return json.dumps({name: encode_value(value) for name, value in fields.items()}, ensure_ascii=False)
 
 
-def load_snapshot(text: str) -> dict[str, FieldValue]:
-    return {name: decode_value(value) for name, value in json.loads(text).items()}
+def load_snapshot(text: str, *, only: Collection[str] | None = None) -> dict[str, FieldValue]:
+    """Return what `dump_snapshot` wrote; `only`: these fields of it."""
+    return {name: decode_value(value) for name, value in json.loads(text).items() if only is None or name in only}
 
 
 def dump_value(value: FieldValue) -> str:

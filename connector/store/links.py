@@ -118,7 +118,10 @@ async def put(uow: UnitOfWork, org_id: str, items: Sequence[Link]) -> None:
 
 
 async def hold(
-    uow: UnitOfWork, org_id: str, held: Mapping[Name, Mapping[str, FieldValue]], released: Mapping[Name, Collection[str]]
+    uow: UnitOfWork,
+    org_id: str,
+    held: Mapping[Name, Mapping[str, FieldValue]],
+    released: Mapping[Name, Collection[str]],
 ) -> None:
     """Hold these values of ours, by entity, key and field, and release these fields: `put` leaves that as it is."""
 

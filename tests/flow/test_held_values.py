@@ -15,6 +15,7 @@ from connector.model.reconciliation import RecordState
 from connector.store import journal, reconcile_runs
 from connector.store.journal import AuditFilter
 from connector.store.queries import held_links
+from connector.store.queries.held_links import HeldCount
 from tests.flow.conftest import Silent, World
 from tests.flow.mapping_sides import Side
 from tests.flow.test_push import an_order
@@ -46,7 +47,7 @@ async def test_held_values_are_listed_and_released(sides: Any) -> None:
     assert [item.key for item in (*first.records, *rest.records)] == [*WRONG]
     assert (rest.after, parse_place("x")) == (None, None)
     async with store.reader() as connection:
-        assert await held_links.count_fields(connection) == len(WRONG)
+        assert await held_links.count(connection) == HeldCount(number=len(WRONG))
 
     chosen, kept = NUMBERS[:2], NUMBERS[2:4]
     await side.save([an_order("N-90", po_number="x" * 300), an_order("N-91")])

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.field_equality import same_value
@@ -18,6 +18,9 @@ from connector.store.tables import IS_HELD, links
 
 MOST_COUNTED = 1_000
 """Records with held values that are counted."""
+MOST_SKIPPED = 200
+"""Records that a page reads besides those that it has: the org has our value of them, for example while an undo waits
+to be sent."""
 
 Place = tuple[str, str, str]
 """A place in the list: the org, the kind of the record, and its key."""
@@ -25,6 +28,17 @@ Place = tuple[str, str, str]
 _COLUMNS = (
     links.c.org_id, links.c.entity, links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapshot, links.c.held,
 )  # fmt: skip
+_PLACE = (links.c.org_id, links.c.entity, links.c.key)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldCount:
+    """How much is held: fields in which the org has another value than ours; of many, `of_records`: the records with
+    held values. `is_more`: there are more of these."""
+
+    number: int
+    of_records: bool = False
+    is_more: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,19 +67,21 @@ class HeldRecord:
 
 async def list_page(
     connection: AsyncConnection, org_ids: Collection[str], *, after: Place | None = None, limit: int
-) -> list[HeldRecord]:
-    """Up to `limit` records of these orgs with held values, behind the place `after`."""
-    place = (links.c.org_id, links.c.entity, links.c.key)
-    statement = select(*_COLUMNS).where(IS_HELD, links.c.org_id.in_(sorted(org_ids))).order_by(*place)
+) -> tuple[list[HeldRecord], Place | None]:
+    """Up to `limit` records of these orgs with held values, behind the place `after`, and the place to go on behind;
+    None at the end. A page has fewer, or none, where the org has our value of many: it reads few more than `limit`."""
+    most = limit + MOST_SKIPPED
+    statement = select(*_COLUMNS).where(IS_HELD, links.c.org_id.in_(sorted(org_ids))).order_by(*_PLACE)
+    if after is not None:
+        statement = statement.where(tuple_(*_PLACE) > tuple_(*after))
+    rows = (await connection.execute(statement.limit(most + 1))).all()
     found: list[HeldRecord] = []
-    while len(found) < limit:
-        some = statement if after is None else statement.where(tuple_(*place) > tuple_(*after))
-        rows = (await connection.execute(some.limit(limit))).all()
-        found += [record for row in rows if (record := _build(row)).fields]
-        if len(rows) < limit:
-            break
-        after = rows[-1].org_id, rows[-1].entity, rows[-1].key
-    return found[:limit]
+    for row in rows[:most]:
+        record = _build(row)
+        if record.fields and len(found) == limit:
+            return found, found[-1].place
+        found += [record] if record.fields else []
+    return found, _place(rows[most - 1]) if len(rows) > most else None
 
 
 async def list_of(
@@ -80,22 +96,32 @@ async def list_of(
     return [record for record in found if record.fields and record.entity == entity]
 
 
-async def count_fields(connection: AsyncConnection) -> int:
-    """How many fields are held in the orgs of the scope, in the first 1,000 records with such."""
-    page = await list_page(connection, await orgs.list_active_ids(connection), limit=MOST_COUNTED)
-    return sum(len(record.fields) for record in page)
+async def count(connection: AsyncConnection) -> HeldCount:
+    """How much is held in the orgs of the scope. Many records are counted without a look at their values."""
+    org_ids = await orgs.list_active_ids(connection)
+    held = select(literal(1)).where(IS_HELD, links.c.org_id.in_(org_ids)).limit(MOST_COUNTED + 1).subquery()
+    records = (await connection.execute(select(func.count()).select_from(held))).scalar_one()
+    if records > MOST_SKIPPED:
+        return HeldCount(number=min(records, MOST_COUNTED), of_records=True, is_more=records > MOST_COUNTED)
+    page, _ = await list_page(connection, org_ids, limit=MOST_SKIPPED)
+    return HeldCount(number=sum(len(record.fields) for record in page))
 
 
 def _build(row: Any, *, with_equal: bool = False) -> HeldRecord:
     owner = owner_of(row.entity, row.key)
     entity, key = owner or (row.entity, row.key)
-    snapshot = load_snapshot(row.snapshot)
+    held = load_snapshot(row.held)
+    snapshot = load_snapshot(row.snapshot, only=held)
     fields = tuple(
         HeldField(name=name, ours=ours, theirs=snapshot.get(name))
-        for name, ours in sorted(load_snapshot(row.held).items())
+        for name, ours in sorted(held.items())
         if with_equal or not same_value(ours, snapshot.get(name))
     )
     return HeldRecord(
         org_id=row.org_id, entity=entity, key=key, part=None if owner is None else row.key, sobject=row.sobject,
-        record_id=row.salesforce_id, fields=fields, place=(row.org_id, row.entity, row.key),
+        record_id=row.salesforce_id, fields=fields, place=_place(row),
     )  # fmt: skip
+
+
+def _place(row: Any) -> Place:
+    return row.org_id, row.entity, row.key

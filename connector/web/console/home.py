@@ -39,10 +39,10 @@ async def load_home(call: RequestContext) -> Mapping[str, object]:
         on_hold = await holds.count_orders(connection)
         days = day_beginnings(place, call.store.clock.now())
         refused_days = await count_refused_days(connection, *days) if status.dead_letters else None
-        held = await held_links.count_fields(connection)
+        held = await held_links.count(connection)
     return {
         "status": status,
-        "level": _level(status, held),
+        "level": _level(status, held.number),
         "stages": [(stage.value, status.orders.get(stage.value, 0)) for stage in Stage],
         "sent_kinds": [(row.kind, row) for row in fresh.stages]
         + [(f"{row.kind}s", row) for row in _seen(fresh.others)],

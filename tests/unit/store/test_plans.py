@@ -93,8 +93,10 @@ async def test_held_values_are_found_without_looking_at_all_links(fresh: Store) 
         statements = watch(connection)
         await held_links.list_page(connection, ["00D"], after=("00D", "order", "1"), limit=50)
         await held_links.list_of(connection, "00D", "order", ["1", "2"])
+        await held_links.count(connection)
     plan = await plan_of(fresh, statements)
-    page, by_key, of_parts = plan
+    page, by_key, of_parts = plan[:3]
+    assert any("USING INDEX links_held (org_id=?" in line for line in plan[3:]), plan
     assert "USING INDEX links_held (org_id=?" in page
     assert "(org_id=? AND entity=? AND key=?)" in by_key
     assert "USING INDEX links_held (org_id=?" in of_parts
