@@ -62,7 +62,10 @@ async def test_bar_leads_to_the_orders_behind_it(api: Api, clock: ManualClock) -
     await placed(api, number="W-3", channel="web", lines=lines)
     for action in ("verify", "confirm", "allocate", "capture"):
         await api.move("W-3", action=action)
+    await api.move("W-2", action="hold", hold="fraud")
+    await api.move("W-2", action="release", hold="fraud")
     await sign_in(api, Role.VIEWER)
+    led = set()
     for name in METRICS:
         answer, text = await open_page(api, f"/analytics?metric={name}&from=2026-01-01&to=2026-03-31")
         assert answer.status == 200, name
@@ -70,6 +73,8 @@ async def test_bar_leads_to_the_orders_behind_it(api: Api, clock: ManualClock) -
         for address in set(re.findall(r'<a href="(/orders\?[^"]+)"', text)):
             answer, behind = await open_page(api, address.replace("&amp;", "&"))
             assert (answer.status, bool(numbers_of(behind))) == (200, True), (name, address)
+            led.add(name)
+    assert {"dwell", "holds"} <= led
     _, text = await open_page(api, "/analytics?metric=revenue&from=2026-01-01")
     address = re.search(r'<a href="(/orders\?channel=web[^"]+)"', text)
     assert address is not None
@@ -84,6 +89,7 @@ async def test_bar_leads_to_the_orders_behind_it(api: Api, clock: ManualClock) -
     for query, numbers in (
         ("from=2026-02-02", {"W-2", "W-3"}), ("to=2026-02-01", {"W-1"}), ("goods=late", {"W-2"}),
         ("goods=back-ordered", {"W-3"}), ("sku=CHAI", {"W-1", "W-2"}), ("channel=phone+%26+fax", {"W-2"}),
+        ("held=fraud", {"W-2"}), ("held=credit", set()), ("left=verified", {"W-3"}),
         ("returned=damaged", set()), ("stage=confirmed&goods=late", set()),
     ):  # fmt: skip
         assert numbers_of((await open_page(api, f"/orders?{query}"))[1]) == numbers, query

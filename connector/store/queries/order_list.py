@@ -10,13 +10,14 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.model.actions import EventKind
 from connector.model.change import ChangeState, EntityKind
 from connector.model.holds import Hold
 from connector.model.shipments import ReturnReason
 from connector.model.stage import OPEN, Stage
 from connector.store.backorder_tables import waiting_lines
 from connector.store.queries.typed_text import TypedText, typed_condition
-from connector.store.tables import holds, links, order_lines, orders, outbox, returns
+from connector.store.tables import holds, links, order_events, order_lines, orders, outbox, returns
 
 Position = tuple[datetime, str]
 """Where a page begins: when its predecessor was placed, and its number."""
@@ -41,7 +42,7 @@ class OrderFilter:
     """Which orders: those that satisfy all that is given. `text`: what was typed, see `typed_text`. `on_hold`: for any
     reason; `hold`: for this one. `placed_since` is inclusive, `placed_until` exclusive. `late_on`: not delivered, and
     promised for an earlier day than this. `backordered`: it waits for stock. `sku`: a line has this product.
-    `returned`: a return has this reason."""
+    `returned`: a return has this reason. `held`: it was ever on hold for this. `left`: it has left this stage."""
 
     text: TypedText | None = None
     stage: Stage | None = None
@@ -56,6 +57,8 @@ class OrderFilter:
     backordered: bool = False
     sku: str | None = None
     returned: ReturnReason | None = None
+    held: Hold | None = None
+    left: Stage | None = None
     status: str | None = None
     org_ids: Sequence[str] = ()
 
@@ -121,4 +124,18 @@ def _desk_conditions(chosen: OrderFilter) -> Sequence[ColumnElement[bool]]:
     if chosen.returned is not None:
         coming = (returns.c.order_number == orders.c.number, returns.c.reason == chosen.returned.value)
         conditions.append(select(returns.c.number).where(*coming).exists())
+    return [*conditions, *_history_conditions(chosen)]
+
+
+def _history_conditions(chosen: OrderFilter) -> Sequence[ColumnElement[bool]]:
+    """Those of what has happened to an order."""
+    event = order_events.c
+    of_order = select(event.sequence).where(event.order_number == orders.c.number)
+    conditions: list[ColumnElement[bool]] = []
+    if chosen.held is not None:
+        named = event.detail.contains(f'"hold":"{chosen.held.value}"')
+        conditions.append(of_order.where(event.event == EventKind.HELD.value, named).exists())
+    if chosen.left is not None:
+        left = (event.stage_before == chosen.left.value, event.stage_after != chosen.left.value)
+        conditions.append(of_order.where(*left).exists())
     return conditions

@@ -33,8 +33,8 @@ DEFAULT_DAYS = 30
 RECENT_METRICS = web.AppKey("recent_metrics", RecentMetrics)
 _BEHIND: Mapping[str, str] = {"channel": "channel", "stage": "stage", "sku": "sku", "reason": "returned"}
 """The filter of the list of orders, by the column that names what a bar is about."""
-_WITHOUT_ORDERS = frozenset({"dwell", "holds"})
-"""Metrics of what has happened: no filter finds the orders that it happened to."""
+_HAPPENED: Mapping[str, Mapping[str, str]] = {"dwell": {"stage": "left"}, "holds": {"reason": "held"}}
+"""The same for metrics of what has happened to orders."""
 
 
 async def load_analytics(call: RequestContext) -> Mapping[str, object]:
@@ -81,9 +81,8 @@ def _chosen(call: RequestContext, place: Place) -> tuple[str, Period, date, date
 
 def _address_of(name: str, days: Mapping[str, str], values: Values) -> str | None:
     """The list of the orders behind a bar."""
-    if name in _WITHOUT_ORDERS:
-        return None
-    chosen = {query: str(values[column]) for column, query in _BEHIND.items() if values.get(column)}
+    filters = _HAPPENED.get(name, _BEHIND)
+    chosen = {query: str(values[column]) for column, query in filters.items() if values.get(column)}
     if chosen.get("returned", ReturnReason.OTHER) not in set(ReturnReason):
         return None
     return f"/orders?{urlencode({**chosen, **days})}" if chosen else None

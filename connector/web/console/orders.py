@@ -31,8 +31,9 @@ PAGE_SIZE = 50
 COLUMNS = ("number", "customer", "customer_name", "stage", "holds", "currency", "total", "placed_at", "channel",
            "status", "due")  # fmt: skip
 """Of the CSV: `total` is that of the goods, `due` is with freight and tax, `status` that of the record."""
-FILTERS = ("q", "stage", "hold", "status", "customer", "channel", "sync", "from", "to", "goods", "sku", "returned")
-NARROWED = ("customer", "channel", "sku", "returned")
+FILTERS = ("q", "stage", "hold", "status", "customer", "channel", "sync", "from", "to", "goods", "sku", "returned",
+           "held", "left")  # fmt: skip
+NARROWED = ("customer", "channel", "sku", "returned", "held", "left")
 """Filters without a field: another page leads to them."""
 
 
@@ -163,6 +164,8 @@ def _filter(call: RequestContext) -> OrderFilter:
         backordered=goods is GoodsFilter.BACKORDERED,
         sku=call.query_key("sku"),
         returned=call.query_choice("returned", ReturnReason),
+        held=call.query_choice("held", Hold),
+        left=call.query_choice("left", Stage),
         status=call.query_value("status"),
     )
 
