@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from connector.model.record import Link
@@ -65,3 +67,21 @@ async def test_held_values_are_named_to_all_and_released_by_ops(api: Api, monkey
     assert [(item["key"], item["detail"]["fields"]) for item in audited] == [
         ("W-1", ["Description"]), ("W-1", ["Channel__c"]),
     ]  # fmt: skip
+
+
+async def test_page_of_values_that_the_org_has_leads_to_the_next_one(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_links, "MOST_SKIPPED", 0)
+    monkeypatch.setattr("connector.web.console.held.PAGE_SIZE", 1)
+    await put_held(api)
+    early = Link(entity="order", key="W-0", sobject="Order", salesforce_id="800", snapshot={"Description": "same-1"})
+    async with api.store.transaction() as uow:
+        await links.put(uow, "00D", [early])
+        await links.hold(uow, "00D", {("order", "W-0"): {"Description": "same-1"}}, {})
+    await sign_in(api)
+    _, text = await open_page(api, "/conflicts/held")
+    [following] = re.findall(r'href="(/conflicts/held\?[^"]+)"', text)
+    assert ("same-1" in text, "ours-1" in text, "Nothing is held" in text) == (False, False, False)
+    _, text = await open_page(api, following)
+    assert ("ours-1" in text, "Next page" in text) == (True, False)
+    _, text = await open_page(api, "/conflicts/held?after=00D%7Corder%7CW-1")
+    assert "Nothing more is held." in text

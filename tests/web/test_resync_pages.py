@@ -110,6 +110,8 @@ async def test_fields_of_the_form_are_checked_where_they_stand(api: Api) -> None
     for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-02-27T12:00:00+00:00"):
         status, text = await send(api, path, **form | {"previewed_at": moment})
         assert (status, "This preview is older than a day." in text) == (422, True), moment
+    status, text = await send(api, path, **form | {"previewed_at": "2026-03-01T12:00:30+00:00"})  # by another clock
+    assert (status, "Nothing is left to resync." in text) == (409, True)
     async with api.store.reader() as connection:
         assert not await resyncs.list_page(connection, limit=5)
 

@@ -27,6 +27,8 @@ from connector.wording import plural
 
 PAGE_SIZE = 30
 PREVIEW_LASTS = timedelta(days=1, hours=1)
+CLOCK_SKEW = timedelta(minutes=1)
+"""How far the clock of the replica that made a preview may be ahead."""
 _OLD_PREVIEW = "This preview is older than a day. Look at what it comes to now, and start it then."
 _NO_PREVIEW = "This form has no preview. Look at what it comes to below, and start it then."
 MOST_REFUSED = 50
@@ -158,7 +160,7 @@ def _moment_of(form: Form, now: datetime) -> datetime:
         moment = datetime.fromisoformat(form.get("previewed_at", ""))
     except ValueError:
         raise FormError({"": _NO_PREVIEW}) from None
-    if moment.tzinfo is None or not now - PREVIEW_LASTS <= moment <= now:
+    if moment.tzinfo is None or not now - PREVIEW_LASTS <= moment <= now + CLOCK_SKEW:
         raise FormError({"": _NO_PREVIEW if moment.tzinfo is None else _OLD_PREVIEW})
     return moment.astimezone(UTC)
 
