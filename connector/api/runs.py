@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from connector.api.resync_words import describe_resync
 from connector.model.field_notes import FieldNote
 from connector.model.job_run import JobRun
 from connector.model.reconciliation import ReconcileRun
@@ -100,11 +101,11 @@ class RunTotals:
 
 
 def view_resync_run(item: Resync, waiting: int, undone_by: Sequence[str] = ()) -> RunView:
-    chosen = " ".join(f"{name}={_text(value)}" for name, value in item.filter.as_document().items())
     total = max(item.total, item.done)  # there may be more by now than when it was asked for
     counts = {"total": total, "done": item.done, "failed": item.failed, **item.counts}
+    what = describe_resync(item.mode, item.entity, item.filter.as_document())
     return RunView(
-        run=item.run_name, kind=RunKind.RESYNC.value, what=f"{item.mode} {item.entity} {chosen or 'all'}",
+        run=item.run_name, kind=RunKind.RESYNC.value, what=what,
         actor=item.actor, state=item.state.value, created_at=item.created_at, started_at=item.started_at,
         ended_at=item.ended_at, counts=counts, waiting=waiting, error=item.error, undone_by=tuple(undone_by),
     )  # fmt: skip
@@ -189,7 +190,3 @@ def _redacted_field(item: Mapping[str, object]) -> Mapping[str, object]:
     if "field" not in item:
         return {name: "The rules of an order forbid it." if name == "why" else value for name, value in item.items()}
     return {name: None if name == "who" else value for name, value in item.items()}
-
-
-def _text(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

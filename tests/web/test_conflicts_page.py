@@ -43,7 +43,7 @@ async def test_conflict_is_resolved_only_as_it_was_shown(api: Api) -> None:
     status, text = await send(api, "/conflicts/resolve", id=other, version=version, take="local", always="yes")
     assert "Phone of customer K-2: “2”, our value, stands and is sent to Salesforce in place of “3”." in text
     assert ("it is on its way to Salesforce" in text, "taken over here" in text) == (True, True)
-    assert 'href="/orders?customer=K-2"' in text
+    assert 'href="/customers/K-2"' in text
     async with api.store.transaction() as uow:
         await uow.connection.execute(delete(outbox))
     _, text = await open_page(api, "/conflicts")

@@ -22,12 +22,12 @@ MISSING = Refusal(
 TOO_LONG = Refusal(code="STRING_TOO_LONG", message="Too long.", field="Order.PoNumber", source=None, fix="Shorten it.")
 
 
-async def refuse(api: Api, number: str, refusal: Refusal) -> None:
+async def refuse(api: Api, number: str, refusal: Refusal, entity: str = "order") -> None:
     """As a push records it."""
     async with api.store.transaction() as uow:
         await uow.connection.execute(
             update(outbox_table)
-            .where(outbox_table.c.entity == "order", outbox_table.c.key == number)
+            .where(outbox_table.c.entity == entity, outbox_table.c.key == number)
             .values(state=ChangeState.DEAD.value, refused_at=uow.now, refusal=orjson.dumps(asdict(refusal)).decode())
         )
 

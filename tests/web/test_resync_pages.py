@@ -217,6 +217,42 @@ async def test_resync_is_followed_paused_resumed_and_canceled(api: Api, clock: M
     assert (await open_page(api, "/resyncs/new"))[0].status == 403
 
 
+async def test_refused_customers_lead_to_their_page_and_their_correction(api: Api) -> None:
+    assert (await api("PUT", "/customers/C-1", {"name": "Ann"})).status == 201
+    await sign_in(api)
+    async with api.store.transaction() as uow:
+        chosen = ResyncFilter(keys=("C-1",), refused_since=uow.now - timedelta(days=1), mapping_plan="ca5b")
+        made = await resyncs.create(
+            uow, EntityKind.CUSTOMER, chosen, mode=ResyncMode.PUSH, priority=Priority.LOW, total=1, actor="kim"
+        )
+        assert await resyncs.begin(uow, made.id)
+    await refuse(api, "C-1", TOO_LONG, EntityKind.CUSTOMER)
+    async with api.store.transaction() as uow:
+        found = await resyncs.get(uow.connection, made.id)
+        assert found is not None
+        await resyncs.note_finished(uow, found, failed=1, counts={})
+    _, text = await open_page(api, f"/resyncs/{made.id}")
+    for part in (
+        'href="/customers/C-1"',
+        'href="/errors/correct?entity=customer&key=C-1"',
+        "what the plan of a mapping",
+    ):
+        assert part in text, part
+    assert 'href="/mappings/plans/ca5b"' in text
+    for page in ("/errors", "/conflicts"):
+        _, text = await open_page(api, page)
+        assert "/orders?customer=" not in text
+    assert 'href="/customers/C-1"' in (await open_page(api, "/errors"))[1]
+    for page in ("/runs", f"/runs/resync-{made.id}"):
+        _, text = await open_page(api, page)
+        assert "Send customers: keys C-1; refused since 20" in text, page
+        assert "mapping_plan" not in text
+        assert "0 of 1 worked on, 1 refused" in text
+    api.client.session.cookie_jar.clear()
+    await sign_in(api, Role.VIEWER)
+    assert "/errors/correct" not in (await open_page(api, f"/resyncs/{made.id}"))[1]
+
+
 async def test_list_of_resyncs_goes_on_behind_the_last_one(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connector.web.console.resyncs.PAGE_SIZE", 2)
     async with api.store.transaction() as uow:

@@ -28,6 +28,9 @@ from tests.web.test_console import open_page, sign_in
 PERSONAL = {"Account": frozenset({"Phone"})}
 
 
+COUNTS = {"restore": 1, "sent_with": 41, "restored": 4}
+
+
 async def fill(api: Api) -> None:
     """A resync that has written, and its undo."""
     sent = SentRecord(
@@ -55,7 +58,7 @@ async def fill(api: Api) -> None:
             ],
         )  # fmt: skip
         uow.run = None
-        await undos.create(uow, "00D", "resync-1", plan="p", total=1, counts={"restore": 1}, left_alone=[], actor="ben")
+        await undos.create(uow, "00D", "resync-1", plan="p", total=1, counts=COUNTS, left_alone=[], actor="ben")
 
 
 async def test_runs_are_listed_page_by_page_and_by_kind(api: Api) -> None:
@@ -88,6 +91,7 @@ async def test_undo_whose_process_has_ended_is_stopped_and_says_what_is_left(api
     _, text = await open_page(api, "/runs/undo-1")
     assert "Its process ended before it was done: 1 field was not reached." in text
     assert 'href="/runs/resync-1/undo"' in text
+    assert "1 put back; left: 41 sent with it, 4 back already, 1 not reached" in text
     async with api.store.transaction() as uow:
         await undos.end(uow, 1)
     assert (await api("GET", "/runs/undo-1")).body["run"]["state"] == "done"

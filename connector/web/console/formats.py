@@ -15,6 +15,8 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_datetime, format_skeleton, format_time, format_timedelta
 from babel.numbers import format_currency, format_decimal, format_percent
 
+from connector.api.resync_words import filter_words
+
 ZONE_COOKIE = "zone"
 """The time zone of the browser, which `console.js` keeps there."""
 DEFAULT = "en_US"
@@ -143,6 +145,11 @@ def record_address(record_id: str, instance_url: str | None) -> str:
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
+def resync_filter(chosen: Mapping[str, object], place: Place) -> list[tuple[str, str]]:
+    """Name and value of each part of a resync's filter."""
+    return filter_words(chosen, lambda text: iso_moment(text, place))
+
+
 def room(value: object) -> str:
     """The CSS class of a text that needs more room than a number beside it."""
     length = len(str(value or ""))
@@ -150,9 +157,9 @@ def room(value: object) -> str:
 
 
 _SHORT_TEXT, _LONG_TEXT = 28, 160
-FILTERS: Mapping[str, Callable[..., str]] = {
+FILTERS: Mapping[str, Callable[..., object]] = {
     "number": number, "percent": percent, "money": money, "moment": moment, "short_moment": short_moment,
     "iso_moment": iso_moment, "day": day,
     "ago": ago, "lasting": lasting, "within": within, "urlencode_path": urlencode_path,
-    "record_address": record_address, "room": room,
+    "record_address": record_address, "room": room, "filter_words": resync_filter,
 }  # fmt: skip

@@ -10,6 +10,7 @@ from secrets import token_urlsafe
 from connector.errors import CommandError
 from connector.jobs.resync_request import ResyncPreview, change_resync, preview_resync, request_resyncs, view_resync
 from connector.model.change import EntityKind
+from connector.model.dead_letter_group import find_correctable
 from connector.model.resync import Resync, ResyncMode
 from connector.model.role import Role
 from connector.model.stage import Stage
@@ -61,7 +62,8 @@ async def load_resync(call: RequestContext) -> Mapping[str, object]:
                 connection, found.entity, since=found.started_at, until=found.ended_at, limit=MOST_REFUSED
             )
     view = view_resync(found, call.store.clock.now())
-    return {"title": f"Resync {number}", "resync": view, "refused": refused}
+    correctable = {item.key for item in refused if find_correctable(item.entity, item.key, item.refusal)}
+    return {"title": f"Resync {number}", "resync": view, "refused": refused, "correctable": correctable}
 
 
 async def load_builder(call: RequestContext) -> Mapping[str, object]:

@@ -59,7 +59,7 @@ class MappingRow:
     org: OrgField | None = None
     is_key: bool = False
     problems: Sequence[LintProblem] = ()
-    samples: Sequence[tuple[FieldValue, FieldValue]] = ()
+    samples: Sequence[tuple[str, FieldValue, FieldValue]] = ()
     mark: str = ""
 
     @property
@@ -186,7 +186,7 @@ def _row(
         org=None if found is None else _org_field(found),
         is_key=entry.name == spec.external_id,
         problems=[item for item in problems if item.field in {label, written} or item.line == entry.position.line],
-        samples=[(_ours(entry, entity), _theirs(entry, record)) for entity, record in samples],
+        samples=[(record.key, _ours(entry, entity), _theirs(entry, record)) for entity, record in samples],
         **(_lookup_parts(entry) if isinstance(entry, LookupSpec) else _field_parts(entry)),
     )
 
