@@ -40,7 +40,7 @@ from connector.web import tracking_page
 from connector.web.api import ROUTES
 from connector.web.auth import authenticate
 from connector.web.console.analytics import RECENT_METRICS
-from connector.web.console.frame import ConsoleFrame
+from connector.web.console.frame import NOWHERE, ConsoleFrame
 from connector.web.console.pages import ACTIONS, PAGES
 from connector.web.metrics import CONTENT_TYPE, render_metrics
 from connector.web.openapi import build_document
@@ -243,7 +243,7 @@ async def _log_request(request: web.Request, handler: Handler) -> web.StreamResp
     if request.path.startswith(ORDERS) and (order := request.match_info.get("number")) is not None:
         bind(order=order)
     resource = request.match_info.route.resource
-    route = "unknown" if resource is None else resource.canonical
+    route = "unknown" if resource is None or resource.canonical == NOWHERE else resource.canonical
     with _span_of(request, route) as part:
         response = await handler(request)
         aborted = await _send(request, response)

@@ -123,6 +123,9 @@ class _Filled:
     status: int = 200
 
 
+NOWHERE = "/{path}"
+"""The name of the route of addresses without a page."""
+
 log = get_logger("web")
 MakeContext = Callable[[web.Request, tokens.Token, bool], RequestContext]
 
