@@ -12,6 +12,8 @@ from connector.model.stock import Reservation, StockKey
 from connector.store.queries.backorders import URGENCY
 from connector.store.tables import holds, order_lines, orders, reservations
 
+_ON_HOLD = exists().where(holds.c.order_number == orders.c.number)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineReservation(Reservation):
@@ -46,7 +48,7 @@ async def list_orders_to_pick(connection: AsyncConnection, warehouse: str | None
     statement = (
         select(orders.c.number)
         .where(orders.c.stage.in_([Stage.CONFIRMED.value, Stage.FULFILLING.value]), unpicked)
-        .where(orders.c.number.not_in(select(holds.c.order_number)))
+        .where(~_ON_HOLD)
         .order_by(*URGENCY)
         .limit(limit)
     )
@@ -62,7 +64,7 @@ async def list_orders_to_ship(connection: AsyncConnection, limit: int) -> list[s
     statement = (
         select(orders.c.number)
         .where(orders.c.stage == Stage.FULFILLING.value, waits)
-        .where(orders.c.number.not_in(select(holds.c.order_number)))
+        .where(~_ON_HOLD)
         .order_by(*URGENCY)
         .limit(limit)
     )
