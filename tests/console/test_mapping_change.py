@@ -88,7 +88,9 @@ class Services:
             await asyncio.sleep(0.2)
 
 
-async def open_services(stack: AsyncExitStack, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Services:
+async def open_services(
+    stack: AsyncExitStack, database_url: str, monkeypatch: pytest.MonkeyPatch, *, number: int = 3
+) -> Services:
     org = await stack.enter_async_context(LocalOrg(OrgOptions(metadata_root=our_metadata())))
     settings = settings_for(org, database_url)
     monkeypatch.setattr(resync_loop, "LOOK_SECONDS", 0.1)
@@ -96,7 +98,7 @@ async def open_services(stack: AsyncExitStack, database_url: str, monkeypatch: p
     await world.save([order(number) for number in range(ORDERS)])
     await world.push()
     urls: list[str] = []
-    for _ in range(3):
+    for _ in range(number):
         own = settings.model_copy(update={"http": settings.http.model_copy(update={"port": free_port()})})
         await stack.enter_async_context(running_roles(own, ["api", "worker"], announce=urls.append))
     services = Services(world, urls)
