@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import URL, event, make_url
 from sqlalchemy import Connection as SyncConnection
@@ -122,6 +123,7 @@ class Store:
         self._writer = asyncio.Lock()
         # PostgreSQL has many writers and groups their commits itself.
         self._group = GroupCommit(self._begin, self._unit) if self.dialect == "sqlite" else None
+        self._groups = WeakSet(() if self._group is None else (self._group,))  # also those for other orgs
 
     def for_org(self, org: str | None) -> Store:
         """The same database for another org; None for all of them. It shares everything, and is not closed."""
@@ -131,7 +133,9 @@ class Store:
         copy.on_state = lambda error: self.on_state(error)  # it may be set later
         for name in ("_engine", "_readers", "_snapshots"):
             setattr(copy, name, getattr(self, name).execution_options(**{OPTION: org}))
-        copy._group = GroupCommit(copy._begin, copy._unit) if self.dialect == "sqlite" else None
+        if self.dialect == "sqlite":
+            copy._group = GroupCommit(copy._begin, copy._unit)
+            self._groups.add(copy._group)
         return copy
 
     @property
@@ -261,8 +265,10 @@ class Store:
         self.on_state(error)
 
     async def close(self) -> None:
-        """Close all connections. One that is still in use, by a canceled reader for example, is closed when it comes
-        back."""
+        """Close all connections, after the transactions at work have ended. A connection that is still in use, by a
+        canceled reader for example, is closed when it comes back."""
+        for group in tuple(self._groups):
+            await group.settle()
         self._openings.number += 1
         await self._engine.dispose()
         if self._scratch is not None:

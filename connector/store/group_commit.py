@@ -2,10 +2,10 @@
 
     waiting works ──► BEGIN ─ first work ─ SAVEPOINT ─ second work ─ RELEASE ─ … ─ COMMIT ──► all callers resume
 
-No caller resumes before its work is committed. A work that raises is rolled back to its savepoint, and the others go
-on. If the database itself fails, the whole transaction is rolled back: the work that met the failure gets the error,
-and the works before it run again in a new transaction (a work may be repeated anyway, see Store.transact). If the
-commit fails, all works get its error. A crash before the commit leaves nothing of any work.
+No caller resumes before its work is committed, or has failed. A work that raises is rolled back to its savepoint, and
+the others go on. If the database itself fails, the whole transaction is rolled back: the work that met the failure gets
+the error, and the works before it run again in a new transaction (a work may be repeated anyway, see Store.transact).
+If the commit fails, all works get its error. A crash before the commit leaves nothing of any work.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ Work = Callable[[UnitOfWork], Awaitable[Any]]
 
 MOST = 64
 """The maximal number of works in one transaction, so that the first of them does not wait too long."""
+
+SETTLE_SECONDS = 5.0
+"""How long a store that is closed waits for the transaction at work."""
 
 
 class _Request:
@@ -74,13 +77,18 @@ class GroupCommit:
         self._runner: asyncio.Task[None] | None = None
 
     async def run(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
-        """Run `work`; return its result after the commit, or raise its error after the rollback."""
+        """Run `work`; return its result after the commit, or raise its error."""
         request = _Request(work)
         self._waiting.append(request)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run_all())
         result: T = await request.done
         return result
+
+    async def settle(self) -> None:
+        """Wait until the transaction at work has ended. A caller whose work failed goes on before its rollback has."""
+        if self._runner is not None and not self._runner.done():
+            await asyncio.wait([self._runner], timeout=SETTLE_SECONDS)
 
     async def _run_all(self) -> None:
         while self._waiting:

@@ -171,3 +171,14 @@ async def test_work_that_raises_cancelled_error_cancels_its_own_caller_only(stor
     assert await other == 2
     with pytest.raises(asyncio.CancelledError):
         await one
+
+
+async def test_store_is_closed_after_the_transaction_of_a_work_that_failed(store: Store) -> None:
+    assert store._group is not None
+    with pytest.raises(ValueError, match="no"):
+        await store.transact(adds(1, then=ValueError("no")))
+    runner = store._group._runner
+    assert runner is not None
+    assert not runner.done()  # it rolls back
+    await store.close()
+    assert runner.done()
