@@ -8,8 +8,13 @@ of the API of a service with several orgs, sees the changes of all of them.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ColumnElement, true
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, ColumnElement, Delete, Select, Update, true
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+Statement = TypeVar("Statement", Select[Any], Update, Delete)
 
 DEFAULT = ""
 OPTION = "connector_org"
@@ -31,6 +36,18 @@ def is_in_scope(connection: AsyncConnection, column: Column[str]) -> ColumnEleme
     """Whether the row of a table with names of orgs belongs to the scope."""
     scope = scope_of(connection)
     return true() if scope is None else column == scope
+
+
+def within_scope(connection: AsyncConnection, statement: Statement, column: Column[str]) -> Statement:
+    """`statement` for those rows only that belong to the scope by `column`. It is built once for each org, so the
+    statement itself should be built once, too."""
+    scope = scope_of(connection)
+    return statement if scope is None else _of_org(statement, column, scope)
+
+
+@lru_cache(maxsize=1024)
+def _of_org(statement: Statement, column: Column[str], org: str) -> Statement:
+    return statement.where(column == org)
 
 
 def prefixed(connection: AsyncConnection, name: str, org: str | None = None) -> str:

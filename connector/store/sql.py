@@ -62,13 +62,25 @@ def insert_into(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert
 
 
 async def select_in(
-    connection: AsyncConnection, statement: Select[Any], column: Column[Any], keys: Iterable[str]
+    connection: AsyncConnection, statement: Select[Any], column: Column[Any], keys: Iterable[str], **values: Any
 ) -> list[Any]:
-    """Return the rows of `statement` whose `column` is one of `keys`."""
+    """Return the rows of `statement` whose `column` is one of `keys`. `values` are those of its bound parameters.
+
+    A statement that is built once, as a constant of its module, takes half the time of one that each call builds.
+    """
     rows: list[Any] = []
+    among = _among(statement, column)
     for chunk in chunks(keys):
-        rows += (await connection.execute(statement.where(column.in_(chunk)))).all()
+        rows += (await connection.execute(among, {**values, _KEYS: chunk})).all()
     return rows
+
+
+_KEYS = "the_keys"
+
+
+@lru_cache(maxsize=1024)
+def _among(statement: Select[Any], column: Column[Any]) -> Select[Any]:
+    return statement.where(column.in_(bindparam(_KEYS, expanding=True)))
 
 
 Before = tuple[datetime, int]
