@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
@@ -36,6 +36,10 @@ FIELDS = ("number", "name", "email", "phone", "street", "city", "state", "postal
           "first_name", "last_name", "tier", "credit_limit", "payment_terms")  # fmt: skip
 COLUMNS = tuple(customers.c[name] for name in FIELDS)
 _values = attrgetter(*FIELDS)
+_CUSTOMERS = select(*COLUMNS)
+_LOCKED = _CUSTOMERS.order_by(customers.c.number).with_for_update()
+_INSERT_WORDS = insert(customer_words)
+_DELETE_WORDS = delete(customer_words).where(customer_words.c.customer.in_(bindparam("the_numbers", expanding=True)))
 
 
 async def save(
@@ -79,7 +83,7 @@ async def _assign_orgs(uow: UnitOfWork, created: Sequence[Customer]) -> None:
 
 async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Customer]:
     """Return the customers in the sequence of `numbers`, without unknown ones."""
-    rows = await select_in(connection, select(*COLUMNS), customers.c.number, numbers)
+    rows = await select_in(connection, _CUSTOMERS, customers.c.number, numbers)
     customers_by_number = {row.number: customer_of(row) for row in rows}
     return [customers_by_number[number] for number in numbers if number in customers_by_number]
 
@@ -91,8 +95,7 @@ async def versions(connection: AsyncConnection, numbers: Sequence[str], *, lock:
 
 async def lock(connection: AsyncConnection, numbers: Iterable[str]) -> dict[str, Customer]:
     """Lock the rows of these customers until the transaction ends; return those that are stored, by number."""
-    statement = select(*COLUMNS).order_by(customers.c.number).with_for_update()
-    rows = await select_in(connection, statement, customers.c.number, sorted(numbers))
+    rows = await select_in(connection, _LOCKED, customers.c.number, sorted(numbers))
     return {row.number: customer_of(row) for row in rows}
 
 
@@ -131,11 +134,11 @@ async def _keep_searches(uow: UnitOfWork, items: Sequence[Customer]) -> None:
 async def keep_words(uow: UnitOfWork, renamed: Sequence[Customer]) -> None:
     """Store anew by which words of the name these customers are found."""
     for chunk in chunks(item.number for item in renamed):
-        await uow.connection.execute(delete(customer_words).where(customer_words.c.customer.in_(chunk)))
+        await uow.connection.execute(_DELETE_WORDS, {"the_numbers": chunk})
     await _add_words(uow, renamed)
 
 
 async def _add_words(uow: UnitOfWork, items: Sequence[Customer]) -> None:
     rows = [{"customer": item.number, "word": word} for item in items for word in name_words(item.name)]
     if rows:
-        await uow.connection.execute(insert(customer_words), rows)
+        await uow.connection.execute(_INSERT_WORDS, rows)

@@ -11,24 +11,26 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.mapping_version import Activation, Origin, SourceProblem, SourceState, StoredVersion
 from connector.store import journal
 from connector.store.journal import JournalEntry
 from connector.store.mapping_tables import mapping_contents, mapping_sources, mapping_versions
-from connector.store.sql import insert
+from connector.store.sql import insert, insert_missing, upsert
 from connector.store.unit_of_work import UnitOfWork
 
 SOURCES_KEPT = timedelta(days=90)
 """How long a source that is no longer seen is kept. Every container is a new source."""
 
 
+_ACTIVE = select(mapping_versions).order_by(mapping_versions.c.number.desc()).limit(1)
+
+
 async def get_active(connection: AsyncConnection) -> Activation | None:
     """Return the active version; None before the first push."""
-    statement = select(mapping_versions).order_by(mapping_versions.c.number.desc()).limit(1)
-    row = (await connection.execute(statement)).first()
+    row = (await connection.execute(_ACTIVE)).first()
     return None if row is None else _activation(row)
 
 
@@ -48,10 +50,12 @@ async def list_page(connection: AsyncConnection, *, before: int | None = None, l
     return [_activation(row) for row in await connection.execute(statement)]
 
 
+_BODY = select(mapping_contents.c.body).where(mapping_contents.c.digest == bindparam("the_digest"))
+
+
 async def get_texts(connection: AsyncConnection, digest: str) -> Mapping[str, str] | None:
     """Return the files with this digest; None if they are not stored."""
-    statement = select(mapping_contents.c.body).where(mapping_contents.c.digest == digest)
-    body = (await connection.execute(statement)).scalar()
+    body = (await connection.execute(_BODY, {"the_digest": digest})).scalar()
     return None if body is None else orjson.loads(body)
 
 
@@ -66,9 +70,12 @@ async def is_active(connection: AsyncConnection, number: int) -> bool:
     return await find_latest(connection) == number
 
 
+_LATEST = select(func.max(mapping_versions.c.number))
+
+
 async def find_latest(connection: AsyncConnection) -> int | None:
     """Return the number of the active version; None before the first push."""
-    number: int | None = (await connection.execute(select(func.max(mapping_versions.c.number)))).scalar()
+    number: int | None = (await connection.execute(_LATEST)).scalar()
     return number
 
 
@@ -78,10 +85,14 @@ async def was_active(connection: AsyncConnection, digest: str) -> bool:
     return (await connection.execute(statement)).first() is not None
 
 
+_SOURCE = select(mapping_sources.c.digest, mapping_sources.c.number).where(
+    mapping_sources.c.source == bindparam("the_source")
+)
+
+
 async def get_source(connection: AsyncConnection, source: str) -> SourceState | None:
     """Return the source as it was last seen valid; None if it is unknown, or never was."""
-    statement = select(mapping_sources.c.digest, mapping_sources.c.number).where(mapping_sources.c.source == source)
-    row = (await connection.execute(statement)).first()
+    row = (await connection.execute(_SOURCE, {"the_source": source})).first()
     return SourceState(digest=row.digest, number=row.number) if row is not None and row.digest else None
 
 
@@ -101,8 +112,9 @@ async def activate(
     """
     if await find_latest(uow.connection) != base:
         return None
+    number = (base or 0) + 1
     row = {
-        "number": (base or 0) + 1,
+        "number": number,
         "digest": digest,
         "activated_at": uow.now,
         "source": source,
@@ -111,9 +123,7 @@ async def activate(
         "note": note,
         "base": base,
     }
-    statement = insert(uow.connection, mapping_versions).values(row).on_conflict_do_nothing()
-    number: int | None = (await uow.connection.execute(statement.returning(mapping_versions.c.number))).scalar()
-    if number is None:
+    if not await insert_missing(uow.connection, mapping_versions, [row]):
         return None
     if texts is not None:
         await put_texts(uow, digest, texts)
@@ -136,13 +146,15 @@ async def put_texts(uow: UnitOfWork, digest: str, texts: Mapping[str, str]) -> N
     await uow.connection.execute(statement.on_conflict_do_update(index_elements=["digest"], set_=again))
 
 
+_DELETE_SOURCES = delete(mapping_sources).where(mapping_sources.c.seen_at < bindparam("the_last"))
+
+
 async def record_source(uow: UnitOfWork, source: str, digest: str, number: int | None) -> None:
     """Record that the source has these files, and that they can be used. `number`: the active version, if they are it;
     a later version with the same files is another one."""
-    values = {"digest": digest, "number": number, "seen_at": uow.now, "problem": None}
-    statement = insert(uow.connection, mapping_sources).values(source=source, **values)
-    await uow.connection.execute(statement.on_conflict_do_update(index_elements=["source"], set_=values))
-    await uow.connection.execute(delete(mapping_sources).where(mapping_sources.c.seen_at < uow.now - SOURCES_KEPT))
+    row = {"source": source, "digest": digest, "number": number, "seen_at": uow.now, "problem": None}
+    await upsert(uow.connection, mapping_sources, [row])
+    await uow.connection.execute(_DELETE_SOURCES, {"the_last": uow.now - SOURCES_KEPT})
 
 
 async def record_problem(uow: UnitOfWork, source: str, problem: str | None) -> None:

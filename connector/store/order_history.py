@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 import orjson
-from sqlalchemy import func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.action_fields import ACTION_FIELDS, EVENT_FIELDS, FIELD_TYPES, make_event
@@ -78,15 +78,17 @@ class StoredEvent(EventEntry):
         return {"event": self.event.action.happened.value, **_write_event(self.event)}
 
 
+_EVENTS = (
+    select(order_events, orders.c.currency, orders.c.placed_at)
+    .join(orders, orders.c.number == order_events.c.order_number)
+    .where(order_events.c.order_number == bindparam("the_order"))
+    .order_by(order_events.c.sequence)
+)
+
+
 async def read(connection: AsyncConnection, number: str) -> list[StoredEvent]:
     """Return the events of an order, oldest first; empty for an order that was only imported."""
-    statement = (
-        select(order_events, orders.c.currency, orders.c.placed_at)
-        .join(orders, orders.c.number == order_events.c.order_number)
-        .where(order_events.c.order_number == number)
-        .order_by(order_events.c.sequence)
-    )
-    return [_stored_event(row) for row in await connection.execute(statement)]
+    return [_stored_event(row) for row in await connection.execute(_EVENTS, {"the_order": number})]
 
 
 async def has_event(connection: AsyncConnection, number: str, kind: EventKind) -> bool:
@@ -96,16 +98,20 @@ async def has_event(connection: AsyncConnection, number: str, kind: EventKind) -
     return (await connection.execute(statement)).first() is not None
 
 
+_REQUESTS = select(order_events.c.order_number, order_events.c.request, order_events.c.request_digest).where(
+    order_events.c.order_number == bindparam("the_order")
+)
+
+
 async def load_requests(
     connection: AsyncConnection, keys_by_order: Mapping[str, Sequence[str]]
 ) -> dict[tuple[str, str], Request]:
     """Return the requests that were carried out before, by (order, key). `keys_by_order` are the keys to look for."""
-    row = order_events.c
-    statement = select(row.order_number, row.request, row.request_digest)
     requests_by_key: dict[tuple[str, str], Request] = {}
     for number, keys in keys_by_order.items():
-        mine = statement.where(row.order_number == number)
-        for order, key, digest in await select_in(connection, mine, row.request, keys):
+        for order, key, digest in await select_in(
+            connection, _REQUESTS, order_events.c.request, keys, the_order=number
+        ):
             requests_by_key[order, key] = Request(key=key, digest=digest)
     return requests_by_key
 
@@ -130,6 +136,9 @@ async def count_by_event(connection: AsyncConnection) -> dict[EventKind, int]:
     """Return how often each kind of event happened, over all orders."""
     rows = await connection.execute(select(order_events.c.event, func.count()).group_by(order_events.c.event))
     return {EventKind(kind): count for kind, count in rows.tuples()}
+
+
+_INSERT_EVENTS = insert(order_events)
 
 
 async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence[EventEntry]]], *, actor: str) -> None:
@@ -160,7 +169,7 @@ async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence
                 }
             )
     if rows:
-        await uow.connection.execute(insert(order_events), rows)
+        await uow.connection.execute(_INSERT_EVENTS, rows)
 
 
 def _write_event(event: Event) -> dict[str, Any]:

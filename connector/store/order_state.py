@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import Update, bindparam, delete, insert, select, update
 
 from connector.model.change import EntityKind
 from connector.model.events import ChangeOrder, EscalateHold, HoldEvent, LineEdit, PlaceHold
@@ -46,11 +47,13 @@ class OrderChange:
     lane: Lane = Lane.STATUS
 
 
+_LOCKED = select(orders.c.number).order_by(orders.c.number).with_for_update()
+
+
 async def load(uow: UnitOfWork, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:
     """Lock the orders of `numbers` until the transaction ends, and return each with the length of its history."""
     # Locked by a separate statement: after a wait, a join would return the new order with the old customer.
-    locking = select(orders.c.number).order_by(orders.c.number).with_for_update()
-    await select_in(uow.connection, locking, orders.c.number, sorted(numbers))
+    await select_in(uow.connection, _LOCKED, orders.c.number, sorted(numbers))
     loaded = await order_store.load_with_history_length(uow.connection, numbers)
     return {order.number: (order, events) for order, events in loaded}
 
@@ -94,14 +97,18 @@ async def _save_orders(uow: UnitOfWork, changes: Sequence[OrderChange]) -> None:
     ]
     headers_by_key = [(item.order.number, item.stored, item.after.header) for item in changes]
     await field_times.note(uow, EntityKind.ORDER, headers_by_key, changed)
+    rows = [_order_row(item, changed) | {"new_updated_at": uow.now} for item in changes]
+    await uow.connection.execute(_update_orders(tuple(changed)), rows)
+
+
+@lru_cache(maxsize=256)
+def _update_orders(header_fields: tuple[str, ...]) -> Update:
     # A parameter with the name of a column would be taken for a value to set.
-    names = ("stage", "events", *_OF_ORDER, *MONEY, *changed)
-    statement = (
-        update(orders)
-        .where(orders.c.number == bindparam("the_number"))
-        .values(**{name: bindparam(f"new_{name}") for name in names}, version=orders.c.version + 1, updated_at=uow.now)
+    names = ("stage", "events", *_OF_ORDER, *MONEY, *header_fields, "updated_at")
+    values: Row = {name: bindparam(f"new_{name}") for name in names}
+    return (
+        update(orders).where(orders.c.number == bindparam("the_number")).values(**values, version=orders.c.version + 1)
     )
-    await uow.connection.execute(statement, [_order_row(item, changed) for item in changes])
 
 
 def _order_row(item: OrderChange, header_fields: Sequence[str]) -> Row:
@@ -116,6 +123,13 @@ def _order_row(item: OrderChange, header_fields: Sequence[str]) -> Row:
     }
 
 
+_UPDATE_LINES = (
+    update(order_lines)
+    .where(order_lines.c.order_number == bindparam("the_order"), order_lines.c.number == bindparam("the_line"))
+    .values({name: bindparam(f"new_{name}") for name in MOVING})
+)
+
+
 async def _save_lines(uow: UnitOfWork, changes: Sequence[OrderChange]) -> None:
     rows: list[Row] = []
     for item in changes:
@@ -125,13 +139,8 @@ async def _save_lines(uow: UnitOfWork, changes: Sequence[OrderChange]) -> None:
             if item.history_length == 0 or line != item.before.lines.get(number):
                 values = {f"new_{name}": getattr(line, name) for name in MOVING}
                 rows.append({"the_order": item.order.number, "the_line": number} | values)
-    statement = (
-        update(order_lines)
-        .where(order_lines.c.order_number == bindparam("the_order"), order_lines.c.number == bindparam("the_line"))
-        .values({name: bindparam(f"new_{name}") for name in MOVING})
-    )
     if rows:
-        await uow.connection.execute(statement, rows)
+        await uow.connection.execute(_UPDATE_LINES, rows)
 
 
 async def _edit_lines(uow: UnitOfWork, item: OrderChange) -> None:

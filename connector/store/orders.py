@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from operator import attrgetter
@@ -29,11 +29,11 @@ from connector.store import customers as customer_store
 from connector.store import field_times, shipments, waiting_lines
 from connector.store import products as product_store
 from connector.store.partitions import partition_hash
-from connector.store.references import UnknownReferenceError, listed_keys
-from connector.store.scope import scope_of
+from connector.store.references import listed_keys, refuse_unknown
+from connector.store.scope import scope_of, within_scope
 from connector.store.sql import Row, Saved, all_keys, chunks, count_rows, insert_missing, select_in, update_rows
 from connector.store.stock_orders import IS_ALLOCATED_STOCK
-from connector.store.tables import customer_orgs, customers, holds, order_lines, orders, products
+from connector.store.tables import customer_orgs, customers, holds, order_lines, orders
 from connector.store.unit_of_work import UnitOfWork
 
 HEADER_COLUMNS = tuple(orders.c[name] for name in HEADER_FIELDS)
@@ -49,6 +49,14 @@ _OWN = (
 _WITH_CUSTOMER = select(*_OWN, *customer_store.COLUMNS).join(customers, customers.c.number == orders.c.customer)
 _MOVING = tuple(order_lines.c[name] for name in MOVING)
 _LINES = select(*_LINE, *_MOVING).order_by(order_lines.c.order_number, order_lines.c.number)
+_HOLDS = select(holds.c.order_number, holds.c.reason)
+_LOCKED_INPUTS = select(*HEADER_COLUMNS, orders.c.customer, orders.c.stage).order_by(orders.c.number).with_for_update()
+_INPUT_LINES = select(*_LINE)
+_INSERT_LINES = insert(order_lines)
+_DELETE_LINES = delete(order_lines).where(order_lines.c.order_number.in_(bindparam("the_numbers", expanding=True)))
+_BY_STAGE = select(orders.c.stage, func.count()).group_by(orders.c.stage)
+_ASSIGNED_BY_STAGE = _BY_STAGE.join(customer_orgs, customer_orgs.c.customer == orders.c.customer)
+_ANY_ASSIGNED = select(customer_orgs.c.customer).limit(1)
 
 
 async def save(
@@ -66,7 +74,8 @@ async def save(
     Raises UnknownReferenceError for unknown customers or products, StoreError for a line number that occurs twice.
     """
     wanted = {order.number: _with_sorted_lines(order) for order in items}
-    await _refuse_unknown(uow.connection, wanted)
+    skus = {line.sku for order in wanted.values() for line in order.lines}
+    await refuse_unknown(uow.connection, {order.customer for order in wanted.values()}, skus)
     stored = await _stored(uow.connection, sorted(wanted))
 
     new = sorted(wanted.keys() - stored.keys())
@@ -84,7 +93,7 @@ async def save(
     await field_times.note(uow, EntityKind.ORDER, headers, HEADER_FIELDS)
     relined = [number for number in changed if stored[number].lines != wanted[number].lines]
     for chunk in chunks(relined):
-        await uow.connection.execute(delete(order_lines).where(order_lines.c.order_number.in_(chunk)))
+        await uow.connection.execute(_DELETE_LINES, {"the_numbers": chunk})
     written = [*sorted(created), *relined]
     await _insert_line_rows(uow, [(number, line, line.sku) for number in written for line in wanted[number].lines])
     await waiting_lines.refresh(uow, changed)
@@ -190,9 +199,7 @@ async def load_with_history_length(connection: AsyncConnection, numbers: Sequenc
 
     on_hold: dict[str, set[Hold]] = {}
     acted_on = [row.number for row in rows if row.events]
-    for order, reason in await select_in(
-        connection, select(holds.c.order_number, holds.c.reason), holds.c.order_number, acted_on
-    ):
+    for order, reason in await select_in(connection, _HOLDS, holds.c.order_number, acted_on):
         on_hold.setdefault(order, set()).add(Hold(reason))
     sent, back = await shipments.load(connection, acted_on)
 
@@ -252,12 +259,11 @@ async def count(connection: AsyncConnection) -> int:
 async def counts(connection: AsyncConnection) -> dict[Stage, int]:
     """Return the number of orders of the scope by stage, including zeros."""
     scope, numbers = scope_of(connection), Counter[str]()
-    statement = select(orders.c.stage, func.count()).group_by(orders.c.stage)
     if not scope:  # the default org has what is assigned to no other one
-        numbers.update(dict((await connection.execute(statement)).all()))
-    if scope is not None and (await connection.execute(select(customer_orgs.c.customer).limit(1))).first():
-        assigned = statement.join(customer_orgs, customer_orgs.c.customer == orders.c.customer)
-        rows = await connection.execute(assigned.where(customer_orgs.c.org == scope) if scope else assigned)
+        numbers.update(dict((await connection.execute(_BY_STAGE)).all()))
+    if scope is not None and (await connection.execute(_ANY_ASSIGNED)).first():
+        assigned = _ASSIGNED_BY_STAGE
+        rows = await connection.execute(within_scope(connection, assigned, customer_orgs.c.org) if scope else assigned)
         (numbers.update if scope else numbers.subtract)(dict(rows.all()))
     return {stage: numbers[stage.value] for stage in Stage}
 
@@ -303,11 +309,9 @@ def _number(line: LineInput) -> int:
 
 async def _stored(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, OrderInput]:
     """Lock and load orders as OrderInput, to compare them with new input; lines are sorted by number."""
-    columns = (*HEADER_COLUMNS, orders.c.customer, orders.c.stage)
-    statement = select(*columns).order_by(orders.c.number).with_for_update()
-    rows = await select_in(connection, statement, orders.c.number, numbers)
+    rows = await select_in(connection, _LOCKED_INPUTS, orders.c.number, numbers)
     lines: dict[str, list[LineInput]] = {row.number: [] for row in rows}
-    for row in await select_in(connection, select(*_LINE), order_lines.c.order_number, lines):
+    for row in await select_in(connection, _INPUT_LINES, order_lines.c.order_number, lines):
         line = LineInput(
             number=row.number, sku=row.sku, quantity=row.quantity, unit_price=row.unit_price, discount=row.discount
         )
@@ -321,14 +325,6 @@ async def _stored(connection: AsyncConnection, numbers: Sequence[str]) -> dict[s
         )
         for row in rows
     }
-
-
-async def _refuse_unknown(connection: AsyncConnection, wanted: Mapping[str, OrderInput]) -> None:
-    items = wanted.values()
-    missing_customers = await _missing(connection, customers.c.number, {order.customer for order in items})
-    missing_skus = await _missing(connection, products.c.sku, {line.sku for order in items for line in order.lines})
-    if missing_customers or missing_skus:
-        raise UnknownReferenceError(missing_customers, missing_skus)
 
 
 async def _keep_orders_with_history(
@@ -386,12 +382,7 @@ async def _insert_line_rows(uow: UnitOfWork, lines: Sequence[tuple[str, LineInpu
         for number, line, sku in lines
     ]
     if rows:
-        await uow.connection.execute(insert(order_lines), rows)
-
-
-async def _missing(connection: AsyncConnection, column: Any, wanted: Iterable[str]) -> list[str]:
-    keys_to_find = set(wanted)
-    return sorted(keys_to_find - {row[0] for row in await select_in(connection, select(column), column, keys_to_find)})
+        await uow.connection.execute(_INSERT_LINES, rows)
 
 
 def _row(uow: UnitOfWork, order: OrderInput) -> Row:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, ColumnElement, Row, exists, select, true, update
+from sqlalchemy import Column, ColumnElement, Row, bindparam, exists, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.scope import DEFAULT, is_in_scope, org_of, scope_of
@@ -28,16 +28,23 @@ class KnownOrg:
     active: bool
 
 
+_ACTIVE = select(orgs).where(orgs.c.active, orgs.c.name == bindparam("the_name"))
+
+
 async def get_active(connection: AsyncConnection) -> KnownOrg | None:
     """Return the active org of the scope; None before the first push."""
-    row = (await connection.execute(select(orgs).where(orgs.c.active, orgs.c.name == org_of(connection)))).first()
+    row = (await connection.execute(_ACTIVE, {"the_name": org_of(connection)})).first()
     return None if row is None else _build_org(row)
+
+
+_OF_LOGIN_URL = (
+    select(orgs).where(orgs.c.login_url == bindparam("the_url")).order_by(orgs.c.seen_at.desc(), orgs.c.org_id).limit(1)
+)
 
 
 async def find_by_login_url(connection: AsyncConnection, login_url: str) -> KnownOrg | None:
     """Return the org that last answered at this address."""
-    statement = select(orgs).where(orgs.c.login_url == login_url).order_by(orgs.c.seen_at.desc(), orgs.c.org_id)
-    row = (await connection.execute(statement.limit(1))).first()
+    row = (await connection.execute(_OF_LOGIN_URL, {"the_url": login_url})).first()
     return None if row is None else _build_org(row)
 
 
@@ -67,9 +74,12 @@ def is_of_scope(connection: AsyncConnection, org_id: Column[str]) -> ColumnEleme
     return ~exists().where(orgs.c.org_id == org_id, orgs.c.name != scope)
 
 
+_NAME = select(orgs.c.name).where(orgs.c.org_id == bindparam("the_org"), orgs.c.active)
+
+
 async def get_name(connection: AsyncConnection, org_id: str) -> str | None:
     """Return the name under which this org is active; None if it is not."""
-    return (await connection.execute(select(orgs.c.name).where(orgs.c.org_id == org_id, orgs.c.active))).scalar()
+    return (await connection.execute(_NAME, {"the_org": org_id})).scalar()
 
 
 async def list_orgs(connection: AsyncConnection) -> Sequence[KnownOrg]:
@@ -82,12 +92,15 @@ async def list_orgs(connection: AsyncConnection) -> Sequence[KnownOrg]:
     return [_build_org(row) for row in await connection.execute(statement)]
 
 
+_IS_OTHER = (orgs.c.org_id != bindparam("the_org"), orgs.c.name == bindparam("the_name"))
+_DEACTIVATE_OTHERS = update(orgs).where(*_IS_OTHER).values(active=False)
+
+
 async def put(uow: UnitOfWork, org_id: str, *, login_url: str, instance_url: str, is_active: bool) -> None:
     """Store the addresses of the org, and whether it is the active one of the scope. Only one org of a name is."""
     name = org_of(uow.connection)
     if is_active:
-        others = (orgs.c.org_id != org_id, orgs.c.name == name)
-        await uow.connection.execute(update(orgs).where(*others).values(active=False))
+        await uow.connection.execute(_DEACTIVATE_OTHERS, {"the_org": org_id, "the_name": name})
     values = {
         "name": name,
         "login_url": login_url,

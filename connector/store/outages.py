@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.scope import prefixed
@@ -38,9 +38,12 @@ class Outage:
     next_attempt_at: datetime
 
 
+_CURRENT = select(outages).where(outages.c.name == bindparam("the_name"))
+
+
 async def get_current(connection: AsyncConnection) -> Outage | None:
     """Return the current outage; None if there is none."""
-    row = (await connection.execute(select(outages).where(outages.c.name == prefixed(connection, _ORG)))).first()
+    row = (await connection.execute(_CURRENT, {"the_name": prefixed(connection, _ORG)})).first()
     if row is None:
         return None
     return Outage(
@@ -93,10 +96,12 @@ async def record_failure(
     return outage
 
 
+_END = delete(outages).where(outages.c.name == bindparam("the_name"))
+
+
 async def end(uow: UnitOfWork) -> bool:
     """End the outage, because the org accepts requests again. False if there was none."""
-    statement = delete(outages).where(outages.c.name == prefixed(uow.connection, _ORG))
-    return (await uow.connection.execute(statement)).rowcount == 1
+    return (await uow.connection.execute(_END, {"the_name": prefixed(uow.connection, _ORG)})).rowcount == 1
 
 
 def pause(attempts: int, *, jitter: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
@@ -35,6 +35,9 @@ _WITH_PRICES = (
     .outerjoin(prices, prices.c.sku == products.c.sku)
     .order_by(products.c.sku, prices.c.currency)
 )
+_LOCKED = select(products.c.sku).order_by(products.c.sku).with_for_update()
+_INSERT_PRICES = insert(prices)
+_DELETE_PRICES = delete(prices).where(prices.c.sku.in_(bindparam("the_skus", expanding=True)))
 
 
 async def save(
@@ -63,14 +66,14 @@ async def save(
     await field_times.note(uow, EntityKind.PRODUCT, compared, ("name", "description", "active"))
     repriced = [sku for sku in changed if stored[sku].prices != wanted[sku].prices]
     for chunk in chunks(repriced):
-        await uow.connection.execute(delete(prices).where(prices.c.sku.in_(chunk)))
+        await uow.connection.execute(_DELETE_PRICES, {"the_skus": chunk})
     listed = [
         {"sku": sku, "currency": price.currency, "unit_price": price.unit_price}
         for sku in [*sorted(created), *repriced]
         for price in wanted[sku].prices
     ]
     if listed:
-        await uow.connection.execute(insert(prices), listed)
+        await uow.connection.execute(_INSERT_PRICES, listed)
 
     for sku in [*created, *changed]:
         uow.changed(EntityKind.PRODUCT, sku, partition_hash(sku), lane)
@@ -103,8 +106,7 @@ async def lock(connection: AsyncConnection, skus: Iterable[str]) -> dict[str, Pr
     """Lock the rows of these products until the transaction ends; return those that are stored, by SKU."""
     wanted = sorted(skus)
     # By a separate statement: after a wait, a join would return the old prices.
-    locking = select(products.c.sku).order_by(products.c.sku).with_for_update()
-    await select_in(connection, locking, products.c.sku, wanted)
+    await select_in(connection, _LOCKED, products.c.sku, wanted)
     return await find(connection, wanted)
 
 

@@ -1,10 +1,14 @@
-"""The error for orders that refer to unknown customers or products."""
+"""Refuses orders that refer to unknown customers or products."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import RetryClass, StoreError
+from connector.store.sql import list_missing
+from connector.store.tables import customers, products
 
 
 class UnknownReferenceError(StoreError):
@@ -23,6 +27,14 @@ class UnknownReferenceError(StoreError):
         )
         self.customers = tuple(customer_numbers)
         self.skus = tuple(skus)
+
+
+async def refuse_unknown(connection: AsyncConnection, customer_numbers: Set[str], skus: Set[str]) -> None:
+    """Raise UnknownReferenceError if one of these customers or products is not stored."""
+    missing_customers = await list_missing(connection, customers.c.number, customer_numbers)
+    missing_skus = await list_missing(connection, products.c.sku, skus)
+    if missing_customers or missing_skus:
+        raise UnknownReferenceError(missing_customers, missing_skus)
 
 
 def listed_keys(keys: Sequence[str], most: int = 10) -> str:

@@ -41,19 +41,22 @@ class TrackedShipment:
 _RETURN_LINE = ("requested", "received", "restocked", "written_off")
 
 
+_SHIPMENTS, _RETURNS = select(shipments), select(returns)
+
+
 async def load(
     connection: AsyncConnection, numbers: Sequence[str]
 ) -> tuple[dict[str, dict[int, Shipment]], dict[str, dict[int, Return]]]:
     """Return the shipments and the returns of these orders, by order and number."""
     sent: dict[str, dict[int, Shipment]] = {}
     back: dict[str, dict[int, Return]] = {}
-    for row in await select_in(connection, select(shipments), shipments.c.order_number, numbers):
+    for row in await select_in(connection, _SHIPMENTS, shipments.c.order_number, numbers):
         sent.setdefault(row.order_number, {})[row.number] = Shipment(
             lines=_quantities(orjson.loads(row.lines)),
             status=ShipmentStatus(row.status),
             **{name: getattr(row, name) for name in _SHIPMENT},
         )
-    for row in await select_in(connection, select(returns), returns.c.order_number, numbers):
+    for row in await select_in(connection, _RETURNS, returns.c.order_number, numbers):
         back.setdefault(row.order_number, {})[row.number] = return_of(
             {name: getattr(row, name) for name in _RETURN}, orjson.loads(row.lines)
         )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Select, Table, and_, bindparam, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, Select, Table, Update, and_, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
+    from sqlalchemy.sql.dml import ReturningInsert
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -83,6 +84,16 @@ def _among(statement: Select[Any], column: Column[Any]) -> Select[Any]:
     return statement.where(column.in_(bindparam(_KEYS, expanding=True)))
 
 
+async def list_missing(connection: AsyncConnection, column: Column[str], keys: Set[str]) -> list[str]:
+    """Return those of `keys` that no row has in `column`, sorted."""
+    return sorted(keys - {row[0] for row in await select_in(connection, _column(column), column, keys)})
+
+
+@lru_cache(maxsize=256)
+def _column(column: Column[str]) -> Select[Any]:
+    return select(column)
+
+
 Before = tuple[datetime, int]
 """A time and an ID: rows before them are earlier, or of the same time with a smaller ID."""
 
@@ -99,9 +110,13 @@ async def insert_missing(connection: AsyncConnection, table: Table, rows: Sequen
     """
     if not rows:
         return set()
+    return set((await connection.execute(_insert_missing(table, connection.dialect.name), rows)).scalars())
+
+
+@lru_cache(maxsize=256)
+def _insert_missing(table: Table, dialect: str) -> ReturningInsert[Any]:
     (key,) = table.primary_key.columns
-    statement = insert(connection, table).on_conflict_do_nothing().returning(key)
-    return set((await connection.execute(statement, rows)).scalars())
+    return insert_into(table, dialect).on_conflict_do_nothing().returning(key)
 
 
 async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
@@ -123,11 +138,16 @@ async def update_rows(connection: AsyncConnection, table: Table, rows: Sequence[
     """Update existing rows by their primary key (one column), and raise their version by 1."""
     if not rows:
         return
+    new_rows = [{f"new_{name}": value for name, value in row.items()} for row in rows]
+    await connection.execute(_update_rows(table, tuple(rows[0])), new_rows)
+
+
+@lru_cache(maxsize=256)
+def _update_rows(table: Table, columns: tuple[str, ...]) -> Update:
     (key,) = table.primary_key.columns
     # A parameter with the name of a column would be taken for a value to set.
-    values: Row = {name: bindparam(f"new_{name}") for name in rows[0] if name != key.name}
-    statement = update(table).where(key == bindparam(f"new_{key.name}")).values(**values, version=table.c.version + 1)
-    await connection.execute(statement, [{f"new_{name}": value for name, value in row.items()} for row in rows])
+    values: Row = {name: bindparam(f"new_{name}") for name in columns if name != key.name}
+    return update(table).where(key == bindparam(f"new_{key.name}")).values(**values, version=table.c.version + 1)
 
 
 async def versions_of(
@@ -135,9 +155,14 @@ async def versions_of(
 ) -> dict[str, int]:
     """Return the versions of existing rows by primary key (one column); `lock` locks them."""
     (key,) = table.primary_key.columns
+    return dict(await select_in(connection, _versions(table, lock), key, sorted(keys)))
+
+
+@lru_cache(maxsize=256)
+def _versions(table: Table, lock: bool) -> Select[Any]:
+    (key,) = table.primary_key.columns
     statement = select(key, table.c.version).order_by(key)
-    rows = await select_in(connection, statement.with_for_update() if lock else statement, key, sorted(keys))
-    return dict(rows)
+    return statement.with_for_update() if lock else statement
 
 
 async def all_keys(connection: AsyncConnection, column: Column[str], page: int = 2000) -> AsyncIterator[str]:

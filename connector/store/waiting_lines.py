@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Numeric, cast, delete, insert, literal_column, select
+from sqlalchemy import ColumnElement, Numeric, Select, bindparam, cast, delete, insert, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.order_state import OrderState
@@ -29,12 +31,16 @@ _ALL: ColumnElement[Decimal] = literal_column("0.99999999999999", Numeric)
 0.1 + 0.7 is a little less than 0.8 there. Of a thousand pieces, a difference of 0.00000000001 is ignored."""
 
 
+_INSERT = insert(waiting_lines)
+_DELETE = delete(waiting_lines).where(waiting_lines.c.order_number.in_(bindparam("the_numbers", expanding=True)))
+
+
 async def refresh(uow: UnitOfWork, numbers: Iterable[str]) -> None:
     """Store anew which lines of these orders wait."""
     for chunk in chunks(sorted(set(numbers))):
-        await uow.connection.execute(delete(waiting_lines).where(waiting_lines.c.order_number.in_(chunk)))
+        await uow.connection.execute(_DELETE, {"the_numbers": chunk})
         if rows := await _find(uow.connection, chunk):
-            await uow.connection.execute(insert(waiting_lines), rows)
+            await uow.connection.execute(_INSERT, rows)
 
 
 async def list_wrong(connection: AsyncConnection, numbers: Sequence[str]) -> list[str]:
@@ -55,9 +61,6 @@ def _sorted(rows: list[Row] | None) -> list[Row]:
 
 
 async def _find(connection: AsyncConnection, numbers: Sequence[str]) -> list[Row]:
-    line, order = order_lines.c, orders.c
-    columns = (line.quantity, line.canceled, line.allocated, line.order_number, line.number, line.sku)
-    found = select(*columns, order.priority, order.promised_on, order.placed_at).join(orders).where(_waits())
     return [
         {
             "order_number": row.order_number,
@@ -68,8 +71,16 @@ async def _find(connection: AsyncConnection, numbers: Sequence[str]) -> list[Row
             "promised_by": row.promised_on or NO_PROMISE,
             "placed_at": row.placed_at,
         }
-        for row in await connection.execute(found.where(order.number.in_(numbers)))
+        for row in await connection.execute(_waiting(), {"the_numbers": numbers})
     ]
+
+
+@cache
+def _waiting() -> Select[Any]:
+    line, order = order_lines.c, orders.c
+    columns = (line.quantity, line.canceled, line.allocated, line.order_number, line.number, line.sku)
+    found = select(*columns, order.priority, order.promised_on, order.placed_at).join(orders).where(_waits())
+    return found.where(order.number.in_(bindparam("the_numbers", expanding=True)))
 
 
 def has_changed(before: OrderState, after: OrderState) -> bool:
