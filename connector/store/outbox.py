@@ -41,30 +41,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 import orjson
-from sqlalchemy import (
-    BindParameter,
-    Delete,
-    Update,
-    and_,
-    bindparam,
-    delete,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import MAX_UNANSWERED_SENDS, Change, ChangeState, EntityKind, Refusal, Unsent
 from connector.model.lane import Lane, call_lane
 from connector.model.record import SentValues, dump_sent, load_sent
 from connector.model.undo import load_restores
-from connector.store.outbox_filters import IS_DUE, Selection, is_in_lanes, matches_selection
+from connector.store.outbox_filters import IS_DUE, Selection, execute_selected
 from connector.store.retry_schedule import pause_after
-from connector.store.scope import is_in_scope, with_setting_names
+from connector.store.scope import Statement, is_in_scope, with_setting_names, within_scope
 from connector.store.sql import Row, chunks, select_in
 from connector.store.tables import outbox
 from connector.store.unit_of_work import UnitOfWork
@@ -95,39 +86,9 @@ async def list_due(
 
     `deprioritized`: only changes that were deprioritized, or only others; None means both.
     """
-    partition = (outbox.c.slot % of).label("partition")
-    columns = (
-        outbox.c.key,
-        outbox.c.version,
-        outbox.c.attempts,
-        outbox.c.captured_at,
-        outbox.c.unsure,
-        outbox.c.begun,
-        outbox.c.sent,
-        outbox.c.lane,
-        outbox.c.run,
-        outbox.c.restores,
-        partition,
-    )
-    # Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
-    # `outbox_due` and sorts the whole queue for every batch.
-    due_at = func.coalesce(outbox.c.due_at, outbox.c.due_at)
-    statement = (
-        select(*columns)
-        .where(IS_DUE, is_in_scope(connection, outbox.c.org), outbox.c.entity == entity.value, due_at <= now)
-        .where(is_in_lanes(lowest))
-        .order_by(outbox.c.lane, outbox.c.captured_at, outbox.c.key)
-        .limit(limit)
-    )
-    if len(partitions) < of:
-        statement = statement.where(partition.in_(sorted(partitions)))
-    if only is not None:
-        statement = statement.where(matches_selection(only))
-    if deprioritized is not None:
-        statement = statement.where(
-            outbox.c.lane >= Lane.DEPRIORITIZED if deprioritized else outbox.c.lane < Lane.DEPRIORITIZED
-        )
-    rows = await connection.execute(statement)
+    statement = _due(deprioritized, len(partitions) < of)
+    values = {"the_entity": entity.value, "the_now": now, "the_limit": limit, "the_of": of}
+    rows = await execute_selected(connection, statement, only, lowest, **values, the_partitions=sorted(partitions))
     return [
         Change(
             entity=entity,
@@ -148,6 +109,46 @@ async def list_due(
     ]
 
 
+@lru_cache
+def _due(deprioritized: bool | None, of_some_partitions: bool) -> Select[Any]:
+    partition = (outbox.c.slot % bindparam("the_of", type_=Integer)).label("partition")
+    columns = (
+        outbox.c.key,
+        outbox.c.version,
+        outbox.c.attempts,
+        outbox.c.captured_at,
+        outbox.c.unsure,
+        outbox.c.begun,
+        outbox.c.sent,
+        outbox.c.lane,
+        outbox.c.run,
+        outbox.c.restores,
+        partition,
+    )
+    # Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
+    # `outbox_due` and sorts the whole queue for every batch.
+    due_at = func.coalesce(outbox.c.due_at, outbox.c.due_at)
+    statement = (
+        select(*columns)
+        .where(IS_DUE, outbox.c.entity == bindparam("the_entity"), due_at <= bindparam("the_now"))
+        .order_by(outbox.c.lane, outbox.c.captured_at, outbox.c.key)
+        .limit(bindparam("the_limit", type_=Integer))
+    )
+    if of_some_partitions:
+        statement = statement.where(partition.in_(bindparam("the_partitions", expanding=True)))
+    if deprioritized is not None:
+        statement = statement.where(
+            outbox.c.lane >= Lane.DEPRIORITIZED if deprioritized else outbox.c.lane < Lane.DEPRIORITIZED
+        )
+    return statement
+
+
+_BEGIN_SEND = (
+    update(outbox).where(_IS_CLAIMED_VERSION).values(begun=outbox.c.begun + 1, unsure=True, sent=bindparam("the_sent"))
+)
+_PAUSE = update(outbox).where(_IS_CLAIMED_VERSION).values(due_at=bindparam("the_due_at"))
+
+
 async def begin_send(
     uow: UnitOfWork, changes: Sequence[Change], sent: Mapping[str, SentValues] = MappingProxyType({})
 ) -> set[tuple[EntityKind, str]]:
@@ -157,19 +158,13 @@ async def begin_send(
     Returns those that may be sent. The others changed since they were claimed, or another stream took them over.
     Changes that were sent `MAX_UNANSWERED_SENDS` times without a recorded answer are due again only after a pause.
     """
-    statement = (
-        update(outbox)
-        .where(_IS_CLAIMED_VERSION)
-        .values(begun=outbox.c.begun + 1, unsure=True, sent=bindparam("the_sent"))
-    )
-    paused = update(outbox).where(_IS_CLAIMED_VERSION).values(due_at=bindparam("the_due_at"))
     suspects = [change for change in changes if change.unanswered_sends >= MAX_UNANSWERED_SENDS]
     await lock(uow, changes)
     texts = {change.key: dump_sent(sent.get(change.key)) for change in changes}
-    begun = await _execute_for_each(uow, statement, changes, lambda change: {"the_sent": texts[change.key]})
+    begun = await _execute_for_each(uow, _BEGIN_SEND, changes, lambda change: {"the_sent": texts[change.key]})
     complete = begun == len(changes)
     await _execute_for_each(
-        uow, paused, suspects, lambda change: {"the_due_at": uow.now + pause_after(change.unanswered_sends)}
+        uow, _PAUSE, suspects, lambda change: {"the_due_at": uow.now + pause_after(change.unanswered_sends)}
     )
     if complete:
         return {(change.entity, change.key) for change in changes}
@@ -219,26 +214,50 @@ async def lock(uow: UnitOfWork, changes: Iterable[Change]) -> None:
         await _lock_keys(uow, entity, by_entity[entity])
 
 
+_LOCK = (
+    select(outbox.c.key)
+    .where(outbox.c.entity == bindparam("the_entity"))
+    .order_by(outbox.c.key, outbox.c.org)
+    .with_for_update()
+)
+
+
 async def _lock_keys(uow: UnitOfWork, entity: str, keys: Iterable[str]) -> None:
     if uow.connection.dialect.name == "sqlite":
         return  # one writer
-    statement = select(outbox.c.key).where(outbox.c.entity == entity, is_in_scope(uow.connection, outbox.c.org))
-    statement = statement.order_by(outbox.c.key, outbox.c.org).with_for_update()
-    for chunk in chunks(sorted(keys)):
-        await uow.connection.execute(statement.where(outbox.c.key.in_(chunk)))
+    statement = within_scope(uow.connection, _LOCK, outbox.c.org)
+    await select_in(uow.connection, statement, outbox.c.key, sorted(keys), the_entity=entity)
+
+
+_DELETE = delete(outbox).where(_IS_CLAIMED_VERSION)
+_POSTPONE = (
+    update(outbox)
+    .where(_IS_CLAIMED_VERSION)
+    .values(attempts=_ATTEMPTED, due_at=bindparam("the_due_at"), error=bindparam("the_error"))
+)
+_REFUSE = (
+    update(outbox)
+    .where(_IS_CLAIMED_VERSION)
+    .values(
+        state=bindparam("the_state"),
+        attempts=_ATTEMPTED,
+        error=None,
+        refused_at=bindparam("the_refused_at"),
+        refusal=bindparam("the_refusal"),
+    )
+)
 
 
 async def settle(uow: UnitOfWork, changes: Sequence[Change]) -> int:
     """Delete these changes, which have reached the org, unless something newer was captured. Returns how many were
     deleted."""
-    return await _execute_for_each(uow, delete(outbox).where(_IS_CLAIMED_VERSION), changes)
+    return await _execute_for_each(uow, _DELETE, changes)
 
 
 async def postpone(uow: UnitOfWork, changes: Sequence[Change], *, due_at: datetime, error: str) -> int:
     """Retry these failed changes at `due_at`. What was captured meanwhile keeps its own time."""
-    error = with_setting_names(uow.connection, error)
-    statement = update(outbox).where(_IS_CLAIMED_VERSION).values(attempts=_ATTEMPTED, due_at=due_at, error=error)
-    return await _execute_for_each(uow, statement, changes)
+    values = {"the_due_at": due_at, "the_error": with_setting_names(uow.connection, error)}
+    return await _execute_for_each(uow, _POSTPONE, changes, lambda _: values)
 
 
 async def refuse(uow: UnitOfWork, change: Change, refusal: Refusal, *, state: ChangeState = ChangeState.DEAD) -> bool:
@@ -250,47 +269,42 @@ async def refuse_all(
     uow: UnitOfWork, refusals: Sequence[tuple[Change, Refusal]], *, state: ChangeState = ChangeState.DEAD
 ) -> int:
     """`refuse` for many; returns how many wait now."""
-    statement = (
-        update(outbox)
-        .where(_IS_CLAIMED_VERSION)
-        .values(
-            state=state.value,
-            attempts=_ATTEMPTED,
-            error=None,
-            refused_at=uow.now,
-            refusal=bindparam("the_refusal"),
-        )
-    )
+    values = {"the_state": state.value, "the_refused_at": uow.now}
     texts = {
         id(change): with_setting_names(uow.connection, orjson.dumps(asdict(refusal)).decode())
         for change, refusal in refusals
     }
     return await _execute_for_each(
-        uow, statement, [change for change, _ in refusals], lambda change: {"the_refusal": texts[id(change)]}
+        uow, _REFUSE, [change for change, _ in refusals], lambda change: {**values, "the_refusal": texts[id(change)]}
     )
+
+
+_OUTCOMES = select(outbox.c.state, outbox.c.captured_at, outbox.c.refused_at).where(
+    outbox.c.entity == bindparam("the_entity")
+)
 
 
 async def count_outcomes(
     connection: AsyncConnection, entity: EntityKind, keys: Sequence[str], *, since: datetime
 ) -> tuple[int, int]:
     """Of these keys: how many changes are due that were captured by `since`, and how many were refused since then."""
-    statement = select(outbox.c.state, outbox.c.captured_at, outbox.c.refused_at).where(
-        is_in_scope(connection, outbox.c.org), outbox.c.entity == entity.value
-    )
-    rows = await select_in(connection, statement, outbox.c.key, keys)
+    statement = within_scope(connection, _OUTCOMES, outbox.c.org)
+    rows = await select_in(connection, statement, outbox.c.key, keys, the_entity=entity.value)
     due = sum(row.state == ChangeState.DUE.value and row.captured_at <= since for row in rows)
     refused = sum(row.refused_at is not None and row.refused_at >= since for row in rows)
     return due, refused
+
+
+_ROWS = select(outbox).where(outbox.c.entity == bindparam("the_entity"))
+_LOCKED_ROWS = _ROWS.order_by(outbox.c.key).with_for_update()
 
 
 async def find(
     connection: AsyncConnection, entity: EntityKind, keys: Iterable[str], *, lock: bool = False
 ) -> dict[str, Unsent]:
     """The outbox rows of `keys`, whatever their state; `lock`: nobody changes them before this transaction ends."""
-    statement = select(outbox).where(is_in_scope(connection, outbox.c.org), outbox.c.entity == entity.value)
-    if lock:
-        statement = statement.order_by(outbox.c.key).with_for_update()
-    rows = await select_in(connection, statement, outbox.c.key, keys)
+    statement = within_scope(connection, _LOCKED_ROWS if lock else _ROWS, outbox.c.org)
+    rows = await select_in(connection, statement, outbox.c.key, keys, the_entity=entity.value)
     return {
         row.key: Unsent(
             entity=entity,
@@ -323,17 +337,16 @@ async def raise_lane(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str], l
         await uow.connection.execute(update(outbox).where(IS_DUE, in_scope, *chosen).values(lane=lane.value))
 
 
-async def _execute_for_each(
-    uow: UnitOfWork, statement: Update | Delete, changes: Sequence[Change], more: Any = None
-) -> int:
+async def _execute_for_each(uow: UnitOfWork, statement: Statement, changes: Sequence[Change], more: Any = None) -> int:
     if not changes:
         return 0
     ordered = sorted(changes, key=lambda change: (change.entity.value, change.key))  # as in UnitOfWork.capture
     result = await uow.connection.execute(
-        statement.where(is_in_scope(uow.connection, outbox.c.org)),
+        within_scope(uow.connection, statement, outbox.c.org),
         [_version_parameters(change) | (more(change) if more else {}) for change in ordered],
     )
-    return result.rowcount
+    number: int = result.rowcount
+    return number
 
 
 def _version_parameters(change: Change) -> Row:

@@ -5,15 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Set
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Integer, Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, EntityKind
 from connector.model.lane import Lane, call_lane
-from connector.store.outbox_filters import IS_DUE, Selection, is_in_lanes, matches_selection
-from connector.store.scope import is_in_scope
+from connector.store.outbox_filters import IS_DUE, Selection, execute_selected, is_in_lanes
 from connector.store.tables import outbox
+
+_STATES = (outbox.c.state, outbox.c.org, outbox.c.entity)
+_COUNTS = (
+    select(*_STATES, func.count())
+    .where(outbox.c.state.in_([state.value for state in ChangeState]))  # so that SQLite seeks, where an org is chosen
+    .group_by(*_STATES)
+)
+_IS_DUE_NOW = (IS_DUE, outbox.c.due_at <= bindparam("the_now"))
+_DUE_COUNTS = select(outbox.c.entity, func.count()).where(*_IS_DUE_NOW).group_by(outbox.c.entity)
+_PARTITION = (outbox.c.slot % bindparam("the_of", type_=Integer)).label("partition")
+_DUE_BY_PARTITION = (
+    select(outbox.c.entity, _PARTITION, func.count()).where(*_IS_DUE_NOW).group_by(outbox.c.entity, _PARTITION)
+)
+_NEXT_DUE = select(outbox.c.due_at).where(IS_DUE).order_by(outbox.c.due_at).limit(1)
+_NEXT_DUE_OF_PARTITIONS = _NEXT_DUE.where(_PARTITION.in_(bindparam("the_partitions", expanding=True)))
 
 
 async def counts(
@@ -21,12 +37,8 @@ async def counts(
 ) -> dict[EntityKind, dict[ChangeState, int]]:
     """Unsent changes by entity and state, including zeros. Grouped as the index `outbox_claim` is sorted: however many
     wait, the database reads that alone, and sorts nothing."""
-    columns = (outbox.c.state, outbox.c.org, outbox.c.entity)
-    every = outbox.c.state.in_([state.value for state in ChangeState])  # so that SQLite seeks, where an org is chosen
-    statement = select(*columns, func.count()).where(every).group_by(*columns)
     numbers: Counter[tuple[str, str]] = Counter()
-    chosen = statement.where(is_in_scope(connection, outbox.c.org), matches_selection(only))
-    for state, _, entity, number in await connection.execute(chosen):
+    for state, _, entity, number in await execute_selected(connection, _COUNTS, only):
         numbers[entity, state] += number
     return {entity: {state: numbers[entity.value, state.value] for state in ChangeState} for entity in EntityKind}
 
@@ -41,12 +53,7 @@ async def due_counts(
     connection: AsyncConnection, now: datetime, only: Selection | None = None, *, lowest: Lane | None = Lane.BACKFILL
 ) -> dict[EntityKind, int]:
     """The number of changes that are due now in the lanes down to `lowest`, by entity, without zeros."""
-    rows = await connection.execute(
-        select(outbox.c.entity, func.count())
-        .where(IS_DUE, is_in_scope(connection, outbox.c.org), outbox.c.due_at <= now)
-        .where(matches_selection(only), is_in_lanes(lowest))
-        .group_by(outbox.c.entity)
-    )
+    rows = await execute_selected(connection, _DUE_COUNTS, only, lowest, the_now=now)
     return {EntityKind(entity): number for entity, number in rows}
 
 
@@ -54,12 +61,16 @@ async def count_below(
     connection: AsyncConnection, lowest: Lane | None, only: Selection | None = None
 ) -> dict[Lane, int]:
     """The number of unsent changes in each lane below `lowest`, without zeros; in every lane if that is None."""
-    statement = select(outbox.c.lane, func.count()).where(IS_DUE, matches_selection(only), ~is_in_lanes(lowest))
-    statement = statement.where(is_in_scope(connection, outbox.c.org))
     lanes: dict[Lane, int] = {}
-    for number, count in await connection.execute(statement.group_by(outbox.c.lane).order_by(outbox.c.lane)):
+    for number, count in await execute_selected(connection, _count_below(lowest), only):
         lanes[call_lane(number)] = lanes.get(call_lane(number), 0) + count
     return lanes
+
+
+@lru_cache(maxsize=len(Lane) + 1)
+def _count_below(lowest: Lane | None) -> Select[Any]:
+    statement = select(outbox.c.lane, func.count()).where(IS_DUE, ~is_in_lanes(lowest))
+    return statement.group_by(outbox.c.lane).order_by(outbox.c.lane)
 
 
 async def due_by_partition(
@@ -72,12 +83,9 @@ async def due_by_partition(
 ) -> dict[EntityKind, dict[int, int]]:
     """The number of changes that are due now in the lanes down to `lowest`, by entity and partition (of `of` in
     all)."""
-    partition = (outbox.c.slot % of).label("partition")
-    statement = select(outbox.c.entity, partition, func.count())
-    statement = statement.where(IS_DUE, is_in_scope(connection, outbox.c.org), outbox.c.due_at <= now)
-    statement = statement.where(matches_selection(only), is_in_lanes(lowest))
+    rows = await execute_selected(connection, _DUE_BY_PARTITION, only, lowest, the_now=now, the_of=of)
     counts_by_kind: dict[EntityKind, dict[int, int]] = {}
-    for entity, number, count in await connection.execute(statement.group_by(outbox.c.entity, partition)):
+    for entity, number, count in rows:
         counts_by_kind.setdefault(EntityKind(entity), {})[number] = count
     return counts_by_kind
 
@@ -92,8 +100,7 @@ async def next_due(
 ) -> datetime | None:
     """When the next change is due (in the past if one is due now); None if nothing is left to send in the lanes down
     to `lowest`."""
-    chosen = (IS_DUE, is_in_scope(connection, outbox.c.org), matches_selection(only), is_in_lanes(lowest))
-    statement = select(outbox.c.due_at).where(*chosen).order_by(outbox.c.due_at).limit(1)
-    if partitions is not None and len(partitions) < of:
-        statement = statement.where((outbox.c.slot % of).in_(sorted(partitions)))
-    return (await connection.execute(statement)).scalar()
+    if partitions is None or len(partitions) >= of:
+        return (await execute_selected(connection, _NEXT_DUE, only, lowest)).scalar()
+    values = {"the_of": of, "the_partitions": sorted(partitions)}
+    return (await execute_selected(connection, _NEXT_DUE_OF_PARTITIONS, only, lowest, **values)).scalar()
