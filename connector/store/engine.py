@@ -50,7 +50,7 @@ from connector.store.postgres_connection import (
 )
 from connector.store.retry import retry_on_abort
 from connector.store.scope import DEFAULT, OPTION
-from connector.store.sqlite_connection import SqliteConnection
+from connector.store.sqlite_connection import SqliteConnection, connect
 from connector.store.unit_of_work import UnitOfWork
 
 Connection = AsyncConnection
@@ -351,7 +351,7 @@ def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
             # SQLite creates its other files with the permissions of the database file.
             create_private(Path(arguments[0]))
         sqlite3.connect(*arguments, **options).close()
-        return SqliteConnection.of(dialect.loaded_dbapi.connect(*arguments, **options))
+        return SqliteConnection.of(dialect.loaded_dbapi.connect(*arguments, async_creator_fn=connect, **options))
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
@@ -377,11 +377,7 @@ def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: SyncConnection) -> None:
         raw: Any = connection.connection.dbapi_connection
-        statement = connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE")
-        if statement == "BEGIN":
-            raw.begin_with_next(statement)
-            return
-        _retry_while_locked(raw, busy_seconds, lambda: connection.exec_driver_sql(statement))
+        raw.begin_with_next(connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE"), patience=busy_seconds)
 
 
 def _retry_while_locked(connection: Any, seconds: float, work: Callable[[], object]) -> None:

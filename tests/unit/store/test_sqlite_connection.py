@@ -1,20 +1,28 @@
-"""A statement takes one turn of SQLite's thread, and says what any cursor says of it."""
+"""What writes takes one turn of SQLite's thread for each statement; a quick query takes none."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
 import pytest
-from sqlalchemy import column, insert, select, table, text
+from sqlalchemy import column, func, insert, select, table, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.store import sqlite_connection
 from connector.store.engine import Store
+from connector.store.sqlite_connection import ThreadedConnection
 
 TEAS = table("teas", column("id"), column("name"))
+NAMES = select(TEAS.c.name).order_by(TEAS.c.id)
+SLOW = text(
+    "SELECT sum(n) FROM (WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 9000) SELECT n FROM r)"
+)
+"""More than 100,000 instructions of SQLite's virtual machine."""
 
 
 @pytest.fixture
@@ -28,29 +36,108 @@ async def connection(tmp_path: Path) -> AsyncIterator[AsyncConnection]:
 
 @pytest.fixture
 def turns(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the thread was asked to do."""
+    """What the thread was asked to do. However busy the machine is, queries are quick."""
+    monkeypatch.setattr(sqlite_connection, "QUICK_SECONDS", 60.0)
     asked: list[str] = []
-    execute = aiosqlite.Connection._execute
+    execute = ThreadedConnection._execute
 
-    async def counted(self: aiosqlite.Connection, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    async def counted(self: ThreadedConnection, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
         asked.append(work.__name__)
         return await execute(self, work, *args, **options)
 
-    monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
+    monkeypatch.setattr(ThreadedConnection, "_execute", counted)
     return asked
 
 
-async def test_each_statement_takes_one_turn(connection: AsyncConnection, turns: list[str]) -> None:
+async def test_each_statement_that_writes_takes_one_turn(connection: AsyncConnection, turns: list[str]) -> None:
     rows = [{"id": number, "name": f"Tea {number}"} for number in range(3)]
     assert (await connection.execute(insert(TEAS), rows)).rowcount == 3
     assert len(turns) == 1
-    assert (await connection.execute(select(TEAS.c.name).where(TEAS.c.id > 0))).scalars().all() == ["Tea 1", "Tea 2"]
-    assert len(turns) == 2
     changed = await connection.execute(text("UPDATE teas SET name = name || '!' WHERE id < 2"))
     assert changed.rowcount == 2
     returned = await connection.execute(text("INSERT INTO teas (name) VALUES ('Oolong') RETURNING id, name"))
     assert returned.mappings().all() == [{"id": 3, "name": "Oolong"}]
-    assert len(turns) == 4
+    assert len(turns) == 3
+
+
+async def test_quick_query_takes_no_turn_and_sees_what_its_transaction_wrote(
+    connection: AsyncConnection, turns: list[str]
+) -> None:
+    await connection.execute(text("INSERT INTO teas (id, name) VALUES (1, 'Assam')"))
+    turns.clear()
+    assert (await connection.execute(NAMES)).scalars().all() == ["Assam"]
+    assert turns == []
+
+
+async def test_slow_query_is_given_up_and_runs_in_the_thread(
+    connection: AsyncConnection, turns: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connection.execute(text("INSERT INTO teas (id, name) VALUES (1, 'Assam')"))
+    turns.clear()
+    monkeypatch.setattr(sqlite_connection, "QUICK_SECONDS", 1e-9)
+    assert (await connection.execute(SLOW)).scalar() == 9000 * 9001 / 2
+    assert len(turns) == 1
+    assert (await connection.execute(NAMES)).scalars().all() == ["Assam"]  # the transaction goes on
+
+
+async def test_event_loop_has_its_turn_when_many_queries_follow_each_other(
+    connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        ticking = group.create_task(tick())
+        monkeypatch.setattr(sqlite_connection, "QUICK_SECONDS", 60.0)
+        await connection.execute(NAMES)
+        assert ticks == 0
+        monkeypatch.setattr(sqlite_connection, "QUICK_SECONDS", 1e-9)  # used up by the query before
+        await connection.execute(NAMES)
+        assert ticks > 0
+        ticking.cancel()
+
+
+async def test_reader_takes_no_turn_and_ends_its_snapshot(tmp_path: Path, turns: list[str]) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'teas.db'}")
+    async with store.transaction() as uow:
+        await uow.connection.execute(text("CREATE TABLE teas (id INTEGER PRIMARY KEY, name TEXT)"))
+    async with store.reader() as reader:
+        assert (await reader.execute(select(func.count()).select_from(TEAS))).scalar() == 0
+        async with store.transaction() as uow:
+            await uow.connection.execute(text("INSERT INTO teas (name) VALUES ('Assam')"))
+        turns.clear()
+        assert (await reader.execute(select(func.count()).select_from(TEAS))).scalar() == 0
+    async with store.reader() as reader:
+        assert (await reader.execute(select(func.count()).select_from(TEAS))).scalar() == 1
+    assert turns == []
+    await store.close()
+
+
+async def test_query_waits_for_a_canceled_statement_that_the_thread_still_runs(
+    connection: AsyncConnection, turns: list[str]
+) -> None:
+    raw: Any = (await connection.get_raw_connection()).driver_connection
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    statement = asyncio.create_task(raw._execute(work))
+    await asyncio.to_thread(begun.wait, 60)
+    statement.cancel()
+    turns.clear()
+    query = asyncio.create_task(connection.execute(NAMES))
+    done, _ = await asyncio.wait({query}, timeout=0.01)
+    assert not done
+    go_on.set()
+    assert (await query).all() == []
+    assert len(turns) == 1
 
 
 async def test_what_sqlite_refuses_is_an_error_and_the_connection_goes_on(connection: AsyncConnection) -> None:
