@@ -29,10 +29,12 @@ class StoredMessage:
     error: str | None
 
 
+_CURRENT = select(alerts).where(alerts.c.ended_at.is_(None)).order_by(alerts.c.id)
+
+
 async def list_current(connection: AsyncConnection) -> list[Alert]:
     """The alerts that have not ended, and what is noticed and not told yet; the oldest first."""
-    rows = await connection.execute(select(alerts).where(alerts.c.ended_at.is_(None)).order_by(alerts.c.id))
-    return [_build(row) for row in rows]
+    return [_build(row) for row in await connection.execute(_CURRENT)]
 
 
 async def list_page(

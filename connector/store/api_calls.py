@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.api_budget import ApiLimit, BudgetPolicy, BudgetState, BudgetUsage, CallResult, estimate
@@ -17,8 +18,11 @@ from connector.model.hourly_counts import DAY, HOUR
 from connector.model.lane import Lane
 from connector.policies import BudgetSettings
 from connector.store.budget_tables import api_budgets, api_calls
-from connector.store.sql import insert, insert_missing
+from connector.store.sql import insert_into, insert_missing, upsert
 from connector.store.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 KEPT = timedelta(days=31)
 
@@ -38,24 +42,30 @@ async def add(uow: UnitOfWork, org_id: str, counts: CallCounts) -> None:
         {"org_id": org_id, "hour": hour, "lane": lane.value, "result": result.value, "calls": number}
         for (hour, lane, result), number in sorted(counts.items())
     ]
-    statement = insert(uow.connection, api_calls)
-    await uow.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["org_id", "hour", "lane", "result"],
-            set_={"calls": api_calls.c.calls + statement.excluded.calls},
-        ),
-        rows,
+    await uow.connection.execute(_add_calls(uow.connection.dialect.name), rows)
+    await uow.connection.execute(_DELETE_OLD, {"the_org": org_id, "the_hour": uow.now - KEPT})
+
+
+_OF_ORG = api_calls.c.org_id == bindparam("the_org")
+_DELETE_OLD = delete(api_calls).where(_OF_ORG, api_calls.c.hour < bindparam("the_hour"))
+_COUNTS = select(api_calls).where(_OF_ORG, api_calls.c.hour > bindparam("the_hour"))
+
+
+@cache
+def _add_calls(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    statement = insert_into(api_calls, dialect)
+    return statement.on_conflict_do_update(
+        index_elements=["org_id", "hour", "lane", "result"],
+        set_={"calls": api_calls.c.calls + statement.excluded.calls},
     )
-    is_old = (api_calls.c.org_id == org_id, api_calls.c.hour < uow.now - KEPT)
-    await uow.connection.execute(delete(api_calls).where(*is_old))
 
 
 async def counts(
     connection: AsyncConnection, org_id: str, now: datetime
 ) -> dict[tuple[datetime, Lane, CallResult], int]:
     """Our calls of the last 25 hours."""
-    chosen = select(api_calls).where(api_calls.c.org_id == org_id, api_calls.c.hour > now - DAY - HOUR)
-    return {(row.hour, Lane(row.lane), CallResult(row.result)): row.calls for row in await connection.execute(chosen)}
+    rows = await connection.execute(_COUNTS, {"the_org": org_id, "the_hour": now - DAY - HOUR})
+    return {(row.hour, Lane(row.lane), CallResult(row.result)): row.calls for row in rows}
 
 
 def by_lane(counts: CallCounts) -> dict[Lane, dict[datetime, int]]:
@@ -67,18 +77,21 @@ def by_lane(counts: CallCounts) -> dict[Lane, dict[datetime, int]]:
     return lanes
 
 
+_BUDGET = select(api_budgets).where(api_budgets.c.org_id == bindparam("the_org"))
+_LOCKED_BUDGET = _BUDGET.with_only_columns(api_budgets.c.org_id).with_for_update()
+
+
 async def lock_state(uow: UnitOfWork, org_id: str) -> BudgetState:
     """The state of the budget, which no other process changes until the end of the transaction."""
     await insert_missing(uow.connection, api_budgets, [{"org_id": org_id, "lowest_lane": Lane.BACKFILL.value}])
     if not uow.is_alone:
-        locked = select(api_budgets.c.org_id).where(api_budgets.c.org_id == org_id).with_for_update()
-        await uow.connection.execute(locked)
+        await uow.connection.execute(_LOCKED_BUDGET, {"the_org": org_id})
     return await get_state(uow.connection, org_id)
 
 
 async def get_state(connection: AsyncConnection, org_id: str) -> BudgetState:
     """The state of the budget; every lane calls where nothing is stored."""
-    row = (await connection.execute(select(api_budgets).where(api_budgets.c.org_id == org_id))).first()
+    row = (await connection.execute(_BUDGET, {"the_org": org_id})).first()
     if row is None:
         return BudgetState()
     limit = None
@@ -92,15 +105,15 @@ async def get_state(connection: AsyncConnection, org_id: str) -> BudgetState:
 async def put_state(uow: UnitOfWork, org_id: str, state: BudgetState) -> None:
     """Store the state of the budget."""
     limit = state.limit
-    values: dict[str, Any] = {
+    row = {
+        "org_id": org_id,
         "lowest_lane": None if state.lowest_lane is None else state.lowest_lane.value,
         "since": state.since,
         "used": limit and limit.used,
         "allowed": limit and limit.allowed,
         "observed_at": limit and limit.observed_at,
     }
-    statement = insert(uow.connection, api_budgets).values({"org_id": org_id, **values})
-    await uow.connection.execute(statement.on_conflict_do_update(index_elements=["org_id"], set_=values))
+    await upsert(uow.connection, api_budgets, [row])
 
 
 async def take_look(uow: UnitOfWork, org_id: str, every: timedelta) -> bool:

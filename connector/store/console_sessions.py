@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.role import Role
@@ -78,12 +78,14 @@ async def begin_for_person(
     return secret
 
 
+_CURRENT = select(console_sessions).where(
+    console_sessions.c.digest == bindparam("the_digest"), console_sessions.c.expires_at > bindparam("the_now")
+)
+
+
 async def find(connection: AsyncConnection, secret: str, now: datetime, *, issuer: str = "") -> StoredSession | None:
     """Return the session with this secret; None if there is none, or it is over. `issuer`: the provider of now."""
-    statement = select(console_sessions).where(
-        console_sessions.c.digest == digest(secret), console_sessions.c.expires_at > now
-    )
-    row = (await connection.execute(statement)).first()
+    row = (await connection.execute(_CURRENT, {"the_digest": digest(secret), "the_now": now})).first()
     if row is None:
         return None
     if row.token is None:
@@ -120,10 +122,14 @@ async def end_of_person(uow: UnitOfWork, name: str, *, actor: str | None = None)
     return count
 
 
+_INSERT = insert(console_sessions)
+_DELETE_EXPIRED = delete(console_sessions).where(console_sessions.c.expires_at <= bindparam("the_now"))
+
+
 async def _insert(uow: UnitOfWork, row: Mapping[str, object]) -> str:
     secret = secrets.token_urlsafe(32)
-    await uow.connection.execute(delete(console_sessions).where(console_sessions.c.expires_at <= uow.now))
-    await uow.connection.execute(insert(console_sessions), [{"digest": digest(secret), "created_at": uow.now, **row}])
+    await uow.connection.execute(_DELETE_EXPIRED, {"the_now": uow.now})
+    await uow.connection.execute(_INSERT, [{"digest": digest(secret), "created_at": uow.now, **row}])
     return secret
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.deliveries import (
@@ -19,8 +21,11 @@ from connector.model.deliveries import (
 from connector.model.hourly_counts import DAY, HOUR, hour_of
 from connector.settings import InboundSettings
 from connector.store.inbound_tables import deliveries, topic_states
-from connector.store.sql import insert, upsert
+from connector.store.sql import insert_into, upsert
 from connector.store.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 KEPT = timedelta(days=31)
 
@@ -36,27 +41,40 @@ async def add(uow: UnitOfWork, org_id: str, topic: str, events: int) -> None:
     if not events:
         return
     row = {"org_id": org_id, "topic": topic, "hour": hour_of(uow.now), "events": events}
-    statement = insert(uow.connection, deliveries).values(row)
-    await uow.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["org_id", "topic", "hour"],
-            set_={"events": deliveries.c.events + statement.excluded.events},
-        )
+    await uow.connection.execute(_add_events(uow.connection.dialect.name), row)
+
+
+@cache
+def _add_events(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    statement = insert_into(deliveries, dialect)
+    return statement.on_conflict_do_update(
+        index_elements=["org_id", "topic", "hour"],
+        set_={"events": deliveries.c.events + statement.excluded.events},
     )
+
+
+_COUNTS = select(deliveries.c.hour, deliveries.c.events).where(
+    deliveries.c.org_id == bindparam("the_org"),
+    deliveries.c.topic == bindparam("the_topic"),
+    deliveries.c.hour > bindparam("the_hour"),
+)
 
 
 async def counts(connection: AsyncConnection, org_id: str, topic: str, now: datetime) -> dict[datetime, int]:
     """Our counts of the last 25 hours, by hour."""
-    statement = select(deliveries.c.hour, deliveries.c.events).where(
-        deliveries.c.org_id == org_id, deliveries.c.topic == topic, deliveries.c.hour > now - DAY - HOUR
-    )
-    return {row.hour: row.events for row in await connection.execute(statement)}
+    values = {"the_org": org_id, "the_topic": topic, "the_hour": now - DAY - HOUR}
+    return {row.hour: row.events for row in await connection.execute(_COUNTS, values)}
+
+
+_STATES = select(topic_states).where(topic_states.c.org_id == bindparam("the_org")).order_by(topic_states.c.topic)
 
 
 async def get_states(connection: AsyncConnection, org_id: str) -> dict[str, TopicState]:
     """How each topic is received that was ever listened to, by topic."""
-    statement = select(topic_states).where(topic_states.c.org_id == org_id).order_by(topic_states.c.topic)
-    return {row.topic: _state(dict(row._mapping)) for row in await connection.execute(statement)}
+    return {row.topic: _state(dict(row._mapping)) for row in await connection.execute(_STATES, {"the_org": org_id})}
+
+
+_DELETE_OLD = delete(deliveries).where(deliveries.c.hour < bindparam("the_hour"))
 
 
 async def put_state(uow: UnitOfWork, org_id: str, state: TopicState) -> None:
@@ -74,7 +92,7 @@ async def put_state(uow: UnitOfWork, org_id: str, state: TopicState) -> None:
         "counted_in_hour": limit and limit.counted_in_hour,
     }
     await upsert(uow.connection, topic_states, [row])
-    await uow.connection.execute(delete(deliveries).where(deliveries.c.hour < uow.now - KEPT))
+    await uow.connection.execute(_DELETE_OLD, {"the_hour": uow.now - KEPT})
 
 
 async def usage(connection: AsyncConnection, org_id: str, now: datetime, policy: DeliveryPolicy) -> list[DeliveryUsage]:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.job_run import JobRun, JobState, RunCause
@@ -229,12 +229,14 @@ async def list_busy(
     return [_build(row) for row in await connection.execute(statement)]
 
 
+_LATEST = select(job_runs).where(job_runs.c.job == bindparam("the_job")).order_by(job_runs.c.id.desc()).limit(1)
+
+
 async def latest(connection: AsyncConnection, jobs: Collection[str]) -> dict[str, JobRun]:
     """The latest run of each of these jobs that has had one."""
     found = {}
     for job in jobs:
-        statement = select(job_runs).where(job_runs.c.job == job).order_by(job_runs.c.id.desc()).limit(1)
-        row = (await connection.execute(statement)).first()
+        row = (await connection.execute(_LATEST, {"the_job": job})).first()
         if row is not None:
             found[job] = _build(row)
     return found

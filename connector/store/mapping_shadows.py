@@ -20,11 +20,13 @@ MOST_SAMPLES = 10
 """Samples that are kept of a field."""
 
 
+_IS_OPEN = mapping_shadows.c.ended_at.is_(None)
+_OPEN = select(mapping_shadows).where(_IS_OPEN).order_by(mapping_shadows.c.id.desc()).limit(1)
+
+
 async def get_open(connection: AsyncConnection, *, with_fields: bool = False) -> Shadow | None:
     """The shadow that is computed now; None if there is none."""
-    table = mapping_shadows
-    statement = select(table).where(table.c.ended_at.is_(None)).order_by(table.c.id.desc()).limit(1)
-    row = (await connection.execute(statement)).first()
+    row = (await connection.execute(_OPEN)).first()
     if row is None:
         return None
     return Shadow(**row._mapping, fields=await _load_fields(connection, row.id) if with_fields else ())

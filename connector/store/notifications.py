@@ -12,21 +12,30 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, exists, func, or_, select, update
+from sqlalchemy import Integer, Select, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.model.notification import UNSENT, MessageKind, MessageState, Notification, NotificationRequest
 from connector.store import journal
-from connector.store.sql import Row, insert
+from connector.store.sql import Row, insert, insert_into
 from connector.store.tables import counters, messages
+from connector.store.types import Instant
 from connector.store.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.dml import ReturningInsert
 
 CLAIMS = "message claims"
 _SAME = ("id", "key", "reference", "attempts", "captured_at", "since", "due_at", "sent_at", "error")
 _DUE = messages.c.state == MessageState.DUE.value
+_NOW = bindparam("the_now", type_=Instant)
+_IS_UNCLAIMED = or_(messages.c.claimed_until.is_(None), messages.c.claimed_until <= _NOW)
+"""The condition that nobody is sending the message now."""
+_IS_FREE = and_(_DUE, messages.c.due_at <= _NOW, _IS_UNCLAIMED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,35 +68,55 @@ async def capture(uow: UnitOfWork, items: Sequence[NotificationRequest]) -> None
         )
 
 
+_ANY_FREE = select(messages.c.id).where(_IS_FREE).limit(1)
+
+
 async def has_due(connection: AsyncConnection, now: datetime) -> bool:
     """Return whether a message could be claimed now. This is a cheap query without locks."""
-    statement = select(messages.c.id).where(_DUE, messages.c.due_at <= now, _is_unclaimed(now)).limit(1)
-    return (await connection.execute(statement)).first() is not None
+    return (await connection.execute(_ANY_FREE, {"the_now": now})).first() is not None
 
 
 async def expire(uow: UnitOfWork, age: timedelta) -> int:
     """Expire the messages that could not be sent within `age`, and return their number."""
-    old = update(messages).where(_DUE, messages.c.since <= uow.now - age, _is_unclaimed(uow.now))
+    old = update(messages).where(_DUE, messages.c.since <= uow.now - age, _IS_UNCLAIMED)
     hours = age.total_seconds() / 3600
     why = func.coalesce(messages.c.error, "")
     ended = old.values(
         state=MessageState.EXPIRED.value, claim=None, claimed_until=None,
         error=f"It could not be sent within {hours:g} hours. " + why,
     )  # fmt: skip
-    return (await uow.connection.execute(ended)).rowcount
+    return (await uow.connection.execute(ended, {"the_now": uow.now})).rowcount
 
 
 async def claim(uow: UnitOfWork, *, limit: int, seconds: float) -> Claim:
     """Claim up to `limit` due messages for `seconds`."""
-    raised = insert(uow.connection, counters).values(name=CLAIMS, value=1)
     # The row stays locked until the commit, so the next claim sees the messages of this one as claimed.
-    number = (
-        await uow.connection.execute(
-            raised.on_conflict_do_update(index_elements=["name"], set_={"value": counters.c.value + 1}).returning(
-                counters.c.value
-            )
-        )
-    ).scalar_one()
+    number = (await uow.connection.execute(_raise_claims(uow.connection.dialect.name))).scalar_one()
+    ids = list((await uow.connection.execute(_claimable(), {"the_now": uow.now, "the_limit": limit})).scalars())
+    until = uow.now + timedelta(seconds=seconds)
+    # PostgreSQL may have waited for a transaction that discarded or postponed one: the state is checked again.
+    values = {"the_ids": ids, "the_now": uow.now, "the_claim": number, "the_end": until}
+    claimed = sorted((_message(row) for row in await uow.connection.execute(_CLAIM, values)), key=lambda item: item.id)
+    return Claim(number=number, until=until, messages=claimed)
+
+
+_CLAIM = (
+    update(messages)
+    .where(messages.c.id.in_(bindparam("the_ids", expanding=True)), _IS_FREE)
+    .values(claim=bindparam("the_claim"), claimed_until=bindparam("the_end"))
+    .returning(messages)
+)
+
+
+@cache
+def _raise_claims(dialect: str) -> ReturningInsert[Any]:
+    raised = insert_into(counters, dialect).values(name=CLAIMS, value=1)
+    again = raised.on_conflict_do_update(index_elements=["name"], set_={"value": counters.c.value + 1})
+    return again.returning(counters.c.value)
+
+
+@cache
+def _claimable() -> Select[Any]:
     earlier = messages.alias("earlier")
     overtaken = exists().where(
         earlier.c.order_number == messages.c.order_number,
@@ -95,22 +124,15 @@ async def claim(uow: UnitOfWork, *, limit: int, seconds: float) -> Claim:
         # Wrapped, so that SQLite uses the index on the order; for the bare column it would use the index on the state.
         func.coalesce(earlier.c.state, earlier.c.state) == MessageState.DUE.value,
         earlier.c.kind != MessageKind.ESCALATION.value,
-        or_(earlier.c.due_at > messages.c.due_at, earlier.c.claimed_until > uow.now),
+        or_(earlier.c.due_at > messages.c.due_at, earlier.c.claimed_until > _NOW),
     )
-    chosen = (
+    return (
         select(messages.c.id)
-        .where(_DUE, messages.c.due_at <= uow.now, _is_unclaimed(uow.now))
+        .where(_IS_FREE)
         .where(or_(messages.c.kind == MessageKind.ESCALATION.value, ~overtaken))
         .order_by(messages.c.due_at, messages.c.id)
-        .limit(limit)
+        .limit(bindparam("the_limit", type_=Integer))
     )
-    ids = list((await uow.connection.execute(chosen)).scalars())
-    until = uow.now + timedelta(seconds=seconds)
-    # PostgreSQL may have waited for a transaction that discarded or postponed one: the state is checked again.
-    still = and_(messages.c.id.in_(ids), _DUE, messages.c.due_at <= uow.now, _is_unclaimed(uow.now))
-    claiming = update(messages).where(still).values(claim=number, claimed_until=until).returning(messages)
-    claimed = sorted((_message(row) for row in await uow.connection.execute(claiming)), key=lambda item: item.id)
-    return Claim(number=number, until=until, messages=claimed)
 
 
 async def settle(
@@ -164,9 +186,9 @@ async def _change(
     by: str,
 ) -> list[Notification]:
     """Set `values` on the messages in one of the states `among`, except those that are being sent now."""
-    mine = (messages.c.id.in_(list(ids)), messages.c.state.in_(sorted(among)), _is_unclaimed(uow.now))
+    mine = (messages.c.id.in_(list(ids)), messages.c.state.in_(sorted(among)), _IS_UNCLAIMED)
     locked = select(messages).where(*mine).order_by(messages.c.id).with_for_update()
-    changed = [_message(row) for row in await uow.connection.execute(locked)]
+    changed = [_message(row) for row in await uow.connection.execute(locked, {"the_now": uow.now})]
     chosen = messages.c.id.in_([item.id for item in changed])
     await uow.connection.execute(update(messages).where(chosen).values(**values, claim=None, claimed_until=None))
     entries = [
@@ -214,11 +236,6 @@ async def list_captured_since(connection: AsyncConnection, since: datetime) -> l
 async def counts(connection: AsyncConnection) -> dict[MessageState, int]:
     rows = await connection.execute(select(messages.c.state, func.count()).group_by(messages.c.state))
     return dict.fromkeys(MessageState, 0) | {MessageState(state): count for state, count in rows}
-
-
-def _is_unclaimed(now: datetime) -> Any:
-    """The condition that nobody is sending the message now."""
-    return or_(messages.c.claimed_until.is_(None), messages.c.claimed_until <= now)
 
 
 def _message(row: Any) -> Notification:

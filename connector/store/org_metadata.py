@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.sql import upsert
@@ -22,9 +22,12 @@ class OrgMetadata:
     body: str
 
 
+_OF_ORG = select(org_catalog).where(org_catalog.c.org_id == bindparam("the_org"))
+
+
 async def get(connection: AsyncConnection, org_id: str) -> OrgMetadata | None:
     """Return the cached metadata of this org."""
-    row = (await connection.execute(select(org_catalog).where(org_catalog.c.org_id == org_id))).first()
+    row = (await connection.execute(_OF_ORG, {"the_org": org_id})).first()
     return None if row is None else OrgMetadata(org_id=row.org_id, fetched_at=row.fetched_at, body=row.body)
 
 

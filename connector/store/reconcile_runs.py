@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Integer, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.reconciliation import (
@@ -59,6 +59,21 @@ async def begin(
     return number
 
 
+_RESULT = ("state", "finished_at", "calls", "healed", "counts", "fields")
+_OF_ID = runs.c.id == bindparam("the_run")
+_FINISH = update(runs).where(_OF_ID).values({name: bindparam(f"new_{name}") for name in _RESULT})
+_INSERT_FINDINGS = insert(findings)
+_DELETE_FINDINGS = delete(findings).where(findings.c.run == bindparam("the_run"))
+_VERIFIED = select(func.max(runs.c.id)).where(runs.c.full.is_(True), runs.c.state == RunState.FINISHED.value)
+_SHOWN = _VERIFIED.group_by(runs.c.org_id)  # by `connector status`, however many selected keys were compared since
+_FULL = select(runs.c.full).where(_OF_ID).scalar_subquery()
+_LIMIT = bindparam("the_limit", type_=Integer)
+_KEPT = select(runs.c.id).where(runs.c.full == _FULL).order_by(runs.c.id.desc()).limit(_LIMIT)
+_IS_OLD = (runs.c.full == _FULL) & runs.c.id.not_in(_KEPT) & runs.c.id.not_in(_SHOWN)
+_DELETE_OLD_FINDINGS = delete(findings).where(findings.c.run.in_(select(runs.c.id).where(_IS_OLD)))
+_DELETE_OLD = delete(runs).where(_IS_OLD)
+
+
 async def finish(
     uow: UnitOfWork, run: int, result: Reconciliation, *, state: RunState, calls: int, healed: int = 0
 ) -> None:
@@ -74,8 +89,8 @@ async def finish(
         "counts": _json(counts),
         "fields": _json(dict(result.fields)),
     }
-    await uow.connection.execute(update(runs).where(runs.c.id == run).values(values))
-    await uow.connection.execute(delete(findings).where(findings.c.run == run))
+    await uow.connection.execute(_FINISH, {"the_run": run, **{f"new_{name}": value for name, value in values.items()}})
+    await uow.connection.execute(_DELETE_FINDINGS, {"the_run": run})
     rows = [
         {
             "run": run,
@@ -91,14 +106,9 @@ async def finish(
         for number, item in enumerate([*result.findings, *result.open], start=1)
     ]
     for some in chunks(rows):
-        await uow.connection.execute(insert(findings), some)
-    verified = select(func.max(runs.c.id)).where(runs.c.full.is_(True), runs.c.state == RunState.FINISHED.value)
-    shown = verified.group_by(runs.c.org_id)  # by `connector status`, however many selected keys were compared since
-    full = select(runs.c.full).where(runs.c.id == run).scalar_subquery()
-    kept = select(runs.c.id).where(runs.c.full == full).order_by(runs.c.id.desc()).limit(RUNS_KEPT)
-    old = (runs.c.full == full) & runs.c.id.not_in(kept) & runs.c.id.not_in(shown)
-    await uow.connection.execute(delete(findings).where(findings.c.run.in_(select(runs.c.id).where(old))))
-    await uow.connection.execute(delete(runs).where(old))
+        await uow.connection.execute(_INSERT_FINDINGS, some)
+    for statement in (_DELETE_OLD_FINDINGS, _DELETE_OLD):
+        await uow.connection.execute(statement, {"the_run": run, "the_limit": RUNS_KEPT})
 
 
 async def note_progress(uow: UnitOfWork, run: int, *, compared: int, calls: int) -> None:

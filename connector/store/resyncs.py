@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import select, update
+from sqlalchemy import Integer, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
@@ -89,9 +89,12 @@ async def note_total(uow: UnitOfWork, number: int, total: int) -> None:
     await uow.connection.execute(update(resyncs).where(resyncs.c.id == number).values(total=total, done=total))
 
 
+_RESYNC = select(resyncs).where(resyncs.c.id == bindparam("the_id"))
+_LOCKED_RESYNC = _RESYNC.with_for_update()
+
+
 async def get(connection: AsyncConnection, number: int, *, lock: bool = False) -> Resync | None:
-    statement = select(resyncs).where(resyncs.c.id == number)
-    row = (await connection.execute(statement.with_for_update() if lock else statement)).first()
+    row = (await connection.execute(_LOCKED_RESYNC if lock else _RESYNC, {"the_id": number})).first()
     return None if row is None else _build(row)
 
 
@@ -121,15 +124,17 @@ async def list_made_at(connection: AsyncConnection, moment: datetime, *, actor: 
     return [_build(row) for row in await connection.execute(statement)]
 
 
+_ACTIVE = (
+    select(resyncs)
+    .where(resyncs.c.state.in_([state.value for state in ACTIVE]))
+    .order_by(resyncs.c.priority, resyncs.c.id)  # `high` sorts before `low`
+    .limit(bindparam("the_limit", type_=Integer))
+)
+
+
 async def list_active(connection: AsyncConnection, limit: int = 100) -> list[Resync]:
     """Those that a worker is to work off: urgent ones first, then the oldest."""
-    statement = (
-        select(resyncs)
-        .where(resyncs.c.state.in_([state.value for state in ACTIVE]))
-        .order_by(resyncs.c.priority, resyncs.c.id)  # `high` sorts before `low`
-        .limit(limit)
-    )
-    return [_build(row) for row in await connection.execute(statement)]
+    return [_build(row) for row in await connection.execute(_ACTIVE, {"the_limit": limit})]
 
 
 async def begin(uow: UnitOfWork, number: int) -> bool:

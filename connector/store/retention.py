@@ -7,8 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
-from sqlalchemy import Column, ColumnElement, Table, and_, delete, func, not_, select, tuple_, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Delete,
+    Integer,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    func,
+    not_,
+    select,
+    tuple_,
+    update,
+)
 
 from connector.model.change_notice import NoticeState
 from connector.model.conflict import ConflictState
@@ -105,18 +121,25 @@ _KINDS = {
 async def delete_expired(uow: UnitOfWork, kind: str, age: timedelta, limit: int) -> int:
     """Delete up to `limit` rows of this kind (a field of `Retention`) that are older than `age`, or empty a column of
     them; return how many."""
+    values: dict[str, object] = {"the_moment": uow.now - age, "the_limit": limit}
+    if _KINDS[kind].by_id:
+        values["the_id"] = await _first_id_since(uow, _KINDS[kind], uow.now - age)
+    return (await uow.connection.execute(_delete(kind), values)).rowcount
+
+
+@cache
+def _delete(kind: str) -> Delete | Update:
     chosen = _KINDS[kind]
     key = tuple_(*chosen.table.primary_key.columns)
-    old = select(*chosen.table.primary_key.columns).where(chosen.since < uow.now - age)
+    old = select(*chosen.table.primary_key.columns).where(chosen.since < bindparam("the_moment"))
     if chosen.by_id:
-        old = old.where(chosen.table.c.id < await _first_id_since(uow, chosen, uow.now - age))
+        old = old.where(chosen.table.c.id < bindparam("the_id"))
     if chosen.ended is not None:
         old = old.where(chosen.ended)
-    found = key.in_(old.limit(limit))
+    found = key.in_(old.limit(bindparam("the_limit", type_=Integer)))
     if chosen.cleared is None:
-        return (await uow.connection.execute(delete(chosen.table).where(found))).rowcount
-    statement = update(chosen.table).where(found).values({chosen.cleared.name: None})
-    return (await uow.connection.execute(statement)).rowcount
+        return delete(chosen.table).where(found)
+    return update(chosen.table).where(found).values({chosen.cleared.name: None})
 
 
 async def _first_id_since(uow: UnitOfWork, chosen: _Kind, moment: datetime) -> int:

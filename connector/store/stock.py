@@ -22,13 +22,13 @@ from connector.store.sql import insert, select_in, upsert
 from connector.store.tables import reservations, stock
 from connector.store.unit_of_work import UnitOfWork
 
+_LEVELS = select(stock).order_by(stock.c.sku, stock.c.warehouse)
+_LOCKED_LEVELS = _LEVELS.with_for_update()
+
 
 async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool = False) -> dict[StockKey, StockLevel]:
     """Return the stock levels of these products, by product and warehouse; `lock` locks the rows."""
-    statement = select(stock).order_by(stock.c.sku, stock.c.warehouse)
-    if lock:
-        statement = statement.with_for_update()
-    rows = await select_in(connection, statement, stock.c.sku, sorted(set(skus)))
+    rows = await select_in(connection, _LOCKED_LEVELS if lock else _LEVELS, stock.c.sku, sorted(set(skus)))
     return {
         (row.sku, row.warehouse): StockLevel(on_hand=row.on_hand, reserved=row.reserved, since=row.since)
         for row in rows
@@ -80,13 +80,23 @@ async def save_levels(uow: UnitOfWork, changed: Mapping[StockKey, StockLevel]) -
     await upsert(uow.connection, stock, rows)
 
 
+_RESERVATIONS = select(reservations)
+
+
 async def load_reservations(connection: AsyncConnection, orders: Sequence[str]) -> dict[ReservationKey, Reservation]:
     """Return the reservations of these orders, by order, line and warehouse."""
-    rows = await select_in(connection, select(reservations), reservations.c.order_number, orders)
+    rows = await select_in(connection, _RESERVATIONS, reservations.c.order_number, orders)
     return {
         (row.order_number, row.line, row.warehouse): Reservation(quantity=row.quantity, picked=row.picked)
         for row in rows
     }
+
+
+_DELETE_RESERVATION = delete(reservations).where(
+    reservations.c.order_number == bindparam("o"),
+    reservations.c.line == bindparam("l"),
+    reservations.c.warehouse == bindparam("w"),
+)
 
 
 async def save_reservations(uow: UnitOfWork, changed: Mapping[ReservationKey, Reservation]) -> None:
@@ -99,11 +109,7 @@ async def save_reservations(uow: UnitOfWork, changed: Mapping[ReservationKey, Re
     gone = [{"o": order, "l": line, "w": place} for (order, line, place), held in changed.items() if not held.quantity]
     await upsert(uow.connection, reservations, rows)
     if gone:
-        row = reservations.c
-        statement = delete(reservations).where(
-            row.order_number == bindparam("o"), row.line == bindparam("l"), row.warehouse == bindparam("w")
-        )
-        await uow.connection.execute(statement, gone)
+        await uow.connection.execute(_DELETE_RESERVATION, gone)
 
 
 def counted_level(stored: StockLevel | None, on_hand: Decimal, today: date) -> StockLevel:

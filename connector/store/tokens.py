@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import ConnectorError
@@ -54,15 +54,19 @@ async def create(
     return secret
 
 
+_OF_DIGEST = select(tokens).where(tokens.c.digest == bindparam("the_digest"))
+_OF_NAME = select(tokens).where(tokens.c.name == bindparam("the_name"))
+
+
 async def find(connection: AsyncConnection, secret: str) -> Token | None:
     """Return the token with this secret, valid or not."""
-    row = (await connection.execute(select(tokens).where(tokens.c.digest == digest(secret)))).first()
+    row = (await connection.execute(_OF_DIGEST, {"the_digest": digest(secret)})).first()
     return None if row is None else _token(row)
 
 
 async def get(connection: AsyncConnection, name: str) -> Token | None:
     """Return the token with this name, valid or not."""
-    row = (await connection.execute(select(tokens).where(tokens.c.name == name))).first()
+    row = (await connection.execute(_OF_NAME, {"the_name": name})).first()
     return None if row is None else _token(row)
 
 
@@ -85,8 +89,11 @@ async def revoke(uow: UnitOfWork, name: str, *, actor: str | None = None) -> boo
     return True
 
 
+_RECORD_USE = update(tokens).where(tokens.c.name == bindparam("the_name")).values(used_at=bindparam("the_time"))
+
+
 async def record_use(uow: UnitOfWork, name: str) -> None:
-    await uow.connection.execute(update(tokens).where(tokens.c.name == name).values(used_at=uow.now))
+    await uow.connection.execute(_RECORD_USE, {"the_name": name, "the_time": uow.now})
 
 
 async def _audit(uow: UnitOfWork, name: str, action: str, actor: str | None, **detail: object) -> None:

@@ -112,14 +112,8 @@ class UnitOfWork:
         self._last.clear()
 
     async def _capture_events(self) -> None:
-        statement = (
-            select(orders.c.number, orgs.c.org_id)
-            .join(customer_orgs, customer_orgs.c.customer == orders.c.customer)
-            .join(orgs, orgs.c.name == customer_orgs.c.org)
-            .where(orgs.c.active)
-        )
         open_ones = sorted({event.order for event in self._events if event.org_id is None})
-        named = dict(await select_in(self.connection, statement, orders.c.number, open_ones))
+        named = dict(await select_in(self.connection, _ORGS_OF_ORDERS, orders.c.number, open_ones))
         rows: list[Row] = [
             {
                 "org_id": event.org_id or named.get(event.order),
@@ -134,7 +128,7 @@ class UnitOfWork:
             }
             for event in self._events
         ]
-        await self.connection.execute(plain_insert(outgoing_events), rows)
+        await self.connection.execute(_INSERT_EVENTS, rows)
         self._events.clear()
 
     async def _capture_changes(self) -> None:
@@ -169,13 +163,20 @@ class UnitOfWork:
     async def _for_each_org(self, rows: list[Row]) -> list[Row]:
         """Products are sent to every org that this database works with. What is not known to be in an org, and what is
         put back in it, concerns the org of this transaction only."""
-        named = select(orgs.c.name).where(orgs.c.active, orgs.c.name != DEFAULT).order_by(orgs.c.name)
-        names = [DEFAULT, *(await self.connection.execute(named)).scalars()]
+        names = [DEFAULT, *(await self.connection.execute(_NAMED_ORGS)).scalars()]
         scope = scope_of(self.connection)
         own = names if scope is None else [scope]
         return [{**row, "org": name} for row in rows for name in (own if row["unsure"] or row["restores"] else names)]
 
 
+_INSERT_EVENTS = plain_insert(outgoing_events)
+_ORGS_OF_ORDERS = (
+    select(orders.c.number, orgs.c.org_id)
+    .join(customer_orgs, customer_orgs.c.customer == orders.c.customer)
+    .join(orgs, orgs.c.name == customer_orgs.c.org)
+    .where(orgs.c.active)
+)
+_NAMED_ORGS = select(orgs.c.name).where(orgs.c.active, orgs.c.name != DEFAULT).order_by(orgs.c.name)
 _ORG_OF = {
     EntityKind.CUSTOMER: select(customer_orgs.c.org).where(customer_orgs.c.customer == bindparam("the_owner")),
     EntityKind.ORDER: (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import blake2b
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState
@@ -22,6 +24,12 @@ MOST_RESYNCS = 20
 async def load_change_mark(connection: AsyncConnection) -> str:
     """Of the journal, the runs of jobs, how far resyncs and the latest comparison are, and what is to be sent; every
     change of an entity is one of these. By index, and never more than some rows."""
+    row = tuple((await connection.execute(_mark())).one())
+    return blake2b(repr(row).encode(), digest_size=8).hexdigest()
+
+
+@cache
+def _mark() -> Select[Any]:
     due = (
         select(outbox.c.due_at)
         .where(outbox.c.state == ChangeState.DUE.value)
@@ -36,7 +44,7 @@ async def load_change_mark(connection: AsyncConnection) -> str:
         func.max(latest.c.position),
         func.max(latest.c.error),
     )
-    statement = select(
+    return select(
         *(select(part).scalar_subquery() for part in progress),
         select(func.max(journal.c.id)).scalar_subquery(),
         select(func.max(job_runs.c.id)).scalar_subquery(),
@@ -45,5 +53,3 @@ async def load_change_mark(connection: AsyncConnection) -> str:
         func.count(),
         func.max(due.c.due_at),
     ).select_from(due)
-    row = tuple((await connection.execute(statement)).one())
-    return blake2b(repr(row).encode(), digest_size=8).hexdigest()
