@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Delete, Executable, Select, bindparam, case, delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.engine import Store
 from connector.store.scope import prefixed, unprefixed
-from connector.store.sql import insert
+from connector.store.sql import Row, insert_into
 from connector.store.tables import counters, leases
 from connector.store.unit_of_work import UnitOfWork
 
@@ -49,37 +51,67 @@ async def acquire_many(
     ours. `org`: whose leases they are, if not those of the transaction's scope."""
     if not names:
         return {}
-    until = uow.now + timedelta(seconds=ttl)
     full = _full_names(uow.connection, names, org)
-    rows = [{"name": name, "owner": owner, "term": 1, "expires_at": until} for name in full]
-    statement = insert(uow.connection, leases).values(rows)
+    values = {"the_owner": owner, "the_now": uow.now, "the_end": uow.now + timedelta(seconds=ttl)}
+    values |= {f"the_name_{number}": name for number, name in enumerate(full)}
+    rows = await uow.connection.execute(_acquire(uow.connection.dialect.name, len(full)), values)
+    return {unprefixed(uow.connection, row.name, org): row.term for row in rows}
+
+
+@lru_cache
+def _acquire(dialect: str, number: int) -> Executable:
+    """The statement that acquires so many leases."""
+    row = {
+        "owner": bindparam("the_owner", type_=leases.c.owner.type),
+        "term": 1,
+        "expires_at": bindparam("the_end", type_=leases.c.expires_at.type),
+    }
+    names = [bindparam(f"the_name_{index}", type_=leases.c.name.type) for index in range(number)]
+    statement = insert_into(leases, dialect).values([{"name": name, **row} for name in names])
     mine = leases.c.owner == statement.excluded.owner
-    upsert = statement.on_conflict_do_update(
+    return statement.on_conflict_do_update(
         index_elements=["name"],
         set_={
             "owner": statement.excluded.owner,
             "term": case((mine, leases.c.term), else_=leases.c.term + 1),
             "expires_at": statement.excluded.expires_at,
         },
-        where=or_(mine, leases.c.expires_at <= uow.now),
+        where=or_(mine, leases.c.expires_at <= bindparam("the_now")),
     ).returning(leases.c.name, leases.c.term)
-    return {unprefixed(uow.connection, row.name, org): row.term for row in await uow.connection.execute(upsert)}
+
+
+_HELD_OF = select(leases.c.name).where(
+    leases.c.name.in_(bindparam("the_names", expanding=True)), leases.c.expires_at > bindparam("the_now")
+)
 
 
 async def list_free(connection: AsyncConnection, names: Collection[str], now: datetime) -> list[str]:
     """Return those of `names` that nobody holds, in the same sequence."""
-    full = _full_names(connection, names)
-    statement = select(leases.c.name).where(leases.c.name.in_(full), leases.c.expires_at > now)
-    held_names = {unprefixed(connection, name) for name in (await connection.execute(statement)).scalars()}
+    values = {"the_names": _full_names(connection, names), "the_now": now}
+    held_names = {unprefixed(connection, name) for name in (await connection.execute(_HELD_OF, values)).scalars()}
     return [name for name in names if name not in held_names]
 
 
 async def list_held(connection: AsyncConnection, prefix: str | Sequence[str], now: datetime) -> dict[str, int]:
     """Return the terms of the held leases whose names start with `prefix`, or with one of several."""
     prefixes = [prefix] if isinstance(prefix, str) else prefix
-    wanted = or_(*(leases.c.name.startswith(prefixed(connection, begin)) for begin in prefixes))
-    statement = select(leases.c.name, leases.c.term).where(wanted, leases.c.expires_at > now)
-    return {unprefixed(connection, row.name): row.term for row in await connection.execute(statement)}
+    values = {"the_now": now, **_prefix_values(connection, prefixes)}
+    rows = await connection.execute(_held(len(prefixes)), values)
+    return {unprefixed(connection, row.name): row.term for row in rows}
+
+
+@lru_cache
+def _held(prefixes: int) -> Select[Any]:
+    wanted = or_(*(_has_prefix(number) for number in range(prefixes)))
+    return select(leases.c.name, leases.c.term).where(wanted, leases.c.expires_at > bindparam("the_now"))
+
+
+def _has_prefix(number: int) -> ColumnElement[bool]:
+    return leases.c.name.startswith(bindparam(f"the_prefix_{number}", type_=leases.c.name.type))
+
+
+def _prefix_values(connection: AsyncConnection, prefixes: Collection[str]) -> Row:
+    return {f"the_prefix_{number}": prefixed(connection, prefix) for number, prefix in enumerate(prefixes)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,11 +132,13 @@ async def list_unreleased(connection: AsyncConnection) -> list[StoredLease]:
     ]
 
 
+_OWNERS = select(leases.c.owner).where(_has_prefix(0), leases.c.expires_at > bindparam("the_now"))
+
+
 async def list_owners(connection: AsyncConnection, prefix: str, now: datetime) -> set[str]:
     """Return the owners of the held leases whose names start with `prefix`."""
-    begin = prefixed(connection, prefix)
-    statement = select(leases.c.owner).where(leases.c.name.startswith(begin), leases.c.expires_at > now)
-    return set((await connection.execute(statement)).scalars())
+    values = {"the_now": now, **_prefix_values(connection, [prefix])}
+    return set((await connection.execute(_OWNERS, values)).scalars())
 
 
 async def seconds_left(connection: AsyncConnection, name: str, now: datetime) -> float:
@@ -115,6 +149,14 @@ async def seconds_left(connection: AsyncConnection, name: str, now: datetime) ->
     return 0.0 if expires_at is None else max(0.0, (expires_at - now).total_seconds())
 
 
+@lru_cache
+def _start_counter(dialect: str) -> Executable:
+    return insert_into(counters, dialect).on_conflict_do_nothing()
+
+
+_COUNTER = select(counters.c.value).where(counters.c.name == bindparam("the_name")).with_for_update()
+
+
 async def agree_on_partitions(uow: UnitOfWork, number: int) -> bool:
     """Return whether all workers use `number` partitions; this holds until the transaction ends.
 
@@ -122,10 +164,9 @@ async def agree_on_partitions(uow: UnitOfWork, number: int) -> bool:
     us. Every worker calls this before it acquires partitions, and the row lock makes them do so one after the other.
     """
     counter = prefixed(uow.connection, _PARTITION_COUNTER)
-    row = {"name": counter, "value": number}
-    await uow.connection.execute(insert(uow.connection, counters).values(row).on_conflict_do_nothing())
-    mine = select(counters.c.value).where(counters.c.name == counter).with_for_update()
-    if (await uow.connection.execute(mine)).scalar() == number:
+    statement = _start_counter(uow.connection.dialect.name)
+    await uow.connection.execute(statement, {"name": counter, "value": number})
+    if (await uow.connection.execute(_COUNTER, {"the_name": counter})).scalar() == number:
         return True
     if await list_held(uow.connection, PARTITION, uow.now):
         return False
@@ -136,12 +177,23 @@ async def agree_on_partitions(uow: UnitOfWork, number: int) -> bool:
 async def delete_leases(uow: UnitOfWork, names: Collection[str], prefixes: Collection[str]) -> None:
     """Delete the leases of `names`, and the long expired leases with these prefixes: their owners never return, and
     nobody needs their terms."""
-    old = [
-        leases.c.name.startswith(prefixed(uow.connection, prefix))
-        & (leases.c.expires_at <= uow.now - _EXPIRED_LEASES_KEPT)
-        for prefix in prefixes
-    ]
-    await uow.connection.execute(delete(leases).where(or_(leases.c.name.in_(_full_names(uow.connection, names)), *old)))
+    values = {"the_names": _full_names(uow.connection, names), "the_time": uow.now - _EXPIRED_LEASES_KEPT}
+    values |= _prefix_values(uow.connection, prefixes)
+    await uow.connection.execute(_delete(len(prefixes)), values)
+
+
+@lru_cache
+def _delete(prefixes: int) -> Delete:
+    old = [_has_prefix(number) & (leases.c.expires_at <= bindparam("the_time")) for number in range(prefixes)]
+    return delete(leases).where(or_(leases.c.name.in_(bindparam("the_names", expanding=True)), *old))
+
+
+_OURS = update(leases).where(
+    tuple_(leases.c.name, leases.c.term).in_(bindparam("the_leases", expanding=True)),
+    leases.c.owner == bindparam("the_owner"),
+)
+_RENEW = _OURS.values(expires_at=bindparam("the_end"))
+_RELEASE = _OURS.values(owner=_NOBODY, expires_at=bindparam("the_end"))
 
 
 async def renew(store: Store, owner: str, held_leases: Mapping[str, int], ttl: float) -> bool:
@@ -151,12 +203,8 @@ async def renew(store: Store, owner: str, held_leases: Mapping[str, int], ttl: f
     """
     async with store.transaction() as uow:
         await _lock(uow, held_leases)
-        prolonged = await uow.connection.execute(
-            update(leases)
-            .where(_is_one_of(uow.connection, held_leases), leases.c.owner == owner)
-            .values(expires_at=uow.now + timedelta(seconds=ttl))
-        )
-        return prolonged.rowcount == len(held_leases)
+        values = _values_of(uow.connection, held_leases, owner, uow.now + timedelta(seconds=ttl))
+        return (await uow.connection.execute(_RENEW, values)).rowcount == len(held_leases)
 
 
 async def release(store: Store, name: str, owner: str, term: int) -> bool:
@@ -168,12 +216,8 @@ async def release_all(store: Store, owner: str, held_leases: Mapping[str, int]) 
     """`release` for many; returns how many were ours."""
     async with store.transaction() as uow:
         await _lock(uow, held_leases)
-        released = await uow.connection.execute(
-            update(leases)
-            .where(_is_one_of(uow.connection, held_leases), leases.c.owner == owner)
-            .values(owner=_NOBODY, expires_at=uow.now)
-        )
-        return released.rowcount
+        values = _values_of(uow.connection, held_leases, owner, uow.now)
+        return (await uow.connection.execute(_RELEASE, values)).rowcount
 
 
 async def is_held(uow: UnitOfWork, name: str, term: int, *, org: str | None = None) -> bool:
@@ -187,6 +231,14 @@ async def list_lost(uow: UnitOfWork, held_leases: Mapping[str, int], *, org: str
     return sorted(name for name, term in held_leases.items() if current.get(name) != term)
 
 
+_LOCK = (
+    select(leases.c.name, leases.c.term)
+    .where(leases.c.name.in_(bindparam("the_names", expanding=True)), leases.c.owner != _NOBODY)
+    .order_by(leases.c.name)
+    .with_for_update()
+)
+
+
 async def _lock(uow: UnitOfWork, names: Collection[str], org: str | None = None) -> dict[str, int]:
     """Lock the held leases of `names`, in sorted order to avoid deadlocks, and return their terms.
 
@@ -194,13 +246,8 @@ async def _lock(uow: UnitOfWork, names: Collection[str], org: str | None = None)
     """
     if not names:
         return {}
-    statement = (
-        select(leases.c.name, leases.c.term)
-        .where(leases.c.name.in_(_full_names(uow.connection, names, org)), leases.c.owner != _NOBODY)
-        .order_by(leases.c.name)
-        .with_for_update()
-    )
-    return {unprefixed(uow.connection, row.name, org): row.term for row in await uow.connection.execute(statement)}
+    rows = await uow.connection.execute(_LOCK, {"the_names": _full_names(uow.connection, names, org)})
+    return {unprefixed(uow.connection, row.name, org): row.term for row in rows}
 
 
 def _full_names(connection: AsyncConnection, names: Collection[str], org: str | None = None) -> list[str]:
@@ -208,6 +255,6 @@ def _full_names(connection: AsyncConnection, names: Collection[str], org: str | 
     return [prefixed(connection, name, org) for name in sorted(names)]
 
 
-def _is_one_of(connection: AsyncConnection, held_leases: Mapping[str, int]) -> ColumnElement[bool]:
+def _values_of(connection: AsyncConnection, held_leases: Mapping[str, int], owner: str, end: datetime) -> Row:
     named = [(prefixed(connection, name), term) for name, term in held_leases.items()]
-    return tuple_(leases.c.name, leases.c.term).in_(named)
+    return {"the_leases": named, "the_owner": owner, "the_end": end}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, case, func, select, update
+from sqlalchemy import Integer, bindparam, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import MAX_UNANSWERED_SENDS, Change, ChangeState
 from connector.model.lane import Lane
-from connector.store.scope import is_in_scope
+from connector.store.scope import is_in_scope, within_scope
 from connector.store.tables import outbox
 from connector.store.unit_of_work import UnitOfWork
 
@@ -24,6 +24,19 @@ _RESET = (
     .where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"), outbox.c.begun > 0)
     .values(begun=0)
 )
+_LANE_OF_DEPRIORITIZED = case((outbox.c.lane < Lane.DEPRIORITIZED, Lane.DEPRIORITIZED.value), else_=outbox.c.lane)
+_DEPRIORITIZE = (
+    update(outbox)
+    .where(
+        outbox.c.entity == bindparam("the_entity"),
+        outbox.c.key == bindparam("the_key"),
+        outbox.c.version == bindparam("the_version"),
+        outbox.c.lane < _LAST_LANE,
+    )
+    .values(lane=_LANE_OF_DEPRIORITIZED + bindparam("the_step", type_=Integer))
+)
+_MAKE_DUE = update(outbox).where(_IS_DUE, outbox.c.due_at > bindparam("the_now")).values(due_at=bindparam("the_now"))
+_OLDEST_CAPTURE = select(func.min(outbox.c.captured_at)).where(_IS_DUE)
 
 
 def pause_after(unanswered_sends: int) -> timedelta:
@@ -36,7 +49,7 @@ async def reset_unanswered_sends(uow: UnitOfWork, changes: Sequence[Change]) -> 
     them."""
     keys = sorted({(change.entity.value, change.key) for change in changes})
     if keys:
-        statement = _RESET.where(is_in_scope(uow.connection, outbox.c.org))
+        statement = within_scope(uow.connection, _RESET, outbox.c.org)
         await uow.connection.execute(statement, [{"the_entity": entity, "the_key": key} for entity, key in keys])
 
 
@@ -45,27 +58,16 @@ async def deprioritize(uow: UnitOfWork, changes: Sequence[Change], *, was_sent: 
     call (`was_sent` False) are sent before those that were."""
     marks = sorted({(change.entity.value, change.key, change.version) for change in changes})
     if marks:
-        last = case((outbox.c.lane < Lane.DEPRIORITIZED, Lane.DEPRIORITIZED.value), else_=outbox.c.lane)
-        statement = (
-            update(outbox)
-            .where(
-                outbox.c.entity == bindparam("the_entity"),
-                outbox.c.key == bindparam("the_key"),
-                outbox.c.version == bindparam("the_version"),
-                outbox.c.lane < _LAST_LANE,
-                is_in_scope(uow.connection, outbox.c.org),
-            )
-            .values(lane=last + int(was_sent))
-        )
-        names = ("the_entity", "the_key", "the_version")
-        await uow.connection.execute(statement, [dict(zip(names, mark, strict=True)) for mark in marks])
+        statement = within_scope(uow.connection, _DEPRIORITIZE, outbox.c.org)
+        names = ("the_entity", "the_key", "the_version", "the_step")
+        rows = [dict(zip(names, (*mark, int(was_sent)), strict=True)) for mark in marks]
+        await uow.connection.execute(statement, rows)
 
 
 async def make_all_due(uow: UnitOfWork) -> int:
     """Make all postponed changes due now, and return their number."""
-    statement = update(outbox).where(_IS_DUE, outbox.c.due_at > uow.now).values(due_at=uow.now)
-    statement = statement.where(is_in_scope(uow.connection, outbox.c.org))
-    return (await uow.connection.execute(statement)).rowcount
+    statement = within_scope(uow.connection, _MAKE_DUE, outbox.c.org)
+    return (await uow.connection.execute(statement, {"the_now": uow.now})).rowcount
 
 
 async def count_postponed_by_error(connection: AsyncConnection, limit: int = 3) -> list[tuple[str, int]]:
@@ -83,6 +85,6 @@ async def count_postponed_by_error(connection: AsyncConnection, limit: int = 3) 
 
 async def oldest_capture(connection: AsyncConnection) -> datetime | None:
     """Return when the oldest due change was captured, which shows how far the org lags behind."""
-    statement = select(func.min(outbox.c.captured_at)).where(_IS_DUE, is_in_scope(connection, outbox.c.org))
+    statement = within_scope(connection, _OLDEST_CAPTURE, outbox.c.org)
     moment: datetime | None = (await connection.execute(statement)).scalar()
     return moment
