@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.record import dump_value, load_value
 from connector.store.inbound_tables import conflicts
-from connector.store.orgs import is_of_scope
+from connector.store.orgs import belongs_to, is_of_scope
+from connector.store.scope import scope_of
 from connector.store.sql import select_in
 from connector.store.unit_of_work import UnitOfWork
 
@@ -95,25 +97,32 @@ async def list_of_field(
     return [build_conflict(row) for row in await connection.execute(statement)]
 
 
+_OPEN = select(conflicts).where(
+    conflicts.c.org_id == bindparam("the_org"),
+    conflicts.c.entity == bindparam("the_entity"),
+    conflicts.c.state == ConflictState.OPEN.value,
+)
+
+
 async def open_fields(
     connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]
 ) -> dict[str, dict[str, Conflict]]:
     """Open conflicts of these entities, by key and field; an entity without any has no entry."""
-    statement = select(conflicts).where(
-        conflicts.c.org_id == org_id,
-        conflicts.c.entity == entity,
-        conflicts.c.state == ConflictState.OPEN.value,
-    )
     by_key: dict[str, dict[str, Conflict]] = {}
-    for row in await select_in(connection, statement, conflicts.c.key, keys):
+    for row in await select_in(connection, _OPEN, conflicts.c.key, keys, the_org=org_id, the_entity=entity):
         by_key.setdefault(row.key, {})[row.field] = build_conflict(row)
     return by_key
 
 
 async def count_open(connection: AsyncConnection) -> int:
-    is_open = (conflicts.c.state == ConflictState.OPEN.value, is_of_scope(connection, conflicts.c.org_id))
-    statement = select(func.count()).select_from(conflicts).where(*is_open)
-    return (await connection.execute(statement)).scalar_one()
+    number: int = (await connection.execute(_count_open(scope_of(connection)))).scalar_one()
+    return number
+
+
+@lru_cache
+def _count_open(scope: str | None) -> Select[Any]:
+    is_open = (conflicts.c.state == ConflictState.OPEN.value, belongs_to(scope, conflicts.c.org_id))
+    return select(func.count()).select_from(conflicts).where(*is_open)
 
 
 async def _list_open(connection: AsyncConnection, items: Sequence[Conflict]) -> list[Conflict]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.inbound_tables import cursors
@@ -25,10 +25,17 @@ def events_of(topic: str) -> str:
     return f"events:{topic}"
 
 
+_POSITION = select(cursors.c.position).where(
+    cursors.c.org_id == bindparam("the_org"), cursors.c.name == bindparam("the_name")
+)
+_POSITIONS = (
+    select(cursors.c.name, cursors.c.position).where(cursors.c.org_id == bindparam("the_org")).order_by(cursors.c.name)
+)
+
+
 async def get(connection: AsyncConnection, org_id: str, name: str) -> Position | None:
     """The position of one cursor; None if it was never set."""
-    statement = select(cursors.c.position).where(cursors.c.org_id == org_id, cursors.c.name == name)
-    text = (await connection.execute(statement)).scalar()
+    text = (await connection.execute(_POSITION, {"the_org": org_id, "the_name": name})).scalar()
     return None if text is None else orjson.loads(text)
 
 
@@ -40,5 +47,5 @@ async def set_position(uow: UnitOfWork, org_id: str, name: str, position: Positi
 
 async def list_all(connection: AsyncConnection, org_id: str) -> dict[str, Position]:
     """Every cursor of an org, by name."""
-    statement = select(cursors.c.name, cursors.c.position).where(cursors.c.org_id == org_id).order_by(cursors.c.name)
-    return {row.name: orjson.loads(row.position) for row in await connection.execute(statement)}
+    rows = await connection.execute(_POSITIONS, {"the_org": org_id})
+    return {row.name: orjson.loads(row.position) for row in rows}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from sqlalchemy import (
     JSON,
     ColumnElement,
     Delete,
+    Select,
     Update,
     and_,
     case,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
     type_coerce,
     update,
 )
@@ -33,7 +36,7 @@ from connector.model.dead_letter_group import SAMPLES, DeadLetterGroup, fingerpr
 from connector.model.lane import Lane
 from connector.store import causes, journal, orgs
 from connector.store.queries.entity_orgs import find_orgs
-from connector.store.scope import is_in_scope, scope_of
+from connector.store.scope import is_in_scope, scope_of, within_scope
 from connector.store.sql import chunks, select_in
 from connector.store.tables import DISCARDED, outbox
 from connector.store.tables import journal as journal_table
@@ -57,18 +60,22 @@ async def list_dead_letters(
 ) -> list[DeadLetter]:
     """Return the dead letters, oldest first, those behind `after`. Blocked changes are not included: they are reported
     on their orders."""
-    statement = select(outbox).where(outbox.c.state == ChangeState.DEAD.value, *_behind(after))
-    statement = statement.where(is_in_scope(connection, outbox.c.org))
+    statement = within_scope(connection, _dead(entity, keys is None), outbox.c.org)
+    statement = statement if after is None else statement.where(*_behind(after))
+    if keys is None:
+        statement = statement if limit is None else statement.limit(limit)
+        return [_build(row) for row in await connection.execute(statement)]
+    rows = await select_in(connection, statement, outbox.c.key, keys)
+    rows.sort(key=lambda row: (row.refused_at, row.entity, row.key))
+    return [_build(row) for row in rows[:limit]]
+
+
+@lru_cache
+def _dead(entity: EntityKind | None, is_ordered: bool) -> Select[Any]:
+    statement = select(outbox).where(outbox.c.state == ChangeState.DEAD.value)
     if entity is not None:
         statement = statement.where(outbox.c.entity == entity.value)
-    if keys is not None:
-        rows = await select_in(connection, statement, outbox.c.key, keys)
-        rows.sort(key=lambda row: (row.refused_at, row.entity, row.key))
-        rows = rows[:limit]
-    else:
-        ordered = statement.order_by(outbox.c.refused_at, outbox.c.entity, outbox.c.key).limit(limit)
-        rows = list(await connection.execute(ordered))
-    return [_build(row) for row in rows]
+    return statement.order_by(outbox.c.refused_at, outbox.c.entity, outbox.c.key) if is_ordered else statement
 
 
 async def count_dead_letters(connection: AsyncConnection, entity: EntityKind | None = None) -> int:
@@ -277,6 +284,26 @@ async def list_discarded(
 ) -> list[tuple[EntityKind, str]]:
     """Return the entities of the scope whose latest change was discarded, and which are not due again. The org does not
     have that change. A product is in every org: an entry about it concerns the org that it names, or all."""
+    scope = scope_of(connection)
+    statement = _discarded(scope, entity)
+    rows = (
+        await connection.execute(statement)
+        if keys is None
+        else await select_in(connection, statement, journal_table.c.key, keys)
+    )
+    found: dict[EntityKind, list[str]] = {}
+    for kind, key in rows:
+        found.setdefault(EntityKind(kind), []).append(key)
+    if scope is None:
+        return sorted((kind, key) for kind, of_kind in found.items() for key in of_kind)
+    owners = {kind: await find_orgs(connection, kind, of_kind) for kind, of_kind in found.items()}
+    return sorted(
+        (kind, key) for kind, of_kind in found.items() for key in of_kind if owners[kind].get(key, scope) == scope
+    )
+
+
+@lru_cache
+def _discarded(scope: str | None, entity: EntityKind | None) -> Select[Any]:
     entry, later = journal_table, journal_table.alias("later")
     same_org = or_(entry.c.org_id.is_(None), later.c.org_id.is_(None), later.c.org_id == entry.c.org_id)
     is_due = and_(outbox.c.entity == entry.c.entity, outbox.c.key == entry.c.key)
@@ -284,31 +311,15 @@ async def list_discarded(
         select(entry.c.entity, entry.c.key)
         .where(
             DISCARDED,
-            orgs.is_of_scope(connection, entry.c.org_id),
+            orgs.belongs_to(scope, entry.c.org_id),
             ~exists().where(
                 later.c.entity == entry.c.entity, later.c.key == entry.c.key, later.c.id > entry.c.id, same_org
             ),
-            ~exists().where(is_due, is_in_scope(connection, outbox.c.org)),
+            ~exists().where(is_due, true() if scope is None else outbox.c.org == scope),
         )
         .distinct()
     )
-    if entity is not None:
-        statement = statement.where(entry.c.entity == entity.value)
-    rows = (
-        await connection.execute(statement)
-        if keys is None
-        else await select_in(connection, statement, entry.c.key, keys)
-    )
-    found: dict[EntityKind, list[str]] = {}
-    for kind, key in rows:
-        found.setdefault(EntityKind(kind), []).append(key)
-    scope = scope_of(connection)
-    if scope is None:
-        return sorted((kind, key) for kind, of_kind in found.items() for key in of_kind)
-    owners = {kind: await find_orgs(connection, kind, of_kind) for kind, of_kind in found.items()}
-    return sorted(
-        (kind, key) for kind, of_kind in found.items() for key in of_kind if owners[kind].get(key, scope) == scope
-    )
+    return statement if entity is None else statement.where(entry.c.entity == entity.value)
 
 
 async def journal_resync(uow: UnitOfWork, entity: EntityKind, keys: Sequence[str]) -> None:

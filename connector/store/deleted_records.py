@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
@@ -23,12 +23,16 @@ from connector.store.tables import links, orders
 from connector.store.unit_of_work import UnitOfWork
 
 _CHUNK = 500
+_OF_ENTITY = select(deleted_records).where(
+    deleted_records.c.org_id == bindparam("the_org"), deleted_records.c.entity == bindparam("the_entity")
+)
 
 
 async def get(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> dict[str, DeletedRecord]:
     """The deleted records of `keys`, by key."""
-    statement = select(deleted_records).where(deleted_records.c.org_id == org_id, deleted_records.c.entity == entity)
-    return {row.key: _build(row) for row in await select_in(connection, statement, deleted_records.c.key, keys)}
+    values = {"the_org": org_id, "the_entity": entity}
+    rows = await select_in(connection, _OF_ENTITY, deleted_records.c.key, keys, **values)
+    return {row.key: _build(row) for row in rows}
 
 
 async def list_missing(connection: AsyncConnection, org_id: str) -> list[tuple[str, str]]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, not_, select, update
+from sqlalchemy import Executable, Integer, Select, and_, bindparam, delete, func, not_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.inbound_change import InboxItem, InboxState, Source
@@ -19,8 +21,9 @@ from connector.model.observed_value import ObservedValues, dump_observed, load_o
 from connector.store import journal
 from connector.store.inbound_tables import inbox
 from connector.store.journal import MOST_NAMED, command_line_actor
-from connector.store.orgs import is_of_scope
-from connector.store.sql import chunks, insert, select_in
+from connector.store.orgs import belongs_to, is_of_scope
+from connector.store.scope import scope_of
+from connector.store.sql import chunks, insert, insert_into, select_in
 from connector.store.unit_of_work import UnitOfWork
 
 SHORTEST_PAUSE = timedelta(seconds=1)
@@ -32,8 +35,9 @@ _MAX_DOUBLINGS = 10
 Ref = tuple[str, str]
 """A record: its sObject and its 18-character ID."""
 
+_IS_OF_ORG = inbox.c.org_id == bindparam("the_org")
 _IS_VERSION = and_(
-    inbox.c.org_id == bindparam("the_org"),
+    _IS_OF_ORG,
     inbox.c.sobject == bindparam("the_sobject"),
     inbox.c.record_id == bindparam("the_record"),
     inbox.c.version == bindparam("the_version"),
@@ -69,23 +73,24 @@ async def put(
         }
         for sobject, record_id in sorted(set(records))
     ]
-    if not rows:
-        return
-    statement = insert(uow.connection, inbox)
+    if rows:
+        await uow.connection.execute(_put(uow.connection.dialect.name), rows)
+
+
+@lru_cache
+def _put(dialect: str) -> Executable:
+    statement = insert_into(inbox, dialect)
     changes = {name: statement.excluded[name] for name in ("state", "source", "due_at", "attempts")}
-    await uow.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["org_id", "sobject", "record_id"],
-            set_={
-                **changes,
-                "version": inbox.c.version + 1,
-                "observed": func.coalesce(statement.excluded.observed, inbox.c.observed),
-                "run": func.coalesce(statement.excluded.run, inbox.c.run),
-                "error": None,
-                "fix": None,
-            },
-        ),
-        rows,
+    return statement.on_conflict_do_update(
+        index_elements=["org_id", "sobject", "record_id"],
+        set_={
+            **changes,
+            "version": inbox.c.version + 1,
+            "observed": func.coalesce(statement.excluded.observed, inbox.c.observed),
+            "run": func.coalesce(statement.excluded.run, inbox.c.run),
+            "error": None,
+            "fix": None,
+        },
     )
 
 
@@ -95,12 +100,12 @@ async def _with_earlier(uow: UnitOfWork, org_id: str, observed: Mapping[Ref, Obs
     return {ref: dump_observed(with_earlier(now, before.get(ref[1], {}))) for ref, now in observed.items()}
 
 
+_OBSERVED = select(inbox.c.record_id, inbox.c.observed).where(_IS_OF_ORG, inbox.c.observed.is_not(None))
+
+
 async def find_observed(connection: AsyncConnection, org_id: str, ids: Collection[str]) -> dict[str, ObservedValues]:
     """What was seen in those of these records that are in the inbox, by record ID."""
-    statement = select(inbox.c.record_id, inbox.c.observed).where(
-        inbox.c.org_id == org_id, inbox.c.observed.is_not(None)
-    )
-    rows = await select_in(connection, statement, inbox.c.record_id, sorted(ids))
+    rows = await select_in(connection, _OBSERVED, inbox.c.record_id, sorted(ids), the_org=org_id)
     return {row.record_id: load_observed(row.observed) for row in rows}
 
 
@@ -110,12 +115,18 @@ async def find(connection: AsyncConnection, org_id: str, sobject: str, ids: Sequ
     return {row.record_id: _item(row) for row in await select_in(connection, statement, inbox.c.record_id, ids)}
 
 
+_LOCK = (
+    select(inbox.c.sobject, inbox.c.record_id)
+    .where(_IS_OF_ORG)
+    .order_by(inbox.c.sobject, inbox.c.record_id)
+    .with_for_update()
+)
+
+
 async def lock(uow: UnitOfWork, org_id: str, records: Collection[Ref]) -> set[Ref]:
     """Lock the rows of these records until the transaction ends, and return the records that are still there."""
-    statement = select(inbox.c.sobject, inbox.c.record_id).where(inbox.c.org_id == org_id)
-    locking = statement.order_by(inbox.c.sobject, inbox.c.record_id).with_for_update()
     ids = sorted({record_id for _, record_id in records})
-    rows = await select_in(uow.connection, locking, inbox.c.record_id, ids)
+    rows = await select_in(uow.connection, _LOCK, inbox.c.record_id, ids, the_org=org_id)
     return {(row.sobject, row.record_id) for row in rows} & set(records)
 
 
@@ -126,11 +137,17 @@ async def drop(uow: UnitOfWork, org_id: str, records: Collection[Ref]) -> None:
         await uow.connection.execute(delete(inbox).where(*is_record))
 
 
+_END_PARKED = delete(inbox).where(
+    _IS_OF_ORG,
+    inbox.c.state == InboxState.PARKED.value,
+    inbox.c.record_id.in_(bindparam("the_records", expanding=True)),
+)
+
+
 async def end_parked(uow: UnitOfWork, org_id: str, record_ids: Collection[str]) -> None:
     """Delete the parked rows of these records: they were read again and applied."""
-    parked = (inbox.c.org_id == org_id, inbox.c.state == InboxState.PARKED.value)
     for chunk in chunks(sorted(set(record_ids))):
-        await uow.connection.execute(delete(inbox).where(*parked, inbox.c.record_id.in_(chunk)))
+        await uow.connection.execute(_END_PARKED, {"the_org": org_id, "the_records": chunk})
 
 
 async def retry(
@@ -157,15 +174,18 @@ async def retry(
         await put(uow, org_id, [record], Source.RETRY, delay=delay, attempts=attempts + 1, observed=seen)
 
 
+_DUE = (
+    select(inbox)
+    .where(_IS_OF_ORG, inbox.c.state == InboxState.DUE.value, inbox.c.due_at <= bindparam("the_now"))
+    .order_by(inbox.c.due_at, inbox.c.sobject, inbox.c.record_id)
+    .limit(bindparam("the_limit", type_=Integer))
+)
+
+
 async def list_due(connection: AsyncConnection, org_id: str, now: datetime, limit: int) -> list[InboxItem]:
     """Up to `limit` records that are due, longest due first."""
-    statement = (
-        select(inbox)
-        .where(inbox.c.org_id == org_id, inbox.c.state == InboxState.DUE.value, inbox.c.due_at <= now)
-        .order_by(inbox.c.due_at, inbox.c.sobject, inbox.c.record_id)
-        .limit(limit)
-    )
-    return [_item(row) for row in await connection.execute(statement)]
+    rows = await connection.execute(_DUE, {"the_org": org_id, "the_now": now, "the_limit": limit})
+    return [_item(row) for row in rows]
 
 
 async def states(connection: AsyncConnection, org_id: str, record_ids: Iterable[str]) -> dict[str, InboxState]:
@@ -182,10 +202,13 @@ async def list_parked(connection: AsyncConnection, limit: int = 1000) -> list[In
     return [_item(row) for row in await connection.execute(statement)]
 
 
+_DELETE = delete(inbox).where(_IS_VERSION)
+
+
 async def settle(uow: UnitOfWork, org_id: str, items: Sequence[InboxItem]) -> None:
     """Delete these items, which are applied, unless their records changed again meanwhile."""
     if items:
-        await uow.connection.execute(delete(inbox).where(_IS_VERSION), [_parameters(org_id, item) for item in items])
+        await uow.connection.execute(_DELETE, [_parameters(org_id, item) for item in items])
 
 
 async def postpone(uow: UnitOfWork, org_id: str, items: Sequence[InboxItem], *, due_at: datetime, error: str) -> None:
@@ -238,11 +261,17 @@ async def park(
     )
 
 
+_RETRY_PARKED = (
+    update(inbox)
+    .where(_IS_OF_ORG, inbox.c.state == InboxState.PARKED.value, inbox.c.attempts > 0)
+    .where(inbox.c.due_at <= bindparam("the_now"))
+    .values(state=InboxState.DUE.value)
+)
+
+
 async def retry_parked(uow: UnitOfWork, org_id: str) -> None:
     """Make parked records due whose time has come: something here may have changed meanwhile."""
-    is_parked = (inbox.c.org_id == org_id, inbox.c.state == InboxState.PARKED.value, inbox.c.attempts > 0)
-    statement = update(inbox).where(*is_parked, inbox.c.due_at <= uow.now)
-    await uow.connection.execute(statement.values(state=InboxState.DUE.value))
+    await uow.connection.execute(_RETRY_PARKED, {"the_org": org_id, "the_now": uow.now})
 
 
 async def replay(uow: UnitOfWork, record_ids: Iterable[str] | None = None, *, actor: str | None = None) -> int:
@@ -286,10 +315,15 @@ async def _make_due(uow: UnitOfWork, record_ids: Sequence[str] | None) -> int:
 
 async def counts(connection: AsyncConnection, org_id: str | None = None) -> dict[InboxState, int]:
     """Records of an org, or of the orgs of the scope, by state, every state named."""
-    mine = is_of_scope(connection, inbox.c.org_id) if org_id is None else inbox.c.org_id == org_id
-    statement = select(inbox.c.state, func.count()).where(mine).group_by(inbox.c.state)
-    numbers: dict[str, int] = dict((await connection.execute(statement)).all())
+    statement = _counts(scope_of(connection), org_id is not None)
+    numbers: dict[str, int] = dict((await connection.execute(statement, {"the_org": org_id})).all())
     return {state: numbers.get(state.value, 0) for state in InboxState}
+
+
+@lru_cache
+def _counts(scope: str | None, of_one_org: bool) -> Select[Any]:
+    mine = _IS_OF_ORG if of_one_org else belongs_to(scope, inbox.c.org_id)
+    return select(inbox.c.state, func.count()).where(mine).group_by(inbox.c.state)
 
 
 async def due_since(connection: AsyncConnection, org_id: str | None) -> tuple[int, datetime | None]:

@@ -75,6 +75,9 @@ def command_line_actor() -> str:
     return f"{user}@cli"
 
 
+_APPEND = insert(journal)
+
+
 async def write(uow: UnitOfWork, entries: Sequence[JournalEntry]) -> None:
     """Append `entries` with the time of the transaction. Decimals and dates in a detail are stored as text; of fields,
     the values that the settings let the journal keep."""
@@ -94,7 +97,7 @@ async def write(uow: UnitOfWork, entries: Sequence[JournalEntry]) -> None:
         for entry in entries
     ]
     if rows:
-        await uow.connection.execute(insert(journal), rows)
+        await uow.connection.execute(_APPEND, rows)
 
 
 async def read(connection: AsyncConnection, entity: str, key: str, limit: int = 100) -> list[JournalRecord]:

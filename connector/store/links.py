@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import delete, func, literal, select, update
+from sqlalchemy import Integer, Select, bindparam, delete, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.record import FieldValue, Link, dump_snapshot, load_snapshot, owner_of
@@ -22,12 +23,18 @@ ENTITIES = ("customer", "product", "order", "line", "price", "return", "return_l
 Name = tuple[str, str]
 """The entity and the key of a link."""
 _COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapshot, links.c.synced_at, links.c.held)
+_IS_OF_ORG = links.c.org_id == bindparam("the_org")
+_OF_ENTITY = select(*_COLUMNS).where(_IS_OF_ORG, links.c.entity == bindparam("the_entity"))
 
 
 async def get(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> dict[str, Link]:
     """Return the links of `keys`, by key; keys without a link are left out."""
-    statement = select(*_COLUMNS).where(links.c.org_id == org_id, links.c.entity == entity)
-    return {row[0]: _build_link(entity, row) for row in await select_in(connection, statement, links.c.key, keys)}
+    rows = await select_in(connection, _OF_ENTITY, links.c.key, keys, the_org=org_id, the_entity=entity)
+    return {row[0]: _build_link(entity, row) for row in rows}
+
+
+_OF_ORG = select(links.c.entity, *_COLUMNS).where(_IS_OF_ORG)
+_LOCKED_OF_ORG = _OF_ORG.order_by(links.c.entity, links.c.key).with_for_update()
 
 
 async def find(
@@ -35,17 +42,18 @@ async def find(
 ) -> dict[str, Link]:
     """Return the links to records of the org, by their 18-character ID; `lock`: nobody changes them before this
     transaction ends."""
-    statement = select(links.c.entity, *_COLUMNS).where(links.c.org_id == org_id)
-    if lock:
-        statement = statement.order_by(links.c.entity, links.c.key).with_for_update()
-    rows = await select_in(connection, statement, links.c.salesforce_id, salesforce_ids)
+    statement = _LOCKED_OF_ORG if lock else _OF_ORG
+    rows = await select_in(connection, statement, links.c.salesforce_id, salesforce_ids, the_org=org_id)
     return {row.salesforce_id: _build_link(row.entity, row[1:]) for row in rows}
+
+
+_RECORD_IDS = _OF_ENTITY.with_only_columns(links.c.key, links.c.salesforce_id)
 
 
 async def record_ids(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> dict[str, str]:
     """Return the IDs of the records that `keys` are linked to, by key."""
-    statement = select(links.c.key, links.c.salesforce_id).where(links.c.org_id == org_id, links.c.entity == entity)
-    return {row.key: row.salesforce_id for row in await select_in(connection, statement, links.c.key, keys)}
+    rows = await select_in(connection, _RECORD_IDS, links.c.key, keys, the_org=org_id, the_entity=entity)
+    return {row.key: row.salesforce_id for row in rows}
 
 
 async def list_by_record(
@@ -60,23 +68,36 @@ async def list_by_record(
 ) -> list[Link]:
     """Return up to `limit` links to records of an object whose IDs follow `after`, up to and with `until`, in byte
     order. Without their snapshots, which take most of the time, those are empty."""
+    values = {"the_org": org_id, "the_sobject": sobject, "the_start": after, "the_end": until, "the_limit": limit}
+    rows = await connection.execute(_by_record(with_snapshots, until is not None), values)
+    return [_build_link(row.entity, row[1:]) for row in rows]
+
+
+@lru_cache
+def _by_record(with_snapshots: bool, has_end: bool) -> Select[Any]:
     columns = _COLUMNS if with_snapshots else (*_COLUMNS[:3], literal("{}"), *_COLUMNS[4:])
     statement = (
         select(links.c.entity, *columns)
-        .where(links.c.org_id == org_id, links.c.salesforce_id > after, links.c.sobject == sobject)
+        .where(_IS_OF_ORG, links.c.salesforce_id > bindparam("the_start"), links.c.sobject == bindparam("the_sobject"))
         .order_by(links.c.salesforce_id)
-        .limit(limit)
+        .limit(bindparam("the_limit", type_=Integer))
     )
-    if until is not None:
-        statement = statement.where(links.c.salesforce_id <= until)
-    return [_build_link(row.entity, row[1:]) for row in await connection.execute(statement)]
+    return statement.where(links.c.salesforce_id <= bindparam("the_end")) if has_end else statement
+
+
+_KEYS = _OF_ENTITY.with_only_columns(links.c.key)
 
 
 async def list_missing(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> set[str]:
     """Return the keys that have no link."""
     wanted_keys = set(keys)
-    statement = select(links.c.key).where(links.c.org_id == org_id, links.c.entity == entity)
-    return wanted_keys - {row.key for row in await select_in(connection, statement, links.c.key, sorted(wanted_keys))}
+    values = {"the_org": org_id, "the_entity": entity}
+    return wanted_keys - {
+        row.key for row in await select_in(connection, _KEYS, links.c.key, sorted(wanted_keys), **values)
+    }
+
+
+_PARTS = _OF_ENTITY.with_only_columns(links.c.parent, *_COLUMNS)
 
 
 async def children(
@@ -84,17 +105,19 @@ async def children(
 ) -> dict[str, dict[str, Link]]:
     """Return the links of the parts (lines, prices) of each parent, by key. Parts that no longer exist here are
     included. A parent without links has no entry."""
-    statement = select(links.c.parent, *_COLUMNS).where(links.c.org_id == org_id, links.c.entity == entity)
+    rows = await select_in(connection, _PARTS, links.c.parent, parents, the_org=org_id, the_entity=entity)
     links_by_parent: dict[str, dict[str, Link]] = {}
-    for row in await select_in(connection, statement, links.c.parent, parents):
+    for row in rows:
         links_by_parent.setdefault(row.parent, {})[row.key] = _build_link(entity, row[1:])
     return links_by_parent
 
 
+_OLDEST = select(links.c.synced_at).where(_IS_OF_ORG).order_by(links.c.synced_at).limit(1)
+
+
 async def oldest(connection: AsyncConnection, org_id: str) -> datetime | None:
     """When the link that was stored longest ago was stored; None if there is none."""
-    statement = select(links.c.synced_at).where(links.c.org_id == org_id).order_by(links.c.synced_at).limit(1)
-    return (await connection.execute(statement)).scalar()
+    return (await connection.execute(_OLDEST, {"the_org": org_id})).scalar()
 
 
 async def put(uow: UnitOfWork, org_id: str, items: Sequence[Link]) -> None:

@@ -19,6 +19,12 @@ _COLUMNS = {
     EntityKind.PRODUCT: (products.c.sku, products.c.updated_at),
     EntityKind.ORDER: (orders.c.number, orders.c.updated_at),
 }
+_STATEMENTS = {
+    kind: select(key, moment, field_times.c.attribute, field_times.c.changed_at).outerjoin(
+        field_times, and_(field_times.c.entity == kind.value, field_times.c.key == key)
+    )
+    for kind, (key, moment) in _COLUMNS.items()
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,12 +39,10 @@ async def get(connection: AsyncConnection, kind: EntityKind, keys: Iterable[str]
     """The times of these entities, by key. A return has none."""
     if kind not in _COLUMNS:
         return {}
-    key, moment = _COLUMNS[kind]
-    of_entity = and_(field_times.c.entity == kind.value, field_times.c.key == key)
-    statement = select(key, moment, field_times.c.attribute, field_times.c.changed_at).outerjoin(field_times, of_entity)
+    rows = await select_in(connection, _STATEMENTS[kind], _COLUMNS[kind][0], keys)
     latest: dict[str, datetime] = {}
     by_attribute: dict[str, dict[str, datetime]] = {}
-    for number, changed_at, attribute, attribute_changed_at in await select_in(connection, statement, key, keys):
+    for number, changed_at, attribute, attribute_changed_at in rows:
         latest[number] = changed_at
         times = by_attribute.setdefault(number, {})
         if attribute is not None:

@@ -68,7 +68,11 @@ async def list_active_names(connection: AsyncConnection) -> list[tuple[str, str]
 
 def is_of_scope(connection: AsyncConnection, org_id: Column[str]) -> ColumnElement[bool]:
     """Whether the row of a table with IDs of orgs belongs to the scope: to none of another name."""
-    scope = scope_of(connection)
+    return belongs_to(scope_of(connection), org_id)
+
+
+def belongs_to(scope: str | None, org_id: Column[str]) -> ColumnElement[bool]:
+    """Like `is_of_scope`, for a statement that is built once for each scope."""
     if scope is None:
         return true()
     return ~exists().where(orgs.c.org_id == org_id, orgs.c.name != scope)

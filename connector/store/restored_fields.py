@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.record import FieldValue, dump_value, load_value
@@ -26,14 +26,19 @@ class Restored(NamedTuple):
     times: int
 
 
+_OF_ENTITY = select(restored_fields).where(
+    restored_fields.c.org_id == bindparam("the_org"), restored_fields.c.entity == bindparam("the_entity")
+)
+
+
 async def get(
     connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]
 ) -> dict[tuple[str, str], Restored]:
     """What was restored of these entities, by (key, field)."""
-    statement = select(restored_fields).where(restored_fields.c.org_id == org_id, restored_fields.c.entity == entity)
+    values = {"the_org": org_id, "the_entity": entity}
     return {
         (row.key, row.field): Restored(load_value(row.local), load_value(row.remote), row.times)
-        for row in await select_in(connection, statement, restored_fields.c.key, keys)
+        for row in await select_in(connection, _OF_ENTITY, restored_fields.c.key, keys, **values)
     }
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
-from sqlalchemy import case, delete, func, select
+from sqlalchemy import Executable, case, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.hourly_counts import DAY, HOUR
 from connector.model.sync_delay import DelayBucket, Delays, Direction, slot_of, summarize
 from connector.store.budget_tables import sync_delays
-from connector.store.sql import Row, insert
+from connector.store.sql import Row, insert_into
 from connector.store.unit_of_work import UnitOfWork
 
 KEPT = timedelta(days=2)
@@ -40,13 +41,15 @@ def add(uow: UnitOfWork, org_id: str, arrived: Iterable[DelayBucket]) -> None:
 
 
 async def _write(uow: UnitOfWork, rows: Sequence[Row]) -> None:
-    statement = insert(uow.connection, sync_delays)
-    await uow.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["org_id", "slot", "direction", "kind", "bucket"],
-            set_={"changes": sync_delays.c.changes + statement.excluded.changes},
-        ),
-        rows,
+    await uow.connection.execute(_add(uow.connection.dialect.name), rows)
+
+
+@lru_cache
+def _add(dialect: str) -> Executable:
+    statement = insert_into(sync_delays, dialect)
+    return statement.on_conflict_do_update(
+        index_elements=["org_id", "slot", "direction", "kind", "bucket"],
+        set_={"changes": sync_delays.c.changes + statement.excluded.changes},
     )
 
 

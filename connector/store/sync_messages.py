@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import BindParameter, bindparam, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.sync_message import MessageCause, SyncMessage, shortened
@@ -12,14 +12,23 @@ from connector.store.inbound_tables import sync_messages
 from connector.store.sql import chunks, select_in, upsert
 from connector.store.unit_of_work import UnitOfWork
 
+_IS_OF_ORG = sync_messages.c.org_id == bindparam("the_org")
+_RECORDS: BindParameter[str] = bindparam("the_records", expanding=True)
+_ABOUT = select(sync_messages).where(
+    _IS_OF_ORG, or_(sync_messages.c.record_id.in_(_RECORDS), sync_messages.c.source_id.in_(_RECORDS))
+)
+_TEXTS = (
+    select(sync_messages.c.record_id, sync_messages.c.text)
+    .where(_IS_OF_ORG)
+    .order_by(sync_messages.c.told_at, sync_messages.c.source_id)
+)
+
 
 async def about(connection: AsyncConnection, org_id: str, record_ids: Collection[str]) -> list[SyncMessage]:
     """The messages on these records, and those that changes of these records have caused on others."""
     found: dict[tuple[str, str], SyncMessage] = {}
-    statement = select(sync_messages).where(sync_messages.c.org_id == org_id)
     for chunk in chunks(sorted(record_ids)):
-        concerned = or_(sync_messages.c.record_id.in_(chunk), sync_messages.c.source_id.in_(chunk))
-        for row in await connection.execute(statement.where(concerned)):
+        for row in await connection.execute(_ABOUT, {"the_org": org_id, "the_records": chunk}):
             found[row.record_id, row.source_id] = SyncMessage(
                 record_id=row.record_id,
                 source_id=row.source_id,
@@ -32,13 +41,8 @@ async def about(connection: AsyncConnection, org_id: str, record_ids: Collection
 
 async def texts(connection: AsyncConnection, org_id: str, record_ids: Iterable[str]) -> dict[str, str]:
     """What these records are to say, by record; one line for each message, the oldest first."""
-    statement = (
-        select(sync_messages.c.record_id, sync_messages.c.text)
-        .where(sync_messages.c.org_id == org_id)
-        .order_by(sync_messages.c.told_at, sync_messages.c.source_id)
-    )
     lines: dict[str, list[str]] = {}
-    for row in await select_in(connection, statement, sync_messages.c.record_id, record_ids):
+    for row in await select_in(connection, _TEXTS, sync_messages.c.record_id, record_ids, the_org=org_id):
         lines.setdefault(row.record_id, []).append(row.text)
     return {record: shortened("\n".join(some)) for record, some in lines.items()}
 
