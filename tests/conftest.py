@@ -32,6 +32,7 @@ from connector.store import schema
 from connector.store.engine import Store
 from tests.certificate_cache import share_authorities
 from tests.leftovers import in_use, remove_leftovers
+from tests.postgres_connections import KEPT, keep_connections
 from tests.statement_cache import share_compiled_statements
 
 # What is slow is no failure: machines differ, and the figures are for tests/bench.
@@ -134,7 +135,9 @@ def shared_caches() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         share_authorities(monkeypatch)
         share_compiled_statements(monkeypatch)
+        keep_connections(monkeypatch)
         yield
+        KEPT.forget()
 
 
 @pytest.fixture(scope="session")
@@ -239,6 +242,7 @@ class Databases:
                 for file in self._folder.glob(f"{name}.db*"):
                     file.unlink()
             else:
+                KEPT.forget(name)
                 self._admin(f"DROP DATABASE {name} WITH (FORCE)")
         self._made.clear()
 
