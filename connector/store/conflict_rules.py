@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.conflict import ConflictRule, ConflictState
@@ -53,14 +53,17 @@ async def _audit(uow: UnitOfWork, org_id: str, field: str, action: str, actor: s
     await journal.write(uow, [entry])
 
 
+_OF_ORG = (
+    select(conflict_rules)
+    .where(conflict_rules.c.org_id == bindparam("the_org"))
+    .order_by(conflict_rules.c.sobject, conflict_rules.c.field)
+)
+
+
 async def list_all(connection: AsyncConnection, org_id: str) -> list[ConflictRule]:
     """All rules of an org, by object and field."""
-    of_org = select(conflict_rules).where(conflict_rules.c.org_id == org_id)
-    statement = of_org.order_by(conflict_rules.c.sobject, conflict_rules.c.field)
-    return [
-        ConflictRule(**(dict(row._mapping) | {"choice": ConflictState(row.choice)}))
-        for row in await connection.execute(statement)
-    ]
+    rows = await connection.execute(_OF_ORG, {"the_org": org_id})
+    return [ConflictRule(**(dict(row._mapping) | {"choice": ConflictState(row.choice)})) for row in rows]
 
 
 async def answers(connection: AsyncConnection, org_id: str) -> Mapping[tuple[str, str], ConflictState]:

@@ -23,6 +23,14 @@ _TEXTS = ("org_id", "entity", "key", "field", "sobject", "record_id", "local_cha
           "remote_changed_by")  # fmt: skip
 
 
+_INSERT = insert(conflicts).returning(conflicts.c.id)
+_UPDATE = (  # not `base`: what both sides agreed on has not changed since
+    update(conflicts)
+    .where(conflicts.c.id == bindparam("the_id"))
+    .values({name: bindparam(f"new_{name}") for name in (*_TEXTS, *_VALUES) if name != "base"})
+)
+
+
 async def open_or_update(uow: UnitOfWork, items: Sequence[Conflict]) -> list[Conflict]:
     """Open these conflicts; of one that is open already, the values and times are updated. Returns those that are new,
     with their IDs."""
@@ -35,11 +43,11 @@ async def open_or_update(uow: UnitOfWork, items: Sequence[Conflict]) -> list[Con
         earlier = known.get((item.entity, item.key, item.field))
         if earlier is None:
             row = values | {"state": ConflictState.OPEN.value, "opened_at": uow.now}
-            result = await uow.connection.execute(insert(conflicts).values(row).returning(conflicts.c.id))
-            opened.append(replace(item, id=result.scalar_one(), opened_at=uow.now))
+            number = (await uow.connection.execute(_INSERT, row)).scalar_one()
+            opened.append(replace(item, id=number, opened_at=uow.now))
         else:
-            del values["base"]  # what both sides agreed on has not changed since
-            await uow.connection.execute(update(conflicts).where(conflicts.c.id == earlier.id).values(values))
+            changes = {f"new_{name}": value for name, value in values.items()}
+            await uow.connection.execute(_UPDATE, {"the_id": earlier.id, **changes})
     return opened
 
 

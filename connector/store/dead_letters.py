@@ -48,6 +48,7 @@ Position = tuple[datetime, str, str]
 _REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
 _CAUSE = ("code", "field", "source")
 """The values of a refusal that make up its cause."""
+_COUNT = select(func.count()).where(outbox.c.state == ChangeState.DEAD.value)
 
 
 async def list_dead_letters(
@@ -79,12 +80,11 @@ def _dead(entity: EntityKind | None, is_ordered: bool) -> Select[Any]:
 
 
 async def count_dead_letters(connection: AsyncConnection, entity: EntityKind | None = None) -> int:
-    statement = select(func.count()).where(
-        outbox.c.state == ChangeState.DEAD.value, is_in_scope(connection, outbox.c.org)
-    )
+    statement = within_scope(connection, _COUNT, outbox.c.org)
     if entity is not None:
         statement = statement.where(outbox.c.entity == entity.value)
-    return (await connection.execute(statement)).scalar_one()
+    number: int = (await connection.execute(statement)).scalar_one()
+    return number
 
 
 async def group_by_cause(connection: AsyncConnection, entity: EntityKind | None = None) -> list[DeadLetterGroup]:

@@ -75,14 +75,16 @@ async def put(uow: UnitOfWork, org_id: str, items: Iterable[DeletedRecord]) -> N
     await upsert(uow.connection, deleted_records, rows)
 
 
+_DROP = delete(deleted_records).where(
+    deleted_records.c.org_id == bindparam("the_org"),
+    deleted_records.c.entity == bindparam("the_entity"),
+    deleted_records.c.key.in_(bindparam("the_keys", expanding=True)),
+)
+
+
 async def drop(uow: UnitOfWork, org_id: str, entity: str, keys: Iterable[str]) -> None:
     for chunk in chunks(sorted(set(keys))):
-        chosen = (
-            deleted_records.c.org_id == org_id,
-            deleted_records.c.entity == entity,
-            deleted_records.c.key.in_(chunk),
-        )
-        await uow.connection.execute(delete(deleted_records).where(*chosen))
+        await uow.connection.execute(_DROP, {"the_org": org_id, "the_entity": entity, "the_keys": chunk})
 
 
 async def with_merged(connection: AsyncConnection, org_id: str, links: Mapping[str, Link]) -> dict[str, Link]:

@@ -150,6 +150,9 @@ async def end_parked(uow: UnitOfWork, org_id: str, record_ids: Collection[str]) 
         await uow.connection.execute(_END_PARKED, {"the_org": org_id, "the_records": chunk})
 
 
+_ATTEMPTS = select(inbox.c.sobject, inbox.c.record_id, inbox.c.attempts).where(_IS_OF_ORG)
+
+
 async def retry(
     uow: UnitOfWork,
     org_id: str,
@@ -160,11 +163,10 @@ async def retry(
 ) -> None:
     """Read these records again after `pause`, which doubles each time in a row, up to 15 minutes. No pause means none
     the first time, then a second: what it waits for may be the clock of another host."""
-    statement = select(inbox.c.sobject, inbox.c.record_id, inbox.c.attempts).where(inbox.c.org_id == org_id)
     ids = sorted({record_id for _, record_id in records})
     before = {
         (row.sobject, row.record_id): row.attempts
-        for row in await select_in(uow.connection, statement, inbox.c.record_id, ids)
+        for row in await select_in(uow.connection, _ATTEMPTS, inbox.c.record_id, ids, the_org=org_id)
     }
     for record in sorted(set(records)):
         attempts = before.get(record, 0)
@@ -188,10 +190,12 @@ async def list_due(connection: AsyncConnection, org_id: str, now: datetime, limi
     return [_item(row) for row in rows]
 
 
+_STATES = select(inbox.c.record_id, inbox.c.state).where(_IS_OF_ORG)
+
+
 async def states(connection: AsyncConnection, org_id: str, record_ids: Iterable[str]) -> dict[str, InboxState]:
     """Return the states of those of these records that are in the inbox, by record ID."""
-    statement = select(inbox.c.record_id, inbox.c.state).where(inbox.c.org_id == org_id)
-    rows = await select_in(connection, statement, inbox.c.record_id, sorted(record_ids))
+    rows = await select_in(connection, _STATES, inbox.c.record_id, sorted(record_ids), the_org=org_id)
     return {row.record_id: InboxState(row.state) for row in rows}
 
 
@@ -326,10 +330,12 @@ def _counts(scope: str | None, of_one_org: bool) -> Select[Any]:
     return select(inbox.c.state, func.count()).where(mine).group_by(inbox.c.state)
 
 
+_DUE_SINCE = select(func.count(), func.min(inbox.c.seen_at)).where(inbox.c.state == InboxState.DUE.value, _IS_OF_ORG)
+
+
 async def due_since(connection: AsyncConnection, org_id: str | None) -> tuple[int, datetime | None]:
     """How many records are still to be read, and when the oldest of them was heard of."""
-    statement = select(func.count(), func.min(inbox.c.seen_at)).where(inbox.c.state == InboxState.DUE.value)
-    number, oldest = (await connection.execute(statement.where(inbox.c.org_id == org_id))).one()
+    number, oldest = (await connection.execute(_DUE_SINCE, {"the_org": org_id})).one()
     return number, oldest
 
 

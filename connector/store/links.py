@@ -187,12 +187,17 @@ async def _change_holds(
                 await uow.connection.execute(update(links).where(*chosen).values(held=held))
 
 
+_DELETE = delete(links).where(_IS_OF_ORG, links.c.entity == bindparam("the_entity"))
+_DROP = _DELETE.where(links.c.key.in_(bindparam("the_keys", expanding=True)))
+_DROP_PARTS = _DELETE.where(links.c.parent.in_(bindparam("the_parents", expanding=True)))
+
+
 async def drop(uow: UnitOfWork, org_id: str, entity: str, keys: Iterable[str]) -> int:
     """Delete the links of `keys`, and return how many there were."""
     number = 0
     for chunk in chunks(sorted(set(keys))):
-        chosen = (links.c.org_id == org_id, links.c.entity == entity, links.c.key.in_(chunk))
-        number += (await uow.connection.execute(delete(links).where(*chosen))).rowcount
+        values = {"the_org": org_id, "the_entity": entity, "the_keys": chunk}
+        number += (await uow.connection.execute(_DROP, values)).rowcount
     return number
 
 
@@ -201,8 +206,8 @@ async def drop_children(uow: UnitOfWork, org_id: str, entity: str, parents: Iter
     were."""
     number = 0
     for chunk in chunks(sorted(set(parents))):
-        chosen = (links.c.org_id == org_id, links.c.entity == entity, links.c.parent.in_(chunk))
-        number += (await uow.connection.execute(delete(links).where(*chosen))).rowcount
+        values = {"the_org": org_id, "the_entity": entity, "the_parents": chunk}
+        number += (await uow.connection.execute(_DROP_PARTS, values)).rowcount
     return number
 
 
@@ -227,10 +232,12 @@ async def list_statuses(connection: AsyncConnection, org_ids: Sequence[str], *, 
     return sorted(found)
 
 
+_COUNT = select(links.c.entity, func.count()).where(_IS_OF_ORG).group_by(links.c.entity)
+
+
 async def count(connection: AsyncConnection, org_id: str) -> dict[str, int]:
     """Return the number of links by entity, including zeros."""
-    statement = select(links.c.entity, func.count()).where(links.c.org_id == org_id).group_by(links.c.entity)
-    counts: dict[str, int] = dict((await connection.execute(statement)).all())
+    counts: dict[str, int] = dict((await connection.execute(_COUNT, {"the_org": org_id})).all())
     return {entity: counts.get(entity, 0) for entity in ENTITIES}
 
 

@@ -36,13 +36,20 @@ makes a run of selected keys for each batch."""
 _VALUES = ("base", "local", "remote")
 
 
+_END_KILLED = (
+    update(runs)
+    .where(runs.c.org_id == bindparam("the_org"), runs.c.state == RunState.RUNNING.value)
+    .values(state=RunState.STOPPED.value)
+)
+_INSERT = insert(runs).returning(runs.c.id)
+
+
 async def begin(
     uow: UnitOfWork, org_id: str, *, full: bool, scope: Mapping[str, Sequence[str]], planned: int | None = None
 ) -> int:
     """Store a run that begins, and return its number. A run that was killed is stopped. `planned`: how many records it
     will compare, if they were counted."""
-    killed = (runs.c.org_id == org_id, runs.c.state == RunState.RUNNING.value)
-    await uow.connection.execute(update(runs).where(*killed).values(state=RunState.STOPPED.value))
+    await uow.connection.execute(_END_KILLED, {"the_org": org_id})
     row = {
         "org_id": org_id,
         "state": RunState.RUNNING.value,
@@ -55,7 +62,7 @@ async def begin(
         "fields": "{}",
         "planned": planned,
     }
-    number: int = (await uow.connection.execute(insert(runs).values(row).returning(runs.c.id))).scalar_one()
+    number: int = (await uow.connection.execute(_INSERT, row)).scalar_one()
     return number
 
 
@@ -123,11 +130,16 @@ async def find_running(connection: AsyncConnection, org_id: str) -> ReconcileRun
     return None if row is None else _build(row)
 
 
+_STOP = (
+    update(runs)
+    .where(_OF_ID, runs.c.state == RunState.RUNNING.value)
+    .values(state=RunState.STOPPED.value, finished_at=bindparam("the_now"), calls=bindparam("the_calls"))
+)
+
+
 async def stop(uow: UnitOfWork, run: int, *, calls: int) -> None:
     """A run ended before its end: it verified nothing."""
-    chosen = (runs.c.id == run, runs.c.state == RunState.RUNNING.value)
-    values = {"state": RunState.STOPPED.value, "finished_at": uow.now, "calls": calls}
-    await uow.connection.execute(update(runs).where(*chosen).values(values))
+    await uow.connection.execute(_STOP, {"the_run": run, "the_now": uow.now, "the_calls": calls})
 
 
 async def latest(connection: AsyncConnection, org_id: str, *, full: bool = True) -> ReconcileRun | None:

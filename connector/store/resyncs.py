@@ -89,7 +89,8 @@ async def note_total(uow: UnitOfWork, number: int, total: int) -> None:
     await uow.connection.execute(update(resyncs).where(resyncs.c.id == number).values(total=total, done=total))
 
 
-_RESYNC = select(resyncs).where(resyncs.c.id == bindparam("the_id"))
+_OF_ID = resyncs.c.id == bindparam("the_id")
+_RESYNC = select(resyncs).where(_OF_ID)
 _LOCKED_RESYNC = _RESYNC.with_for_update()
 
 
@@ -137,17 +138,19 @@ async def list_active(connection: AsyncConnection, limit: int = 100) -> list[Res
     return [_build(row) for row in await connection.execute(_ACTIVE, {"the_limit": limit})]
 
 
+_BEGIN = (
+    update(resyncs)
+    .where(_OF_ID, resyncs.c.state == ResyncState.WAITING.value)
+    .values(state=ResyncState.RUNNING.value, started_at=bindparam("the_now"))
+)
+_LOCKED_STATE = select(resyncs.c.state).where(_OF_ID).with_for_update()
+
+
 async def begin(uow: UnitOfWork, number: int) -> bool:
     """Note that a worker has begun, if it waits; False if it is paused or has ended. It stays so until this transaction
     ends."""
-    statement = (
-        update(resyncs)
-        .where(resyncs.c.id == number, resyncs.c.state == ResyncState.WAITING.value)
-        .values(state=ResyncState.RUNNING.value, started_at=uow.now)
-    )
-    await uow.connection.execute(statement)
-    running = select(resyncs.c.state).where(resyncs.c.id == number).with_for_update()
-    return (await uow.connection.execute(running)).scalar() == ResyncState.RUNNING.value
+    await uow.connection.execute(_BEGIN, {"the_id": number, "the_now": uow.now})
+    return (await uow.connection.execute(_LOCKED_STATE, {"the_id": number})).scalar() == ResyncState.RUNNING.value
 
 
 async def note_reached(uow: UnitOfWork, number: int, keys: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.worker import Worker
@@ -25,6 +25,12 @@ from connector.store.unit_of_work import UnitOfWork
 
 KEPT = timedelta(days=1)
 """How long a worker that died is listed."""
+
+_IS_ALIVE = workers.c.expires_at > bindparam("the_now")
+_ROLES = select(workers.c.roles).where(_IS_ALIVE)
+_TROUBLES = select(workers.c.troubles).where(_IS_ALIVE, workers.c.troubles.is_not(None)).order_by(workers.c.id)
+_ALIVE = select(workers.c.host, workers.c.pid, workers.c.roles).where(_IS_ALIVE)
+_DELETE_OLD = delete(workers).where(workers.c.expires_at <= bindparam("the_time"))
 
 
 async def report(
@@ -44,7 +50,7 @@ async def report(
         "troubles": orjson.dumps(dict(troubles)).decode() if troubles else None,
     }
     await upsert(uow.connection, workers, [row])
-    await uow.connection.execute(delete(workers).where(workers.c.expires_at <= uow.now - KEPT))
+    await uow.connection.execute(_DELETE_OLD, {"the_time": uow.now - KEPT})
 
 
 async def remove(uow: UnitOfWork, worker: str) -> None:
@@ -63,23 +69,21 @@ async def list_workers(connection: AsyncConnection, now: datetime) -> list[Worke
 
 async def count_alive_by_role(connection: AsyncConnection, now: datetime) -> dict[str, int]:
     """Return how many workers that are alive have each role."""
-    rows = (await connection.execute(select(workers.c.roles).where(workers.c.expires_at > now))).scalars()
+    rows = (await connection.execute(_ROLES, {"the_now": now})).scalars()
     return dict(sorted(Counter(role for roles in rows for role in roles.split(",")).items()))
 
 
 async def list_troubles(connection: AsyncConnection, now: datetime) -> dict[str, str]:
     """The roles that failed lately in a worker that is alive, and why."""
-    statement = select(workers.c.troubles).where(workers.c.expires_at > now, workers.c.troubles.is_not(None))
     found: dict[str, str] = {}
-    for document in (await connection.execute(statement.order_by(workers.c.id))).scalars():
+    for document in (await connection.execute(_TROUBLES, {"the_now": now})).scalars():
         found = {**orjson.loads(document), **found}
     return dict(sorted(found.items()))
 
 
 async def list_alive(connection: AsyncConnection, role: str, now: datetime) -> set[str]:
     """Return the workers with this role that are alive, each as `HOST:PID`."""
-    statement = select(workers.c.host, workers.c.pid, workers.c.roles).where(workers.c.expires_at > now)
-    rows = await connection.execute(statement)
+    rows = await connection.execute(_ALIVE, {"the_now": now})
     return {f"{row.host}:{row.pid}" for row in rows if role in row.roles.split(",")}
 
 
