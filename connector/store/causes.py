@@ -29,9 +29,12 @@ class CauseChanges:
     closed: int
 
 
+_OPEN = select(causes).where(_IS_OPEN)
+
+
 async def list_open(connection: AsyncConnection) -> dict[str, Cause]:
     """The causes that are not closed, by fingerprint."""
-    rows = await connection.execute(select(causes).where(_IS_OPEN))
+    rows = await connection.execute(_OPEN)
     return {row.fingerprint: _build(row) for row in rows}
 
 

@@ -10,10 +10,11 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, exists, func, select, update
+from sqlalchemy import Integer, Select, bindparam, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change_notice import ChangeNotice, NewNotice, NoticeState
@@ -21,6 +22,7 @@ from connector.store import journal
 from connector.store.inbound_tables import change_notices
 from connector.store.journal import MOST_NAMED, JournalEntry, command_line_actor
 from connector.store.sql import Row, insert
+from connector.store.types import Instant
 from connector.store.unit_of_work import UnitOfWork
 
 _COLUMNS = change_notices.c
@@ -60,7 +62,12 @@ async def capture(uow: UnitOfWork, notices: Sequence[NewNotice]) -> None:
 
 async def list_due(connection: AsyncConnection, now: datetime, limit: int) -> list[ChangeNotice]:
     """The notices that can be sent now, oldest first; none whose entity has an earlier one that is postponed."""
-    earlier = change_notices.alias("earlier")
+    return await _load(connection, _due(), {"the_now": now, "the_limit": limit})
+
+
+@cache
+def _due() -> Select[Any]:
+    earlier, now = change_notices.alias("earlier"), bindparam("the_now", type_=Instant)
     waits = exists().where(
         earlier.c.state == NoticeState.DUE.value,
         earlier.c.entity == _COLUMNS.entity,
@@ -68,8 +75,8 @@ async def list_due(connection: AsyncConnection, now: datetime, limit: int) -> li
         earlier.c.id < _COLUMNS.id,
         earlier.c.due_at > now,
     )
-    statement = select(change_notices).where(_DUE, _COLUMNS.due_at <= now, ~waits).order_by(_COLUMNS.id).limit(limit)
-    return await _load(connection, statement)
+    statement = select(change_notices).where(_DUE, _COLUMNS.due_at <= now, ~waits).order_by(_COLUMNS.id)
+    return statement.limit(bindparam("the_limit", type_=Integer))
 
 
 async def settle(uow: UnitOfWork, outcomes: Sequence[NoticeOutcome]) -> None:
@@ -135,12 +142,14 @@ async def find(connection: AsyncConnection, ids: Collection[int]) -> list[Change
     return await _load(connection, select(change_notices).where(_COLUMNS.id.in_(sorted(ids))).order_by(_COLUMNS.id))
 
 
+_COUNTS = select(_COLUMNS.state, func.count()).group_by(_COLUMNS.state)
+
+
 async def counts(connection: AsyncConnection) -> dict[NoticeState, int]:
-    rows = await connection.execute(select(_COLUMNS.state, func.count()).group_by(_COLUMNS.state))
+    rows = await connection.execute(_COUNTS)
     return dict.fromkeys(NoticeState, 0) | {NoticeState(state): count for state, count in rows}
 
 
-async def _load(connection: AsyncConnection, statement: Select[Any]) -> list[ChangeNotice]:
-    return [
-        ChangeNotice(**{**row._mapping, "state": NoticeState(row.state)}) for row in await connection.execute(statement)
-    ]
+async def _load(connection: AsyncConnection, statement: Select[Any], values: Row | None = None) -> list[ChangeNotice]:
+    rows = await connection.execute(statement, values)
+    return [ChangeNotice(**{**row._mapping, "state": NoticeState(row.state)}) for row in rows]

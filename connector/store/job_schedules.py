@@ -20,10 +20,12 @@ async def load(connection: AsyncConnection) -> dict[str, JobSchedule]:
     return {row.job: _build(row) for row in await connection.execute(select(job_schedules))}
 
 
+_PAUSED = select(job_schedules).where(job_schedules.c.paused).order_by(job_schedules.c.job)
+
+
 async def list_paused(connection: AsyncConnection) -> list[PausedJob]:
     """The jobs that are paused, by name; also those of other orgs, and those that the settings turn off."""
-    statement = select(job_schedules).where(job_schedules.c.paused).order_by(job_schedules.c.job)
-    rows = await connection.execute(statement)
+    rows = await connection.execute(_PAUSED)
     return [PausedJob(name=row.job, since=row.changed_at, by=row.changed_by) for row in rows]
 
 

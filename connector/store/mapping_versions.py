@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import bindparam, delete, func, select
@@ -18,8 +19,11 @@ from connector.model.mapping_version import Activation, Origin, SourceProblem, S
 from connector.store import journal
 from connector.store.journal import JournalEntry
 from connector.store.mapping_tables import mapping_contents, mapping_sources, mapping_versions
-from connector.store.sql import insert, insert_missing, upsert
+from connector.store.sql import insert, insert_into, insert_missing, upsert
 from connector.store.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 SOURCES_KEPT = timedelta(days=90)
 """How long a source that is no longer seen is kept. Every container is a new source."""
@@ -141,9 +145,14 @@ async def put_texts(uow: UnitOfWork, digest: str, texts: Mapping[str, str]) -> N
     """Store the files of a version. Those that are stored count as stored now: whoever deletes what nobody needs waits
     for this transaction, and leaves them (`mapping_plans.put`)."""
     row = {"digest": digest, "stored_at": uow.now, "body": orjson.dumps(dict(texts)).decode()}
-    statement = insert(uow.connection, mapping_contents).values(row)
-    again = {"stored_at": uow.now}
-    await uow.connection.execute(statement.on_conflict_do_update(index_elements=["digest"], set_=again))
+    await uow.connection.execute(_put_texts(uow.connection.dialect.name), row)
+
+
+@cache
+def _put_texts(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    statement = insert_into(mapping_contents, dialect)
+    again = {"stored_at": statement.excluded.stored_at}
+    return statement.on_conflict_do_update(index_elements=["digest"], set_=again)
 
 
 _DELETE_SOURCES = delete(mapping_sources).where(mapping_sources.c.seen_at < bindparam("the_last"))

@@ -21,12 +21,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import EntityKind
 from connector.model.notification import UNSENT, MessageKind, MessageState, Notification, NotificationRequest
 from connector.store import journal
-from connector.store.sql import Row, insert, insert_into
+from connector.store.sql import Row, insert_into
 from connector.store.tables import counters, messages
 from connector.store.types import Instant
 from connector.store.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.sql.dml import ReturningInsert
 
 CLAIMS = "message claims"
@@ -62,10 +63,13 @@ async def capture(uow: UnitOfWork, items: Sequence[NotificationRequest]) -> None
         for item in items
     ]
     if rows:
-        subject = ["order_number", "kind", "reference"]
-        await uow.connection.execute(
-            insert(uow.connection, messages).on_conflict_do_nothing(index_elements=subject), rows
-        )
+        await uow.connection.execute(_capture(uow.connection.dialect.name), rows)
+
+
+@cache
+def _capture(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    subject = ["order_number", "kind", "reference"]
+    return insert_into(messages, dialect).on_conflict_do_nothing(index_elements=subject)
 
 
 _ANY_FREE = select(messages.c.id).where(_IS_FREE).limit(1)
@@ -233,8 +237,11 @@ async def list_captured_since(connection: AsyncConnection, since: datetime) -> l
     return [_message(row) for row in rows]
 
 
+_COUNTS = select(messages.c.state, func.count()).group_by(messages.c.state)
+
+
 async def counts(connection: AsyncConnection) -> dict[MessageState, int]:
-    rows = await connection.execute(select(messages.c.state, func.count()).group_by(messages.c.state))
+    rows = await connection.execute(_COUNTS)
     return dict.fromkeys(MessageState, 0) | {MessageState(state): count for state, count in rows}
 
 

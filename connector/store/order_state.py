@@ -166,6 +166,12 @@ async def _edit_lines(uow: UnitOfWork, item: OrderChange) -> None:
             await uow.connection.execute(insert(order_lines), [row])
 
 
+_IS_HOLD = (holds.c.order_number == bindparam("the_order"), holds.c.reason == bindparam("the_reason"))
+_INSERT_HOLDS = insert(holds)
+_DELETE_HOLD = delete(holds).where(*_IS_HOLD)
+_ESCALATE_HOLD = update(holds).where(*_IS_HOLD).values(escalated_at=bindparam("the_time"))
+
+
 async def _save_holds(uow: UnitOfWork, changes: Sequence[OrderChange], actor: str) -> None:
     new_rows: list[Row] = []
     for item in changes:
@@ -173,15 +179,15 @@ async def _save_holds(uow: UnitOfWork, changes: Sequence[OrderChange], actor: st
         if item.after.holds == item.before.holds and not events:
             continue
         place_events = {event.hold: event for event in events if isinstance(event, PlaceHold)}
-        mine = holds.c.order_number == item.order.number
         for event in events:
             if isinstance(event, EscalateHold):
-                this = holds.c.reason == event.hold.value
-                await uow.connection.execute(update(holds).where(mine, this).values(escalated_at=uow.now))
+                values = {"the_order": item.order.number, "the_reason": event.hold.value, "the_time": uow.now}
+                await uow.connection.execute(_ESCALATE_HOLD, values)
         for reason in sorted(item.after.holds - item.before.holds):
             row = {"order_number": item.order.number, "reason": reason.value, "since": uow.now, "placed_by": actor}
             new_rows.append(row | {"note": place_events[reason].note, "rules": place_events[reason].reference})
         for reason in sorted(item.before.holds - item.after.holds):
-            await uow.connection.execute(delete(holds).where(mine, holds.c.reason == reason.value))
+            values = {"the_order": item.order.number, "the_reason": reason.value}
+            await uow.connection.execute(_DELETE_HOLD, values)
     if new_rows:
-        await uow.connection.execute(insert(holds), new_rows)
+        await uow.connection.execute(_INSERT_HOLDS, new_rows)

@@ -51,6 +51,8 @@ _MOVING = tuple(order_lines.c[name] for name in MOVING)
 _LINES = select(*_LINE, *_MOVING).order_by(order_lines.c.order_number, order_lines.c.number)
 _HOLDS = select(holds.c.order_number, holds.c.reason)
 _LOCKED_INPUTS = select(*HEADER_COLUMNS, orders.c.customer, orders.c.stage).order_by(orders.c.number).with_for_update()
+_PLACEMENTS = select(orders.c.number, orders.c.tracking_key, orders.c.placed_digest)
+_WITH_HISTORY = select(orders.c.number).where(orders.c.events > 0)
 _INPUT_LINES = select(*_LINE)
 _INSERT_LINES = insert(order_lines)
 _DELETE_LINES = delete(order_lines).where(order_lines.c.order_number.in_(bindparam("the_numbers", expanding=True)))
@@ -176,10 +178,9 @@ def _capture_new(uow: UnitOfWork, order: Order, urgent_from: int) -> None:
 
 async def load_placements(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, Placed]:
     """Return how the orders were placed, by number; orders without a stored digest are left out."""
-    statement = select(orders.c.number, orders.c.tracking_key, orders.c.placed_digest)
     return {
         row.number: Placed(tracking_key=row.tracking_key, digest=row.placed_digest)
-        for row in await select_in(connection, statement, orders.c.number, numbers)
+        for row in await select_in(connection, _PLACEMENTS, orders.c.number, numbers)
         if row.tracking_key and row.placed_digest
     }
 
@@ -337,9 +338,8 @@ async def _keep_orders_with_history(
     """Protect orders that have a history. In `wanted`, such an order gets its stored shipment fields. If it differs in
     fields that only commands may change, the stored order takes its place, and the fields are added to `conflicts`;
     without `conflicts`, StoreError is raised."""
-    statement = select(orders.c.number).where(orders.c.events > 0)
     refused: dict[str, list[str]] = {}
-    for row in await select_in(connection, statement, orders.c.number, changed):
+    for row in await select_in(connection, _WITH_HISTORY, orders.c.number, changed):
         before, after = stored[row.number], wanted[row.number]
         shipment_fields = {name: getattr(before.header, name) for name in OF_SHIPMENT}
         after = replace(after.with_header(**shipment_fields), stage=after.stage if conflicts is None else before.stage)

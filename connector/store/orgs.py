@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Column, ColumnElement, Row, bindparam, exists, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.store.scope import DEFAULT, is_in_scope, org_of, scope_of
+from connector.store.scope import DEFAULT, is_in_scope, org_of, scope_of, within_scope
 from connector.store.sql import upsert
 from connector.store.tables import orgs
 from connector.store.unit_of_work import UnitOfWork
@@ -48,16 +48,20 @@ async def find_by_login_url(connection: AsyncConnection, login_url: str) -> Know
     return None if row is None else _build_org(row)
 
 
+_NAMES = select(orgs.c.name).where(orgs.c.active, orgs.c.name != DEFAULT).order_by(orgs.c.name)
+
+
 async def list_named(connection: AsyncConnection) -> list[str]:
     """Return the names of the active orgs besides the default one."""
-    statement = select(orgs.c.name).where(orgs.c.active, orgs.c.name != DEFAULT).order_by(orgs.c.name)
-    return list((await connection.execute(statement)).scalars())
+    return list((await connection.execute(_NAMES)).scalars())
+
+
+_ACTIVE_IDS = select(orgs.c.org_id).where(orgs.c.active).order_by(orgs.c.name)
 
 
 async def list_active_ids(connection: AsyncConnection) -> list[str]:
     """Return the IDs of the active orgs of the scope: one, or those of all names."""
-    statement = select(orgs.c.org_id).where(orgs.c.active, is_in_scope(connection, orgs.c.name)).order_by(orgs.c.name)
-    return list((await connection.execute(statement)).scalars())
+    return list((await connection.execute(within_scope(connection, _ACTIVE_IDS, orgs.c.name))).scalars())
 
 
 async def list_active_names(connection: AsyncConnection) -> list[tuple[str, str]]:

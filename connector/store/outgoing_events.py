@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
 import orjson
-from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy import Integer, Select, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.outgoing_event import OutgoingEvent, OutgoingState
@@ -40,6 +42,12 @@ async def list_due(
 ) -> list[OutgoingEvent]:
     """The first `limit` events of an object that can be published now, in the sequence of their capture: the first one
     of each order, unless it is postponed; then the order's later ones wait too."""
+    values = {"the_name": name, "the_org": org_id, "the_now": now, "the_limit": limit}
+    return [_build_event(row) for row in await connection.execute(_due(), values)]
+
+
+@cache
+def _due() -> Select[Any]:
     earlier = outgoing_events.alias("earlier")
     waits = exists().where(
         earlier.c.state == OutgoingState.DUE.value,
@@ -47,14 +55,14 @@ async def list_due(
         earlier.c.order_number == _ROW.order_number,
         earlier.c.id < _ROW.id,
     )
-    statement = (
+    is_of_org = or_(_ROW.org_id.is_(None), _ROW.org_id == bindparam("the_org"))
+    return (
         select(outgoing_events)
-        .where(_IS_DUE, _ROW.name == name, or_(_ROW.org_id.is_(None), _ROW.org_id == org_id))
-        .where(_ROW.due_at <= now, ~waits)
+        .where(_IS_DUE, _ROW.name == bindparam("the_name"), is_of_org)
+        .where(_ROW.due_at <= bindparam("the_now"), ~waits)
         .order_by(_ROW.id)
-        .limit(limit)
+        .limit(bindparam("the_limit", type_=Integer))
     )
-    return [_build_event(row) for row in await connection.execute(statement)]
 
 
 async def settle(uow: UnitOfWork, numbers: Sequence[int]) -> int:
@@ -103,9 +111,12 @@ async def expire(uow: UnitOfWork) -> int:
     return (await uow.connection.execute(old)).rowcount
 
 
+_COUNTS = select(_ROW.state, func.count()).group_by(_ROW.state)
+
+
 async def counts(connection: AsyncConnection) -> dict[OutgoingState, int]:
     """Events by state, every state named."""
-    rows = await connection.execute(select(_ROW.state, func.count()).group_by(_ROW.state))
+    rows = await connection.execute(_COUNTS)
     numbers: dict[str, int] = dict(rows.all())
     return {state: numbers.get(state.value, 0) for state in OutgoingState}
 

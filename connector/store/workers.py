@@ -33,6 +33,10 @@ _ALIVE = select(workers.c.host, workers.c.pid, workers.c.roles).where(_IS_ALIVE)
 _DELETE_OLD = delete(workers).where(workers.c.expires_at <= bindparam("the_time"))
 
 
+_DELETE_OLD = delete(workers).where(workers.c.expires_at <= bindparam("the_time"))
+_IS_ALIVE = workers.c.expires_at > bindparam("the_now")
+
+
 async def report(
     uow: UnitOfWork, worker: Worker, *, ttl: float, troubles: Mapping[str, str] = MappingProxyType({})
 ) -> None:
@@ -67,10 +71,16 @@ async def list_workers(connection: AsyncConnection, now: datetime) -> list[Worke
     return sorted(found, key=lambda worker: not worker.alive)
 
 
+_ROLES = select(workers.c.roles).where(_IS_ALIVE)
+
+
 async def count_alive_by_role(connection: AsyncConnection, now: datetime) -> dict[str, int]:
     """Return how many workers that are alive have each role."""
     rows = (await connection.execute(_ROLES, {"the_now": now})).scalars()
     return dict(sorted(Counter(role for roles in rows for role in roles.split(",")).items()))
+
+
+_TROUBLES = select(workers.c.troubles).where(_IS_ALIVE, workers.c.troubles.is_not(None)).order_by(workers.c.id)
 
 
 async def list_troubles(connection: AsyncConnection, now: datetime) -> dict[str, str]:
@@ -79,6 +89,9 @@ async def list_troubles(connection: AsyncConnection, now: datetime) -> dict[str,
     for document in (await connection.execute(_TROUBLES, {"the_now": now})).scalars():
         found = {**orjson.loads(document), **found}
     return dict(sorted(found.items()))
+
+
+_ALIVE = select(workers.c.host, workers.c.pid, workers.c.roles).where(_IS_ALIVE)
 
 
 async def list_alive(connection: AsyncConnection, role: str, now: datetime) -> set[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.customer_history import CustomerHistory
@@ -49,26 +50,32 @@ async def load_customer_histories(connection: AsyncConnection, some: Sequence[Or
 
 async def _count_earlier_orders(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, int]:
     """Return the number of earlier orders of the same customer, by order number."""
+    return dict(await select_in(connection, _earlier_orders(), orders.c.number, [order.number for order in some]))
+
+
+@cache
+def _earlier_orders() -> Select[Any]:
     earlier = orders.alias("earlier")
     same = (earlier.c.customer == orders.c.customer) & (earlier.c.number != orders.c.number)
-    statement = (
+    return (
         select(orders.c.number, func.count())
         .join(earlier, same & (earlier.c.placed_at <= orders.c.placed_at))
         .group_by(orders.c.number)
     )
-    rows = await select_in(connection, statement, orders.c.number, [order.number for order in some])
-    return dict(rows)
+
+
+_RECENT = select(orders.c.customer, orders.c.number, orders.c.placed_at).where(
+    orders.c.placed_at > bindparam("the_first"), orders.c.placed_at <= bindparam("the_last")
+)
 
 
 async def _recent_orders(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, list[tuple[str, datetime]]]:
     """Return (number, time) of the orders that these customers placed around the same time, by customer."""
     moments = [order.header.placed_at for order in some]
-    statement = select(orders.c.customer, orders.c.number, orders.c.placed_at).where(
-        orders.c.placed_at > min(moments) - DAY, orders.c.placed_at <= max(moments)
-    )
+    span = {"the_first": min(moments) - DAY, "the_last": max(moments)}
     customers = sorted({order.customer.number for order in some})
     recent: dict[str, list[tuple[str, datetime]]] = {}
-    for customer, number, moment in await select_in(connection, statement, orders.c.customer, customers):
+    for customer, number, moment in await select_in(connection, _RECENT, orders.c.customer, customers, **span):
         recent.setdefault(customer, []).append((number, moment))
     return recent
 

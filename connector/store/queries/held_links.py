@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import Integer, bindparam, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.field_equality import same_value
@@ -65,16 +65,19 @@ class HeldRecord:
     place: Place
 
 
+_IS_OF_ORGS = links.c.org_id.in_(bindparam("the_orgs", expanding=True))
+_LIMIT = bindparam("the_limit", type_=Integer)
+_HELD = select(*_COLUMNS).where(IS_HELD, _IS_OF_ORGS).order_by(*_PLACE).limit(_LIMIT)
+
+
 async def list_page(
     connection: AsyncConnection, org_ids: Collection[str], *, after: Place | None = None, limit: int
 ) -> tuple[list[HeldRecord], Place | None]:
     """Up to `limit` records of these orgs with held values, behind the place `after`, and the place to go on behind;
     None at the end. A page has fewer, or none, where the org has our value of many: it reads few more than `limit`."""
     most = limit + MOST_SKIPPED
-    statement = select(*_COLUMNS).where(IS_HELD, links.c.org_id.in_(sorted(org_ids))).order_by(*_PLACE)
-    if after is not None:
-        statement = statement.where(tuple_(*_PLACE) > tuple_(*after))
-    rows = (await connection.execute(statement.limit(most + 1))).all()
+    statement = _HELD if after is None else _HELD.where(tuple_(*_PLACE) > tuple_(*after))
+    rows = (await connection.execute(statement, {"the_orgs": sorted(org_ids), "the_limit": most + 1})).all()
     found: list[HeldRecord] = []
     for row in rows[:most]:
         record = _build(row)
@@ -96,11 +99,13 @@ async def list_of(
     return [record for record in found if record.fields and record.entity == entity]
 
 
+_COUNT = select(func.count()).select_from(select(literal(1)).where(IS_HELD, _IS_OF_ORGS).limit(_LIMIT).subquery())
+
+
 async def count(connection: AsyncConnection) -> HeldCount:
     """How much is held in the orgs of the scope. Many records are counted without a look at their values."""
     org_ids = await orgs.list_active_ids(connection)
-    held = select(literal(1)).where(IS_HELD, links.c.org_id.in_(org_ids)).limit(MOST_COUNTED + 1).subquery()
-    records = (await connection.execute(select(func.count()).select_from(held))).scalar_one()
+    records = (await connection.execute(_COUNT, {"the_orgs": org_ids, "the_limit": MOST_COUNTED + 1})).scalar_one()
     if records > MOST_SKIPPED:
         return HeldCount(number=min(records, MOST_COUNTED), of_records=True, is_more=records > MOST_COUNTED)
     page, _ = await list_page(connection, org_ids, limit=MOST_SKIPPED)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Integer, Select, and_, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.holds import Hold
@@ -58,15 +59,20 @@ async def count_by_reason(connection: AsyncConnection) -> dict[Hold, int]:
     return {hold: counts[hold] for hold in Hold if hold in counts}
 
 
+_COUNT_ORDERS = select(func.count(func.distinct(holds.c.order_number)))
+
+
 async def count_orders(connection: AsyncConnection) -> int:
     """Return how many orders are on hold."""
-    statement = select(func.count(func.distinct(holds.c.order_number)))
-    return (await connection.execute(statement)).scalar_one()
+    return (await connection.execute(_COUNT_ORDERS)).scalar_one()
+
+
+_HOLDS = select(holds)
 
 
 async def load_holds(connection: AsyncConnection, numbers: Sequence[str]) -> dict[tuple[str, Hold], OrderHold]:
     """Return the holds of these orders, by order number and reason."""
-    rows = await select_in(connection, select(holds), holds.c.order_number, numbers)
+    rows = await select_in(connection, _HOLDS, holds.c.order_number, numbers)
     items = [_hold_of(row) for row in rows]
     return {(hold.order_number, hold.reason): hold for hold in items}
 
@@ -81,17 +87,22 @@ async def list_orders_to_escalate(
 ) -> list[str]:
     """Return the orders that have been on hold for `reason` since `placed_before` or longer and were not escalated,
     oldest hold first; if `numbers` is given, only of these."""
+    values = {"the_reason": reason.value, "the_time": placed_before, "the_numbers": numbers, "the_limit": limit}
+    statement = _to_escalate(numbers is not None, limit is not None)
+    return list((await connection.execute(statement, values)).scalars())
+
+
+@cache
+def _to_escalate(has_numbers: bool, has_limit: bool) -> Select[Any]:
     statement = (
         select(holds.c.order_number)
-        .where(holds.c.reason == reason.value, holds.c.escalated_at.is_(None))
-        .where(holds.c.since <= placed_before)
+        .where(holds.c.reason == bindparam("the_reason"), holds.c.escalated_at.is_(None))
+        .where(holds.c.since <= bindparam("the_time"))
         .order_by(holds.c.since, holds.c.order_number)
     )
-    if numbers is not None:
-        statement = statement.where(holds.c.order_number.in_(numbers))
-    if limit is not None:
-        statement = statement.limit(limit)
-    return list((await connection.execute(statement)).scalars())
+    if has_numbers:
+        statement = statement.where(holds.c.order_number.in_(bindparam("the_numbers", expanding=True)))
+    return statement.limit(bindparam("the_limit", type_=Integer)) if has_limit else statement
 
 
 def _hold_of(row: Any) -> OrderHold:

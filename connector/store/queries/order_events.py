@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.actions import EventKind
@@ -16,18 +16,19 @@ from connector.store.order_history import read_event
 from connector.store.sql import select_in
 from connector.store.tables import order_events
 
+_EVENTS = (
+    select(order_events.c.order_number, order_events.c.event, order_events.c.detail)
+    .where(order_events.c.event.in_(bindparam("the_kinds", expanding=True)))
+    .order_by(order_events.c.order_number, order_events.c.sequence)
+)
+
 
 async def list_events(
     connection: AsyncConnection, numbers: Sequence[str], kinds: Collection[EventKind]
 ) -> list[tuple[str, Event]]:
     """Return (order number, event) of every event of these kinds, by order, oldest first."""
-    row = order_events.c
-    statement = (
-        select(row.order_number, row.event, row.detail)
-        .where(row.event.in_([kind.value for kind in kinds]))
-        .order_by(row.order_number, row.sequence)
-    )
-    rows = await select_in(connection, statement, row.order_number, numbers)
+    names = [kind.value for kind in kinds]
+    rows = await select_in(connection, _EVENTS, order_events.c.order_number, numbers, the_kinds=names)
     return [(number, read_event(EventKind(kind).action, orjson.loads(detail))) for number, kind, detail in rows]
 
 
