@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.store.sql import insert
+from connector.store.sql import insert_into
 from connector.store.tables import counters, invoices
 from connector.store.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.dml import ReturningInsert
 
 SERIES = "invoice"
 
@@ -39,19 +44,26 @@ async def take_numbers(uow: UnitOfWork, count: int) -> list[str]:
     """Take the next `count` numbers, from `INV-000001` on. Transactions that take numbers wait for each other."""
     if count == 0:
         return []
-    statement = insert(uow.connection, counters).values(name=SERIES, value=count)
-    raised = statement.on_conflict_do_update(
-        index_elements=["name"], set_={"value": counters.c.value + statement.excluded.value}
-    ).returning(counters.c.value)
-    last = (await uow.connection.execute(raised)).scalar_one()
+    row = {"name": SERIES, "value": count}
+    last = (await uow.connection.execute(_raise_counter(uow.connection.dialect.name), row)).scalar_one()
     return [f"INV-{number:06d}" for number in range(last - count + 1, last + 1)]
+
+
+@cache
+def _raise_counter(dialect: str) -> ReturningInsert[Any]:
+    statement = insert_into(counters, dialect)
+    raised = {"value": counters.c.value + statement.excluded.value}
+    return statement.on_conflict_do_update(index_elements=["name"], set_=raised).returning(counters.c.value)
+
+
+_ISSUE = plain_insert(invoices)
 
 
 async def issue(uow: UnitOfWork, items: Sequence[Invoice]) -> None:
     names = ("number", "order_number", "issued_at", "currency", "amount", "body")
     if items:
         rows = [{name: getattr(item, name) for name in names} for item in items]
-        await uow.connection.execute(plain_insert(invoices), rows)
+        await uow.connection.execute(_ISSUE, rows)
 
 
 async def find(connection: AsyncConnection, number: str) -> Invoice | None:
@@ -59,10 +71,12 @@ async def find(connection: AsyncConnection, number: str) -> Invoice | None:
     return None if row is None else Invoice(**row._mapping)
 
 
+_OF_ORDER = select(invoices).where(invoices.c.order_number == bindparam("the_order")).order_by(invoices.c.number)
+
+
 async def of_order(connection: AsyncConnection, order: str) -> list[Invoice]:
     """Return the invoices of an order, oldest first."""
-    statement = select(invoices).where(invoices.c.order_number == order).order_by(invoices.c.number)
-    return [Invoice(**row._mapping) for row in await connection.execute(statement)]
+    return [Invoice(**row._mapping) for row in await connection.execute(_OF_ORDER, {"the_order": order})]
 
 
 async def count_issued_since(connection: AsyncConnection, since: datetime) -> int:

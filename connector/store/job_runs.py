@@ -179,8 +179,11 @@ async def end_open(uow: UnitOfWork, *, error: str, fix: str) -> int:
     return (await uow.connection.execute(statement)).rowcount
 
 
+_OF_ID = select(job_runs).where(job_runs.c.id == bindparam("the_id"))
+
+
 async def get(connection: AsyncConnection, number: int) -> JobRun | None:
-    row = (await connection.execute(select(job_runs).where(job_runs.c.id == number))).first()
+    row = (await connection.execute(_OF_ID, {"the_id": number})).first()
     return None if row is None else _build(row)
 
 

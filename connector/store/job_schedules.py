@@ -14,10 +14,12 @@ from connector.store.journal import JournalEntry
 from connector.store.sql import upsert
 from connector.store.unit_of_work import UnitOfWork
 
+_CHANGED = select(job_schedules)
+
 
 async def load(connection: AsyncConnection) -> dict[str, JobSchedule]:
     """What was changed, by job."""
-    return {row.job: _build(row) for row in await connection.execute(select(job_schedules))}
+    return {row.job: _build(row) for row in await connection.execute(_CHANGED)}
 
 
 _PAUSED = select(job_schedules).where(job_schedules.c.paused).order_by(job_schedules.c.job)

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.mapping_plan import PlanNumbers, StoredPlan
@@ -37,8 +37,11 @@ async def put(uow: UnitOfWork, plan: StoredPlan, texts: Mapping[str, str]) -> No
     await uow.connection.execute(insert(mapping_plans), [row])
 
 
+_OF_ID = select(mapping_plans).where(mapping_plans.c.id == bindparam("the_id"))
+
+
 async def get(connection: AsyncConnection, plan_id: str) -> StoredPlan | None:
-    row = (await connection.execute(select(mapping_plans).where(mapping_plans.c.id == plan_id))).first()
+    row = (await connection.execute(_OF_ID, {"the_id": plan_id})).first()
     return None if row is None else _build(row)
 
 

@@ -38,9 +38,12 @@ async def get_active(connection: AsyncConnection) -> Activation | None:
     return None if row is None else _activation(row)
 
 
+_OF_NUMBER = select(mapping_versions).where(mapping_versions.c.number == bindparam("the_number"))
+
+
 async def get(connection: AsyncConnection, number: int) -> StoredVersion | None:
     """Return a version with its files; None if there is none of this number."""
-    row = (await connection.execute(select(mapping_versions).where(mapping_versions.c.number == number))).first()
+    row = (await connection.execute(_OF_NUMBER, {"the_number": number})).first()
     if row is None:
         return None
     return StoredVersion(activation=_activation(row), texts=await get_texts(connection, row.digest))

@@ -35,9 +35,12 @@ async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool
     }
 
 
+_WAREHOUSES = select(stock.c.warehouse).distinct()
+
+
 async def warehouses(connection: AsyncConnection) -> set[str]:
     """Return the warehouses in which a product was ever counted."""
-    return set(await connection.scalars(select(stock.c.warehouse).distinct()))
+    return set(await connection.scalars(_WAREHOUSES))
 
 
 async def count(uow: UnitOfWork, counted: Mapping[StockKey, Decimal]) -> None:

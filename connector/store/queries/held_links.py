@@ -87,14 +87,18 @@ async def list_page(
     return found, _place(rows[most - 1]) if len(rows) > most else None
 
 
+_HELD_OF_ORG = select(*_COLUMNS).where(IS_HELD, links.c.org_id == bindparam("the_org"))
+_HELD_OF_ENTITY = _HELD_OF_ORG.where(links.c.entity == bindparam("the_entity"))
+_HELD_OF_PARENT = _HELD_OF_ORG.where(links.c.parent.is_not(None))
+
+
 async def list_of(
     connection: AsyncConnection, org_id: str, entity: str, keys: Sequence[str], *, with_equal: bool = False
 ) -> list[HeldRecord]:
     """The records with held values of these entities, with their parts; `with_equal`: also of fields in which the org
     has our value, such as those of an undo that is still to be sent."""
-    statement = select(*_COLUMNS).where(IS_HELD, links.c.org_id == org_id)
-    rows = await select_in(connection, statement.where(links.c.entity == entity), links.c.key, keys)
-    rows += await select_in(connection, statement.where(links.c.parent.is_not(None)), links.c.parent, keys)
+    rows = await select_in(connection, _HELD_OF_ENTITY, links.c.key, keys, the_org=org_id, the_entity=entity)
+    rows += await select_in(connection, _HELD_OF_PARENT, links.c.parent, keys, the_org=org_id)
     found = [_build(row, with_equal=with_equal) for row in rows]
     return [record for record in found if record.fields and record.entity == entity]
 
