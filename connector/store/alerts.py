@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Integer, Row, Update, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.alert import Alert, AlertChanges, AlertEvent, AlertMessage, MessageState
@@ -99,21 +100,23 @@ async def _end(uow: UnitOfWork, number: int) -> None:
     await _add_messages(uow, number, AlertEvent.ENDED, told)
 
 
+_DUE = (
+    select(alert_messages, *(column.label(f"alert_{column.name}") for column in alerts.c))
+    .join(alerts, alerts.c.id == alert_messages.c.alert)
+    .where(alert_messages.c.state == MessageState.DUE.value, alert_messages.c.due_at <= bindparam("the_now"))
+    .order_by(alert_messages.c.alert, alert_messages.c.channel)
+    .limit(bindparam("the_limit", type_=Integer))
+)
+
+
 async def list_due(connection: AsyncConnection, now: datetime, limit: int) -> list[AlertMessage]:
     """Messages that are to be sent now, the oldest alert first."""
-    columns = alert_messages.c
-    statement = (
-        select(alert_messages, *(column.label(f"alert_{column.name}") for column in alerts.c))
-        .join(alerts, alerts.c.id == columns.alert)
-        .where(columns.state == MessageState.DUE.value, columns.due_at <= now)
-        .order_by(columns.alert, columns.channel)
-        .limit(limit)
-    )
+    rows = await connection.execute(_DUE, {"the_now": now, "the_limit": limit})
     return [
         AlertMessage(
             alert=_build(row, "alert_"), event=AlertEvent(row.event), channel=row.channel, attempts=row.attempts
         )
-        for row in await connection.execute(statement)
+        for row in rows
     ]
 
 
@@ -134,11 +137,21 @@ async def give_up_messages(uow: UnitOfWork, why: str) -> int:
 
 
 async def _settle(uow: UnitOfWork, message: AlertMessage, **values: object) -> None:
+    message_key = {"the_alert": message.alert.id, "the_event": message.event.value, "the_channel": message.channel}
+    values["attempts"] = message.attempts + 1
+    new_values = {f"new_{name}": value for name, value in values.items()}
+    await uow.connection.execute(_settled(tuple(values)), message_key | new_values)
+
+
+@cache
+def _settled(changed: tuple[str, ...]) -> Update:
     columns = alert_messages.c
     statement = update(alert_messages).where(
-        columns.alert == message.alert.id, columns.event == message.event.value, columns.channel == message.channel
+        columns.alert == bindparam("the_alert"),
+        columns.event == bindparam("the_event"),
+        columns.channel == bindparam("the_channel"),
     )
-    await uow.connection.execute(statement.values(attempts=message.attempts + 1, **values))
+    return statement.values({name: bindparam(f"new_{name}") for name in changed})
 
 
 async def _update(uow: UnitOfWork, number: int, **values: object) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, Select, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import Integer, Select, Update, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
@@ -36,6 +36,7 @@ _DUE = messages.c.state == MessageState.DUE.value
 _NOW = bindparam("the_now", type_=Instant)
 _IS_UNCLAIMED = or_(messages.c.claimed_until.is_(None), messages.c.claimed_until <= _NOW)
 """The condition that nobody is sending the message now."""
+_IS_CHOSEN = messages.c.id.in_(bindparam("the_ids", expanding=True))
 _IS_FREE = and_(_DUE, messages.c.due_at <= _NOW, _IS_UNCLAIMED)
 
 
@@ -106,7 +107,7 @@ async def claim(uow: UnitOfWork, *, limit: int, seconds: float) -> Claim:
 
 _CLAIM = (
     update(messages)
-    .where(messages.c.id.in_(bindparam("the_ids", expanding=True)), _IS_FREE)
+    .where(_IS_CHOSEN, _IS_FREE)
     .values(claim=bindparam("the_claim"), claimed_until=bindparam("the_end"))
     .returning(messages)
 )
@@ -150,7 +151,7 @@ async def settle(
 ) -> bool:
     """Record the result of an attempt; False if the claim is no longer ours. `due_at` is the time of the next attempt,
     for a message that stays due."""
-    values: dict[str, Any] = {"state": state.value, "error": error, "attempts": messages.c.attempts + 1}
+    values: dict[str, Any] = {"state": state.value, "error": error}
     if state is MessageState.SENT:
         values["sent_at"] = uow.now
     if due_at is not None:
@@ -164,9 +165,20 @@ async def release(uow: UnitOfWork, number: int, items: Sequence[Notification]) -
 
 
 async def _end_claim(uow: UnitOfWork, number: int, items: Sequence[Notification], values: dict[str, Any]) -> bool:
-    mine = and_(messages.c.id.in_([item.id for item in items]), messages.c.claim == number, _DUE)
-    done = await uow.connection.execute(update(messages).where(mine).values(**values, claim=None, claimed_until=None))
+    """End a claim with the result of an attempt; without `values`, none was made."""
+    parameters = {"the_ids": [item.id for item in items], "the_claim": number}
+    parameters |= {f"new_{name}": value for name, value in values.items()}
+    done = await uow.connection.execute(_ended(tuple(values)), parameters)
     return done.rowcount == len(items)
+
+
+@cache
+def _ended(changed: tuple[str, ...]) -> Update:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in changed}
+    if changed:
+        values["attempts"] = messages.c.attempts + 1
+    mine = and_(_IS_CHOSEN, messages.c.claim == bindparam("the_claim"), _DUE)
+    return update(messages).where(mine).values(**values, claim=None, claimed_until=None)
 
 
 async def retry(uow: UnitOfWork, ids: Sequence[int], *, by: str) -> list[Notification]:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Numeric, Select, cast, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Integer, Numeric, Select, bindparam, cast, exists, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.shipments import ZERO
@@ -115,25 +115,33 @@ async def list_orders_waiting_for_stock(
     return [row.order_number for row in await connection.execute(statement)]
 
 
+_IS_ON_HOLD = exists().where(holds.c.order_number == _WAITING.order_number)
+_LINES = select(waiting_lines, _IS_ON_HOLD.label("on_hold"))
+_LINES_OF_SKU = (
+    _LINES.where(_WAITING.sku == bindparam("the_sku")).order_by(*_PLACE).limit(bindparam("the_limit", type_=Integer))
+)
+_ALL_LINES = _LINES.order_by(_WAITING.sku, *_PLACE)
+_LINES_OF_SKUS = _ALL_LINES.where(_WAITING.sku.in_(bindparam("the_skus", expanding=True)))
+
+
 async def list_waiting_lines(
     connection: AsyncConnection, sku: str, *, after: WaitingPlace | None = None, limit: int
 ) -> list[BackorderLine]:
     """Return up to `limit` lines that wait for the product behind `after`, most urgent first."""
-    statement = _select_lines().where(_WAITING.sku == sku).order_by(*_PLACE).limit(limit)
+    statement = _LINES_OF_SKU
     if after is not None:
         place = (literal(value, column.type) for value, column in zip(after, _PLACE, strict=True))
         statement = statement.where(tuple_(*_PLACE) > tuple_(*place))
-    return [_build_line(row) for row in await connection.execute(statement)]
+    rows = await connection.execute(statement, {"the_sku": sku, "the_limit": limit})
+    return [_build_line(row) for row in rows]
 
 
 async def stream_backorder_lines(
     connection: AsyncConnection, only: Sequence[str] | None = None
 ) -> AsyncGenerator[BackorderLine, None]:
     """Stream the waiting lines by product and urgency; if `only` is given, only of these products."""
-    statement = _select_lines().order_by(_WAITING.sku, *_PLACE)
-    if only is not None:
-        statement = statement.where(_WAITING.sku.in_(only))
-    async with connection.stream(statement) as rows:
+    statement = _ALL_LINES if only is None else _LINES_OF_SKUS
+    async with connection.stream(statement, {"the_skus": only}) as rows:
         async for row in rows:
             yield _build_line(row)
 
@@ -158,11 +166,6 @@ async def load_backorders(
         if item.lines == len(item.waiting):
             item.quantity = sum((line.quantity for line in item.waiting), ZERO)
     return [found[sku] for sku in only if sku in found]
-
-
-def _select_lines() -> Select[Any]:
-    on_hold = exists().where(holds.c.order_number == _WAITING.order_number)
-    return select(waiting_lines, on_hold.label("on_hold"))
 
 
 def _build_line(row: Any) -> BackorderLine:
