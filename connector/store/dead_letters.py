@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     Update,
     and_,
+    bindparam,
     case,
     cast,
     delete,
@@ -199,15 +200,20 @@ async def requeue_blocked_by(uow: UnitOfWork, records: Iterable[str]) -> int:
 async def list_because_of(connection: AsyncConnection, records: Iterable[str]) -> dict[EntityKind, list[str]]:
     """The keys of dead letters that were refused because of these records (`customer C-1`), by entity. The database
     compares, so that the dead letters of others are not read."""
-    dead = (outbox.c.state == ChangeState.DEAD.value, is_in_scope(connection, outbox.c.org))
-    statement = select(outbox.c.entity, outbox.c.key).where(*dead)
-    [record] = _of_refusal(connection, ("record",))
+    statement = within_scope(connection, _because_of(connection.dialect.name), outbox.c.org)
     found: dict[EntityKind, list[str]] = {}
     for chunk in chunks(sorted(set(records))):
-        ordered = statement.where(record.in_(chunk)).order_by(outbox.c.entity, outbox.c.key)
-        for kind, key in await connection.execute(ordered):
+        for kind, key in await connection.execute(statement, {"the_records": chunk}):
             found.setdefault(EntityKind(kind), []).append(key)
     return found
+
+
+@lru_cache
+def _because_of(dialect: str) -> Select[Any]:
+    [record] = _of_refusal(dialect, ("record",))
+    statement = select(outbox.c.entity, outbox.c.key).where(outbox.c.state == ChangeState.DEAD.value)
+    chosen = statement.where(record.in_(bindparam("the_records", expanding=True)))
+    return chosen.order_by(outbox.c.entity, outbox.c.key)
 
 
 async def discard(
@@ -271,11 +277,7 @@ async def _list_refused(
     statement = select(outbox.c.entity, outbox.c.key, outbox.c.org).where(*_is_refused(connection, cause))
     if entity is not None:
         statement = statement.where(outbox.c.entity == entity.value)
-    rows = (
-        await connection.execute(statement)
-        if keys is None
-        else await select_in(connection, statement, outbox.c.key, keys)
-    )
+    rows = await select_in(connection, statement, outbox.c.key, keys)
     return sorted((EntityKind(kind), key, org) for kind, key, org in rows)
 
 
@@ -285,12 +287,7 @@ async def list_discarded(
     """Return the entities of the scope whose latest change was discarded, and which are not due again. The org does not
     have that change. A product is in every org: an entry about it concerns the org that it names, or all."""
     scope = scope_of(connection)
-    statement = _discarded(scope, entity)
-    rows = (
-        await connection.execute(statement)
-        if keys is None
-        else await select_in(connection, statement, journal_table.c.key, keys)
-    )
+    rows = await select_in(connection, _discarded(scope, entity), journal_table.c.key, keys)
     found: dict[EntityKind, list[str]] = {}
     for kind, key in rows:
         found.setdefault(EntityKind(kind), []).append(key)
@@ -364,14 +361,13 @@ def _is_refused(connection: AsyncConnection, cause: DeadLetterGroup | None) -> l
 
 def _cause(connection: AsyncConnection) -> list[ColumnElement[str]]:
     """Code, field and mapping line of a refusal."""
-    return _of_refusal(connection, _CAUSE)
+    return _of_refusal(connection.dialect.name, _CAUSE)
 
 
-def _of_refusal(connection: AsyncConnection, names: Sequence[str]) -> list[ColumnElement[str]]:
+def _of_refusal(dialect: str, names: Sequence[str]) -> list[ColumnElement[str]]:
     """Values of a refusal, which is JSON in a column of text. A cast would make a number of it in SQLite; PostgreSQL
     needs one."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    refusal = type_coerce(outbox.c.refusal, JSON) if is_sqlite else cast(outbox.c.refusal, JSON)
+    refusal = type_coerce(outbox.c.refusal, JSON) if dialect == "sqlite" else cast(outbox.c.refusal, JSON)
     return [refusal[name].as_string() for name in names]
 
 

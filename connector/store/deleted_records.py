@@ -35,27 +35,28 @@ async def get(connection: AsyncConnection, org_id: str, entity: str, keys: Itera
     return {row.key: _build(row) for row in rows}
 
 
+_IS_STILL_LINKED = (
+    (links.c.org_id == deleted_records.c.org_id)
+    & (links.c.entity == deleted_records.c.entity)
+    & (links.c.key == deleted_records.c.key)
+    & (links.c.salesforce_id == deleted_records.c.record_id)  # else another record has taken its place
+)
+_MISSING = (
+    select(deleted_records.c.entity, deleted_records.c.key)
+    .join_from(deleted_records, links, _IS_STILL_LINKED)
+    .where(deleted_records.c.org_id == bindparam("the_org"), deleted_records.c.merged_into.is_(None))
+)
+_CANCELED = select(orders.c.number).where(orders.c.stage == Stage.CANCELED.value)
+
+
 async def list_missing(connection: AsyncConnection, org_id: str) -> list[tuple[str, str]]:
     """Entities that the org lacks because their record was deleted there, or a line of theirs; sorted. A record that
     was merged has another one in its place, and an order that is canceled here needs none."""
-    gone, link = deleted_records.c, links.c
-    still_linked = (
-        (link.org_id == gone.org_id)
-        & (link.entity == gone.entity)
-        & (link.key == gone.key)
-        & (link.salesforce_id == gone.record_id)  # else another record has taken its place
-    )
-    statement = (
-        select(gone.entity, gone.key)
-        .join_from(deleted_records, links, still_linked)
-        .where(gone.org_id == org_id, gone.merged_into.is_(None))
-    )
-    rows = await connection.execute(statement)
+    rows = await connection.execute(_MISSING, {"the_org": org_id})
     missing = {owner_of(entity, key) or (entity, key) for entity, key in rows}
     numbers = [key for entity, key in missing if entity == EntityKind.ORDER]
-    canceled = select(orders.c.number).where(orders.c.stage == Stage.CANCELED.value)
-    settled = {(EntityKind.ORDER.value, row.number) for row in
-               await select_in(connection, canceled, orders.c.number, numbers)}  # fmt: skip
+    canceled = await select_in(connection, _CANCELED, orders.c.number, numbers)
+    settled = {(EntityKind.ORDER.value, row.number) for row in canceled}
     return sorted(missing - settled)
 
 

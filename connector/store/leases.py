@@ -141,11 +141,12 @@ async def list_owners(connection: AsyncConnection, prefix: str, now: datetime) -
     return set((await connection.execute(_OWNERS, values)).scalars())
 
 
+_END = select(leases.c.expires_at).where(leases.c.name == bindparam("the_name"))
+
+
 async def seconds_left(connection: AsyncConnection, name: str, now: datetime) -> float:
     """Return for how long the lease is still held; 0 if nobody holds it."""
-    expires_at = (
-        await connection.execute(select(leases.c.expires_at).where(leases.c.name == prefixed(connection, name)))
-    ).scalar()
+    expires_at = (await connection.execute(_END, {"the_name": prefixed(connection, name)})).scalar()
     return 0.0 if expires_at is None else max(0.0, (expires_at - now).total_seconds())
 
 

@@ -123,10 +123,15 @@ async def note_progress(uow: UnitOfWork, run: int, *, compared: int, calls: int)
     await uow.connection.execute(update(runs).where(runs.c.id == run).values(compared=compared, calls=calls))
 
 
+_OF_ORG = select(runs).where(runs.c.org_id == bindparam("the_org")).order_by(runs.c.id.desc()).limit(1)
+_RUNNING = _OF_ORG.where(runs.c.state == RunState.RUNNING.value)
+_LATEST = _OF_ORG.where(runs.c.state == RunState.FINISHED.value)
+_LATEST_FULL = _LATEST.where(runs.c.full.is_(True))
+
+
 async def find_running(connection: AsyncConnection, org_id: str) -> ReconcileRun | None:
     """The run that is under way, or was when its process was killed."""
-    statement = select(runs).where(runs.c.org_id == org_id, runs.c.state == RunState.RUNNING.value)
-    row = (await connection.execute(statement.order_by(runs.c.id.desc()).limit(1))).first()
+    row = (await connection.execute(_RUNNING, {"the_org": org_id})).first()
     return None if row is None else _build(row)
 
 
@@ -144,10 +149,7 @@ async def stop(uow: UnitOfWork, run: int, *, calls: int) -> None:
 
 async def latest(connection: AsyncConnection, org_id: str, *, full: bool = True) -> ReconcileRun | None:
     """The latest run that was finished; with `full`, the latest one that compared everything."""
-    statement = select(runs).where(runs.c.org_id == org_id, runs.c.state == RunState.FINISHED.value)
-    if full:
-        statement = statement.where(runs.c.full.is_(True))
-    row = (await connection.execute(statement.order_by(runs.c.id.desc()).limit(1))).first()
+    row = (await connection.execute(_LATEST_FULL if full else _LATEST, {"the_org": org_id})).first()
     return None if row is None else _build(row)
 
 

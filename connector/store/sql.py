@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Select, Table, Update, and_, bindparam, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, Integer, Select, Table, Update, and_, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 if TYPE_CHECKING:
@@ -63,12 +63,15 @@ def insert_into(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert
 
 
 async def select_in(
-    connection: AsyncConnection, statement: Select[Any], column: Column[Any], keys: Iterable[str], **values: Any
+    connection: AsyncConnection, statement: Select[Any], column: Column[Any], keys: Iterable[str] | None, **values: Any
 ) -> list[Any]:
-    """Return the rows of `statement` whose `column` is one of `keys`. `values` are those of its bound parameters.
+    """Return the rows of `statement` whose `column` is one of `keys`; all, if that is None. `values` are those of its
+    bound parameters.
 
     A statement that is built once, as a constant of its module, takes half the time of one that each call builds.
     """
+    if keys is None:
+        return list(await connection.execute(statement, values))
     rows: list[Any] = []
     among = _among(statement, column)
     for chunk in chunks(keys):
@@ -167,12 +170,19 @@ def _versions(table: Table, lock: bool) -> Select[Any]:
 
 async def all_keys(connection: AsyncConnection, column: Column[str], page: int = 2000) -> AsyncIterator[str]:
     """Iterate over the values of a unique column, in byte order; a page at a time is read."""
-    statement = select(column).order_by(column).limit(page)
-    rows = (await connection.execute(statement)).scalars().all()
+    first, next_page = _pages(column)
+    rows = (await connection.execute(first, {"the_limit": page})).scalars().all()
     while rows:
         for key in rows:
             yield key
-        rows = (await connection.execute(statement.where(column > rows[-1]))).scalars().all()
+        rows = (await connection.execute(next_page, {"the_limit": page, "the_start": rows[-1]})).scalars().all()
+
+
+@lru_cache(maxsize=256)
+def _pages(column: Column[str]) -> tuple[Select[Any], Select[Any]]:
+    """The statements for the first page of keys, and for each of the others."""
+    first = select(column).order_by(column).limit(bindparam("the_limit", type_=Integer))
+    return first, first.where(column > bindparam("the_start"))
 
 
 async def list_page_of_keys(
