@@ -90,23 +90,9 @@ async def count_dead_letters(connection: AsyncConnection, entity: EntityKind | N
 
 async def group_by_cause(connection: AsyncConnection, entity: EntityKind | None = None) -> list[DeadLetterGroup]:
     """The causes of dead letters, the one with the most of them first: by one statement, however many there are."""
-    parts = [part.label(name) for name, part in zip(_CAUSE, _cause(connection), strict=True)]
-    chosen = [outbox.c.state == ChangeState.DEAD.value, is_in_scope(connection, outbox.c.org)]
-    if entity is not None:
-        chosen.append(outbox.c.entity == entity.value)
-    columns = (outbox.c.entity, outbox.c.key, outbox.c.org, outbox.c.refused_at, outbox.c.refusal)
-    dead = select(*columns, *parts).where(*chosen).subquery()
-    cause = [dead.c.entity, *(dead.c[name] for name in _CAUSE)]
-    ranked = select(
-        dead,
-        func.row_number().over(partition_by=cause, order_by=(dead.c.key, dead.c.org)).label("place"),
-        func.count().over(partition_by=cause).label("number"),
-        func.min(dead.c.refused_at).over(partition_by=cause).label("first"),
-        func.max(dead.c.refused_at).over(partition_by=cause).label("last"),
-    ).subquery()
-    first_ones = select(ranked).where(ranked.c.place <= SAMPLES).order_by(ranked.c.place)
+    statement = _causes(connection.dialect.name, scope_of(connection), entity)
     samples: dict[tuple[str, ...], list[Any]] = {}
-    for row in await connection.execute(first_ones):
+    for row in await connection.execute(statement):
         samples.setdefault((row.entity, row.code, row.field, row.source), []).append(row)
     groups = []
     for found in samples.values():
@@ -130,6 +116,26 @@ async def group_by_cause(connection: AsyncConnection, entity: EntityKind | None 
     return sorted(groups, key=lambda group: (-group.count, group.fingerprint))
 
 
+@lru_cache
+def _causes(dialect: str, scope: str | None, entity: EntityKind | None) -> Select[Any]:
+    """The first dead letters of each cause, with their numbers."""
+    parts = [part.label(name) for name, part in zip(_CAUSE, _of_refusal(dialect), strict=True)]
+    chosen = [outbox.c.state == ChangeState.DEAD.value, true() if scope is None else outbox.c.org == scope]
+    if entity is not None:
+        chosen.append(outbox.c.entity == entity.value)
+    columns = (outbox.c.entity, outbox.c.key, outbox.c.org, outbox.c.refused_at, outbox.c.refusal)
+    dead = select(*columns, *parts).where(*chosen).subquery()
+    cause = [dead.c.entity, *(dead.c[name] for name in _CAUSE)]
+    ranked = select(
+        dead,
+        func.row_number().over(partition_by=cause, order_by=(dead.c.key, dead.c.org)).label("place"),
+        func.count().over(partition_by=cause).label("number"),
+        func.min(dead.c.refused_at).over(partition_by=cause).label("first"),
+        func.max(dead.c.refused_at).over(partition_by=cause).label("last"),
+    ).subquery()
+    return select(ranked).where(ranked.c.place <= SAMPLES).order_by(ranked.c.place)
+
+
 async def list_refused_between(
     connection: AsyncConnection, entity: EntityKind, *, since: datetime, until: datetime | None, limit: int
 ) -> list[DeadLetter]:
@@ -146,7 +152,7 @@ async def list_of_cause(
     connection: AsyncConnection, group: DeadLetterGroup, limit: int | None = None, *, after: Position | None = None
 ) -> list[DeadLetter]:
     """The dead letters with one cause, oldest first, those behind `after`."""
-    same = _is_cause(_cause(connection), (group.code, group.field, group.source))
+    same = _is_cause(_of_refusal(connection.dialect.name), (group.code, group.field, group.source))
     statement = (
         select(outbox)
         .where(outbox.c.state == ChangeState.DEAD.value, outbox.c.entity == group.entity.value, *same, *_behind(after))
@@ -354,17 +360,12 @@ async def _refused(
 def _is_refused(connection: AsyncConnection, cause: DeadLetterGroup | None) -> list[ColumnElement[bool]]:
     chosen: list[ColumnElement[bool]] = [outbox.c.state.in_(_REFUSED), is_in_scope(connection, outbox.c.org)]
     if cause is not None:
-        same = _is_cause(_cause(connection), (cause.code, cause.field, cause.source))
+        same = _is_cause(_of_refusal(connection.dialect.name), (cause.code, cause.field, cause.source))
         chosen.append(or_(outbox.c.state == ChangeState.BLOCKED.value, and_(*same)))
     return chosen
 
 
-def _cause(connection: AsyncConnection) -> list[ColumnElement[str]]:
-    """Code, field and mapping line of a refusal."""
-    return _of_refusal(connection.dialect.name, _CAUSE)
-
-
-def _of_refusal(dialect: str, names: Sequence[str]) -> list[ColumnElement[str]]:
+def _of_refusal(dialect: str, names: Sequence[str] = _CAUSE) -> list[ColumnElement[str]]:
     """Values of a refusal, which is JSON in a column of text. A cast would make a number of it in SQLite; PostgreSQL
     needs one."""
     refusal = type_coerce(outbox.c.refusal, JSON) if dialect == "sqlite" else cast(outbox.c.refusal, JSON)
