@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any
 
 from connector.localorg.record_merge import MERGEABLE
@@ -108,7 +109,7 @@ def describe(
         "defaultImplementation": None,
         "extendedBy": None,
         "extendsInterfaces": None,
-        "fields": [_field(item, field) for field in item.fields.values()],
+        "fields": [_field(item.name, field) for field in item.fields.values()],
         "implementedBy": None,
         "implementsInterfaces": None,
         "listviewable": None,
@@ -203,7 +204,8 @@ def _row_urls(base: str) -> dict[str, str]:
     }
 
 
-def _field(sobject: SObject, item: Field) -> dict[str, Any]:
+@lru_cache(maxsize=2048)
+def _field(sobject: str, item: Field) -> dict[str, Any]:
     text = item.type in _TEXT_TYPES
     chosen = next((value.value for value in item.picklist if value.default), None)
     return {
@@ -215,7 +217,7 @@ def _field(sobject: SObject, item: Field) -> dict[str, Any]:
         "calculatedFormula": None,
         "cascadeDelete": item.cascade_delete and not item.nillable,
         "caseSensitive": item.case_sensitive,
-        "compoundFieldName": "Name" if (sobject.name, item.name) == ("Account", "Name") else item.compound_field_name,
+        "compoundFieldName": "Name" if (sobject, item.name) == ("Account", "Name") else item.compound_field_name,
         "controllerName": None,
         "createable": item.createable,
         "custom": item.custom,
@@ -278,13 +280,13 @@ def _field(sobject: SObject, item: Field) -> dict[str, Any]:
     }
 
 
-def _extra_type_info(sobject: SObject, item: Field) -> str | None:
+def _extra_type_info(sobject: str, item: Field) -> str | None:
     if item.type == "textarea":
         return "plaintextarea"
     if item.name == "PhotoUrl":
         return "imageurl"
     if "Name" in {item.name, item.compound_field_name}:
-        return {"Account": "switchablepersonname", "Contact": "personname"}.get(sobject.name)
+        return {"Account": "switchablepersonname", "Contact": "personname"}.get(sobject)
     return None
 
 

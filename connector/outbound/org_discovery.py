@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
@@ -83,9 +84,9 @@ async def discover_org(
     async with store.reader() as connection:
         cached = await org_metadata.get(connection, org_id)
     if cached is not None and not refresh and clock.now() - cached.fetched_at < CACHE_LIFETIME:
-        body = orjson.loads(cached.body)
-        if body.get("asked") == request:
-            return _load(body)
+        asked, profile = _read(cached.body)
+        if asked == request and profile is not None:
+            return profile
     answers = await ask_org(org, extra_sobjects)
     for _, error in find_lacks(answers, settings, extra_sobjects=extra_sobjects):
         raise error
@@ -105,8 +106,16 @@ async def load_stored_profile(connection: Connection, org_id: str) -> tuple[OrgP
 
 def read_profile(text: str) -> OrgProfile | None:
     """The profile from the form in which it is stored; None if another release stored it."""
+    return _read(text)[1]
+
+
+@lru_cache(maxsize=8)
+def _read(text: str) -> tuple[dict[str, str], OrgProfile | None]:
+    """What was asked for, and the profile; None if another release stored it. Nobody changes them: each push and each
+    poll reads the same text, which takes some milliseconds."""
     body = orjson.loads(text)
-    return _load(body) if body.get("asked", {}).get("kept_as") == CACHE_FORMAT else None
+    asked = body.get("asked", {})
+    return asked, _load(body) if asked.get("kept_as") == CACHE_FORMAT else None
 
 
 def with_former_shapes(text: str, former: str, places: Iterable[tuple[str, str]]) -> str:

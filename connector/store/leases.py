@@ -51,23 +51,18 @@ async def acquire_many(
     ours. `org`: whose leases they are, if not those of the transaction's scope."""
     if not names:
         return {}
-    full = _full_names(uow.connection, names, org)
-    values = {"the_owner": owner, "the_now": uow.now, "the_end": uow.now + timedelta(seconds=ttl)}
-    values |= {f"the_name_{number}": name for number, name in enumerate(full)}
-    rows = await uow.connection.execute(_acquire(uow.connection.dialect.name, len(full)), values)
-    return {unprefixed(uow.connection, row.name, org): row.term for row in rows}
+    until = uow.now + timedelta(seconds=ttl)
+    rows = [
+        {"name": name, "owner": owner, "term": 1, "expires_at": until, "the_now": uow.now}
+        for name in _full_names(uow.connection, names, org)
+    ]
+    acquired = await uow.connection.execute(_acquire(uow.connection.dialect.name), rows)
+    return {unprefixed(uow.connection, row.name, org): row.term for row in acquired}
 
 
 @lru_cache
-def _acquire(dialect: str, number: int) -> Executable:
-    """The statement that acquires so many leases."""
-    row = {
-        "owner": bindparam("the_owner", type_=leases.c.owner.type),
-        "term": 1,
-        "expires_at": bindparam("the_end", type_=leases.c.expires_at.type),
-    }
-    names = [bindparam(f"the_name_{index}", type_=leases.c.name.type) for index in range(number)]
-    statement = insert_into(leases, dialect).values([{"name": name, **row} for name in names])
+def _acquire(dialect: str) -> Executable:
+    statement = insert_into(leases, dialect)
     mine = leases.c.owner == statement.excluded.owner
     return statement.on_conflict_do_update(
         index_elements=["name"],

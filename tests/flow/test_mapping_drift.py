@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from connector.jobs.mappings.drift import watch_drift
 from connector.jobs.mappings.org_profiles import refresh_orgs
-from connector.localorg.schema import Field, PicklistValue
+from connector.localorg.schema import Field, PicklistValue, SObject
 from tests.flow.mapping_sides import Side
 from tests.flow.test_push import an_order
 
 
 def field_of(side: Side, name: str) -> Field:
+    return order_of(side).fields[name.lower()]
+
+
+def order_of(side: Side) -> SObject:
     found = side.org.org.schema.get("Order")
     assert found is not None
-    return found.fields[name.lower()]
+    return found
 
 
 def admin_changes(side: Side, name: str, **changes: Any) -> dict[str, Any]:
     """An admin changes a field of orders; what it was like before."""
     schema_field = field_of(side, name)
     before = {key: getattr(schema_field, key) for key in changes}
-    for key, value in changes.items():
-        object.__setattr__(schema_field, key, value)
+    order_of(side).add(replace(schema_field, **changes))  # orgs share their fields: another field in its place
     side.org.org._describes.clear()
     return before
 

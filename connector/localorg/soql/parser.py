@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from connector.localorg.soql.errors import SoqlError, malformed_query
 from connector.localorg.soql.syntax_tree import (
     Aggregate,
@@ -29,8 +31,9 @@ MAX_JOINS = 2
 MAX_TOTALS = 3
 
 
+@lru_cache(maxsize=128)
 def parse(text: str) -> Select:
-    """Parse a query. SoqlError (MALFORMED_QUERY) names the position of the error."""
+    """Parse a query; nobody changes the tree. SoqlError (MALFORMED_QUERY) names the position of the error."""
     parser = _Parser(text)
     select = parser.select()
     parser.expect_end()
