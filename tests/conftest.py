@@ -69,8 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     _begin_with_long_tests(items)
 
 
-WORKERS = 4
-"""Of `make test`; each begins with an equal share of the tests, in this order."""
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+"""Each begins with an equal share of the tests, in this order."""
 LONG_TESTS = (
     "test_random_order_lives",
     "test_claims_of_the_acceptance_run",

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import pytest
@@ -111,7 +112,7 @@ def app_on(
     composer = composer or NotificationComposer(renderer=TemplateRenderer(), billing=rules.billing)
     orders = OrderService(store, lambda: rules)
     resolver = ConflictResolver(store=store, orders=orders, mappings=_load_mappings)
-    settings = Settings.model_validate({"_env_file": None})
+    settings = _settings()
     services = AppServices(
         store=store,
         requests_per_minute=requests_per_minute,
@@ -122,11 +123,14 @@ def app_on(
         mappings=MappingAdmin(store=store, settings=settings),
         undoer=undoer or Undoer(open_org=_no_org),
         doctor=SharedReport(lambda: examine(settings, store, clock=store.clock), store.clock).get,
-        jobs=define_jobs(
-            Settings.model_validate({"_env_file": None, "salesforce": {"login_url": "https://org.example"}})
-        ),
+        jobs=define_jobs(_settings("https://org.example")),
     )
     return make_app(services)
+
+
+@cache
+def _settings(login_url: str = "") -> Settings:
+    return Settings.model_validate({"_env_file": None, "salesforce": {"login_url": login_url} if login_url else {}})
 
 
 @pytest.fixture
