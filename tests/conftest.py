@@ -49,7 +49,8 @@ def pytest_sessionstart() -> None:
         remove_leftovers(MEMORY, "postgres-*", "sqlite-*")
 
 
-gc.disable()  # while modules are loaded and tests are collected, it would take a fifth of the time
+if "PYTEST_XDIST_WORKER" in os.environ:
+    gc.disable()  # while modules are loaded and tests are collected, it would take a fifth of the time
 
 
 def pytest_collection_finish() -> None:

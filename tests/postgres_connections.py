@@ -60,6 +60,7 @@ class KeptConnections:
         """Make it as new, for the loop that runs. False if the server has closed it."""
         connection.lock = asyncio.Lock()
         connection.longest, connection.answered_at = None, float("-inf")
+        connection._notice_handlers.clear()
         connection._isolation_level = connection._read_only = connection._deferrable = None
         try:
             connection._autocommit = True

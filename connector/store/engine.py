@@ -377,7 +377,13 @@ def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: SyncConnection) -> None:
         raw: Any = connection.connection.dbapi_connection
-        raw.begin_with_next(connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE"), patience=busy_seconds)
+        if connection.get_execution_options().get(_BEGIN) == "BEGIN":
+            raw.begin_to_read()
+        else:
+            try:
+                _retry_while_locked(raw, busy_seconds, raw.begin_to_write)
+            except sqlite3.Error as error:
+                raise OperationalError("BEGIN IMMEDIATE", None, error) from error
 
 
 def _retry_while_locked(connection: Any, seconds: float, work: Callable[[], object]) -> None:

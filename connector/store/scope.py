@@ -8,11 +8,12 @@ of the API of a service with several orgs, sees the changes of all of them.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Delete, Select, Update, true
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.store.sql import Variants
 
 Statement = TypeVar("Statement", Select[Any], Update, Delete)
 
@@ -45,9 +46,7 @@ def within_scope(connection: AsyncConnection, statement: Statement, column: Colu
     return statement if scope is None else _of_org(statement, column, scope)
 
 
-@lru_cache(maxsize=1024)
-def _of_org(statement: Statement, column: Column[str], org: str) -> Statement:
-    return statement.where(column == org)
+_of_org = Variants(lambda statement, column, org: statement.where(column == org))
 
 
 def prefixed(connection: AsyncConnection, name: str, org: str | None = None) -> str:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, ColumnElement, Integer, Select, Table, Update, and_, bindparam, func, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Executable,
+    Integer,
+    Select,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 if TYPE_CHECKING:
@@ -82,9 +97,21 @@ async def select_in(
 _KEYS = "the_keys"
 
 
-@lru_cache(maxsize=1024)
-def _among(statement: Select[Any], column: Column[Any]) -> Select[Any]:
-    return statement.where(column.in_(bindparam(_KEYS, expanding=True)))
+class Variants:
+    """Statements that are made of others by `build`, each kept for as long as the one that it is made of."""
+
+    def __init__(self, build: Callable[..., Any]) -> None:
+        self._build = build
+        self._made: WeakKeyDictionary[Executable, dict[tuple[Any, ...], Any]] = WeakKeyDictionary()
+
+    def __call__(self, statement: T, *parts: Any) -> T:
+        made = self._made.setdefault(cast(Executable, statement), {})
+        if parts not in made:
+            made[parts] = self._build(statement, *parts)
+        return cast(T, made[parts])
+
+
+_among = Variants(lambda statement, column: statement.where(column.in_(bindparam(_KEYS, expanding=True))))
 
 
 async def list_missing(connection: AsyncConnection, column: Column[str], keys: Set[str]) -> list[str]:

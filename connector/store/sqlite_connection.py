@@ -2,38 +2,38 @@
 
 aiosqlite runs SQLite in a thread. SQLAlchemy's adapter goes there four times for a statement: to create a cursor, to
 execute, to fetch the rows and to close the cursor. Each turn wakes the thread and then the event loop, which takes ten
-times the CPU of a small statement. Here, all four are one turn, and so is the BEGIN before the first statement.
+times the CPU of a small statement. Here, all four are one turn.
 
 A query takes no turn at all as long as it is quick: in a write-ahead log it waits for nobody, so it runs in the event
 loop, and SQLite asks while it works whether its time is over. Then it is given up, which leaves nothing behind, and
-begins again in the thread. What writes, or waits for the disk, always runs in the thread.
+begins again in the thread. So does the BEGIN of a transaction: it waits for no lock, but is repeated. What writes, or
+waits for the disk, always runs in the thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import sqlite3
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any, cast
 
 import aiosqlite
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection, AsyncAdapt_aiosqlite_cursor
 from sqlalchemy.util import EMPTY_DICT
-
-from connector.store.db_errors import is_locked
+from sqlalchemy.util.concurrency import await_
 
 QUICK_SECONDS = 0.002
-"""For how long the queries of a connection may keep the event loop before it gets a turn of other tasks."""
+"""For how long a connection may keep the event loop, from its first quick query on, before other tasks have a turn."""
 
-_LOCKLESS = ("", "BEGIN")
-
-_INSTRUCTIONS = 1000
+_INSTRUCTIONS = 100
 """After how many instructions of its virtual machine, of which it runs tens of millions a second, SQLite asks."""
+
+_COUNT = ("SELECT count(*)", "SELECT COUNT(*)")
+"""SQLite counts all rows of a table by one instruction, however many they are."""
 
 
 class ThreadedConnection(aiosqlite.Connection):
@@ -58,8 +58,10 @@ class ThreadedConnection(aiosqlite.Connection):
 
 
 def connect(database: str, **options: Any) -> ThreadedConnection:
-    """Like `aiosqlite.connect`."""
-    return ThreadedConnection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
+    """Like `aiosqlite.connect`. A connection that nobody closes keeps no process from ending."""
+    connection = ThreadedConnection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
+    connection._thread.daemon = True
+    return connection
 
 
 class _Result:
@@ -81,15 +83,9 @@ class _Result:
 _Parameters = Sequence[Any] | Mapping[str, Any]
 
 
-class _BeginError(Exception):
-    """The transaction has not begun."""
-
-
 def _begin_and(begin: str, work: Callable[..., _Result], connection: sqlite3.Connection, *arguments: Any) -> _Result:
-    try:
+    if not connection.in_transaction:
         connection.execute(begin).close()
-    except sqlite3.OperationalError as error:
-        raise _BeginError from error
     return work(connection, *arguments)
 
 
@@ -133,12 +129,10 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
         async with adapted._execute_mutex:
             result = adapted.query_quickly(operation, parameters) if work is _execute else None
             if result is None:
-                adapted.note_turn(operation)
-                arguments = (work, connection._conn, operation, parameters)
-                if begin := adapted.take_begin():
-                    result = await adapted.retry_begin(lambda: connection._execute(_begin_and, begin, *arguments))
-                else:
-                    result = await connection._execute(*arguments)
+                adapted.note_change(operation)
+                first = (_begin_and, adapted.begin, work) if adapted.begin else (work,)
+                result = await connection._execute(*first, connection._conn, operation, parameters)
+                adapted.begin = ""
         self._cursor = result
         self._rows = deque(result.rows)
         return result
@@ -148,73 +142,69 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
     """Like the connection that it is made of, with fewer turns of its thread. Only streamed results, whose rows are
     fetched part by part, go the old way."""
 
-    __slots__ = ("_begin", "_only_reads", "_patience", "_seconds")
+    __slots__ = ("__weakref__", "_only_reads", "_since", "begin")
     _cursor_cls = _Cursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
         super().__init__(dbapi, connection)
-        self._begin = ""
-        self._patience = 0.0
+        self.begin = ""
+        """What begins the transaction together with its first statement; empty once it has begun."""
         self._only_reads = True  # in this transaction
-        self._seconds = 0.0  # of queries since the event loop had its last turn
+        self._since: float | None = None  # when the first quick query ran since the event loop had a turn
 
     @classmethod
     def of(cls, connection: AsyncAdapt_aiosqlite_connection) -> SqliteConnection:
         return cls(connection.dbapi, connection._connection)
 
-    def begin_with_next(self, begin: str, *, patience: float = 0.0) -> None:
-        """Run `begin` in the turn of the next statement; without one, never. `patience`: for how many seconds it is
-        repeated while another process holds the lock."""
-        self._begin, self._patience = begin, patience
+    def begin_to_read(self) -> None:
+        """Begin a transaction with the next statement; without one, never."""
+        self.begin, self._only_reads = "BEGIN", True
 
-    async def retry_begin(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Run `work`, whose first statement begins the transaction; repeat it while the lock is not free."""
-        end = monotonic() + self._patience
-        while True:
-            try:
-                return await work()
-            except _BeginError as failed:
-                error = cast(sqlite3.OperationalError, failed.__cause__)
-                if not is_locked(error) or monotonic() >= end:
-                    raise error from None
-            # So that two waiting processes do not stay in step.
-            await asyncio.sleep(random.uniform(0.001, 0.02))  # noqa: S311
+    def begin_to_write(self) -> None:
+        """Begin a transaction with the lock to write. Raises sqlite3.OperationalError if another process has it."""
+        self._only_reads = False
+        threaded = cast(ThreadedConnection, self._connection)
+        if threaded.is_idle:
+            _begin_without_waiting(threaded._conn)
+        else:
+            await_(threaded._execute(_begin_without_waiting, threaded._conn))
 
-    def take_begin(self) -> str:
-        """Return what is to be run before the next statement, and forget it."""
-        begin, self._begin = self._begin, ""
-        return begin
-
-    def note_turn(self, operation: str) -> None:
-        """The thread runs this statement, and meanwhile the event loop has a turn."""
-        self._seconds = 0.0
+    def note_change(self, operation: str) -> None:
+        """The thread will run this statement."""
         self._only_reads = self._only_reads and _is_query(operation)
 
     def query_quickly(self, operation: str, parameters: _Parameters | None) -> _Result | None:
         """Run a query here; None if it needs the thread: it is no query, takes too long, or the thread is at work."""
         threaded = cast(ThreadedConnection, self._connection)
-        if self._begin not in _LOCKLESS or not _is_query(operation):
+        if not _is_query(operation) or operation.startswith(_COUNT) or not threaded.is_idle:
             return None
-        if self._seconds >= QUICK_SECONDS or not threaded.is_idle:
+        now = perf_counter()
+        if self._since is None:
+            self._since = now
+            asyncio.get_running_loop().call_soon(self._note_turn)
+        end = self._since + QUICK_SECONDS
+        if now >= end:
             return None
         connection = threaded._conn
-        start = perf_counter()
-        end = start + QUICK_SECONDS - self._seconds
         connection.set_progress_handler(lambda: perf_counter() > end, _INSTRUCTIONS)
         try:
-            if begin := self.take_begin():
-                connection.execute(begin).close()
+            if self.begin and not connection.in_transaction:
+                connection.execute(self.begin).close()
+            self.begin = ""
             return _execute(connection, operation, () if parameters is None else parameters)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
                 raise
             return None
         finally:
             connection.set_progress_handler(None, 0)
-            self._seconds += perf_counter() - start
+
+    def _note_turn(self) -> None:
+        self._since = None
 
     def cursor(self, server_side: bool = False) -> Any:
-        if server_side and (begin := self.take_begin()):
+        if server_side and self.begin:
+            begin, self.begin = self.begin, ""
             self.execute(begin)
         return super().cursor(server_side)
 
@@ -228,14 +218,26 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
 
     def _end_quickly(self) -> bool:
         """End the transaction here, if it has changed nothing."""
-        if self.take_begin():  # nothing was run
-            return True
+        begin, self.begin = self.begin, ""
         only_reads, self._only_reads = self._only_reads, True
         threaded = cast(ThreadedConnection, self._connection)
-        if not only_reads or not threaded.is_idle or threaded._connection is None:
+        if not threaded.is_idle or threaded._connection is None:
+            return False
+        if begin and not threaded._conn.in_transaction:  # nothing was run
+            return True
+        if not only_reads:
             return False
         threaded._conn.rollback()
         return True
+
+
+def _begin_without_waiting(connection: sqlite3.Connection) -> None:
+    [waits] = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0").close()
+    try:
+        connection.execute("BEGIN IMMEDIATE").close()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {waits}").close()
 
 
 def _is_query(operation: str) -> bool:

@@ -27,14 +27,7 @@ KEPT = timedelta(days=1)
 """How long a worker that died is listed."""
 
 _IS_ALIVE = workers.c.expires_at > bindparam("the_now")
-_ROLES = select(workers.c.roles).where(_IS_ALIVE)
-_TROUBLES = select(workers.c.troubles).where(_IS_ALIVE, workers.c.troubles.is_not(None)).order_by(workers.c.id)
-_ALIVE = select(workers.c.host, workers.c.pid, workers.c.roles).where(_IS_ALIVE)
 _DELETE_OLD = delete(workers).where(workers.c.expires_at <= bindparam("the_time"))
-
-
-_DELETE_OLD = delete(workers).where(workers.c.expires_at <= bindparam("the_time"))
-_IS_ALIVE = workers.c.expires_at > bindparam("the_now")
 
 
 async def report(

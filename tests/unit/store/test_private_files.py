@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from connector.files import create_private, readable_by_others
 from connector.localorg.certificates import load_or_create
@@ -31,8 +30,7 @@ def modes(folder: Path) -> dict[str, str]:
 async def test_database_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'connector.db'}")
     try:
-        async with store.transaction() as uow:
-            await uow.connection.execute(text("SELECT 1"))
+        async with store.transaction():
             assert modes(tmp_path) == dict.fromkeys(("connector.db", "connector.db-wal", "connector.db-shm"), "0o600")
         assert not store.readable_by_others
     finally:

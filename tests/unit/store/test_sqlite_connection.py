@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from connector.store.sqlite_connection import ThreadedConnection
 TEAS = table("teas", column("id"), column("name"))
 NAMES = select(TEAS.c.name).order_by(TEAS.c.id)
 SLOW = text(
-    "SELECT sum(n) FROM (WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 9000) SELECT n FROM r)"
+    "SELECT sum(n) FROM (WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 90000) SELECT n FROM r)"
 )
-"""More than 100,000 instructions of SQLite's virtual machine."""
+"""More than a million instructions of SQLite's virtual machine."""
 
 
 @pytest.fixture
@@ -74,8 +75,9 @@ async def test_slow_query_is_given_up_and_runs_in_the_thread(
 ) -> None:
     await connection.execute(text("INSERT INTO teas (id, name) VALUES (1, 'Assam')"))
     turns.clear()
-    monkeypatch.setattr(sqlite_connection, "QUICK_SECONDS", 1e-9)
-    assert (await connection.execute(SLOW)).scalar() == 9000 * 9001 / 2
+    await asyncio.sleep(0)  # the event loop has a turn
+    monkeypatch.setattr(sqlite_connection, "QUICK_SECONDS", 1e-3)
+    assert (await connection.execute(SLOW)).scalar() == 90000 * 90001 / 2
     assert len(turns) == 1
     assert (await connection.execute(NAMES)).scalars().all() == ["Assam"]  # the transaction goes on
 
@@ -102,20 +104,49 @@ async def test_event_loop_has_its_turn_when_many_queries_follow_each_other(
         ticking.cancel()
 
 
+async def test_time_between_queries_counts_until_the_event_loop_has_its_turn(
+    connection: AsyncConnection, turns: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.sleep(0)
+    monkeypatch.setattr(sqlite_connection, "QUICK_SECONDS", 1.0)
+    await connection.execute(NAMES)
+    monkeypatch.setattr(sqlite_connection, "perf_counter", lambda: time.perf_counter() + 2)
+    await connection.execute(NAMES)
+    assert len(turns) == 1
+    await connection.execute(NAMES)  # that turn was one of the event loop, too
+    assert len(turns) == 1
+
+
+async def test_count_of_a_table_takes_a_turn(connection: AsyncConnection, turns: list[str]) -> None:
+    assert (await connection.execute(select(func.count()).select_from(TEAS))).scalar() == 0
+    assert len(turns) == 1
+
+
 async def test_reader_takes_no_turn_and_ends_its_snapshot(tmp_path: Path, turns: list[str]) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'teas.db'}")
     async with store.transaction() as uow:
         await uow.connection.execute(text("CREATE TABLE teas (id INTEGER PRIMARY KEY, name TEXT)"))
     async with store.reader() as reader:
-        assert (await reader.execute(select(func.count()).select_from(TEAS))).scalar() == 0
+        assert (await reader.execute(NAMES)).all() == []
         async with store.transaction() as uow:
             await uow.connection.execute(text("INSERT INTO teas (name) VALUES ('Assam')"))
         turns.clear()
-        assert (await reader.execute(select(func.count()).select_from(TEAS))).scalar() == 0
+        assert (await reader.execute(NAMES)).all() == []
     async with store.reader() as reader:
-        assert (await reader.execute(select(func.count()).select_from(TEAS))).scalar() == 1
+        assert (await reader.execute(NAMES)).all() == [("Assam",)]
     assert turns == []
     await store.close()
+
+
+async def test_quick_query_that_fails_is_an_error_of_the_database(connection: AsyncConnection) -> None:
+    with pytest.raises(OperationalError, match="decode"):
+        await connection.execute(text("SELECT CAST(x'ff' AS TEXT)"))
+    assert (await connection.execute(NAMES)).all() == []
+
+
+async def test_connection_that_nobody_closes_keeps_no_process_from_ending(connection: AsyncConnection) -> None:
+    raw: Any = (await connection.get_raw_connection()).driver_connection
+    assert raw._thread.daemon
 
 
 async def test_query_waits_for_a_canceled_statement_that_the_thread_still_runs(
