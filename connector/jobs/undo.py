@@ -64,12 +64,10 @@ async def undo_by_plan(
 ) -> tuple[UndoPlan, Undo | None]:
     """Undo a run as the plan with this ID says. Raises CommandError if it would do something else by now, or if it was
     carried out before."""
-    org_id = await _org_of(context)
-    async with context.store.reader() as connection:
-        if (done := await undos.find_plan(connection, org_id, run, plan_id)) is not None:
-            raise _done_already(done)
+    await _refuse_if_done(context, run, plan_id)
     plan = await plan_undo(context, run, chosen)
     if plan.id != plan_id:
+        await _refuse_if_done(context, run, plan_id)  # by somebody who asked at the same time
         raise CommandError(
             "The plan has changed: something was written or changed since.",
             hint="Look at the new plan, and confirm it.", field="plan", rule="version",
@@ -106,6 +104,13 @@ async def carry_out(context: InboundJobContext, plan: UndoPlan, *, actor: str) -
     forbidden = await _put_back_here(context, org_id, undo, here, actor) if here else []
     await store.transact(partial(_end, number=undo.id, forbidden=forbidden))
     return undo
+
+
+async def _refuse_if_done(context: InboundJobContext, run: str, plan_id: str) -> None:
+    org_id = await _org_of(context)
+    async with context.store.reader() as connection:
+        if (done := await undos.find_plan(connection, org_id, run, plan_id)) is not None:
+            raise _done_already(done)
 
 
 def _done_already(undo: Undo | None) -> CommandError:
