@@ -9,6 +9,7 @@ import pytest
 
 from connector.errors import CommandError
 from connector.jobs.undo import undo_by_plan
+from connector.jobs.undo_plan import plan_undo
 from connector.model.undo import UndoPlan, UndoState
 from connector.store import undos
 from connector.store.undos import Undo
@@ -44,3 +45,19 @@ async def test_plan_is_carried_out_once(sides: Any) -> None:
     assert (await undo(side, stored.run_name, included=frozenset({"differs"}))).counts == {"restore": 3}
     once_more = await plan(side, "resync-1")  # the same fields and values as at first
     assert (once_more.counts, once_more.id == planned.id) == ({"restore": 3}, False)
+
+
+async def test_second_of_two_is_told_that_the_first_was_quicker(sides: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = await begin(sides, NUMBERS[:1])
+    context = side.service.inbound_context
+    planned = await plan(side, "resync-1")
+
+    async def plan_late(*arguments: Any) -> UndoPlan:
+        with monkeypatch.context() as for_the_first:
+            for_the_first.setattr("connector.jobs.undo.plan_undo", plan_undo)
+            await undo_by_plan(context, "resync-1", planned.id, actor="ann")
+        return await plan_undo(*arguments)
+
+    monkeypatch.setattr("connector.jobs.undo.plan_undo", plan_late)
+    with pytest.raises(CommandError, match="asked for by ann, does what this plan says already"):
+        await undo_by_plan(context, "resync-1", planned.id, actor="ben")
