@@ -142,7 +142,7 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
     """Like the connection that it is made of, with fewer turns of its thread. Only streamed results, whose rows are
     fetched part by part, go the old way."""
 
-    __slots__ = ("__weakref__", "_only_reads", "_since", "begin")
+    __slots__ = ("_only_reads", "_since", "begin")
     _cursor_cls = _Cursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
