@@ -274,4 +274,16 @@ async def signed_in(browser: Browser, console: Console, **options: object) -> Pa
     await page.get_by_label("Token").fill(console.secret)
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("heading", name="Orders")).to_be_visible()
+    await until_ready(page)
     return page
+
+
+async def until_ready(page: Page) -> None:
+    """Until the console's script has run, which keeps drafts and answers keys: a page is visible before."""
+    await page.wait_for_load_state("domcontentloaded")
+
+
+async def press(page: Page, *keys: str) -> None:
+    await until_ready(page)
+    for key in keys:
+        await page.keyboard.press(key)

@@ -12,7 +12,7 @@ from connector.store import dead_letters, mapping_plans, tokens
 from connector.web.console.pages import PAGES
 from tests.console.addresses import ADDRESSES
 from tests.console.axe import faults_of
-from tests.console.conftest import Console, signed_in
+from tests.console.conftest import Console, press, signed_in, until_ready
 from tests.org.conftest import SHARED
 from tests.unit.store import samples
 
@@ -30,22 +30,22 @@ PARTS = 4
 async def test_person_signs_in_finds_an_order_by_keys_and_signs_out(browser: Browser, console: Console) -> None:
     page = await signed_in(browser, console)
     assert await page.title() == "Orders · Connector"  # no script of an order's text has run
-    await page.keyboard.press("/")
+    await press(page, "/")
     await page.keyboard.type("N-2")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Order N-2")).to_be_visible()
     assert await page.title() == "Order N-2 · Connector"
-    await page.keyboard.press("/")
+    await press(page, "/")
     await page.keyboard.type("N-")
     await page.keyboard.press("Enter")
     await expect(page.locator("tbody tr")).to_have_count(3)
     await page.locator("h1").click()
-    await page.keyboard.press("j")
+    await press(page, "j")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_contain_text("Order N-")
-    await page.keyboard.press("g")
-    await page.keyboard.press("h")
+    await press(page, "g", "h")
     await expect(page.get_by_role("heading", level=1)).to_contain_text("wait for a person")
+    await until_ready(page)
     await page.get_by_role("button", name="Light or dark").click()
     theme = await page.evaluate("document.documentElement.dataset.theme")
     await page.reload()
@@ -108,8 +108,7 @@ async def test_refused_change_is_sent_again_from_the_first_page(browser: Browser
     assert await page.title() == "Refused changes · Connector"
     await page.get_by_role("button", name="Replay").click()
     await expect(page.get_by_role("status")).to_contain_text("1 change is sent again.")
-    await page.keyboard.press("g")
-    await page.keyboard.press("c")
+    await press(page, "g", "c")
     await expect(page.get_by_role("heading", name="Conflicts")).to_be_visible()
     assert await page.title() == "Conflicts · Connector"
 
@@ -146,7 +145,7 @@ async def test_live_update_moves_nothing_and_keeps_the_focus(browser: Browser, c
 
 async def test_keys_are_listed_and_results_announced(browser: Browser, console: Console) -> None:
     page = await signed_in(browser, console)
-    await page.keyboard.press("?")
+    await press(page, "?")
     listed = page.get_by_role("dialog", name="Keys")
     await expect(listed).to_be_focused()
     keys = await page.locator(".menu a[data-key]").evaluate_all("all => all.map(item => item.dataset.key)")

@@ -13,7 +13,7 @@ from connector.orders.command import OrderCommand
 from connector.orders.policy.rules import standard
 from connector.orders.service import OrderService
 from connector.store import orders, stock, tokens
-from tests.console.conftest import Console, signed_in
+from tests.console.conftest import Console, press, signed_in, until_ready
 from tests.org.conftest import SHARED
 
 pytestmark = SHARED
@@ -23,6 +23,8 @@ async def test_order_is_acted_on_and_a_draft_outlives_a_reload(browser: Browser,
     page = await signed_in(browser, console)
     await page.goto(f"{console.url}/orders/N-1")
     await page.get_by_role("link", name="Cancel goods").click()
+    await expect(page.get_by_label("Quantity of line 1")).to_be_visible()
+    await until_ready(page)
     await page.get_by_label("Quantity of line 1").fill("99")
     await page.get_by_label("Quantity of line 2").fill("")
     await page.get_by_label("Note for the history").fill("changed her mind")
@@ -31,6 +33,7 @@ async def test_order_is_acted_on_and_a_draft_outlives_a_reload(browser: Browser,
     await page.get_by_label("I am sure").check()
     await page.get_by_role("button", name="Cancel goods").click()
     await expect(page.get_by_role("alert")).to_contain_text("Order N-1 cannot cancel 99 of line 1")
+    await until_ready(page)
     await expect(page.get_by_label("Note for the history")).to_have_value("changed her mind")
     await page.get_by_label("Quantity of line 1").fill("1")
     await page.get_by_label("I am sure").check()
@@ -60,6 +63,7 @@ async def test_draft_is_of_the_person_who_typed_it_and_goes_when_somebody_signs_
     await page.get_by_label("Token").fill(secret)
     await page.get_by_role("button", name="Sign in").click()
     await expect(note).to_have_value("")
+    await until_ready(page)
     assert "of Kim" not in await page.evaluate("JSON.stringify(sessionStorage)")
     await note.fill("of Vic")
     assert "of Vic" in await page.evaluate("JSON.stringify(sessionStorage)")
@@ -75,8 +79,7 @@ async def test_order_desk_releases_picks_and_ships_with_the_keyboard_at_hand(
     for number in ("N-1", "N-2"):
         await service.execute(OrderCommand(number=number, event=PlaceHold(hold=Hold.FRAUD)), actor="ann")
     page = await signed_in(browser, console)
-    await page.keyboard.press("g")
-    await page.keyboard.press("l")
+    await press(page, "g", "l")
     await page.get_by_label("Order N-1, fraud").check()
     await page.get_by_label("Order N-2, fraud").check()
     await page.get_by_label("Note for the history").fill("both are known")
@@ -89,8 +92,8 @@ async def test_order_desk_releases_picks_and_ships_with_the_keyboard_at_hand(
     allocate = Allocate(lines={line.number: line.quantity for line in order.lines})
     events = (Verify(), Confirm(), allocate)  # as they are, whatever the rules say of this order
     await service.execute_all([OrderCommand(number="N-1", event=event) for event in events], actor="ann")
-    await page.keyboard.press("g")
-    await page.keyboard.press("k")
+    await press(page, "g", "k")
+    await expect(page.get_by_role("button", name="Picked")).to_be_visible()
     await page.emulate_media(media="print")
     assert await page.get_by_role("button", name="Picked").count() == 0  # what is printed has no buttons
     await expect(page.get_by_text("EAST 1 order")).to_be_visible()
@@ -105,8 +108,7 @@ async def test_order_desk_releases_picks_and_ships_with_the_keyboard_at_hand(
 
 async def test_bar_of_a_chart_leads_to_its_orders(browser: Browser, console: Console) -> None:
     page = await signed_in(browser, console)
-    await page.keyboard.press("g")
-    await page.keyboard.press("n")
+    await press(page, "g", "n")
     await page.get_by_label("Orders placed from").fill("2026-02-01")
     await page.get_by_role("button", name="Show").click()
     await expect(page.locator("rect.bar")).to_have_count(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import Browser, expect
 
-from tests.console.conftest import Console, signed_in
+from tests.console.conftest import Console, signed_in, until_ready
 from tests.org.conftest import SHARED
 
 pytestmark = SHARED
@@ -29,6 +29,8 @@ async def test_cause_is_snoozed_and_its_refused_value_corrected_and_replayed(
     await page.get_by_role("link", name="A text is longer than its field.").click()
 
     await page.get_by_role("link", name="Correct").click()
+    await expect(page.get_by_label("PO number")).to_be_visible()
+    await until_ready(page)
     await page.get_by_label("PO number").fill("PO-77")
     await page.reload()
     await expect(page.get_by_label("PO number")).to_have_value("PO-77")  # what was typed survives a reload
