@@ -154,7 +154,7 @@ class Deletions:
             entity=link.entity,
             key=link.key,
             record_id=record.id,
-            deleted_at=record.modified_at,
+            deleted_at=record.stamped_at,
             deleted_by=record.author,
             merged_into=merged_into,
         )
@@ -196,4 +196,4 @@ class Deletions:
 
 
 def _detail(record: RemoteRecord) -> dict[str, Any]:
-    return {"record": record.id, "by": record.author, "at": record.modified_at}
+    return {"record": record.id, "by": record.author, "at": record.stamped_at}

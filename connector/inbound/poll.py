@@ -124,18 +124,18 @@ class Watermark:
         seen, nobody knows any more: it does not count."""
         known_from = self.recent_from or self.start
         late = [
-            self.at - record.modified_at
+            self.at - record.stamped_at
             for record in records
-            if known_from < record.modified_at < self.at and self.recent.get(record.id) != record.modified_at
+            if known_from < record.stamped_at < self.at and self.recent.get(record.id) != record.stamped_at
         ]
-        at = max([self.at, *(record.modified_at for record in records)])
+        at = max([self.at, *(record.stamped_at for record in records)])
         longest = 2 * max(late, default=timedelta())
         overlap, needed_at = self.overlap, self.needed_at or at
         if 2 * longest > overlap:
             overlap, needed_at = min(max(overlap, longest), LONGEST_OVERLAP), at
         elif overlap > FIRST_OVERLAP and at - needed_at > OVERLAP_KEPT:
             overlap, needed_at = max(overlap / 2, FIRST_OVERLAP), at
-        recent = self.recent | {record.id: record.modified_at for record in records}
+        recent = self.recent | {record.id: record.stamped_at for record in records}
         known_from = max(known_from, at - overlap)
         kept = sorted(((when, record) for record, when in recent.items() if when > known_from), reverse=True)
         if len(kept) > MAX_RECENT:

@@ -302,12 +302,14 @@ class RecordBatch:
 
     async def resolve(self, conflict: Conflict, choice: ConflictState, lock_orders: LockOrders, *, actor: str) -> None:
         """Note what closes one conflict, if its values are still those of `conflict`."""
+        changed_at = conflict.remote_changed_at or self._uow.now
         record = RemoteRecord(
             sobject=conflict.sobject,
             id=conflict.record_id,
             fields={conflict.field: conflict.remote},
             read_at=self._uow.now,
-            modified_at=conflict.remote_changed_at or self._uow.now,
+            modified_at=changed_at,
+            stamped_at=changed_at,
             author=conflict.remote_changed_by,
         )
         await self.load([record], lock_orders)
@@ -329,11 +331,10 @@ class RecordBatch:
                 field="version",
                 rule="version",
             )
-        remote = opened.remote
-        self._writes.put_link(replace(link, snapshot={**link.snapshot, conflict.field: remote}))
+        self._writes.put_link(replace(link, snapshot={**link.snapshot, conflict.field: opened.remote}))
         if choice is ConflictState.SALESFORCE:
             try:
-                self._writes.change(owner, receiver.patch({conflict.field: remote}))
+                self._writes.change(owner, receiver.patch({conflict.field: opened.remote}))
             except UnreadableValueError as error:
                 raise CommandError(
                     f"{conflict.sobject}.{error}.",
@@ -382,11 +383,9 @@ class RecordBatch:
 
     def _is_overruled(self, link: Link, versions: FieldVersions) -> bool:
         before = self._state.restored.get((link.entity, link.key, versions.name))
-        return (
-            before is not None
-            and before.times >= MAX_RESTORES
-            and (before.local, before.remote) == (versions.local, versions.remote)
-        )
+        if before is None or before.times < MAX_RESTORES:
+            return False
+        return (before.local, before.remote) == (versions.local, versions.remote)
 
 
 def _was_moved(record: RemoteRecord, link: Link) -> bool:

@@ -85,6 +85,7 @@ class RecordReader:
                 fields={},
                 read_at=read_at,
                 modified_at=confirmed.get(record_id, read_at),
+                stamped_at=confirmed.get(record_id, read_at),
                 deleted=True,
                 certain=not target.has_recycle_bin or record_id in confirmed,
             )

@@ -339,7 +339,7 @@ class _Planner:
             if later is not None and later.entry > item.entry:
                 return replace(changed, who="connector", why="It was sent again since.")
         return replace(
-            changed, who=author_of(row), at=read_moment(row["SystemModstamp"]), why="Somebody changed it in the org."
+            changed, who=author_of(row), at=read_moment(row["LastModifiedDate"]), why="Somebody changed it in the org."
         )
 
     @staticmethod

@@ -31,8 +31,9 @@ class Source(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoteRecord:
     """A record as the org had it when it was read. `read_at` is our time just before the read was sent: what we wrote
-    later is not in it. `modified_at`, `modified_by` (the ID of a user) and `author` (for a person to read) are its last
-    modification, by the org's clock.
+    later is not in it. `modified_at` (LastModifiedDate), `modified_by` (the ID of a user) and `author` (for a person to
+    read) are the last modification by a user, `stamped_at` (SystemModstamp) the last one at all, by the org's clock:
+    what the org derives, such as the total of an order whose line was written, raises `stamped_at` alone.
 
     `deleted`: it is in the recycle bin, or not there at all. `certain` is False if it is only not found: the
     connector's user may have lost the right to see it. `master` is the ID of the record that it was merged into.
@@ -44,6 +45,7 @@ class RemoteRecord:
     fields: Mapping[str, FieldValue]
     read_at: datetime
     modified_at: datetime
+    stamped_at: datetime
     modified_by: str | None = None
     author: str | None = None
     deleted: bool = False

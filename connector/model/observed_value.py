@@ -1,6 +1,6 @@
 """A value that was seen in a field of the org before the record is merged. PURE.
 
-A record has one time of modification (SystemModstamp), which every later write raises, also our own write of other
+A record has one time of modification (LastModifiedDate), which every later write raises, also our own write of other
 fields. What was seen before says since when a value has stood there at the latest.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 from connector.model.record import FieldValue, dump_value, load_value
 
 AUTHOR_NAME = "LastModifiedBy.Name"
-STAMP_FIELDS = ("SystemModstamp", "LastModifiedById", AUTHOR_NAME)
-"""What a query asks of a record in order to know its last modification."""
+STAMP_FIELDS = ("SystemModstamp", "LastModifiedDate", "LastModifiedById", AUTHOR_NAME)
+"""What a query asks of a record in order to know its last modification: at all, and by a user."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +35,7 @@ ObservedValues = Mapping[str, ObservedValue]
 
 def observe(names: frozenset[str], row: Mapping[str, Any]) -> ObservedValues:
     """What these fields hold in a row that was queried with `STAMP_FIELDS`."""
-    at, author = read_moment(row["SystemModstamp"]), author_of(row)
+    at, author = read_moment(row["LastModifiedDate"]), author_of(row)
     return {name: ObservedValue(value=row[name], at=at, author=author) for name in sorted(names)}
 
 

@@ -110,8 +110,6 @@ class Sides:
             return  # not in the org yet
         record_id, saw = row
         dml = self._org.dml
-        if name in LINE_FIELDS:
-            self.ledger.touch(key.rpartition("-")[0], at)  # the total of the order changes
         with dml.acting_as(self._rep), dml.at_time(at):
             [outcome] = dml.update(dml.plan(sobject), [(record_id, {name: value})])
         assert outcome.error is None, outcome
@@ -126,7 +124,6 @@ class Sides:
             [outcome] = self._org.dml.delete([row[0]])
         assert outcome.error is None, outcome
         self.ledger.forget((key, "Quantity"))
-        self.ledger.touch(key.rpartition("-")[0], self._time.now())
         return True
 
     def delete_order(self, key: str) -> str | None:

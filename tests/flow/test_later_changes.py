@@ -106,6 +106,21 @@ async def test_push_of_other_fields_makes_no_change_of_a_rep_later(timed: TimedW
     await timed.settle()
 
 
+async def test_total_of_the_lines_makes_no_change_of_a_rep_later(timed: TimedWorld) -> None:
+    """A write of a line raises the SystemModstamp of its order; a user has changed the order when LastModifiedDate
+    says."""
+    await timed.change_there("Order", NUMBER, Description="theirs, earlier")
+    await change_notes(timed, "ours, later")
+    timed.time.advance(5)
+    await timed.change_there("OrderItem", f"{NUMBER}-1", Quantity=3)
+    [order] = await timed.query("SELECT SystemModstamp, LastModifiedDate FROM Order")
+    assert order["SystemModstamp"] > order["LastModifiedDate"]
+    await timed.service.pull()
+    assert (await order_here(timed)).header.notes == "ours, later"
+    await timed.settle()
+    assert await notes_in_org(timed) == "ours, later"
+
+
 async def test_write_that_was_in_flight_when_a_change_was_read_makes_it_no_later(
     timed: TimedWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

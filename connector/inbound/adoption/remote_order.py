@@ -12,11 +12,11 @@ from connector.inbound.receivers import Receivers
 from connector.mapping.receiver import RecordReceiver
 from connector.model.describe import SObjectDescribe
 from connector.model.inbound_change import RemoteRecord
-from connector.model.observed_value import AUTHOR_NAME, author_of
+from connector.model.observed_value import AUTHOR_NAME, author_of, read_moment
 from connector.model.record import IS_PERSON, SYNC_MESSAGE
 
 _ORDER = ("Id", "OrderNumber", "Status", "AccountId", "EffectiveDate", "Pricebook2Id", "CreatedDate",
-          "LastModifiedById", "SystemModstamp", "CurrencyIsoCode")  # fmt: skip
+          "LastModifiedById", "LastModifiedDate", "SystemModstamp", "CurrencyIsoCode")  # fmt: skip
 _LINE = ("Id", "OrderId", "PricebookEntryId", "Product2Id", "Quantity", "UnitPrice", "ListPrice")
 
 Row = Mapping[str, Any]
@@ -43,7 +43,8 @@ class RemoteOrder:
             id=self.id,
             fields={},
             read_at=self.read_at,
-            modified_at=datetime.fromisoformat(str(self.row["SystemModstamp"])),
+            modified_at=read_moment(str(self.row["LastModifiedDate"])),
+            stamped_at=read_moment(str(self.row["SystemModstamp"])),
             modified_by=self.row.get("LastModifiedById"),
             author=author_of(self.row),
         )

@@ -34,8 +34,8 @@ class Readings:
         if self.now is None:
             return self.before is not None
         if self.before is None:
-            return self.now.modified_at >= moment
-        return self.before.modified_at != self.now.modified_at or self.before.fields != self.now.fields
+            return self.now.stamped_at >= moment
+        return self.before.stamped_at != self.now.stamped_at or self.before.fields != self.now.fields
 
 
 class LinkJudge:

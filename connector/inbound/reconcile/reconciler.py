@@ -169,7 +169,7 @@ class Reconciler:
     async def _is_late(self, item: ComparedObject, readings: Readings) -> bool:
         """Whether the event of a change may still be on its way to a process that listens."""
         record = readings.now
-        if record is not None and record.modified_at < record.read_at - RECENT:
+        if record is not None and record.stamped_at < record.read_at - RECENT:
             return False
         if self._is_listened is None:
             async with self._store.reader() as connection:

@@ -147,7 +147,7 @@ class UnlinkedRecords:
         keyless: list[RemoteRecord] = []
         for record in strays:
             key = record.fields.get(item.key)
-            if record.modified_at >= self._context.scope.started_at:
+            if record.stamped_at >= self._context.scope.started_at:
                 continue  # it may have been created a moment ago; its entity is counted by itself
             if key is None or key == "":
                 keyless.append(record)

@@ -17,7 +17,8 @@ def record(number: int, seconds: float) -> RemoteRecord:
         id=f"{number:018}",
         fields={},
         read_at=NOON,
-        modified_at=NOON + timedelta(seconds=seconds),
+        modified_at=NOON,
+        stamped_at=NOON + timedelta(seconds=seconds),
     )
 
 
