@@ -48,10 +48,9 @@ async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> s
     org_id, url = await client.connect(), login_url(settings)
     bind(org=org_id)
     async with store.reader() as connection:
-        active = await orgs.get_active(connection)
-        latest = await orgs.find_by_login_url(connection, url)
-        name = await orgs.get_name(connection, org_id)
-    if name not in {None, settings.org}:
+        related = await orgs.find_related(connection, org_id, url)
+    active, latest = related.active, related.latest
+    if related.name not in {None, settings.org}:
         raise shared_org_error(org_id, settings)
     is_active = active is None or active.org_id == org_id
     is_recorded = latest is not None and (latest.org_id, latest.instance_url) == (org_id, client.instance_url)

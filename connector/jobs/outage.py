@@ -24,13 +24,18 @@ async def is_our_turn(store: Store, clock: Clock, outage: Outage) -> bool:
 
 
 async def make_all_due(store: Store) -> None:
-    """Make all postponed changes due now."""
+    """Make all postponed changes due now. Most often there is none, and nobody waits for the lock of a writer."""
+    async with store.reader() as connection:
+        if not await retry_schedule.has_postponed(connection, store.clock.now()):
+            return
     async with store.transaction() as uow:
         await retry_schedule.make_all_due(uow)
 
 
 async def end(store: Store) -> None:
-    """End the outage, because the org accepts requests again."""
+    """End the outage, if there is one, because the org accepts requests again."""
+    if await get_current(store) is None:
+        return
     async with store.transaction() as uow:
         await outages.end(uow)
 

@@ -233,14 +233,15 @@ class _PushRun:
         async with self.store.reader() as connection:
             counts = await outbox_counts.counts(connection, self._selection)
             all_counts = counts if self._selection is None else await outbox_counts.counts(connection)
-            summary.next_due = await outbox_counts.next_due(connection, only=self._selection)
+            if any(states[ChangeState.DUE] for states in counts.values()):
+                summary.next_due = await outbox_counts.next_due(connection, only=self._selection)
+            refused = sum(states[ChangeState.DEAD] for states in all_counts.values())
+            refusals = await dead_letters.list_dead_letters(connection) if refused else []
             discarded = await dead_letters.list_discarded(connection)
             await self._count_paused(connection)
         summary.discarded = sum(self._selects(kind, key) for kind, key in discarded)
-        summary.others_due = sum(
-            all_counts[kind][ChangeState.DUE] - counts[kind][ChangeState.DUE] for kind in EntityKind
-        )
         summary.waiting = sum(states[ChangeState.DUE] for states in counts.values())
+        summary.others_due = sum(states[ChangeState.DUE] for states in all_counts.values()) - summary.waiting
         summary.dead_letters = sum(states[ChangeState.DEAD] for states in counts.values())
         if self.client.usage is not None:
             summary.org_used, summary.org_allowed = self.client.usage
@@ -253,7 +254,7 @@ class _PushRun:
             summary.dry_run_reads = calls.reads - self._calls_at_start.reads
         else:
             summary.writes = calls.writes - self.calls_before.writes
-        summary.refusals = [item for item in await self._dead_letters() if self._is_new(item)]
+        summary.refusals = [item for item in refusals if self._is_new(item)]
 
     def _selects(self, kind: EntityKind, key: str) -> bool:
         if self._selection is None:
@@ -377,7 +378,9 @@ class _PushRun:
     async def _run_prepare(self) -> None:
         prepare, self._prepare = self._prepare, None
         self._selection = await prepare(self.store) if prepare is not None else None
-        self._earlier_dead_letters = frozenset((item.entity, item.key) for item in await self._dead_letters())
+        async with self.store.reader() as connection:
+            earlier = await dead_letters.list_dead_letters(connection)
+        self._earlier_dead_letters = frozenset((item.entity, item.key) for item in earlier)
 
     def _is_new(self, dead_letter: DeadLetter) -> bool:
         keys = None if self._selection is None else self._selection.get(dead_letter.entity, frozenset())
@@ -394,7 +397,3 @@ class _PushRun:
     def _open_lane(self) -> Lane | None:
         """The lowest lane that the API budget allows to be sent. A dry run writes nothing."""
         return Lane.BACKFILL if self.options.dry_run else self.budget.open_lane
-
-    async def _dead_letters(self) -> list[DeadLetter]:
-        async with self.store.reader() as connection:
-            return await dead_letters.list_dead_letters(connection)

@@ -25,7 +25,7 @@ from uuid import uuid4
 from connector.clock import Clock, stopped_within
 from connector.errors import LeaseLostError, StoreError
 from connector.store import leases
-from connector.store.engine import Connection, Store
+from connector.store.engine import Store
 from connector.store.workers import list_alive
 
 PRODUCT_LEASE = leases.PRODUCTS
@@ -119,10 +119,11 @@ class LeaseKeeper:
         """
         async with self._store.reader() as connection:
             now = self._clock.now()
-            free = await leases.list_free(connection, names, now)
-            holders = {_seat_of(owner) for owner in await leases.list_owners(connection, leases.PARTITION, now)}
+            owners = await leases.list_owners(connection, (leases.PARTITION, WORKER, WANTED), now)
             alive = await list_alive(connection, WORKER_ROLE, now) if worth > 1 else set()
-            at_work, _ = await self._population(connection)
+        free = [name for name in names if name not in owners]
+        holders = {_seat_of(owner) for name, owner in owners.items() if name.startswith(leases.PARTITION)}
+        at_work, _ = self._population(owners)
         idle = alive - {process_of(seat) for seat in at_work}
         workers = len(at_work) + min(len(idle), max(0, worth - len(at_work)))
         # Those that hold some already take no more of what is free now.
@@ -161,8 +162,11 @@ class LeaseKeeper:
 
         The stream has no call in flight. `held_leases` are those of the stream.
         """
+        if len(self._held_partitions()) <= 1:
+            return
         async with self._store.reader() as connection:
-            workers, waiting = await self._population(connection)
+            held = await leases.list_held(connection, (WORKER, WANTED), self._clock.now())
+        workers, waiting = self._population(held)
         share = -(-work // len(workers))
         while waiting and partitions and len(self._held_partitions()) > share:
             partition = max(partitions)
@@ -187,12 +191,12 @@ class LeaseKeeper:
         """The partitions that we hold."""
         return {name: term for name, term in self.held_leases.items() if name.startswith(leases.PARTITION)}
 
-    async def _population(self, connection: Connection) -> tuple[set[str], bool]:
-        """The seats of the workers that are at work or wait for some, and whether another one waits."""
-        held = await leases.list_held(connection, (WORKER, WANTED), self._clock.now())
-        seats = {name.removeprefix(WORKER).removeprefix(WANTED) for name in held}
-        waiting = {name.removeprefix(WANTED) for name in held if name.startswith(WANTED)} - {self.seat}
-        return {self.seat, *seats}, bool(waiting)
+    def _population(self, held: Collection[str]) -> tuple[set[str], bool]:
+        """The seats of the workers that are at work or wait for some, and whether another one waits. `held`: the names
+        of the held leases."""
+        at_work = {name.removeprefix(WORKER) for name in held if name.startswith(WORKER)}
+        waiting = {name.removeprefix(WANTED) for name in held if name.startswith(WANTED)}
+        return {self.seat, *at_work, *waiting}, bool(waiting - {self.seat})
 
     async def _acquire(self, names: Collection[str]) -> list[str]:
         async with self._lock:

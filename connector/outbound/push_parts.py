@@ -47,7 +47,7 @@ class ClaimTerms:
     """On which terms a stream claims and records.
 
     Once one of `held_leases` (terms by lease name) is lost, nothing is written. `leases_valid` answers whether they may
-    still be relied on without asking the database. `before_claim` is awaited before every claim, when no call is in
+    still be relied on without asking the database. `before_claim` is awaited between two claims, when no call is in
     flight; it may give back some of the leases. `selection`: only these changes. Once `mapping_version` is no longer
     active, nothing is claimed and no send begins. `open_lane`: the lowest lane that the API budget allows to be sent.
     """

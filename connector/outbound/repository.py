@@ -92,9 +92,9 @@ class SyncRepository:
 
         `deprioritized`: only deprioritized entities (see `health`), or only others; None means both.
         """
-        self._slots, self._sent_slots = {}, {}
-        if self._before_claim is not None:
+        if self._before_claim is not None and self._slots:
             await self._before_claim()
+        self._slots, self._sent_slots = {}, {}
         return await self.claim_more(entity, partitions, partition_count, limit, deprioritized=deprioritized)
 
     async def claim_more(
@@ -110,8 +110,6 @@ class SyncRepository:
         if not partitions or (lowest := self._open_lane()) is None:
             return []
         async with self._store.reader() as connection:
-            if self._mapping_version is not None and not await self._mapping_version.is_still_active(connection):
-                return []
             changes = await outbox.list_due(
                 connection,
                 entity=entity,
@@ -123,6 +121,8 @@ class SyncRepository:
                 deprioritized=deprioritized,
                 lowest=lowest,
             )
+            if not changes or not await self._may_map(connection):
+                return []
             claimed = await self._load_pending(connection, entity, changes)
         if self._mapping_version is not None:
             self._mapping_version.observe(claimed)
@@ -218,7 +218,7 @@ class SyncRepository:
             return set()
         async with self._store.transaction() as uow:
             await self._check_leases(uow)
-            if self._mapping_version is not None and not await self._mapping_version.is_still_active(uow.connection):
+            if not await self._may_map(uow.connection):
                 return set()
             changes = [item.change for item in pending_entities if item.change.version]
             sent = {item.change.key: with_sent(item) for item in pending_entities}
@@ -391,6 +391,9 @@ class SyncRepository:
         return with_undone_fields(PendingEntity(
             change=change, entity=entity, record=record, problem=problem, link=link, line_links=lines, message=message
         ))  # fmt: skip
+
+    async def _may_map(self, connection: Connection) -> bool:
+        return self._mapping_version is None or await self._mapping_version.is_still_active(connection)
 
     async def _check_leases(self, uow: UnitOfWork) -> None:
         if lost_names := await leases.list_lost(uow, self._held_leases):

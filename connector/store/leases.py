@@ -98,7 +98,8 @@ async def list_held(connection: AsyncConnection, prefix: str | Sequence[str], no
 @lru_cache
 def _held(prefixes: int) -> Select[Any]:
     wanted = or_(*(_has_prefix(number) for number in range(prefixes)))
-    return select(leases.c.name, leases.c.term).where(wanted, leases.c.expires_at > bindparam("the_now"))
+    columns = (leases.c.name, leases.c.term, leases.c.owner)
+    return select(*columns).where(wanted, leases.c.expires_at > bindparam("the_now"))
 
 
 def _has_prefix(number: int) -> ColumnElement[bool]:
@@ -127,13 +128,11 @@ async def list_unreleased(connection: AsyncConnection) -> list[StoredLease]:
     ]
 
 
-_OWNERS = select(leases.c.owner).where(_has_prefix(0), leases.c.expires_at > bindparam("the_now"))
-
-
-async def list_owners(connection: AsyncConnection, prefix: str, now: datetime) -> set[str]:
-    """Return the owners of the held leases whose names start with `prefix`."""
-    values = {"the_now": now, **_prefix_values(connection, [prefix])}
-    return set((await connection.execute(_OWNERS, values)).scalars())
+async def list_owners(connection: AsyncConnection, prefixes: Sequence[str], now: datetime) -> dict[str, str]:
+    """Return the owners of the held leases whose names start with one of `prefixes`, by name."""
+    values = {"the_now": now, **_prefix_values(connection, prefixes)}
+    rows = await connection.execute(_held(len(prefixes)), values)
+    return {unprefixed(connection, row.name): row.owner for row in rows}
 
 
 _END = select(leases.c.expires_at).where(leases.c.name == bindparam("the_name"))
@@ -160,9 +159,12 @@ async def agree_on_partitions(uow: UnitOfWork, number: int) -> bool:
     us. Every worker calls this before it acquires partitions, and the row lock makes them do so one after the other.
     """
     counter = prefixed(uow.connection, _PARTITION_COUNTER)
-    statement = _start_counter(uow.connection.dialect.name)
-    await uow.connection.execute(statement, {"name": counter, "value": number})
-    if (await uow.connection.execute(_COUNTER, {"the_name": counter})).scalar() == number:
+    agreed = (await uow.connection.execute(_COUNTER, {"the_name": counter})).scalar()
+    if agreed is None:  # the first worker of all; another one may insert it at the same time
+        statement = _start_counter(uow.connection.dialect.name)
+        await uow.connection.execute(statement, {"name": counter, "value": number})
+        agreed = (await uow.connection.execute(_COUNTER, {"the_name": counter})).scalar()
+    if agreed == number:
         return True
     if await list_held(uow.connection, PARTITION, uow.now):
         return False
@@ -198,7 +200,7 @@ async def renew(store: Store, owner: str, held_leases: Mapping[str, int], ttl: f
     A lease that has expired but that nobody acquired is ours again.
     """
     async with store.transaction() as uow:
-        await _lock(uow, held_leases)
+        await _lock_several(uow, held_leases)
         values = _values_of(uow.connection, held_leases, owner, uow.now + timedelta(seconds=ttl))
         return (await uow.connection.execute(_RENEW, values)).rowcount == len(held_leases)
 
@@ -211,7 +213,7 @@ async def release(store: Store, name: str, owner: str, term: int) -> bool:
 async def release_all(store: Store, owner: str, held_leases: Mapping[str, int]) -> int:
     """`release` for many; returns how many were ours."""
     async with store.transaction() as uow:
-        await _lock(uow, held_leases)
+        await _lock_several(uow, held_leases)
         values = _values_of(uow.connection, held_leases, owner, uow.now)
         return (await uow.connection.execute(_RELEASE, values)).rowcount
 
@@ -244,6 +246,13 @@ async def _lock(uow: UnitOfWork, names: Collection[str], org: str | None = None)
         return {}
     rows = await uow.connection.execute(_LOCK, {"the_names": _full_names(uow.connection, names, org)})
     return {unprefixed(uow.connection, row.name, org): row.term for row in rows}
+
+
+async def _lock_several(uow: UnitOfWork, names: Collection[str]) -> None:
+    """Lock leases before a statement that writes all of them, in an order of its own. A single one needs no order, and
+    SQLite has only one writer."""
+    if len(names) > 1 and uow.connection.dialect.name != "sqlite":
+        await _lock(uow, names)
 
 
 def _full_names(connection: AsyncConnection, names: Collection[str], org: str | None = None) -> list[str]:

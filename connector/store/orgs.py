@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, ColumnElement, Row, bindparam, exists, select, true, update
+from sqlalchemy import Column, ColumnElement, Row, and_, bindparam, exists, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.scope import DEFAULT, is_in_scope, org_of, scope_of, within_scope
@@ -82,12 +82,39 @@ def belongs_to(scope: str | None, org_id: Column[str]) -> ColumnElement[bool]:
     return ~exists().where(orgs.c.org_id == org_id, orgs.c.name != scope)
 
 
-_NAME = select(orgs.c.name).where(orgs.c.org_id == bindparam("the_org"), orgs.c.active)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelatedOrgs:
+    """What is known when an org answers: the `active` org of the scope, the `latest` one that answered at this address,
+    and the `name` under which the one that answers is active."""
+
+    active: KnownOrg | None
+    latest: KnownOrg | None
+    name: str | None
 
 
-async def get_name(connection: AsyncConnection, org_id: str) -> str | None:
-    """Return the name under which this org is active; None if it is not."""
-    return (await connection.execute(_NAME, {"the_org": org_id})).scalar()
+_RELATED = (
+    select(orgs)
+    .where(
+        or_(
+            orgs.c.login_url == bindparam("the_url"),
+            and_(orgs.c.active, or_(orgs.c.name == bindparam("the_name"), orgs.c.org_id == bindparam("the_org"))),
+        )
+    )
+    .order_by(orgs.c.seen_at.desc(), orgs.c.org_id)
+)
+
+
+async def find_related(connection: AsyncConnection, org_id: str, login_url: str) -> RelatedOrgs:
+    """Return the orgs to which one that answers at this address is compared."""
+    name = org_of(connection)
+    rows = (await connection.execute(_RELATED, {"the_url": login_url, "the_name": name, "the_org": org_id})).all()
+    active = next((row for row in rows if row.active and row.name == name), None)
+    latest = next((row for row in rows if row.login_url == login_url), None)
+    return RelatedOrgs(
+        active=None if active is None else _build_org(active),
+        latest=None if latest is None else _build_org(latest),
+        name=next((row.name for row in rows if row.active and row.org_id == org_id), None),
+    )
 
 
 async def list_orgs(connection: AsyncConnection) -> Sequence[KnownOrg]:

@@ -62,6 +62,8 @@ async def count_below(
 ) -> dict[Lane, int]:
     """The number of unsent changes in each lane below `lowest`, without zeros; in every lane if that is None."""
     lanes: dict[Lane, int] = {}
+    if lowest is not None and lowest >= Lane.BACKFILL:
+        return lanes
     for number, count in await execute_selected(connection, _count_below(lowest), only):
         lanes[call_lane(number)] = lanes.get(call_lane(number), 0) + count
     return lanes

@@ -35,7 +35,9 @@ _DEPRIORITIZE = (
     )
     .values(lane=_LANE_OF_DEPRIORITIZED + bindparam("the_step", type_=Integer))
 )
-_MAKE_DUE = update(outbox).where(_IS_DUE, outbox.c.due_at > bindparam("the_now")).values(due_at=bindparam("the_now"))
+_IS_POSTPONED = (_IS_DUE, outbox.c.due_at > bindparam("the_now"))
+_POSTPONED = select(outbox.c.key).where(*_IS_POSTPONED).limit(1)
+_MAKE_DUE = update(outbox).where(*_IS_POSTPONED).values(due_at=bindparam("the_now"))
 _OLDEST_CAPTURE = select(func.min(outbox.c.captured_at)).where(_IS_DUE)
 
 
@@ -62,6 +64,12 @@ async def deprioritize(uow: UnitOfWork, changes: Sequence[Change], *, was_sent: 
         names = ("the_entity", "the_key", "the_version", "the_step")
         rows = [dict(zip(names, (*mark, int(was_sent)), strict=True)) for mark in marks]
         await uow.connection.execute(statement, rows)
+
+
+async def has_postponed(connection: AsyncConnection, now: datetime) -> bool:
+    """Return whether a change is due only later."""
+    statement = within_scope(connection, _POSTPONED, outbox.c.org)
+    return (await connection.execute(statement, {"the_now": now})).first() is not None
 
 
 async def make_all_due(uow: UnitOfWork) -> int:

@@ -105,6 +105,7 @@ class MappingVersions:
     def __init__(self, files: MappingFiles) -> None:
         self.files = files
         self._last_used: MappingVersion | None = None  # the version of the last push
+        self._stored_digest: str | None = None  # of an active version whose files are in the database
         self._failed_check: tuple[str, datetime, MappingError] | None = None
         self._problem: ConnectorError | None = None
         self._reported_at: datetime | None = None
@@ -160,13 +161,16 @@ class MappingVersions:
         return None
 
     async def _load_active(self, connection: Connection, active: Activation) -> MappingVersion:
-        for known in (self.files.version, self._last_used, self._last_read):
-            if known is not None and known.digest == active.digest:
-                return known
+        if (known := self._find_known(active.digest)) is not None:
+            return known
         texts = await versions.get_texts(connection, active.digest)
         if texts is None:
             raise OtherMappingsError(self.files.version, self.files.source, active)
         return load_texts(texts)
+
+    def _find_known(self, digest: str) -> MappingVersion | None:
+        known = (self.files.version, self._last_used, self._last_read)
+        return next((version for version in known if version is not None and version.digest == digest), None)
 
     async def use(self, store: Store, work: Callable[[MappingSet], Awaitable[T]]) -> T:
         """What `work`, which reads from the org, makes of the mappings as they are now.
@@ -229,13 +233,22 @@ class MappingVersions:
                 async with store.transaction() as uow:
                     number = active.number if relation is Relation.ACTIVE else None
                     await versions.record_source(uow, self.files.source, version.digest, number)
-            async with store.reader() as connection:
-                active_version = await self._load_active(connection, active)
-                is_stored = await versions.get_texts(connection, active.digest) is not None
-            if not is_stored:  # an earlier release has activated it
-                async with store.transaction() as uow:
-                    await versions.put_texts(uow, active.digest, active_version.texts)
+            active_version = await self._load_stored(store, active)
             return self._chosen(active.number, active_version, self._problem_of_files(relation, active))
+
+    async def _load_stored(self, store: Store, active: Activation) -> MappingVersion:
+        """The active version, whose files are stored: if an earlier release has activated it, they are from now on."""
+        known = self._find_known(active.digest)
+        if known is not None and self._stored_digest == active.digest:
+            return known
+        async with store.reader() as connection:
+            version = await self._load_active(connection, active)
+            is_stored = await versions.get_texts(connection, active.digest) is not None
+        if not is_stored:
+            async with store.transaction() as uow:
+                await versions.put_texts(uow, active.digest, version.texts)
+        self._stored_digest = active.digest
+        return version
 
     async def _activate(self, store: Store, active: Activation | None, check_fit: CheckFit) -> ChosenVersion | None:
         """Make the files, as they were last valid, the active version; None if another version became active."""
@@ -249,6 +262,7 @@ class MappingVersions:
             number = await versions.activate(uow, version.digest, self.files.source, base=base, texts=version.texts)
         if number is None:
             return None
+        self._stored_digest = version.digest
         if self.files.error is not None:
             self._reported_at = None  # the activation has deleted the reported problem
         return replace(self._chosen(number, version, self.files.error), activated=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -78,11 +80,14 @@ async def test_each_worker_gets_some_of_the_partitions_with_most_to_do(store: St
 async def test_workers_that_choose_at_once_take_different_partitions(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def none_is_held(_connection: object, names: Sequence[str], _now: object) -> list[str]:
-        return list(names)
+    list_owners = leases.list_owners
+
+    async def none_is_held(connection: Any, prefixes: Sequence[str], now: datetime) -> dict[str, str]:
+        owners = await list_owners(connection, prefixes, now)
+        return {name: owner for name, owner in owners.items() if name not in NAMES}
 
     async with Quiet(store, "a") as a, Quiet(store, "b") as b:
-        monkeypatch.setattr(leases, "list_free", none_is_held)  # both have looked before either of them acquires
+        monkeypatch.setattr(leases, "list_owners", none_is_held)  # both have looked before either of them acquires
         parts = [await a.acquire(NAMES), await b.acquire(NAMES)]
         assert [len(part) for part in parts] == [4, 4]
 
