@@ -6,8 +6,9 @@ times the CPU of a small statement. Here, all four are one turn.
 
 A query takes no turn at all as long as it is quick: in a write-ahead log it waits for nobody, so it runs in the event
 loop, and SQLite asks while it works whether its time is over. Then it is given up, which leaves nothing behind, and
-begins again in the thread. So does the BEGIN of a transaction: it waits for no lock, but is repeated. What writes, or
-waits for the disk, always runs in the thread.
+begins again in the thread. So does the BEGIN of a transaction: it waits for no lock, but is repeated. An INSERT of few
+values takes no turn either: its transaction has the lock, and the number of values bounds its time. What else writes,
+or waits for the disk, always runs in the thread.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ QUICK_SECONDS = 0.002
 
 _INSTRUCTIONS = 100
 """After how many instructions of its virtual machine, of which it runs tens of millions a second, SQLite asks."""
+
+_FEW_VALUES = 300
+"""Up to how many values an INSERT is quick: a microsecond for each, at most, and for its entries in indexes."""
 
 _COUNT = ("SELECT count(*)", "SELECT COUNT(*)")
 """SQLite counts all rows of a table by one instruction, however many they are."""
@@ -127,7 +131,7 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
     async def _run(self, work: Any, operation: str, parameters: Any) -> Any:
         adapted, connection = cast(SqliteConnection, self._adapt_connection), cast(Any, self._connection)
         async with adapted._execute_mutex:
-            result = adapted.query_quickly(operation, parameters) if work is _execute else None
+            result = adapted.run_quickly(work, operation, parameters)
             if result is None:
                 adapted.note_change(operation)
                 first = (_begin_and, adapted.begin, work) if adapted.begin else (work,)
@@ -142,7 +146,7 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
     """Like the connection that it is made of, with fewer turns of its thread. Only streamed results, whose rows are
     fetched part by part, go the old way."""
 
-    __slots__ = ("_only_reads", "_since", "begin")
+    __slots__ = ("_has_lock", "_only_reads", "_since", "begin")
     _cursor_cls = _Cursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
@@ -150,7 +154,8 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         self.begin = ""
         """What begins the transaction together with its first statement; empty once it has begun."""
         self._only_reads = True  # in this transaction
-        self._since: float | None = None  # when the first quick query ran since the event loop had a turn
+        self._has_lock = False  # to write, from the beginning of this transaction
+        self._since: float | None = None  # when the first quick statement ran since the event loop had a turn
 
     @classmethod
     def of(cls, connection: AsyncAdapt_aiosqlite_connection) -> SqliteConnection:
@@ -168,15 +173,20 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
             _begin_without_waiting(threaded._conn)
         else:
             await_(threaded._execute(_begin_without_waiting, threaded._conn))
+        self._has_lock = True
 
     def note_change(self, operation: str) -> None:
         """The thread will run this statement."""
         self._only_reads = self._only_reads and _is_query(operation)
 
-    def query_quickly(self, operation: str, parameters: _Parameters | None) -> _Result | None:
-        """Run a query here; None if it needs the thread: it is no query, takes too long, or the thread is at work."""
+    def run_quickly(self, work: Callable[..., _Result], operation: str, parameters: Any) -> _Result | None:
+        """Run a query or a small INSERT here; None if it needs the thread: it may take long, or the thread is at
+        work."""
         threaded = cast(ThreadedConnection, self._connection)
-        if not _is_query(operation) or operation.startswith(_COUNT) or not threaded.is_idle:
+        if not threaded.is_idle:
+            return None
+        inserts = self._has_lock and _is_small_insert(work, operation, parameters)
+        if not inserts and (not _is_query(operation) or operation.startswith(_COUNT)):
             return None
         now = perf_counter()
         if self._since is None:
@@ -186,12 +196,14 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         if now >= end:
             return None
         connection = threaded._conn
+        if inserts:  # without a limit: to give it up would end the transaction
+            return work(connection, operation, parameters)
         connection.set_progress_handler(lambda: perf_counter() > end, _INSTRUCTIONS)
         try:
             if self.begin and not connection.in_transaction:
                 connection.execute(self.begin).close()
             self.begin = ""
-            return _execute(connection, operation, () if parameters is None else parameters)
+            return work(connection, operation, parameters)
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
                 raise
@@ -220,6 +232,7 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         """End the transaction here, if it has changed nothing."""
         begin, self.begin = self.begin, ""
         only_reads, self._only_reads = self._only_reads, True
+        self._has_lock = False
         threaded = cast(ThreadedConnection, self._connection)
         if not threaded.is_idle or threaded._connection is None:
             return False
@@ -242,3 +255,11 @@ def _begin_without_waiting(connection: sqlite3.Connection) -> None:
 
 def _is_query(operation: str) -> bool:
     return operation.startswith("SELECT")
+
+
+def _is_small_insert(work: Callable[..., _Result], operation: str, parameters: Any) -> bool:
+    """Whether it inserts rows that it is given, and few values altogether."""
+    if not operation.startswith("INSERT INTO") or "SELECT" in operation:
+        return False
+    count = len(parameters) * len(parameters[0]) if work is _execute_many and parameters else len(parameters)
+    return count <= _FEW_VALUES

@@ -51,14 +51,34 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def test_each_statement_that_writes_takes_one_turn(connection: AsyncConnection, turns: list[str]) -> None:
-    rows = [{"id": number, "name": f"Tea {number}"} for number in range(3)]
-    assert (await connection.execute(insert(TEAS), rows)).rowcount == 3
+    rows = [{"id": number, "name": f"Tea {number}"} for number in range(200)]
+    assert (await connection.execute(insert(TEAS), rows)).rowcount == 200
     assert len(turns) == 1
     changed = await connection.execute(text("UPDATE teas SET name = name || '!' WHERE id < 2"))
     assert changed.rowcount == 2
+    copied = await connection.execute(text("INSERT INTO teas (name) SELECT name || '?' FROM teas WHERE id < 2"))
+    assert copied.rowcount == 2
+    assert len(turns) == 3
+
+
+async def test_insert_of_few_values_takes_no_turn(connection: AsyncConnection, turns: list[str]) -> None:
+    rows = [{"id": number, "name": f"Tea {number}"} for number in range(3)]
+    assert (await connection.execute(insert(TEAS), rows)).rowcount == 3
     returned = await connection.execute(text("INSERT INTO teas (name) VALUES ('Oolong') RETURNING id, name"))
     assert returned.mappings().all() == [{"id": 3, "name": "Oolong"}]
-    assert len(turns) == 3
+    assert turns == []
+
+
+async def test_insert_without_the_lock_takes_a_turn(tmp_path: Path, turns: list[str]) -> None:
+    """It may have to wait for it."""
+    store = Store.open(f"sqlite:///{tmp_path / 'teas.db'}")
+    async with store.transaction() as uow:
+        await uow.connection.execute(text("CREATE TABLE teas (id INTEGER PRIMARY KEY)"))
+    async with store.reader() as reader:
+        turns.clear()
+        await reader.execute(text("INSERT INTO teas (id) VALUES (1)"))
+        assert len(turns) == 1
+    await store.close()
 
 
 async def test_quick_query_takes_no_turn_and_sees_what_its_transaction_wrote(
