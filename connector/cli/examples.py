@@ -29,7 +29,7 @@ EXAMPLES = {
     "doctor": Example("doctor", "service.md#doctor"),
     "show": Example("show order SO-1001"),
     "journey": Example("journey order SO-1001", "service.md#journeys"),
-    "act": Example("act SO-1008 ship --carrier DHL --tracking-number 00340434161094042557", "lifecycle.md"),
+    "act": Example("act SO-1008 ship --carrier DHL --tracking-number 0034043416", "lifecycle.md"),
     "analytics": Example("analytics on-time --since 2026-01-01 --csv", "lifecycle.md#metrics"),
     "link": Example("link customer C-1001 001al00001XyZabAAF --dry-run", "inbound.md"),
     "unlink": Example("unlink customer C-1001"),

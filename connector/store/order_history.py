@@ -135,7 +135,7 @@ def length(stored_length: int, entries: Sequence[EventEntry]) -> int:
 async def count_by_event(connection: AsyncConnection) -> dict[EventKind, int]:
     """Return how often each kind of event happened, over all orders."""
     rows = await connection.execute(select(order_events.c.event, func.count()).group_by(order_events.c.event))
-    return {EventKind(kind): count for kind, count in rows.tuples()}
+    return {EventKind(kind): count for kind, count in rows}
 
 
 _INSERT_EVENTS = insert(order_events)

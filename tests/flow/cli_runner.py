@@ -6,18 +6,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.flow import forked_cli
+from tests.flow.in_process_cli import run_in_process
 
 ROOT = Path(__file__).parents[2]
 CONNECTOR = (str(Path(sys.executable).with_name("connector")),)
 SERVICE = (sys.executable, "-m", "scheduler")
 SHOP = ROOT / "fixtures" / "samples" / "shop"
 LONGEST = 120
+
+Run = Callable[[Sequence[str], Mapping[str, str], Path], tuple[int, str, str]]
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Shell:
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
+    run: Run = run_in_process
 
     @property
     def environment(self) -> dict[str, str]:
@@ -44,14 +47,7 @@ class Shell:
         return {**mine, "PYTHONPATH": str(ROOT), **self.settings}
 
     def __call__(self, *words: str | Path, **settings: str) -> Answer:
-        out, err = self.folder / ".stdout", self.folder / ".stderr"
-        status = forked_cli.run(
-            [str(word) for word in words],
-            environment={**self.environment, **settings}, folder=self.folder, seconds=LONGEST, out=out, err=err,
-        )  # fmt: skip
-        answer = Answer(status, out.read_text(), err.read_text())
-        for file in (out, err):
-            file.unlink()
+        answer = Answer(*self.run([str(word) for word in words], {**self.environment, **settings}, self.folder))
         assert "Traceback" not in answer.err
         return answer
 

@@ -1,7 +1,7 @@
 """Runs `connector` in a process of its own that need not load the program first: a fork of one that has.
 
-A second of loading, a hundred times over, is most of what the tests of the command line would cost. What starts
-the installed command itself is `Shell.start`, and the acceptance run.
+It is for commands that run beside the test or are killed; the others run in the process of the test
+(`in_process_cli`). What starts the installed command itself is `Shell.start`, and the acceptance run.
 """
 
 from __future__ import annotations

@@ -8,7 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
+from tests.acceptance import readback
 from tests.acceptance.sides import LONGEST, Org
 from tests.flow import forked_cli
 
@@ -26,6 +29,12 @@ class ForkedOrg(Org):
                 raise RuntimeError(err.read_text())
             time.sleep(0.01)
         return out.read_text()
+
+    def read_back(self) -> dict[str, Any]:
+        """In the process of the test: simple-salesforce is loaded there."""
+        where = {"ORG_URL": self.banner["instance_url"], "ORG_TOKEN": self.banner["access_token"]}
+        with mock.patch.dict(os.environ, where):
+            return readback.found()
 
     def stop(self) -> None:
         self._forked.terminate()

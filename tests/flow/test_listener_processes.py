@@ -56,7 +56,7 @@ def shell(org: LocalOrg, database_url: str, tmp_path: Path) -> Shell:
         "CONNECTOR_SALESFORCE__PUBSUB_ENDPOINT": org.pubsub_endpoint,
         "CONNECTOR_SYNC__LEASE_SECONDS": LEASE_SECONDS,
     }
-    return Shell(tmp_path, settings)
+    return Shell(tmp_path, settings, run=forked_cli.run_forked)
 
 
 @contextmanager

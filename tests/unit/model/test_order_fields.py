@@ -40,7 +40,7 @@ from connector.orders.importing import import_files
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, orders, schema, tokens
 from connector.store.engine import Store
-from tests.flow.forked_cli import run_forked
+from tests.flow.in_process_cli import run_in_process
 from tests.unit.importing.conftest import Silent
 from tests.unit.store import samples
 from tests.web.conftest import app_on
@@ -148,7 +148,7 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Journey:
     url = f"sqlite:///{folder / 'orders.db'}"
 
     def connector(*words: str) -> str:
-        status, out, err = run_forked(words, {"CONNECTOR_DATABASE_URL": url, "PATH": ""}, folder)
+        status, out, err = run_in_process(words, {"CONNECTOR_DATABASE_URL": url, "PATH": ""}, folder)
         assert status == 0, err
         return out
 
