@@ -396,3 +396,4 @@ def _migrate(url: str) -> None:
 
     with ThreadPoolExecutor(1) as pool:  # the caller may or may not have a loop
         pool.submit(asyncio.run, work()).result()
+    KEPT.forget(make_url(url).database)  # PostgreSQL copies no database that somebody is connected to

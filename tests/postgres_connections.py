@@ -2,84 +2,72 @@
 
 The server starts a process for each connection, and that process first reads what the tables are like; for a small test
 this takes longer than its statements.
+
+Only connections to the server of the tests itself are kept, which are local. Those by TCP go through something that a
+test has put between, and that may fall silent.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 import psycopg
 import pytest
-from psycopg.pq import TransactionStatus
+from psycopg.abc import PQGenConn
+from psycopg.pq import ExecStatus, PGconn, TransactionStatus
+from psycopg.pq.abc import PGconn as AnyPGconn
 
 from connector.store.silent_server import BoundedConnection
-
-_Options = tuple[tuple[str, Any], ...]
 
 
 class KeptConnections:
     """Idle connections by what they were opened with."""
 
     def __init__(self) -> None:
-        self._idle: dict[_Options, list[BoundedConnection]] = {}
-        self._options: dict[int, _Options] = {}
+        self._idle: dict[str, list[AnyPGconn]] = {}
+        self._opened_with: dict[AnyPGconn, str] = {}
 
-    async def connect(self, *arguments: str, **options: Any) -> BoundedConnection:
+    def connect(self, conninfo: str = "") -> PQGenConn[BoundedConnection]:
         """Take an idle connection, or open one."""
-        name = (("conninfo", arguments), *sorted(options.items()))
-        idle = self._idle.get(name, [])
+        idle = self._idle.get(conninfo, [])
         while idle:
-            connection = idle.pop()
-            if await self._renew(connection):
-                return connection
-        connection = await _CONNECT(*arguments, **options)
-        self._options[id(connection)] = name
+            pgconn = idle.pop()
+            if pgconn.exec_(b"DISCARD ALL").status == ExecStatus.COMMAND_OK:
+                return BoundedConnection(pgconn)
+            self._finish(pgconn)  # the server has closed it
+        connection = yield from _CONNECT(conninfo)
+        if connection.pgconn.host.startswith(b"/"):
+            self._opened_with[connection.pgconn] = conninfo
         return connection
 
     async def close(self, connection: BoundedConnection) -> None:
-        """Keep the connection, if nothing is wrong with it."""
-        name = self._options.get(id(connection))
-        if name is None or connection.pgconn.transaction_status is not TransactionStatus.IDLE:
-            self._options.pop(id(connection), None)
+        """Close the connection, but keep what it consists of, if nothing is wrong with that."""
+        pgconn = connection.pgconn
+        conninfo = self._opened_with.get(pgconn)
+        if conninfo is None or pgconn.transaction_status != TransactionStatus.IDLE:
+            self._opened_with.pop(pgconn, None)
             await _CLOSE(connection)
         else:
-            self._idle.setdefault(name, []).append(connection)
+            connection._closed, connection.pgconn = True, PGconn()  # one that is closed
+            self._idle.setdefault(conninfo, []).append(pgconn)
 
     def forget(self, database: str | None = None) -> None:
-        """Close the idle connections to a database that will be dropped; None: to all."""
-        for name, idle in self._idle.items():
-            if database in {None, dict(name[1:])["dbname"]}:
-                for connection in idle:
-                    self._options.pop(id(connection), None)
-                    connection._closed = True
-                    connection.pgconn.finish()
+        """Close the idle connections to a database that will be dropped or copied; None: to all."""
+        for conninfo, idle in self._idle.items():
+            if database in {None, psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"]}:
+                for pgconn in idle:
+                    self._finish(pgconn)
                 idle.clear()
 
-    async def _renew(self, connection: BoundedConnection) -> bool:
-        """Make it as new, for the loop that runs. False if the server has closed it."""
-        connection.lock = asyncio.Lock()
-        connection.longest, connection.answered_at = None, float("-inf")
-        connection._notice_handlers.clear()
-        connection._isolation_level = connection._read_only = connection._deferrable = None
-        try:
-            connection._autocommit = True
-            await connection.execute("DISCARD ALL")
-        except psycopg.Error:
-            self._options.pop(id(connection), None)
-            await _CLOSE(connection)
-            return False
-        connection._autocommit = False
-        return True
+    def _finish(self, pgconn: AnyPGconn) -> None:
+        self._opened_with.pop(pgconn, None)
+        pgconn.finish()
 
 
-_CONNECT = BoundedConnection.connect
+_CONNECT = BoundedConnection._connect_gen
 _CLOSE = BoundedConnection.close
-
 
 KEPT = KeptConnections()
 
 
 def keep_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BoundedConnection, "connect", KEPT.connect)
+    monkeypatch.setattr(BoundedConnection, "_connect_gen", KEPT.connect)
     monkeypatch.setattr(BoundedConnection, "close", lambda connection: KEPT.close(connection))
