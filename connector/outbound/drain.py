@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from functools import partial
 
-from connector.model.change import MAX_UNANSWERED_SENDS, ChangeState, EntityKind, Refusal
+from connector.model.change import ChangeState, EntityKind, Refusal
 from connector.model.lane import Lane
 from connector.model.record import Link
-from connector.outbound.batches import chunks, graph_calls, isolate_suspects, taken, update_calls
+from connector.outbound.batches import chunks, graph_calls, taken, update_calls
+from connector.outbound.claims import Claims
 from connector.outbound.dependency_faults import ORIGINAL_NOT_ACTIVATED, PRODUCT_NOT_SENT_YET
 from connector.outbound.dispatcher import CallDispatcher
 from connector.outbound.last_synced import LastSyncedStamp
@@ -41,7 +42,7 @@ from connector.outbound.read_back import BatchItem, ClaimAccounts, ReadBack, key
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import WriteResult, check_ownership
 from connector.outbound.writer import Writer
-from connector.salesforce.call_gate import CallScope, calls_in
+from connector.salesforce.call_gate import calls_in
 from connector.salesforce.fault import Fault
 from connector.salesforce.limits import ROWS_PER_COLLECTION
 
@@ -68,9 +69,8 @@ class Drain:
         self._prices = PriceBook(org.writer, reader, profile, source)
         self._dispatcher = CallDispatcher(repository, stats, monitor.advance, monitor.health)
         self._read_back = ReadBack(repository, self._dispatcher, self._writer, reader, profile, stats)
-        self._health, self._is_probe = monitor.health, monitor.health.must_probe
-        self._claims = self._suspect_batches = 0
-        self._scope = CallScope()
+        self._claims = Claims(repository, self._read_back, self._writer, monitor.health, partitions, partition_count)
+        self._health = monitor.health
         self._reader = reader
         self._profile = profile
         self._source_of = source
@@ -84,12 +84,13 @@ class Drain:
 
         Deprioritized products (see `health`) go last.
         """
-        with calls_in(Lane.STATUS) as self._scope:
-            for deprioritized in (False, True):
-                await self._send_products(deprioritized)
+        with calls_in(Lane.STATUS):
+            await self._send_products(deprioritized=False)
+            if await self._claims.has_deprioritized([EntityKind.PRODUCT]):
+                await self._send_products(deprioritized=True)
 
-    async def _send_products(self, deprioritized: bool) -> None:
-        while (claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION, deprioritized)) is not None:
+    async def _send_products(self, *, deprioritized: bool) -> None:
+        async for claim in self._claims.iterate(EntityKind.PRODUCT, ROWS_PER_COLLECTION, deprioritized):
             plan = plan_records(claim, self._profile, self._source_of)
             excluded = [item for item in plan.unchanged if item.record is None]
             await self._dispatcher.record_unsent(refused=plan.refused, unchanged=excluded)
@@ -98,36 +99,21 @@ class Drain:
 
     async def send_orders(self) -> None:
         """Send orders with the accounts that they need, then returns, then customers; deprioritized ones go last."""
-        with calls_in(Lane.STATUS) as self._scope:
-            for deprioritized in (False, True):
-                await self._send_all_kinds(deprioritized)
+        with calls_in(Lane.STATUS):
+            await self._send_all_kinds(deprioritized=False)
+            if await self._claims.has_deprioritized([EntityKind.ORDER, EntityKind.RETURN, EntityKind.CUSTOMER]):
+                await self._send_all_kinds(deprioritized=True)
 
-    async def _send_all_kinds(self, deprioritized: bool) -> None:
-        while (claim := await self._claim(EntityKind.ORDER, ORDERS_PER_CLAIM, deprioritized)) is not None:
+    async def _send_all_kinds(self, *, deprioritized: bool) -> None:
+        async for claim in self._claims.iterate(EntityKind.ORDER, ORDERS_PER_CLAIM, deprioritized):
             await self._write_orders(claim)
-        while (
-            self._return_strategy
-            and (claim := await self._claim(EntityKind.RETURN, ORDERS_PER_CLAIM, deprioritized)) is not None
-        ):
-            await self._write_orders(await self._postpone_early_returns(claim))
-        while (claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION, deprioritized)) is not None:
+        if self._return_strategy:
+            async for claim in self._claims.iterate(EntityKind.RETURN, ORDERS_PER_CLAIM, deprioritized):
+                await self._write_orders(await self._postpone_early_returns(claim))
+        async for claim in self._claims.iterate(EntityKind.CUSTOMER, ROWS_PER_COLLECTION, deprioritized):
             plan = plan_records(claim, self._profile, self._source_of)
             await self._dispatcher.record_unsent(refused=plan.refused, unchanged=plan.unchanged)
             await self._write_records(plan, done=True)
-
-    async def _claim(self, entity: EntityKind, limit: int, deprioritized: bool) -> list[PendingEntity] | None:
-        """Claim due entities that may travel together, and read them back; None if none are due, or it is to end."""
-        self._writer.start_claim([])  # what the claim before has left is in memory no longer than needed
-        if self._health.stopped is not None or (self._is_probe and self._health.reached):
-            return None
-        where = entity, self._partitions, self._partition_count, self._health.limit_claim(limit)
-        claim = await self._repository.claim(*where, deprioritized=deprioritized)
-        self._claims += 1
-        self._scope.lane = most_urgent_lane(claim) or self._scope.lane
-        claim = isolate_suspects(claim, limit, suspects_turn=self._claims % 2 == 0, answered=self._suspect_batches)
-        self._suspect_batches += bool(claim) and claim[0].change.unanswered_sends >= MAX_UNANSWERED_SENDS
-        self._writer.start_claim(link for item in claim for link in stored_links(item))
-        return await self._read_back.refresh_claim(claim) if claim else None
 
     async def _write_records(self, plan: Plan, *, done: bool) -> list[WriteResult]:
         """Send customers or products and record the results. `done`: an entity is settled with this write."""
@@ -199,15 +185,15 @@ class Drain:
         """Plan and send orders. `claim` is emptied, and each plan is let go as it is sent: they take megabytes."""
         plan, missing = await self._plan_orders(claim)
         await self._dispatcher.record_unsent(refused=plan.refused, unchanged=plan.unchanged)
+        traveling = {item.pending.change.key: item.customer for item in plan.graphs if item.account}
         sendable = await self._repository.begin_send(
-            distinct_entities([*plan.graphs, *plan.updates, *plan.rewrites, *plan.status_updates])
+            distinct_entities([*plan.graphs, *plan.updates, *plan.rewrites, *plan.status_updates]),
+            {order: missing[customer] for order, customer in traveling.items() if customer in missing},
         )
         graphs, updates = steps_for(plan.graphs, sendable), steps_for(plan.updates, sendable)
         rewrites = steps_for(plan.rewrites, sendable)
         status_updates = status_rows(steps_for(plan.status_updates, sendable))
         del plan
-        traveling = (item.customer for item in graphs if item.account)
-        await self._repository.begin_send([missing[key] for key in traveling if key in missing])
         statuses = await self._write_graphs(graphs, missing)
         updates += await self._fill_up(updates)
         failed = await self._write_updates(updates, also_status={name_of(row.pending) for row in status_updates})

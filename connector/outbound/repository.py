@@ -7,29 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Any
+from types import MappingProxyType
 
-from connector.errors import LeaseLostError, MappingError
+from connector.errors import LeaseLostError
 from connector.mapping import MappingSet
-from connector.model.change import Change, ChangeState, EntityKind, Refusal, Unsent
-from connector.model.customer import Customer
+from connector.model.change import Change, ChangeState, EntityKind, Unsent
 from connector.model.inbound_change import Source
 from connector.model.lane import Lane
-from connector.model.order import Order
-from connector.model.record import PARTS, SYNC_MESSAGE, Link
+from connector.model.record import PARTS, Link
 from connector.outbound.backoff import delay_after, describe_fault, final_refusal, with_counted_attempts
 from connector.outbound.ended_holds import end_holds
-from connector.outbound.entities import LOADERS, build_change, mark_unconfirmed, slot_of_entity
+from connector.outbound.entities import build_change, mark_unconfirmed
 from connector.outbound.lease_keeper import lease_lost
 from connector.outbound.link_conflicts import store_links
 from connector.outbound.outcomes import JournalContext, Outcomes, delay_buckets, journal_entries, measure_delays
+from connector.outbound.pending_loader import PendingLoader
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.push_parts import ClaimTerms
 from connector.outbound.shared_fields import with_sent
-from connector.outbound.undone_fields import with_undone_fields
 from connector.salesforce.fault import Fault
 from connector.store import (
-    conflicts,
     dead_letters,
     deleted_records,
     inbox,
@@ -40,7 +37,6 @@ from connector.store import (
     outbox,
     retry_schedule,
     sync_delays,
-    sync_messages,
 )
 from connector.store.engine import Connection, Store
 from connector.store.partitions import partition_hash
@@ -71,7 +67,7 @@ class SyncRepository:
         self._mapping_version = version = terms.mapping_version
         self._open_lane = terms.open_lane
         self._journal_context = JournalContext(org_id=org_id, mapping_version=version, personal=mappings.personal)
-        self._slots: dict[tuple[EntityKind, str], int] = {}  # of what this claim has loaded
+        self._loader = PendingLoader(mappings, org_id)
         self._sent_slots: dict[tuple[EntityKind, str], int] = {}  # of what it has sent
 
     async def may_send(self) -> None:
@@ -92,9 +88,9 @@ class SyncRepository:
 
         `deprioritized`: only deprioritized entities (see `health`), or only others; None means both.
         """
-        if self._before_claim is not None and self._slots:
+        if self._before_claim is not None and self._loader.slots:
             await self._before_claim()
-        self._slots, self._sent_slots = {}, {}
+        self._loader.slots, self._sent_slots = {}, {}
         return await self.claim_more(entity, partitions, partition_count, limit, deprioritized=deprioritized)
 
     async def claim_more(
@@ -123,18 +119,26 @@ class SyncRepository:
             )
             if not changes or not await self._may_map(connection):
                 return []
-            claimed = await self._load_pending(connection, entity, changes)
+            claimed = await self._loader.load(connection, entity, changes)
         if self._mapping_version is not None:
             self._mapping_version.observe(claimed)
         await end_holds(self._store, self._org_id, claimed)
         return claimed
+
+    async def has_deprioritized(self, entities: Sequence[EntityKind]) -> bool:
+        """Whether a deprioritized change of these kinds can be claimed, by this stream or another one."""
+        if (lowest := self._open_lane()) is None:
+            return False
+        async with self._store.reader() as connection:
+            now = self.clock.now()
+            return await outbox.has_deprioritized(connection, entities, now, only=self._selection, lowest=lowest)
 
     async def load_entities(self, entity: EntityKind, keys: Sequence[str]) -> list[PendingEntity]:
         """The entities of `keys` that exist here, with records and links, whether they are due or not."""
         async with self._store.reader() as connection:
             unsent = await outbox.find(connection, entity, keys)
             changes = [build_change(entity, key, unsent.get(key), self.clock.now()) for key in keys]
-            return await self._load_pending(connection, entity, changes)
+            return await self._loader.load(connection, entity, changes)
 
     async def reload(self, claim: Sequence[PendingEntity]) -> list[PendingEntity]:
         """The claim with its links as they are stored now."""
@@ -142,7 +146,7 @@ class SyncRepository:
         async with self._store.reader() as connection:
             for entity in dict.fromkeys(item.change.entity for item in claim):
                 changes = [item.change for item in claim if item.change.entity is entity]
-                reloaded += await self._load_pending(connection, entity, changes)
+                reloaded += await self._loader.load(connection, entity, changes)
         before = {item.change.key: item for item in claim}
         return [
             replace(
@@ -168,7 +172,7 @@ class SyncRepository:
                 or (key in unsent and unsent[key].unconfirmed and links_by_key[key] is own_links[key])
             ]
             changes = [build_change(EntityKind.CUSTOMER, key, unsent.get(key), self.clock.now()) for key in needed]
-            customers_to_load = await self._load_pending(connection, EntityKind.CUSTOMER, changes)
+            customers_to_load = await self._loader.load(connection, EntityKind.CUSTOMER, changes)
         missing = {item.change.key: item for item in customers_to_load if item.change.key not in links_by_key}
         return links_by_key, missing, {item.change.key: item for item in customers_to_load if item.change.unconfirmed}
 
@@ -179,9 +183,7 @@ class SyncRepository:
 
     def map_entity(self, pending: PendingEntity, link: Link | None, parts: Sequence[Link]) -> PendingEntity:
         """The pending entity, mapped with links that were just read from the org."""
-        lines = {part.key: part for part in parts}
-        rebuilt = self._build_pending(pending.change, pending.entity, link, lines, pending.message)
-        return replace(rebuilt.with_held_fields(pending.held_fields), is_read_back=True)
+        return self._loader.map_again(pending, link, parts)
 
     async def get_links(self, entity: str, keys: Sequence[str]) -> dict[str, Link]:
         """Links of orders or lines that returns refer to, by key."""
@@ -208,11 +210,16 @@ class SyncRepository:
         """Send these products as soon as changes of `lane`: orders in it need them."""
         await self._store.transact(lambda uow: outbox.raise_lane(uow, EntityKind.PRODUCT, skus, lane))
 
-    async def begin_send(self, pending_entities: Sequence[PendingEntity]) -> set[str]:
-        """Mark these entities as unconfirmed before they are sent, and return the keys of those that may be sent.
+    async def begin_send(
+        self,
+        pending_entities: Sequence[PendingEntity],
+        accounts: Mapping[str, PendingEntity] = MappingProxyType({}),
+    ) -> set[str]:
+        """Mark these entities as unconfirmed before they are sent, and return the keys of those that may be sent. All
+        are of one kind. `accounts`: the customers whose account travels with an order, by the key of the order.
 
         An entity may not be sent if it changed since it was claimed, or if another mapping version is active. Customers
-        without an outbox row (version 0) may always be sent. All entities are of one kind.
+        without an outbox row (version 0) may always be sent.
         """
         if not pending_entities:
             return set()
@@ -220,15 +227,21 @@ class SyncRepository:
             await self._check_leases(uow)
             if not await self._may_map(uow.connection):
                 return set()
-            changes = [item.change for item in pending_entities if item.change.version]
-            sent = {item.change.key: with_sent(item) for item in pending_entities}
-            sendable = await outbox.begin_send(uow, changes, sent)
+            await outbox.lock(uow, _changes([*pending_entities, *accounts.values()]))
+            sendable = await self._begin(uow, pending_entities)
+            await self._begin(uow, [customer for key, customer in accounts.items() if key in sendable])
+        return sendable
+
+    async def _begin(self, uow: UnitOfWork, pending_entities: Sequence[PendingEntity]) -> set[str]:
+        sent = {item.change.key: with_sent(item) for item in pending_entities}
+        unchanged = await outbox.begin_send(uow, _changes(pending_entities), sent)
         for item in pending_entities:
-            self._sent_slots[item.change.entity, item.change.key] = self._slots[item.change.entity, item.change.key]
+            name = item.change.entity, item.change.key
+            self._sent_slots[name] = self._loader.slots[name]
         return {
             item.change.key
             for item in pending_entities
-            if not item.change.version or (item.change.entity, item.change.key) in sendable
+            if not item.change.version or (item.change.entity, item.change.key) in unchanged
         }
 
     async def release_customers(self, customers: Sequence[Change]) -> None:
@@ -261,7 +274,6 @@ class SyncRepository:
             waiting = outcomes.waiting
             certain_refusals = [item.pending.change for item in outcomes.refused if item.certain]
             confirmed = [
-                *outcomes.done,
                 *certain_refusals,
                 *(item.change for item, fault in waiting if fault.outcome_known and not item.change.unconfirmed),
             ]
@@ -282,12 +294,13 @@ class SyncRepository:
             for entity in sorted({entity for entity, _ in outcomes.dropped_links}):
                 await self._drop_links(uow, entity, [key for kind, key in outcomes.dropped_links if kind == entity])
             stored = await store_links(uow, self._org_id, outcomes.links)
-            outcomes = stored.without_refused(outcomes)
+            done, outcomes = outcomes.done, stored.without_refused(outcomes)
+            if await outbox.settle(uow, outcomes.done) < len(done):  # the others stay due, and are confirmed
+                await outbox.mark_confirmed(uow, done)
             await self._update_merged_accounts(uow, outcomes.merged_links)
             await mark_unconfirmed(uow, outcomes.unconfirmed)
             changed = outcomes.changed_in_org
             await inbox.put(uow, self._org_id, changed, Source.PUSH, observed=changed)
-            await outbox.settle(uow, outcomes.done)
             await self._requeue_dependent_orders(uow, outcomes.done)
             await self._store_refusals(uow, outcomes.refused)
             for pending, fault in outcomes.postponed:
@@ -350,51 +363,14 @@ class SyncRepository:
         else:
             await outbox.refuse(uow, change, final_refusal(change, fault))
 
-    async def _load_pending(
-        self, connection: Connection, entity: EntityKind, changes: Sequence[Change]
-    ) -> list[PendingEntity]:
-        keys = [change.key for change in changes]
-        entities = {item.key: item for item in await LOADERS[entity].load(connection, keys)}
-        self._slots |= {(entity, key): slot_of_entity(item) for key, item in entities.items()}
-        links_by_key = await links.get(connection, self._org_id, entity.value, keys)
-        has_lines = entity in {EntityKind.ORDER, EntityKind.RETURN}
-        lines = await links.children(connection, self._org_id, PARTS[entity.value], keys) if has_lines else {}
-        held = await conflicts.open_fields(connection, self._org_id, entity.value, keys)
-        messages: Mapping[str, str] = {}
-        if entity in {EntityKind.ORDER, EntityKind.CUSTOMER}:
-            record_ids = [link.salesforce_id for link in links_by_key.values()]
-            messages = await sync_messages.texts(connection, self._org_id, record_ids)
-        loaded = []
-        for change in changes:
-            if change.key in entities:
-                link, parts = links_by_key.get(change.key), lines.get(change.key, {})
-                message = None if link is None else messages.get(link.salesforce_id)
-                loaded.append(self._build_pending(change, entities[change.key], link, parts, message))
-        return [item.with_held_fields(held.get(item.change.key, {}).keys()) for item in loaded]
-
-    def _build_pending(
-        self, change: Change, entity: Any, link: Link | None, lines: Mapping[str, Link], message: str | None = None
-    ) -> PendingEntity:
-        record, problem, mapping = None, None, self._mappings.of(change.entity)
-        change = replace(change, stage=entity.stage) if isinstance(entity, Order) else change
-        try:
-            if isinstance(entity, Customer):
-                record = self._mappings.map_customer(entity, link)
-            else:
-                record = None if mapping is None else mapping.map(entity)
-        except MappingError as error:  # one order's unmappable value must not keep the others waiting
-            text, place = error.problems[0], error.problems[0].partition(": ")[0]
-            fix, of = "Correct the value or the mapping line, then replay.", f"{change.entity} {change.key}"
-            problem = Refusal(code="MAPPING", message=text, field=None, source=place, fix=fix, record=of)
-        if record is not None and link is not None and message != link.snapshot.get(SYNC_MESSAGE):
-            record = replace(record, fields={**record.fields, SYNC_MESSAGE: message})
-        return with_undone_fields(PendingEntity(
-            change=change, entity=entity, record=record, problem=problem, link=link, line_links=lines, message=message
-        ))  # fmt: skip
-
     async def _may_map(self, connection: Connection) -> bool:
         return self._mapping_version is None or await self._mapping_version.is_still_active(connection)
 
     async def _check_leases(self, uow: UnitOfWork) -> None:
         if lost_names := await leases.list_lost(uow, self._held_leases):
             raise lease_lost(", ".join(lost_names))
+
+
+def _changes(pending_entities: Sequence[PendingEntity]) -> list[Change]:
+    """The changes of these that have an outbox row."""
+    return [item.change for item in pending_entities if item.change.version]

@@ -66,6 +66,9 @@ _IS_CLAIMED_VERSION = and_(
     outbox.c.version == bindparam("the_version"),
     outbox.c.captured_at == bindparam("the_captured_at"),
 )
+# Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
+# `outbox_due` and sorts the whole queue for every batch.
+_IS_DUE_NOW = func.coalesce(outbox.c.due_at, outbox.c.due_at) <= bindparam("the_now")
 _ATTEMPTED: BindParameter[int] = bindparam("the_attempts")
 """One more than when the change was claimed: only a recorded answer counts."""
 
@@ -125,12 +128,9 @@ def _due(deprioritized: bool | None, of_some_partitions: bool) -> Select[Any]:
         outbox.c.restores,
         partition,
     )
-    # Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
-    # `outbox_due` and sorts the whole queue for every batch.
-    due_at = func.coalesce(outbox.c.due_at, outbox.c.due_at)
     statement = (
         select(*columns)
-        .where(IS_DUE, outbox.c.entity == bindparam("the_entity"), due_at <= bindparam("the_now"))
+        .where(IS_DUE, outbox.c.entity == bindparam("the_entity"), _IS_DUE_NOW)
         .order_by(outbox.c.lane, outbox.c.captured_at, outbox.c.key)
         .limit(bindparam("the_limit", type_=Integer))
     )
@@ -143,6 +143,31 @@ def _due(deprioritized: bool | None, of_some_partitions: bool) -> Select[Any]:
     return statement
 
 
+_DEPRIORITIZED = (
+    select(outbox.c.key)
+    .where(
+        IS_DUE,
+        outbox.c.entity.in_(bindparam("the_entities", expanding=True)),
+        outbox.c.lane >= Lane.DEPRIORITIZED,
+        _IS_DUE_NOW,
+    )
+    .limit(1)
+)
+
+
+async def has_deprioritized(
+    connection: AsyncConnection,
+    entities: Iterable[EntityKind],
+    now: datetime,
+    *,
+    only: Selection | None = None,
+    lowest: Lane = Lane.BACKFILL,
+) -> bool:
+    """Whether a deprioritized change of these kinds is due, in any partition."""
+    values = {"the_entities": [entity.value for entity in entities], "the_now": now}
+    return (await execute_selected(connection, _DEPRIORITIZED, only, lowest, **values)).first() is not None
+
+
 _BEGIN_SEND = (
     update(outbox).where(_IS_CLAIMED_VERSION).values(begun=outbox.c.begun + 1, unsure=True, sent=bindparam("the_sent"))
 )
@@ -153,13 +178,13 @@ async def begin_send(
     uow: UnitOfWork, changes: Sequence[Change], sent: Mapping[str, SentValues] = MappingProxyType({})
 ) -> set[tuple[EntityKind, str]]:
     """Mark these changes as about to be sent: until `mark_confirmed`, what the org holds of them is unknown. `sent`:
-    the values of shared fields that were sent without an answer, by key, with those of this send.
+    the values of shared fields that were sent without an answer, by key, with those of this send. The caller has locked
+    them.
 
     Returns those that may be sent. The others changed since they were claimed, or another stream took them over.
     Changes that were sent `MAX_UNANSWERED_SENDS` times without a recorded answer are due again only after a pause.
     """
     suspects = [change for change in changes if change.unanswered_sends >= MAX_UNANSWERED_SENDS]
-    await lock(uow, changes)
     texts = {change.key: dump_sent(sent.get(change.key)) for change in changes}
     begun = await _execute_for_each(uow, _BEGIN_SEND, changes, lambda change: {"the_sent": texts[change.key]})
     complete = begun == len(changes)

@@ -13,6 +13,7 @@ from weakref import ref
 import pytest
 
 from connector.demo.sample_orders import orders as sample_orders
+from connector.model.change import EntityKind
 from connector.model.customer import Customer
 from connector.model.order import LineInput, OrderInput
 from connector.model.product import Price, Product
@@ -22,6 +23,7 @@ from connector.outbound import drain
 from connector.outbound.batches import graph_calls
 from connector.outbound.order_planner import OrderContext
 from connector.outbound.plan_types import OrderGraph, PendingEntity, Plan
+from connector.outbound.repository import SyncRepository
 from connector.outbound.results import WriteResult
 from connector.outbound.writer import Writer
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
@@ -77,6 +79,24 @@ async def test_many_orders_cost_few_calls_and_a_second_push_none(world: World) -
     again = await world.push()
     assert again.in_sync
     assert world.writes == 9
+
+
+async def test_kind_is_claimed_again_only_if_more_of_it_may_be_due(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed: list[tuple[str, int]] = []
+    claim = SyncRepository.claim
+
+    async def noted(self: SyncRepository, entity: EntityKind, *arguments: Any, **more: Any) -> list[PendingEntity]:
+        found = await claim(self, entity, *arguments, **more)
+        claimed.append((entity.value, len(found)))
+        return found
+
+    monkeypatch.setattr(SyncRepository, "claim", noted)
+    monkeypatch.setattr(drain, "ORDERS_PER_CLAIM", 2)
+    await world.save([an_order(f"A-{number}") for number in range(3)])
+    assert (await world.push()).in_sync
+    assert claimed == [("product", len(PRODUCTS)), ("order", 2), ("order", 1), ("customer", len(CUSTOMERS) - 1)]
 
 
 async def test_orders_are_let_go_as_they_are_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,72 @@
+"""The claims of one stream: due entities, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence, Set
+
+from connector.model.change import MAX_UNANSWERED_SENDS, EntityKind
+from connector.outbound.batches import isolate_suspects
+from connector.outbound.health import OrgHealth
+from connector.outbound.plan_steps import most_urgent_lane, stored_links
+from connector.outbound.plan_types import PendingEntity
+from connector.outbound.read_back import ReadBack
+from connector.outbound.repository import SyncRepository
+from connector.outbound.writer import Writer
+from connector.salesforce.call_gate import get_call_scope
+
+
+class Claims:
+    """The claims of one stream over `partitions` (of `partition_count`). During an outage the stream is a probe, which
+    ends when the org accepts something."""
+
+    def __init__(
+        self,
+        repository: SyncRepository,
+        read_back: ReadBack,
+        writer: Writer,
+        health: OrgHealth,
+        partitions: Set[int],
+        partition_count: int,
+    ) -> None:
+        self._repository = repository
+        self._read_back = read_back
+        self._writer = writer
+        self._health = health
+        self._is_probe = health.must_probe
+        self._partitions = partitions
+        self._partition_count = partition_count
+        self._number = self._suspect_batches = 0
+
+    @property
+    def _ended(self) -> bool:
+        return self._health.stopped is not None or (self._is_probe and self._health.reached)
+
+    async def iterate(self, entity: EntityKind, limit: int, deprioritized: bool) -> AsyncIterator[list[PendingEntity]]:
+        """Claim due entities that may travel together and read them back, until none is left or the stream is to end.
+
+        What becomes due again while the last claim is sent is left to the next round.
+        """
+        more = True
+        while more:
+            self._writer.start_claim([])  # what the claim before has left is in memory no longer than needed
+            if self._ended:
+                return
+            size = self._health.limit_claim(limit)
+            claimed = await self._repository.claim(
+                entity, self._partitions, self._partition_count, size, deprioritized=deprioritized
+            )
+            self._number += 1
+            scope = get_call_scope()
+            scope.lane = most_urgent_lane(claimed) or scope.lane
+            turn = self._number % 2 == 0
+            claim = isolate_suspects(claimed, limit, suspects_turn=turn, answered=self._suspect_batches)
+            if not claim:
+                return
+            more = len(claimed) >= size or len(claim) < len(claimed)
+            self._suspect_batches += claim[0].change.unanswered_sends >= MAX_UNANSWERED_SENDS
+            self._writer.start_claim(link for item in claim for link in stored_links(item))
+            yield await self._read_back.refresh_claim(claim)
+
+    async def has_deprioritized(self, entities: Sequence[EntityKind]) -> bool:
+        """Whether deprioritized entities of these kinds are still to be claimed."""
+        return not self._ended and await self._repository.has_deprioritized(entities)
