@@ -8,7 +8,6 @@ waits for a disk.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import os
 import shutil
@@ -16,21 +15,17 @@ import tempfile
 import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import hypothesis
-import psycopg
 import pytest
-from sqlalchemy import make_url
 
-from connector.store import schema
 from connector.store.engine import Store
 from tests.certificate_cache import share_authorities
+from tests.databases import Databases, one_at_a_time
 from tests.leftovers import in_use, remove_leftovers
 from tests.postgres_connections import KEPT, keep_connections
 from tests.statement_cache import share_compiled_statements
@@ -152,14 +147,6 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
-@contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Only one worker of the run is inside at a time."""
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 @pytest.fixture(scope="session")
 def postgres_url(run_folder: Path) -> Iterator[str]:
     """A PostgreSQL server on which we may create databases: one for all workers of the run."""
@@ -193,167 +180,30 @@ def postgres_url(run_folder: Path) -> Iterator[str]:
                 shutil.rmtree(parent, ignore_errors=True)
 
 
-class Databases:
-    """Makes databases of one kind and removes them again; `migrated` ones are copies of a template.
-
-    A migrated database of PostgreSQL is emptied after the test and used again, which costs a fraction of a new one.
-    One that a test has altered, blown up or left locked is dropped.
-    """
-
-    def __init__(self, folder: Path, server: str | None, shared: Path | None = None) -> None:
-        """`shared`: the folder of the run, if the workers share the template."""
-        self._folder = folder
-        self._server = server
-        self._shared = shared
-        self._template: str | None = None
-        self._made: list[str] = []
-        self._used: list[Reusable] = []
-        self._free: list[Reusable] = []
-        self._admin_connection: psycopg.Connection[Any] | None = None
-
-    def empty(self) -> str:
-        """The URL of a new database without tables."""
-        name = self._create()
-        self._made.append(name)
-        return self._url(name)
-
-    def migrated(self) -> str:
-        """The URL of a new database at the latest revision."""
-        if self._template is None:
-            self._template = self._make_template()
-        if self._server is None:
-            name = self._create()
-            self._made.append(name)
-            template = (self._shared or self._folder) / f"{self._template}.db"
-            shutil.copyfile(template, self._folder / f"{name}.db")
-            return self._url(name)
-        if not self._free:
-            name = self._create(self._template)
-            self._free.append(Reusable(name, psycopg.connect(self._url(name), autocommit=True)))
-        self._used.append(self._free.pop())
-        return self._url(self._used[-1].name)
-
-    def drop_all(self) -> None:
-        """Everything made since the last call, the template apart."""
-        for used in self._used:
-            if used.emptied():
-                self._free.append(used)
-            else:
-                used.connection.close()
-                self._made.append(used.name)
-        self._used.clear()
-        for name in self._made:
-            if self._server is None:
-                for file in self._folder.glob(f"{name}.db*"):
-                    file.unlink()
-            else:
-                KEPT.forget(name)
-                self._admin(f"DROP DATABASE {name} WITH (FORCE)")
-        self._made.clear()
-
-    def close(self) -> None:
-        self.drop_all()
-        for free in self._free:
-            free.connection.close()
-            self._made.append(free.name)
-        self._free.clear()
-        if self._template is not None and self._shared is None:
-            self._made.append(self._template)
-        self.drop_all()
-        if self._admin_connection is not None:
-            self._admin_connection.close()
-
-    def _make_template(self) -> str:
-        if self._shared is None:
-            name = self._create()
-            _migrate(self._url(name))
-            return name
-        with one_at_a_time(self._shared):
-            done = self._shared / f"template-{'sqlite' if self._server is None else 'postgresql'}"
-            if not done.exists():
-                name = self._create()
-                url = self._url(name) if self._server else f"sqlite:///{self._shared / name}.db"
-                _migrate(url)
-                done.write_text(name)
-            return done.read_text()
-
-    def _create(self, template: str | None = None) -> str:
-        name = f"connector_{uuid4().hex[:12]}"
-        if self._server is not None:
-            self._admin(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
-        return name
-
-    def _url(self, name: str) -> str:
-        if self._server is None:
-            return f"sqlite:///{self._folder / name}.db"
-        return make_url(self._server).set(database=name).render_as_string(hide_password=False)
-
-    def _admin(self, statement: str) -> None:
-        assert self._server is not None
-        if self._admin_connection is None:
-            self._admin_connection = psycopg.connect(self._server, autocommit=True)
-        self._admin_connection.execute(statement.encode())
+@pytest.fixture(scope="session")
+def sqlite_databases(run_folder: Path) -> Iterator[Databases]:
+    with tempfile.TemporaryDirectory(prefix="sqlite-", dir=MEMORY) as folder, in_use(Path(folder)):
+        databases = Databases(Path(folder), None, run_folder)
+        yield databases
+        databases.close()
 
 
-class Reusable:
-    """A migrated database in PostgreSQL that can be emptied."""
-
-    LARGEST = 4 << 20
-    """How many bytes it may grow."""
-
-    def __init__(self, name: str, connection: psycopg.Connection[Any]) -> None:
-        self.name = name
-        self.connection = connection
-        connection.execute("SET session_replication_role = replica")  # rows go in any order
-        connection.execute("SET lock_timeout = '2s'")
-        tables = connection.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-        )
-        names = [f'"{table}"' for (table,) in tables if table != "alembic_version"]
-        filled = [table for table in names if self._one(f"SELECT EXISTS (SELECT FROM {table})")]
-        assert not filled, f"migrations fill {filled}, and emptied() does not know"
-        self._empty = "; ".join(f"DELETE FROM {table}" for table in names)
-        self._shape = self._look()
-        self._size = self._one("SELECT pg_database_size(current_database())")
-
-    def emptied(self) -> bool:
-        """Whether it is as new."""
-        try:
-            if self._look() != self._shape or self._one("SELECT count(*) FROM alembic_version") != 1:
-                return False
-            self.connection.execute(self._empty.encode())
-            self.connection.execute(
-                "SELECT setval(oid::regclass, 1, false) FROM pg_class"
-                " WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace"
-            )
-            return bool(self._one("SELECT pg_database_size(current_database())") < self._size + self.LARGEST)
-        except psycopg.Error:
-            return False
-
-    def _look(self) -> tuple[int, str]:
-        """Changes with every change of a table, and with statistics that the planner would use."""
-        parts = ("class", "attribute", "attrdef", "constraint", "index", "trigger", "statistic")
-        latest = " UNION ALL ".join(f"SELECT max(xmin::text::bigint) AS x FROM pg_{part}" for part in parts)
-        return self._one(f"SELECT max(x) FROM ({latest}) AS all_parts"), self._one(
-            "SELECT version_num FROM alembic_version"
-        )
-
-    def _one(self, query: str) -> Any:
-        row = self.connection.execute(query.encode()).fetchone()
-        assert row is not None
-        return row[0]
+@pytest.fixture(scope="session")
+def postgres_databases(
+    postgres_url: str, tmp_path_factory: pytest.TempPathFactory, run_folder: Path
+) -> Iterator[Databases]:
+    ours = "TEST_DATABASE_URL" not in os.environ
+    databases = Databases(tmp_path_factory.mktemp("postgres"), postgres_url, run_folder if ours else None)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def database_kind(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, run_folder: Path
-) -> Iterator[Databases]:
-    server = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
-    ours = server is None or "TEST_DATABASE_URL" not in os.environ
-    with tempfile.TemporaryDirectory(prefix="sqlite-", dir=MEMORY) as folder, in_use(Path(folder)):
-        databases = Databases(Path(folder), server, run_folder if ours else None)
-        yield databases
-        databases.close()
+def database_kind(request: pytest.FixtureRequest) -> Databases:
+    databases: Databases = request.getfixturevalue(
+        "sqlite_databases" if request.param == "sqlite" else "postgres_databases"
+    )
+    return databases
 
 
 @pytest.fixture
@@ -378,22 +228,9 @@ async def store(database_url: str, clock: ManualClock) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def postgres_store(postgres_url: str, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Store]:
+async def postgres_store(postgres_databases: Databases, clock: ManualClock) -> AsyncIterator[Store]:
     """An open store in PostgreSQL, for what only several writers at once can show."""
-    databases = Databases(tmp_path, postgres_url)
-    opened = Store.open(databases.empty(), clock=clock)
-    await schema.upgrade(opened)
+    opened = Store.open(postgres_databases.migrated(), clock=clock)
     yield opened
     await opened.close()
-    databases.close()
-
-
-def _migrate(url: str) -> None:
-    async def work() -> None:
-        store = Store.open(url)
-        await schema.upgrade(store)
-        await store.close()
-
-    with ThreadPoolExecutor(1) as pool:  # the caller may or may not have a loop
-        pool.submit(asyncio.run, work()).result()
-    KEPT.forget(make_url(url).database)  # PostgreSQL copies no database that somebody is connected to
+    postgres_databases.drop_all()

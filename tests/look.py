@@ -27,7 +27,7 @@ from connector.store import dead_letters, mapping_plans, schema, tokens
 from connector.store.engine import Store
 from tests.console.addresses import ADDRESSES
 from tests.console.bad_data import put_orders, replace_texts
-from tests.console.conftest import CHROMIUM, QUIET, Console, running_console
+from tests.console.conftest import CHROMIUM, DATABASE, QUIET, Console, running_console
 from tests.console.org_scene import running_shop
 from tests.web.conftest import app_on
 
@@ -116,7 +116,7 @@ async def filled_console(folder: Path) -> AsyncIterator[Console]:
 
 @asynccontextmanager
 async def empty_console(folder: Path) -> AsyncIterator[Console]:
-    store = Store.open(f"sqlite:///{folder / 'console.db'}", clock=SystemClock())
+    store = Store.open(f"sqlite:///{folder / DATABASE}", clock=SystemClock())
     await schema.upgrade(store)
     async with store.transaction() as uow:
         secret = await tokens.create(uow, "Kim", Role.ADMIN)

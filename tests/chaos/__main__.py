@@ -22,7 +22,8 @@ import pytest
 
 from connector.log import configure
 from tests.chaos.schedule import ACTIONS, Report, ScheduleError, running_schedule
-from tests.conftest import MEMORY, Databases
+from tests.conftest import MEMORY
+from tests.databases import Databases
 from tests.statement_cache import share_compiled_statements
 
 LONGEST = 300.0

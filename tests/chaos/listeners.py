@@ -37,7 +37,8 @@ from connector.log import configure
 from connector.service import running_service
 from connector.store import customers, order_history
 from tests.chaos.__main__ import postgres_server
-from tests.conftest import MEMORY, Databases
+from tests.conftest import MEMORY
+from tests.databases import Databases
 from tests.flow.conftest import CUSTOMERS, World
 from tests.flow.pubsub import READY, answers, listening_settings, press, until
 from tests.flow.test_push import an_order

@@ -65,10 +65,12 @@ from connector.store.tables import outbox
 from connector.store.undos import Undo
 from connector.store.unit_of_work import UnitOfWork
 from tests.conftest import require
+from tests.databases import Databases
 from tests.unit.store import samples
 from tests.web.conftest import app_on
 from tests.web.test_dead_letters import TOO_LONG
 
+DATABASE = "console.db"
 CHROMIUM = Path("/usr/bin/chromium")
 _INSTALLED = CHROMIUM.exists()
 QUIET = (
@@ -228,8 +230,9 @@ async def running_console(
     folder: Path, prepare: Callable[[Store], Awaitable[object]] | None = None
 ) -> AsyncIterator[Console]:
     """With `prepare`, the store is changed by it before the console runs."""
-    store = Store.open(f"sqlite:///{folder / 'console.db'}", clock=SystemClock())
-    await schema.upgrade(store)
+    store = Store.open(f"sqlite:///{folder / DATABASE}", clock=SystemClock())
+    if store.absent:
+        await schema.upgrade(store)
     await samples.stock(store)
     async with store.transaction() as uow:
         secret = await tokens.create(uow, "Kim", Role.OPS)
@@ -262,7 +265,8 @@ async def running_console(
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def console(tmp_path: Path) -> AsyncIterator[Console]:
+async def console(sqlite_databases: Databases, tmp_path: Path) -> AsyncIterator[Console]:
+    sqlite_databases.copy_template(tmp_path / DATABASE)
     async with running_console(tmp_path) as running:
         yield running
 

@@ -17,9 +17,10 @@ from connector.store.tables import orders as orders_table
 from connector.web.console.pages import PAGES
 from tests.console.addresses import ADDRESSES
 from tests.console.bad_data import put_orders, replace_texts
-from tests.console.conftest import Console, running_console
+from tests.console.conftest import DATABASE, Console, running_console
 from tests.console.hostile_texts import HOSTILE_TEXTS
 from tests.console.org_scene import running_shop
+from tests.databases import Databases
 from tests.org.conftest import SHARED
 from tests.unit.store import samples
 
@@ -71,7 +72,8 @@ async def _fill(store: Store) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def hostile(tmp_path: Path) -> AsyncIterator[Console]:
+async def hostile(sqlite_databases: Databases, tmp_path: Path) -> AsyncIterator[Console]:
+    sqlite_databases.copy_template(tmp_path / DATABASE)
     async with running_console(tmp_path, _fill) as running:
         yield running
 

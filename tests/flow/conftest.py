@@ -28,7 +28,7 @@ from connector.settings import SalesforceSettings, Settings, SyncSettings
 from connector.store import customers, dead_letters, orders, outbox_counts, products
 from connector.store.engine import Store
 from connector.store.outbox_filters import Selection
-from tests.conftest import Databases
+from tests.databases import Databases
 
 CUSTOMERS = [Customer(number=f"C-{number}", name=f"Käufer {number}", city="Münster") for number in range(1, 9)]
 PRODUCTS = [

@@ -30,7 +30,8 @@ from connector.settings import Settings
 from connector.store import leases, orgs, schema, workers
 from connector.store.budget_tables import api_calls
 from connector.store.engine import Store
-from tests.conftest import Databases, ManualClock
+from tests.conftest import ManualClock
+from tests.databases import Databases
 from tests.flow.conftest import World
 from tests.flow.pubsub import listening_settings
 

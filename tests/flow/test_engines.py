@@ -20,12 +20,11 @@ from connector.model.change import EntityKind
 from connector.policies import ClusterSettings, WorkerEngine
 from connector.service import Services, running_service
 from connector.settings import Settings
-from connector.store import schema
-from connector.store.engine import Store
 from connector.workers import cluster
 from connector.workers.engine import Engine, choose_engine
 from connector.workers.upgrade import upgrade_engine
-from tests.conftest import Databases, require
+from tests.conftest import require
+from tests.databases import Databases
 from tests.flow.conftest import Silent, World, settings_for
 from tests.flow.test_push import an_order
 from tests.pooler import PGBOUNCER, running_pooler
@@ -36,18 +35,14 @@ LONGEST = 60.0
 
 
 @pytest.fixture
-def postgres(postgres_url: str, tmp_path: Path) -> Iterator[str]:
-    databases = Databases(tmp_path, postgres_url)
-    yield databases.empty()
-    databases.close()
+def postgres(postgres_databases: Databases) -> Iterator[str]:
+    yield postgres_databases.migrated()
+    postgres_databases.drop_all()
 
 
 @pytest.fixture(params=list(WorkerEngine))
 async def settings(request: pytest.FixtureRequest, org: LocalOrg, postgres: str) -> Settings:
     made = settings_for(org, postgres).model_copy(update={"workers": request.param})
-    store = Store.open(postgres)
-    await schema.upgrade(store)
-    await store.close()
     await upgrade_engine(made)
     await upgrade_engine(made)
     return made
@@ -128,11 +123,7 @@ async def test_change_wakes_a_worker_and_is_sent(settings: Settings, org: LocalO
 
 @pytest.fixture
 async def clustered(org: LocalOrg, postgres: str) -> Settings:
-    made = settings_for(org, postgres).model_copy(update={"workers": WorkerEngine.CLUSTER})
-    store = Store.open(postgres)
-    await schema.upgrade(store)
-    await store.close()
-    return made
+    return settings_for(org, postgres).model_copy(update={"workers": WorkerEngine.CLUSTER})
 
 
 async def test_change_of_one_process_wakes_the_worker_of_another_one(clustered: Settings, org: LocalOrg) -> None:

@@ -30,7 +30,7 @@ from connector.orders.transaction import OrderTransaction
 from connector.service import running_service
 from connector.store import orders
 from connector.store import stock as stocks
-from tests.conftest import Databases
+from tests.databases import Databases
 from tests.flow.conftest import World, settings_for
 from tests.flow.invariants import check_books, check_org
 from tests.flow.order_generators import (

@@ -25,7 +25,7 @@ from connector.model.record import LAST_SYNCED
 from connector.model.stage import Stage
 from connector.service import running_service
 from connector.store.tables import org_catalog
-from tests.conftest import Databases
+from tests.databases import Databases
 from tests.flow.conftest import PRODUCTS, World, settings_for
 from tests.flow.test_push import an_order
 from tests.order_builders import changed

@@ -23,7 +23,8 @@ from connector.store.database_info import read_database_info
 from connector.store.dry_run import dry_run
 from connector.store.engine import Store
 from connector.store.postgres_connection import TimeLimits
-from tests.conftest import Databases, require
+from tests.conftest import require
+from tests.databases import Databases
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
 from tests.order_builders import changed
 from tests.pooler import PGBOUNCER, running_pooler

@@ -30,7 +30,7 @@ from connector.service import LocalServices, local_services, org_services
 from connector.settings import OrgSettings, Settings
 from connector.store import customers, inbox, leases, outages, outbox_counts, resyncs, tokens
 from connector.store.tables import leases as leases_table
-from tests.conftest import Databases
+from tests.databases import Databases
 from tests.flow.conftest import PRODUCTS, Silent, World, settings_for
 from tests.flow.test_push import an_order
 

@@ -48,7 +48,8 @@ from connector.store import backup as backups
 from connector.store.engine import Store
 from connector.store.restoration import Stopped
 from connector.store.tables import outbox as outbox_table
-from tests.conftest import Databases, ManualClock
+from tests.conftest import ManualClock
+from tests.databases import Databases
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)

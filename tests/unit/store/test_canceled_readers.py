@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from connector.store.engine import Store
 from connector.store.silent_server import BoundedConnection
-from tests.conftest import Databases
+from tests.databases import Databases
 
 pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 OWN = text("SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only')")

@@ -18,7 +18,8 @@ from connector.errors import RetryClass, SettingsError, StoreError
 from connector.store import customers, engine, orders, schema
 from connector.store.engine import Store
 from connector.store.sql import Saved
-from tests.conftest import Databases, ManualClock
+from tests.conftest import ManualClock
+from tests.databases import Databases
 from tests.unit.store.samples import ALFKI, BONAP, due_keys, order, pending, place, stock
 
 
@@ -150,10 +151,12 @@ async def test_unit_of_work_has_one_time(store: Store, clock: ManualClock) -> No
         assert uow.now == started
 
 
-async def test_writer_waits_for_another_process_and_fails_after_the_limit(tmp_path: Path) -> None:
+async def test_writer_waits_for_another_process_and_fails_after_the_limit(
+    sqlite_databases: Databases, tmp_path: Path
+) -> None:
+    sqlite_databases.copy_template(tmp_path / "locked.db")
     url = make_url(f"sqlite+aiosqlite:///{tmp_path / 'locked.db'}")
     holder, waiter = Store(url, SystemClock()), Store(url, SystemClock(), busy_seconds=0.05)
-    await schema.upgrade(holder)
     async with holder.transaction():
         with pytest.raises(StoreError, match=r"locked\.db is locked by another process") as caught:
             async with waiter.transaction():
@@ -166,12 +169,12 @@ async def test_writer_waits_for_another_process_and_fails_after_the_limit(tmp_pa
 
 
 async def test_writer_waits_past_the_busy_timeout_of_sqlite_for_another_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite_databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_TRY_SECONDS", 0.01)
+    sqlite_databases.copy_template(tmp_path / "slow.db")
     url = f"sqlite:///{tmp_path / 'slow.db'}"
     one, other = Store.open(url), Store.open(url)
-    await schema.upgrade(one)
     async with one.transaction():
         waiting = asyncio.create_task(place_customers(other))
         done, _ = await asyncio.wait({waiting}, timeout=0.2)
@@ -181,10 +184,10 @@ async def test_writer_waits_past_the_busy_timeout_of_sqlite_for_another_process(
     await other.close()
 
 
-async def test_cancelled_writer_does_not_wait_for_another_process(tmp_path: Path) -> None:
+async def test_cancelled_writer_does_not_wait_for_another_process(sqlite_databases: Databases, tmp_path: Path) -> None:
+    sqlite_databases.copy_template(tmp_path / "stopped.db")
     url = f"sqlite:///{tmp_path / 'stopped.db'}"
     one, other = Store.open(url), Store.open(url)
-    await schema.upgrade(one)
     async with one.transaction():
         waiting = asyncio.create_task(place_customers(other))
         await asyncio.wait({waiting}, timeout=0.1)
@@ -198,11 +201,13 @@ async def test_cancelled_writer_does_not_wait_for_another_process(tmp_path: Path
     await other.close()
 
 
-async def test_writers_of_one_process_take_turns_without_a_time_limit(tmp_path: Path) -> None:
+async def test_writers_of_one_process_take_turns_without_a_time_limit(
+    sqlite_databases: Databases, tmp_path: Path
+) -> None:
     """The limit is only for other processes: here writers wait many times as long."""
+    sqlite_databases.copy_template(tmp_path / "slow.db")
     url = make_url(f"sqlite+aiosqlite:///{tmp_path / 'slow.db'}")
     store = Store(url, SystemClock(), busy_seconds=0.001)
-    await schema.upgrade(store)
     turns: list[int] = []
 
     async def write(number: int) -> None:

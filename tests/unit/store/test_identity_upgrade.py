@@ -11,8 +11,8 @@ from sqlalchemy import text
 from connector.model.change import ChangeState, EntityKind
 from connector.store import dead_letters, journal, links, orgs, outbox, schema
 from connector.store.engine import Store
-from tests.conftest import Databases
-from tests.unit.store.test_upgrade import NOW, migrate_to
+from tests.databases import Databases
+from tests.unit.store.test_upgrade import NOW
 
 OLD, NEW = "00D000000000001AAA", "00D000000000002AAA"
 LATER = NOW.replace("12:00", "13:00")
@@ -35,8 +35,7 @@ LINKS = [
 
 @pytest.fixture
 async def older(databases: Databases) -> AsyncIterator[Store]:
-    store = Store.open(databases.empty())
-    await store.migrate(migrate_to("0009"))
+    store = Store.open(databases.migrated("0009"))
     sqlite = store.dialect == "sqlite"
     names = ("org_id", "entity", "key", "parent", "sobject", "salesforce_id", "synced_at")
     async with store.transaction() as uow:

@@ -9,21 +9,22 @@ import pytest
 from sqlalchemy import event
 
 from connector.model.change import EntityKind
-from connector.store import dead_letters, links, notifications, orders, outbox, outbox_counts, schema
+from connector.store import dead_letters, links, notifications, orders, outbox, outbox_counts
 from connector.store.engine import Store
 from connector.store.queries import held_links, run_writes
 from connector.store.queries.queue_ages import list_oldest_by_stage, list_queue_ages
 from connector.store.queries.refused_days import count_refused_days
 from connector.store.queries.unlinked import list_unlinked, list_unlinked_lines
 from tests.conftest import ManualClock
+from tests.databases import Databases
 
 
 @pytest.fixture
-async def fresh(clock: ManualClock) -> AsyncIterator[Store]:
-    store = Store.open("sqlite://", clock=clock)
-    await schema.upgrade(store)
+async def fresh(sqlite_databases: Databases, clock: ManualClock) -> AsyncIterator[Store]:
+    store = Store.open(sqlite_databases.migrated(), clock=clock)
     yield store
     await store.close()
+    sqlite_databases.drop_all()
 
 
 async def plan_of(store: Store, statements: list[tuple[str, Any]]) -> list[str]:

@@ -19,7 +19,7 @@ from connector.errors import RetryClass, StoreError
 from connector.store import schema
 from connector.store.engine import Store
 from connector.store.tables import metadata
-from tests.conftest import Databases
+from tests.databases import Databases
 
 for file in Path(schema.__file__).parent.glob("*_tables.py"):
     import_module(f"connector.store.{file.stem}")  # each adds its tables to the metadata

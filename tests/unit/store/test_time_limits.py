@@ -17,7 +17,7 @@ from connector.settings import Settings
 from connector.store import postgres_connection, schema
 from connector.store.engine import Store
 from connector.store.postgres_connection import TimeLimits
-from tests.conftest import Databases
+from tests.databases import Databases
 
 pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 SET = text("INSERT INTO counters (name, value) VALUES ('n', :n) ON CONFLICT (name) DO UPDATE SET value = :n")
@@ -85,11 +85,10 @@ async def test_server_that_falls_silent_is_given_up(databases: Databases, monkey
 
 
 async def test_process_that_stands_still_in_a_transaction_gives_up_its_locks(databases: Databases) -> None:
-    url = databases.empty()
+    url = databases.migrated()
     frozen, other = Store.open(url, limits=TimeLimits(idle=0.1)), Store.open(url)
     told: list[StoreError | None] = []
     frozen.on_state = told.append
-    await schema.upgrade(other)
     async with frozen.reader() as reading:
         await reading.execute(text("SELECT 1"))
         with pytest.raises(StoreError, match="stood still in the middle of a transaction") as ended:

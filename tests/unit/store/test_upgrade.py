@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from connector.model.action_fields import make_event
 from connector.model.actions import Action
@@ -22,7 +19,7 @@ from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, orders, schema, stock
 from connector.store.engine import Store
-from tests.conftest import Databases
+from tests.databases import Databases
 from tests.order_builders import as_history_keeps
 
 NOW = "2026-03-01 12:00:00.000000+00:00"
@@ -46,8 +43,7 @@ EVENTS = (
 @pytest.fixture
 async def older(databases: Databases) -> AsyncIterator[Store]:
     """A database at revision 0006: an order over 8,491.50 yen, with 10 pieces reserved, 6 picked and 2 shipped."""
-    store = Store.open(databases.empty())
-    await store.migrate(migrate_to("0006"))
+    store = Store.open(databases.migrated("0006"))
     sqlite = store.dialect == "sqlite"
     at = NOW.replace(" ", "T") if sqlite else NOW
     rows: list[tuple[str, dict[str, Any]]] = [
@@ -86,16 +82,6 @@ async def older(databases: Databases) -> AsyncIterator[Store]:
             )
     yield store
     await store.close()
-
-
-def migrate_to(revision: str) -> Any:
-    def work(connection: Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(Path(schema.__file__).with_name("migrations")))
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-
-    return work
 
 
 async def test_orders_in_progress_survive_the_upgrade_and_can_be_completed(older: Store) -> None:

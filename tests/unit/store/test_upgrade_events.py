@@ -14,8 +14,8 @@ from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, schema
 from connector.store.engine import Store
-from tests.conftest import Databases
-from tests.unit.store.test_upgrade import NOW, migrate_to
+from tests.databases import Databases
+from tests.unit.store.test_upgrade import NOW
 
 INSERT = (
     "INSERT INTO order_events (order_number, sequence, at, actor, action, stage_before, stage_after, detail, request,"
@@ -26,8 +26,7 @@ CAPTURE = Capture(amount=Decimal(5))
 
 async def older(databases: Databases) -> Store:
     """A database at revision 0014: an order with every action in its history, and one request."""
-    store = Store.open(databases.empty())
-    await store.migrate(migrate_to("0014"))
+    store = Store.open(databases.migrated("0014"))
     at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
     rows = [
         {"order": "O-1", "sequence": sequence, "at": at, "action": action.value, "stage": "placed", "detail": "{}",

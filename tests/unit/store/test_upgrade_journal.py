@@ -9,8 +9,8 @@ from sqlalchemy import text
 from connector.store import journal, schema
 from connector.store.engine import Store
 from connector.store.journal import AuditFilter
-from tests.conftest import Databases
-from tests.unit.store.test_upgrade import NOW, migrate_to
+from tests.databases import Databases
+from tests.unit.store.test_upgrade import NOW
 
 ENTRIES = (
     ("job", "prune", "paused", {"actor": "ann"}),
@@ -23,8 +23,7 @@ INSERT = 'INSERT INTO journal (at, entity, "key", action, detail) VALUES (:at, :
 
 
 async def test_operators_of_earlier_entries_are_in_the_audit(databases: Databases) -> None:
-    store = Store.open(databases.empty())
-    await store.migrate(migrate_to("0035"))
+    store = Store.open(databases.migrated("0035"))
     at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
     async with store.transaction() as uow:
         for entity, key, action, detail in ENTRIES:

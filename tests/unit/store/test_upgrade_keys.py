@@ -36,9 +36,9 @@ from connector.store import (
 )
 from connector.store.engine import Store
 from connector.store.order_history import Request
-from tests.conftest import Databases
+from tests.databases import Databases
 from tests.order_builders import as_history_keeps
-from tests.unit.store.test_upgrade import NOW, migrate_to
+from tests.unit.store.test_upgrade import NOW
 
 ROWS = (
     "customers (number, name, version, updated_at) VALUES ('ANN', 'Ann', 1, :at), ('BOB ', 'Bob', 1, :at)",
@@ -70,8 +70,7 @@ Rows = Iterable[tuple[str, dict[str, Any]]]
 
 async def _at_0012(databases: Databases, rows: Rows) -> Store:
     """A database at revision 0012 with these rows; `:at` is a time."""
-    store = Store.open(databases.empty())
-    await store.migrate(migrate_to("0012"))
+    store = Store.open(databases.migrated("0012"))
     sqlite = store.dialect == "sqlite"
     at = NOW.replace(" ", "T") if sqlite else NOW
     async with store.transaction() as uow:
@@ -140,14 +139,16 @@ async def test_upgrade_reports_its_own_renames_only(older: Store) -> None:
     assert await _list_renamed_keys(older, await _find_last_journal_id(older)) == []
 
 
-def test_db_upgrade_lists_the_first_of_many_renamed_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_db_upgrade_lists_the_first_of_many_renamed_keys(
+    sqlite_databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqlite_databases.copy_template(tmp_path / "connector.db", "0012")
     url = f"sqlite:///{tmp_path / 'connector.db'}"
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", url)
     monkeypatch.chdir(tmp_path)
 
     async def prepare() -> None:
         store = Store.open(url)
-        await store.migrate(migrate_to("0012"))
         async with store.transaction() as uow:
             values = [{"number": f"C-{number} "} for number in range(30)]
             statement = f"INSERT INTO customers (number, name, version, updated_at) VALUES (:number, 'x', 1, '{NOW}')"

@@ -16,9 +16,9 @@ from connector.store.engine import Store
 from connector.store.queries.backorders import load_backorders
 from connector.store.queries.search import find_exact
 from connector.store.queries.typed_text import list_named
-from tests.conftest import Databases
+from tests.databases import Databases
 from tests.unit.store import samples
-from tests.unit.store.test_upgrade import NOW, migrate_to
+from tests.unit.store.test_upgrade import NOW
 
 LINK = (
     'INSERT INTO links (org_id, entity, "key", sobject, salesforce_id, snapshot, synced_at)'
@@ -33,8 +33,7 @@ PEOPLE = (("C-1", " Ann@Example.com", "+49 (170) 555-123"), ("C-2", None, "12"),
 
 
 async def test_status_email_and_phone_are_filled_and_kept(databases: Databases) -> None:
-    store = Store.open(databases.empty())
-    await store.migrate(migrate_to("0050"))
+    store = Store.open(databases.migrated("0050"))
     at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
     snapshots = {"W-1": {"Status": "Draft"}, "W-2": {"X__c": "\u0000"}, "C-1": {"Status": "Draft"}}
     async with store.transaction() as uow:

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 from connector.errors import StoreError
 from connector.store import schema
 from connector.store.engine import Store
-from tests.conftest import Databases, ManualClock
-from tests.unit.store.test_upgrade import migrate_to
+from tests.conftest import ManualClock
+from tests.databases import Databases
 
 BEFORE = "0030"
 """What the migrations of a release begin with."""
@@ -80,9 +80,8 @@ def keys_of(connection: Connection) -> tuple[set[str], set[str]]:
 
 
 async def test_writers_lose_nothing_while_the_database_is_upgraded(databases: Databases) -> None:
-    url = databases.empty()
+    url = databases.migrated(BEFORE)
     store = Store.open(url)
-    await store.migrate(migrate_to(BEFORE))
     async with writing(url, 3) as writers:
         await until_each_has_written(writers, 10)
         await schema.upgrade(store)
@@ -102,9 +101,8 @@ async def test_upgrade_gives_way_to_who_keeps_a_table_locked(
 ) -> None:
     """In PostgreSQL. Everybody else would wait behind an upgrade that waits."""
     monkeypatch.setattr(schema, "_LOCK_MILLISECONDS", 20)
-    url = databases.empty()
+    url = databases.migrated(BEFORE)
     store, other = Store.open(url, clock=clock), Store.open(url)
-    await store.migrate(migrate_to(BEFORE))
     async with other.transaction() as uow:
         await uow.connection.execute(text(ENTRY), {"key": "C-1", "at": AT})
         with pytest.raises(StoreError, match="so it was not upgraded; nothing was changed"):

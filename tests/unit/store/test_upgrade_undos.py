@@ -6,13 +6,12 @@ from sqlalchemy import text
 
 from connector.store import schema, undos
 from connector.store.engine import Store
-from tests.conftest import Databases
-from tests.unit.store.test_upgrade import NOW, migrate_to
+from tests.databases import Databases
+from tests.unit.store.test_upgrade import NOW
 
 
 async def test_undos_of_one_plan_are_kept_apart(databases: Databases) -> None:
-    store = Store.open(databases.empty())
-    await store.migrate(migrate_to("0053"))
+    store = Store.open(databases.migrated("0053"))
     at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
     row = "INSERT INTO undos (run, org_id, plan, actor, created_at, ended_at, total, counts, left_alone) VALUES"
     statement = text(f"{row} ('resync-1', '00D', 'p', 'ann', '{at}', '{at}', 3, '{{}}', '[]')")

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from connector.store import schema
 from connector.store.engine import Store
 from connector.store.queries.backorders import load_backorders
-from tests.conftest import Databases
-from tests.unit.store.test_upgrade import NOW, migrate_to
+from tests.databases import Databases
+from tests.unit.store.test_upgrade import NOW
 
 ROWS = (
     "customers (number, name, version, updated_at) VALUES ('ANN', 'Ann', 1, :at)",
@@ -33,8 +33,7 @@ ROWS = (
 
 
 async def test_lines_that_wait_are_found(databases: Databases) -> None:
-    store = Store.open(databases.empty())
-    await store.migrate(migrate_to("0054"))
+    store = Store.open(databases.migrated("0054"))
     at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
     async with store.transaction() as uow:
         for row in ROWS:
