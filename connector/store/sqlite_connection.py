@@ -7,8 +7,9 @@ times the CPU of a small statement. Here, all four are one turn.
 A query takes no turn at all as long as it is quick: in a write-ahead log it waits for nobody, so it runs in the event
 loop, and SQLite asks while it works whether its time is over. Then it is given up, which leaves nothing behind, and
 begins again in the thread. So does the BEGIN of a transaction: it waits for no lock, but is repeated. An INSERT of few
-values takes no turn either: its transaction has the lock, and the number of values bounds its time. What else writes,
-or waits for the disk, always runs in the thread.
+small values takes no turn either: its transaction has the lock, and its values bound its time. What else writes, or
+waits for the disk, always runs in the thread, and so does an INSERT after which the changed pages might not fit into
+the cache.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ _INSTRUCTIONS = 100
 """After how many instructions of its virtual machine, of which it runs tens of millions a second, SQLite asks."""
 
 _FEW_VALUES = 300
-"""Up to how many values an INSERT is quick: a microsecond for each, at most, and for its entries in indexes."""
+_FEW_BYTES = 16 * 1024
+"""Up to how many values, and how much text in them, an INSERT is quick."""
+_FEW_CHANGES = 24
+"""Of how many rows, in a transaction, the pages fit into its cache (512 KiB): then SQLite writes nothing to the disk
+before the COMMIT."""
 
 _COUNT = ("SELECT count(*)", "SELECT COUNT(*)")
 """SQLite counts all rows of a table by one instruction, however many they are."""
@@ -146,7 +151,7 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
     """Like the connection that it is made of, with fewer turns of its thread. Only streamed results, whose rows are
     fetched part by part, go the old way."""
 
-    __slots__ = ("_has_lock", "_only_reads", "_since", "begin")
+    __slots__ = ("_changes", "_has_lock", "_only_reads", "_since", "begin")
     _cursor_cls = _Cursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
@@ -155,6 +160,7 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         """What begins the transaction together with its first statement; empty once it has begun."""
         self._only_reads = True  # in this transaction
         self._has_lock = False  # to write, from the beginning of this transaction
+        self._changes = 0  # rows that were changed before this transaction
         self._since: float | None = None  # when the first quick statement ran since the event loop had a turn
 
     @classmethod
@@ -173,7 +179,7 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
             _begin_without_waiting(threaded._conn)
         else:
             await_(threaded._execute(_begin_without_waiting, threaded._conn))
-        self._has_lock = True
+        self._has_lock, self._changes = True, threaded._conn.total_changes
 
     def note_change(self, operation: str) -> None:
         """The thread will run this statement."""
@@ -185,7 +191,8 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         threaded = cast(ThreadedConnection, self._connection)
         if not threaded.is_idle:
             return None
-        inserts = self._has_lock and _is_small_insert(work, operation, parameters)
+        room = _FEW_CHANGES - (threaded._conn.total_changes - self._changes) if self._has_lock else 0
+        inserts = room > 0 and _is_small_insert(work, operation, parameters, room)
         if not inserts and (not _is_query(operation) or operation.startswith(_COUNT)):
             return None
         now = perf_counter()
@@ -257,9 +264,11 @@ def _is_query(operation: str) -> bool:
     return operation.startswith("SELECT")
 
 
-def _is_small_insert(work: Callable[..., _Result], operation: str, parameters: Any) -> bool:
-    """Whether it inserts rows that it is given, and few values altogether."""
+def _is_small_insert(work: Callable[..., _Result], operation: str, parameters: Any, most_rows: int) -> bool:
+    """Whether it inserts rows that it is given, and only few and small values altogether."""
     if not operation.startswith("INSERT INTO") or "SELECT" in operation:
         return False
-    count = len(parameters) * len(parameters[0]) if work is _execute_many and parameters else len(parameters)
-    return count <= _FEW_VALUES
+    rows = parameters if work is _execute_many else (parameters,)
+    if len(rows) > most_rows or len(rows) * len(rows[0]) > _FEW_VALUES:
+        return False
+    return sum(len(value) for row in rows for value in row if isinstance(value, str | bytes)) <= _FEW_BYTES

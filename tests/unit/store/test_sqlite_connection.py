@@ -69,6 +69,17 @@ async def test_insert_of_few_values_takes_no_turn(connection: AsyncConnection, t
     assert turns == []
 
 
+async def test_insert_that_might_not_fit_into_the_cache_takes_a_turn(
+    connection: AsyncConnection, turns: list[str]
+) -> None:
+    """SQLite would write to the disk at once, and large values take their time."""
+    await connection.execute(insert(TEAS), [{"id": 1, "name": "long" * 5000}])
+    assert len(turns) == 1
+    for number in range(2, 40):
+        await connection.execute(insert(TEAS), [{"id": number, "name": f"Tea {number}"}])
+    assert len(turns) == 1 + 39 - sqlite_connection._FEW_CHANGES
+
+
 async def test_insert_without_the_lock_takes_a_turn(tmp_path: Path, turns: list[str]) -> None:
     """It may have to wait for it."""
     store = Store.open(f"sqlite:///{tmp_path / 'teas.db'}")
