@@ -10,7 +10,7 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -190,23 +190,7 @@ def _build_schema(name: str, fields_json: str) -> EventSchema:
 
 def encode_value(field: Field, stored: Any) -> Any:
     """Return a stored value as Avro encodes it: dates and times are milliseconds since 1970."""
-    if stored is None:
-        return None
-    match field.type:
-        case "boolean":
-            return bool(stored)
-        case "int" | "long":
-            return int(stored)
-        case "double" | "currency" | "percent":
-            return float(stored)
-        case "date":
-            return _milliseconds(datetime.fromisoformat(str(stored)).replace(tzinfo=UTC))
-        case "datetime":
-            return _milliseconds(datetime.fromisoformat(str(stored)))
-        case "time":
-            hours, minutes, seconds = str(stored).rstrip("Z").split(":")
-            return round((int(hours) * 3600 + int(minutes) * 60 + float(seconds)) * 1000)
-    return str(stored)
+    return None if stored is None else _ENCODERS.get(field.type, str)(stored)
 
 
 def decode_value(field: Field, encoded: Any) -> StoredValue:
@@ -224,6 +208,25 @@ def decode_value(field: Field, encoded: Any) -> StoredValue:
 
 def _milliseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
+
+
+def _encode_date(stored: Any) -> int:
+    return _milliseconds(datetime.fromisoformat(str(stored)).replace(tzinfo=UTC))
+
+
+def _encode_datetime(stored: Any) -> int:
+    return _milliseconds(datetime.fromisoformat(str(stored)))
+
+
+def _encode_time(stored: Any) -> int:
+    hours, minutes, seconds = str(stored).rstrip("Z").split(":")
+    return round((int(hours) * 3600 + int(minutes) * 60 + float(seconds)) * 1000)
+
+
+_ENCODERS: dict[str, Callable[[Any], Any]] = {
+    "boolean": bool, "int": int, "long": int, "double": float, "currency": float, "percent": float,
+    "date": _encode_date, "datetime": _encode_datetime, "time": _encode_time,
+}  # fmt: skip
 
 
 def bitmap(positions: set[int]) -> str:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from connector.localorg.faults import Faults
 from connector.localorg.storage import Storage
@@ -42,6 +43,15 @@ class Event:
         return encode_replay_id(self.replay)
 
 
+class OutgoingEvent(NamedTuple):
+    """An event that is to be published."""
+
+    topic: str
+    schema_id: str
+    uuid: str
+    payload: bytes
+
+
 def encode_replay_id(number: int) -> bytes:
     return number.to_bytes(8, "big")
 
@@ -71,19 +81,25 @@ class EventBus:
 
     def publish(self, topic: str, events: Sequence[tuple[str, str, bytes]]) -> list[int]:
         """Append events (schema ID, UUID, payload) to a topic; return their replay numbers."""
+        return self.publish_all([OutgoingEvent(topic, *event) for event in events])
+
+    def publish_all(self, events: Sequence[OutgoingEvent]) -> list[int]:
+        """Append events to their topics, in this order; return their replay numbers."""
+        if not events:
+            return []
         at = self._clock().timestamp()
         numbers: list[int] = []
         rows = []
-        for schema_id, uuid, payload in events:
+        for event in events:
             for _ in range(2 if self._faults.take("event_duplicate") else 1):
                 self.latest += self._source.randint(1, MAX_REPLAY_GAP)
-                rows.append((self.latest, topic, schema_id, uuid, payload, at))
+                rows.append((self.latest, *event, at))
             numbers.append(self.latest)
         with self._storage.transaction():
             self._storage.connection.executemany("INSERT INTO _event VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._storage.set_meta(_LAST, str(self.latest))
-        for event in self.waiters:
-            event.set()
+        for waiter in self.waiters:
+            waiter.set()
         return numbers
 
     def events_after(self, replay: int, topics: Iterable[str], limit: int) -> list[Event]:

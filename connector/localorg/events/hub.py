@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from connector.localorg.dml import Dml
 from connector.localorg.errors import Refusal
 from connector.localorg.events import avro
 from connector.localorg.events.avro import EventSchema
-from connector.localorg.events.bus import EventBus
+from connector.localorg.events.bus import EventBus, OutgoingEvent
 from connector.localorg.events.change_events import ChangeCapture, ChangeEvent, merge_same
 from connector.localorg.events.channels import ChannelMember, Channels, member_topics, special_members
 from connector.localorg.faults import Faults
@@ -27,6 +27,7 @@ from connector.localorg.write_plan import Row
 RETENTION_SECONDS = 72 * 3600
 KEEPALIVE_SECONDS = 250.0  # at most 270 are promised
 FETCH_SECONDS = 70.0
+MAX_REMEMBERED = 1000  # results of filters
 MAX_SECONDS = 10 * 365 * 86_400
 HOURLY_LIMIT_EXCEEDED = "The hourly limit of published platform events is exceeded."
 ALL_CHANGES = "/data/ChangeEvents"
@@ -62,6 +63,7 @@ class EventHub:
             schema.id: schema for schema in (avro.parse_schema(text) for [text] in rows)
         }  # all there ever were
         self._schema_by_topic: dict[str, EventSchema] = {}  # by topic
+        self._passed: dict[tuple[object, ...], bool] = {}  # whether a filter of a header lets such events pass
         storage.commit_listeners.append(self._on_commit)
         dml.publishers.append(self._publish_rows)
         self.refresh()
@@ -117,6 +119,7 @@ class EventHub:
 
     def refresh(self) -> None:
         self._schema_by_topic = {}
+        self._passed.clear()
         for sobject in self._schema:
             if sobject.event:
                 self._schema_by_topic[f"/event/{sobject.name}"] = avro.platform_event_schema(sobject)
@@ -188,7 +191,7 @@ class EventHub:
             encoded = schema.encode(values)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(str(error)) from None
-        event_uuid = event_uuid or str(uuid.uuid4())
+        event_uuid = event_uuid or _new_uuid()
         [number] = self.bus.publish(topic, [(schema.id, event_uuid, encoded)])
         for alias, member in special_members(self.channels, topic):
             if self._passes_filter(member, topic.removeprefix("/event/"), self._filter_row(topic, values)):
@@ -223,45 +226,63 @@ class EventHub:
                 self.publish(topic, values, event_uuid)
 
     def _on_commit(self, changes: list[Change]) -> None:
-        schemas = {sobject.name: schema for sobject in self._schema if (schema := self._captured_schema(sobject.name))}
+        names = {change.sobject for change in changes}
+        schemas = {name: schema for name in names if (schema := self._captured_schema(name)) is not None}
         milliseconds = round(self._clock().timestamp() * 1000)
         events = self.capture.change_events(changes, schemas, origin=self.origin, milliseconds=milliseconds)
         merged = merge_same(events) if self.merge_events else events
-        for item in merged:
-            schema = schemas[item.sobject]
-            self.bus.publish(change_topic(item.sobject), [(schema.id, str(uuid.uuid4()), schema.encode(item.payload))])
-        self._publish_to_members(merged, schemas, enriched=False)
-        self._publish_to_members(events, schemas, enriched=True)  # values of one record: never merged
+        payloads = [schemas[item.sobject].encode(item.payload) for item in merged]
+        self.bus.publish_all([
+            *(
+                OutgoingEvent(change_topic(item.sobject), schemas[item.sobject].id, _new_uuid(), payload)
+                for item, payload in zip(merged, payloads, strict=True)
+            ),
+            *self._filtered_events(merged, payloads, schemas),
+            *self._enriched_events(events, schemas),  # values of one record: never merged
+        ])  # fmt: skip
 
-    def _publish_to_members(
-        self, events: Sequence[ChangeEvent], schemas: Mapping[str, EventSchema], *, enriched: bool
-    ) -> None:
-        """Publish to the members that filter or enrich: to those with enriched fields, or to those without.
+    def _filtered_events(
+        self, events: Sequence[ChangeEvent], payloads: Sequence[bytes], schemas: Mapping[str, EventSchema]
+    ) -> Iterator[OutgoingEvent]:
+        """The events of the members that only filter.
 
         A filter without fields of the record (they would enrich the events) is about the header only. It is evaluated
-        once for all events of a commit with the same header values.
+        once for all events with the same header values.
         """
-        passed: dict[tuple[object, ...], bool] = {}
+        for item, payload in zip(events, payloads, strict=True):
+            members = self._special_members(item, enriched=False)
+            if members:
+                header, event_uuid = _filter_header(item), _new_uuid()
+                for alias, member in members:
+                    if self._passes_header_filter(member, item.sobject, header):
+                        yield OutgoingEvent(alias, schemas[item.sobject].id, event_uuid, payload)
+
+    def _enriched_events(
+        self, events: Sequence[ChangeEvent], schemas: Mapping[str, EventSchema]
+    ) -> Iterator[OutgoingEvent]:
+        """The events of the members that enrich; they may filter, too."""
         for item in events:
-            schema, topic, event_uuid = schemas[item.sobject], change_topic(item.sobject), str(uuid.uuid4())
-            for alias, member in special_members(self.channels, topic):
-                if bool(member.enriched) != enriched:
-                    continue
+            schema, event_uuid = schemas[item.sobject], ""
+            for alias, member in self._special_members(item, enriched=True):
+                event_uuid = event_uuid or _new_uuid()
                 more = item.enrich(self._dml.plan(item.sobject), schema, member.enriched)
-                header = {f"{avro.CHANGE_HEADER}.{name}": value for name, value in more.header.items()}
-                if enriched:
-                    row = {name: more.row.get(name) for name in more.visible}
-                    passes = self._passes_filter(member, item.sobject, row | header, with_header=True)
-                else:
-                    used = tuple(
-                        str(value) for name, value in header.items() if name.lower() in member.condition.lower()
-                    )
-                    key = (item.sobject, member.condition, used)
-                    if key not in passed:
-                        passed[key] = self._passes_filter(member, item.sobject, header, with_header=True)
-                    passes = passed[key]
-                if passes:
-                    self.bus.publish(alias, [(schema.id, event_uuid, schema.encode(more.payload))])
+                row = {name: more.row.get(name) for name in more.visible} | _filter_header(more)
+                if self._passes_filter(member, item.sobject, row, with_header=True):
+                    yield OutgoingEvent(alias, schema.id, event_uuid, schema.encode(more.payload))
+
+    def _special_members(self, event: ChangeEvent, *, enriched: bool) -> list[tuple[str, ChannelMember]]:
+        members = special_members(self.channels, change_topic(event.sobject))
+        return [found for found in members if bool(found[1].enriched) == enriched]
+
+    def _passes_header_filter(self, member: ChannelMember, sobject: str, header: Row) -> bool:
+        condition = member.condition.lower()
+        used = tuple(str(value) for name, value in header.items() if name.lower() in condition)
+        key = (sobject, member.condition, used)
+        if key not in self._passed:
+            if len(self._passed) >= MAX_REMEMBERED:
+                self._passed.clear()
+            self._passed[key] = self._passes_filter(member, sobject, header, with_header=True)
+        return self._passed[key]
 
     def _captured_schema(self, sobject: str) -> EventSchema | None:
         """Return the schema of an object whose changes somebody may subscribe to, else None."""
@@ -272,3 +293,12 @@ class EventHub:
 
 def change_topic(sobject: str) -> str:
     return f"/data/{avro.change_event_name(sobject)}"
+
+
+def _new_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+def _filter_header(event: ChangeEvent) -> Row:
+    """The header of an event, as a filter sees it."""
+    return {f"{avro.CHANGE_HEADER}.{name}": value for name, value in event.header.items()}
