@@ -38,12 +38,12 @@ from connector.policies import KeptValues
 from connector.store.db_errors import OnState, is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
 from connector.store.postgres_connection import (
-    ISOLATION,
+    BEGIN,
     READING,
     SNAPSHOT,
     TimeLimits,
-    connect_arguments,
-    isolate,
+    begin_with_limits,
+    engine_options,
     lift_limits,
     limit_statements,
     ping_rested,
@@ -69,7 +69,7 @@ _TRY_SECONDS = 1.0
 """How long one attempt of SQLite waits for the lock; a command that is stopped meanwhile ends within this time."""
 
 DEFAULT_LIMITS = TimeLimits()
-_BEGIN, _OPENING = "connector_begin", "connector_opening"
+_OPENING = "connector_opening"
 _POSTGRES = {"postgresql", "postgres", "postgresql+psycopg"}
 _SQLITE = {"sqlite", "sqlite+aiosqlite"}
 
@@ -102,18 +102,16 @@ class Store:
         if self.dialect == "sqlite":
             self._engine = create_async_engine(url, hide_parameters=True, connect_args={"isolation_level": None})
             _configure_sqlite(self._engine, busy_seconds)
-            self._readers = self._engine.execution_options(**{_BEGIN: "BEGIN"})
+            self._readers = self._engine.execution_options(**{BEGIN: "BEGIN"})
             self._snapshots = self._readers
         else:
-            self._engine = create_async_engine(
-                url, hide_parameters=True, pool_pre_ping=True, pool_size=10, connect_args=connect_arguments(limits)
-            )
+            self._engine = create_async_engine(url, hide_parameters=True, **engine_options(limits))
             limit_statements(self._engine, limits)
-            isolate(self._engine)
+            begin_with_limits(self._engine, limits)
             ping_rested(self._engine)
             # One snapshot for all statements of a reader, as SQLite's BEGIN gives it.
-            self._readers = self._engine.execution_options(**{ISOLATION: READING})
-            self._snapshots = self._engine.execution_options(**{ISOLATION: SNAPSHOT})
+            self._readers = self._engine.execution_options(**{BEGIN: READING})
+            self._snapshots = self._engine.execution_options(**{BEGIN: SNAPSHOT})
         self._openings = _Openings(self._engine)
         self.on_state: OnState = lambda error: None
         """Called with why the database is unavailable, and with None whenever it was used."""
@@ -377,7 +375,7 @@ def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: SyncConnection) -> None:
         raw: Any = connection.connection.dbapi_connection
-        if connection.get_execution_options().get(_BEGIN) == "BEGIN":
+        if connection.get_execution_options().get(BEGIN) == "BEGIN":
             raw.begin_to_read()
         else:
             try:

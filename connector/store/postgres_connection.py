@@ -16,11 +16,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
+BEGIN = "connector_begin"
+"""The execution option that says how the transactions of an engine begin, on SQLite, too. Without it they write."""
 
 _STATEMENT = "SET LOCAL statement_timeout = {}"
 _IDLE = "SET LOCAL idle_in_transaction_session_timeout = {}"
@@ -35,9 +41,6 @@ REST_SECONDS = 1.0
 
 _POOLED = "connector_pooled"
 
-ISOLATION = "connector_isolation"
-"""The execution option that says how the transactions of an engine are isolated: an Isolation."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeLimits:
@@ -49,24 +52,23 @@ class TimeLimits:
     idle: float = 15.0
 
 
-class Isolation(NamedTuple):
-    """How transactions see those of others, and whether they may write."""
-
-    level: str
-    is_read_only: bool
-
-
-WRITING = Isolation("READ COMMITTED", is_read_only=False)
-READING = Isolation("REPEATABLE READ", is_read_only=True)
-SNAPSHOT = Isolation("REPEATABLE READ", is_read_only=False)
+def engine_options(limits: TimeLimits) -> dict[str, Any]:
+    """What SQLAlchemy's engine is made with."""
+    return {
+        "pool_pre_ping": True,
+        "pool_size": 10,
+        "use_native_hstore": False,  # the type would be looked for
+        "connect_args": _connect_arguments(limits),
+    }
 
 
-def connect_arguments(limits: TimeLimits) -> dict[str, Any]:
+def _connect_arguments(limits: TimeLimits) -> dict[str, Any]:
     """What psycopg connects with. A host that is gone without a word is noticed after about a minute, idle or not."""
     from connector.store.silent_server import BoundedConnection
 
     lost = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
     return {
+        "autocommit": True,  # each transaction is begun explicitly
         "prepare_threshold": None,
         "connect_timeout": limits.connect,
         "tcp_user_timeout": LOST_SECONDS * 1000,
@@ -101,16 +103,27 @@ def limit_statements(engine: AsyncEngine, limits: TimeLimits) -> None:
         if milliseconds and not record.info[_POOLED]:
             cursor.execute(f"SET statement_timeout = {milliseconds}")
         cursor.close()
-        connection.commit()
+
+
+def begin_with_limits(engine: AsyncEngine, limits: TimeLimits) -> None:
+    """Begin each transaction as `BEGIN` says, with its time limits, in one message."""
+    statement = _STATEMENT.format(round(limits.statement * 1000)) if limits.statement else None
+    idle = _IDLE.format(round(limits.idle * 1000)) if limits.idle else None
+    dialect: Any = engine.sync_engine.dialect
 
     @event.listens_for(engine.sync_engine, "begin")
-    def _begin(connection: SyncConnection) -> None:
-        is_limited_here = milliseconds and connection.connection.info.get(_POOLED)
-        statements = [_STATEMENT.format(milliseconds)] if is_limited_here else []
-        if limits.idle and not connection.get_execution_options().get(ISOLATION, WRITING).is_read_only:
-            statements.append(_IDLE.format(round(limits.idle * 1000)))
-        if statements:
-            connection.exec_driver_sql("; ".join(statements))  # one message
+    def _choose(connection: SyncConnection) -> None:
+        begin = connection.get_execution_options().get(BEGIN, WRITING)
+        parts = (
+            begin,
+            statement if connection.connection.info.get(_POOLED) else None,
+            None if begin == READING else idle,
+        )
+        raw: Any = connection.connection.driver_connection
+        raw.begin_with = "; ".join(filter(None, parts)).encode()
+
+    # Not in the event: errors of what the dialect does are handled like those of statements.
+    dialect.do_begin = lambda connection: connection.run_async(lambda raw: raw.begin())
 
 
 def ping_rested(engine: AsyncEngine) -> None:
@@ -125,27 +138,3 @@ def ping_rested(engine: AsyncEngine) -> None:
         return is_fresh or bool(ping(connection))
 
     dialect.do_ping = do_ping
-
-
-def isolate(engine: AsyncEngine) -> None:
-    """Isolate transactions as `ISOLATION` says; without it they are WRITING.
-
-    SQLAlchemy's own option sets this for each use of a connection and takes it back at its end. If that is canceled,
-    the pool never gets the connection back. Here, a connection keeps what it is set to until another use needs
-    something else, and one that could not be set is closed.
-    """
-
-    @event.listens_for(engine.sync_engine, "engine_connect")
-    def _isolate(connection: SyncConnection) -> None:
-        wanted = connection.get_execution_options().get(ISOLATION, WRITING)
-        if connection.connection.info.get(ISOLATION, WRITING) == wanted:
-            return
-        raw: Any = connection.connection.dbapi_connection
-        try:
-            connection.dialect.set_isolation_level(raw, wanted.level)
-            raw.set_read_only(wanted.is_read_only)
-        except BaseException:  # nobody but us has the connection yet
-            connection.invalidate()
-            connection.close()
-            raise
-        connection.connection.info[ISOLATION] = wanted

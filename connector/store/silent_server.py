@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.pq import ExecStatus
 
 T = TypeVar("T")
 
@@ -21,6 +22,18 @@ class BoundedConnection(psycopg.AsyncConnection[Any]):
     longest: float | None = None
     answered_at = float("-inf")
     """When the last answer came, by the monotonic clock."""
+    begin_with = b"BEGIN"
+
+    async def begin(self) -> None:
+        """Begin a transaction with the statements of `begin_with`."""
+        async with self.lock:
+            await self.wait(self._begin())
+
+    def _begin(self) -> PQGen[None]:
+        self.pgconn.send_query(self.begin_with)
+        for result in (yield from psycopg.generators.execute(self.pgconn)):
+            if result.status != ExecStatus.COMMAND_OK:
+                raise psycopg.errors.error_from_result(result)
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109
         try:
