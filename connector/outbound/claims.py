@@ -65,7 +65,9 @@ class Claims:
             more = len(claimed) >= size or len(claim) < len(claimed)
             self._suspect_batches += claim[0].change.unanswered_sends >= MAX_UNANSWERED_SENDS
             self._writer.start_claim(link for item in claim for link in stored_links(item))
-            yield await self._read_back.refresh_claim(claim)
+            batch = await self._read_back.refresh_claim(claim)
+            del claimed, claim  # who sends `batch` empties it, and lets each entity go
+            yield batch
 
     async def has_deprioritized(self, entities: Sequence[EntityKind]) -> bool:
         """Whether deprioritized entities of these kinds are still to be claimed."""

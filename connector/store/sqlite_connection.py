@@ -191,7 +191,8 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         threaded = cast(ThreadedConnection, self._connection)
         if not threaded.is_idle:
             return None
-        room = _FEW_CHANGES - (threaded._conn.total_changes - self._changes) if self._has_lock else 0
+        has_lock = self._has_lock and threaded._conn.in_transaction  # SQLite ends it itself when the disk is full
+        room = _FEW_CHANGES - (threaded._conn.total_changes - self._changes) if has_lock else 0
         inserts = room > 0 and _is_small_insert(work, operation, parameters, room)
         if not inserts and (not _is_query(operation) or operation.startswith(_COUNT)):
             return None

@@ -101,18 +101,23 @@ async def test_kind_is_claimed_again_only_if_more_of_it_may_be_due(
 
 async def test_orders_are_let_go_as_they_are_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim is planned as a whole, and its orders are in memory no longer than until their own call."""
+    claimed: list[ref[PendingEntity]] = []
     planned: list[ref[OrderGraph]] = []
-    alive: list[int] = []
+    alive: list[tuple[int, int]] = []
     plan_orders, write = drain.plan_orders, Writer.write_graphs
 
+    def noted_entity(item: PendingEntity) -> PendingEntity:
+        claimed.append(ref(item))
+        return item
+
     def noted(claim: Iterable[PendingEntity], context: OrderContext) -> Plan:
-        plan = plan_orders(claim, context)
+        plan = plan_orders(map(noted_entity, claim), context)
         planned.extend(map(ref, plan.graphs))
         assert [graph.pending.entity for graph in plan.graphs] == [None] * len(planned)
         return plan
 
     async def counted(self: Writer, call: Sequence[OrderGraph]) -> list[WriteResult]:
-        alive.append(sum(graph() is not None for graph in planned))
+        alive.append((sum(item() is not None for item in claimed), sum(graph() is not None for graph in planned)))
         return await write(self, call)
 
     monkeypatch.setattr(drain, "plan_orders", noted)
@@ -120,7 +125,8 @@ async def test_orders_are_let_go_as_they_are_sent(world: World, monkeypatch: pyt
     await world.save([an_order(f"A-{number}") for number in range(7)])
     monkeypatch.setattr(drain, "graph_calls", partial(graph_calls, graphs=1))
     await world.push()
-    assert alive == [7, 7, 6, 5, 4, 3, 2]  # also the order before, whose result has just been recorded
+    assert [graphs for _, graphs in alive] == [7, 7, 6, 5, 4, 3, 2]  # also the one before, which was just recorded
+    assert {entities for entities, _ in alive} == {0}
 
 
 async def test_one_changed_field_is_one_write_call_with_that_field_only(
