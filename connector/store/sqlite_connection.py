@@ -8,8 +8,8 @@ A query takes no turn at all as long as it is quick: in a write-ahead log it wai
 loop, and SQLite asks while it works whether its time is over. Then it is given up, which leaves nothing behind, and
 begins again in the thread. So does the BEGIN of a transaction: it waits for no lock, but is repeated. An INSERT of few
 small values takes no turn either: its transaction has the lock, and its values bound its time. What else writes, or
-waits for the disk, always runs in the thread, and so does an INSERT after which the changed pages might not fit into
-the cache.
+waits for the disk, runs in the thread, and so does an INSERT after which the changed pages might not fit into the
+cache.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _INSTRUCTIONS = 100
 """After how many instructions of its virtual machine, of which it runs tens of millions a second, SQLite asks."""
 
 _FEW_VALUES = 300
-_FEW_BYTES = 16 * 1024
+_FEW_CHARACTERS = 8 * 1024
 """Up to how many values, and how much text in them, an INSERT is quick."""
 _FEW_CHANGES = 24
-"""Of how many rows, in a transaction, the pages fit into its cache (512 KiB): then SQLite writes nothing to the disk
+"""Of how many rows of usual size, in a transaction, the pages fit into its cache (512 KiB): then SQLite writes nothing
 before the COMMIT."""
 
 _COUNT = ("SELECT count(*)", "SELECT COUNT(*)")
@@ -272,4 +272,4 @@ def _is_small_insert(work: Callable[..., _Result], operation: str, parameters: A
     rows = parameters if work is _execute_many else (parameters,)
     if len(rows) > most_rows or len(rows) * len(rows[0]) > _FEW_VALUES:
         return False
-    return sum(len(value) for row in rows for value in row if isinstance(value, str | bytes)) <= _FEW_BYTES
+    return sum(len(value) for row in rows for value in row if isinstance(value, str | bytes)) <= _FEW_CHARACTERS
