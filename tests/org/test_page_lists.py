@@ -7,6 +7,7 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 
 from connector.cli.localorg import our_metadata
@@ -226,14 +227,20 @@ async def test_calls_are_listed_newest_first_and_filtered(reader: Reader) -> Non
 
 
 async def test_indexes_follow_the_deployed_schema(tmp_path: Path) -> None:
-    def names(org: LocalOrg) -> set[str]:
+    async def names(org: LocalOrg) -> set[str]:
+        """Those that exist after a page was shown."""
+        async with (
+            aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
+            http.get(org.page_url) as answer,
+        ):
+            assert answer.status == 200
         result = org.org.storage.connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'ix_page_%'")
         return {name for (name,) in result}
 
     async with LocalOrg(OrgOptions(data=tmp_path / "org.db")) as org:
-        assert "ix_page_Order_held" not in names(org)
+        assert "ix_page_Order_held" not in await names(org)
     async with LocalOrg(OrgOptions(metadata_root=our_metadata(), data=tmp_path / "org.db")) as org:
-        assert {"ix_page_Order_held", "ix_page_Order_Lifecycle_Stage__c", "ix_page_Account_Name"} <= names(org)
+        assert {"ix_page_Order_held", "ix_page_Order_Lifecycle_Stage__c", "ix_page_Account_Name"} <= await names(org)
 
 
 async def test_logged_query_is_shown_decoded(reader: Reader) -> None:

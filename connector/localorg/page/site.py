@@ -34,10 +34,10 @@ class Site:
     def __init__(self, org: Org) -> None:
         self._org = org
         self._indexed_for: object = None
-        self._ensure_indexes()
 
     def _ensure_indexes(self) -> None:
-        """Create the indexes again if the schema has changed, so that no page waits for a scan."""
+        """Create the indexes with the first page, and again if the schema has changed: no later page waits for a scan.
+        Most orgs show none, and write faster without these indexes."""
         if self._indexed_for != self._org.schema_changed_at:
             indexes.create_indexes(self._org)
             self._indexed_for = self._org.schema_changed_at
