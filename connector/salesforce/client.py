@@ -185,12 +185,13 @@ class SalesforceClient:
         )
 
     async def composite(
-        self, subrequests: Sequence[SubRequest], *, all_or_none: bool, collate: bool
+        self, subrequests: Sequence[SubRequest], *, all_or_none: bool, collate: bool, amounts: bool = True
     ) -> list[SubOutcome]:
         """Up to 25 subrequests, at most 5 of them queries or collections; outcomes in the same order.
 
         `collate=False` runs them strictly in order. With creates or deletes among them the call is not repeated after
-        an unknown outcome.
+        an unknown outcome. `amounts=False`: what is read has no fractions that matter, and is parsed in a fifth of the
+        time.
         """
         if not subrequests:
             return []
@@ -201,7 +202,7 @@ class SalesforceClient:
         reads_only = all(request.method == "GET" for request in subrequests)
 
         def read(answer: HttpResponse) -> list[SubOutcome]:
-            parsed = answer.records() if reads_only else answer.json()
+            parsed = answer.records() if reads_only and amounts else answer.json()
             return read_composite(parsed, subrequests, all_or_none=all_or_none)
 
         return await self._call(
@@ -246,8 +247,8 @@ class SalesforceClient:
     async def describe_many(
         self, sobjects: Sequence[str], queries: Sequence[str] = ()
     ) -> tuple[dict[str, SObjectDescribe], list[list[dict[str, Any]] | RefusedError]]:
-        """Describes by object, and the rows of each query, in one call while they fit (25 subrequests, of which 5
-        queries).
+        """Describes by object, and the rows of each query (fractions as floats), in one call while they fit (25
+        subrequests, of which 5 queries).
 
         An object that the org does not have, or does not show to us, is missing from the result. A refused query yields
         its RefusedError.
@@ -278,7 +279,7 @@ class SalesforceClient:
         """The outcomes of one composite call; empty if the org refuses the call itself, so that each request is sent
         singly."""
         try:
-            outcomes = await self.composite(requests, all_or_none=False, collate=False)
+            outcomes = await self.composite(requests, all_or_none=False, collate=False, amounts=False)
         except RefusedError as error:
             if error.retry_class.retryable or error.scope is Scope.ORG:
                 raise
