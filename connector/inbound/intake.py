@@ -59,7 +59,7 @@ class Intake:
         """Read and apply every record that is due now."""
         report = IntakeReport()
         for _ in range(max_batches):
-            async with self._store.reader() as connection:
+            async with self._store.single_reader() as connection:
                 due = await inbox.list_due(connection, self._org_id, self._store.clock.now(), BATCH)
             if not due:
                 break

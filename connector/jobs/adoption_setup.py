@@ -37,7 +37,7 @@ async def adoption_start(store: Store, org_id: str, settings: AdoptionSettings) 
     org: the time of the oldest link then."""
     if settings.adopt_since is not None:
         return datetime.combine(settings.adopt_since, time(), tzinfo=UTC)
-    async with store.reader() as connection:
+    async with store.single_reader() as connection:
         position = await cursors.get(connection, org_id, _CURSOR)
     if position is not None:
         return datetime.fromisoformat(position["since"])

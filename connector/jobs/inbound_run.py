@@ -241,6 +241,6 @@ class InboundRun:
 
     async def first_watermark(self) -> datetime:
         """Where the first poll begins: at the oldest link, for until then nothing of the org concerned us."""
-        async with self._store.reader() as connection:
+        async with self._store.single_reader() as connection:
             oldest = await links.oldest(connection, self.org_id)
         return (oldest or self._store.clock.now()) - BEFORE_OLDEST_LINK

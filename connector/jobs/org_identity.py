@@ -47,7 +47,7 @@ async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> s
     """
     org_id, url = await client.connect(), login_url(settings)
     bind(org=org_id)
-    async with store.reader() as connection:
+    async with store.single_reader() as connection:
         related = await orgs.find_related(connection, org_id, url)
     active, latest = related.active, related.latest
     if related.name not in {None, settings.org}:

@@ -11,7 +11,7 @@ from connector.store.outages import Outage
 
 
 async def get_current(store: Store) -> Outage | None:
-    async with store.reader() as connection:
+    async with store.single_reader() as connection:
         return await outages.get_current(connection)
 
 
@@ -25,7 +25,7 @@ async def is_our_turn(store: Store, clock: Clock, outage: Outage) -> bool:
 
 async def make_all_due(store: Store) -> None:
     """Make all postponed changes due now. Most often there is none, and nobody waits for the lock of a writer."""
-    async with store.reader() as connection:
+    async with store.single_reader() as connection:
         if not await retry_schedule.has_postponed(connection, store.clock.now()):
             return
     async with store.transaction() as uow:

@@ -133,7 +133,7 @@ class PublishJob(LeaseJob):
         store = self.context.store
         while True:
             now = store.clock.now()
-            async with store.reader() as connection:
+            async with store.single_reader() as connection:
                 chosen = await outgoing_events.list_due(connection, self._org_id, name, now=now, limit=EVENTS_PER_CALL)
             if not chosen:
                 return True

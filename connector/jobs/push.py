@@ -378,7 +378,7 @@ class _PushRun:
     async def _run_prepare(self) -> None:
         prepare, self._prepare = self._prepare, None
         self._selection = await prepare(self.store) if prepare is not None else None
-        async with self.store.reader() as connection:
+        async with self.store.single_reader() as connection:
             earlier = await dead_letters.list_dead_letters(connection)
         self._earlier_dead_letters = frozenset((item.entity, item.key) for item in earlier)
 
@@ -390,7 +390,7 @@ class _PushRun:
 
     async def _due_counts(self) -> dict[EntityKind, int]:
         """Return the number of changes that are due now, by kind."""
-        async with self.store.reader() as connection:
+        async with self.store.single_reader() as connection:
             now = self.store.clock.now()
             return await outbox_counts.due_counts(connection, now, self._selection, lowest=self._open_lane())
 

@@ -218,7 +218,7 @@ class PushRounds:
             return due, await leases.list_held(connection, leases.PARTITION, now)
 
     async def _due_counts(self) -> DueCounts:
-        async with self.store.reader() as connection:
+        async with self.store.single_reader() as connection:
             return await self._read_due_counts(connection, self.store.clock.now())
 
     async def _read_due_counts(self, connection: Connection, now: datetime) -> DueCounts:
@@ -244,7 +244,7 @@ def _leases_for(due: DueCounts) -> list[str]:
 
 async def _wait_until_due(store: Store, share: WorkShare) -> bool:
     """Wait for the next change that becomes due soon; False if there is none."""
-    async with store.reader() as connection:
+    async with store.single_reader() as connection:
         moment: datetime | None = await outbox_counts.next_due(
             connection, only=share.selection, lowest=share.open_lane()
         )

@@ -110,7 +110,7 @@ class ResyncLoop:
 
     async def _list_workable(self) -> list[Resync]:
         """Those that this process can work off: it works for all orgs, or for the one of the resync."""
-        async with self._store.reader() as connection:
+        async with self._store.single_reader() as connection:
             active = await resyncs.list_active(connection)
         return [item for item in active if self._is_workable(item)]
 

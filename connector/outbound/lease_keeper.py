@@ -164,7 +164,7 @@ class LeaseKeeper:
         """
         if len(self._held_partitions()) <= 1:
             return
-        async with self._store.reader() as connection:
+        async with self._store.single_reader() as connection:
             held = await leases.list_held(connection, (WORKER, WANTED), self._clock.now())
         workers, waiting = self._population(held)
         share = -(-work // len(workers))

@@ -81,7 +81,7 @@ async def discover_org(
     """
     version, currency, clock = settings.api_version, settings.currency, store.clock
     request = {"version": version, "currency": currency, "more": ",".join(extra_sobjects), "kept_as": CACHE_FORMAT}
-    async with store.reader() as connection:
+    async with store.single_reader() as connection:
         cached = await org_metadata.get(connection, org_id)
     if cached is not None and not refresh and clock.now() - cached.fetched_at < CACHE_LIFETIME:
         asked, profile = _read(cached.body)

@@ -129,7 +129,7 @@ class SyncRepository:
         """Whether a deprioritized change of these kinds can be claimed, by this stream or another one."""
         if (lowest := self._open_lane()) is None:
             return False
-        async with self._store.reader() as connection:
+        async with self._store.single_reader() as connection:
             now = self.clock.now()
             return await outbox.has_deprioritized(connection, entities, now, only=self._selection, lowest=lowest)
 

@@ -52,6 +52,8 @@ class DryRunStore(Store):
         async with self._lock:
             yield self._connection
 
+    single_reader = reader
+
 
 @asynccontextmanager
 async def dry_run(store: Store, *, clock: Clock | None = None) -> AsyncIterator[Store]:

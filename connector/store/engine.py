@@ -37,9 +37,11 @@ from connector.model.customer import Customer
 from connector.policies import KeptValues
 from connector.store.db_errors import OnState, is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
+from connector.store.late_connections import Openings
 from connector.store.postgres_connection import (
     BEGIN,
     READING,
+    SINGLE,
     SNAPSHOT,
     TimeLimits,
     begin_with_limits,
@@ -50,6 +52,7 @@ from connector.store.postgres_connection import (
 )
 from connector.store.retry import retry_on_abort
 from connector.store.scope import DEFAULT, OPTION
+from connector.store.single_statements import refuse_second_statement
 from connector.store.sqlite_connection import SqliteConnection, connect
 from connector.store.unit_of_work import UnitOfWork
 
@@ -69,7 +72,6 @@ _TRY_SECONDS = 1.0
 """How long one attempt of SQLite waits for the lock; a command that is stopped meanwhile ends within this time."""
 
 DEFAULT_LIMITS = TimeLimits()
-_OPENING = "connector_opening"
 _POSTGRES = {"postgresql", "postgres", "postgresql+psycopg"}
 _SQLITE = {"sqlite", "sqlite+aiosqlite"}
 
@@ -104,6 +106,7 @@ class Store:
             _configure_sqlite(self._engine, busy_seconds)
             self._readers = self._engine.execution_options(**{BEGIN: "BEGIN"})
             self._snapshots = self._readers
+            self._single_readers = self._readers.execution_options()
         else:
             self._engine = create_async_engine(url, hide_parameters=True, **engine_options(limits))
             limit_statements(self._engine, limits)
@@ -112,7 +115,9 @@ class Store:
             # One snapshot for all statements of a reader, as SQLite's BEGIN gives it.
             self._readers = self._engine.execution_options(**{BEGIN: READING})
             self._snapshots = self._engine.execution_options(**{BEGIN: SNAPSHOT})
-        self._openings = _Openings(self._engine)
+            self._single_readers = self._engine.execution_options(**{BEGIN: SINGLE})
+        refuse_second_statement(self._single_readers)
+        self._openings = Openings(self._engine)
         self.on_state: OnState = lambda error: None
         """Called with why the database is unavailable, and with None whenever it was used."""
         self.on_captured: list[Callable[[frozenset[int | None]], None]] = []
@@ -129,7 +134,7 @@ class Store:
         copy.__dict__.update(self.__dict__)
         copy.org, copy.route = org, None
         copy.on_state = lambda error: self.on_state(error)  # it may be set later
-        for name in ("_engine", "_readers", "_snapshots"):
+        for name in ("_engine", "_readers", "_single_readers", "_snapshots"):
             setattr(copy, name, getattr(self, name).execution_options(**{OPTION: org}))
         if self.dialect == "sqlite":
             copy._group = GroupCommit(copy._begin, copy._unit)
@@ -217,6 +222,13 @@ class Store:
                 yield connection
 
     @asynccontextmanager
+    async def single_reader(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection for reading with one statement; a second one is refused (`store.single_statements`)."""
+        with translate_errors(self.address, self._note_state):
+            async with self._single_readers.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
     async def scratch(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection in a transaction that is always rolled back at the end."""
         async with self._writer_turn():
@@ -297,23 +309,6 @@ class Store:
             return
         async with self._writer:
             yield
-
-
-class _Openings:
-    """Closes connections of an earlier opening of the engine when they come back to the pool, which is no longer
-    there. `number` rises when the engine is closed; it may be used again."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.number = 0
-        event.listen(engine.sync_engine, "connect", self._note)
-        event.listen(engine.sync_engine, "checkin", self._close_late)
-
-    def _note(self, _connection: Any, record: Any) -> None:
-        record.info[_OPENING] = self.number
-
-    def _close_late(self, connection: Any, record: Any) -> None:
-        if connection is not None and record.info.get(_OPENING) != self.number:
-            record.invalidate()
 
 
 def _parse(text: str) -> URL:

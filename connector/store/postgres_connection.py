@@ -25,6 +25,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
+SINGLE = ""
+"""One statement that reads, without a transaction, unless a limit must be set for it."""
 BEGIN = "connector_begin"
 """The execution option that says how the transactions of an engine begin, on SQLite, too. Without it they write."""
 
@@ -114,11 +116,10 @@ def begin_with_limits(engine: AsyncEngine, limits: TimeLimits) -> None:
     @event.listens_for(engine.sync_engine, "begin")
     def _choose(connection: SyncConnection) -> None:
         begin = connection.get_execution_options().get(BEGIN, WRITING)
-        parts = (
-            begin,
-            statement if connection.connection.info.get(_POOLED) else None,
-            None if begin == READING else idle,
-        )
+        limit = statement if connection.connection.info.get(_POOLED) else None
+        if begin == SINGLE and limit:
+            begin = READING
+        parts = (begin, limit, idle if begin in {WRITING, SNAPSHOT} else None)
         raw: Any = connection.connection.driver_connection
         raw.begin_with = "; ".join(filter(None, parts)).encode()
 

@@ -25,9 +25,10 @@ class BoundedConnection(psycopg.AsyncConnection[Any]):
     begin_with = b"BEGIN"
 
     async def begin(self) -> None:
-        """Begin a transaction with the statements of `begin_with`."""
-        async with self.lock:
-            await self.wait(self._begin())
+        """Begin a transaction with the statements of `begin_with`; none if it is empty."""
+        if self.begin_with:
+            async with self.lock:
+                await self.wait(self._begin())
 
     def _begin(self) -> PQGen[None]:
         self.pgconn.send_query(self.begin_with)

@@ -19,7 +19,7 @@ async def authenticate(store: Store, request: web.Request, needed: Role) -> Toke
     if kind.lower() != "bearer" or not secret:
         hint = "Send `Authorization: Bearer …`; `connector tokens create` creates a token."
         raise ProblemError(401, "token", "The request has no token.", hint=hint).with_headers(_CHALLENGE)
-    async with store.reader() as connection:
+    async with store.single_reader() as connection:
         token = await tokens.find(connection, secret.strip())
     now = store.clock.now()
     if token is None or not token.valid(now):

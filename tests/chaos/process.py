@@ -213,7 +213,7 @@ def _observe_store(store: Store, steps: Steps) -> None:
             yield connection
 
     store.transaction, store.transact = observed_transaction, observed_transact  # type: ignore[method-assign]
-    store.reader = observed_reader  # type: ignore[method-assign]
+    store.reader = store.single_reader = observed_reader  # type: ignore[method-assign]
 
 
 def _observe_requests(transport: Any, steps: Steps) -> None:

@@ -8,8 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from psycopg.pq import TransactionStatus
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import StatementError
 
@@ -82,6 +84,30 @@ async def test_reader_sees_one_snapshot_and_does_not_block_writers(store: Store)
         assert await orders.count(connection) == 0
     async with store.reader() as connection:
         assert await orders.count(connection) == 1
+
+
+async def test_single_reader_runs_one_statement_for_each_of_its_readers(store: Store) -> None:
+    await stock(store)
+    for reading in (store, store.for_org("emea"), store.for_org(None)):
+        for _ in range(2):
+            async with reading.single_reader() as connection:
+                assert await customers.count(connection) == 2
+        async with reading.single_reader() as connection:
+            await customers.count(connection)
+            with pytest.raises(RuntimeError, match="one statement"):
+                await customers.count(connection)
+    async with store.reader() as connection:
+        assert await customers.count(connection) == await customers.count(connection)
+
+
+async def test_single_reader_of_postgresql_is_in_no_transaction(postgres_store: Store) -> None:
+    isolation = text("SELECT current_setting('transaction_isolation'), pg_current_xact_id_if_assigned() IS NULL")
+    async with postgres_store.single_reader() as connection:
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        assert (await connection.execute(isolation)).one() == ("read committed", True)
+        assert raw.info.transaction_status is TransactionStatus.IDLE
+    async with postgres_store.reader() as connection:
+        assert (await connection.execute(isolation)).one() == ("repeatable read", True)
 
 
 async def test_unknown_stage_is_rejected_by_the_schema(store: Store) -> None:
