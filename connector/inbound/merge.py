@@ -70,10 +70,11 @@ class MergeContext:
         return self.local_times.get(name, self.local_changed_at)
 
     def observed_before(self, versions: FieldVersions) -> ObservedValue | None:
-        """What was seen of a field, if the org still has that value."""
-        seen = self.observed.get(versions.name)
-        is_same = seen is not None and same_value(seen.value, versions.remote, self.fields.get(versions.name))
-        return seen if is_same else None
+        """What was seen of a field, if the org still has that value, and had it before the record was changed last."""
+        seen, latest = self.observed.get(versions.name), self.remote_changed_at
+        if seen is None or (latest is not None and seen.at > latest):
+            return None
+        return seen if same_value(seen.value, versions.remote, self.fields.get(versions.name)) else None
 
     def remote_time(self, versions: FieldVersions) -> datetime | None:
         """When the value came into the org at the latest."""

@@ -42,7 +42,7 @@ def observe(names: frozenset[str], row: Mapping[str, Any]) -> ObservedValues:
 def with_earlier(observed: ObservedValues, earlier: ObservedValues) -> ObservedValues:
     """`observed`, with the earlier time of a value that was seen before; and what was seen of other fields."""
     known = {
-        name: earlier[name] if name in earlier and earlier[name].value == item.value else item
+        name: before if (before := earlier.get(name)) and before.value == item.value and before.at <= item.at else item
         for name, item in observed.items()
     }
     return {**earlier, **known}

@@ -22,13 +22,14 @@ from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 SINGLE = ""
 """One statement that reads, without a transaction, unless a limit must be set for it."""
 BEGIN = "connector_begin"
-"""The execution option that says how the transactions of an engine begin, on SQLite, too. Without it they write."""
+"""The execution option that says how the transactions of an engine begin, on SQLite, too. Without it they write, unless
+the server or the database is set to be read only."""
 
 _STATEMENT = "SET LOCAL statement_timeout = {}"
 _IDLE = "SET LOCAL idle_in_transaction_session_timeout = {}"

@@ -112,6 +112,15 @@ def test_newest_takes_the_time_at_which_a_value_was_seen_while_it_stands(seen: s
     assert decide(versions(NEWEST, "1", "2", "3"), context) is expected
 
 
+def test_time_at_which_a_value_was_seen_counts_only_if_it_is_the_earlier_one() -> None:
+    """An earlier release noted the SystemModstamp, which is later than the last modification by a user."""
+    observed = {"Phone": ObservedValue(value="3", at=NOON + timedelta(minutes=5))}
+    context = MergeContext(local_changed_at=NOON + timedelta(minutes=2), remote_changed_at=NOON, observed=observed)
+    assert decide(versions(NEWEST, "1", "2", "3"), context) is RESTORE
+    seen_now = {"Phone": ObservedValue(value="3", at=NOON)}
+    assert with_earlier(seen_now, observed) == seen_now
+
+
 @pytest.mark.parametrize(("after_our_write", "expected"), [(1, RESTORE), (0, TAKE), (-1, TAKE)])
 def test_newest_is_ours_if_it_changed_after_our_write_that_was_the_last_one_in_the_org(
     after_our_write: int, expected: Decision

@@ -1,4 +1,4 @@
-"""How long PostgreSQL may take: to connect, and for one statement."""
+"""How long PostgreSQL may take, to connect and for one statement; and that a database can be set to be read only."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from connector.store import postgres_connection, schema
 from connector.store.engine import Store
 from connector.store.postgres_connection import TimeLimits
 from tests.databases import Databases
+from tests.postgres_connections import KEPT
 
 pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 SET = text("INSERT INTO counters (name, value) VALUES ('n', :n) ON CONFLICT (name) DO UPDATE SET value = :n")
@@ -49,6 +50,27 @@ async def test_statement_that_takes_too_long_is_stopped(databases: Databases, mo
         await connection.execute(LONGER)
     assert set(told) == {None}  # a slow statement does not mean that the database is away
     await store.close()
+
+
+async def test_database_that_is_set_to_be_read_only_is_not_written_to(databases: Databases) -> None:
+    url = databases.migrated()
+    store = Store.open(url)
+    async with store.transaction() as uow:
+        name = await uow.connection.scalar(text("SELECT current_database()"))
+        await uow.connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    await store.close()
+    KEPT.forget(name)  # it counts for new connections
+    store = Store.open(url)
+    async with store.reader() as connection:
+        assert await connection.scalar(text("SELECT 1")) == 1
+    with pytest.raises(StoreError, match="may not be written to"):
+        async with store.transaction() as uow:
+            await uow.connection.execute(SET, {"n": 1})
+    async with store.transaction() as uow:
+        await uow.connection.execute(text("SET TRANSACTION READ WRITE"))
+        await uow.connection.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
+    await store.close()
+    KEPT.forget(name)
 
 
 async def test_server_that_falls_silent_is_given_up(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
