@@ -1,4 +1,4 @@
-"""A real browser (Debian's Chromium, which `.ci/run` installs), and a console with texts in bad shape."""
+"""A real browser (Debian's headless Chromium, which `.ci/run` installs), and a console with texts in bad shape."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ from tests.web.conftest import app_on
 from tests.web.test_dead_letters import TOO_LONG
 
 DATABASE = "console.db"
-CHROMIUM = Path("/usr/bin/chromium")
+_SHELL = Path("/usr/lib/chromium/chromium-headless-shell")
+CHROMIUM = _SHELL if _SHELL.exists() else Path("/usr/bin/chromium")
+"""The shell has the same engine and takes half of the CPU: it begins no profile for each context."""
 _INSTALLED = CHROMIUM.exists()
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -81,7 +83,7 @@ QUIET = (
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_browser() -> AsyncIterator[Browser]:
-    require(_INSTALLED, f"{CHROMIUM} (package chromium)")
+    require(_INSTALLED, f"{CHROMIUM} (package chromium-headless-shell)")
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         yield running
