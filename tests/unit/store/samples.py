@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from connector.model.change import Change, EntityKind
 from connector.model.customer import Customer
 from connector.model.order import LineInput, OrderInput
@@ -80,9 +82,14 @@ async def pending(
 ) -> list[Change]:
     """The changes that are due now, in all partitions."""
     async with store.reader() as connection:
-        return await outbox.list_due(
-            connection, entity=entity, partitions=set(range(of)), of=of, now=store.clock.now(), limit=limit
-        )
+        return await _due(connection, entity, store.clock.now(), of=of, limit=limit)
+
+
+async def _due(
+    connection: AsyncConnection, entity: EntityKind, now: datetime, *, of: int = 1, limit: int = 1000
+) -> list[Change]:
+    partitions = set(range(of))
+    return await outbox.list_due(connection, entity=entity, partitions=partitions, of=of, now=now, limit=limit)
 
 
 async def due_keys(store: Store, entity: EntityKind = EntityKind.ORDER) -> list[str]:
@@ -91,7 +98,6 @@ async def due_keys(store: Store, entity: EntityKind = EntityKind.ORDER) -> list[
 
 async def settle_everything(store: Store) -> None:
     """Settle all due changes, as if the org had accepted them."""
-    for kind in EntityKind:
-        changes = await pending(store, kind)
-        async with store.transaction() as uow:
-            await outbox.settle(uow, changes)
+    async with store.transaction() as uow:
+        changes = [change for kind in EntityKind for change in await _due(uow.connection, kind, uow.now)]
+        await outbox.settle(uow, changes)
