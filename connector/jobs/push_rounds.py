@@ -18,10 +18,11 @@ from connector.model.lane import Lane
 from connector.outbound.drain import Drain
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, lease_name
 from connector.outbound.mapping_version import ActiveMappingVersion
-from connector.outbound.push_parts import ClaimTerms, OrgAccess, PushMonitor
+from connector.outbound.push_parts import ClaimTerms, OrgAccess, PushMonitor, StreamWork
 from connector.outbound.repository import SyncRepository
 from connector.store import leases, outbox_counts
 from connector.store.engine import Connection, Store
+from connector.store.outbox_counts import DueChanges
 from connector.store.outbox_filters import Selection
 
 ORDERS_PER_STREAM = 400
@@ -37,9 +38,6 @@ PATIENCE_SECONDS = 300.0
 leases (those of a dead worker expire soon), and one call may take some minutes."""
 
 LONGEST_WAIT_SECONDS = 3600.0
-
-DueCounts = dict[EntityKind, dict[int, int]]
-"""Numbers of due changes, by entity and partition."""
 
 
 class ProgressReporter(Protocol):
@@ -83,15 +81,15 @@ class PushRounds:
     others_at_work: bool = field(default=False, init=False)
     _waiting_since: datetime | None = field(default=None, init=False)
     _last_progress_at: datetime = field(init=False)
-    _last_progress: tuple[DueCounts, dict[str, int]] | None = field(default=None, init=False)
+    _last_progress: tuple[DueChanges, dict[str, int]] | None = field(default=None, init=False)
 
     async def run(self, *, patient: bool) -> None:
         """Run rounds until nothing is due or `health` stops them. `patient`: wait for other workers, and for changes
         that become due soon."""
         rounds = 0
         while rounds < MAX_ROUNDS:
-            due = await self._due_counts()
-            if due:
+            due = await self._find_due()
+            if due.counts:
                 self.monitor.health.begin_round()
                 worked = await self._run_round(due)
                 outdated = self.share.mapping_version is not None and self.share.mapping_version.outdated
@@ -108,24 +106,24 @@ class PushRounds:
             else:
                 rounds += 1
 
-    async def _run_round(self, due: DueCounts) -> bool:
+    async def _run_round(self, due: DueChanges) -> bool:
         """Run one round; False if other workers hold all partitions with due changes."""
-        self.reporter.expect(sum(sum(counts.values()) for counts in due.values()))
+        self.reporter.expect(sum(sum(counts.values()) for counts in due.counts.values()))
         worked, is_probe = False, self.monitor.health.must_probe
-        if due.get(EntityKind.PRODUCT):
+        if due.counts.get(EntityKind.PRODUCT):
             if not await self._acquire([PRODUCT_LEASE]):
                 return False
-            await self._send_products()
+            await self._send_products(due)
             if self.monitor.health.stopped is not None or (is_probe and self.monitor.health.reached):
                 return True
-            worked, due = True, await self._due_counts()
+            worked, due = True, await self._find_due()
         work = Counter[int]()  # the largest number of one kind, because a claim is of one kind
         for kind in (EntityKind.ORDER, EntityKind.RETURN, EntityKind.CUSTOMER):
-            for partition, count in due.get(kind, {}).items():
+            for partition, count in due.counts.get(kind, {}).items():
                 work[partition] = max(work[partition], count)
         partitions = [partition for partition, _ in work.most_common()]
         if self.share.worker is not None:
-            largest = max((sum(counts.values()) for counts in due.values()), default=0)
+            largest = max((sum(counts.values()) for counts in due.counts.values()), default=0)
             names = [lease_name(partition) for partition in partitions]
             acquired = await self._acquire(names, worth=largest // ORDERS_PER_STREAM)
             partitions = [partition for partition in partitions if lease_name(partition) in acquired]
@@ -133,23 +131,25 @@ class PushRounds:
             return worked
         orders = Counter[EntityKind]()
         for kind in (EntityKind.ORDER, EntityKind.RETURN):
-            orders[kind] = sum(count for partition, count in due.get(kind, {}).items() if partition in partitions)
-        await self._send_orders(partitions, max(orders.values()), len(work))
+            orders[kind] = sum(
+                count for partition, count in due.counts.get(kind, {}).items() if partition in partitions
+            )
+        await self._send_orders(partitions, max(orders.values()), due, len(work))
         return True
 
     async def _acquire(self, names: Sequence[str], *, worth: int = 1) -> list[str]:
         worker = self.share.worker
         return list(names) if worker is None else await worker.acquire(names, worth=worth)
 
-    async def _send_products(self) -> None:
-        drain = self._make_drain({0}, 1, [PRODUCT_LEASE])
+    async def _send_products(self, due: DueChanges) -> None:
+        drain = self._make_drain({0}, 1, [PRODUCT_LEASE], due)
         try:
             await drain.send_products()
         finally:
             if self.share.worker is not None:
                 await self.share.worker.release([PRODUCT_LEASE])
 
-    async def _send_orders(self, mine: Sequence[int], orders: int, work: int) -> None:
+    async def _send_orders(self, mine: Sequence[int], orders: int, due: DueChanges, work: int) -> None:
         """`mine`: the partitions with most to do first."""
         most = 1 if self.monitor.health.must_probe else len(mine)
         streams = max(1, min(most, orders // ORDERS_PER_STREAM))
@@ -157,7 +157,7 @@ class PushRounds:
         for number in range(streams):
             partitions = set(mine[number::streams])
             names = [lease_name(partition) for partition in partitions]
-            drains.append(self._make_drain(partitions, self.share.partitions, names, work))
+            drains.append(self._make_drain(partitions, self.share.partitions, names, due, work))
         try:
             async with asyncio.TaskGroup() as group:
                 for drain in drains:
@@ -168,7 +168,9 @@ class PushRounds:
             if self.share.worker is not None:
                 await self.share.worker.release([lease_name(partition) for partition in mine])
 
-    def _make_drain(self, partitions: set[int], partition_count: int, names: Sequence[str], work: int = 0) -> Drain:
+    def _make_drain(
+        self, partitions: set[int], partition_count: int, names: Sequence[str], due: DueChanges, work: int = 0
+    ) -> Drain:
         """Make a stream that works under the leases of `names`. `work` is the number of partitions with due changes;
         between claims the stream releases partitions in excess of its share of these."""
         worker = self.share.worker
@@ -187,8 +189,7 @@ class PushRounds:
         return Drain(
             repository=repository,
             org=self.org,
-            partitions=partitions,
-            partition_count=partition_count,
+            work=StreamWork(partitions=partitions, partition_count=partition_count, due=due),
             monitor=self.monitor,
         )
 
@@ -207,21 +208,21 @@ class PushRounds:
             if progress != self._last_progress:
                 self._last_progress, self._last_progress_at = progress, now
             free = [name for name in _leases_for(due) if name not in held]
-            if not due or not held or (free and not disagreed):
+            if not due.counts or not held or (free and not disagreed):
                 return True
         return False
 
-    async def _read_progress(self) -> tuple[DueCounts, dict[str, int]]:
+    async def _read_progress(self) -> tuple[DueChanges, dict[str, int]]:
         async with self.store.reader() as connection:
             now = self.store.clock.now()
-            due = await self._read_due_counts(connection, now)
+            due = await self._read_due(connection, now)
             return due, await leases.list_held(connection, leases.PARTITION, now)
 
-    async def _due_counts(self) -> DueCounts:
+    async def _find_due(self) -> DueChanges:
         async with self.store.single_reader() as connection:
-            return await self._read_due_counts(connection, self.store.clock.now())
+            return await self._read_due(connection, self.store.clock.now())
 
-    async def _read_due_counts(self, connection: Connection, now: datetime) -> DueCounts:
+    async def _read_due(self, connection: Connection, now: datetime) -> DueChanges:
         share = self.share
         return await outbox_counts.due_by_partition(
             connection, now, share.partitions, share.selection, lowest=share.open_lane()
@@ -235,11 +236,11 @@ _PARTITIONS_DIFFER = (
 )
 
 
-def _leases_for(due: DueCounts) -> list[str]:
+def _leases_for(due: DueChanges) -> list[str]:
     """Return the leases to acquire next: that of the products, which are sent first, else those of the partitions."""
-    if due.get(EntityKind.PRODUCT):
+    if due.counts.get(EntityKind.PRODUCT):
         return [PRODUCT_LEASE]
-    return [lease_name(partition) for counts in due.values() for partition in counts]
+    return [lease_name(partition) for counts in due.counts.values() for partition in counts]
 
 
 async def _wait_until_due(store: Store, share: WorkShare) -> bool:

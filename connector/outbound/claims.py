@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence, Set
+from collections.abc import AsyncIterator
 
 from connector.model.change import MAX_UNANSWERED_SENDS, EntityKind
 from connector.outbound.batches import isolate_suspects
 from connector.outbound.health import OrgHealth
 from connector.outbound.plan_steps import most_urgent_lane, stored_links
 from connector.outbound.plan_types import PendingEntity
+from connector.outbound.push_parts import StreamWork
 from connector.outbound.read_back import ReadBack
 from connector.outbound.repository import SyncRepository
 from connector.outbound.writer import Writer
@@ -16,8 +17,8 @@ from connector.salesforce.call_gate import get_call_scope
 
 
 class Claims:
-    """The claims of one stream over `partitions` (of `partition_count`). During an outage the stream is a probe, which
-    ends when the org accepts something."""
+    """The claims of one stream, of the kinds that were due when its round began. During an outage the stream is a
+    probe, which ends when the org accepts something."""
 
     def __init__(
         self,
@@ -25,16 +26,14 @@ class Claims:
         read_back: ReadBack,
         writer: Writer,
         health: OrgHealth,
-        partitions: Set[int],
-        partition_count: int,
+        work: StreamWork,
     ) -> None:
         self._repository = repository
         self._read_back = read_back
         self._writer = writer
         self._health = health
         self._is_probe = health.must_probe
-        self._partitions = partitions
-        self._partition_count = partition_count
+        self._work = work
         self._number = self._suspect_batches = 0
 
     @property
@@ -46,14 +45,14 @@ class Claims:
 
         What becomes due again while the last claim is sent is left to the next round.
         """
-        more = True
+        more = self._is_due(entity, deprioritized=deprioritized)
         while more:
             self._writer.start_claim([])  # what the claim before has left is in memory no longer than needed
             if self._ended:
                 return
             size = self._health.limit_claim(limit)
             claimed = await self._repository.claim(
-                entity, self._partitions, self._partition_count, size, deprioritized=deprioritized
+                entity, self._work.partitions, self._work.partition_count, size, deprioritized=deprioritized
             )
             self._number += 1
             scope = get_call_scope()
@@ -69,6 +68,7 @@ class Claims:
             del claimed, claim  # who sends `batch` empties it, and lets each entity go
             yield batch
 
-    async def has_deprioritized(self, entities: Sequence[EntityKind]) -> bool:
-        """Whether deprioritized entities of these kinds are still to be claimed."""
-        return not self._ended and await self._repository.has_deprioritized(entities)
+    def _is_due(self, entity: EntityKind, *, deprioritized: bool) -> bool:
+        if deprioritized:
+            return entity in self._work.due.deprioritized | self._repository.deprioritized
+        return entity in self._work.due.others

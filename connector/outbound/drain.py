@@ -37,7 +37,7 @@ from connector.outbound.plan_steps import (
 from connector.outbound.plan_types import OrderGraph, PendingEntity, Plan, RecordUpdate
 from connector.outbound.planner import accounts_ahead, plan_orders, plan_records
 from connector.outbound.prices import PriceBook
-from connector.outbound.push_parts import OrgAccess, PushMonitor
+from connector.outbound.push_parts import OrgAccess, PushMonitor, StreamWork
 from connector.outbound.read_back import BatchItem, ClaimAccounts, ReadBack, keys_of
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import WriteResult, check_ownership
@@ -51,16 +51,15 @@ ORDERS_PER_CLAIM = 600
 
 
 class Drain:
-    """One stream over `partitions` (of `partition_count`). It makes one call at a time, so its calls never wait for
-    each other's locks in the org. During an outage it is a probe, which ends when the org accepts something."""
+    """One stream. It makes one call at a time, so its calls never wait for each other's locks in the org. During an
+    outage it is a probe, which ends when the org accepts something."""
 
     def __init__(
         self,
         *,
         repository: SyncRepository,
         org: OrgAccess,
-        partitions: Set[int],
-        partition_count: int,
+        work: StreamWork,
         monitor: PushMonitor,
     ) -> None:
         profile, source, reader, stats = org.profile, org.source, org.reader, monitor.stats
@@ -69,13 +68,12 @@ class Drain:
         self._prices = PriceBook(org.writer, reader, profile, source)
         self._dispatcher = CallDispatcher(repository, stats, monitor.advance, monitor.health)
         self._read_back = ReadBack(repository, self._dispatcher, self._writer, reader, profile, stats)
-        self._claims = Claims(repository, self._read_back, self._writer, monitor.health, partitions, partition_count)
+        self._claims = Claims(repository, self._read_back, self._writer, monitor.health, work)
+        self._work = work
         self._health = monitor.health
         self._reader = reader
         self._profile = profile
         self._source_of = source
-        self._partitions = partitions
-        self._partition_count = partition_count
         self._return_strategy = org.return_strategy
         self._stats = stats
 
@@ -85,11 +83,10 @@ class Drain:
         Deprioritized products (see `health`) go last.
         """
         with calls_in(Lane.STATUS):
-            await self._send_products(deprioritized=False)
-            if await self._claims.has_deprioritized([EntityKind.PRODUCT]):
-                await self._send_products(deprioritized=True)
+            for deprioritized in (False, True):
+                await self._send_products(deprioritized)
 
-    async def _send_products(self, *, deprioritized: bool) -> None:
+    async def _send_products(self, deprioritized: bool) -> None:
         async for claim in self._claims.iterate(EntityKind.PRODUCT, ROWS_PER_COLLECTION, deprioritized):
             plan = plan_records(claim, self._profile, self._source_of)
             excluded = [item for item in plan.unchanged if item.record is None]
@@ -100,11 +97,10 @@ class Drain:
     async def send_orders(self) -> None:
         """Send orders with the accounts that they need, then returns, then customers; deprioritized ones go last."""
         with calls_in(Lane.STATUS):
-            await self._send_all_kinds(deprioritized=False)
-            if await self._claims.has_deprioritized([EntityKind.ORDER, EntityKind.RETURN, EntityKind.CUSTOMER]):
-                await self._send_all_kinds(deprioritized=True)
+            for deprioritized in (False, True):
+                await self._send_all_kinds(deprioritized)
 
-    async def _send_all_kinds(self, *, deprioritized: bool) -> None:
+    async def _send_all_kinds(self, deprioritized: bool) -> None:
         async for claim in self._claims.iterate(EntityKind.ORDER, ORDERS_PER_CLAIM, deprioritized):
             await self._write_orders(claim)
         if self._return_strategy:
@@ -226,9 +222,11 @@ class Drain:
         """Updates of customers that fit into the last call of these rows, so that they take no call of their own."""
         room = -len(rows) % ROWS_PER_COLLECTION
         has_suspects = any(row.pending.change.unanswered_sends for row in rows)
-        if not room or has_suspects or self._health.stopped is not None:
+        are_due = EntityKind.CUSTOMER in self._work.due.others
+        if not room or not are_due or has_suspects or self._health.stopped is not None:
             return []
-        claim = await self._repository.claim_more(EntityKind.CUSTOMER, self._partitions, self._partition_count, room)
+        where = self._work.partitions, self._work.partition_count
+        claim = await self._repository.claim_more(EntityKind.CUSTOMER, *where, room)
         claim = [item for item in claim if item.link is not None and not item.change.unconfirmed]
         if not claim:
             return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
 
 from connector.model.lane import Lane
@@ -14,6 +14,7 @@ from connector.outbound.preflight import Source
 from connector.outbound.return_strategy import ReturnStrategy
 from connector.outbound.stats import SyncStats
 from connector.outbound.writer import Org
+from connector.store.outbox_counts import DueChanges
 from connector.store.outbox_filters import Selection
 
 
@@ -58,3 +59,13 @@ class ClaimTerms:
     selection: Selection | None = None
     mapping_version: ActiveMappingVersion | None = None
     open_lane: Callable[[], Lane | None] = lambda: Lane.BACKFILL
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamWork:
+    """What a stream sends: what was `due` in `partitions` (of `partition_count` in all) when its round began. It works
+    on fewer partitions once some are given back."""
+
+    partitions: Set[int]
+    partition_count: int
+    due: DueChanges

@@ -68,6 +68,8 @@ class SyncRepository:
         self._open_lane = terms.open_lane
         self._journal_context = JournalContext(org_id=org_id, mapping_version=version, personal=mappings.personal)
         self._loader = PendingLoader(mappings, org_id)
+        self.deprioritized: set[EntityKind] = set()
+        """The kinds of changes that this stream has deprioritized."""
         self._sent_slots: dict[tuple[EntityKind, str], int] = {}  # of what it has sent
 
     async def may_send(self) -> None:
@@ -124,14 +126,6 @@ class SyncRepository:
             self._mapping_version.observe(claimed)
         await end_holds(self._store, self._org_id, claimed)
         return claimed
-
-    async def has_deprioritized(self, entities: Sequence[EntityKind]) -> bool:
-        """Whether a deprioritized change of these kinds can be claimed, by this stream or another one."""
-        if (lowest := self._open_lane()) is None:
-            return False
-        async with self._store.single_reader() as connection:
-            now = self.clock.now()
-            return await outbox.has_deprioritized(connection, entities, now, only=self._selection, lowest=lowest)
 
     async def load_entities(self, entity: EntityKind, keys: Sequence[str]) -> list[PendingEntity]:
         """The entities of `keys` that exist here, with records and links, whether they are due or not."""
@@ -262,6 +256,7 @@ class SyncRepository:
         try:
             await retry_on_abort(self.clock, lambda: self._record_once(outcomes))
             measure_delays(outcomes.done, self.clock.now())
+            self.deprioritized |= {change.entity for change, _ in outcomes.deprioritized}
         except LeaseLostError:
             async with self._store.transaction() as uow:
                 for (entity, key), slot in self._sent_slots.items():

@@ -143,31 +143,6 @@ def _due(deprioritized: bool | None, of_some_partitions: bool) -> Select[Any]:
     return statement
 
 
-_DEPRIORITIZED = (
-    select(outbox.c.key)
-    .where(
-        IS_DUE,
-        outbox.c.entity.in_(bindparam("the_entities", expanding=True)),
-        outbox.c.lane >= Lane.DEPRIORITIZED,
-        _IS_DUE_NOW,
-    )
-    .limit(1)
-)
-
-
-async def has_deprioritized(
-    connection: AsyncConnection,
-    entities: Iterable[EntityKind],
-    now: datetime,
-    *,
-    only: Selection | None = None,
-    lowest: Lane = Lane.BACKFILL,
-) -> bool:
-    """Whether a deprioritized change of these kinds is due, in any partition."""
-    values = {"the_entities": [entity.value for entity in entities], "the_now": now}
-    return (await execute_selected(connection, _DEPRIORITIZED, only, lowest, **values)).first() is not None
-
-
 _BEGIN_SEND = (
     update(outbox).where(_IS_CLAIMED_VERSION).values(begun=outbox.c.begun + 1, unsure=True, sent=bindparam("the_sent"))
 )

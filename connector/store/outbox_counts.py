@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Set
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -25,8 +26,9 @@ _COUNTS = (
 _IS_DUE_NOW = (IS_DUE, outbox.c.due_at <= bindparam("the_now"))
 _DUE_COUNTS = select(outbox.c.entity, func.count()).where(*_IS_DUE_NOW).group_by(outbox.c.entity)
 _PARTITION = (outbox.c.slot % bindparam("the_of", type_=Integer)).label("partition")
+_LANES = (func.min(outbox.c.lane), func.max(outbox.c.lane))
 _DUE_BY_PARTITION = (
-    select(outbox.c.entity, _PARTITION, func.count()).where(*_IS_DUE_NOW).group_by(outbox.c.entity, _PARTITION)
+    select(outbox.c.entity, _PARTITION, func.count(), *_LANES).where(*_IS_DUE_NOW).group_by(outbox.c.entity, _PARTITION)
 )
 _NEXT_DUE = select(outbox.c.due_at).where(IS_DUE).order_by(outbox.c.due_at).limit(1)
 _NEXT_DUE_OF_PARTITIONS = _NEXT_DUE.where(_PARTITION.in_(bindparam("the_partitions", expanding=True)))
@@ -75,6 +77,16 @@ def _count_below(lowest: Lane | None) -> Select[Any]:
     return statement.group_by(outbox.c.lane).order_by(outbox.c.lane)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueChanges:
+    """The changes that are due: their `counts` by kind and partition, and the kinds of those that are `deprioritized`
+    and of the `others`."""
+
+    counts: dict[EntityKind, dict[int, int]]
+    others: frozenset[EntityKind]
+    deprioritized: frozenset[EntityKind]
+
+
 async def due_by_partition(
     connection: AsyncConnection,
     now: datetime,
@@ -82,14 +94,17 @@ async def due_by_partition(
     only: Selection | None = None,
     *,
     lowest: Lane | None = Lane.BACKFILL,
-) -> dict[EntityKind, dict[int, int]]:
-    """The number of changes that are due now in the lanes down to `lowest`, by entity and partition (of `of` in
-    all)."""
-    rows = await execute_selected(connection, _DUE_BY_PARTITION, only, lowest, the_now=now, the_of=of)
-    counts_by_kind: dict[EntityKind, dict[int, int]] = {}
-    for entity, number, count in rows:
-        counts_by_kind.setdefault(EntityKind(entity), {})[number] = count
-    return counts_by_kind
+) -> DueChanges:
+    """The changes that are due now in the lanes down to `lowest`, by entity and partition (of `of` in all)."""
+    rows = (await execute_selected(connection, _DUE_BY_PARTITION, only, lowest, the_now=now, the_of=of)).all()
+    counts: dict[EntityKind, dict[int, int]] = {}
+    for entity, number, count, _, _ in rows:
+        counts.setdefault(EntityKind(entity), {})[number] = count
+    return DueChanges(
+        counts=counts,
+        others=frozenset(EntityKind(entity) for entity, _, _, first, _ in rows if first < Lane.DEPRIORITIZED),
+        deprioritized=frozenset(EntityKind(entity) for entity, _, _, _, last in rows if last >= Lane.DEPRIORITIZED),
+    )
 
 
 async def next_due(
