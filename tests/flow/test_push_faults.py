@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,18 @@ from connector.demo.sample_orders import orders as sample_orders
 from connector.errors import AuthError, LeaseLostError
 from connector.localorg.server import LocalOrg
 from connector.model.stage import Stage
+from connector.outbound import backoff
 from connector.service import running_service
 from tests.flow import forked_cli
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
 from tests.flow.test_push import an_order
 from tests.order_builders import changed
+
+
+@pytest.fixture(autouse=True)
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the attempts of a change."""
+    monkeypatch.setattr(backoff, "FIRST_DELAY", timedelta(seconds=0.1))
 
 
 def shipped(count: int, first: int = 1) -> list[object]:
