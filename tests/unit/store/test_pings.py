@@ -31,9 +31,9 @@ async def test_connection_that_has_just_answered_is_not_asked(
 ) -> None:
     monkeypatch.setattr(postgres_connection, "REST_SECONDS", 3600)
     await answers_of_a_read(postgres_store, monkeypatch)  # it connects
-    assert await answers_of_a_read(postgres_store, monkeypatch) == 2  # BEGIN with the SELECT, ROLLBACK
+    assert await answers_of_a_read(postgres_store, monkeypatch) == 3  # BEGIN, SELECT, ROLLBACK
     monkeypatch.setattr(postgres_connection, "REST_SECONDS", 0)
-    assert await answers_of_a_read(postgres_store, monkeypatch) > 2
+    assert await answers_of_a_read(postgres_store, monkeypatch) > 3
 
 
 async def test_connection_that_was_lost_while_it_rested_is_replaced(
