@@ -336,6 +336,15 @@ def _url_error() -> SettingsError:
 
 
 def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
+    # FULL: an accepted order survives a power cut.
+    settings = f"""
+        PRAGMA busy_timeout = {int(min(busy_seconds, _TRY_SECONDS) * 1000)};
+        PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = FULL;
+        PRAGMA foreign_keys = ON;
+        PRAGMA cache_size = -{CACHE_KIB};
+    """
+
     @event.listens_for(engine.sync_engine, "do_connect")
     def _open(dialect: Any, _record: object, arguments: Any, options: Any) -> SqliteConnection:
         # If opening failed in aiosqlite's thread, it would report to a loop that may have ended, and print a traceback.
@@ -348,17 +357,14 @@ def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
+        def configure() -> None:
+            connection.run_async(lambda threaded: threaded.executescript(settings))
+
         try:
-            cursor.execute(f"PRAGMA busy_timeout = {int(min(busy_seconds, _TRY_SECONDS) * 1000)}")
-            _retry_while_locked(connection, busy_seconds, lambda: cursor.execute("PRAGMA journal_mode = WAL"))
-            cursor.execute("PRAGMA synchronous = FULL")  # an accepted order survives a power cut
-            cursor.execute("PRAGMA foreign_keys = ON")
-            cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            _retry_while_locked(connection, busy_seconds, configure)
         except BaseException:
             connection.close()  # it is not in the pool yet, so its thread would never end
             raise
-        cursor.close()
 
     @event.listens_for(engine.sync_engine, "invalidate")
     def _release_lock(connection: Any, _record: object, _error: BaseException | None) -> None:
