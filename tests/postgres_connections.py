@@ -17,6 +17,9 @@ from psycopg.pq.abc import PGconn as AnyPGconn
 
 from connector.store.silent_server import BoundedConnection
 
+MOST = 8
+"""How many of a database are kept. Few tests need more, and the server has a limit for all workers."""
+
 
 class KeptConnections:
     """Idle connections by what they were opened with."""
@@ -42,12 +45,13 @@ class KeptConnections:
         """Close the connection, but keep what it consists of, if nothing is wrong with that."""
         pgconn = connection.pgconn
         conninfo = self._opened_with.get(pgconn)
-        if conninfo is None or pgconn.transaction_status != TransactionStatus.IDLE:
+        idle = self._idle.setdefault(conninfo, []) if conninfo is not None else None
+        if idle is None or len(idle) == MOST or pgconn.transaction_status != TransactionStatus.IDLE:
             self._opened_with.pop(pgconn, None)
             await _CLOSE(connection)
         else:
             connection._closed, connection.pgconn = True, PGconn()  # one that is closed
-            self._idle.setdefault(conninfo, []).append(pgconn)
+            idle.append(pgconn)
 
     def forget(self, database: str | None = None) -> None:
         """Close the idle connections to a database that will be dropped or copied; None: to all."""
