@@ -12,11 +12,13 @@ from types import MappingProxyType
 
 from connector.errors import CommandError, RetryClass, StoreError
 from connector.inbound.batch_writes import ACTOR, FIX, actor_of
+from connector.inbound.changed_records import ChangedRecords
 from connector.inbound.context import ApplyReport, InboundContext
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_batch import ALL_FIELDS, RecordBatch
 from connector.metrics import PULL_DELAY
 from connector.model.conflict import Conflict, ConflictState
+from connector.model.describe import SObjectDescribe
 from connector.model.inbound_change import RemoteRecord, Source
 from connector.model.record_change import Effect, RecordChange
 from connector.model.sync_delay import Direction, bucket_of
@@ -36,6 +38,13 @@ class Applier:
     def __init__(self, context: InboundContext) -> None:
         self._context = context
         self._receivers = Receivers(context.mappings)
+
+    def changed_records(self, describe: SObjectDescribe) -> ChangedRecords:
+        """Tells records of this object that `apply` has to look at from those that it need not."""
+        context = self._context
+        return ChangedRecords(
+            org_id=context.org_id, receivers=self._receivers, describe=describe, adoption=context.adoption
+        )
 
     async def apply(self, records: Sequence[RemoteRecord], finish: Finish | None = None) -> ApplyReport:
         """Apply these records in one transaction, and `finish` in the same one.

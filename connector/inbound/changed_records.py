@@ -1,7 +1,9 @@
 """Tells records of the org that could change something here from those that cannot: echoes, and what is not ours.
 
-A poll of an org in which little has changed reads many records for nothing. A dry run keeps what it has read until it
-has read all of it, so it keeps only records with which a merge could do anything.
+A poll of an org in which little has changed reads many records for nothing: those of the overlap. They are told apart
+without locks, which is no risk: a record that holds what both sides agreed on, at a later moment than it was read, has
+nothing to tell, whatever happens meanwhile. A dry run keeps what it has read until it has read all of it, so it keeps
+only records with which a merge could do anything.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ from connector.inbound.adoption.rule import LINE, AdoptionRule
 from connector.inbound.context import ApplyReport
 from connector.inbound.receivers import Receivers
 from connector.inbound.record_batch import ACCOUNT_ID
+from connector.model.change import EntityKind
 from connector.model.deleted_record import DeletedRecord
 from connector.model.describe import SObjectDescribe
 from connector.model.field_equality import same_value
 from connector.model.inbound_change import RemoteRecord
 from connector.model.record import Link
-from connector.store import conflicts, deleted_records, inbox, links
+from connector.model.sync_message import MessageCause
+from connector.store import conflicts, deleted_records, inbox, links, outbox, sync_messages
 from connector.store.engine import Connection
 
 
@@ -34,11 +38,14 @@ class ChangedRecords:
     async def select(
         self, connection: Connection, records: Sequence[RemoteRecord], report: ApplyReport
     ) -> list[RemoteRecord]:
-        """The records that could change something. The others are counted in `report`."""
+        """The records that could change something, and those that they were merged into. The others are counted in
+        `report`."""
         ids = {record.id for record in records}
         orders = {str(record.fields["OrderId"]) for record in records if record.fields.get("OrderId")}
         linked = await links.find(connection, self.org_id, sorted(ids | orders))
-        waiting = await inbox.states(connection, self.org_id, ids | orders)
+        waiting: set[str] = {*await inbox.states(connection, self.org_id, ids | orders)}
+        told = await sync_messages.about(connection, self.org_id, ids)
+        waiting |= {item.source_id for item in told if item.cause is MessageCause.PARKED}
         deleted: dict[str, DeletedRecord] = {}
         disputed: set[tuple[str, str]] = set()
         for entity in {link.entity for link in linked.values()}:
@@ -47,10 +54,13 @@ class ChangedRecords:
             deleted |= {item.record_id: item for item in found.values()}
             opened = await conflicts.open_fields(connection, self.org_id, entity, keys)
             disputed |= {(entity, key) for key in opened}
+        refused = await self._find_refused(connection, {link.owner for link in linked.values()})
+        masters = {record.master for record in records if record.deleted}
         changed = []
         for record in records:
             link = linked.get(record.id)
-            if record.id in waiting or (link is not None and (link.entity, link.key) in disputed):
+            is_noted = link is not None and ((link.entity, link.key) in disputed or link.owner in refused)
+            if is_noted or record.id in waiting or record.id in masters:
                 changed.append(record)
             elif link is None:
                 order = str(record.fields.get("OrderId"))
@@ -65,6 +75,15 @@ class ChangedRecords:
                 report.records += 1
                 report.echoes += 1
         return changed
+
+    async def _find_refused(self, connection: Connection, owners: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these entities with a change that was refused, perhaps because their record was deleted."""
+        refused: set[tuple[str, str]] = set()
+        for kind in {entity for entity, _ in owners}:
+            keys = [key for entity, key in owners if entity == kind]
+            unsent = await outbox.find(connection, EntityKind(kind), keys)
+            refused |= {(kind, key) for key, row in unsent.items() if row.refusal is not None}
+        return refused
 
     def _may_begin(self, record: RemoteRecord) -> bool:
         return self.adoption is not None and self.adoption.is_candidate(record)

@@ -331,8 +331,12 @@ class Poller:
         for start in range(0, len(page), APPLY_AT_ONCE):
             batch = page[start : start + APPLY_AT_ONCE]
             watermark = turn.watermark.advanced(batch)
-            records = await self._records.with_masters(turn.target, batch)
-            report.applied.add(await self._applier.apply(records, self._cursor_mover(turn, watermark)))
+            chooser = self._applier.changed_records(turn.target.describe)
+            async with self._store.reader() as connection:
+                changed = await chooser.select(connection, batch, report.applied)
+            if changed or watermark != turn.watermark:
+                records = await self._records.with_masters(turn.target, changed)
+                report.applied.add(await self._applier.apply(records, self._cursor_mover(turn, watermark)))
             report.deleted += sum(record.deleted for record in batch)
             turn.watermark = watermark
 
