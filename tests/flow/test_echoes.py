@@ -1,20 +1,24 @@
-"""Our own writes are not delivered back to us: the channel drops them inside the org."""
+"""Our own writes are not delivered back to us: the channel drops them inside the org; and a poll locks nothing for them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from connector.cli.localorg import our_metadata
+from connector.inbound.apply import Applier
+from connector.inbound.context import ApplyReport
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg, Ports
 from connector.model.customer import Customer
+from connector.model.inbound_change import RemoteRecord
 from connector.service import running_service
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_listen import listening, until
-from tests.flow.test_pull import customer_here
+from tests.flow.test_pull import NUMBER, begin, customer_here
 
 SOME = [Customer(number=f"C-{number}", name=f"Customer {number}") for number in range(1, 201)]
 
@@ -76,3 +80,21 @@ async def test_change_by_a_person_with_the_connectors_user_is_found_by_the_poll_
         assert (job.stats.events, (await customer_here(world)).phone) == (1, None)
     assert (await world.service.pull()).applied.taken == {"Account.Phone": 1}
     assert (await customer_here(world)).phone == "+49 7"
+
+
+async def test_poll_that_reads_only_what_is_known_applies_and_locks_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await begin(world)
+    apply, applied = Applier.apply, list[RemoteRecord]()
+
+    async def noted(self: Applier, records: Sequence[RemoteRecord], *more: Any) -> ApplyReport:
+        applied.extend(records)
+        return await apply(self, records, *more)
+
+    monkeypatch.setattr(Applier, "apply", noted)
+    first = await world.service.pull()
+    await world.change_in_org("Order", NUMBER, Description="by a rep")
+    second = await world.service.pull()
+    assert (first.applied.echoes, len(applied)) == (first.applied.records, 1)
+    assert (second.applied.records, second.applied.echoes) == (first.applied.records, first.applied.records - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from shutil import copytree
@@ -12,15 +12,12 @@ from typing import Any
 
 import pytest
 
-from connector.inbound.apply import Applier
-from connector.inbound.context import ApplyReport
 from connector.jobs.pull import PullSummary
 from connector.localorg.server import LocalOrg
 from connector.mapping.loader import shipped_mappings
 from connector.model.conflict import Conflict, ConflictState
 from connector.model.customer import Customer
 from connector.model.events import ChangeOrder
-from connector.model.inbound_change import RemoteRecord
 from connector.model.order import Order, OrderInput
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
@@ -103,24 +100,6 @@ async def both_sides_rest(world: World) -> None:
     summary = await world.service.pull()
     assert (summary.applied.taken, summary.applied.restored, summary.waiting) == ({}, {}, 0)
     assert (await world.push()).writes == 0
-
-
-async def test_poll_that_reads_only_what_is_known_applies_and_locks_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await begin(world)
-    apply, applied = Applier.apply, list[RemoteRecord]()
-
-    async def noted(self: Applier, records: Sequence[RemoteRecord], *more: Any) -> ApplyReport:
-        applied.extend(records)
-        return await apply(self, records, *more)
-
-    monkeypatch.setattr(Applier, "apply", noted)
-    first = await world.service.pull()
-    await world.change_in_org("Order", NUMBER, Description="by a rep")
-    second = await world.service.pull()
-    assert (first.applied.echoes, len(applied)) == (first.applied.records, 1)
-    assert (second.applied.records, second.applied.echoes) == (first.applied.records, first.applied.records - 1)
 
 
 async def test_change_in_the_org_arrives_here_and_is_not_sent_back(world: World) -> None:
