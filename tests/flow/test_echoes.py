@@ -1,4 +1,4 @@
-"""Our own writes are not delivered back to us: the channel drops them inside the org; and a poll locks nothing for them."""
+"""Our own writes are not delivered back to us: the channel drops them inside the org. A poll locks nothing for them."""
 
 from __future__ import annotations
 
