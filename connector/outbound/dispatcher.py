@@ -16,13 +16,13 @@ from connector.errors import ApiBudgetError, RefusedError, RetryClass, Salesforc
 from connector.model.change import EntityKind, Refusal
 from connector.model.lane import Lane
 from connector.model.observed_value import ObservedValues
-from connector.outbound.health import EMPTY_CALLS, OrgHealth, is_deprioritized_product
+from connector.outbound.health import EMPTY_CALLS, is_deprioritized_product
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_types import PendingEntity, Rejection
+from connector.outbound.push_parts import PushMonitor
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import Doubt, WriteResult, build_doubt, fields_written_by
 from connector.outbound.send_notes import Name, SendNote, note_sends
-from connector.outbound.stats import SyncStats
 from connector.salesforce.attempt_context import AttemptTracker, track_with
 from connector.salesforce.call_gate import calls_in, get_call_scope
 from connector.salesforce.errors import UnreadableResponseError
@@ -79,14 +79,12 @@ class _SplitResults(Generic[T]):
 class CallDispatcher:
     """Makes the calls of one stream."""
 
-    def __init__(
-        self, repository: SyncRepository, stats: SyncStats, advance: Callable[[int], None], health: OrgHealth
-    ) -> None:
+    def __init__(self, repository: SyncRepository, monitor: PushMonitor) -> None:
         self._repository = repository
-        self._stats = stats
-        self._advance = advance
-        self._health = health
-        self._contradicted: set[tuple[str, str]] = set()
+        self._stats = monitor.stats
+        self._advance = monitor.advance
+        self._health = monitor.health
+        self._contradicted = monitor.contradicted
         self._empty_calls = Counter[str]()  # calls in a row, by step
         self._sends: dict[Name, SendNote] = {}  # not recorded yet
 
@@ -229,6 +227,7 @@ class CallDispatcher:
             if key in done and key not in failed:
                 outcomes.done.append(pending.change)
                 self._stats.done[pending.change.entity] += 1
+                self._contradicted.discard((pending.change.entity, key))
                 self._advance(1)
 
     def _collect_sends(self, results: Sequence[WriteResult], outcomes: Outcomes) -> None:

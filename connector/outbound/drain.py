@@ -66,7 +66,7 @@ class Drain:
         self._repository = repository
         self._writer = Writer(LastSyncedStamp(org.writer, profile, repository.clock), source)
         self._prices = PriceBook(org.writer, reader, profile, source)
-        self._dispatcher = CallDispatcher(repository, stats, monitor.advance, monitor.health)
+        self._dispatcher = CallDispatcher(repository, monitor)
         self._read_back = ReadBack(repository, self._dispatcher, self._writer, reader, profile, stats)
         self._claims = Claims(repository, self._read_back, self._writer, monitor.health, work)
         self._work = work

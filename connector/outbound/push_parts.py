@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
 
+from connector.model.change import EntityKind
 from connector.model.lane import Lane
 from connector.outbound.health import OrgHealth
 from connector.outbound.link_check import Reader
@@ -36,11 +37,13 @@ class OrgAccess:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PushMonitor:
     """What watches a push: its counts, its progress (called with the number of changes that are settled), and whether
-    the org takes anything."""
+    the org takes anything. `contradicted`: entities for which the org is read back, because its answer contradicted
+    what we know of it; if it does so again before they are settled, that was no lost answer."""
 
     stats: SyncStats
     advance: Callable[[int], None]
     health: OrgHealth
+    contradicted: set[tuple[EntityKind, str]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from connector.model.outcome import RowError
 from connector.model.record import Link
 from connector.outbound.dispatcher import CallDispatcher
 from connector.outbound.health import OrgHealth
+from connector.outbound.push_parts import PushMonitor
 from connector.outbound.read_back import BatchItem
 from connector.outbound.results import WriteResult
 from connector.outbound.stats import SyncStats
@@ -37,7 +38,8 @@ class AnOrg:
 
     async def send(self) -> list[WriteResult]:
         repository: Any = AnyLedger()
-        calls = CallDispatcher(repository, SyncStats(), lambda count: None, self.health)
+        monitor = PushMonitor(stats=SyncStats(), advance=lambda count: None, health=self.health)
+        calls = CallDispatcher(repository, monitor)
         return await calls.send([BatchItem(pending(an_order(number=key))) for key in KEYS], self.call)
 
     async def call(self, items: Sequence[BatchItem]) -> list[WriteResult]:
