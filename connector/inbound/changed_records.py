@@ -1,9 +1,9 @@
 """Tells records of the org that could change something here from those that cannot: echoes, and what is not ours.
 
 A poll of an org in which little has changed reads many records for nothing: those of the overlap. They are told apart
-without locks, which is no risk: a record that holds what both sides agreed on, at a later moment than it was read, has
-nothing to tell, whatever happens meanwhile. A dry run keeps what it has read until it has read all of it, so it keeps
-only records with which a merge could do anything.
+without locks, which is no risk: a record that was read, and after that holds what both sides agree on, while no send of
+its entity is under way, has nothing to tell, whatever happens later. A dry run keeps what it has read until it has read
+all of it, so it keeps only records with which a merge could do anything.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class ChangedRecords:
             deleted |= {item.record_id: item for item in found.values()}
             opened = await conflicts.open_fields(connection, self.org_id, entity, keys)
             disputed |= {(entity, key) for key in opened}
-        refused = await self._find_refused(connection, {link.owner for link in linked.values()})
+        unsettled = await self._find_unsettled(connection, {link.owner for link in linked.values()})
         masters = {record.master for record in records if record.deleted}
         changed = []
         for record in records:
             link = linked.get(record.id)
-            is_noted = link is not None and ((link.entity, link.key) in disputed or link.owner in refused)
+            is_noted = link is not None and ((link.entity, link.key) in disputed or link.owner in unsettled)
             if is_noted or record.id in waiting or record.id in masters:
                 changed.append(record)
             elif link is None:
@@ -76,14 +76,15 @@ class ChangedRecords:
                 report.echoes += 1
         return changed
 
-    async def _find_refused(self, connection: Connection, owners: set[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Those of these entities with a change that was refused, perhaps because their record was deleted."""
-        refused: set[tuple[str, str]] = set()
+    async def _find_unsettled(self, connection: Connection, owners: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these entities with a change that was refused, perhaps because their record was deleted, or whose
+        send has no answer yet: what both sides agreed on is about to be another value."""
+        unsettled: set[tuple[str, str]] = set()
         for kind in {entity for entity, _ in owners}:
             keys = [key for entity, key in owners if entity == kind]
             unsent = await outbox.find(connection, EntityKind(kind), keys)
-            refused |= {(kind, key) for key, row in unsent.items() if row.refusal is not None}
-        return refused
+            unsettled |= {(kind, key) for key, row in unsent.items() if row.refusal is not None or row.unconfirmed}
+        return unsettled
 
     def _may_begin(self, record: RemoteRecord) -> bool:
         return self.adoption is not None and self.adoption.is_candidate(record)

@@ -32,6 +32,9 @@ LONGEST_WAIT_FOR_DUE = timedelta(seconds=10)
 """A push waits for changes that become due within this time, such as one postponed because of a locked row."""
 
 MAX_ROUNDS = 8
+"""How many rounds of a push may settle nothing, or be spent on waiting."""
+MAX_BUSY_ROUNDS = 1000
+"""How many rounds may settle something. What becomes due during one goes with the next."""
 POLL_SECONDS = 0.25
 PATIENCE_SECONDS = 300.0
 """How long a push waits for other workers that make no progress, in seconds. A worker is alive as long as it renews its
@@ -86,17 +89,19 @@ class PushRounds:
     async def run(self, *, patient: bool) -> None:
         """Run rounds until nothing is due or `health` stops them. `patient`: wait for other workers, and for changes
         that become due soon."""
-        rounds = 0
-        while rounds < MAX_ROUNDS:
+        rounds = busy = 0
+        while rounds < MAX_ROUNDS and busy < MAX_BUSY_ROUNDS:
             due = await self._find_due()
             if due.counts:
                 self.monitor.health.begin_round()
+                settled = self.monitor.stats.settled
                 worked = await self._run_round(due)
                 outdated = self.share.mapping_version is not None and self.share.mapping_version.outdated
                 if self.monitor.health.close_round() is not None or self.share.worker is None or outdated:
                     return
                 if worked:
-                    rounds += 1
+                    busy += (is_busy := self.monitor.stats.settled > settled)
+                    rounds += not is_busy
                     self._waiting_since = None
                 elif not patient or not await self._wait_for_others():
                     self.others_at_work = True

@@ -25,6 +25,11 @@ class SyncStats:
     notes: list[str] = field(default_factory=list)
     """Remarks for a person: records merged in the org, keys restored."""
 
+    @property
+    def settled(self) -> int:
+        """Changes of which nothing is left to do."""
+        return self.done.total() + self.unchanged.total() + self.refused.total()
+
     def note(self, text: str) -> None:
         if len(self.notes) < MAX_NOTES:
             self.notes.append(text)

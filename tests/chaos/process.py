@@ -179,7 +179,7 @@ class Process:
 
 
 def _observe_store(store: Store, steps: Steps) -> None:
-    transaction, transact, reader = store.transaction, store.transact, store.reader
+    transaction, transact = store.transaction, store.transact
 
     @asynccontextmanager
     async def observed_transaction() -> AsyncIterator[UnitOfWork]:
@@ -206,14 +206,17 @@ def _observe_store(store: Store, steps: Steps) -> None:
         await steps.step()
         return result
 
-    @asynccontextmanager
-    async def observed_reader() -> AsyncIterator[Any]:
-        steps.crash_if_planned()
-        async with reader() as connection:
-            yield connection
+    def observed(read: Callable[[], AbstractAsyncContextManager[Any]]) -> Callable[[], Any]:
+        @asynccontextmanager
+        async def observed_reader() -> AsyncIterator[Any]:
+            steps.crash_if_planned()
+            async with read() as connection:
+                yield connection
+
+        return observed_reader
 
     store.transaction, store.transact = observed_transaction, observed_transact  # type: ignore[method-assign]
-    store.reader = store.single_reader = observed_reader  # type: ignore[method-assign]
+    store.reader, store.single_reader = observed(store.reader), observed(store.single_reader)  # type: ignore[method-assign]
 
 
 def _observe_requests(transport: Any, steps: Steps) -> None:

@@ -146,3 +146,28 @@ async def test_write_that_was_in_flight_when_a_change_was_read_makes_it_no_later
     assert (account["Name"], account["Phone"], (await customer_here(timed)).phone) == (
         "Ours alone", "ours, later", "ours, later"
     )  # fmt: skip
+
+
+async def test_value_that_a_rep_puts_back_before_our_send_is_answered_is_no_echo(
+    timed: TimedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what both sides agreed on, until the answer is stored."""
+    client = timed.service.client
+    update = client.collections_update
+
+    async def slow_update(*rows: Any, **more: Any) -> Any:
+        answer = await update(*rows, **more)
+        timed.time.advance(5)
+        await timed.change_there("Account", "C-1", Phone="agreed")
+        assert (await timed.service.pull()).applied.deferred == 1
+        timed.time.advance(60)  # longer than the overlap of two polls
+        return answer
+
+    await timed.change_here(phone="agreed")
+    await timed.settle()
+    await timed.change_here(phone="ours, earlier")
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "collections_update", slow_update)
+        await timed.push()
+    await timed.settle()
+    assert ((await timed.account())["Phone"], (await customer_here(timed)).phone) == ("agreed", "agreed")

@@ -58,19 +58,20 @@ async def test_database_that_is_set_to_be_read_only_is_not_written_to(databases:
     async with store.transaction() as uow:
         name = await uow.connection.scalar(text("SELECT current_database()"))
         await uow.connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
-    await store.close()
-    KEPT.forget(name)  # it counts for new connections
-    store = Store.open(url)
-    async with store.reader() as connection:
-        assert await connection.scalar(text("SELECT 1")) == 1
-    with pytest.raises(StoreError, match="may not be written to"):
+    try:
+        await store.close()
+        KEPT.forget(name)  # it counts for new connections
+        async with store.reader() as connection:
+            assert await connection.scalar(text("SELECT 1")) == 1
+        with pytest.raises(StoreError, match="may not be written to"):
+            async with store.transaction() as uow:
+                await uow.connection.execute(SET, {"n": 1})
+    finally:
         async with store.transaction() as uow:
-            await uow.connection.execute(SET, {"n": 1})
-    async with store.transaction() as uow:
-        await uow.connection.execute(text("SET TRANSACTION READ WRITE"))
-        await uow.connection.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
-    await store.close()
-    KEPT.forget(name)
+            await uow.connection.execute(text("SET TRANSACTION READ WRITE"))
+            await uow.connection.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
+        await store.close()
+        KEPT.forget(name)
 
 
 async def test_server_that_falls_silent_is_given_up(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
