@@ -96,6 +96,9 @@ async def test_single_reader_runs_one_statement_for_each_of_its_readers(store: S
             await customers.count(connection)
             with pytest.raises(RuntimeError, match="one statement"):
                 await customers.count(connection)
+        async with reading.single_reader() as connection:
+            with pytest.raises(RuntimeError, match="only reads"):
+                await connection.execute(text("DELETE FROM customers"))
     async with store.reader() as connection:
         assert await customers.count(connection) == await customers.count(connection)
 
