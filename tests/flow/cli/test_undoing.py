@@ -52,7 +52,7 @@ def test_resync_is_shown_and_undone_by_its_name(shell: Shell, beside: Org) -> No
     assert "There is no run resync-7" in shell("undo", "resync-7").err
     assert "There is no run monday" in shell("runs", "show", "monday").err
     assert shell("runs", "list", "--kind", "monday").status == 2
-    since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
+    since = datetime.now(UTC).isoformat()
     changed = ("act", "SO-1001", "change", "--set")
     assert shell(*changed, "po_number=spoiled").status == 0
     assert shell("push").status == 0
