@@ -88,7 +88,6 @@ class InboundRun:
             raise misfit_error(problems, mappings, profile)
         adoption = AdoptionSetup(context.settings, mappings, profile, since=adopt_since)
         self.mappings = mappings
-        self.adoption_rule = adoption.rule
         self.filter_problem = adoption.filter_problem
         self.applier = Applier(
             InboundContext(

@@ -13,12 +13,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from connector.clock import RepeatableClock
-from connector.inbound.changed_records import ChangedRecords
 from connector.inbound.context import ApplyReport
 from connector.inbound.inbound_org import ReplayedOrg, UnansweredError
 from connector.inbound.poll import APPLY_AT_ONCE, PollReport, PollTurn
 from connector.inbound.poll_target import PollTarget
-from connector.inbound.receivers import Receivers
 from connector.inbound.record_reader import RecordReader
 from connector.jobs.inbound_run import InboundJobContext, InboundRun
 from connector.jobs.pull import PullSummary, count_open_work
@@ -44,7 +42,7 @@ async def pull_dry_run(context: InboundJobContext) -> PullSummary:
     started, before = store.clock.now(), client.calls_made
     async with sync_dry_run(store, ORG_TABLES) as snapshot:
         run = await InboundRun.begin(context, store=snapshot)
-    polls = await _Polls(run, context, Receivers(run.mappings)).read()
+    polls = await _Polls(run, context).read()
     org, now = ReplayedOrg(client), store.clock.now()
     while True:  # bounded: each time, one more request has its answer
         try:
@@ -105,11 +103,10 @@ async def _apply(context: InboundJobContext, run: InboundRun, polls: list[_ReadP
 class _Polls:
     """Reads what a poll of all objects reads, without a lease, and moves no cursor."""
 
-    def __init__(self, run: InboundRun, context: InboundJobContext, receivers: Receivers) -> None:
+    def __init__(self, run: InboundRun, context: InboundJobContext) -> None:
         self._run = run
         self._store = context.store
         self._client = context.client
-        self._receivers = receivers
         self._room = MAX_CHANGED
 
     async def read(self) -> list[_ReadPoll]:
@@ -138,12 +135,7 @@ class _Polls:
         deleted: DeletedRecords | None,
     ) -> _ReadPoll:
         target = turn.target
-        chooser = ChangedRecords(
-            org_id=self._run.org_id,
-            receivers=self._receivers,
-            describe=target.describe,
-            adoption=self._run.adoption_rule,
-        )
+        chooser = self._run.applier.changed_records(target.describe)
         batches: list[list[RemoteRecord]] = []
         others, beyond = ApplyReport(), 0
         watermark = turn.watermark

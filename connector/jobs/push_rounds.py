@@ -100,8 +100,10 @@ class PushRounds:
                 if self.monitor.health.close_round() is not None or self.share.worker is None or outdated:
                     return
                 if worked:
-                    busy += (is_busy := self.monitor.stats.settled > settled)
-                    rounds += not is_busy
+                    if self.monitor.stats.settled > settled:
+                        busy += 1
+                    else:
+                        rounds += 1
                     self._waiting_since = None
                 elif not patient or not await self._wait_for_others():
                     self.others_at_work = True

@@ -19,7 +19,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -214,18 +214,18 @@ class Store:
 
         return await retry_on_abort(self.clock, attempt)
 
-    @asynccontextmanager
-    async def reader(self) -> AsyncIterator[AsyncConnection]:
+    def reader(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a connection for reading. All its statements see one snapshot: nothing that is committed later."""
-        with translate_errors(self.address, self._note_state):
-            async with self._readers.connect() as connection:
-                yield connection
+        return self._reading(self._readers)
+
+    def single_reader(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a connection for reading with one statement; a second one is refused (`store.single_statements`)."""
+        return self._reading(self._single_readers)
 
     @asynccontextmanager
-    async def single_reader(self) -> AsyncIterator[AsyncConnection]:
-        """Open a connection for reading with one statement; a second one is refused (`store.single_statements`)."""
+    async def _reading(self, readers: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         with translate_errors(self.address, self._note_state):
-            async with self._single_readers.connect() as connection:
+            async with readers.connect() as connection:
                 yield connection
 
     @asynccontextmanager

@@ -66,9 +66,6 @@ _IS_CLAIMED_VERSION = and_(
     outbox.c.version == bindparam("the_version"),
     outbox.c.captured_at == bindparam("the_captured_at"),
 )
-# Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
-# `outbox_due` and sorts the whole queue for every batch.
-_IS_DUE_NOW = func.coalesce(outbox.c.due_at, outbox.c.due_at) <= bindparam("the_now")
 _ATTEMPTED: BindParameter[int] = bindparam("the_attempts")
 """One more than when the change was claimed: only a recorded answer counts."""
 
@@ -128,9 +125,12 @@ def _due(deprioritized: bool | None, of_some_partitions: bool) -> Select[Any]:
         outbox.c.restores,
         partition,
     )
+    # Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
+    # `outbox_due` and sorts the whole queue for every batch.
+    due_at = func.coalesce(outbox.c.due_at, outbox.c.due_at)
     statement = (
         select(*columns)
-        .where(IS_DUE, outbox.c.entity == bindparam("the_entity"), _IS_DUE_NOW)
+        .where(IS_DUE, outbox.c.entity == bindparam("the_entity"), due_at <= bindparam("the_now"))
         .order_by(outbox.c.lane, outbox.c.captured_at, outbox.c.key)
         .limit(bindparam("the_limit", type_=Integer))
     )

@@ -43,8 +43,8 @@ class RemoteOrder:
             id=self.id,
             fields={},
             read_at=self.read_at,
-            modified_at=read_moment(str(self.row["LastModifiedDate"])),
-            stamped_at=read_moment(str(self.row["SystemModstamp"])),
+            modified_at=read_moment(self.row["LastModifiedDate"]),
+            stamped_at=read_moment(self.row["SystemModstamp"]),
             modified_by=self.row.get("LastModifiedById"),
             author=author_of(self.row),
         )

@@ -262,9 +262,8 @@ class EventHub:
     ) -> Iterator[OutgoingEvent]:
         """The events of the members that enrich; they may filter, too."""
         for item in events:
-            schema, event_uuid = schemas[item.sobject], ""
+            schema, event_uuid = schemas[item.sobject], _new_uuid()
             for alias, member in self._special_members(item, enriched=True):
-                event_uuid = event_uuid or _new_uuid()
                 more = item.enrich(self._dml.plan(item.sobject), schema, member.enriched)
                 row = {name: more.row.get(name) for name in more.visible} | _filter_header(more)
                 if self._passes_filter(member, item.sobject, row, with_header=True):

@@ -128,12 +128,15 @@ async def test_process_that_stands_still_in_a_transaction_gives_up_its_locks(dat
 
 
 async def test_upgrade_has_no_limit(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[object] = []
+
     def slowly(connection: Connection) -> None:
-        connection.execute(LONGER)
+        slept.append(connection.execute(LONGER).scalar())
 
     store = Store.open(databases.empty(), limits=TimeLimits(statement=0.05))
     monkeypatch.setattr(schema, "_revision", slowly)
     await schema.upgrade(store)
+    assert slept
     await store.close()
 
 
