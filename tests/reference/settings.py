@@ -7,6 +7,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import cache
 from io import StringIO
 from typing import Any, NamedTuple
 
@@ -117,8 +118,9 @@ def meaning_of(owner: type[BaseModel], name: str) -> str:
     return _joined(kind.__doc__) if isinstance(kind, type) and issubclass(kind, Enum) else ""
 
 
+@cache
 def docstrings(owner: type) -> Mapping[str, str]:
-    """The texts below the fields of a class."""
+    """The texts below the fields of a class; each field of the class asks for them."""
     [tree] = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     assert isinstance(tree, ast.ClassDef)
     return {
