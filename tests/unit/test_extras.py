@@ -59,11 +59,22 @@ def test_other_commands_do_not_need_the_extra(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_service_does_not_need_the_extra(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def service() -> subprocess.CompletedProcess[str]:
+    """A process without the extra that has loaded the whole service, and prints which libraries are loaded."""
     code = BLOCKED.split("sys.argv")[0].format(packages=PACKAGES)
-    code += "import scheduler, connector.service, connector.web.app, connector.jobs.org_deploy"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    code += "import scheduler, connector.roles, connector.service, connector.web.app, connector.jobs.org_deploy\n"
+    code += "print(*{name.split('.')[0] for name in sys.modules})"
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_service_does_not_need_the_extra(service: subprocess.CompletedProcess[str]) -> None:
+    assert service.returncode == 0, service.stderr
+
+
+def test_service_without_traces_loads_no_tracing_library(service: subprocess.CompletedProcess[str]) -> None:
+    assert "connector" in service.stdout.split()
+    assert "opentelemetry" not in service.stdout.split()
 
 
 def test_packages_that_are_looked_for_are_those_of_the_extra() -> None:

@@ -45,9 +45,11 @@ def test_module_that_is_called_pure_is_in_the_purity_contract() -> None:
     claimed = set()
     for path in SOURCES:
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        if name.startswith("connector.") and re.search(r"\bPURE\b", docstring):
-            claimed.add(name)
+        text = path.read_text(encoding="utf-8")
+        if name.startswith("connector.") and "PURE" in text:
+            docstring = ast.get_docstring(ast.parse(text)) or ""
+            if re.search(r"\bPURE\b", docstring):
+                claimed.add(name)
     assert len(claimed) > 20
     assert {name for name in claimed if not any(f"{name}.".startswith(f"{one}.") for one in covered)} == set()
 
