@@ -20,6 +20,7 @@ from connector.errors import RetryClass, SettingsError, StoreError
 from connector.store import customers, engine, orders, schema
 from connector.store.engine import Store
 from connector.store.sql import Saved
+from connector.store.tables import metadata
 from tests.conftest import ManualClock
 from tests.databases import Databases
 from tests.unit.store.samples import ALFKI, BONAP, due_keys, order, pending, place, stock
@@ -43,7 +44,7 @@ async def test_store_address_hides_the_password() -> None:
 async def test_temporary_database_is_deleted_when_closed() -> None:
     store = Store.open("sqlite://")
     file = make_url(store.address).database
-    await schema.upgrade(store)
+    await store.migrate(metadata.create_all)
     await stock(store)
     await place(store, order())
     assert await due_keys(store) == ["10248"]

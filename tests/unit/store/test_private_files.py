@@ -11,8 +11,8 @@ import pytest
 from connector.files import create_private, readable_by_others
 from connector.localorg.certificates import load_or_create
 from connector.localorg.storage import Storage
-from connector.store import schema
 from connector.store.engine import Store
+from connector.store.tables import metadata
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077])
@@ -43,7 +43,7 @@ async def test_database_readable_by_others_keeps_its_mode_and_is_reported(tmp_pa
     file.chmod(0o644)
     store = Store.open(f"sqlite:///{file}")
     try:
-        await schema.upgrade(store)
+        await store.migrate(metadata.create_all)
         assert (file.stat().st_mode & 0o777, store.readable_by_others) == (0o644, True)
     finally:
         await store.close()
