@@ -41,6 +41,9 @@ _FEW_CHANGES = 24
 """Of how many rows of usual size, in a transaction, the pages fit into its cache (512 KiB): then SQLite writes nothing
 before the COMMIT."""
 
+_QUERIES = ("SELECT", "PRAGMA main.", "PRAGMA temp.")
+"""What only reads. By the pragmas, SQLAlchemy asks for tables and their columns: some 400 times in an upgrade."""
+
 _COUNT = ("SELECT count(*)", "SELECT COUNT(*)")
 """SQLite counts all rows of a table by one instruction, however many they are."""
 
@@ -262,7 +265,7 @@ def _begin_without_waiting(connection: sqlite3.Connection) -> None:
 
 
 def _is_query(operation: str) -> bool:
-    return operation.startswith("SELECT")
+    return operation.startswith(_QUERIES)
 
 
 def _is_small_insert(work: Callable[..., _Result], operation: str, parameters: Any, most_rows: int) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import column, func, insert, select, table, text
+from sqlalchemy import column, func, insert, inspect, select, table, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -98,6 +98,8 @@ async def test_quick_query_takes_no_turn_and_sees_what_its_transaction_wrote(
     await connection.execute(text("INSERT INTO teas (id, name) VALUES (1, 'Assam')"))
     turns.clear()
     assert (await connection.execute(NAMES)).scalars().all() == ["Assam"]
+    columns = await connection.run_sync(lambda sync: inspect(sync).get_columns("teas"))
+    assert [found["name"] for found in columns] == ["id", "name"]
     assert turns == []
 
 
