@@ -53,8 +53,9 @@ async def deploy(caller: Caller, kind: str, *members: tuple[str, str]) -> list[d
         answer_body = (await answer.json())["deployResult"]
     for _ in range(200):
         _, body = await caller.call("GET", f"metadata/deployRequest/{answer_body['id']}?includeDetails=true")
-        answer_body = body["deployResult"]
-    _, body = await caller.call("GET", f"metadata/deployRequest/{answer_body['id']}?includeDetails=true")
+        if body["deployResult"]["done"]:
+            break
+    assert body["deployResult"]["done"]
     return list(body["deployResult"]["details"]["componentFailures"])
 
 
