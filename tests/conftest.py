@@ -39,22 +39,44 @@ MEMORY = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED
 """Where databases are; None: in the usual folder for temporary files."""
 
 
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+_IS_COMPILED = any(Path(__file__).with_name("web").glob("__pycache__/test_*-pytest-*.pyc"))
+_COLLECTED = Path(tempfile.gettempdir(), f"collected-{os.environ.get('PYTEST_XDIST_TESTRUNUID')}")
+"""Exists from when the first worker of a run has compiled the tests until it ends."""
+LONGEST_COMPILATION = 60.0
+
+if WORKER is not None:
+    gc.disable()  # while modules are loaded and tests are collected, it would take a fifth of the time
+
+
 def pytest_sessionstart() -> None:
-    if MEMORY is not None and "PYTEST_XDIST_WORKER" not in os.environ:
+    if MEMORY is not None and WORKER is None:
         remove_leftovers(MEMORY, "postgres-*", "sqlite-*")
 
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    gc.disable()  # while modules are loaded and tests are collected, it would take a fifth of the time
+def pytest_collection() -> None:
+    """In a new clone, let the first worker compile the tests for the others."""
+    if WORKER in {None, "gw0"} or _IS_COMPILED:
+        return
+    end = time.monotonic() + LONGEST_COMPILATION
+    while not _COLLECTED.exists() and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def pytest_collection_finish() -> None:
     """Leave the collected tests and loaded modules to themselves: they stay to the end, and walking through them again
     and again takes about a tenth of the time. What a test leaves behind is collected, though less often than usual."""
+    if WORKER == "gw0":
+        _COLLECTED.touch()
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)  # the service has even higher ones
     gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    if WORKER == "gw0":
+        _COLLECTED.unlink(missing_ok=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,6 +91,7 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 """Each begins with an equal share of the tests, in this order."""
 LONG_TESTS = (
     "test_random_order_lives",
+    "test_demo_",
     "test_claims_of_the_acceptance_run",
     "test_push_after_kill_9",
     "test_killed_and_frozen",
