@@ -33,12 +33,16 @@ _EXAMINE = """
 """
 
 
-async def faults_of(page: Page, url: str, turn: int) -> list[tuple[str, int, str, object]]:
-    """What is wrong with a page, by width and color scheme."""
+async def load_axe(page: Page) -> None:
+    """Let each page that is opened from now on begin with axe-core: the browser compiles such a script only once."""
     require(_AXE.exists(), "axe-core (`make clients` installs it)")
+    await page.add_init_script(path=_AXE)
+
+
+async def faults_of(page: Page, url: str, turn: int) -> list[tuple[str, int, str, object]]:
+    """What is wrong with a page, by width and color scheme; after `load_axe`."""
     schemes = ("light", "dark") if turn % 2 else ("dark", "light")
     await page.goto(url)
-    await page.evaluate(_AXE.read_text())
     found: list[tuple[str, int, str, object]] = []
     for width, scheme in zip((1440, 390), schemes, strict=True):
         await page.set_viewport_size({"width": width, "height": 844})

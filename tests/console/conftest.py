@@ -45,6 +45,7 @@ from connector.model.worker import Worker
 from connector.settings import Settings
 from connector.store import (
     conflicts,
+    console_sessions,
     customers,
     inbox,
     job_runs,
@@ -64,6 +65,7 @@ from connector.store.journal import JournalEntry
 from connector.store.tables import outbox
 from connector.store.undos import Undo
 from connector.store.unit_of_work import UnitOfWork
+from connector.web.console.session import COOKIE
 from tests.conftest import require
 from tests.databases import Databases
 from tests.unit.store import samples
@@ -77,8 +79,9 @@ CHROMIUM = _SHELL if _SHELL.exists() else Path("/usr/bin/chromium")
 _INSTALLED = CHROMIUM.exists()
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", "--js-flags=--no-opt,--no-maglev",
 )  # fmt: skip
+"""Without optimizing compilers, which take more time than they save where each page is open for a moment."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -274,6 +277,17 @@ async def console(sqlite_databases: Databases, tmp_path: Path) -> AsyncIterator[
 
 
 async def signed_in(browser: Browser, console: Console, **options: object) -> Page:
+    """The list of orders in a browser that has a session already; for what is no test of signing in."""
+    context = await browser.new_context(**options)  # type: ignore[arg-type]
+    async with console.store.transaction() as uow:
+        secret = await console_sessions.begin(uow, "Kim")
+    await context.add_cookies([{"name": COOKIE, "value": secret, "url": console.url}])
+    page = await context.new_page()
+    await page.goto(f"{console.url}/orders")
+    return page
+
+
+async def sign_in_by_hand(browser: Browser, console: Console, **options: object) -> Page:
     context = await browser.new_context(**options)  # type: ignore[arg-type]
     page = await context.new_page()
     await page.goto(f"{console.url}/orders")

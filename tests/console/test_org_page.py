@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.console.axe import faults_of
+from tests.console.axe import faults_of, load_axe
 from tests.console.org_scene import LONG_TEXT, SCRIPT, Shop, running_shop
 from tests.org.conftest import SHARED
 
@@ -96,6 +96,7 @@ async def test_axe_finds_no_violation_on_any_page(browser: Browser) -> None:
     """Each page wide and narrow, light and dark, with texts in bad shape, too. Scripts are for axe only."""
     async with running_shop(lambda: LONG_TEXT) as shop:
         page = await opened(browser, shop, bypass_csp=True, reduced_motion="reduce")
+        await load_axe(page)
         found = []
         for turn, place in enumerate(shop.places):
             found += await faults_of(page, shop.org.url + place, turn)
