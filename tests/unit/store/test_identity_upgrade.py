@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from sqlalchemy import text
@@ -33,9 +34,17 @@ LINKS = [
 ]
 
 
-@pytest.fixture
-async def older(databases: Databases) -> AsyncIterator[Store]:
-    store = Store.open(databases.migrated("0009"))
+@pytest.fixture(scope="module")
+def upgraded_url(database_kind: Databases) -> Iterator[str]:
+    """A database with these links, upgraded from revision 0009. The tests only read it."""
+    url = database_kind.migrated("0009")
+    asyncio.run(fill_and_upgrade(url))
+    yield url
+    database_kind.drop_all()
+
+
+async def fill_and_upgrade(url: str) -> None:
+    store = Store.open(url)
     sqlite = store.dialect == "sqlite"
     names = ("org_id", "entity", "key", "parent", "sobject", "salesforce_id", "synced_at")
     async with store.transaction() as uow:
@@ -49,13 +58,19 @@ async def older(databases: Databases) -> AsyncIterator[Store]:
                 ),
                 values,
             )
+    await schema.upgrade(store)
+    await store.close()
+
+
+@pytest.fixture
+async def upgraded(upgraded_url: str) -> AsyncIterator[Store]:
+    store = Store.open(upgraded_url)
     yield store
     await store.close()
 
 
-async def test_record_linked_to_two_entities_stays_with_the_later_link(older: Store) -> None:
-    await schema.upgrade(older)
-    async with older.reader() as connection:
+async def test_record_linked_to_two_entities_stays_with_the_later_link(upgraded: Store) -> None:
+    async with upgraded.reader() as connection:
         assert sorted(await links.get(connection, NEW, "customer", ["C-1", "C-2"])) == ["C-2"]
         assert sorted(await links.get(connection, NEW, "line", ["O-1-1", "O-1-2"])) == ["O-1-2"]
         assert sorted(await links.get(connection, OLD, "customer", ["C-1"])) == ["C-1"]
@@ -75,9 +90,8 @@ async def test_record_linked_to_two_entities_stays_with_the_later_link(older: St
     )  # fmt: skip
 
 
-async def test_price_links_follow_the_product_that_keeps_the_record(older: Store) -> None:
-    await schema.upgrade(older)
-    async with older.reader() as connection:
+async def test_price_links_follow_the_product_that_keeps_the_record(upgraded: Store) -> None:
+    async with upgraded.reader() as connection:
         assert await links.children(connection, NEW, "price", ["P-2"]) == {}
         [[(key, kept)]] = [
             found.items() for found in (await links.children(connection, NEW, "price", ["P-1"])).values()
@@ -91,16 +105,14 @@ async def test_price_links_follow_the_product_that_keeps_the_record(older: Store
     assert (told.action, told.detail["holder"]) == ("unlinked", "product P-1")
 
 
-async def test_dead_letters_of_duplicate_links_name_only_valid_commands(older: Store) -> None:
-    await schema.upgrade(older)
-    async with older.reader() as connection:
+async def test_dead_letters_of_duplicate_links_name_only_valid_commands(upgraded: Store) -> None:
+    async with upgraded.reader() as connection:
         fixes = [letter.refusal.fix for letter in await dead_letters.list_dead_letters(connection)]
     named = {entity for fix in fixes for entity in re.findall(r"connector (?:un)?link (\w+)", fix)}
     assert named == {"customer", "product"}
     assert all("eplay" in fix for fix in fixes)
 
 
-async def test_org_with_the_latest_write_becomes_the_active_one(older: Store) -> None:
-    await schema.upgrade(older)
-    async with older.reader() as connection:
+async def test_org_with_the_latest_write_becomes_the_active_one(upgraded: Store) -> None:
+    async with upgraded.reader() as connection:
         assert [(org.org_id, org.active) for org in await orgs.list_orgs(connection)] == [(NEW, True), (OLD, False)]
