@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from connector.localorg import ids
@@ -22,6 +23,7 @@ _KEY_PREFIXES = {"CustomField": "00N", "PlatformEventChannel": "0YL", "PlatformE
                  "ManagedEventSubscription": "18x"}  # fmt: skip
 
 
+@lru_cache(maxsize=8192)  # each field has two, which every change of the schema asks for again
 def stable_id(prefix: str, name: str) -> str:
     """Return an ID derived from a component's name, which is the same after every start."""
     return ids.make(prefix, int.from_bytes(hashlib.sha256(name.lower().encode()).digest()[:6], "big"))

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from connector.localorg import soql
@@ -83,12 +84,7 @@ class ToolingQueries:
         self._connection.execute("BEGIN")
         for name, row in build_rows(self._deployed, user_id, self._clock()):
             values = {column: value for column, value in row.items() if column in tables[name]}
-            marks = ", ".join("?" * len(values))
-            into = ", ".join(quote(column) for column in values)
-            self._connection.execute(
-                f"INSERT OR REPLACE INTO {quote(name)} ({into}) VALUES ({marks})",  # noqa: S608
-                list(values.values()),
-            )
+            self._connection.execute(_insert(name, tuple(values)), list(values.values()))
             if name in _REIFIED:
                 self._names[row["Id"]] = row["DurableId"]
         self._connection.execute("COMMIT")
@@ -115,6 +111,13 @@ class ToolingQueries:
             elif name != objects.OWNER:
                 body[name] = value
         return body
+
+
+@lru_cache(maxsize=64)  # there are hundreds of rows with the same columns
+def _insert(name: str, columns: tuple[str, ...]) -> str:
+    marks = ", ".join("?" * len(columns))
+    into = ", ".join(quote(column) for column in columns)
+    return f"INSERT OR REPLACE INTO {quote(name)} ({into}) VALUES ({marks})"  # noqa: S608
 
 
 def _column(field: Field) -> str:
