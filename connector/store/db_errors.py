@@ -14,6 +14,7 @@ DATABASE_ERRORS = (exc.SQLAlchemyError, StoreError)
 """What a statement may raise inside a transaction or reader. Callers outside only see StoreError."""
 
 UPGRADE = "Run `connector db upgrade`."
+ENDED_TRANSACTION = "has ended the transaction"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +94,11 @@ _FAULTS = (
         hint="Check the permissions of its file and folder, or of its user.",
     ),
     _Fault(words=("disk is full",), message="The disk of the database is full.", hint="Free some space."),
+    _Fault(
+        words=(ENDED_TRANSACTION,),
+        message="The database {address} ended a transaction after an error; nothing of it is stored.",
+        hint="See the error before this one. Free some space if its disk is full.",
+    ),
     _Fault(
         states=("28",),
         words=("password authentication failed", "no password supplied", "no pg_hba.conf entry"),

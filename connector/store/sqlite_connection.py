@@ -28,6 +28,8 @@ from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 from sqlalchemy.util import EMPTY_DICT
 from sqlalchemy.util.concurrency import await_
 
+from connector.store.db_errors import ENDED_TRANSACTION
+
 QUICK_SECONDS = 0.002
 """For how long a connection may keep the event loop, from its first quick query on, before other tasks have a turn."""
 
@@ -139,6 +141,7 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
     async def _run(self, work: Any, operation: str, parameters: Any) -> Any:
         adapted, connection = cast(SqliteConnection, self._adapt_connection), cast(Any, self._connection)
         async with adapted._execute_mutex:
+            adapted.check_transaction()
             result = adapted.run_quickly(work, operation, parameters)
             if result is None:
                 adapted.note_change(operation)
@@ -184,6 +187,12 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
             await_(threaded._execute(_begin_without_waiting, threaded._conn))
         self._has_lock, self._changes = True, threaded._conn.total_changes
 
+    def check_transaction(self) -> None:
+        """Raise sqlite3.OperationalError if SQLite has ended the transaction that was begun to write, as it does when
+        the disk is full: whatever follows would be stored without what came before."""
+        if self._has_lock and not cast(ThreadedConnection, self._connection)._conn.in_transaction:
+            raise sqlite3.OperationalError(f"SQLite {ENDED_TRANSACTION} after an error")
+
     def note_change(self, operation: str) -> None:
         """The thread will run this statement."""
         self._only_reads = self._only_reads and _is_query(operation)
@@ -194,8 +203,7 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         threaded = cast(ThreadedConnection, self._connection)
         if not threaded.is_idle:
             return None
-        has_lock = self._has_lock and threaded._conn.in_transaction  # SQLite ends it itself when the disk is full
-        room = _FEW_CHANGES - (threaded._conn.total_changes - self._changes) if has_lock else 0
+        room = _FEW_CHANGES - (threaded._conn.total_changes - self._changes) if self._has_lock else 0
         inserts = room > 0 and _is_small_insert(work, operation, parameters, room)
         if not inserts and (not _is_query(operation) or operation.startswith(_COUNT)):
             return None
@@ -232,6 +240,7 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         return super().cursor(server_side)
 
     def commit(self) -> None:
+        self.check_transaction()
         if not self._end_quickly():
             super().commit()
 

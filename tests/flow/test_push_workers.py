@@ -15,6 +15,7 @@ from sqlalchemy import text
 from connector.demo.sample_orders import orders as sample_orders
 from connector.errors import StoreError
 from connector.jobs import push_rounds
+from connector.jobs.push_rounds import PushRounds
 from connector.localorg.server import LocalOrg
 from connector.model.change import EntityKind
 from connector.model.order import OrderInput
@@ -23,6 +24,7 @@ from connector.outbound import drain
 from connector.outbound.lease_keeper import PRODUCT_LEASE, lease_name
 from connector.service import running_service
 from connector.store import leases
+from connector.store.outbox_counts import DueChanges
 from connector.store.partitions import partition_hash
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
 from tests.order_builders import changed
@@ -161,3 +163,33 @@ async def test_service_of_an_earlier_release_sends_nothing_after_an_upgrade(worl
     with pytest.raises(StoreError, match="made by a newer release"):
         await world.service.push(Silent(), scheduled=True)
     assert world.writes == 0
+
+
+async def test_push_goes_on_while_others_keep_saving_up_to_a_bound(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three more rounds than it may spend on waiting; the next push takes what is left at the bound."""
+    [order] = made(1)
+    await world.save([order])
+    saves = 0
+    run_round = PushRounds._run_round
+
+    async def saved_meanwhile(rounds: PushRounds, due: DueChanges) -> bool:
+        nonlocal saves
+        worked = await run_round(rounds, due)
+        if saves < push_rounds.MAX_ROUNDS + 3:
+            saves += 1
+            await world.save([changed(order, notes=f"Change {saves}")])
+        return worked
+
+    monkeypatch.setattr(PushRounds, "_run_round", saved_meanwhile)
+    assert (await world.push()).in_sync
+    assert saves == push_rounds.MAX_ROUNDS + 3
+    assert (await world.order(order.header.number))["Description"] == f"Change {saves}"
+
+    saves = 0
+    await world.save([changed(order, notes="Anew")])
+    monkeypatch.setattr(push_rounds, "MAX_BUSY_ROUNDS", 3)
+    assert not (await world.push()).in_sync
+    assert (await world.order(order.header.number))["Description"] == "Change 2"
+    assert (saves, await world.due()) == (3, {EntityKind.ORDER: 1})

@@ -14,6 +14,7 @@ from sqlalchemy import column, func, insert, inspect, select, table, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.errors import StoreError
 from connector.store import sqlite_connection
 from connector.store.engine import Store
 from connector.store.sqlite_connection import ThreadedConnection
@@ -89,6 +90,32 @@ async def test_insert_without_the_lock_takes_a_turn(tmp_path: Path, turns: list[
         turns.clear()
         await reader.execute(text("INSERT INTO teas (id) VALUES (1)"))
         assert len(turns) == 1
+    await store.close()
+
+
+@pytest.mark.parametrize("name", ["Oolong", "long" * 5000, None], ids=["quick insert", "insert", "nothing"])
+async def test_transaction_that_sqlite_ended_stores_nothing(tmp_path: Path, name: str | None) -> None:
+    """Where somebody goes on after the error, neither what comes next nor the COMMIT may seem to succeed."""
+    store = Store.open(f"sqlite:///{tmp_path / 'teas.db'}")
+    async with store.transaction() as uow:
+        await uow.connection.execute(text("CREATE TABLE teas (id INTEGER PRIMARY KEY, name TEXT)"))
+
+    async def go_on() -> None:
+        async with store.transaction() as uow:
+            await uow.connection.execute(insert(TEAS), [{"id": 1, "name": "Sencha"}])
+            await uow.connection.execute(text("PRAGMA max_page_count = 20"))
+            with pytest.raises(OperationalError, match="full"):
+                await uow.connection.execute(insert(TEAS), [{"id": 2, "name": "x" * 200_000}])
+            if name is not None:
+                await uow.connection.execute(insert(TEAS), [{"id": 3, "name": name}])
+
+    with pytest.raises(StoreError, match="ended a transaction after an error; nothing of it is stored"):
+        await go_on()
+    async with store.transaction() as uow:
+        assert (await uow.connection.execute(NAMES)).all() == []
+        await uow.connection.execute(insert(TEAS), [{"id": 1, "name": "Sencha"}])
+    async with store.reader() as reader:
+        assert (await reader.execute(NAMES)).scalars().all() == ["Sencha"]
     await store.close()
 
 
