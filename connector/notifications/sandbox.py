@@ -53,6 +53,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return isinstance(obj, str) and attr in _METHODS
         return super().is_safe_attribute(obj, attr, value)
 
+    def wrap_str_format(self, value: Any) -> None:
+        """Jinja would allow `"{:9999999999}".format(1)` by a method of its own, without asking `is_safe_attribute`."""
+
 
 class _CompiledTemplates(BytecodeCache):
     """What templates of equal text were compiled to, for all environments of `make_sandbox`, which differ in their

@@ -22,6 +22,8 @@ from connector.notifications.template_check import sample_views
         '{{ "x".ljust(999999999) }}',
         '{{ "x".center(999999999) }}',
         '{{ "{:999999999}".format(1) }}',
+        '{{ "{0}".format(1) }}',
+        '{{ "{k}".format_map({"k": 1}) }}',
         '{{ "x"|center(999999999) }}',
         '{{ "%999999999d"|format(1) }}',
         '{{ "x"|indent(999999999) }}',
