@@ -32,7 +32,8 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 class Databases:
-    """Makes databases of one kind and removes them again; `migrated` ones are copies of a template of their revision.
+    """Makes databases of one kind and removes them again; `migrated` ones are copies of a template of their
+    revision, which begins as a copy of that of an earlier one.
 
     A database of PostgreSQL at the latest revision is emptied after the test and used again, which costs a fraction of
     a new one. One that a test has altered, blown up or left locked is dropped.
@@ -114,11 +115,17 @@ class Databases:
             name = self._create()
             _migrate(self._url(name), revision)
             return name
+        kind = "sqlite" if self._server is None else "postgresql"
         with one_at_a_time(self._shared):
-            done = self._shared / f"template-{'sqlite' if self._server is None else 'postgresql'}-{revision}"
+            done = self._shared / f"template-{kind}-{revision}"
             if not done.exists():
-                name = self._create()
-                url = self._url(name) if self._server else f"sqlite:///{self._shared / name}.db"
+                lower = max((item for item in self._shared.glob(f"template-{kind}-*") if item < done), default=None)
+                name = self._create(lower and lower.read_text())
+                url = self._url(name)
+                if self._server is None:
+                    url = f"sqlite:///{self._shared / name}.db"
+                    if lower is not None:
+                        shutil.copyfile(self._shared / f"{lower.read_text()}.db", self._shared / f"{name}.db")
                 _migrate(url, revision)
                 done.write_text(name)
             return done.read_text()
