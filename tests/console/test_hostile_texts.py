@@ -121,6 +121,7 @@ async def test_page_that_loads_itself_again_runs_no_text(browser: Browser, hosti
     await watched.sign_in(hostile)
     for path in ("/", "/orders", "/orders/B-3", "/errors", "/desk/returns"):
         await watched.visit(path)
+        await watched.page.locator("main[data-htmx-powered]").wait_for()  # htmx begins after the page is loaded
         await watched.page.evaluate("document.querySelector('main').textContent = ''")
         async with watched.page.expect_response(lambda answer: answer.request.headers.get("hx-request") == "true"):
             await watched.page.evaluate("document.body.dispatchEvent(new CustomEvent('changed'))")
