@@ -135,7 +135,7 @@ async def test_two_hundred_mixed_customers_cost_no_more_calls_than_companies(
     persons: World, databases: Databases
 ) -> None:
     async def cost(world: World, customers: Sequence[Customer]) -> tuple[int, int]:
-        orders = [changed(order, stage=Stage.SHIPPED) for order in sample_orders(customers, PRODUCTS, count=150)]
+        orders = [changed(order, stage=Stage.SHIPPED) for order in sample_orders(customers, PRODUCTS, count=80)]
         await world.save(orders, some_customers=customers)
         summary = await world.push()
         assert summary.in_sync

@@ -13,6 +13,7 @@ import pytest
 from connector.cli.localorg import our_metadata
 from connector.demo.sample_orders import orders as sample_orders
 from connector.errors import StoreError
+from connector.jobs import push_rounds
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import Currency, OrgSettings
@@ -20,6 +21,7 @@ from connector.model.change import EntityKind
 from connector.model.order import LineInput
 from connector.model.product import Price
 from connector.model.stage import Stage
+from connector.outbound import drain
 from connector.outbound.dependency_faults import PRODUCT_NOT_SENT_YET
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.repository import SyncRepository
@@ -122,24 +124,28 @@ async def test_reverted_change_with_a_lost_response_is_reverted_in_the_org(
 
 async def test_order_moved_to_another_customer_is_not_overtaken(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its update is in flight in one stream while another one could take it."""
-    many = [an_order(f"F-{i}", customer=f"C-{i % 8 + 1}", stage=Stage.PLACED, lines=(a_line(1),)) for i in range(700)]
+    monkeypatch.setattr(push_rounds, "ORDERS_PER_STREAM", 1)
+    monkeypatch.setattr(drain, "ORDERS_PER_CLAIM", 2)
+    many = [an_order(f"F-{i}", customer=f"C-{i % 8 + 1}", stage=Stage.PLACED, lines=(a_line(1),)) for i in range(16)]
     await world.save([ONE, *many])
     await world.push()
     await world.save([changed(ONE, notes="old"), *[changed(order, notes="z") for order in many]])
     real = world.service.client.collections_update
-    moved: list[int] = []
+    moved = asyncio.Event()
 
     async def slow(rows: Any) -> Any:
-        if not moved and any(row[2].get("Description") == "old" for row in rows):
-            moved.append(1)
+        if moved.is_set() or all(row[2].get("Description") != "old" for row in rows):
+            await moved.wait()  # so that another stream looks for more when there is more
+        else:
             await world.save([changed(ONE, customer="C-2", notes="new")])
+            moved.set()
             await asyncio.sleep(0.5)
         return await real(rows)
 
     monkeypatch.setattr(world.service.client, "collections_update", slow)
     await settled(world)
     order = await world.order("A-1")
-    assert (moved, order["Description"], order["Account"]["Name"]) == ([1], "new", "Käufer 2")
+    assert (moved.is_set(), order["Description"], order["Account"]["Name"]) == (True, "new", "Käufer 2")
 
 
 async def test_amount_too_large_for_its_field_refuses_only_its_order(world: World) -> None:
@@ -191,28 +197,30 @@ async def test_canceled_order_with_many_changes_is_not_left_a_draft(world: World
     )
 
 
-async def test_dry_run_blocks_nobody(org: LocalOrg, database_url: str) -> None:
+async def test_dry_run_blocks_nobody(org: LocalOrg, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_for(org, database_url)
     async with running_service(settings) as one, running_service(settings) as two:
         world = World(org, one)
-        made = sample_orders(CUSTOMERS, PRODUCTS, count=300)
+        made = sample_orders(CUSTOMERS, PRODUCTS, count=20)
         await world.save([changed(order, stage=Stage.SHIPPED) for order in made])
-        org.org.faults.latency_ms = 200
+        begun, others_ended = asyncio.Event(), asyncio.Event()
+        real = two.client.describe_many
 
-        async def rehearse() -> int:
-            await asyncio.sleep(0.3)
-            return (await two.push(Silent(), dry_run=True)).writes
+        async def slow(*names: Any, **named: Any) -> Any:
+            begun.set()
+            await others_ended.wait()  # a write that waited for the rehearsal would wait in vain
+            return await real(*names, **named)
 
-        async def save() -> None:
-            await asyncio.sleep(0.5)  # while the rehearsal is under way
-            await world.save([an_order("LATE")])
-
-        summary, foretold, _ = await asyncio.gather(world.push(), rehearse(), save())
+        monkeypatch.setattr(two.client, "describe_many", slow)
+        rehearsal = asyncio.create_task(two.push(Silent(), dry_run=True))
+        await begun.wait()
+        summary = await world.push()
+        await world.save([an_order("LATE")])
+        others_ended.set()
         assert summary.stopped is None
-        assert foretold > 0
-        org.org.faults.clear()
+        assert (await rehearsal).stats.unchanged[EntityKind.ORDER] == 20  # as the push was first
         await settled(world)
-        assert await world.count("Order") == 301
+        assert await world.count("Order") == 21
 
 
 async def test_import_during_recorded_outcomes_does_not_deadlock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

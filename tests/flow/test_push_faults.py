@@ -6,6 +6,7 @@ import asyncio
 import os
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from connector.demo.sample_orders import orders as sample_orders
 from connector.errors import AuthError, LeaseLostError
 from connector.localorg.server import LocalOrg
 from connector.model.stage import Stage
-from connector.outbound import backoff
+from connector.outbound import backoff, drain
+from connector.outbound.batches import graph_calls
 from connector.service import running_service
 from tests.flow import forked_cli
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
@@ -50,8 +52,11 @@ def expected(orders: list[object]) -> tuple[int, int, int, int, int]:
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3, 5, 8])
-async def test_lost_response_loses_and_duplicates_nothing(world: World, lost: int) -> None:
-    orders = shipped(120)
+async def test_lost_response_loses_and_duplicates_nothing(
+    world: World, lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "graph_calls", partial(graph_calls, graphs=10))
+    orders = shipped(16)  # two calls, as of a hundred
     await world.save(orders)  # type: ignore[arg-type]
     world.org.org.faults.lost_response = lost
     summary = await world.push()
