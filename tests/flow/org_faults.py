@@ -12,6 +12,7 @@ from sqlalchemy import delete
 from connector.errors import ConnectorError
 from connector.jobs.resync import make_due
 from connector.model.change import EntityKind
+from connector.model.order import OrderInput
 from connector.model.stage import Stage
 from connector.store import outages, outbox_counts
 from connector.store.outages import Outage
@@ -75,37 +76,42 @@ ANSWERS = {
     "400 unknown": said(400, "NEVER_SEEN_BEFORE"),
 }
 
-NEW = [an_order(f"N-{number}", customer=f"C-{number}") for number in range(1, 5)]
+
+def some_new(turn: int = 0) -> list[OrderInput]:
+    return [an_order(f"N-{4 * turn + number}", customer=f"C-{number}") for number in range(1, 5)]
+
+
+NEW = some_new()
 OLD = [an_order(f"A-{number}", customer=f"C-{number}", stage=Stage.CONFIRMED) for number in range(1, 5)]
 
 
-async def new_orders(world: World) -> None:
-    await world.save(NEW)
+async def new_orders(world: World, turn: int = 0) -> None:
+    await world.save(some_new(turn))
 
 
-async def changed_orders(world: World) -> None:
-    await world.save([changed(order, notes="changed") for order in OLD])
+async def changed_orders(world: World, turn: int = 0) -> None:
+    await world.save([changed(order, notes=f"changed {turn}") for order in OLD])
 
 
-async def changed_lines(world: World) -> None:
-    await world.save([replace(order, lines=(a_line(1, "P-1"), a_line(3, "P-2"))) for order in OLD])
+async def changed_lines(world: World, turn: int = 0) -> None:
+    await world.save([replace(order, lines=(a_line(1, "P-1"), a_line(3 + turn, "P-2"))) for order in OLD])
 
 
-async def orders_to_look_at(world: World) -> None:
+async def orders_to_look_at(world: World, _: int = 0) -> None:
     await make_due(world.service.store, EntityKind.ORDER, [order.number for order in OLD])
 
 
-async def nothing_known_of_the_org(world: World) -> None:
+async def nothing_known_of_the_org(world: World, _: int = 0) -> None:
     await changed_orders(world)
     async with world.service.store.transaction() as uow:
         await uow.connection.execute(delete(org_catalog))
 
 
-async def new_customers(world: World) -> None:
-    await world.save(some_customers=[replace(item, number=f"X-{item.number}") for item in CUSTOMERS])
+async def new_customers(world: World, turn: int = 0) -> None:
+    await world.save(some_customers=[replace(item, number=f"X{turn}-{item.number}") for item in CUSTOMERS])
 
 
-CALLS: dict[str, Callable[[World], Awaitable[None]]] = {
+CALLS: dict[str, Callable[..., Awaitable[None]]] = {
     "graph": new_orders,
     "collections": changed_orders,
     "composite": changed_lines,
@@ -113,6 +119,7 @@ CALLS: dict[str, Callable[[World], Awaitable[None]]] = {
     "describe": nothing_known_of_the_org,
     "upsert": new_customers,
 }
+"""What makes a push begin with such a call. A world takes each of them again with another `turn`."""
 
 
 async def due(world: World) -> int:
