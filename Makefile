@@ -43,8 +43,9 @@ test: setup clients
 test-unit: setup
 	$(BIN)/pytest -n 2 --dist worksteal -m "not database" tests/unit
 
+# Three workers for two processors: a test waits now and then, and more workers get in the way of each other.
 suite: setup clients
-	$(BIN)/pytest -n 4 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .
