@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import psutil
@@ -95,10 +94,31 @@ def run_program(words: Sequence[str], environment: Mapping[str, str], folder: Pa
     return done.returncode, done.stdout, done.stderr
 
 
+class Process(Protocol):
+    """A command that runs beside us, like `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def kill(self) -> None: ...
+
+    def wait(self) -> int: ...
+
+
+def start_program(words: Sequence[str], environment: Mapping[str, str], folder: Path) -> Process:
+    """Start the installed command."""
+    return subprocess.Popen(
+        [*CONNECTOR, *words], env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
 class Connector:
     """The command line with a database of its own."""
 
     run = staticmethod(run_program)
+    start = staticmethod(start_program)
 
     def __init__(self, org: Org, folder: Path, *, login_url: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,17 +149,14 @@ class Connector:
 
     def push_killed_when(self, ripe: Callable[[], bool]) -> bool:
         """Start a push and kill it once `ripe` says so. Whether it was still alive."""
-        process = subprocess.Popen(
-            [*CONNECTOR, "push"], env=self.environment, cwd=self.folder,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = self.start(["push"], self.environment, self.folder)
         end = time.monotonic() + LONGEST
         while process.poll() is None and not ripe() and time.monotonic() < end:
             time.sleep(0.005)
         alive = process.poll() is None
         for child in psutil.Process(process.pid).children(recursive=True) if alive else []:
             child.kill()
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
         return alive
 

@@ -46,6 +46,33 @@ def run_forked(words: Sequence[str], environment: Mapping[str, str], folder: Pat
     return status, out.read_text(), err.read_text()
 
 
+class ForkedProcess:
+    """A fork as a `Process` of tests/acceptance."""
+
+    def __init__(self, process: BaseProcess) -> None:
+        self._process = process
+        self.kill = process.kill
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self) -> int:
+        self._process.join()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
+
+def start_forked(words: Sequence[str], environment: Mapping[str, str], folder: Path) -> ForkedProcess:
+    """Like `start_program` of tests/acceptance."""
+    nowhere = Path(os.devnull)
+    return ForkedProcess(start(words, environment=environment, folder=folder, out=nowhere, err=nowhere))
+
+
 def start(words: Sequence[str], *, environment: Mapping[str, str], folder: Path, out: Path, err: Path) -> BaseProcess:
     """Start `connector WORDS`; what it prints is in the files `out` and `err`."""
     process = _SERVER.Process(target=_main, args=(list(words), dict(environment), folder, out, err))
