@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from connector.localorg.server import LocalOrg
 from connector.model.stage import Stage
 from connector.outbound import backoff, drain
 from connector.outbound.batches import graph_calls
+from connector.salesforce.transport import Transport
 from connector.service import running_service
 from tests.flow import forked_cli
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
@@ -51,20 +53,42 @@ def expected(orders: list[object]) -> tuple[int, int, int, int, int]:
     return len(CUSTOMERS), len(PRODUCTS), len(orders), lines, len(orders)
 
 
-@pytest.mark.parametrize("lost", [1, 2, 3, 5, 8])
+CALLS = {
+    "products": "PATCH composite/sobjects/Product2/External_Key__c",
+    "prices": "POST composite/sobjects",
+    "new orders": "POST composite/graph",
+    "status": "PATCH composite/sobjects",
+    "customers": "PATCH composite/sobjects/Account/External_Key__c",
+}
+
+
+@pytest.mark.parametrize("lost", [1, 8])
+@pytest.mark.parametrize("kind", CALLS)
 async def test_lost_response_loses_and_duplicates_nothing(
-    world: World, lost: int, monkeypatch: pytest.MonkeyPatch
+    world: World, kind: str, lost: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The responses to calls of this kind and to those after them. One is lost for every attempt that a call has, and
+    more: then the push ends without knowing what the org has written."""
     monkeypatch.setattr(drain, "graph_calls", partial(graph_calls, graphs=10))
+    faults, send, losing = world.org.org.faults, Transport.send, False
+
+    async def loses(self: Transport, method: str, path: str, **more: Any) -> Any:
+        nonlocal losing
+        if not losing and f"{method} {path.partition('/v66.0/')[2]}" == CALLS[kind]:
+            losing, faults.lost_response = True, lost
+        return await send(self, method, path, **more)
+
+    monkeypatch.setattr(Transport, "send", loses)
     orders = shipped(16)  # two calls, as of a hundred
     await world.save(orders)  # type: ignore[arg-type]
-    world.org.org.faults.lost_response = lost
     summary = await world.push()
     for _ in range(5):
         if summary.in_sync:
             break
         summary = await world.push()
     assert summary.in_sync
+    assert losing
+    assert faults.lost_response < lost
     assert await everything(world) == expected(orders)
 
 
