@@ -95,6 +95,7 @@ _FAULTS = (
     ),
     _Fault(words=("disk is full",), message="The disk of the database is full.", hint="Free some space."),
     _Fault(
+        states=("25P02",),
         words=(ENDED_TRANSACTION,),
         message="The database {address} ended a transaction after an error; nothing of it is stored.",
         hint="See the error before this one. Free some space if its disk is full.",

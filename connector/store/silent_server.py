@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
+
+from connector.store.db_errors import ENDED_TRANSACTION
 
 T = TypeVar("T")
 
@@ -35,6 +37,12 @@ class BoundedConnection(psycopg.AsyncConnection[Any]):
         for result in (yield from psycopg.generators.execute(self.pgconn)):
             if result.status != ExecStatus.COMMAND_OK:
                 raise psycopg.errors.error_from_result(result)
+
+    async def commit(self) -> None:
+        """Commit; raises InFailedSqlTransaction after an error, where the server would roll back and report nothing."""
+        if self.pgconn.transaction_status == TransactionStatus.INERROR:
+            raise psycopg.errors.InFailedSqlTransaction(f"The server {ENDED_TRANSACTION} after an error")
+        await super().commit()
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109
         try:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from psycopg.pq import TransactionStatus
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import ProgrammingError, StatementError
 
 from connector.clock import SystemClock
 from connector.errors import RetryClass, SettingsError, StoreError
@@ -254,6 +254,24 @@ async def test_writers_of_one_process_take_turns_without_a_time_limit(
 async def place_customers(store: Store) -> None:
     async with store.transaction() as uow:
         await customers.save(uow, [ALFKI])
+
+
+async def test_commit_after_an_error_that_was_passed_over_fails(postgres_store: Store) -> None:
+    """PostgreSQL would roll back and report nothing. SQLite goes on; for where it does not, see
+    test_sqlite_connection.py."""
+
+    count = text("INSERT INTO counters (name, value) VALUES ('teas', 1)")
+
+    async def pass_over() -> None:
+        async with postgres_store.transaction() as uow:
+            await uow.connection.execute(count)
+            with pytest.raises(ProgrammingError):
+                await uow.connection.execute(text("SELECT nothing"))
+
+    with pytest.raises(StoreError, match="ended a transaction after an error; nothing of it is stored"):
+        await pass_over()
+    async with postgres_store.transaction() as uow:
+        assert (await uow.connection.execute(count)).rowcount == 1
 
 
 async def test_file_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
