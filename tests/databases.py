@@ -120,12 +120,13 @@ class Databases:
             done = self._shared / f"template-{kind}-{revision}"
             if not done.exists():
                 lower = max((item for item in self._shared.glob(f"template-{kind}-*") if item < done), default=None)
-                name = self._create(lower and lower.read_text())
+                template = None if lower is None else lower.read_text()
+                name = self._create(template)
                 url = self._url(name)
                 if self._server is None:
                     url = f"sqlite:///{self._shared / name}.db"
-                    if lower is not None:
-                        shutil.copyfile(self._shared / f"{lower.read_text()}.db", self._shared / f"{name}.db")
+                    if template is not None:
+                        shutil.copyfile(self._shared / f"{template}.db", self._shared / f"{name}.db")
                 _migrate(url, revision)
                 done.write_text(name)
             return done.read_text()

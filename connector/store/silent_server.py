@@ -1,7 +1,8 @@
 """Connections to PostgreSQL that do not wait for ever for a server or pooler that has fallen silent.
 
 The limit for statements is kept by the server. One that is frozen, or was lost in the middle of a statement, keeps
-none; and a frozen process is no broken connection, so TCP notices nothing either.
+none; and a frozen process is no broken connection, so TCP notices nothing either. Nor do they take for a commit what
+the server answers to that of a failed transaction: it rolls back and reports no error.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class BoundedConnection(psycopg.AsyncConnection[Any]):
                 raise psycopg.errors.error_from_result(result)
 
     async def commit(self) -> None:
-        """Commit; raises InFailedSqlTransaction after an error, where the server would roll back and report nothing."""
+        """Commit. Raises InFailedSqlTransaction if a statement of the transaction has failed."""
         if self.pgconn.transaction_status == TransactionStatus.INERROR:
             raise psycopg.errors.InFailedSqlTransaction(f"The server {ENDED_TRANSACTION} after an error")
         await super().commit()

@@ -259,7 +259,6 @@ async def place_customers(store: Store) -> None:
 async def test_commit_after_an_error_that_was_passed_over_fails(postgres_store: Store) -> None:
     """PostgreSQL would roll back and report nothing. SQLite goes on; for where it does not, see
     test_sqlite_connection.py."""
-
     count = text("INSERT INTO counters (name, value) VALUES ('teas', 1)")
 
     async def pass_over() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from sqlalchemy import text
@@ -35,12 +34,11 @@ LINKS = [
 
 
 @pytest.fixture(scope="module")
-def upgraded_url(database_kind: Databases) -> Iterator[str]:
+def upgraded_url(module_databases: Databases) -> str:
     """A database with these links, upgraded from revision 0009. The tests only read it."""
-    url = database_kind.migrated("0009")
+    url = module_databases.migrated("0009")
     asyncio.run(fill_and_upgrade(url))
-    yield url
-    database_kind.drop_all()
+    return url
 
 
 async def fill_and_upgrade(url: str) -> None:
@@ -59,13 +57,6 @@ async def fill_and_upgrade(url: str) -> None:
                 values,
             )
     await schema.upgrade(store)
-    await store.close()
-
-
-@pytest.fixture
-async def upgraded(upgraded_url: str) -> AsyncIterator[Store]:
-    store = Store.open(upgraded_url)
-    yield store
     await store.close()
 
 

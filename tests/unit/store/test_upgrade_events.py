@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 
 import pytest
@@ -27,16 +26,9 @@ CAPTURE = Capture(amount=Decimal(5))
 
 
 @pytest.fixture(scope="module")
-def databases(database_kind: Databases) -> Iterator[Databases]:
-    """The databases of this file are dropped at its end."""
-    yield database_kind
-    database_kind.drop_all()
-
-
-@pytest.fixture(scope="module")
-def upgraded_url(databases: Databases) -> str:
+def upgraded_url(module_databases: Databases) -> str:
     """A database that was upgraded from revision 0014. The tests leave it as it is: what they write is refused."""
-    url = databases.migrated("0014")
+    url = module_databases.migrated("0014")
 
     async def fill_and_upgrade() -> None:
         store = await older(url)
@@ -45,13 +37,6 @@ def upgraded_url(databases: Databases) -> str:
 
     asyncio.run(fill_and_upgrade())
     return url
-
-
-@pytest.fixture
-async def upgraded(upgraded_url: str) -> AsyncIterator[Store]:
-    store = Store.open(upgraded_url)
-    yield store
-    await store.close()
 
 
 async def older(url: str) -> Store:
@@ -103,8 +88,8 @@ def test_every_action_has_one_event_kind() -> None:
     assert [kind.action for kind in EventKind] == list(Action)
 
 
-async def test_process_of_an_earlier_release_is_told_to_restart_after_the_upgrade(databases: Databases) -> None:
-    store = await older(databases.migrated("0014"))
+async def test_process_of_an_earlier_release_is_told_to_restart_after_the_upgrade(module_databases: Databases) -> None:
+    store = await older(module_databases.migrated("0014"))
     await schema.upgrade(store)
     values = {"order": "O-1", "sequence": 100, "at": None, "action": "ship", "stage": "placed", "detail": "{}",
               "request": None, "digest": None}  # fmt: skip
