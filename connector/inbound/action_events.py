@@ -36,7 +36,7 @@ from connector.policies import WebhookSettings
 from connector.salesforce.pubsub.events import ReceivedEvent, UnreadableEvent
 from connector.salesforce.pubsub.subscription import Delivery
 from connector.store import change_notices, dead_letters, deliveries, journal, order_actions, sync_delays
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of
 from connector.store.unit_of_work import UnitOfWork
 
 FAILED = "The connector could not handle this. Its operators see it in `connector actions list`; nothing was changed."
@@ -144,7 +144,7 @@ class ActionEvents:
             if event is not None:
                 return [OrderCommand(number=number, event=event)]
             await dead_letters.journal_resync(uow, EntityKind.ORDER, [number])
-            slot = partition_hash(order.customer.number)
+            slot = slot_of(order)
             uow.changed(EntityKind.ORDER, number, slot, Lane.URGENT, unconfirmed=True)
             return []
 

@@ -26,7 +26,7 @@ from connector.model.record_change import Effect, RecordChange
 from connector.orders.command import OrderCommand
 from connector.store import change_notices, conflicts, customers, inbox, journal, links, products, restored_fields
 from connector.store.journal import JournalEntry
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of, slot_of_key
 from connector.store.restored_fields import Restored
 from connector.store.unit_of_work import UnitOfWork
 
@@ -117,7 +117,7 @@ class BatchWrites:
         """The next push compares the entity with its snapshot, which says what the org holds, and sends what differs.
         `unconfirmed`: it reads what the org holds first."""
         kind, key = link.owner
-        slot = partition_hash(owner.customer.number if isinstance(owner, Order) else key)
+        slot = slot_of_key(key) if owner is None else slot_of(owner)
         lane = Lane.STATUS if isinstance(owner, Order) else Lane.PROFILE
         self._uow.changed(EntityKind(kind), key, slot, lane, unconfirmed=unconfirmed)
 

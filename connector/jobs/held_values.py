@@ -13,9 +13,10 @@ from connector.errors import CommandError
 from connector.model.change import EntityKind
 from connector.model.lane import Lane
 from connector.model.record import child_field
-from connector.outbound.entities import LOADERS, slot_of_entity
+from connector.outbound.entities import LOADERS
 from connector.store import journal, links, orgs, outbox
 from connector.store.engine import Store
+from connector.store.partitions import slot_of
 from connector.store.queries import held_links
 from connector.store.queries.held_links import HeldRecord, Place
 from connector.store.unit_of_work import UnitOfWork
@@ -97,7 +98,7 @@ async def _release(uow: UnitOfWork, kind: EntityKind, keys: Sequence[str], field
             noted = name if record.part is None else child_field(record.part, name)
             by_key.setdefault(record.key, set()).add(noted)
     for loaded in await LOADERS[kind].load(connection, sorted(by_key)):
-        uow.changed(kind, loaded.key, slot_of_entity(loaded), Lane.STATUS)
+        uow.changed(kind, loaded.key, slot_of(loaded), Lane.STATUS)
         restores = waiting[loaded.key].restores if loaded.key in waiting else {}
         if restores:  # the undo was not sent yet
             kept = {noted: item for noted, item in restores.items() if noted not in by_key[loaded.key]}

@@ -20,7 +20,7 @@ from connector.model.lane import Lane
 from connector.model.record import PARTS, FieldValue, Link, MappedRecord, changed_fields
 from connector.outbound.batches import chunks
 from connector.outbound.customer_records import build_record
-from connector.outbound.entities import LOADERS, mark_unconfirmed, slot_of_entity
+from connector.outbound.entities import LOADERS, mark_unconfirmed
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, another_push_error, lease_name
 from connector.outbound.link_check import LinkState, existing_record_ids, read_org_states
 from connector.outbound.link_conflicts import store_links
@@ -37,7 +37,7 @@ from connector.settings import Settings
 from connector.store import dead_letters, journal, leases, links, orders
 from connector.store.engine import Store
 from connector.store.journal import command_line_actor
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of, slot_of_key
 from connector.store.unit_of_work import UnitOfWork
 
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
@@ -182,7 +182,7 @@ class Linker:
         sync = self._settings.sync
         async with self._store.reader() as connection:
             loaded = await LOADERS[kind].load(connection, [key])
-        slot = slot_of_entity(loaded[0]) if loaded else partition_hash(key)
+        slot = slot_of(loaded[0]) if loaded else slot_of_key(key)
         name = PRODUCT_LEASE if kind is EntityKind.PRODUCT else lease_name(slot % sync.partitions)
         async with LeaseKeeper(
             self._store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=self._clock
@@ -305,11 +305,11 @@ class Linker:
             released = await dead_letters.replay(uow, kind, [key])
             released += await dead_letters.requeue_blocked_by(uow, [f"{kind} {key}"])
             assert pending.entity is not None
-            uow.changed(kind, key, slot_of_entity(pending.entity))
+            uow.changed(kind, key, slot_of(pending.entity))
             if kind is EntityKind.CUSTOMER:
                 # The org may have moved the customer's orders to this account, so they are read back.
                 for number, customer in await orders.orders_referencing(uow.connection, kind, [key]):
-                    uow.changed(EntityKind.ORDER, number, partition_hash(customer), Lane.BACKFILL, unconfirmed=True)
+                    uow.changed(EntityKind.ORDER, number, slot_of_key(customer), Lane.BACKFILL, unconfirmed=True)
         return released
 
 

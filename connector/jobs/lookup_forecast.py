@@ -14,7 +14,7 @@ from connector.outbound.plan_types import PendingEntity
 from connector.outbound.repository import SyncRepository
 from connector.store import outbox
 from connector.store.engine import Store
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of_key
 
 MAX_ENTITIES_PER_KIND = 1000
 """The maximal number of entities of a kind that are checked: four queries."""
@@ -76,4 +76,4 @@ async def _forecast_accounts(
     unexpected = await find_unexpected(reader, linked)
     async with store.transaction() as uow:
         for key in unexpected:
-            uow.changed(EntityKind.CUSTOMER, key, partition_hash(key), unconfirmed=True)
+            uow.changed(EntityKind.CUSTOMER, key, slot_of_key(key), unconfirmed=True)

@@ -17,7 +17,7 @@ from connector.settings import Settings
 from connector.store import orgs, products, schema
 from connector.store.engine import Store
 from connector.store.orgs import KnownOrg
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of_key
 from connector.store.queries.entity_orgs import find_orgs
 
 log = get_logger(__name__)
@@ -61,7 +61,7 @@ async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> s
             await orgs.put(uow, org_id, login_url=url, instance_url=client.instance_url, is_active=is_active)
             if active is None and settings.org:
                 async for sku in products.keys(uow.connection):  # captured before the org was known
-                    uow.changed(EntityKind.PRODUCT, sku, partition_hash(sku), Lane.BACKFILL, unconfirmed=True)
+                    uow.changed(EntityKind.PRODUCT, sku, slot_of_key(sku), Lane.BACKFILL, unconfirmed=True)
         if known is None or (known.org_id, known.instance_url) != (org_id, client.instance_url):
             log.info("org answers", org=org_id, address=client.instance_url, active=is_active)
     if active is not None and not is_active:

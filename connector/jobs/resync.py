@@ -17,7 +17,7 @@ from connector.settings import Settings
 from connector.store import customers, dead_letters, journal, links, orders, orgs, products, resyncs, returns
 from connector.store.engine import Store
 from connector.store.outbox_filters import Selection
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of
 from connector.store.queries.entity_orgs import find_orgs
 from connector.store.unit_of_work import UnitOfWork
 
@@ -188,6 +188,5 @@ async def capture(
     items = await STORES[kind].load(uow.connection, keys)
     await dead_letters.journal_resync(uow, kind, [item.key for item in items])
     for item in items:
-        owner = item.customer.key if kind in {EntityKind.ORDER, EntityKind.RETURN} else item.key
-        uow.changed(kind, item.key, partition_hash(owner), lane, unconfirmed=unconfirmed)
+        uow.changed(kind, item.key, slot_of(item), lane, unconfirmed=unconfirmed)
     return len(items)

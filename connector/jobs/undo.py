@@ -23,9 +23,10 @@ from connector.model.field_equality import same_value
 from connector.model.lane import Lane
 from connector.model.record import FieldValue, child_field
 from connector.model.undo import Restore, Side, UndoPlan, UndoRow, UndoState
-from connector.outbound.entities import LOADERS, slot_of_entity
+from connector.outbound.entities import LOADERS
 from connector.store import links, outbox, undos
 from connector.store.outbox_filters import Selection
+from connector.store.partitions import slot_of
 from connector.store.undos import Undo
 from connector.store.unit_of_work import UnitOfWork
 
@@ -183,7 +184,7 @@ async def _make_due(uow: UnitOfWork, org_id: str, undo: Undo, rows: dict[Name, l
                         value=row.before, expected=link.snapshot.get(row.field), local=row.ours, is_mapped=row.is_ours
                     )
             if restores:
-                uow.changed(kind, entity.key, slot_of_entity(entity), Lane.STATUS)
+                uow.changed(kind, entity.key, slot_of(entity), Lane.STATUS)
                 uow.restore(kind, entity.key, restores)
     await links.hold(uow, org_id, held, released)
     number = sum(row.state is UndoState.RESTORE for some in rows.values() for row in some)

@@ -1,4 +1,4 @@
-"""The entities that are synced: how each kind is loaded, which partition it belongs to, and how it is made due."""
+"""The entities that are synced: how each kind is loaded, and how it is made due."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from connector.model.change import Change, ChangeState, EntityKind, Unsent
-from connector.model.customer import Customer
-from connector.model.order import Order
-from connector.model.order_return import OrderReturn
-from connector.model.product import Product
 from connector.model.record import owner_of
 from connector.store import (
     customers,
@@ -19,7 +15,7 @@ from connector.store import (
     products,
     returns,
 )
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of
 from connector.store.unit_of_work import UnitOfWork
 
 LOADERS: Mapping[EntityKind, Any] = {
@@ -28,10 +24,6 @@ LOADERS: Mapping[EntityKind, Any] = {
     EntityKind.ORDER: orders,
     EntityKind.RETURN: returns,
 }
-
-
-def slot_of_entity(entity: Customer | Product | Order | OrderReturn) -> int:
-    return partition_hash(entity.customer.key if isinstance(entity, Order | OrderReturn) else entity.key)
 
 
 async def mark_unconfirmed(uow: UnitOfWork, entities: Sequence[tuple[str, str]]) -> None:
@@ -52,7 +44,7 @@ async def mark_unconfirmed(uow: UnitOfWork, entities: Sequence[tuple[str, str]])
         await outbox.mark_unconfirmed(uow, kind, refused)
         for item in await LOADERS[kind].load(uow.connection, list(keys)):
             if item.key not in refused:
-                uow.changed(kind, item.key, slot_of_entity(item), unconfirmed=True)
+                uow.changed(kind, item.key, slot_of(item), unconfirmed=True)
 
 
 def build_change(entity: EntityKind, key: str, unsent: Unsent | None, now: datetime) -> Change:

@@ -12,11 +12,12 @@ from connector.model.change import Change, EntityKind, Refusal
 from connector.model.customer import Customer
 from connector.model.order import Order
 from connector.model.record import PARTS, SYNC_MESSAGE, Link
-from connector.outbound.entities import LOADERS, slot_of_entity
+from connector.outbound.entities import LOADERS
 from connector.outbound.plan_types import PendingEntity
 from connector.outbound.undone_fields import with_undone_fields
 from connector.store import conflicts, links, sync_messages
 from connector.store.engine import Connection
+from connector.store.partitions import slot_of
 
 
 class PendingLoader:
@@ -31,7 +32,7 @@ class PendingLoader:
         """The entities of these changes that exist here, with records and links."""
         keys = [change.key for change in changes]
         entities = {item.key: item for item in await LOADERS[entity].load(connection, keys)}
-        self.slots |= {(entity, key): slot_of_entity(item) for key, item in entities.items()}
+        self.slots |= {(entity, key): slot_of(item) for key, item in entities.items()}
         links_by_key = await links.get(connection, self._org_id, entity.value, keys)
         has_lines = entity in {EntityKind.ORDER, EntityKind.RETURN}
         lines = await links.children(connection, self._org_id, PARTS[entity.value], keys) if has_lines else {}

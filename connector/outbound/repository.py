@@ -39,7 +39,7 @@ from connector.store import (
     sync_delays,
 )
 from connector.store.engine import Connection, Store
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of_key
 from connector.store.retry import retry_on_abort
 from connector.store.unit_of_work import UnitOfWork
 
@@ -314,7 +314,7 @@ class SyncRepository:
         if entity == "price":
             for key in keys:
                 sku = key.rpartition("|")[0]
-                uow.changed(EntityKind.PRODUCT, sku, partition_hash(sku), unconfirmed=True)
+                uow.changed(EntityKind.PRODUCT, sku, slot_of_key(sku), unconfirmed=True)
 
     async def _update_merged_accounts(self, uow: UnitOfWork, merged_links: Sequence[tuple[Link, str]]) -> None:
         """Update the AccountId in the snapshots of orders whose account was merged: the org moves them itself, so
@@ -332,7 +332,7 @@ class SyncRepository:
             keys = [change.key for change in done if change.entity is kind]
             if keys and kind.value in referenced_kinds:
                 for number, customer in await orders.orders_referencing(uow.connection, kind, keys):
-                    uow.changed(EntityKind.ORDER, number, partition_hash(customer), Lane.BACKFILL)
+                    uow.changed(EntityKind.ORDER, number, slot_of_key(customer), Lane.BACKFILL)
 
     async def _store_refusals(self, uow: UnitOfWork, refused: Sequence[Rejection]) -> None:
         """Store refusals as dead letters. A customer that was refused with its order is blocked, because it is reported

@@ -14,7 +14,7 @@ from connector.model.customer import Customer
 from connector.model.lane import Lane
 from connector.model.search_keys import email_key, name_words, phone_key
 from connector.store import dead_letters, field_times
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of_key
 from connector.store.scope import DEFAULT, org_of
 from connector.store.sql import (
     Row,
@@ -68,7 +68,7 @@ async def save(
     await _add_words(uow, [wanted[number] for number in sorted(created)])
     await field_times.note(uow, EntityKind.CUSTOMER, [(key, stored[key], wanted[key]) for key in changed], FIELDS)
     for number in [*created, *changed]:
-        uow.changed(EntityKind.CUSTOMER, number, partition_hash(number), lane)
+        uow.changed(EntityKind.CUSTOMER, number, slot_of_key(number), lane)
     await dead_letters.requeue_blocked_by(uow, [f"{EntityKind.CUSTOMER} {number}" for number in changed])
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
 

@@ -25,7 +25,7 @@ from connector.store import field_times, order_history, shipments, waiting_lines
 from connector.store import orders as order_store
 from connector.store.order_history import EventEntry
 from connector.store.orders import MONEY
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of
 from connector.store.sql import Row, select_in
 from connector.store.tables import holds, order_lines, orders
 from connector.store.unit_of_work import UnitOfWork
@@ -72,8 +72,8 @@ async def save(uow: UnitOfWork, changes: Sequence[OrderChange], *, actor: str) -
         for number, back in item.after.returns.items():
             if item.before.returns.get(number) != back:
                 key = return_key(item.order.number, number)
-                uow.changed(EntityKind.RETURN, key, partition_hash(item.order.customer.number), item.lane)
-        uow.changed(EntityKind.ORDER, item.order.number, partition_hash(item.order.customer.number), item.lane)
+                uow.changed(EntityKind.RETURN, key, slot_of(item.order), item.lane)
+        uow.changed(EntityKind.ORDER, item.order.number, slot_of(item.order), item.lane)
         if uow.publishes_status:
             first = order_history.length(item.history_length, ()) + 1
             entries = enumerate(item.entries, start=first)

@@ -28,7 +28,7 @@ from connector.model.stage import OPEN, Stage
 from connector.store import customers as customer_store
 from connector.store import field_times, shipments, waiting_lines
 from connector.store import products as product_store
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of, slot_of_key
 from connector.store.references import listed_keys, refuse_unknown
 from connector.store.scope import scope_of, within_scope
 from connector.store.sql import Row, Saved, all_keys, chunks, count_rows, insert_missing, select_in, update_rows
@@ -103,7 +103,7 @@ async def save(
     for numbers, usual in ((created, Lane.NEW), (changed, Lane.STATUS)):
         for number in numbers:
             customer = wanted[number].customer
-            uow.changed(EntityKind.ORDER, number, partition_hash(customer), usual if lane is None else lane)
+            uow.changed(EntityKind.ORDER, number, slot_of_key(customer), usual if lane is None else lane)
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
 
 
@@ -173,7 +173,7 @@ async def set_priorities(uow: UnitOfWork, new_orders: Sequence[Order], *, urgent
 
 def _capture_new(uow: UnitOfWork, order: Order, urgent_from: int) -> None:
     lane = Lane.URGENT if order.priority >= urgent_from else Lane.NEW
-    uow.changed(EntityKind.ORDER, order.number, partition_hash(order.customer.number), lane)
+    uow.changed(EntityKind.ORDER, order.number, slot_of(order), lane)
 
 
 async def load_placements(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, Placed]:

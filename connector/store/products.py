@@ -13,7 +13,7 @@ from connector.model.copying import evolved
 from connector.model.lane import Lane
 from connector.model.product import Price, Product
 from connector.store import dead_letters, field_times
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of_key
 from connector.store.sql import (
     Row,
     Saved,
@@ -76,7 +76,7 @@ async def save(
         await uow.connection.execute(_INSERT_PRICES, listed)
 
     for sku in [*created, *changed]:
-        uow.changed(EntityKind.PRODUCT, sku, partition_hash(sku), lane)
+        uow.changed(EntityKind.PRODUCT, sku, slot_of_key(sku), lane)
     await dead_letters.requeue_blocked_by(uow, [f"{EntityKind.PRODUCT} {sku}" for sku in changed])
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
 

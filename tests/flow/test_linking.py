@@ -23,7 +23,7 @@ from connector.outbound import lease_keeper
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, lease_name
 from connector.service import running_service
 from connector.settings import DuplicateRules
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of_key
 from tests.flow.conftest import CUSTOMERS, World, settings_for
 from tests.flow.test_push import an_order
 from tests.flow.test_push_conflicts import a_line, delete
@@ -188,7 +188,7 @@ async def test_link_and_unlink_wait_for_a_push_of_the_entity(
     sobject, key = ("Account", "C-1") if kind is CUSTOMER else ("Product2", "P-1")
     record = str((await ids(world, sobject))[key])
     of = world.service.settings.sync.partitions
-    name = lease_name(partition_hash(key) % of) if kind is CUSTOMER else PRODUCT_LEASE
+    name = lease_name(slot_of_key(key) % of) if kind is CUSTOMER else PRODUCT_LEASE
     monkeypatch.setattr(lease_keeper, "EXTRA_WAIT_SECONDS", -1.9)  # of a lease time of 2 seconds
     monkeypatch.setattr(lease_keeper, "POLL_SECONDS", 0.01)
     writes = world.writes

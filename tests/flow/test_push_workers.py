@@ -25,7 +25,7 @@ from connector.outbound.lease_keeper import PRODUCT_LEASE, lease_name
 from connector.service import running_service
 from connector.store import leases
 from connector.store.outbox_counts import DueChanges
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of_key
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
 from tests.order_builders import changed
 
@@ -110,13 +110,13 @@ async def test_push_sends_free_partitions_and_reports_the_others(world: World, m
     monkeypatch.setattr(push_rounds, "PATIENCE_SECONDS", 0.3)
     orders = made(30)
     await world.save(orders)
-    partition = partition_hash("C-1") % 8
+    partition = slot_of_key("C-1") % 8
     assert await leases.acquire(world.service.store, lease_name(partition), "a living one", 60) is not None
     summary = await world.push()
     assert not summary.in_sync
     assert summary.others_at_work
     assert summary.stopped is None
-    there = [order for order in orders if partition_hash(order.customer) % 8 != partition]
+    there = [order for order in orders if slot_of_key(order.customer) % 8 != partition]
     assert await world.count("Order") == len(there)
     assert 0 < len(there) < 30
     assert (await world.due())[EntityKind.ORDER] == 30 - len(there)

@@ -28,7 +28,7 @@ from connector.orders.transaction import OrderTransaction
 from connector.service import running_service
 from connector.settings import Returns
 from connector.store import stock
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of_key
 from connector.store.tables import links
 from tests.flow.conftest import World, settings_for
 from tests.order_builders import order_input
@@ -197,6 +197,6 @@ async def test_reduction_whose_response_was_lost_is_not_created_twice(world: Wor
     store = world.service.store
     async with store.transaction() as uow:
         await uow.connection.execute(delete(links).where(links.c.entity.in_(["return", "return_line"])))
-        uow.changed(EntityKind.RETURN, "R-1-RMA1", partition_hash("C-1"), unconfirmed=True)
+        uow.changed(EntityKind.RETURN, "R-1-RMA1", slot_of_key("C-1"), unconfirmed=True)
     assert (await world.push()).in_sync
     assert len(await reductions(world)) == 1

@@ -31,7 +31,7 @@ from connector.orders.service import Executed, OrderService
 from connector.store import change_notices, customers, inbox, journal, links, orders, products
 from connector.store.engine import Store
 from connector.store.journal import JournalEntry
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of_key
 from connector.store.unit_of_work import UnitOfWork
 
 
@@ -234,7 +234,7 @@ class Adopter:
             for link in adoption.new_references:
                 kind = EntityKind(link.entity)
                 is_new = link.key in adoption.found.customers or link.key in adoption.found.products
-                uow.changed(kind, link.key, partition_hash(link.key))
+                uow.changed(kind, link.key, slot_of_key(link.key))
                 detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": f"order {number}"}
                 entries.append(self._entry(kind, link.key, "adopted" if is_new else "linked", detail))
         new = [link for adoption in adoptions for link in (*adoption.found.links, *adoption.links)]

@@ -33,7 +33,7 @@ from connector.model.record import IS_PERSON, Link
 from connector.store import change_notices, customers, inbox, journal, links, products
 from connector.store.engine import Store
 from connector.store.journal import JournalEntry
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of_key
 from connector.store.unit_of_work import UnitOfWork
 
 _ENTRIES = (
@@ -149,7 +149,7 @@ class _Transaction:
         uow, entries, notices = self._uow, list[JournalEntry](), list[NewNotice]()
         await links.put(uow, self._org_id, self._links)
         for record, link in self._adopted:
-            uow.changed(EntityKind(link.entity), link.key, partition_hash(link.key))
+            uow.changed(EntityKind(link.entity), link.key, slot_of_key(link.key))
             detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": record.modified_by}
             entries.append(
                 JournalEntry(entity=link.entity, key=link.key, action="adopted", detail=detail, org_id=self._org_id)

@@ -21,13 +21,11 @@ from connector.model.change import EntityKind
 from connector.model.field_equality import same_value
 from connector.model.inbound_change import InboxState, RemoteRecord, Source
 from connector.model.lane import Lane
-from connector.model.order import Order
-from connector.model.order_return import OrderReturn
 from connector.model.reconciliation import FieldDifference, Finding, Outline, RecordState
 from connector.model.record import IS_PERSON, FieldValue, Link
 from connector.store import inbox, journal, links, outbox
 from connector.store.journal import JournalEntry
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of
 from connector.store.unit_of_work import UnitOfWork
 
 AT_ONCE = 200
@@ -182,7 +180,7 @@ class Healer:
             records = self._read_back.setdefault((kind, key), set())
             records |= {outline.record_id} if outline.record_id else set()
         else:
-            uow.changed(EntityKind(kind), key, _slot(side, (kind, key)), Lane.BACKFILL)
+            uow.changed(EntityKind(kind), key, slot_of(side.owners[kind, key]), Lane.BACKFILL)
 
     async def make_read_back_due(self) -> None:
         """Make due, after inbound sync has merged what it could, the entities that a push has to read back first. One
@@ -200,7 +198,7 @@ class Healer:
         for name in names:
             is_merged = all(waiting.get(record) is not InboxState.DUE for record in self._read_back[name])
             if is_merged and name in side.owners:
-                uow.changed(EntityKind(name[0]), name[1], _slot(side, name), Lane.BACKFILL, unconfirmed=True)
+                uow.changed(EntityKind(name[0]), name[1], slot_of(side.owners[name]), Lane.BACKFILL, unconfirmed=True)
 
     def _journal_entry(self, outline: Outline) -> JournalEntry:
         kind, key = outline.owner
@@ -213,8 +211,3 @@ class Healer:
 def _is_as_agreed(field: FieldDifference, item: ComparedObject) -> bool:
     """Whether the org holds what both sides agreed on."""
     return field.has_base and same_value(field.remote, field.base, item.describe.fields.get(field.field))
-
-
-def _slot(side: LocalSide, name: Name) -> int:
-    owner = side.owners[name]
-    return partition_hash(owner.customer.key if isinstance(owner, Order | OrderReturn) else owner.key)

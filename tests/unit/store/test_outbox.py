@@ -14,7 +14,7 @@ from connector.model.lane import Lane
 from connector.model.stage import Stage
 from connector.store import customers, dead_letters, orders, outbox, outbox_counts, retry_schedule
 from connector.store.engine import Store
-from connector.store.partitions import partition_hash
+from connector.store.partitions import slot_of_key
 from connector.store.tables import outbox as table
 from tests.conftest import ManualClock
 from tests.unit.store.samples import ALFKI, BONAP, due_keys, order, pending, place, settle_everything, stock
@@ -305,7 +305,7 @@ async def test_orders_of_a_customer_share_its_partition(store: Store, clock: Man
     await stock(store)
     await place(store, *(order(str(number), customer=("ALFKI", "BONAP")[number % 2]) for number in range(10)))
     of = 8
-    homes = {name: partition_hash(name) % of for name in ("ALFKI", "BONAP")}
+    homes = {name: slot_of_key(name) % of for name in ("ALFKI", "BONAP")}
     assert homes["ALFKI"] != homes["BONAP"]
     async with store.reader() as connection:
         found = {
