@@ -18,9 +18,9 @@ from connector.errors import CommandError, SettingsError
 from connector.orders.org_routes import route_customers
 from connector.orders.policy.rules import Rules, load_rules_for
 from connector.orders.service import OrderService
-from connector.policies import DEFAULT_ORG
 from connector.salesforce.address import has_pubsub
 from connector.settings import Settings
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import api_calls, outgoing_events
 from connector.store.engine import Store
 from connector.store.schema import check, open_store

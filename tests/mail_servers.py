@@ -26,7 +26,7 @@ from connector.notifications.transport.transport import make_transport
 from connector.orders.command import OrderCommand
 from connector.orders.policy.rules import Rules, standard
 from connector.orders.transaction import OrderTransaction
-from connector.settings import MessageSettings, SmtpSecurity, Via
+from connector.settings.messages import MessageSettings, SmtpSecurity, Via
 from connector.store import notifications
 from connector.store import stock as stocks
 from connector.store.engine import Store

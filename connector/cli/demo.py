@@ -147,7 +147,10 @@ def write_mappings(folder: Path) -> Path:
 def _settings(org: LocalOrg, folder: Path, mail: DemoMail, mappings: Path) -> Settings:
     from pydantic import SecretStr
 
-    from connector.settings import PREFIX, HttpSettings, SalesforceSettings, Settings
+    from connector.settings import Settings
+    from connector.settings.checks import PREFIX
+    from connector.settings.http import HttpSettings
+    from connector.settings.salesforce import SalesforceSettings
 
     for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
         del os.environ[name]  # the demo is the same everywhere

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from connector.localmail.catcher import MailCatcher
     from connector.localmail.mailbox import Mail
     from connector.service import Services
-    from connector.settings import MessageSettings
+    from connector.settings.messages import MessageSettings
 
 HOST = "127.0.0.1"
 SENDER = "Your company <orders@shop.example>"
@@ -54,7 +54,7 @@ class DemoMail:
 
     @property
     def settings(self) -> MessageSettings:
-        from connector.settings import MessageSettings, SmtpSecurity, Via
+        from connector.settings.messages import MessageSettings, SmtpSecurity, Via
 
         return MessageSettings(
             via=Via.SMTP, sender=SENDER, ops_address=OPS, smtp_host=HOST, smtp_port=self.catcher.smtp_port,

@@ -40,7 +40,7 @@ def list_held(
 
 def print_page(page: HeldPage) -> None:
     """Print what is held as a table: of several orgs, with the org, which a release has to name."""
-    from connector.policies import DEFAULT_ORG
+    from connector.settings.salesforce import DEFAULT_ORG
 
     if not page.records:
         typer.echo("Nothing is held.")
@@ -96,7 +96,7 @@ def release(
 
 
 def _document(record: HeldRecord, org: str) -> dict[str, Any]:
-    from connector.policies import DEFAULT_ORG
+    from connector.settings.salesforce import DEFAULT_ORG
 
     return {
         "org": org or DEFAULT_ORG, "entity": record.entity, "key": record.key, "part": record.part,

@@ -19,7 +19,7 @@ from connector.model.platform_event import ORDER_ACTION
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.query import soql
 from connector.service import Services
-from connector.settings import AuthMethod
+from connector.settings.salesforce import AuthMethod
 
 USERNAME = "rep@demo.example"
 _USER = {

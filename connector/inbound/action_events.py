@@ -32,9 +32,9 @@ from connector.model.platform_event import ORDER_ACTION
 from connector.model.sync_delay import Direction, bucket_of
 from connector.orders.command import OrderCommand
 from connector.orders.service import Executed, LockOrders, OrderService
-from connector.policies import WebhookSettings
 from connector.salesforce.pubsub.events import ReceivedEvent, UnreadableEvent
 from connector.salesforce.pubsub.subscription import Delivery
+from connector.settings.webhooks import WebhookSettings
 from connector.store import change_notices, dead_letters, deliveries, journal, order_actions, sync_delays
 from connector.store.partitions import slot_of
 from connector.store.unit_of_work import UnitOfWork

@@ -12,8 +12,8 @@ from connector.mapping.mapper import MappingSet
 from connector.model.describe import SObjectDescribe
 from connector.model.record_change import RecordChange
 from connector.orders.service import OrderService
-from connector.policies import WebhookSettings
-from connector.settings import InboundSettings
+from connector.settings.inbound import InboundSettings
+from connector.settings.webhooks import WebhookSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

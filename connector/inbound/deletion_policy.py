@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from connector.settings import InboundSettings
+from connector.settings.inbound import InboundSettings
 
 
 class DeletionAction(StrEnum):

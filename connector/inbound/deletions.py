@@ -29,8 +29,7 @@ from connector.model.record import PARTS, Link
 from connector.model.record_change import Effect
 from connector.model.shipments import ZERO
 from connector.model.stage import Stage
-from connector.policies import DeletedLines
-from connector.settings import InboundSettings
+from connector.settings.inbound import DeletedLines, InboundSettings
 from connector.store import dead_letters, deleted_records, links
 from connector.store.unit_of_work import UnitOfWork
 

@@ -31,7 +31,7 @@ from connector.model.order import Line, Order
 from connector.model.product import Product
 from connector.model.record import FieldValue, Link
 from connector.model.record_change import Effect
-from connector.policies import ChangedLines
+from connector.settings.inbound import ChangedLines
 
 FIELDS = ("OrderId", "Product2Id", "PricebookEntryId", "Quantity", "UnitPrice", "ListPrice")
 """What is read of a line besides its mapped fields."""

@@ -22,9 +22,9 @@ from connector.inbound.record_batch import ACCOUNT_ID
 from connector.mapping.mapper import MappingSet
 from connector.orders.service import OrderService
 from connector.outbound.org_profile import ACTIVATED, OrgProfile
-from connector.policies import AdoptionSettings, AdoptOrders
 from connector.salesforce.query import soql
 from connector.settings import Settings
+from connector.settings.inbound import AdoptionSettings, AdoptOrders
 from connector.store import cursors, links
 from connector.store.engine import Store
 

@@ -11,7 +11,7 @@ from connector.mapping.mapper import EntityMapping, MappingSet
 from connector.model.change import EntityKind
 from connector.outbound.frozen_fields import SET_ONCE
 from connector.outbound.org_profile import OrgProfile
-from connector.settings import InboundSettings
+from connector.settings.inbound import InboundSettings
 
 
 def list_compared_objects(

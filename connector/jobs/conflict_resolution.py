@@ -14,7 +14,7 @@ from connector.inbound.context import InboundContext
 from connector.mapping.mapper import MappingSet
 from connector.model.conflict import Conflict, ConflictState
 from connector.orders.service import OrderService
-from connector.policies import WebhookSettings
+from connector.settings.webhooks import WebhookSettings
 from connector.store import conflict_rules, conflicts
 from connector.store.engine import Store
 

@@ -42,7 +42,8 @@ from connector.outbound.return_strategy import ReturnStrategy
 from connector.outbound.writer import Org
 from connector.salesforce.attempt_context import AttemptTracker, track_with
 from connector.salesforce.client import SalesforceClient
-from connector.settings import Returns, Settings
+from connector.settings import Settings
+from connector.settings.salesforce import Returns
 from connector.store import dead_letters, outbox_counts
 from connector.store.dry_run import sync_dry_run
 from connector.store.engine import Connection, Store

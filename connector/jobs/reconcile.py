@@ -41,7 +41,7 @@ from connector.outbound.return_strategy import ReturnStrategy
 from connector.salesforce.bulk_query import BulkQuery
 from connector.salesforce.call_gate import calls_in
 from connector.salesforce.query import soql
-from connector.settings import Returns
+from connector.settings.salesforce import Returns
 from connector.store import leases, links, reconcile_runs
 from connector.store.engine import Store
 from connector.store.unit_of_work import UnitOfWork

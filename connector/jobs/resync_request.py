@@ -12,7 +12,7 @@ from connector.jobs.resync import BATCH
 from connector.model.change import EntityKind
 from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode
 from connector.model.stage import Stage
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import mapping_versions, orgs, resyncs
 from connector.store.engine import Store
 from connector.store.queries import resync_selection

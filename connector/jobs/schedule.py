@@ -13,7 +13,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from connector.errors import UsageError
 from connector.model.job_run import JobTrigger
-from connector.settings import Settings, Via
+from connector.settings import Settings
+from connector.settings.messages import Via
 
 PULLED_OBJECTS = ("Account", "Product2", "Order", "OrderItem")
 PRUNE_SECONDS = 3600.0

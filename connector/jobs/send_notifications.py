@@ -18,7 +18,7 @@ from connector.model.notification import MessageKind, MessageState, Notification
 from connector.notifications.composer import ComposedNotification, NotificationComposer, Skipped
 from connector.notifications.renderer import TemplateFaultError
 from connector.notifications.transport.transport import MailTransport
-from connector.settings import MessageSettings
+from connector.settings.messages import MessageSettings
 from connector.store import notifications
 from connector.store.db_errors import DATABASE_ERRORS
 from connector.store.engine import Store

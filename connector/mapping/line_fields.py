@@ -5,7 +5,7 @@ change in the org becomes a command on the order here. PURE.
 from __future__ import annotations
 
 from connector.mapping.spec import RecordSpec
-from connector.policies import ChangedLines
+from connector.settings.inbound import ChangedLines
 
 LINE = "OrderItem"
 _ATTRIBUTES = {"quantity": "Quantity", "net_unit_price": "UnitPrice"}

@@ -20,7 +20,7 @@ from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.product import Product
 from connector.model.record import IS_PERSON, FieldValue, Link, Lookup, MappedRecord
-from connector.policies import ChangedLines
+from connector.settings.inbound import ChangedLines
 
 E = TypeVar("E", bound=Customer | Product | Order | OrderReturn)
 

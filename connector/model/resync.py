@@ -10,7 +10,7 @@ from typing import Any
 
 from connector.model.change import EntityKind
 from connector.model.run_name import RunKind, RunName
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 
 
 class ResyncMode(StrEnum):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from connector.errors import SignInError
 from connector.model.keys import LONGEST, visible_key
 from connector.model.role import Role
-from connector.policies import OidcSettings
-from connector.setting_checks import split_names
+from connector.settings.checks import split_names
+from connector.settings.oidc import OidcSettings
 
 _LEAST_SHOWN = 10
 

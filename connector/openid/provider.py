@@ -17,8 +17,8 @@ from connector.clock import Clock
 from connector.errors import RetryClass, SignInError
 from connector.openid.attempt import SignInAttempt
 from connector.openid.identity import Identity, identify
-from connector.policies import OidcSettings
-from connector.setting_checks import check_issuer
+from connector.settings.checks import check_issuer
+from connector.settings.oidc import OidcSettings
 
 if TYPE_CHECKING:
     from authlib.integrations.httpx_client import AsyncOAuth2Client

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.errors import SettingsError
-from connector.settings import PREFIX, Settings
+from connector.settings import Settings
+from connector.settings.checks import PREFIX
 from connector.store.engine import Store
 from connector.store.scope import DEFAULT
 

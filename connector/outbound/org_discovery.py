@@ -15,7 +15,7 @@ import orjson
 from connector.errors import RefusedError, RetryClass, SalesforceError
 from connector.model.describe import FieldDescribe, RecordTypeDescribe, SObjectDescribe
 from connector.outbound.org_profile import SOBJECTS, OrgProfile
-from connector.settings import SalesforceSettings
+from connector.settings.salesforce import SalesforceSettings
 from connector.store import org_metadata
 from connector.store.engine import Connection, Store
 

@@ -12,7 +12,7 @@ from connector.model.change import EntityKind
 from connector.outbound.org_discovery import get_flag, set_flag
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.results import WriteResult
-from connector.settings import Returns
+from connector.settings.salesforce import Returns
 from connector.store.engine import Store
 
 FIELD = "IsReductionOrder"

@@ -6,7 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from connector.errors import SettingsError
-from connector.settings import SalesforceSettings
+from connector.settings.salesforce import SalesforceSettings
 
 
 def is_loopback(host: str) -> bool:

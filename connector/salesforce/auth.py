@@ -25,7 +25,7 @@ from connector.salesforce.errors import UnreadableResponseError
 from connector.salesforce.fault import NoResponse
 from connector.salesforce.retry import parse_retry_after
 from connector.salesforce.session import OrgSession
-from connector.settings import AuthMethod, SalesforceSettings
+from connector.settings.salesforce import AuthMethod, SalesforceSettings
 
 log = get_logger(__name__)
 

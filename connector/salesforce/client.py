@@ -43,7 +43,7 @@ from connector.salesforce.query import fits_url, query_path, read_page
 from connector.salesforce.retry import Attempt, call_with_retry, parse_retry_after
 from connector.salesforce.transport import HttpResponse, Transport, encode_body
 from connector.salesforce.usage import CallCounts, Usage
-from connector.settings import DuplicateRules, SalesforceSettings
+from connector.settings.salesforce import DuplicateRules, SalesforceSettings
 
 CLIENT_NAME = f"crm-connector/{installed_version('crm-connector')}"
 """Identifies us to the org: the `client` of change events and of its API usage log."""

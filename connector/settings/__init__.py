@@ -1,4 +1,7 @@
-"""The settings, from the environment or `.env`; they are checked once at start."""
+"""The settings, from the environment or `.env`; they are checked once at start.
+
+`CONNECTOR_<GROUP>__<NAME>` is a field in the module of its group: `CONNECTOR_BUDGET__RESERVE_PERCENT` is in `budget`.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +10,16 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from connector.errors import SettingsError
-from connector.policies import (
-    DEFAULT_ORG,
-    AdoptionSettings,
-    AlertSettings,
-    BackupSettings,
-    BudgetSettings,
-    ChangedLines,
-    ClusterSettings,
-    DatabaseSettings,
-    DeletedLines,
-    DeletedOrders,
-    DeletedRecords,
-    EventSettings,
-    LogFormat,
-    LogLevel,
-    LogOptions,
-    McpSettings,
-    OidcSettings,
-    OrderSettings,
-    ReconcileSettings,
-    RetentionSettings,
-    WebhookSettings,
-    WorkerEngine,
-)
-from connector.setting_checks import (
+from connector.settings.alerts import AlertSettings
+from connector.settings.backup import BackupSettings
+from connector.settings.budget import BudgetSettings
+from connector.settings.checks import (
     ENV_FORM,
-    LOOPBACK_PATTERN,
     PREFIX,
     BadLineCollector,
     OptionalPath,
@@ -49,85 +30,30 @@ from connector.setting_checks import (
     secrets_in,
     to_upper,
 )
-from connector.settings.messages import MessageSettings, SmtpSecurity, Via
-from connector.settings.salesforce import AuthMethod, DuplicateRules, OrgSettings, Returns, SalesforceSettings
-
-__all__ = [
-    "PREFIX",
-    "AuthMethod",
-    "DuplicateRules",
-    "HttpSettings",
-    "InboundSettings",
-    "MessageSettings",
-    "OrgSettings",
-    "Returns",
-    "SalesforceSettings",
-    "Settings",
-    "SmtpSecurity",
-    "SyncSettings",
-    "Via",
-    "load_settings",
-]
+from connector.settings.cluster import ClusterSettings, WorkerEngine
+from connector.settings.database import DatabaseSettings
+from connector.settings.events import EventSettings
+from connector.settings.http import HttpSettings
+from connector.settings.inbound import InboundSettings
+from connector.settings.logging import LogFormat, LogLevel, LogOptions
+from connector.settings.mcp import McpSettings
+from connector.settings.messages import MessageSettings
+from connector.settings.oidc import OidcSettings
+from connector.settings.orders import OrderSettings
+from connector.settings.reconcile import ReconcileSettings
+from connector.settings.retention import RetentionSettings
+from connector.settings.salesforce import (
+    DEFAULT_ORG,
+    OrgSettings,
+    SalesforceSettings,
+)
+from connector.settings.sync import SyncSettings
+from connector.settings.webhooks import WebhookSettings
 
 _SOURCES = "in the environment or in .env"
 
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_.*)?")
 """Kubernetes gives these to every container beside a service that is named `connector`."""
-
-
-class SyncSettings(BaseModel):
-    """How outbound work is divided and repeated."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    partitions: int = Field(default=8, ge=1, le=256)
-    """Into how many parts outbound work is divided, by account; all processes need the same number."""
-    lease_seconds: float = Field(default=15, gt=0, le=600)
-    """How long a part, a topic or a job stays with a process that is silent; then another process takes it over."""
-    push_seconds: float = Field(default=1.0, gt=0, le=3600)
-    """How often the service looks for changes that other processes made; its own are sent at once."""
-    attempts_in_claim: int = Field(default=4, ge=1, le=10)
-    """Attempts of one call before its orders return to the outbox with a later due time."""
-
-
-class InboundSettings(AdoptionSettings):
-    """How changes in the org come back."""
-
-    listen: bool = True
-    """Whether the service listens to the org: to changes and actions there; it also publishes events then."""
-    topic: Annotated[str, matching(r"/(data|event)/\w+", "/data/Connector__chn")] = "/data/Connector__chn"
-    """What the listener subscribes to: the channel that `connector org deploy` puts into the org."""
-    poll_seconds: float = Field(default=300, ge=5, le=86400)
-    """How often the listener polls for what events may have missed; where it only polls, the longest pause."""
-    fastest_poll_seconds: float = Field(default=15, ge=1, le=86400)
-    """The shortest pause between polls, where the listener only polls."""
-    poll_calls_per_day: int = Field(default=5000, ge=100, le=10_000_000)
-    """API calls that the listener's polls may take in a day; the more are used, the longer the pause."""
-    delivery_reserve_percent: float = Field(default=10, ge=0, le=90)
-    """The part of the org's event deliveries that the listener leaves to others: then it polls until midnight."""
-    most_deliveries_per_day: int = Field(default=0, ge=0, le=1_000_000_000)
-    """Event deliveries that the listener may use in 24 hours; 0: as many as the org allows, but for the reserve."""
-    deleted_customers: DeletedRecords = DeletedRecords.REPORT
-    deleted_products: DeletedRecords = DeletedRecords.REPORT
-    deleted_orders: DeletedOrders = DeletedOrders.REPORT
-    deleted_lines: DeletedLines = DeletedLines.RESTORE
-    changed_lines: ChangedLines = ChangedLines.TAKE
-
-
-class HttpSettings(BaseModel):
-    """Where the API listens. The default is loopback: put a TLS proxy in front of it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    host: str = "127.0.0.1"
-    """The address at which `serve` listens; put a TLS proxy in front of it."""
-    port: int = Field(default=8080, ge=0, le=65535)
-    """The port at which `serve` listens; 0: a free one."""
-    public_url: Annotated[str, matching(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", "https://orders.shop.example")] = ""
-    """The public address of `serve`: the beginning of links in messages to customers. Without it, messages have no
-    link."""
-    requests_per_minute: int = Field(default=6000, ge=0, le=10_000_000)
-    """How many requests one token may make of one process; 0: as many as it likes."""
 
 
 class Settings(BaseSettings):
@@ -215,14 +141,13 @@ def load_settings() -> Settings:
         with BadLineCollector() as lines:
             problems = dict(_unknown_names())
             settings = Settings()
-        problems |= _combined_problems(settings.messages)
         if settings.backup.folder is not None and not settings.database_url.startswith("sqlite"):
             problems[f"{PREFIX}BACKUP__FOLDER"] = "is for SQLite only: back PostgreSQL up with pg_dump"
         if settings.alerts.recipients and not (settings.messages.smtp_host and settings.messages.sender):
             problems[f"{PREFIX}ALERTS__EMAIL_TO"] = (
                 f"needs {PREFIX}MESSAGES__SMTP_HOST and {PREFIX}MESSAGES__SENDER: the mail server, and who writes"
             )
-        for group in ("inbound", "webhooks", "alerts", "oidc"):
+        for group in ("messages", "inbound", "webhooks", "alerts", "oidc"):
             problems |= {_full_name((group, name)): what for name, what in getattr(settings, group).problems.items()}
         if settings.workers is WorkerEngine.CLUSTER and not settings.database_url.startswith("postgres"):
             problems[f"{PREFIX}WORKERS"] = f"must be embedded, because {PREFIX}DATABASE_URL is not a PostgreSQL"
@@ -246,34 +171,6 @@ def load_settings() -> Settings:
             "; ".join(f"{name} {what}" for name, what in problems.items()) + ".", hint=f"Correct it {_SOURCES}."
         )
     return settings.for_process()
-
-
-def _combined_problems(messages: MessageSettings) -> dict[str, str]:
-    """Return the problems of settings that depend on each other, by name."""
-    is_local = re.fullmatch(LOOPBACK_PATTERN, messages.smtp_host) is not None
-    required: dict[str, tuple[object, str]] = {}
-    if messages.via is Via.SMTP:
-        required["sender"] = messages.sender, "must be set: the sender of messages"
-        required["smtp_host"] = messages.smtp_host, "must be set: the mail server"
-        unencrypted = messages.smtp_security is SmtpSecurity.NONE and not is_local
-        if messages.smtp_username:
-            required["smtp_password"] = (
-                messages.smtp_password.get_secret_value(),
-                "must be set, because SMTP_USERNAME is",
-            )
-            required["smtp_security"] = (
-                not unencrypted,
-                "must be starttls or tls: without them the password is sent unencrypted",
-            )
-        if messages.smtp_password.get_secret_value():
-            required["smtp_username"] = messages.smtp_username, "must be set, because SMTP_PASSWORD is"
-    elif messages.via is Via.WEBHOOK:
-        required["webhook_url"] = messages.webhook_url.get_secret_value(), "must be set: the address of the webhook"
-        required["webhook_secret"] = (
-            messages.webhook_secret.get_secret_value(),
-            "must be set: the key that signs messages",
-        )
-    return {f"{PREFIX}MESSAGES__{name.upper()}": what for name, (value, what) in required.items() if not value}
 
 
 def _unknown_names() -> Iterator[tuple[str, str]]:

@@ -1,14 +1,16 @@
-"""Messages to customers: how they are sent."""
+"""`CONNECTOR_MESSAGES__…`: messages to customers, and how they are sent."""
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from connector.setting_checks import (
+from connector.settings.checks import (
     ADDRESS_PATTERN,
+    LOOPBACK_PATTERN,
     SENDER_PATTERN,
     OptionalPath,
     check_webhook_secret,
@@ -72,3 +74,31 @@ class MessageSettings(BaseModel):
     @property
     def webhook_key(self) -> bytes:
         return webhook_keys(self.webhook_secret)[0]
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is wrong with settings that depend on each other, by name."""
+        is_local = re.fullmatch(LOOPBACK_PATTERN, self.smtp_host) is not None
+        required: dict[str, tuple[object, str]] = {}
+        if self.via is Via.SMTP:
+            required["sender"] = self.sender, "must be set: the sender of messages"
+            required["smtp_host"] = self.smtp_host, "must be set: the mail server"
+            unencrypted = self.smtp_security is SmtpSecurity.NONE and not is_local
+            if self.smtp_username:
+                required["smtp_password"] = (
+                    self.smtp_password.get_secret_value(),
+                    "must be set, because SMTP_USERNAME is",
+                )
+                required["smtp_security"] = (
+                    not unencrypted,
+                    "must be starttls or tls: without them the password is sent unencrypted",
+                )
+            if self.smtp_password.get_secret_value():
+                required["smtp_username"] = self.smtp_username, "must be set, because SMTP_PASSWORD is"
+        elif self.via is Via.WEBHOOK:
+            required["webhook_url"] = self.webhook_url.get_secret_value(), "must be set: the address of the webhook"
+            required["webhook_secret"] = (
+                self.webhook_secret.get_secret_value(),
+                "must be set: the key that signs messages",
+            )
+        return {name: what for name, (value, what) in required.items() if not value}

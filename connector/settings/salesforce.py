@@ -1,4 +1,4 @@
-"""How to reach the org, and how it is used."""
+"""`CONNECTOR_SALESFORCE__…` and `CONNECTOR_ORGS__NAME__…`: how to reach an org, and how it is used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from connector.setting_checks import PREFIX, OptionalPath, matching
+from connector.settings.checks import PREFIX, OptionalPath, matching
+
+DEFAULT_ORG = "default"
+"""What people call the org that has no name in the settings."""
 
 
 class AuthMethod(StrEnum):

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.api_budget import ApiLimit, BudgetPolicy, BudgetState, BudgetUsage, CallResult, estimate
 from connector.model.hourly_counts import DAY, HOUR
 from connector.model.lane import Lane
-from connector.policies import BudgetSettings
+from connector.settings.budget import BudgetSettings
 from connector.store.budget_tables import api_budgets, api_calls
 from connector.store.sql import insert_into, insert_missing, upsert
 from connector.store.unit_of_work import UnitOfWork

@@ -19,7 +19,7 @@ from connector.model.deliveries import (
     estimate,
 )
 from connector.model.hourly_counts import DAY, HOUR, hour_of
-from connector.settings import InboundSettings
+from connector.settings.inbound import InboundSettings
 from connector.store.inbound_tables import deliveries, topic_states
 from connector.store.sql import insert_into, upsert
 from connector.store.unit_of_work import UnitOfWork

@@ -34,7 +34,7 @@ from connector.errors import SettingsError, StoreError
 from connector.files import create_private, readable_by_others
 from connector.log import request_id
 from connector.model.customer import Customer
-from connector.policies import KeptValues
+from connector.settings.retention import KeptValues
 from connector.store.db_errors import OnState, is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
 from connector.store.late_connections import Openings

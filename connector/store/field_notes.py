@@ -22,7 +22,7 @@ import orjson
 
 from connector.model.field_notes import FieldNote, MergedField, PersonalFields, SentRecord
 from connector.model.record import FieldValue, decode_value, encode_value
-from connector.policies import KeptValues
+from connector.settings.retention import KeptValues
 
 LONGEST_VALUE = 500
 """Characters of a text that are kept."""

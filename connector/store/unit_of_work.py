@@ -25,7 +25,7 @@ from connector.model.order_return import split_key
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import PlatformEvent
 from connector.model.undo import Restores, dump_restores
-from connector.policies import KeptValues
+from connector.settings.retention import KeptValues
 from connector.store.event_tables import outgoing_events
 from connector.store.scope import DEFAULT, scope_of
 from connector.store.sql import Row, insert_into, select_in

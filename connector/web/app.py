@@ -32,7 +32,7 @@ from connector.notifications.composer import NotificationComposer
 from connector.openid.provider import OpenIdProvider
 from connector.orders.analytics.recent import RecentMetrics
 from connector.orders.service import OrderService
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import job_schedules, schema
 from connector.store.engine import Store
 from connector.store.tokens import Token

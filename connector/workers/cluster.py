@@ -34,8 +34,8 @@ from connector.errors import RetryClass, StoreError
 from connector.jobs.push_loop import PushLoop
 from connector.log import get_logger
 from connector.model.change import EntityKind
-from connector.policies import DEFAULT_ORG
 from connector.settings import Settings
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import leases, outbox_counts
 from connector.store.engine import Store
 from connector.workers.cluster_schema import address_of

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from connector.jobs.push_loop import PushLoop
-from connector.policies import WorkerEngine
 from connector.settings import Settings
+from connector.settings.cluster import WorkerEngine
 from connector.store.engine import Store
 from connector.workers.upgrade import missing_engine_error
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from connector.errors import SettingsError
-from connector.policies import WorkerEngine
 from connector.settings import Settings
+from connector.settings.cluster import WorkerEngine
 
 
 async def upgrade_engine(settings: Settings) -> None:

@@ -31,7 +31,8 @@ from connector.log import configure
 from connector.model.customer import Customer
 from connector.model.record import Link
 from connector.service import running_service
-from connector.settings import SalesforceSettings, Settings
+from connector.settings import Settings
+from connector.settings.salesforce import SalesforceSettings
 from connector.store import customers, links, schema
 from connector.store.engine import Store
 from connector.store.sql import chunks

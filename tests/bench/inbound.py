@@ -38,7 +38,8 @@ from connector.model.customer import Customer
 from connector.model.listening_state import ListeningState, TopicActivity
 from connector.salesforce.client import SalesforceClient
 from connector.service import Services, running_service
-from connector.settings import SalesforceSettings, Settings
+from connector.settings import Settings
+from connector.settings.salesforce import SalesforceSettings
 from connector.store import cursors, customers, deliveries
 from connector.store.engine import Store
 from connector.store.schema import upgrade

@@ -31,7 +31,8 @@ from connector.model.customer import Customer
 from connector.model.order import OrderInput
 from connector.model.stage import Stage
 from connector.orders.org_routes import route_customers
-from connector.settings import OrgSettings, Settings
+from connector.settings import Settings
+from connector.settings.salesforce import OrgSettings
 from connector.store import customers, orders, products
 from connector.store.engine import Store
 from tests.bench.databases import PostgresDatabase, database

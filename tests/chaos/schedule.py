@@ -24,7 +24,9 @@ from connector.model.conflict import ConflictState
 from connector.model.customer import Customer
 from connector.model.inbound_change import InboxState
 from connector.model.product import Price, Product
-from connector.settings import SalesforceSettings, Settings, SyncSettings
+from connector.settings import Settings
+from connector.settings.salesforce import SalesforceSettings
+from connector.settings.sync import SyncSettings
 from connector.store import customers, inbox, orders, outbox_counts, products
 from tests.chaos.clock import ProcessClock, SharedTime
 from tests.chaos.extras import CREATE, ORDERS, Extras, new_order

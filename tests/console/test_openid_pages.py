@@ -10,7 +10,7 @@ from playwright.async_api import Browser, expect
 
 from connector.clock import SystemClock
 from connector.openid.provider import OpenIdProvider
-from connector.policies import OidcSettings
+from connector.settings.oidc import OidcSettings
 from tests.console.conftest import Console
 from tests.org.conftest import SHARED
 from tests.web.conftest import app_on

@@ -12,7 +12,7 @@ from connector.clock import SystemClock
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.salesforce.client import SalesforceClient
-from connector.settings import SalesforceSettings
+from connector.settings.salesforce import SalesforceSettings
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from connector.errors import AuthError, RefusedError, SettingsError
 from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.salesforce.client import SalesforceClient
-from connector.settings import AuthMethod, SalesforceSettings
+from connector.settings.salesforce import AuthMethod, SalesforceSettings
 from tests.contract.conftest import Connect
 
 
@@ -32,7 +32,7 @@ import asyncio, sys
 from connector.clock import SystemClock
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.query import soql
-from connector.settings import SalesforceSettings
+from connector.settings.salesforce import SalesforceSettings
 async def main():
     settings = SalesforceSettings(login_url=sys.argv[1], client_id=sys.argv[2], client_secret=sys.argv[3])
     async with SalesforceClient(settings, clock=SystemClock(), attempts=1) as client:

@@ -24,7 +24,9 @@ from connector.model.order import OrderInput
 from connector.model.product import Price, Product
 from connector.salesforce import retry
 from connector.service import Services, running_service
-from connector.settings import SalesforceSettings, Settings, SyncSettings
+from connector.settings import Settings
+from connector.settings.salesforce import SalesforceSettings
+from connector.settings.sync import SyncSettings
 from connector.store import customers, dead_letters, orders, outbox_counts, products
 from connector.store.engine import Store
 from connector.store.outbox_filters import Selection

@@ -13,9 +13,9 @@ from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg
 from connector.model.change import EntityKind
 from connector.model.product import Price, Product
-from connector.policies import WebhookSettings
 from connector.service import running_service
-from connector.settings import InboundSettings
+from connector.settings.inbound import InboundSettings
+from connector.settings.webhooks import WebhookSettings
 from connector.store import change_notices, links, products
 from tests.flow.adoption_steps import add_line, create, order_by_rep, org_order, record_of, update
 from tests.flow.conftest import World, settings_for

@@ -22,8 +22,9 @@ from connector.model.deliveries import DeliveryMode, TopicState
 from connector.model.hourly_counts import hour_of
 from connector.model.lane import Lane
 from connector.notifications.alert_channels import make_channels
-from connector.policies import AlertSettings
-from connector.settings import OrgSettings, Settings
+from connector.settings import Settings
+from connector.settings.alerts import AlertSettings
+from connector.settings.salesforce import OrgSettings
 from connector.store import (
     alerts,
     api_calls,

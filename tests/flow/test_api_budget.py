@@ -36,9 +36,9 @@ from connector.model.resync import ResyncMode, ResyncState
 from connector.outbound import drain
 from connector.outbound.batches import graph_calls
 from connector.outbound.budget_status import load_budget_status
-from connector.policies import BudgetSettings
 from connector.roles import LONGEST_PAUSE
 from connector.service import running_service
+from connector.settings.budget import BudgetSettings
 from connector.store import api_calls, inbox, journal, orders, orgs, outbox
 from connector.web.metrics import render_metrics
 from tests.flow.conftest import CUSTOMERS, Silent, World, rep_of, settings_for

@@ -38,7 +38,7 @@ from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.service import running_service
-from connector.settings import Returns
+from connector.settings.salesforce import Returns
 from connector.store import orders, stock
 from tests.flow.conftest import World, settings_for
 from tests.order_builders import order_input

@@ -25,7 +25,7 @@ from connector.model.inbound_change import Source
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.service import running_service
-from connector.settings import InboundSettings
+from connector.settings.inbound import InboundSettings
 from connector.store import cursors, deleted_records, inbox, orgs
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_pull import begin, both_sides_rest, change_notes, customer_here, journal_of, order_here

@@ -17,7 +17,7 @@ from connector.localorg.org import OrgOptions
 from connector.localorg.server import LocalOrg, Ports
 from connector.model.deliveries import DeliveryMode, DeliveryUsage
 from connector.service import running_service
-from connector.settings import InboundSettings
+from connector.settings.inbound import InboundSettings
 from connector.store import journal
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_listen import TOPIC, notes_are, until

@@ -17,9 +17,9 @@ from connector.errors import StoreError
 from connector.jobs.push_loop import PushLoop
 from connector.localorg.server import LocalOrg
 from connector.model.change import EntityKind
-from connector.policies import ClusterSettings, WorkerEngine
 from connector.service import Services, running_service
 from connector.settings import Settings
+from connector.settings.cluster import ClusterSettings, WorkerEngine
 from connector.workers import cluster
 from connector.workers.engine import Engine, choose_engine
 from connector.workers.upgrade import upgrade_engine

@@ -13,7 +13,7 @@ from connector.jobs.undo_plan import UndoChoice
 from connector.model.change import EntityKind
 from connector.model.resync import Resync
 from connector.model.undo import UndoState
-from connector.settings import SalesforceSettings
+from connector.settings.salesforce import SalesforceSettings
 from tests.flow.mapping_sides import Side, make_old
 from tests.flow.test_push import an_order
 from tests.flow.test_resyncs import until, working

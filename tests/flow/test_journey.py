@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.api.journey import Direction, Journey, JourneyStep, build_journey
 from connector.model.change import EntityKind
-from connector.policies import KeptValues
+from connector.settings.retention import KeptValues
 from connector.store.queries.journey import load_journey
 from tests.flow.conftest import CUSTOMERS, World
 from tests.flow.test_pull import NUMBER, OwnedWorld, begin, change_notes, owned  # noqa: F401 - a fixture

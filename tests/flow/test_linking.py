@@ -22,7 +22,7 @@ from connector.model.stage import Stage
 from connector.outbound import lease_keeper
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, lease_name
 from connector.service import running_service
-from connector.settings import DuplicateRules
+from connector.settings.salesforce import DuplicateRules
 from connector.store.partitions import slot_of_key
 from tests.flow.conftest import CUSTOMERS, World, settings_for
 from tests.flow.test_push import an_order

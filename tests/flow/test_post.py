@@ -22,7 +22,7 @@ from connector.notifications.transport.email import Email
 from connector.notifications.transport.smtp import ADDRESS_HINT
 from connector.notifications.transport.transport import make_transport
 from connector.notifications.transport.webhook import SETTINGS_HINT
-from connector.settings import MessageSettings, SmtpSecurity
+from connector.settings.messages import MessageSettings, SmtpSecurity
 from connector.store.engine import Store
 from tests.mail_servers import SECRET, act, confirmed, hook, odd_server, outbox, send, smtp_settings
 

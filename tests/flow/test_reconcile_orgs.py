@@ -16,7 +16,7 @@ from connector.model.events import RequestReturn
 from connector.model.reconciliation import Healing, RecordState
 from connector.model.shipments import ReturnReason
 from connector.service import running_service
-from connector.settings import Returns
+from connector.settings.salesforce import Returns
 from tests.flow.adoption_steps import add_line, create, order_by_rep, record_of, update
 from tests.flow.conftest import World, settings_for
 from tests.flow.test_currencies import CUSTOMERS as TEA_CUSTOMERS

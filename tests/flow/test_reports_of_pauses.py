@@ -25,8 +25,8 @@ from connector.model.hourly_counts import hour_of
 from connector.model.lane import Lane
 from connector.model.listening_state import TopicActivity
 from connector.model.worker import Worker
-from connector.policies import BudgetSettings
 from connector.salesforce.pubsub.errors import SubscriptionError
+from connector.settings.budget import BudgetSettings
 from connector.store import api_calls, job_schedules, leases, outages, workers
 from connector.store.engine import Store
 from tests.conftest import ManualClock

@@ -26,7 +26,7 @@ from connector.model.shipments import Resolution, ReturnReason
 from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.service import running_service
-from connector.settings import Returns
+from connector.settings.salesforce import Returns
 from connector.store import stock
 from connector.store.partitions import slot_of_key
 from connector.store.tables import links

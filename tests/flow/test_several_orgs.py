@@ -27,7 +27,8 @@ from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode, R
 from connector.model.role import Role
 from connector.roles import ResyncOrg, running_roles
 from connector.service import LocalServices, local_services, org_services
-from connector.settings import OrgSettings, Settings
+from connector.settings import Settings
+from connector.settings.salesforce import OrgSettings
 from connector.store import customers, inbox, leases, outages, outbox_counts, resyncs, tokens
 from connector.store.tables import leases as leases_table
 from tests.databases import Databases

@@ -15,8 +15,8 @@ from connector.model.events import Capture, Confirm, IssueInvoice, PlaceHold, Re
 from connector.model.holds import Hold
 from connector.model.outgoing_event import OutgoingState
 from connector.model.platform_event import ORDER_STATUS
-from connector.policies import EventSettings
 from connector.service import running_service
+from connector.settings.events import EventSettings
 from connector.store import journal, outgoing_events
 from tests.flow.conftest import World
 from tests.flow.pubsub import (

@@ -21,9 +21,9 @@ from connector.jobs.prune import prune
 from connector.jobs.send_webhooks import NoticeSender, WebhookReport
 from connector.model.change_notice import ChangeNotice, NewNotice, NoticeState
 from connector.model.stage import Stage
-from connector.policies import WebhookSettings
 from connector.service import running_service
 from connector.settings import Settings
+from connector.settings.webhooks import WebhookSettings
 from connector.store import change_notices, leases
 from connector.store.engine import Store
 from tests.flow.adoption_steps import add_line, record_of

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from connector.settings import PREFIX, OrgSettings, SalesforceSettings, Settings
+from connector.settings import Settings
+from connector.settings.checks import PREFIX
+from connector.settings.salesforce import OrgSettings, SalesforceSettings
 
 HEAD = """\
 <!-- Made from the code by `python -m tests.reference`: change no line here. The meaning of a setting is the
-docstring below its field in connector/settings or connector/policies; without one, that of its enumeration.
+docstring below its field in connector/settings; without one, that of its enumeration.
 A new group needs a line in tests/reference/settings.py. A test compares this page with the code. -->
 
 # Configuration

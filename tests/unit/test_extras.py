@@ -11,8 +11,8 @@ import pytest
 
 from connector.cli.extras import PACKAGES
 from connector.errors import SettingsError
-from connector.policies import WorkerEngine
 from connector.settings import Settings
+from connector.settings.cluster import WorkerEngine
 from connector.workers.engine import choose_engine
 from connector.workers.upgrade import upgrade_engine
 

@@ -14,9 +14,9 @@ from connector.jobs.push_loop import OutageLog
 from connector.jobs.push_summary import PushSummary
 from connector.jobs.schedule import define_jobs, latest_slot, next_slot, parse_trigger
 from connector.model.job_run import JobTrigger
-from connector.policies import ReconcileSettings
 from connector.roles import choose_roles
 from connector.settings import Settings
+from connector.settings.reconcile import ReconcileSettings
 from connector.store.outages import Outage
 
 EVENING = datetime(2026, 3, 1, 22, 30, 7, tzinfo=UTC)

@@ -11,7 +11,8 @@ import pytest
 import typer
 
 from connector.cli.examples import EXAMPLES
-from connector.settings import PREFIX, Settings, _list_names
+from connector.settings import Settings, _list_names
+from connector.settings.checks import PREFIX
 from tests.reference import DOCS, PAGES, commands, settings
 
 ROOT = Path(__file__).parents[2]

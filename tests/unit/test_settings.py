@@ -9,7 +9,8 @@ import pytest
 from connector.errors import SettingsError
 from connector.model.notification import MessageKind
 from connector.orders.policy.rules import load_rules
-from connector.settings import SmtpSecurity, Via, load_settings
+from connector.settings import load_settings
+from connector.settings.messages import SmtpSecurity, Via
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "messages.md").read_text(encoding="utf-8")
 PREFIX = "CONNECTOR_MESSAGES__"

@@ -24,7 +24,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from connector.clock import SystemClock
 from connector.openid.provider import OpenIdProvider
-from connector.policies import OidcSettings
+from connector.settings.oidc import OidcSettings
 from connector.store.engine import Store
 from connector.web.console.sign_in import CALLBACK, OPENID
 from tests.web.conftest import app_on

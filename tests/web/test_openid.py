@@ -22,8 +22,8 @@ from connector.localorg.server import LocalOrg
 from connector.model.health_check import CheckStatus
 from connector.model.role import Role
 from connector.openid.identity import identify
-from connector.policies import OidcSettings
 from connector.settings import Settings
+from connector.settings.oidc import OidcSettings
 from connector.store import console_sessions, journal, tokens
 from connector.store.engine import Store
 from connector.web.console.session import COOKIE

@@ -25,7 +25,8 @@ from connector.model.keys import is_normal
 from connector.model.product import Price, Product
 from connector.model.record import IS_PERSON, FieldValue, Link
 from connector.model.writable import WRITABLE
-from connector.policies import AdoptCustomers, AdoptionSettings, AdoptProducts, WebhookSettings
+from connector.settings.inbound import AdoptCustomers, AdoptionSettings, AdoptProducts
+from connector.settings.webhooks import WebhookSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

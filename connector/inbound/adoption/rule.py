@@ -9,7 +9,7 @@ from datetime import datetime
 from connector.model.inbound_change import RemoteRecord
 from connector.model.observed_value import read_moment
 from connector.model.record import IS_PERSON, SYNC_MESSAGE, FieldValue
-from connector.policies import AdoptCustomers, AdoptionSettings, AdoptOrders, AdoptProducts
+from connector.settings.inbound import AdoptCustomers, AdoptionSettings, AdoptOrders, AdoptProducts
 
 ORDER, LINE, ACCOUNT, PRODUCT = "Order", "OrderItem", "Account", "Product2"
 REDUCTION = "IsReductionOrder"

@@ -30,7 +30,8 @@ from connector.outbound.return_strategy import FIELD as REDUCTION
 from connector.outbound.return_strategy import ReturnStrategy
 from connector.salesforce.call_gate import calls_in
 from connector.salesforce.client import SalesforceClient
-from connector.settings import Returns, Settings
+from connector.settings import Settings
+from connector.settings.salesforce import Returns
 from connector.store import api_calls, orgs, products
 from connector.store.engine import Store
 

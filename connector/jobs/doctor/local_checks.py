@@ -21,7 +21,9 @@ from connector.notifications.alert_channels import make_channels
 from connector.notifications.composer import make_composer
 from connector.orders.org_routes import parse_routes
 from connector.orders.policy.rules import load_rules_for
-from connector.settings import PREFIX, Settings, Via
+from connector.settings import Settings
+from connector.settings.checks import PREFIX
+from connector.settings.messages import Via
 from connector.store.engine import Store
 
 SETTINGS, FILE_MODES, MAPPING_FILES = "settings", "file modes", "mapping files"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from connector.clock import Clock
 from connector.errors import SignInError
 from connector.model.health_check import HealthCheck, failed, passed, skipped, warned
-from connector.setting_checks import split_names
-from connector.settings import PREFIX, Settings
+from connector.settings import Settings
+from connector.settings.checks import PREFIX, split_names
 
 OPENID = "sign-in"
 

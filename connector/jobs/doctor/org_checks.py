@@ -18,7 +18,8 @@ from connector.outbound.return_strategy import FIELD as REDUCTION
 from connector.salesforce import org_limits
 from connector.salesforce.org_limits import usage_of
 from connector.salesforce.usage import Usage
-from connector.settings import Returns, Settings
+from connector.settings import Settings
+from connector.settings.salesforce import Returns
 from connector.wording import plural
 
 LOGIN, ORG, USER = "login", "org", "user"

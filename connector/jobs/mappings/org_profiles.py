@@ -19,7 +19,8 @@ from connector.outbound.org_discovery import discover_org, get_flag, load_stored
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.return_strategy import FIELD as REDUCTION
 from connector.salesforce.call_gate import calls_in
-from connector.settings import Returns, Settings
+from connector.settings import Settings
+from connector.settings.salesforce import Returns
 from connector.store import api_calls, orgs
 from connector.store.engine import Store
 from connector.store.queries.entity_counts import count_entities

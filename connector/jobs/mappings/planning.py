@@ -35,8 +35,8 @@ from connector.model.resync import ResyncFilter, ResyncMode, ResyncState
 from connector.outbound.mapping_effects import EntityEffects, VersionEffects
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.repository import SyncRepository
-from connector.policies import DEFAULT_ORG
 from connector.settings import Settings
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import api_calls, resyncs
 from connector.store.engine import Store
 from connector.store.queries import resync_selection

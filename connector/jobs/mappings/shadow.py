@@ -11,7 +11,7 @@ from connector.mapping import MappingSet
 from connector.mapping.version import load_texts
 from connector.outbound.mapping_shadow import ShadowMappings
 from connector.outbound.mapping_version import ActiveMappingVersion
-from connector.policies import ChangedLines
+from connector.settings.inbound import ChangedLines
 from connector.store import mapping_shadows
 from connector.store import mapping_versions as versions
 from connector.store.engine import Store

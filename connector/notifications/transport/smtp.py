@@ -19,7 +19,7 @@ from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 from connector.clock import Clock
 from connector.errors import DeliveryError, RetryClass
 from connector.notifications.transport.email import Email, build_message
-from connector.settings import MessageSettings, SmtpSecurity
+from connector.settings.messages import MessageSettings, SmtpSecurity
 
 GOODBYE_SECONDS = 2.0
 ADDRESS_HINT = "Check that it runs, and CONNECTOR_MESSAGES__SMTP_HOST and CONNECTOR_MESSAGES__SMTP_PORT."

@@ -9,7 +9,7 @@ from connector.clock import Clock
 from connector.notifications.transport.email import Email
 from connector.notifications.transport.smtp import SmtpTransport
 from connector.notifications.transport.webhook import WebhookTransport
-from connector.settings import MessageSettings, Via
+from connector.settings.messages import MessageSettings, Via
 
 
 class MailTransport(Protocol):

@@ -13,7 +13,7 @@ import orjson
 
 from connector.clock import Clock
 from connector.notifications.transport.email import Email
-from connector.settings import MessageSettings
+from connector.settings.messages import MessageSettings
 from connector.webhooks.poster import WebhookPoster
 
 SETTINGS_HINT = "Set CONNECTOR_MESSAGES__WEBHOOK_URL and CONNECTOR_MESSAGES__WEBHOOK_SECRET to those of the receiver."

@@ -29,7 +29,8 @@ from connector.model.holds import Hold
 from connector.model.keys import normalize_key
 from connector.model.notification import MessageKind
 from connector.orders.policy.order_facts import OrderFacts
-from connector.settings import Settings, Via
+from connector.settings import Settings
+from connector.settings.messages import Via
 from connector.validation import field_errors, once_each
 
 Criterion = Literal["shipments", "cost", "age"]

@@ -14,8 +14,8 @@ from connector.model.change import DeadLetter, EntityKind
 from connector.model.dead_letter_group import DeadLetterGroup, find_correctable, fingerprint
 from connector.model.outcome import RowError
 from connector.model.role import Role
-from connector.policies import DEFAULT_ORG
 from connector.salesforce.fault import classify_row
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import causes, dead_letters
 from connector.store.dead_letters import Position
 from connector.store.unit_of_work import UnitOfWork

@@ -9,7 +9,7 @@ from connector.jobs.held_values import list_held, parse_place, release
 from connector.model.change import EntityKind
 from connector.model.record import FieldValue
 from connector.model.role import Role
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store.queries.held_links import HeldRecord
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.problem import ProblemError

@@ -12,7 +12,7 @@ from connector.jobs.undo_plan import UndoChoice
 from connector.model.role import Role
 from connector.model.run_name import RunKind, RunPlace
 from connector.model.undo import Included, UndoPlan, UndoRow
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.web.pagination import MAX_LIMIT, limit_of
 from connector.web.path_number import query_number
 from connector.web.problem import ProblemError

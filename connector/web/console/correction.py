@@ -13,8 +13,8 @@ from connector.model.change import DeadLetter, EntityKind
 from connector.model.dead_letter_group import fingerprint
 from connector.model.outcome import RowError
 from connector.model.role import Role
-from connector.policies import DEFAULT_ORG
 from connector.salesforce.fault import classify_row
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import dead_letters
 from connector.store.engine import Connection
 from connector.web.console.action_form import SHOWN, Control

@@ -16,7 +16,7 @@ from connector.model.record import IS_PERSON, Link
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.outbound.org_discovery import load_stored_profile
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import conflicts, customers, links, modification_times, orgs, outbox, reconcile_runs
 from connector.store.engine import Connection
 from connector.store.queries import held_links

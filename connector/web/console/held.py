@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from connector.jobs.held_values import list_held, parse_place, release
 from connector.model.change import EntityKind
 from connector.model.role import Role
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext

@@ -16,8 +16,8 @@ from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.orders.documents.invoice import load as load_invoice
 from connector.orders.documents.tracking_page import invoice_page, style_source
-from connector.policies import DEFAULT_ORG
 from connector.salesforce.fault import classify_row
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import conflicts, inbox, invoices, links, orders, orgs, outbox
 from connector.store.queries import held_links
 from connector.store.queries.entity_orgs import find_orgs

@@ -16,7 +16,7 @@ from connector.model.reconciliation import FINDINGS, OPEN, ReconcileRun
 from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode
 from connector.model.role import Role
 from connector.outbound.org_discovery import load_stored_profile
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import conflicts, links, modification_times, orders, orgs, reconcile_runs, resyncs
 from connector.store.engine import Connection
 from connector.store.queries import held_links

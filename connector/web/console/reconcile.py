@@ -15,7 +15,7 @@ from connector.jobs.schedule import job_of
 from connector.model.job_run import JobRun, JobState
 from connector.model.reconciliation import FINDINGS, UNHEALABLE, Finding, Healing, ReconcileRun, RecordState
 from connector.model.role import Role
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import job_runs, leases, orgs, reconcile_runs
 from connector.web.console.csv_page import send_csv
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form

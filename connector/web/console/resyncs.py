@@ -14,7 +14,7 @@ from connector.model.dead_letter_group import find_correctable
 from connector.model.resync import Resync, ResyncMode
 from connector.model.role import Role
 from connector.model.stage import Stage
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import dead_letters, mapping_versions, orgs, resyncs
 from connector.store.queries.refused_days import count_refused_days
 from connector.web.console.failures import list_failures

@@ -13,7 +13,7 @@ from connector.jobs.undo_plan import UndoChoice
 from connector.model.role import Role
 from connector.model.run_name import RunKind, RunPlace
 from connector.model.undo import Included, UndoPlan, UndoState
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.web.api.runs import plan_of, problem_of, query_place, visible_run
 from connector.web.console.csv_page import send_csv
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form

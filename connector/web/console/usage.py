@@ -14,7 +14,7 @@ from connector.model.hourly_counts import HOUR, hour_of
 from connector.model.lane import CALL_LANES
 from connector.model.notification import MessageState
 from connector.outbound.budget_status import BudgetStatus, load_budget_status
-from connector.policies import DEFAULT_ORG
+from connector.settings.salesforce import DEFAULT_ORG
 from connector.store import api_calls, change_notices, deliveries, notifications, orgs, outgoing_events
 from connector.store.engine import Connection
 from connector.web.chart import ColumnChart, draw_columns

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from connector.settings import PREFIX, Settings, _list_names
+from connector.settings import Settings, _list_names
+from connector.settings.checks import PREFIX
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"

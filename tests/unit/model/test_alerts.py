@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from connector.model.alert import Alert, AlertEvent, AlertMessage, AlertRule, Condition, compare
-from connector.policies import ALERT_RULES
+from connector.settings.alerts import ALERT_RULES
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTLE = timedelta(minutes=5)

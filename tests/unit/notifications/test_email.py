@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from connector.notifications.transport.email import Attachment, Email, build_message, normalize_address, one_line
 from connector.notifications.transport.smtp import _as_ascii
-from connector.settings import MessageSettings
+from connector.settings.messages import MessageSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SENDER = "Shop <orders@shop.example>"

@@ -19,7 +19,8 @@ from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.orders.policy.rules import load_rules, load_rules_for, standard
 from connector.orders.transaction import OrderTransaction
-from connector.settings import MessageSettings, Settings, Via
+from connector.settings import Settings
+from connector.settings.messages import MessageSettings, Via
 from connector.store import journal, notifications, orders
 from connector.store.engine import Store
 from connector.store.tables import messages as table

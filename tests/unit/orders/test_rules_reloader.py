@@ -12,7 +12,8 @@ from connector.jobs.rules_reloader import RulesReloader
 from connector.model.notification import MessageKind
 from connector.notifications.template_check import sample_views
 from connector.orders.policy.rules import shipped
-from connector.settings import MessageSettings, Settings
+from connector.settings import Settings
+from connector.settings.messages import MessageSettings
 
 
 def settings(file: Path, templates: Path | None = None) -> Settings:

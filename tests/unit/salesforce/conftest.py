@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from connector.salesforce.client import SalesforceClient
-from connector.settings import SalesforceSettings
+from connector.settings.salesforce import SalesforceSettings
 
 INSTANCE = "https://acme.my.salesforce.com"
 BASE = f"{INSTANCE}/services/data/v66.0"

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from connector.errors import AuthError, SettingsError, TransportError
 from connector.salesforce.address import checked_origin, is_loopback
 from connector.salesforce.client import SalesforceClient
-from connector.settings import AuthMethod, SalesforceSettings
+from connector.settings.salesforce import AuthMethod, SalesforceSettings
 from tests.unit.salesforce.conftest import BASE, INSTANCE, ORG_ID, PASSWORD, SECRET, OwnClock, TokenEndpoint
 
 EXPIRED = [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]

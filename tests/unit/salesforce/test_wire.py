@@ -15,7 +15,7 @@ from connector.salesforce.client import SalesforceClient
 from connector.salesforce.meter import Meter
 from connector.salesforce.transport import Transport
 from connector.salesforce.usage import CallCounts
-from connector.settings import SalesforceSettings
+from connector.settings.salesforce import SalesforceSettings
 from tests.unit.salesforce.conftest import OwnClock, TokenEndpoint
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]

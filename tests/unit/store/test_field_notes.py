@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from connector.model.field_notes import FieldNote, MergedField, SentRecord
-from connector.policies import KeptValues
+from connector.settings.retention import KeptValues
 from connector.store.field_notes import LONGEST_VALUE, dump_fields, load_fields
 
 PERSONAL = {"Account": frozenset({"Name", "Phone"})}

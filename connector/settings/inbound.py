@@ -1,4 +1,5 @@
-"""What happens here when records are deleted in the org, lines are changed there, or orders are created there."""
+"""`CONNECTOR_INBOUND__…`: how changes in the org come back, and what happens here when records are deleted, lines
+changed, or orders created there."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from connector.setting_checks import matching
+from connector.settings.checks import matching
 
 
 class DeletedRecords(StrEnum):
@@ -98,3 +99,27 @@ class AdoptionSettings(BaseModel):
         if self.adopt_orders is AdoptOrders.CHECKBOX and not self.adopt_checkbox:
             return {"adopt_checkbox": "must be set: the checkbox of Order that says which orders are adopted"}
         return {}
+
+
+class InboundSettings(AdoptionSettings):
+    """How changes in the org come back."""
+
+    listen: bool = True
+    """Whether the service listens to the org: to changes and actions there; it also publishes events then."""
+    topic: Annotated[str, matching(r"/(data|event)/\w+", "/data/Connector__chn")] = "/data/Connector__chn"
+    """What the listener subscribes to: the channel that `connector org deploy` puts into the org."""
+    poll_seconds: float = Field(default=300, ge=5, le=86400)
+    """How often the listener polls for what events may have missed; where it only polls, the longest pause."""
+    fastest_poll_seconds: float = Field(default=15, ge=1, le=86400)
+    """The shortest pause between polls, where the listener only polls."""
+    poll_calls_per_day: int = Field(default=5000, ge=100, le=10_000_000)
+    """API calls that the listener's polls may take in a day; the more are used, the longer the pause."""
+    delivery_reserve_percent: float = Field(default=10, ge=0, le=90)
+    """The part of the org's event deliveries that the listener leaves to others: then it polls until midnight."""
+    most_deliveries_per_day: int = Field(default=0, ge=0, le=1_000_000_000)
+    """Event deliveries that the listener may use in 24 hours; 0: as many as the org allows, but for the reserve."""
+    deleted_customers: DeletedRecords = DeletedRecords.REPORT
+    deleted_products: DeletedRecords = DeletedRecords.REPORT
+    deleted_orders: DeletedOrders = DeletedOrders.REPORT
+    deleted_lines: DeletedLines = DeletedLines.RESTORE
+    changed_lines: ChangedLines = ChangedLines.TAKE

@@ -1,4 +1,4 @@
-"""For how long things are kept."""
+"""`CONNECTOR_RETENTION__…`: for how long things are kept."""
 
 from __future__ import annotations
 
