@@ -44,7 +44,8 @@ class Shell:
     @property
     def environment(self) -> dict[str, str]:
         mine = {name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")}
-        return {**mine, "PYTHONPATH": str(ROOT), **self.settings}
+        # Any free port: somebody else may have the usual one.
+        return {**mine, "PYTHONPATH": str(ROOT), "CONNECTOR_HTTP__PORT": "0", **self.settings}
 
     def __call__(self, *words: str | Path, **settings: str) -> Answer:
         answer = Answer(*self.run([str(word) for word in words], {**self.environment, **settings}, self.folder))

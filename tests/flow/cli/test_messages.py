@@ -75,6 +75,7 @@ def test_service_sends_due_messages_and_skips_customers_without_address(caught: 
     try:
         end = time.monotonic() + LONGEST
         while any(item["state"] == "due" for item in listed(shell)) and time.monotonic() < end:
+            assert service.poll() is None, service.communicate()
             time.sleep(0.2)
     finally:
         service.send_signal(signal.SIGTERM)

@@ -200,7 +200,7 @@ def _orders(banner: str) -> int:
 
 @pytest.mark.usefixtures("empty_database")
 def test_serve_logs_its_start_and_stop(shell: Shell) -> None:
-    process = Shell(shell.folder, {**shell.settings, "CONNECTOR_HTTP__PORT": "0"}).start("serve")
+    process = shell.start("serve")
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stdout.readline().startswith("Listening at ")
