@@ -190,7 +190,7 @@ class JobScheduler:
 
 def main() -> int:
     """Exit status as for the command line: 2 for settings that cannot work."""
-    from connector.roles import serve
+    from connector.process_roles import serve
 
     argparse.ArgumentParser(prog="python -m scheduler", description=__doc__).parse_args()
     try:

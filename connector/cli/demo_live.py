@@ -25,7 +25,7 @@ VISITOR = "visitor"
 
 async def run_until_stopped(shop: DemoShop, org: LocalOrg, rate: float) -> None:
     """Place `rate` new orders a second and advance the open ones, beside the service and the console, until stopped."""
-    from connector.roles import SCHEDULER, WORKER, running_roles
+    from connector.process_roles import SCHEDULER, WORKER, running_roles
 
     await _leave_something_to_decide(shop)
     link = await _make_link(shop)

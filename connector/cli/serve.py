@@ -34,7 +34,7 @@ def serve(
 
 async def _serve(chosen: list[str] | None) -> None:
     from connector.log import configure
-    from connector.roles import running_roles
+    from connector.process_roles import running_roles
     from connector.settings import load_settings
 
     settings = load_settings()

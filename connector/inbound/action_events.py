@@ -17,11 +17,11 @@ from datetime import timedelta
 
 from connector.errors import AbortedError, CommandError, LeaseLostError, RetryClass, StoreError
 from connector.inbound.batch_writes import ACTOR
-from connector.inbound.listen import ListenContext, StoredEvents
 from connector.inbound.notices import make_action_notice
 from connector.inbound.order_actions import acceptance, answer, event_for, order_number, org_action, shortened
 from connector.inbound.record_events import unreadable_entries
 from connector.inbound.topic_cursor import TopicCursor
+from connector.inbound.topic_listener import ListenContext, StoredEvents
 from connector.log import get_logger
 from connector.model.action_request import ActionRequest, ActionState
 from connector.model.change import EntityKind

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from connector.inbound.listen import ListenContext, StoredEvents
 from connector.inbound.topic_cursor import TopicCursor, encode
+from connector.inbound.topic_listener import ListenContext, StoredEvents
 from connector.log import get_logger
 from connector.model.inbound_change import Source
 from connector.model.listening_state import TopicActivity

@@ -22,11 +22,11 @@ from connector.outbound.batches import chunks
 from connector.outbound.customer_records import build_record
 from connector.outbound.entities import LOADERS, mark_unconfirmed
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, another_push_error, lease_name
-from connector.outbound.link_check import LinkState, existing_record_ids, read_org_states
 from connector.outbound.link_conflicts import store_links
 from connector.outbound.lost_records import LINKABLE
 from connector.outbound.org_discovery import discover_org
 from connector.outbound.org_profile import OrgProfile
+from connector.outbound.org_state import LinkState, existing_record_ids, read_org_states
 from connector.outbound.plan_types import PendingEntity
 from connector.outbound.preflight import normalize
 from connector.outbound.repository import SyncRepository

@@ -14,11 +14,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from connector.inbound.action_events import ActionEvents
-from connector.inbound.listen import ListenContext, Listener, ListenerStats
 from connector.inbound.poll import PollReport
 from connector.inbound.poll_pace import PaceLimits, PollPace
 from connector.inbound.record_events import RecordEvents
 from connector.inbound.topic_cursor import TopicCursor, listen_lease
+from connector.inbound.topic_listener import ListenContext, Listener, ListenerStats
 from connector.jobs.api_budget import PAUSE_SECONDS, within_budget
 from connector.jobs.current_run import CurrentRun
 from connector.jobs.delivery_guard import DeliveryGuard

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from connector.model.change import EntityKind
-from connector.outbound.link_check import Reader, find_unexpected
+from connector.outbound.org_state import Reader, find_unexpected
 from connector.outbound.plan_types import PendingEntity
 from connector.outbound.repository import SyncRepository
 from connector.store import outbox

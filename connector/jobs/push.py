@@ -32,10 +32,10 @@ from connector.model.lane import Lane
 from connector.outbound.dry_run import DryRunOrg, DryRunReader
 from connector.outbound.health import OrgHealth
 from connector.outbound.lease_keeper import LeaseKeeper
-from connector.outbound.link_check import Reader
 from connector.outbound.mapping_version import ActiveMappingVersion
 from connector.outbound.org_discovery import discover_org
 from connector.outbound.org_profile import OrgProfile
+from connector.outbound.org_state import Reader
 from connector.outbound.push_parts import ClaimTerms, OrgAccess, PushMonitor
 from connector.outbound.repository import SyncRepository
 from connector.outbound.return_strategy import ReturnStrategy

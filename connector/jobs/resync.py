@@ -12,7 +12,7 @@ from connector.model.change import EntityKind
 from connector.model.lane import Lane
 from connector.model.record import PARTS
 from connector.model.resync import ResyncFilter, ResyncMode
-from connector.outbound.link_check import Reader, existing_record_ids
+from connector.outbound.org_state import Reader, existing_record_ids
 from connector.settings import Settings
 from connector.store import customers, dead_letters, journal, links, orders, orgs, products, resyncs, returns
 from connector.store.engine import Store

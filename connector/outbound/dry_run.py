@@ -14,7 +14,7 @@ from typing import Any
 
 from connector.model.lane import Lane
 from connector.model.outcome import Outcome
-from connector.outbound.link_check import Reader
+from connector.outbound.org_state import Reader
 from connector.salesforce.call_gate import calls_in
 from connector.salesforce.composite import SubOutcome, SubRequest
 from connector.salesforce.graph import Graph, GraphOutcome

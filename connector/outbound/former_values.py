@@ -15,8 +15,8 @@ from connector.model.describe import FieldDescribe
 from connector.model.field_equality import prefer_ours_if_equal
 from connector.model.record import LAST_SYNCED, SYNC_MESSAGE, FieldValue, Link, MappedRecord, changed_fields
 from connector.outbound.frozen_fields import SET_ONCE
-from connector.outbound.link_check import Reader
 from connector.outbound.org_profile import OrgProfile
+from connector.outbound.org_state import Reader
 from connector.outbound.plan_types import PendingEntity
 from connector.outbound.shared_fields import link_of
 from connector.salesforce.query import in_chunks

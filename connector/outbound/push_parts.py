@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from connector.model.change import EntityKind
 from connector.model.lane import Lane
 from connector.outbound.health import OrgHealth
-from connector.outbound.link_check import Reader
 from connector.outbound.mapping_version import ActiveMappingVersion
 from connector.outbound.org_profile import OrgProfile
+from connector.outbound.org_state import Reader
 from connector.outbound.preflight import Source
 from connector.outbound.return_strategy import ReturnStrategy
 from connector.outbound.stats import SyncStats

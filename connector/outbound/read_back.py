@@ -13,9 +13,9 @@ from connector.model.change import Change, EntityKind, Refusal
 from connector.model.record import Link
 from connector.outbound.dispatcher import CallDispatcher
 from connector.outbound.former_values import equal_links, has_unknown_fields, read_former_values
-from connector.outbound.link_check import LinkState, Reader, read_org_states
 from connector.outbound.lost_records import rejection_for_foreign_record
 from connector.outbound.org_profile import OrgProfile
+from connector.outbound.org_state import LinkState, Reader, read_org_states
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_steps import stored_links
 from connector.outbound.plan_types import PendingEntity, Rejection

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from connector.model.observed_value import STAMP_FIELDS, observe
 from connector.model.record import Link, MappedRecord
-from connector.outbound.link_check import Reader
 from connector.outbound.org_profile import OrgProfile
+from connector.outbound.org_state import Reader
 from connector.outbound.plan_types import PendingEntity
 from connector.outbound.shared_fields import ChangedFields, fields_changed_in_org, link_of, shared_fields_to_send
 from connector.salesforce.query import in_chunks

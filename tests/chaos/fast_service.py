@@ -24,7 +24,7 @@ from connector.clock import SystemClock
 from connector.jobs.job_runner import JobRunner
 from connector.jobs.schedule import Job, Result
 from connector.model.job_run import JobRun
-from connector.roles import serve
+from connector.process_roles import serve
 
 
 def fast_time(factor: float, start: float) -> datetime:

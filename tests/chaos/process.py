@@ -13,9 +13,9 @@ from typing import Any
 
 from connector.cli.progress import NullProgress
 from connector.errors import ConnectorError
-from connector.inbound.listen import ListenContext, Listener
 from connector.inbound.record_events import RecordEvents
 from connector.inbound.topic_cursor import TopicCursor
+from connector.inbound.topic_listener import ListenContext, Listener
 from connector.jobs.inbound_run import InboundRun
 from connector.salesforce.errors import UnreadableResponseError
 from connector.salesforce.fault import NoResponse

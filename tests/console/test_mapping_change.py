@@ -23,7 +23,7 @@ from connector.localorg.write_plan import WritePlan
 from connector.model.order import OrderInput
 from connector.model.record import LAST_SYNCED
 from connector.model.role import Role
-from connector.roles import running_roles
+from connector.process_roles import running_roles
 from connector.service import running_service
 from connector.store import tokens
 from connector.store.engine import Store

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from connector.inbound.listen import ListenerStats
+from connector.inbound.topic_listener import ListenerStats
 from connector.jobs.listen import ACTION_TOPIC
 from connector.localorg.server import LocalOrg
 from connector.model.events import Event
@@ -103,8 +103,8 @@ async def execute(world: World, *events: Event, number: str = NUMBER) -> None:
 
 def shorten_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the listener and the publisher wait only a moment."""
-    monkeypatch.setattr("connector.inbound.listen.SETTLE_SECONDS", 0.1)
-    monkeypatch.setattr("connector.inbound.listen.FIRST_PAUSE", 0.1)
+    monkeypatch.setattr("connector.inbound.topic_listener.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("connector.inbound.topic_listener.FIRST_PAUSE", 0.1)
     monkeypatch.setattr("connector.jobs.publish_events.LOOK_SECONDS", 0.05)
     monkeypatch.setattr("connector.jobs.publish_events.FIRST_PAUSE", 0.1)
     monkeypatch.setattr("connector.jobs.lease_job.RETRY_SECONDS", 0.1)

@@ -16,7 +16,7 @@ import pytest
 from connector.cli.localorg import our_metadata
 from connector.cli.status_text import budget_document, budget_remarks
 from connector.errors import ApiBudgetError
-from connector.inbound import listen, poll
+from connector.inbound import poll, topic_listener
 from connector.jobs import api_budget, push_rounds, reconcile, resync_loop
 from connector.jobs.listen import ListenJob
 from connector.jobs.pull_job import PullJob
@@ -36,7 +36,7 @@ from connector.model.resync import ResyncMode, ResyncState
 from connector.outbound import drain
 from connector.outbound.batches import graph_calls
 from connector.outbound.budget_status import load_budget_status
-from connector.roles import LONGEST_PAUSE
+from connector.process_roles import LONGEST_PAUSE
 from connector.service import running_service
 from connector.settings.budget import BudgetSettings
 from connector.store import api_calls, inbox, journal, orders, orgs, outbox
@@ -361,7 +361,7 @@ async def test_listener_waits_for_calls_with_its_stream_open(
     world: World, moved: MovedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api_budget, "PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(listen, "SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(topic_listener, "SETTLE_SECONDS", 0.1)
     service, job = world.service, ListenJob(world.service.inbound_context)
     listening = asyncio.create_task(job.run())
 

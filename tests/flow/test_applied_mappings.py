@@ -13,7 +13,7 @@ from connector.jobs import resync_loop
 from connector.jobs.mappings.activation import Request
 from connector.jobs.resync_loop import ResyncLoop
 from connector.localorg.write_plan import WritePlan
-from connector.roles import ResyncOrg
+from connector.process_roles import ResyncOrg
 from tests.flow.conftest import Silent
 from tests.flow.mapping_sides import NAME, Side
 from tests.flow.test_push import an_order

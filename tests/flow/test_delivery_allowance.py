@@ -51,7 +51,7 @@ async def org(moved: MovedClock) -> AsyncIterator[LocalOrg]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.inbound.listen.SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr("connector.inbound.topic_listener.SETTLE_SECONDS", 0.2)
     monkeypatch.setattr("connector.jobs.listen.GUARD_SECONDS", 0.05)
     monkeypatch.setattr("connector.jobs.listen.MOST_SLEPT", 0.05)
     monkeypatch.setattr("connector.jobs.delivery_guard.CONFIRM_AFTER", timedelta())

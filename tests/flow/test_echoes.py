@@ -31,7 +31,7 @@ async def org() -> AsyncIterator[LocalOrg]:
 
 @pytest.fixture(autouse=True)
 def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.inbound.listen.SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr("connector.inbound.topic_listener.SETTLE_SECONDS", 0.2)
 
 
 @pytest.fixture

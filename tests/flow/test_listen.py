@@ -35,8 +35,8 @@ async def org() -> AsyncIterator[LocalOrg]:
 
 @pytest.fixture(autouse=True)
 def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.inbound.listen.SETTLE_SECONDS", 0.2)
-    monkeypatch.setattr("connector.inbound.listen.FIRST_PAUSE", 0.1)
+    monkeypatch.setattr("connector.inbound.topic_listener.SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr("connector.inbound.topic_listener.FIRST_PAUSE", 0.1)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from sqlalchemy import insert
 from connector.clock import SystemClock
 from connector.errors import LeaseLostError, RetryClass, StoreError, TransportError
 from connector.inbound.action_events import ActionEvents
-from connector.inbound.listen import ListenContext
 from connector.inbound.record_events import RecordEvents
 from connector.inbound.topic_cursor import TopicCursor
+from connector.inbound.topic_listener import ListenContext
 from connector.jobs.listen import ActionJob, ListenJob
 from connector.jobs.publish_events import PublishJob
 from connector.model.action_request import ActionRequest, ActionState
@@ -189,7 +189,7 @@ async def test_action_whose_schema_cannot_be_fetched_is_parked_after_some_attemp
 
     monkeypatch.setattr(PubSubClient, "call", failing)
     monkeypatch.setattr("connector.salesforce.pubsub.subscription.SCHEMA_ATTEMPTS", 2)
-    monkeypatch.setattr("connector.inbound.listen.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("connector.inbound.topic_listener.FIRST_PAUSE", 0.01)
     job = ActionJob(world.service.inbound_context, asyncio.Event())
 
     async def is_parked() -> bool:

@@ -13,7 +13,7 @@ from connector.log import configure
 from connector.model.allowances import AllowancePolicies
 from connector.model.health_check import CheckStatus
 from connector.model.role import Role
-from connector.roles import running_roles
+from connector.process_roles import running_roles
 from connector.settings.salesforce import SalesforceSettings
 from connector.store import job_schedules, tokens
 from connector.web.metrics import render_metrics

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from connector.errors import ApiBudgetError
-from connector.inbound import listen, poll
+from connector.inbound import poll, topic_listener
 from connector.jobs import api_budget
 from connector.jobs import listen as listen_job
 from connector.jobs.api_budget import within_budget
@@ -92,7 +92,7 @@ async def test_gap_stays_open_until_every_page_is_read(
     moved: MovedClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(listen, "SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(topic_listener, "SETTLE_SECONDS", 0.1)
     monkeypatch.setattr(listen_job, "MOST_SLEPT", 0.05)
     store, usage = world.service.store, world.org.org.usage
     await change_many(world, monkeypatch)

@@ -12,8 +12,8 @@ import pytest
 from connector.cli import db
 from connector.cli.status_text import budget_remarks
 from connector.cli.topic_text import event_remarks
-from connector.inbound.listen import ListenContext, Listener
 from connector.inbound.topic_cursor import TopicCursor
+from connector.inbound.topic_listener import ListenContext, Listener
 from connector.inbound.topic_status import TopicStatusKind, list_topics
 from connector.jobs.doctor.database_checks import check_queue
 from connector.jobs.doctor.examine import examine

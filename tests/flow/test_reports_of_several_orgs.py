@@ -23,7 +23,7 @@ from connector.model.change import EntityKind
 from connector.model.health_check import CheckStatus
 from connector.model.resync import Priority, ResyncFilter, ResyncMode
 from connector.model.role import Role
-from connector.roles import ResyncOrg, _when_nobody_compares, running_roles
+from connector.process_roles import ResyncOrg, _when_nobody_compares, running_roles
 from connector.service import LocalServices, org_services, running_service
 from connector.settings import load_settings
 from connector.store import dead_letters, leases, outbox_counts, resyncs, tokens

@@ -16,7 +16,7 @@ from connector.jobs.resync_loop import ResyncLoop
 from connector.jobs.resync_request import change_resync, preview_resync, request_resync
 from connector.model.change import EntityKind
 from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode, ResyncState
-from connector.roles import ResyncOrg
+from connector.process_roles import ResyncOrg
 from connector.store import customers, orders, resyncs
 from connector.store.tables import outbox
 from tests.flow.conftest import World

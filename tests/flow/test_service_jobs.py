@@ -13,7 +13,7 @@ from connector.jobs.job_runner import JobRunner
 from connector.jobs.push_loop import PushLoop
 from connector.log import configure
 from connector.model.job_run import JobRun, JobState
-from connector.roles import make_jobs
+from connector.process_roles import make_jobs
 from connector.service import Services
 from connector.settings.reconcile import ReconcileSettings
 from connector.store import customers, job_runs, leases

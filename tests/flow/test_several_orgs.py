@@ -25,7 +25,7 @@ from connector.model.customer import Customer
 from connector.model.inbound_change import Source
 from connector.model.resync import Priority, Resync, ResyncFilter, ResyncMode, ResyncState
 from connector.model.role import Role
-from connector.roles import ResyncOrg, running_roles
+from connector.process_roles import ResyncOrg, running_roles
 from connector.service import LocalServices, local_services, org_services
 from connector.settings import Settings
 from connector.settings.salesforce import OrgSettings

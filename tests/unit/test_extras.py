@@ -63,7 +63,9 @@ def test_other_commands_do_not_need_the_extra(tmp_path: Path) -> None:
 def service() -> subprocess.CompletedProcess[str]:
     """A process without the extra that has loaded the whole service, and prints which libraries are loaded."""
     code = BLOCKED.split("sys.argv")[0].format(packages=PACKAGES)
-    code += "import scheduler, connector.roles, connector.service, connector.web.app, connector.jobs.org_deploy\n"
+    code += (
+        "import scheduler, connector.process_roles, connector.service, connector.web.app, connector.jobs.org_deploy\n"
+    )
     code += "print(*{name.split('.')[0] for name in sys.modules})"
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -14,7 +14,7 @@ from connector.jobs.push_loop import OutageLog
 from connector.jobs.push_summary import PushSummary
 from connector.jobs.schedule import define_jobs, latest_slot, next_slot, parse_trigger
 from connector.model.job_run import JobTrigger
-from connector.roles import choose_roles
+from connector.process_roles import choose_roles
 from connector.settings import Settings
 from connector.settings.reconcile import ReconcileSettings
 from connector.store.outages import Outage

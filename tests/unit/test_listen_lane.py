@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connector.errors import ApiBudgetError
-from connector.inbound.listen import ListenerStats
+from connector.inbound.topic_listener import ListenerStats
 from connector.jobs.listen import ListenJob
 from connector.model.lane import Lane
 from connector.salesforce.call_gate import get_call_scope

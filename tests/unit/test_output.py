@@ -53,7 +53,7 @@ async def test_service_says_once_what_it_runs(
     async def stop_at_once() -> None: ...
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("connector.roles.running_roles", running)
+    monkeypatch.setattr("connector.process_roles.running_roles", running)
     monkeypatch.setattr("connector.log.configure", lambda *_, **__: None)
     monkeypatch.setattr(serve, "until_stopped", stop_at_once)
     await serve._serve(chosen)

@@ -14,8 +14,8 @@ from connector.model.field_equality import same_value
 from connector.model.mapping_plan import FormerValues, RecordEffect
 from connector.model.record import FieldValue
 from connector.outbound.former_values import read_rows
-from connector.outbound.link_check import Reader
 from connector.outbound.mapping_effects import EntityEffects, UnknownField
+from connector.outbound.org_state import Reader
 
 MOST_RECORDS = 500
 """Records of one object that are read: as many as fit into one call."""

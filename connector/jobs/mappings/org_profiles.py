@@ -14,9 +14,9 @@ from connector.log import get_logger
 from connector.mapping.lint import LintOrg
 from connector.model.change import EntityKind
 from connector.model.lane import Lane
-from connector.outbound.link_check import Reader
 from connector.outbound.org_discovery import discover_org, get_flag, load_stored_profile
 from connector.outbound.org_profile import OrgProfile
+from connector.outbound.org_state import Reader
 from connector.outbound.return_strategy import FIELD as REDUCTION
 from connector.salesforce.call_gate import calls_in
 from connector.settings import Settings

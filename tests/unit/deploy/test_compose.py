@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.roles import DRAIN_SECONDS
+from connector.process_roles import DRAIN_SECONDS
 from tests.unit.deploy.files import DEPLOY, ROOT, VALIDATORS, assert_settings, read_yaml
 
 FILES = ("compose.yaml", "try.yaml")

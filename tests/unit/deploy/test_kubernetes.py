@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from connector.roles import DRAIN_SECONDS, ROLES
+from connector.process_roles import DRAIN_SECONDS, ROLES
 from tests.unit.deploy.files import DEPLOY, VALIDATORS, assert_settings, env_file_names, read_yaml, require_program
 
 BASE = DEPLOY / "kubernetes" / "base"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from connector.cli import GROUPS
-from connector.roles import DRAIN_SECONDS
+from connector.process_roles import DRAIN_SECONDS
 from tests.unit.deploy.files import DEPLOY, assert_settings, env_file_names, require_program
 
 UNIT = DEPLOY / "systemd" / "connector.service"

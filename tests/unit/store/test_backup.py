@@ -30,7 +30,7 @@ from connector.model.job_run import JobState
 from connector.model.resync import Priority, ResyncFilter, ResyncMode, ResyncState
 from connector.model.role import Role
 from connector.model.worker import Worker
-from connector.roles import running_roles
+from connector.process_roles import running_roles
 from connector.settings import Settings
 from connector.store import (
     alerts,
