@@ -206,10 +206,10 @@ async def test_second_connector_finds_the_person_by_its_key(persons: World, data
 
 async def test_dry_run_reports_the_calls_of_the_push_that_follows(persons: World) -> None:
     await persons.save([an_order("A-1"), an_order("A-2", customer="C-2")], some_customers=[COMPANY, ANA])
-    rehearsed = await persons.push(dry_run=True)
+    forecast = await persons.push(dry_run=True)
     assert await persons.count("Account") == 0
     pushed = await persons.push()
-    assert (rehearsed.writes, rehearsed.dead_letters) == (pushed.writes, 0)
+    assert (forecast.writes, forecast.dead_letters) == (pushed.writes, 0)
 
 
 @pytest.mark.parametrize(

@@ -208,17 +208,17 @@ async def test_dry_run_blocks_nobody(org: LocalOrg, database_url: str, monkeypat
 
         async def slow(*names: Any, **named: Any) -> Any:
             begun.set()
-            await others_ended.wait()  # a write that waited for the rehearsal would wait in vain
+            await others_ended.wait()  # a write that waited for the dry run would wait in vain
             return await real(*names, **named)
 
         monkeypatch.setattr(two.client, "describe_many", slow)
-        rehearsal = asyncio.create_task(two.push(Silent(), dry_run=True))
+        dry_run = asyncio.create_task(two.push(Silent(), dry_run=True))
         await begun.wait()
         summary = await world.push()
         await world.save([an_order("LATE")])
         others_ended.set()
         assert summary.stopped is None
-        assert (await rehearsal).stats.unchanged[EntityKind.ORDER] == 20  # as the push was first
+        assert (await dry_run).stats.unchanged[EntityKind.ORDER] == 20  # as the push was first
         await settled(world)
         assert await world.count("Order") == 21
 

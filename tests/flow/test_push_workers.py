@@ -168,7 +168,7 @@ async def test_service_of_an_earlier_release_sends_nothing_after_an_upgrade(worl
 async def test_push_goes_on_while_others_keep_saving_up_to_a_bound(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three more rounds than it may spend on waiting; the next push takes what is left at the bound."""
+    """Three more rounds than it may spend on waiting. What is left at the bound stays due."""
     [order] = made(1)
     await world.save([order])
     saves = 0

@@ -83,8 +83,8 @@ async def test_refused_rewrite_is_read_back_and_names_its_line(world: World) -> 
 
 async def test_reference_like_key_refuses_only_its_own_order(world: World) -> None:
     await world.save([an_order("SO-@{x}", stage=Stage.PLACED, lines=(a_line(1),)), ONE])
-    rehearsed = await world.push(dry_run=True)
-    assert [letter.key for letter in rehearsed.refusals] == ["SO-@{x}"]
+    forecast = await world.push(dry_run=True)
+    assert [letter.key for letter in forecast.refusals] == ["SO-@{x}"]
     await world.push()
     assert await refusals(world) == [("SO-@{x}", "INVALID_INPUT", "order SO-@{x}")]
     assert await world.count("Order") == 1
@@ -252,8 +252,8 @@ async def test_removed_price_is_reported_by_a_dry_run_and_its_return_requeues_th
     await world.save(some_products=without)
     await world.push()
     await world.save([ONE], some_products=without)
-    rehearsed = await world.push(dry_run=True)
-    assert [letter.refusal.record for letter in rehearsed.refusals] == ["product P-1"]
+    forecast = await world.push(dry_run=True)
+    assert [letter.refusal.record for letter in forecast.refusals] == ["product P-1"]
     await world.push()
     assert await refusals(world) == [("A-1", "REQUIRED_FIELD_MISSING", "product P-1")]
     priced = [replace(without[0], prices=(Price(currency="USD", unit_price=Decimal(14)),)), *PRODUCTS[1:]]

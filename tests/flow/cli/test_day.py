@@ -18,9 +18,9 @@ def test_import_and_push_take_an_empty_database_to_in_sync(shell: Shell) -> None
     assert shell("db", "upgrade").out == "sqlite:///connector.db is up to date.\n"
     assert shell("status").out.endswith("The database is empty: `connector import PATH` brings orders in.\n")
 
-    rehearsed = shell("import", SHOP, "--dry-run")
-    assert rehearsed.status == 0
-    assert rehearsed.out.endswith("13 order lines in these orders.\nDry run: nothing was stored.\n")
+    forecast = shell("import", SHOP, "--dry-run")
+    assert forecast.status == 0
+    assert forecast.out.endswith("13 order lines in these orders.\nDry run: nothing was stored.\n")
     assert shell("status", "--json").document["entities"]["order"]["here"] == 0
 
     brought = shell("import", SHOP, "--json").document
@@ -280,9 +280,9 @@ def test_order_fixed_through_its_product_is_due_again(shell: Shell) -> None:
     for name, text in files.items():
         (shell.folder / name).write_text(text)
     shell("import", ".")
-    rehearsed = shell("push", "--dry-run")
-    assert rehearsed.status == 1
-    assert "order M-1: STRING_TOO_LONG on Account.Name of customer M-1" in rehearsed.out
+    forecast = shell("push", "--dry-run")
+    assert forecast.status == 1
+    assert "order M-1: STRING_TOO_LONG on Account.Name of customer M-1" in forecast.out
     assert shell("push").status == 1
     (shell.folder / "customers.csv").write_text("number,name\nM-1,Short\n")
     shell("import", "customers.csv")
