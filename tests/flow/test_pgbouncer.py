@@ -82,12 +82,12 @@ async def test_concurrent_readers_and_writers_share_three_sessions(pooled_url: s
         async with store.reader() as connection, connection.stream(select(tables.customers)) as rows:
             return len([row async for row in rows])
 
-    async def dry_run() -> None:
+    async def try_out() -> None:
         async with dry_run(store) as copy, copy.transaction() as uow:
             await customers.save(uow, [Customer(number="NEVER", name="Never")])
 
     found = await asyncio.gather(
-        *(step for number in range(12) for step in (write(number), read(), dry_run())),
+        *(step for number in range(12) for step in (write(number), read(), try_out())),
     )
     assert (await read_database_info(store)).pooled
     async with store.reader() as connection:  # each transaction may be in a session that knows no limit
