@@ -86,8 +86,10 @@ def resume(name: Name, json: Json = False) -> None:
     changed, view = run(_set_paused(name, paused=False))
     if json:
         as_json({"changed": changed, **_document(view)})
+    elif not changed:
+        typer.echo(f"{name} was not paused.")
     else:
-        typer.echo(f"{name} runs again." if changed else f"{name} was not paused.")
+        typer.echo(f"{name} is not paused any more. {view.summary}" if view.trigger == "off" else f"{name} runs again.")
 
 
 @jobs_app.command("set", short_help="Run a job at other times.")
@@ -215,9 +217,11 @@ async def _is_run(store: Store) -> bool:
 
 async def _list_jobs() -> tuple[list[JobView], bool]:
     """The jobs, and whether a scheduler runs them."""
-    from connector.jobs.job_list import list_jobs
+    from connector.jobs.job_list import list_jobs, with_paused
 
     async with _opened() as (store, definitions):
+        async with store.reader() as connection:
+            definitions = await with_paused(connection, definitions)
         return await list_jobs(store, definitions), await _is_run(store)
 
 

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connector.errors import CommandError
+from connector.jobs.job_settings import need_of
 from connector.jobs.schedule import JobDefinition, next_slot
 from connector.model.job_run import JobRun, JobTrigger, version_of_change
 from connector.store import job_runs, job_schedules, journal
-from connector.store.engine import Store
+from connector.store.engine import Connection, Store
 from connector.store.journal import JournalEntry
 
 WHENEVER = "whenever there is work"
 ON_REQUEST = "on request"
+OFF = "off"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,10 +85,17 @@ def view_run(run: JobRun) -> JobRunView:
 
 
 def find_job(definitions: Sequence[JobDefinition], name: str) -> JobDefinition:
-    """The job of this name. Raises CommandError if the settings turn on none."""
+    """The job of this name. Raises CommandError if there is none, also if a setting would turn it on."""
     for definition in definitions:
         if definition.name == name:
             return definition
+    if (need := need_of(name)) is not None:
+        raise CommandError(
+            f"The job {name} is off: {need}.",
+            hint="Set it where this runs, as for the service.",
+            field="name",
+            rule="unknown",
+        )
     names = ", ".join(definition.name for definition in definitions)
     raise CommandError(f"There is no job {name}.", hint=f"Use one of {names}.", field="name", rule="unknown")
 
@@ -96,8 +105,20 @@ async def find_paused_job(store: Store, definitions: Sequence[JobDefinition], na
     async with store.reader() as connection:
         paused = {job.name for job in await job_schedules.list_paused(connection)}
     if name in paused and name not in {definition.name for definition in definitions}:
-        return JobDefinition(name=name, summary="The settings turn it off.")
+        return _define_off(name)
     return find_job(definitions, name)
+
+
+async def with_paused(connection: Connection, definitions: Sequence[JobDefinition]) -> list[JobDefinition]:
+    """These jobs, and those behind them that are paused, but that the settings turn off."""
+    there = {job.name for job in definitions}
+    paused = await job_schedules.list_paused(connection)
+    return [*definitions, *(_define_off(job.name) for job in paused if job.name not in there)]
+
+
+def _define_off(name: str) -> JobDefinition:
+    need = need_of(name)
+    return JobDefinition(name=name, summary=f"The settings turn it off{f': {need}' if need else ''}.", off=True)
 
 
 async def list_jobs(store: Store, definitions: Sequence[JobDefinition]) -> list[JobView]:
@@ -121,7 +142,7 @@ async def list_jobs(store: Store, definitions: Sequence[JobDefinition]) -> list[
                 paused=paused,
                 changed_by=None if changed is None else changed.changed_by,
                 changed_at=None if changed is None else changed.changed_at,
-                next_run=None if trigger is None or paused else next_slot(trigger, store.clock.now()),
+                next_run=None if trigger is None or paused or definition.off else next_slot(trigger, store.clock.now()),
                 last_run=None if last is None else view_run(last),
             )
         )
@@ -131,6 +152,8 @@ async def list_jobs(store: Store, definitions: Sequence[JobDefinition]) -> list[
 def _words(definition: JobDefinition, trigger: JobTrigger | None) -> str:
     if definition.continuous:
         return WHENEVER
+    if definition.off:
+        return OFF
     return ON_REQUEST if trigger is None else str(trigger)
 
 

@@ -34,12 +34,14 @@ Result = Mapping[str, object]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobDefinition:
     """A job. `trigger`: when it runs by the settings; None: only when somebody asks. A `continuous` one works whenever
-    there is work, in every process with its role; it has no slots, and its runs are kept if they did something."""
+    there is work, in every process with its role; it has no slots, and its runs are kept if they did something.
+    `off`: the settings turn it off."""
 
     name: str
     summary: str
     trigger: JobTrigger | None = None
     continuous: bool = False
+    off: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 import pytest
 import structlog
 
 from connector.errors import ApiBudgetError, UsageError
+from connector.jobs.job_settings import need_of, setting_of
 from connector.jobs.pull import PullSummary
 from connector.jobs.pull_job import PullJob
 from connector.jobs.push_loop import OutageLog
@@ -49,6 +52,27 @@ def test_the_settings_say_which_jobs_there_are() -> None:
     )
     assert names(backup={"folder": "/backups"}) == ["backup", "triage", "prune"]
     assert others == ["order_automation", "notifications", "webhooks", "alerts", "triage", "prune"]
+
+
+def test_each_job_that_is_off_by_default_names_the_setting_that_it_needs() -> None:
+    on = names(
+        salesforce=ORG,
+        orgs={"emea": {"login_url": "https://emea.example"}},
+        orders={"automation_seconds": 5},
+        messages={"via": "smtp", "sender": "orders@shop.example", "smtp_host": "localhost"},
+        webhooks={"url": "https://erp.example/hook", "secrets": "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+        alerts={"apprise_urls": "ntfys://ntfy.example/ops"},
+        backup={"folder": "/backups"},
+    )
+    always = names()
+    assert [job for job in on if setting_of(job) is None] == always
+    for job in set(on) - set(always):
+        for setting in re.findall(r"CONNECTOR_(\w+)", setting_of(job) or ""):
+            *groups, name = setting.lower().split("__")
+            fields = attrgetter(groups[0] if groups[0] != "orgs" else "salesforce")(settings())
+            assert name in type(fields).model_fields, setting
+    assert need_of("push@emea") == "it needs an org, which is named by CONNECTOR_ORGS__EMEA__LOGIN_URL"
+    assert need_of("nightly") is None
 
 
 def test_objects_are_pulled_by_time_only_if_nobody_listens() -> None:

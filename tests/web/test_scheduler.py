@@ -81,6 +81,8 @@ async def test_what_cannot_be_is_refused_with_a_hint(api: Api) -> None:
     unknown = await api("POST", f"{JOBS}/nightly/run")
     assert (unknown.status, unknown.body["detail"]) == (404, "There is no job nightly.")
     assert unknown.body["hint"].startswith("Use one of push, pull_account,")
+    off = await api("POST", f"{JOBS}/order_automation/run")
+    assert "is off: it needs the setting CONNECTOR_ORDERS__AUTOMATION_SECONDS." in off.body["detail"]
     assert (await api("POST", f"{JOBS}/prune/run", role=Role.VIEWER)).status == 403
     assert (await api("GET", "/scheduler/runs/7")).status == 404
     for query in ({"state": "odd"}, {"since": "yesterday"}, {"before": "x"}, {"idle": "maybe"}, {"limit": "0"}):

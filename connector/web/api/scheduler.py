@@ -17,6 +17,7 @@ from connector.jobs.job_list import (
     set_paused,
     set_trigger,
     view_run,
+    with_paused,
 )
 from connector.jobs.schedule import JobDefinition, parse_trigger
 from connector.model.job_run import JobRun, JobState, JobTrigger
@@ -44,12 +45,14 @@ class JobRunPage:
 
 
 async def get_jobs(call: RequestContext) -> ApiResponse:
-    jobs = await list_jobs(call.store, call.jobs)
+    async with call.store.reader() as connection:
+        definitions = await with_paused(connection, call.jobs)
+    jobs = await list_jobs(call.store, definitions)
     return ApiResponse(value=JobList(jobs=[_visible_job(call, job) for job in jobs]))
 
 
 async def get_job(call: RequestContext) -> ApiResponse:
-    return await _job_response(call, _job(call))
+    return await _job_response(call, await _paused_job(call))
 
 
 async def run_job(call: RequestContext) -> ApiResponse:
@@ -142,11 +145,15 @@ async def _set_trigger(call: RequestContext, job: JobDefinition, trigger: JobTri
     return await _job_response(call, job)
 
 
-async def _set_paused(call: RequestContext, *, paused: bool) -> ApiResponse:
+async def _paused_job(call: RequestContext) -> JobDefinition:
     try:
-        job = await find_paused_job(call.store, call.jobs, call.path_key("name"))
+        return await find_paused_job(call.store, call.jobs, call.path_key("name"))
     except CommandError as error:
         raise ProblemError(404, "unknown", error.message, field="name", hint=error.hint) from None
+
+
+async def _set_paused(call: RequestContext, *, paused: bool) -> ApiResponse:
+    job = await _paused_job(call)
     await set_paused(call.store, job, paused, actor=call.token.name)
     return await _job_response(call, job)
 

@@ -16,10 +16,11 @@ from connector.jobs.job_list import (
     set_paused,
     set_trigger,
     view_run,
+    with_paused,
 )
 from connector.jobs.schedule import JobDefinition, parse_trigger
 from connector.model.job_run import JobState
-from connector.store import job_runs, job_schedules, leases, workers
+from connector.store import job_runs, leases, workers
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
 from connector.web.path_number import is_number, query_number
 from connector.web.problem import ProblemError
@@ -40,14 +41,13 @@ class LeaseView:
 async def load_jobs(call: RequestContext) -> Mapping[str, object]:
     now = call.store.clock.now()
     async with call.store.for_org(None).reader() as connection:
-        paused = {job.name for job in await job_schedules.list_paused(connection)}
+        definitions = await with_paused(connection, call.jobs)
         found = await workers.list_workers(connection, now)
         held = await leases.list_unreleased(connection)
         failed = await job_runs.list_page(connection, state=JobState.FAILED, limit=5)
-    off = sorted(paused - {job.name for job in call.jobs})
-    definitions = [*call.jobs, *(JobDefinition(name=name, summary="The settings turn it off.") for name in off)]
     return {
         "jobs": await list_jobs(call.store, definitions),
+        "off": {job.name for job in definitions if job.off},
         "workers": found,
         "has_scheduler": any(worker.alive and "scheduler" in worker.roles for worker in found),
         "leases": [
@@ -106,6 +106,8 @@ async def change_pause(call: RequestContext, form: Form, *, paused: bool) -> Don
     changed = await set_paused(call.store, job, paused, actor=call.token.name)
     if not changed:
         told = f"{name} was {'paused' if paused else 'not paused'} already."
+    elif job.off and not paused:
+        told = f"{name} is not paused any more. {job.summary}"
     else:
         told = (
             f"{name} begins no more runs by itself, in any process." if paused else f"{name} runs at its times again."

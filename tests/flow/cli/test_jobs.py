@@ -60,3 +60,21 @@ def test_jobs_and_resyncs_from_the_shell(shell: Shell) -> None:
     assert shell("jobs", "set", "pull_order", "--default", "--json").document["seconds"] is None
     resumed = shell("jobs", "resume", "prune", "--json").document
     assert (resumed["changed"], resumed["paused"]) == (True, False)
+
+
+def test_job_that_the_settings_turn_off_names_the_setting_that_it_needs(shell: Shell, empty_database: None) -> None:
+    shell("jobs", "pause", "push")
+    shell.settings.clear()  # as a shell in which nobody has set the org
+    asked = shell("jobs", "run", "push")
+    assert (asked.status, asked.err) == (1, (
+        "connector: The job push is off: it needs an org, which is named by CONNECTOR_SALESFORCE__LOGIN_URL."
+        " Set it where this runs, as for the service.\n"
+    ))  # fmt: skip
+    assert "needs the setting CONNECTOR_ORDERS__AUTOMATION_SECONDS." in shell("jobs", "run", "order_automation").err
+    assert "There is no job nightly. Use one of triage, prune." in shell("jobs", "run", "nightly").err
+    [push] = [job for job in shell("jobs", "list", "--json").document if job["name"] == "push"]
+    assert (push["paused"], push["trigger"]) == (True, "off")
+    assert shell("jobs", "resume", "push").out == (
+        "push is not paused any more. The settings turn it off: it needs an org, which is named by"
+        " CONNECTOR_SALESFORCE__LOGIN_URL.\n"
+    )
