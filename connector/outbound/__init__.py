@@ -40,7 +40,7 @@ What a crash leaves, and who cleans it up:
 
 - Before `begin_send`: nothing was stored. The lease of the partition expires, and the next worker claims the row.
 - Between `begin_send` and the commit of `record`: the row is due and unconfirmed. The next worker reads back what the
-  org has (`read_back`), stores it as the link, and sends only what still differs.
+  org has (`unconfirmed_sends`), stores it as the link, and sends only what still differs.
 - After the commit of `record`: nothing is left to do.
 - Frozen past its lease instead of killed: the worker gets LeaseLostError. `record` then makes due again, as
   unconfirmed, whatever it has sent, because another worker may have written in between.

@@ -10,8 +10,8 @@ from connector.outbound.health import OrgHealth
 from connector.outbound.plan_steps import most_urgent_lane, stored_links
 from connector.outbound.plan_types import PendingEntity
 from connector.outbound.push_parts import StreamWork
-from connector.outbound.read_back import ReadBack
 from connector.outbound.repository import SyncRepository
+from connector.outbound.unconfirmed_sends import ReadBack
 from connector.outbound.writer import Writer
 from connector.salesforce.call_gate import get_call_scope
 

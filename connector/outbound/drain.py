@@ -38,9 +38,9 @@ from connector.outbound.plan_types import OrderGraph, PendingEntity, Plan, Recor
 from connector.outbound.planner import accounts_ahead, plan_orders, plan_records
 from connector.outbound.prices import PriceBook
 from connector.outbound.push_parts import OrgAccess, PushMonitor, StreamWork
-from connector.outbound.read_back import BatchItem, ClaimAccounts, ReadBack, keys_of
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import WriteResult, check_ownership
+from connector.outbound.unconfirmed_sends import BatchItem, ClaimAccounts, ReadBack, keys_of
 from connector.outbound.writer import Writer
 from connector.salesforce.call_gate import calls_in
 from connector.salesforce.fault import Fault

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from connector.web.api import (
-    actions,
     alerts,
     analytics,
     audit,
@@ -22,6 +21,7 @@ from connector.web.api import (
     mappings,
     messages,
     orders,
+    org_actions,
     products,
     resyncs,
     returns,
@@ -45,7 +45,7 @@ ROUTES: tuple[Route, ...] = (
     *causes.ROUTES,
     *dead_letters.ROUTES,
     *inbox.ROUTES,
-    *actions.ROUTES,
+    *org_actions.ROUTES,
     *inventory.ROUTES,
     *backorders.ROUTES,
     *analytics.ROUTES,

@@ -12,9 +12,9 @@ from connector.model.record import Link
 from connector.outbound.dispatcher import CallDispatcher
 from connector.outbound.health import OrgHealth
 from connector.outbound.push_parts import PushMonitor
-from connector.outbound.read_back import BatchItem
 from connector.outbound.results import WriteResult
 from connector.outbound.stats import SyncStats
+from connector.outbound.unconfirmed_sends import BatchItem
 from connector.salesforce.errors import error_for_call
 from connector.salesforce.fault import classify_call
 from tests.unit.outbound.conftest import an_order, pending
