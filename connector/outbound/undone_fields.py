@@ -2,8 +2,8 @@
 
 An undo asks the push to put a value back (`Change.restores`). It does so only if the org was last known to hold what
 the undone run wrote, and if our own value has not changed since; the look at shared fields before the call
-(`unconfirmed_sends`) then makes sure that the org still does. A value of ours that was undone is held (`Link.held`): it is not
-sent again until it is another one, and then the hold is over.
+(`unconfirmed_sends`) then makes sure that the org still does. A value of ours that was undone is held (`Link.held`): it
+is not sent again until it is another one, and then the hold is over.
 """
 
 from __future__ import annotations
