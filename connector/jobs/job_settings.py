@@ -1,4 +1,4 @@
-"""The setting that turns a job on.."""
+"""The setting that turns a job on."""
 
 from __future__ import annotations
 
