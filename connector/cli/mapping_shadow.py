@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli.mapping_folder import read_folder
 from connector.cli.mapping_text import print_shadow
-from connector.cli.mappings import Folder, Json, Note, mappings_app, print_applied, read_folder, request_of, run_admin
+from connector.cli.mappings import Folder, Json, Note, mappings_app, print_applied, request_of, run_admin
 from connector.cli.output import as_json
 from connector.errors import UsageError
 
@@ -42,7 +43,9 @@ def shadow(
             typer.echo("The shadow was discarded.")
             return
         if start:
-            await admin.start_shadow(read_folder(admin, folder)[0], actor=command_line_actor(), note=note)
+            files = read_folder(admin, folder)
+            with files.shown_errors():
+                await admin.start_shadow(files.texts, actor=command_line_actor(), note=note)
         found = await admin.get_shadow()
         if json:
             as_json(None if found is None else asdict(found))

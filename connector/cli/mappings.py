@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from connector.cli import app
+from connector.cli.mapping_folder import MappingFolder, read_folder
 from connector.cli.mapping_text import print_plan
 from connector.cli.output import as_json, moment, table
 from connector.cli.runner import run
@@ -59,8 +60,8 @@ def check(
         raise UsageError("--active: give either --active or --dir.")
 
     async def work(admin: MappingAdmin) -> None:
-        texts = await _load_active(admin) if active else read_folder(admin, folder)[0]
-        report = await admin.lint(texts, refresh=refresh)
+        files = MappingFolder(texts=await _load_active(admin)) if active else read_folder(admin, folder)
+        report = files.show_report(await admin.lint(files.texts, refresh=refresh))
         errors = sum(item.level == "error" for item in report.problems)
         if json:
             as_json({**asdict(report), "errors": errors})
@@ -107,7 +108,9 @@ def plan(
         if rollback_to is not None:
             found = await admin.plan_rollback(rollback_to, actor=actor, request=request)
         else:
-            found = await admin.plan(read_folder(admin, folder)[0], actor=actor, request=request)
+            files = read_folder(admin, folder)
+            with files.shown_errors():
+                found = files.show_plan(await admin.plan(files.texts, actor=actor, request=request))
         if json:
             as_json(asdict(found))
         else:
@@ -137,9 +140,10 @@ def apply(
             request = request_of(note, source="command line", resync=not no_resync)
             applied = await admin.apply_plan(plan_id, request)
         else:
-            texts, source = read_folder(admin, folder)
-            request = request_of(note, source=source, is_folder=True, resync=not no_resync)
-            applied = await admin.apply(texts, request)
+            files = read_folder(admin, folder)
+            request = request_of(note, source=files.source, is_folder=True, resync=not no_resync)
+            with files.shown_errors():
+                applied = await admin.apply(files.texts, request)
         print_applied(applied, json=json)
 
     run_admin(work)
@@ -367,18 +371,6 @@ async def _load_active(admin: MappingAdmin) -> Mapping[str, str]:
 def _none_active() -> CommandError:
     hint = "The first push, or `connector mappings apply`, makes the files active."
     return CommandError("No version of the mappings is active yet.", hint=hint, field="number", rule="unknown")
-
-
-def read_folder(admin: MappingAdmin, folder: Path | None) -> tuple[Mapping[str, str], str]:
-    """The texts of a folder, and its name as a source."""
-    from connector.jobs.mappings.files import source_of
-    from connector.mapping.version import read_texts
-
-    chosen = folder or admin.settings.mappings_dir
-    if chosen is not None and not chosen.is_dir():
-        option = "--dir" if folder is not None else "CONNECTOR_MAPPINGS_DIR"
-        raise UsageError(f"{option}: there is no folder {chosen}.", hint="Correct it.")
-    return read_texts(chosen), source_of(chosen)
 
 
 def run_admin(work: Callable[[MappingAdmin], Awaitable[T]]) -> T:

@@ -204,7 +204,8 @@ class Linker:
             raise ConnectorError(pending.problem.message, hint="Correct the value or the mapping line.")
         if pending.record is None:
             raise ConnectorError(
-                f"{kind} {key} is left out by mappings/{kind}.yaml.", hint="Let its `when` include it first."
+                f"{kind} {key} is left out by {self._mappings.folder}/{kind}.yaml.",
+                hint="Let its `when` include it first.",
             )
         return pending
 

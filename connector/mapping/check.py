@@ -69,7 +69,7 @@ def find_problems(
     mappings: MappingSet, describes: Mapping[str, SObjectDescribe], *, person_types: Collection[str] = ()
 ) -> Problems:
     """The problems that `check` lists, with what each is about."""
-    problems = Problems()
+    problems = Problems(mappings.folder)
     targets = {
         "customer": mappings.customer.sobject,
         "product": mappings.product.sobject,

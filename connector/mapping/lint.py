@@ -14,9 +14,9 @@ from connector.mapping.backward import inverse_rows
 from connector.mapping.check import find_problems
 from connector.mapping.loader import SUFFIX, VALUES, parse_folder
 from connector.mapping.mapper import EntityMapping, MappingSet
-from connector.mapping.problems import Level, Position, Problem, Problems
+from connector.mapping.problems import FOLDER, Level, Position, Problem, Problems
 from connector.mapping.spec import FieldSpec, Owner, RecordSpec
-from connector.mapping.text_folder import FOLDER, TextFolder, Texts, check_texts
+from connector.mapping.text_folder import TextFolder, Texts, check_texts
 from connector.model.describe import FieldDescribe, SObjectDescribe
 from connector.suggestions import listed
 

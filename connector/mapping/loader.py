@@ -15,7 +15,7 @@ from connector.errors import MappingError
 from connector.files import UnusableFileError, read_file
 from connector.mapping.mapper import EntityMapping, MappingSet
 from connector.mapping.parser import read_entity
-from connector.mapping.problems import Position, Problems
+from connector.mapping.problems import FOLDER, Position, Problems
 from connector.mapping.spec import EntitySpec, ValueTable
 from connector.mapping.tables import read_table
 from connector.mapping.yaml_nodes import MAX_BYTES
@@ -37,7 +37,12 @@ def list_file_names() -> list[str]:
 
 def load_mappings(directory: Path | None = None) -> MappingSet:
     """The mappings in `directory`, or the shipped ones. Raises MappingError with every problem of every file."""
-    return read_folder(shipped_mappings() if directory is None else directory)
+    return read_folder(shipped_mappings() if directory is None else directory, name_of(directory))
+
+
+def name_of(directory: Path | None) -> str:
+    """The name of a folder of mapping files for a person: its path as given; `mappings` for the shipped ones."""
+    return FOLDER if directory is None else str(directory)
 
 
 def shipped_mappings() -> Traversable:
@@ -48,28 +53,28 @@ def shipped_mappings() -> Traversable:
     return Path(str(files(connector))).parent / "mappings"
 
 
-def read_folder(folder: Traversable) -> MappingSet:
-    """Like `load_mappings`, for any Traversable (a directory, a folder in an archive)."""
-    problems = Problems()
+def read_folder(folder: Traversable, name: str = FOLDER) -> MappingSet:
+    """Like `load_mappings`, for any Traversable (a directory, a folder in an archive), which messages call `name`."""
+    problems = Problems(name)
     mappings = parse_folder(folder, problems)
     if mappings is None:
         raise MappingError(problems.lines())
+    mappings.folder = name
     return mappings
 
 
 def parse_folder(folder: Traversable, problems: Problems) -> MappingSet | None:
     """The mappings in a folder; None if they cannot be used, for reasons that are added to `problems`."""
-    name = folder.name
     if not folder.is_dir():
         raise MappingError([f"CONNECTOR_MAPPINGS_DIR: there is no folder {folder}: correct it."])  # no line to name
     tables: dict[str, ValueTable | None] = {}
     values = folder.joinpath(VALUES)
     for file in _yaml_files(values) if values.is_dir() else []:
         table = file.name.removesuffix(SUFFIX)
-        content = _read_content(file, f"{name}/{VALUES}/{file.name}", problems)
+        content = _read_content(file, f"{FOLDER}/{VALUES}/{file.name}", problems)
         tables[table] = None
         if content is not None:
-            tables[table] = read_table(table, f"{name}/{VALUES}/{file.name}", content, problems)
+            tables[table] = read_table(table, f"{FOLDER}/{VALUES}/{file.name}", content, problems)
 
     specs: dict[str, EntitySpec] = {}
     files_by_name = {file.name: file for file in _yaml_files(folder)}
@@ -77,7 +82,7 @@ def parse_folder(folder: Traversable, problems: Problems) -> MappingSet | None:
     expected = {f"{kind}{SUFFIX}": kind for kind in EntityKind} | optional_files
     optional = {*optional_files, f"{EntityKind.RETURN}{SUFFIX}"}
     for file_name, kind in expected.items():
-        path = f"{name}/{file_name}"
+        path = f"{FOLDER}/{file_name}"
         if file_name not in files_by_name and file_name in optional:
             continue  # then returns show on their orders only, and persons are accounts with a name
         if file_name not in files_by_name:
@@ -89,7 +94,7 @@ def parse_folder(folder: Traversable, problems: Problems) -> MappingSet | None:
             specs[file_name.removesuffix(SUFFIX)] = spec
     for file_name in files_by_name.keys() - expected.keys():
         hint = suggestion(file_name, expected)
-        problems.add(Position(file=f"{name}/{file_name}"), "file", f"is named after no entity.{hint}")
+        problems.add(Position(file=f"{FOLDER}/{file_name}"), "file", f"is named after no entity.{hint}")
 
     if PERSON in specs and EntityKind.CUSTOMER in specs:
         _check_same_record(specs[PERSON], specs[EntityKind.CUSTOMER], problems)

@@ -12,6 +12,7 @@ from connector.errors import MappingError
 from connector.mapping.compiler import ABSENT, Getter, LookupGetter, compile_field, compile_lookup
 from connector.mapping.line_fields import edited_fields
 from connector.mapping.personal import personal_fields
+from connector.mapping.problems import FOLDER
 from connector.mapping.spec import SHARED_OWNERS, EntitySpec, FieldSpec, LookupSpec, Owner, RecordSpec
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
@@ -176,7 +177,7 @@ class EntityMapping(Generic[E]):
 
 
 class MappingSet:
-    """The mappings of all entities, from one folder.
+    """The mappings of all entities, from one folder, which messages to a person call `folder`.
 
     At most one of the two mappings of returns is in use, and the mapping of persons only if the org has person accounts
     (`with_persons`).
@@ -192,6 +193,7 @@ class MappingSet:
         return_order: EntityMapping[OrderReturn] | None = None,
         person: EntityMapping[Customer] | None = None,
     ) -> None:
+        self.folder = FOLDER
         self.customer = customer
         self.product = product
         self.order = order

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+FOLDER = "mappings"
+"""The name of the folder of mapping files in positions, whatever it is called: a stored version has no folder."""
 MAX_LISTED = 100
 """Problems that are listed one by one."""
 MAX_LINE_CHARACTERS = 1_000
@@ -13,7 +15,7 @@ MAX_LINE_CHARACTERS = 1_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Position:
-    """`file` is relative to the parent of the mappings folder; line and column count from 1."""
+    """`file` is a path; a mapping file is in the folder `FOLDER`. Line and column count from 1."""
 
     file: str
     line: int = 1
@@ -59,9 +61,11 @@ class Problem:
 
 
 class Problems:
-    """Collects problems, each position and sentence once, in reading order of each file."""
+    """Collects problems, each position and sentence once, in reading order of each file. `folder`: the path by which a
+    person can open the mapping files."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str = FOLDER) -> None:
+        self._folder = folder
         self._by_line: dict[str, Problem] = {}
 
     def __bool__(self) -> bool:
@@ -82,10 +86,18 @@ class Problems:
     def lines(self, aspect: Aspect | None = None) -> list[str]:
         """One line per problem, or per problem of one aspect. Beyond the limit the last line says how many more there
         are."""
-        lines = [str(problem) for problem in self if aspect is None or problem.aspect is aspect]
+        lines = [
+            show_in_folder(str(problem), self._folder) for problem in self if aspect is None or problem.aspect is aspect
+        ]
         if len(lines) <= MAX_LISTED:
             return lines
         return [*lines[:MAX_LISTED], f"… and {len(lines) - MAX_LISTED:,} more: correct these first."]
+
+
+def show_in_folder(text: str, folder: str) -> str:
+    """Return `text`, which begins with the path of a mapping file, with the folder as a person can open it."""
+    inside = text.removeprefix(f"{FOLDER}/")
+    return text if inside == text else f"{folder}/{inside}"
 
 
 def _place(problem: Problem) -> tuple[str, int, int]:

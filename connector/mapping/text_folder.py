@@ -9,13 +9,12 @@ from importlib.resources.abc import Traversable
 from typing import IO, Any
 
 from connector.errors import MappingError
+from connector.mapping.problems import FOLDER
 from connector.mapping.yaml_nodes import MAX_BYTES
 
 Texts = Mapping[str, str]
 """Texts of files by their path in the folder: `order.yaml`, `values/order_status.yaml`."""
 
-FOLDER = "mappings"
-"""The name of the folder in positions."""
 MAX_FILES = 200
 MAX_TOTAL = 4_000_000
 """Characters of all files together."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from connector.errors import MappingError
 from connector.files import UnusableFileError, read_file
-from connector.mapping.loader import SUFFIX, VALUES, read_folder, shipped_mappings
+from connector.mapping.loader import SUFFIX, VALUES, name_of, read_folder, shipped_mappings
 from connector.mapping.mapper import MappingSet
 from connector.mapping.problems import Position
 from connector.mapping.text_folder import TextFolder, Texts, check_texts
@@ -20,7 +20,7 @@ _MAX_ATTEMPTS = 3
 
 _MAX_LOADED = 8
 _loaded: dict[tuple[str, str], MappingVersion] = {}
-"""By the name of the folder, which stands in messages, and the digest. Every org of a service and every conflict that
+"""By the name of the folder in messages, and the digest. Every org of a service and every conflict that
 is resolved asks for the mappings again."""
 
 
@@ -45,22 +45,22 @@ def folder_of(directory: Path | None) -> Traversable:
 def load_version(directory: Path | None = None) -> MappingVersion:
     """The files as they are now. Raises MappingError with every problem of every file, or if they change while being
     read."""
-    folder = folder_of(directory)
+    folder, name = folder_of(directory), name_of(directory)
     for _ in range(_MAX_ATTEMPTS):
         contents = _read_contents(folder)
         before = _digest(contents)
-        if (known := _loaded.get((folder.name, before))) is not None:
+        if (known := _loaded.get((name, before))) is not None:
             return known
         try:
-            mappings = read_folder(folder)
+            mappings = read_folder(folder, name)
         except MappingError:
             if _digest(_read_contents(folder)) == before:
                 raise
             continue
         if _digest(_read_contents(folder)) == before:  # else a file was saved meanwhile
-            texts = {name: content.decode() for name, content in contents.items()}
-            return _keep(folder.name, MappingVersion(digest=before, mappings=mappings, texts=texts))
-    raise MappingError([f"{Position(file=folder.name)}: folder: changes all the time: try again when it is complete."])
+            texts = {path: content.decode() for path, content in contents.items()}
+            return _keep(name, MappingVersion(digest=before, mappings=mappings, texts=texts))
+    raise MappingError([f"{Position(file=name)}: folder: changes all the time: try again when it is complete."])
 
 
 def load_texts(texts: Texts) -> MappingVersion:

@@ -85,12 +85,12 @@ class TemplateRenderer:
             raise SettingsError(f"{SETTING} is not a folder: {folder}.", hint="Name a folder, or leave it empty.")
         unknown = sorted(item.name for item in folder.glob("*.j2") if item.name not in NAMES)
         if unknown:
-            raise SettingsError(f"{SETTING}: {unknown[0]} is not a template.", hint=f"Use one of {', '.join(NAMES)}.")
+            raise SettingsError(f"{SETTING}: {folder / unknown[0]} is not a template.", hint=f"Use one of {', '.join(NAMES)}.")
         for view in sample_views():
             try:
                 self.render(view)
             except TemplateFaultError as error:
-                raise SettingsError(f"{SETTING}: {error}.") from None
+                raise SettingsError(f"{SETTING}: {folder}/{error}.") from None
 
 
 def _template_line(error: BaseException) -> str | None:

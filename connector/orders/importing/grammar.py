@@ -53,8 +53,8 @@ def load_profile(path: Path) -> Profile:
     except UnusableFileError as error:
         raise UsageError(f"The profile {path} {error.problem}.", hint="Correct --profile or the file.") from None
     problems = Problems()
-    node = compose(path.name, content, problems)
-    profile = None if node is None else _Reader(path.name, problems).profile(node)
+    node = compose(str(path), content, problems)
+    profile = None if node is None else _Reader(str(path), problems).profile(node)
     if problems or profile is None:
         raise ProfileError(problems.lines())
     return profile

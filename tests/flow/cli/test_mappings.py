@@ -25,15 +25,16 @@ def test_files_are_checked_applied_and_rolled_back_and_versions_are_written_to_f
 
     checked = shell("mappings", "check", "--dir", str(folder))
     assert checked.status == 1
-    assert "order.yaml:41:31: Carrier__c: has the transform `uper`, which does not exist. Did you" in checked.out
+    assert f"error: {order}:41:31: Carrier__c: has the transform `uper`, which does not exist. Did you" in checked.out
+    assert shell("mappings", "check", "--dir", str(folder), "--json").document["problems"][0]["file"] == str(order)
     refused = shell("mappings", "apply", "--dir", str(folder))
-    assert (refused.status, "`uper`" in refused.err) == (2, True)
+    assert (refused.status, f"{order}:41:31: Carrier__c: has the transform `uper`" in refused.err) == (2, True)
 
     order.write_text(text.replace("Carrier__c: carrier", "Carrier__c: {path: carrier, transform: upper}"))
     report = shell("mappings", "check", "--dir", str(folder), "--json").document
     assert (report["errors"], report["problems"], len(report["orgs"])) == (0, [], 1)
     planned = shell("mappings", "plan", "--dir", str(folder), "--limit", "2")
-    assert planned.out.startswith("source Order.Carrier__c: carrier -> carrier, transform upper (mappings/order.yaml:")
+    assert planned.out.startswith(f"source Order.Carrier__c: carrier -> carrier, transform upper ({order}:41)\n")
     assert "Risk: low." in planned.out
     plan = planned.out.rsplit("mappings apply ", 1)[1].split("`")[0]
     assert shell("mappings", "plan", "--dir", str(folder), "--json").document["state"] == "open"
@@ -60,6 +61,10 @@ def test_files_are_checked_applied_and_rolled_back_and_versions_are_written_to_f
     assert order.read_text(encoding="utf-8") == text
     assert shell("mappings", "drift").out == "No change in the org concerns the mappings.\n"
     assert "There is no shadow" in shell("mappings", "shadow").out
+    order.write_text(text.replace("  Carrier__c: carrier\n", ""))
+    assert "removed Order.Carrier__c: carrier -> nothing (before: order.yaml:41)\n" in shell(
+        "mappings", "plan", "--dir", str(folder)
+    ).out  # fmt: skip
     order.write_text(text.replace("Carrier__c: carrier", "Carrier__c: {const: none}"))
     started = shell("mappings", "shadow", "--start", "--dir", str(folder), "--note", "try it")
     assert (started.status, ": try it" in started.out, "computed 0 times" in started.out) == (0, True, True)

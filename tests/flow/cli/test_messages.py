@@ -161,7 +161,7 @@ def test_preview_prints_the_message_as_it_would_be_sent(caught: tuple[Shell, str
     (own / "confirmation.txt.j2").write_text("{{ it.oops }}")
     wrong = shell("messages", "preview", "O-1", "confirmation", CONNECTOR_MESSAGES__TEMPLATES_DIR=str(own))
     assert (wrong.status, wrong.err.count("\n")) == (2, 1)
-    assert "CONNECTOR_MESSAGES__TEMPLATES_DIR: confirmation.txt.j2:1: " in wrong.err
+    assert f"CONNECTOR_MESSAGES__TEMPLATES_DIR: {own}/confirmation.txt.j2:1: " in wrong.err
 
 
 def test_mailcatcher_reports_a_port_in_use(caught: tuple[Shell, str]) -> None:

@@ -114,4 +114,4 @@ def test_random_profile_is_loaded_or_reported_with_a_place(source: str) -> None:
         try:
             load_profile(path)
         except ProfileError as refused:
-            assert all(problem.startswith("p.yaml:") for problem in refused.problems)  # noqa: PT017
+            assert all(problem.startswith(f"{path}:") for problem in refused.problems)  # noqa: PT017

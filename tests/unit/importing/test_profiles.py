@@ -300,14 +300,14 @@ def test_all_errors_of_a_profile_are_reported_with_their_places(
     path.write_text(source)
     with pytest.raises(ProfileError) as refused:
         load_profile(path)
-    assert list(refused.value.problems) == [f"mine.yaml:{problem}" for problem in problems]
+    assert list(refused.value.problems) == [f"{path}:{problem}" for problem in problems]
 
 
 def test_unreadable_profile_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.yaml cannot be read: No such file or directory"):
         load_profile(tmp_path / "absent.yaml")
     (tmp_path / "latin.yaml").write_bytes("files: {ü: ü}".encode("latin-1"))
-    with pytest.raises(ProfileError, match=r"^latin\.yaml:1:\d+: file: is not UTF-8: save it as UTF-8"):
+    with pytest.raises(ProfileError, match=r"/latin\.yaml:1:\d+: file: is not UTF-8: save it as UTF-8"):
         load_profile(tmp_path / "latin.yaml")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -42,7 +43,8 @@ class Folder:
         return self.edit(file, "fields:\n", f"fields:\n  {entry}\n")
 
     def load(self) -> MappingSet:
-        return load_mappings(self.path)
+        with chdir(self.path.parent):
+            return load_mappings(Path(self.path.name))
 
     def problems(self) -> tuple[str, ...]:
         with pytest.raises(MappingError) as caught:

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from connector.errors import MappingError
 from connector.mapping import MappingSet, load_mappings
+from connector.mapping.check import check
 from connector.mapping.loader import read_folder, shipped_mappings
 from connector.mapping.parser import read_entity
 from connector.mapping.problems import Problems
 from connector.mapping.tables import read_table
+from connector.mapping.version import load_texts, load_version, read_texts
 from connector.model.change import EntityKind
 from tests.unit.mapping.cases import ENTRIES, EXPRESSION, FILES, MARKS, WORDS
-from tests.unit.mapping.conftest import Folder
+from tests.unit.mapping.conftest import Folder, Org
 
 
 def test_shipped_mappings_load(mappings: MappingSet) -> None:
@@ -87,6 +89,24 @@ def test_every_problem_has_position_description_and_fix(folder: Folder) -> None:
 def test_missing_file_is_reported(folder: Folder, missing: str) -> None:
     (folder.path / missing).unlink()
     assert folder.problems() == (f"mappings/{missing}:1:1: file: is missing: write it, or copy the one we ship.",)
+
+
+def test_file_of_a_problem_is_named_by_the_path_of_its_folder(
+    folder: Folder, org: Org, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.path.parent / "here").mkdir()
+    monkeypatch.chdir(folder.path.parent / "here")
+    given = Path("../mappings")
+    folder.edit("customer.yaml", "Phone: phone", "Phonne: phone")
+    loaded = load_version(given).mappings
+    [misfit] = check(loaded.with_returns(None), org.describes)
+    assert misfit.startswith("../mappings/customer.yaml:8:3: Phonne: is not a field of Account")
+    assert loaded.source("Account", "Phonne") == "mappings/customer.yaml:8"  # as it is stored, without the folder
+    assert check(load_texts(read_texts(given)).mappings.with_returns(None), org.describes)[0].startswith("mappings/")
+    folder.edit("customer.yaml", "Phonne: phone", "Phone: fone")
+    for load in (load_mappings, load_version):
+        with pytest.raises(MappingError, match=r"^\.\./mappings/customer\.yaml:8:10: Phone: "):
+            load(given)
 
 
 def test_missing_folder_is_reported(tmp_path: Path) -> None:

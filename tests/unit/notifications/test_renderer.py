@@ -93,7 +93,7 @@ def test_invalid_template_is_reported_with_its_line_at_start(tmp_path: Path, nam
     (tmp_path / name).write_text(text)
     with pytest.raises(SettingsError) as refused:
         TemplateRenderer(tmp_path)
-    assert str(refused.value).startswith(f"CONNECTOR_MESSAGES__TEMPLATES_DIR: {says}")
+    assert str(refused.value).startswith(f"CONNECTOR_MESSAGES__TEMPLATES_DIR: {tmp_path}/{says}")
     assert "\n" not in str(refused.value)
 
 

@@ -15,9 +15,9 @@ from connector.mapping.edit import EditError, read_scalar, remove_entry, set_ent
 from connector.mapping.functions import FUNCTIONS
 from connector.mapping.loader import SUFFIX, VALUES
 from connector.mapping.mapper import EntityMapping, MappingSet
-from connector.mapping.problems import Level
+from connector.mapping.problems import FOLDER, Level
 from connector.mapping.spec import Owner
-from connector.mapping.text_folder import FOLDER, Texts
+from connector.mapping.text_folder import Texts
 from connector.mapping.transforms import TRANSFORMS
 from connector.mapping.version import read_texts
 from connector.model.describe import SObjectDescribe
