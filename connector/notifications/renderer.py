@@ -85,7 +85,8 @@ class TemplateRenderer:
             raise SettingsError(f"{SETTING} is not a folder: {folder}.", hint="Name a folder, or leave it empty.")
         unknown = sorted(item.name for item in folder.glob("*.j2") if item.name not in NAMES)
         if unknown:
-            raise SettingsError(f"{SETTING}: {folder / unknown[0]} is not a template.", hint=f"Use one of {', '.join(NAMES)}.")
+            hint = f"Use one of {', '.join(NAMES)}."
+            raise SettingsError(f"{SETTING}: {folder / unknown[0]} is not a template.", hint=hint)
         for view in sample_views():
             try:
                 self.render(view)
