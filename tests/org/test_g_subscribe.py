@@ -192,6 +192,39 @@ async def test_idle_stream_gets_the_latest_position(client: Client, org: LocalOr
         assert (list(answer.events), answer.pending_num_requested, latest) == ([], 100, org.org.hub.bus.latest)
 
 
+@asynccontextmanager
+async def busy_actions(client: Client) -> AsyncIterator[None]:
+    """Publish actions all the time."""
+
+    async def publish() -> None:
+        while True:
+            await published(client, 1)
+            await asyncio.sleep(0.02)
+
+    publishing = asyncio.create_task(publish())
+    try:
+        yield
+    finally:
+        publishing.cancel()
+
+
+async def test_quiet_topic_gets_keepalives_while_events_of_another_topic_arrive(client: Client, org: LocalOrg) -> None:
+    """G3."""
+    org.org.hub.keepalive_seconds = 0.2
+    async with client.subscribed(ORDERS) as stream, busy_actions(client), asyncio.timeout(2):
+        assert not (await stream.next()).events
+
+
+async def test_stream_without_requests_ends_also_while_events_arrive(client: Client, org: LocalOrg) -> None:
+    """G3."""
+    org.org.hub.fetch_seconds = 0.2
+    await published(client, 1)
+    async with client.subscribed(ACTION, count=1, replay_preset=grpc_codec.EARLIEST) as stream:
+        await stream.events(1)
+        async with busy_actions(client), asyncio.timeout(2):
+            assert await stream.call.read() is grpc.aio.EOF
+
+
 async def test_stream_without_requests_ends(client: Client, org: LocalOrg) -> None:
     """G3."""
     org.org.hub.fetch_seconds = 0.1

@@ -313,6 +313,7 @@ class PubSubService(grpc.GenericRpcHandler):
 
         listener = asyncio.create_task(listen())
         self.hub.bus.waiters.add(woken)
+        sent_at = asyncio.get_running_loop().time()
         try:
             while True:
                 woken.clear()
@@ -325,12 +326,13 @@ class PubSubService(grpc.GenericRpcHandler):
                     await self._delay_delivery(len(events))
                     yield [_consumer_event(event) for event in events], encode_replay_id(fetch.position)
                     self._break_stream_if_set()
-                elif commit_responses:
+                elif not commit_responses and await self._wait_for_event(woken, fetch, sent_at):
+                    continue
+                elif commit_responses or fetch.pending:
                     yield [], encode_replay_id(fetch.position)
-                elif not await self._wait_for_event(woken, fetch):
-                    if not fetch.pending:
-                        return
-                    yield [], encode_replay_id(fetch.position)
+                else:
+                    return
+                sent_at = asyncio.get_running_loop().time()
         finally:
             self.hub.bus.waiters.discard(woken)
             listener.cancel()
@@ -367,10 +369,12 @@ class PubSubService(grpc.GenericRpcHandler):
         if self.org.faults.take("stream_break"):
             raise RpcError(Code.UNAVAILABLE, "service.unavailable", "The service is being restarted.")
 
-    async def _wait_for_event(self, woken: asyncio.Event, fetch: FetchState) -> bool:
-        """Wait until something happens. Return False if the keepalive or fetch time ends first."""
+    async def _wait_for_event(self, woken: asyncio.Event, fetch: FetchState, sent_at: float) -> bool:
+        """Wait until something happens, perhaps on another topic. Return False if the keepalive or fetch time, counted
+        from the last response (`sent_at`), ends first."""
+        deadline = sent_at + (self.hub.keepalive_seconds if fetch.pending else self.hub.fetch_seconds)
         try:
-            async with asyncio.timeout(self.hub.keepalive_seconds if fetch.pending else self.hub.fetch_seconds):
+            async with asyncio.timeout_at(deadline):
                 await woken.wait()
         except TimeoutError:
             return False
