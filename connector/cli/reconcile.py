@@ -16,7 +16,7 @@ from connector.wording import plural
 
 if TYPE_CHECKING:
     from connector.jobs.reconcile import ReconcileOptions, ReconcileSummary
-    from connector.model.reconciliation import Finding
+    from connector.model.reconciliation import Finding, Reconciliation
 
 MAX_SHOWN = 20
 MAX_FIELDS = 10
@@ -123,9 +123,7 @@ def print_reconciliation(summary: ReconcileSummary) -> None:
         table(("Field", "drifted"), result.fields.most_common(MAX_FIELDS))
     for finding in result.findings[:MAX_SHOWN]:
         _print_finding(finding)
-    if result.differing > min(len(result.findings), MAX_SHOWN):
-        more = result.differing - min(len(result.findings), MAX_SHOWN)
-        typer.echo(f"… and {more:,} more: --json lists up to --limit-report.")
+    _print_unlisted(result)
     shown_open = [item for item in result.open if item.state is not RecordState.NOT_SYNCED][:MAX_SHOWN]
     for finding in shown_open:
         _print_finding(finding)
@@ -137,6 +135,18 @@ def print_reconciliation(summary: ReconcileSummary) -> None:
     typer.echo(f"{result.verified:,} of {result.total():,} verified at {moment(summary.verified_at)}.")
     writes = f" and {plural(summary.writes, 'write call')}" if summary.writes else ""
     typer.echo(f"{plural(summary.calls, 'read call')}{writes} made, in {summary.seconds:.1f} s.")
+
+
+def _print_unlisted(result: Reconciliation) -> None:
+    """Say how many differences are not printed. Parts that differ like the whole are counted, not listed."""
+    listed = len(result.findings)
+    if listed > MAX_SHOWN:
+        typer.echo(f"… and {listed - MAX_SHOWN:,} more: --json lists them.")
+    unlisted = result.differing - listed
+    if unlisted > 0 and listed < result.limit:
+        typer.echo(f"Not listed: {plural(unlisted, 'part')} (lines, prices) of what is listed.")
+    elif unlisted > 0:
+        typer.echo(f"Not listed: {plural(unlisted, 'difference')}, beyond --limit-report or parts of what is listed.")
 
 
 def _print_finding(finding: Finding) -> None:

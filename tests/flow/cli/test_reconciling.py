@@ -38,6 +38,15 @@ def test_comparison_is_announced_reported_and_shown_by_status(shell: Shell) -> N
     assert (differs.document["verified"], differs.document["differing"]) == (38, 1)
     assert "38 of 39 verified at " in shell("status").out
 
+    assert "Not listed: 1 difference, beyond --limit-report or part" in shell("reconcile", "--limit-report", "0").out
+
+    assert shell("unlink", "order", "SO-1001").status == 0
+    differs = shell("reconcile", "--json")
+    assert (len(differs.document["findings"]), differs.document["differing"]) == (2, 4)
+    text = shell("reconcile").out
+    assert "Not listed: 2 parts (lines, prices) of what is listed.\n" in text
+    assert "more" not in text
+
     assert shell("reconcile", "--key", "C-1001").err == (
         "connector: --key: --entity is required with it, once. Name the entity that has the key.\n"
     )
