@@ -126,7 +126,7 @@ class GroupCommit:
         except Exception as error:
             request.fail(error)
             # After an error of SQLite itself, more than the savepoint may have been rolled back.
-            if not finished or isinstance(error, SQLAlchemyError):
+            if not finished or isinstance(error, SQLAlchemyError) or await _has_ended(connection):
                 raise _RolledBack from error
         except asyncio.CancelledError as error:
             runner = asyncio.current_task()
@@ -141,6 +141,15 @@ class GroupCommit:
 
 class _RolledBack(Exception):  # noqa: N818 - control flow, not an error
     """The transaction was rolled back."""
+
+
+async def _has_ended(connection: AsyncConnection) -> bool:
+    """Whether SQLite has ended the transaction itself, after an error that the work has turned into another."""
+    if connection.invalidated:
+        return True
+    raw: Any = (await connection.get_raw_connection()).dbapi_connection
+    ended: bool = raw.has_ended
+    return ended
 
 
 @asynccontextmanager

@@ -24,7 +24,11 @@ from typing import Any, cast
 
 import aiosqlite
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
-from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection, AsyncAdapt_aiosqlite_cursor
+from sqlalchemy.dialects.sqlite.aiosqlite import (
+    AsyncAdapt_aiosqlite_connection,
+    AsyncAdapt_aiosqlite_cursor,
+    AsyncAdapt_aiosqlite_ss_cursor,
+)
 from sqlalchemy.util import EMPTY_DICT
 from sqlalchemy.util.concurrency import await_
 
@@ -45,6 +49,9 @@ before the COMMIT."""
 
 _QUERIES = ("SELECT", "PRAGMA main.", "PRAGMA temp.")
 """What only reads. By the pragmas, SQLAlchemy asks for tables and their columns: some 400 times in an upgrade."""
+
+_ROLLBACK_TO = "ROLLBACK TO SAVEPOINT"
+"""Has nothing to do after SQLite has ended the transaction. An error of its own would hide the one that ended it."""
 
 _COUNT = ("SELECT count(*)", "SELECT COUNT(*)")
 """SQLite counts all rows of a table by one instruction, however many they are."""
@@ -121,6 +128,10 @@ def _execute_many(connection: sqlite3.Connection, statement: str, parameters: Se
         cursor.close()
 
 
+def _do_nothing(connection: sqlite3.Connection, _statement: str, _parameters: _Parameters) -> _Result:
+    return _Result(connection.cursor())
+
+
 class _Cursor(AsyncAdapt_aiosqlite_cursor):
     __slots__ = ()
     _awaitable_cursor_close = False
@@ -141,29 +152,51 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
     async def _run(self, work: Any, operation: str, parameters: Any) -> Any:
         adapted, connection = cast(SqliteConnection, self._adapt_connection), cast(Any, self._connection)
         async with adapted._execute_mutex:
-            adapted.check_transaction()
+            if adapted.has_ended and operation.startswith(_ROLLBACK_TO):
+                work = _do_nothing
+            else:
+                adapted.check_transaction()
             result = adapted.run_quickly(work, operation, parameters)
             if result is None:
                 adapted.note_change(operation)
                 first = (_begin_and, adapted.begin, work) if adapted.begin else (work,)
                 result = await connection._execute(*first, connection._conn, operation, parameters)
-                adapted.begin = ""
+                adapted.note_begin()
         self._cursor = result
         self._rows = deque(result.rows)
         return result
+
+
+class _StreamCursor(AsyncAdapt_aiosqlite_ss_cursor):
+    __slots__ = ()
+
+    async def _execute_async(self, operation: Any, parameters: Any) -> Any:
+        return await self._run(self._cursor.execute, operation, () if parameters is None else parameters)
+
+    async def _executemany_async(self, operation: Any, seq_of_parameters: Any) -> Any:
+        return await self._run(self._cursor.executemany, operation, seq_of_parameters)
+
+    async def _run(self, execute: Callable[..., Any], operation: str, parameters: Any) -> Any:
+        adapted = cast(SqliteConnection, self._adapt_connection)
+        async with adapted._execute_mutex:
+            adapted.check_transaction()
+            adapted.note_change(operation)
+            return await execute(operation, parameters)
 
 
 class SqliteConnection(AsyncAdapt_aiosqlite_connection):
     """Like the connection that it is made of, with fewer turns of its thread. Only streamed results, whose rows are
     fetched part by part, go the old way."""
 
-    __slots__ = ("_changes", "_has_lock", "_only_reads", "_since", "begin")
+    __slots__ = ("_begun", "_changes", "_has_lock", "_only_reads", "_since", "begin")
     _cursor_cls = _Cursor
+    _ss_cursor_cls = _StreamCursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
         super().__init__(dbapi, connection)
         self.begin = ""
         """What begins the transaction together with its first statement; empty once it has begun."""
+        self._begun = False  # whether the transaction was begun; SQLite may have ended it
         self._only_reads = True  # in this transaction
         self._has_lock = False  # to write, from the beginning of this transaction
         self._changes = 0  # rows that were changed before this transaction
@@ -185,13 +218,24 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
             _begin_without_waiting(threaded._conn)
         else:
             await_(threaded._execute(_begin_without_waiting, threaded._conn))
-        self._has_lock, self._changes = True, threaded._conn.total_changes
+        self._begun, self._has_lock, self._changes = True, True, threaded._conn.total_changes
+
+    def note_begin(self) -> None:
+        """The transaction was begun together with its first statement."""
+        if self.begin:
+            self.begin, self._begun = "", True
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether SQLite has ended the transaction itself, as it does when the disk is full: whatever follows would be
+        stored without what came before."""
+        connection = cast(ThreadedConnection, self._connection)._connection
+        return self._begun and connection is not None and not connection.in_transaction
 
     def check_transaction(self) -> None:
-        """Raise sqlite3.OperationalError if SQLite has ended the transaction that was begun to write, as it does when
-        the disk is full: whatever follows would be stored without what came before."""
-        if self._has_lock and not cast(ThreadedConnection, self._connection)._conn.in_transaction:
-            raise sqlite3.OperationalError(f"SQLite {ENDED_TRANSACTION} after an error")
+        """Raise sqlite3.OperationalError if SQLite has ended the transaction."""
+        if self.has_ended:
+            raise _ended()
 
     def note_change(self, operation: str) -> None:
         """The thread will run this statement."""
@@ -221,7 +265,7 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         try:
             if self.begin and not connection.in_transaction:
                 connection.execute(self.begin).close()
-            self.begin = ""
+            self.note_begin()
             return work(connection, operation, parameters)
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
@@ -237,12 +281,14 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         if server_side and self.begin:
             begin, self.begin = self.begin, ""
             self.execute(begin)
+            self._begun = True
         return super().cursor(server_side)
 
     def commit(self) -> None:
-        self.check_transaction()
-        if not self._end_quickly():
-            super().commit()
+        """Commit. Raises sqlite3.OperationalError if SQLite has ended the transaction."""
+        begun, threaded = self._begun, cast(ThreadedConnection, self._connection)
+        if not self._end_quickly() and threaded._connection is not None:
+            await_(threaded._execute(_commit, threaded._conn, begun))
 
     def rollback(self) -> None:
         if not self._end_quickly():
@@ -252,7 +298,7 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         """End the transaction here, if it has changed nothing."""
         begin, self.begin = self.begin, ""
         only_reads, self._only_reads = self._only_reads, True
-        self._has_lock = False
+        self._begun = self._has_lock = False
         threaded = cast(ThreadedConnection, self._connection)
         if not threaded.is_idle or threaded._connection is None:
             return False
@@ -271,6 +317,22 @@ def _begin_without_waiting(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE").close()
     finally:
         connection.execute(f"PRAGMA busy_timeout = {waits}").close()
+
+
+def _commit(connection: sqlite3.Connection, begun: bool) -> None:
+    """Runs in the thread, after the last statement. What cannot be committed is rolled back: SQLAlchemy would give the
+    connection to its next user as it is."""
+    if begun and not connection.in_transaction:
+        raise _ended()
+    try:
+        connection.commit()
+    except sqlite3.Error:
+        connection.rollback()
+        raise
+
+
+def _ended() -> sqlite3.OperationalError:
+    return sqlite3.OperationalError(f"SQLite {ENDED_TRANSACTION} after an error")
 
 
 def _is_query(operation: str) -> bool:

@@ -88,6 +88,29 @@ async def test_database_error_repeats_the_earlier_works_of_the_transaction(store
     assert statements.count("INSERT") == 4  # the first one twice
 
 
+@pytest.mark.parametrize("turns_it_into", [None, ValueError])
+async def test_disk_that_fills_is_the_error_of_its_work_and_the_others_are_committed(
+    store: Store, turns_it_into: type[Exception] | None
+) -> None:
+    """SQLite ends the transaction, with all its savepoints."""
+
+    async def fills(uow: UnitOfWork) -> int:
+        await uow.connection.execute(text("PRAGMA max_page_count = 20"))
+        await uow.connection.execute(text("CREATE TABLE large (content)"))
+        try:
+            await uow.connection.execute(text("INSERT INTO large VALUES (zeroblob(200000))"))
+        except OperationalError as error:
+            raise error if turns_it_into is None else turns_it_into("no") from error
+        return 2
+
+    works = [adds(1), fills, adds(3)]
+    first, second, third = await asyncio.gather(*(store.transact(work) for work in works), return_exceptions=True)
+    assert (first, third) == (1, 3)
+    assert isinstance(second, turns_it_into or StoreError)
+    assert turns_it_into or str(second).startswith("The disk of the database is full.")
+    assert await numbers(store) == [1, 3]
+
+
 async def test_failed_commit_fails_every_work_of_the_transaction(store: Store) -> None:
     engine = store._engine.sync_engine
 

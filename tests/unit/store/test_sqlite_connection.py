@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import StoreError
 from connector.store import sqlite_connection
+from connector.store.dry_run import DryRunStore
 from connector.store.engine import Store
 from connector.store.sqlite_connection import ThreadedConnection
 
@@ -93,30 +94,111 @@ async def test_insert_without_the_lock_takes_a_turn(tmp_path: Path, turns: list[
     await store.close()
 
 
-@pytest.mark.parametrize("name", ["Oolong", "long" * 5000, None], ids=["quick insert", "insert", "nothing"])
-async def test_transaction_that_sqlite_ended_stores_nothing(tmp_path: Path, name: str | None) -> None:
-    """Where somebody goes on after the error, neither what comes next nor the COMMIT may seem to succeed."""
+@pytest.fixture
+async def small_store(tmp_path: Path) -> AsyncIterator[Store]:
     store = Store.open(f"sqlite:///{tmp_path / 'teas.db'}")
     async with store.transaction() as uow:
         await uow.connection.execute(text("CREATE TABLE teas (id INTEGER PRIMARY KEY, name TEXT)"))
+    yield store
+    await store.close()
+
+
+async def fill_disk(connection: AsyncConnection, schema: str = "main") -> None:
+    await connection.execute(text(f"PRAGMA {schema}.max_page_count = 20"))
+    await connection.execute(insert(TEAS), [{"id": 2, "name": "x" * 200_000}])
+
+
+async def stored(store: Store) -> Sequence[str]:
+    async with store.reader() as reader:
+        return (await reader.execute(NAMES)).scalars().all()
+
+
+STREAMED = "INSERT INTO teas (id, name) VALUES (3, 'Oolong') RETURNING id"
+FOLLOWING: dict[str, Callable[[AsyncConnection], Awaitable[Any]]] = {
+    "quick insert": lambda connection: connection.execute(insert(TEAS), [{"id": 3, "name": "Oolong"}]),
+    "insert": lambda connection: connection.execute(insert(TEAS), [{"id": 3, "name": "long" * 5000}]),
+    "streamed insert": lambda connection: connection.stream(text(STREAMED)),
+    "commit": lambda connection: connection.commit(),
+}
+
+
+@pytest.mark.parametrize("follow", [*FOLLOWING.values(), None], ids=[*FOLLOWING, "nothing"])
+async def test_transaction_that_sqlite_ended_stores_nothing(
+    small_store: Store, follow: Callable[[AsyncConnection], Awaitable[Any]] | None
+) -> None:
+    """Where somebody goes on after the error, neither what comes next nor the COMMIT may seem to succeed."""
 
     async def go_on() -> None:
-        async with store.transaction() as uow:
+        async with small_store.transaction() as uow:
             await uow.connection.execute(insert(TEAS), [{"id": 1, "name": "Sencha"}])
-            await uow.connection.execute(text("PRAGMA max_page_count = 20"))
             with pytest.raises(OperationalError, match="full"):
-                await uow.connection.execute(insert(TEAS), [{"id": 2, "name": "x" * 200_000}])
-            if name is not None:
-                await uow.connection.execute(insert(TEAS), [{"id": 3, "name": name}])
+                await fill_disk(uow.connection)
+            if follow is not None:
+                await follow(uow.connection)
 
     with pytest.raises(StoreError, match="ended a transaction after an error; nothing of it is stored"):
         await go_on()
-    async with store.transaction() as uow:
+    async with small_store.transaction() as uow:
         assert (await uow.connection.execute(NAMES)).all() == []
         await uow.connection.execute(insert(TEAS), [{"id": 1, "name": "Sencha"}])
-    async with store.reader() as reader:
-        assert (await reader.execute(NAMES)).scalars().all() == ["Sencha"]
-    await store.close()
+    assert await stored(small_store) == ["Sencha"]
+
+
+async def test_disk_that_fills_in_a_savepoint_is_the_error_of_its_transaction(small_store: Store) -> None:
+    async def fill() -> None:
+        async with small_store.transaction() as uow, uow.connection.begin_nested():
+            await fill_disk(uow.connection)
+
+    with pytest.raises(StoreError, match="The disk of the database is full"):
+        await fill()
+    assert await stored(small_store) == []
+
+
+async def test_disk_that_fills_in_a_dry_run_is_its_error(small_store: Store) -> None:
+    """A dry run writes temporary tables in the transaction of a reader. What follows would see another snapshot."""
+    async with small_store.snapshot() as connection:
+        await connection.execute(text("CREATE TEMPORARY TABLE teas (id INTEGER PRIMARY KEY, name TEXT)"))
+        trial = DryRunStore(small_store, connection)
+        with pytest.raises(StoreError, match="The disk of the database is full"):
+            async with trial.transaction() as uow:
+                await fill_disk(uow.connection, "temp")
+        with pytest.raises(StoreError, match="ended a transaction"):
+            async with trial.transaction() as uow:
+                await uow.connection.execute(insert(TEAS), [{"id": 1, "name": "Sencha"}])
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["ended by SQLite", "refused by SQLite"])
+async def test_commit_that_fails_leaves_the_connection_to_its_next_user_as_new(small_store: Store, ended: bool) -> None:
+    engine = small_store._engine
+    async with small_store.transaction() as uow:
+        await uow.connection.execute(text("CREATE TABLE cups (tea REFERENCES teas (id) DEFERRABLE INITIALLY DEFERRED)"))
+    async with engine.connect() as connection:
+        await connection.execute(insert(TEAS), [{"id": 1, "name": "Sencha"}])
+        if ended:
+            with pytest.raises(OperationalError, match="full"):
+                await fill_disk(connection)
+        else:
+            await connection.execute(text("INSERT INTO cups VALUES (9)"))
+        with pytest.raises((OperationalError, IntegrityError)):
+            await connection.commit()
+    assert engine.pool.status().startswith("Pool size: 5  Connections in pool: 1 ")
+    assert await stored(small_store) == []
+    async with small_store.transaction() as uow:
+        await uow.connection.execute(insert(TEAS), [{"id": 1, "name": "Sencha"}])
+    assert await stored(small_store) == ["Sencha"]
+
+
+async def test_commit_fails_when_the_statement_before_it_ends_the_transaction_meanwhile(small_store: Store) -> None:
+    async with small_store._engine.connect() as connection:
+        await connection.execute(insert(TEAS), [{"id": 1, "name": "Sencha"}])
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        fills = asyncio.create_task(fill_disk(connection))
+        while raw.is_idle and not fills.done():  # noqa: ASYNC110 -- the connection sets no event
+            await asyncio.sleep(0)
+        with pytest.raises(OperationalError, match="ended the transaction"):
+            await connection.commit()
+        with pytest.raises(OperationalError, match="full"):
+            await fills
 
 
 async def test_quick_query_takes_no_turn_and_sees_what_its_transaction_wrote(
