@@ -15,6 +15,8 @@ DATABASE_ERRORS = (exc.SQLAlchemyError, StoreError)
 
 UPGRADE = "Run `connector db upgrade`."
 ENDED_TRANSACTION = "has ended the transaction"
+_ENDED = "The database {address} ended a transaction after an error; nothing of it is stored."
+_BUG = "This is a bug in the connector: please report it."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,8 +98,13 @@ _FAULTS = (
     _Fault(words=("disk is full",), message="The disk of the database is full.", hint="Free some space."),
     _Fault(
         states=("25P02",),
+        message=_ENDED,
+        hint=_BUG,
+        is_unavailable=False,
+    ),
+    _Fault(
         words=(ENDED_TRANSACTION,),
-        message="The database {address} ended a transaction after an error; nothing of it is stored.",
+        message=_ENDED,
         hint="See the error before this one. Free some space if its disk is full.",
     ),
     _Fault(
@@ -165,7 +172,7 @@ def _explain(error: exc.DBAPIError, address: str) -> StoreError:
         return _error(_UNREACHABLE, address)
     return StoreError(
         f"The database refused a statement: {_first_line(text)}.",
-        hint="This is a bug in the connector: please report it.",
+        hint=_BUG,
     )
 
 

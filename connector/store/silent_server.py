@@ -14,8 +14,6 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from connector.store.db_errors import ENDED_TRANSACTION
-
 T = TypeVar("T")
 
 
@@ -31,19 +29,25 @@ class BoundedConnection(psycopg.AsyncConnection[Any]):
         """Begin a transaction with the statements of `begin_with`; none if it is empty."""
         if self.begin_with:
             async with self.lock:
-                await self.wait(self._begin())
-
-    def _begin(self) -> PQGen[None]:
-        self.pgconn.send_query(self.begin_with)
-        for result in (yield from psycopg.generators.execute(self.pgconn)):
-            if result.status != ExecStatus.COMMAND_OK:
-                raise psycopg.errors.error_from_result(result)
+                await self.wait(self._run(self.begin_with))
 
     async def commit(self) -> None:
-        """Commit. Raises InFailedSqlTransaction if a statement of the transaction has failed."""
-        if self.pgconn.transaction_status == TransactionStatus.INERROR:
-            raise psycopg.errors.InFailedSqlTransaction(f"The server {ENDED_TRANSACTION} after an error")
-        await super().commit()
+        """Commit. Raises InFailedSqlTransaction if a statement of the transaction had failed: it is rolled back."""
+        async with self.lock:
+            if self.pgconn.transaction_status != TransactionStatus.IDLE:
+                answer = await self.wait(self._run(b"COMMIT"))
+                if answer != b"COMMIT":
+                    raise psycopg.errors.InFailedSqlTransaction(f"The server has answered COMMIT with {answer!r}")
+
+    def _run(self, statements: bytes) -> PQGen[bytes | None]:
+        """Run statements that return no rows; return what the server says that the last one did."""
+        self.pgconn.send_query(statements)
+        results = yield from psycopg.generators.execute(self.pgconn)
+        for result in results:
+            if result.status != ExecStatus.COMMAND_OK:
+                raise psycopg.errors.error_from_result(result)
+        done: bytes | None = results[-1].command_status
+        return done
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109
         try:

@@ -10,10 +10,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import ProgrammingError, StatementError
+from sqlalchemy.exc import InternalError, ProgrammingError, StatementError
 
 from connector.clock import SystemClock
 from connector.errors import RetryClass, SettingsError, StoreError
@@ -256,21 +257,51 @@ async def place_customers(store: Store) -> None:
         await customers.save(uow, [ALFKI])
 
 
+COUNT = text("INSERT INTO counters (name, value) VALUES ('teas', 1)")
+
+
 async def test_commit_after_an_error_that_was_passed_over_fails(postgres_store: Store) -> None:
     """PostgreSQL would roll back and report nothing. SQLite goes on; for where it does not, see
     test_sqlite_connection.py."""
-    count = text("INSERT INTO counters (name, value) VALUES ('teas', 1)")
+    reported: list[StoreError | None] = []
+    postgres_store.on_state = reported.append
 
     async def pass_over() -> None:
         async with postgres_store.transaction() as uow:
-            await uow.connection.execute(count)
+            await uow.connection.execute(COUNT)
             with pytest.raises(ProgrammingError):
                 await uow.connection.execute(text("SELECT nothing"))
 
-    with pytest.raises(StoreError, match="ended a transaction after an error; nothing of it is stored"):
+    with pytest.raises(StoreError, match="ended a transaction after an error; nothing of it is stored") as caught:
         await pass_over()
+    assert "bug in the connector" in caught.value.hint
+    assert reported == []  # the database is well
     async with postgres_store.transaction() as uow:
-        assert (await uow.connection.execute(count)).rowcount == 1
+        assert (await uow.connection.execute(COUNT)).rowcount == 1
+
+
+async def test_commit_that_fails_leaves_the_connection_of_postgresql_to_its_next_user(postgres_store: Store) -> None:
+    async with postgres_store._engine.connect() as connection:
+        await connection.execute(COUNT)
+        with pytest.raises(ProgrammingError):
+            await connection.execute(text("SELECT nothing"))
+        with pytest.raises(InternalError, match="ROLLBACK"):
+            await connection.commit()
+    async with postgres_store.transaction() as uow:
+        assert (await uow.connection.execute(COUNT)).rowcount == 1
+
+
+async def test_commit_fails_when_the_statement_before_it_fails_meanwhile(postgres_store: Store) -> None:
+    async with postgres_store._engine.connect() as connection:
+        await connection.execute(COUNT)
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        fails = asyncio.create_task(raw.execute("SELECT pg_sleep(0.02), 1 / extract(year FROM now() - now())::int"))
+        while not raw.lock.locked():  # noqa: ASYNC110 -- psycopg sets no event
+            await asyncio.sleep(0)
+        with pytest.raises(InternalError, match="ROLLBACK"):
+            await connection.commit()
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await fails
 
 
 async def test_file_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
