@@ -20,6 +20,7 @@ from connector.model.inbound_change import RemoteRecord, Source
 from connector.model.lane import Lane
 from connector.model.observed_value import ObservedValues
 from connector.model.order import Order
+from connector.model.order_return import OrderReturn
 from connector.model.product import Product
 from connector.model.record import Link
 from connector.model.record_change import Effect, RecordChange
@@ -118,7 +119,7 @@ class BatchWrites:
         `unconfirmed`: it reads what the org holds first."""
         kind, key = link.owner
         slot = slot_of_key(key) if owner is None else slot_of(owner)
-        lane = Lane.STATUS if isinstance(owner, Order) else Lane.PROFILE
+        lane = Lane.STATUS if isinstance(owner, Order | OrderReturn) else Lane.PROFILE
         self._uow.changed(EntityKind(kind), key, slot, lane, unconfirmed=unconfirmed)
 
     def restore(self, link: Link, versions: FieldVersions, before: Restored | None) -> None:

@@ -93,10 +93,8 @@ class ChangedRecords:
         if record.deleted:
             return known is not None and (record.master is None or known.merged_into is not None)
         receiver = self.receivers.of(link)
-        if receiver is None:
-            return True
-        if known is not None:
-            return False
+        if receiver is None or known is not None:
+            return known is None
         account = (ACCOUNT_ID,) if ACCOUNT_ID in link.snapshot else ()
         return all(
             name in link.snapshot

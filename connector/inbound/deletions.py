@@ -25,6 +25,7 @@ from connector.model.deleted_record import REFUSED_AS_DELETED, DeletedRecord
 from connector.model.events import Cancel, ChangeOrder, LineEdit
 from connector.model.inbound_change import RemoteRecord
 from connector.model.order import Line, Order
+from connector.model.order_return import OrderReturn
 from connector.model.record import PARTS, Link
 from connector.model.record_change import Effect
 from connector.model.shipments import ZERO
@@ -33,7 +34,8 @@ from connector.settings.inbound import DeletedLines, InboundSettings
 from connector.store import dead_letters, deleted_records, links
 from connector.store.unit_of_work import UnitOfWork
 
-_LINE = "line"
+_LINE = PARTS[EntityKind.ORDER]
+_RETURN_LINE = PARTS[EntityKind.RETURN]
 
 
 class Deletions:
@@ -45,7 +47,7 @@ class Deletions:
         self._writes = writes
         self._deleted: dict[tuple[str, str], DeletedRecord] = {}
         self._forgotten: list[Link] = []
-        self._forgotten_lines: list[str] = []
+        self._forgotten_lines: dict[str, list[str]] = {_LINE: [], _RETURN_LINE: []}
         self._unlinked: list[Link] = []
         self._moved: dict[str, tuple[str, str]] = {}
         """Record IDs of accounts by those that were merged into them, with the customer's key."""
@@ -133,9 +135,9 @@ class Deletions:
             return
         owner = self._state.owner(link)
         self._forgotten.append(link)
-        if isinstance(owner, Order) and not link.is_part:
-            self._forgotten_lines += [line.key for line in owner.lines]
-        self._writes.make_due(link, owner, unconfirmed=link.entity == EntityKind.ORDER)
+        if isinstance(owner, Order | OrderReturn) and not link.is_part:
+            self._forgotten_lines[PARTS[link.entity]] += [line.key for line in owner.lines]
+        self._writes.make_due(link, owner, unconfirmed=link.entity in {EntityKind.ORDER, EntityKind.RETURN})
         self._writes.report.undeleted[link.entity] += 1
         self._writes.journal(link.owner, "undeleted", _detail(record))
         self._writes.explain(Effect.UNDELETED, record, link)
@@ -176,10 +178,11 @@ class Deletions:
         """Write what was noted; before the links are written, so that a link can move to a record of another."""
         for link in [*self._forgotten, *self._unlinked]:
             await deleted_records.drop(uow, org_id, link.entity, [link.key])
-        await deleted_records.drop(uow, org_id, _LINE, self._forgotten_lines)
-        if policy_for(_LINE, self._settings) == DeletedLines.RESTORE:
-            # Lines that do not come back with their order are created again; the push finds the others by their keys.
-            await links.drop(uow, org_id, _LINE, self._forgotten_lines)
+        for part, keys in self._forgotten_lines.items():
+            await deleted_records.drop(uow, org_id, part, keys)
+            if part == _RETURN_LINE or policy_for(part, self._settings) == DeletedLines.RESTORE:
+                # Lines that do not come back with their order are created again; the push finds others by their keys.
+                await links.drop(uow, org_id, part, keys)
         for link in self._unlinked:
             await links.drop(uow, org_id, link.entity, [link.key])
             if link.entity in PARTS:

@@ -12,6 +12,7 @@ from connector.model.customer import Customer
 from connector.model.deleted_record import DeletedRecord
 from connector.model.observed_value import ObservedValues
 from connector.model.order import Order
+from connector.model.order_return import OrderReturn
 from connector.model.product import Product
 from connector.model.record import Link
 from connector.model.sync_message import SyncMessage
@@ -28,6 +29,7 @@ from connector.store import (
     outbox,
     products,
     restored_fields,
+    returns,
     sync_messages,
 )
 from connector.store.restored_fields import Restored
@@ -73,16 +75,15 @@ class LoadedState:
         connection, org_id = self._uow.connection, self._org_id
         found = await links.find(connection, org_id, ids)
         owners = {link.owner for link in found.values()}
-        by_kind = {
-            kind: sorted(key for entity, key in owners if entity == kind)
-            for kind in (EntityKind.CUSTOMER, EntityKind.PRODUCT, EntityKind.ORDER)
-        }
+        by_kind = {kind: sorted(key for entity, key in owners if entity == kind) for kind in EntityKind}
         orders = await lock_orders(by_kind[EntityKind.ORDER]) if by_kind[EntityKind.ORDER] else {}
         numbers, skus = by_kind[EntityKind.CUSTOMER], by_kind[EntityKind.PRODUCT]
-        loaded: list[tuple[EntityKind, Mapping[str, Customer | Product | Order]]] = [
+        sent_back = await returns.load(connection, by_kind[EntityKind.RETURN]) if by_kind[EntityKind.RETURN] else []
+        loaded: list[tuple[EntityKind, Mapping[str, Customer | Product | Order | OrderReturn]]] = [
             (EntityKind.CUSTOMER, await customers.lock(connection, numbers)),
             (EntityKind.PRODUCT, await products.lock(connection, skus)),
             (EntityKind.ORDER, orders),
+            (EntityKind.RETURN, {item.key: item for item in sent_back}),
         ]
         for kind, entities in loaded:
             self.entities |= {(kind.value, key): entity for key, entity in entities.items()}

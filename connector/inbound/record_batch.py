@@ -95,9 +95,7 @@ class RecordBatch:
         merged into, by ID (`masters`), as well."""
         self._masters = masters
         wanted = {record.id for record in records}
-        for record in records:
-            if (master := self._live_master(record)) is not None:
-                wanted.add(master.id)
+        wanted |= {master.id for record in records if (master := self._live_master(record)) is not None}
         added = [record for record in records if self._lines.may_be_added(record)]
         orders = {str(record.fields["OrderId"]) for record in added}
         wanted |= orders | {str(record.fields.get("Product2Id")) for record in added}
@@ -121,15 +119,18 @@ class RecordBatch:
         self._writes.begin_record(record)
         link = self._state.links.get(record.id)
         receiver = None if link is None else self._receivers.of(link)
-        if link is not None and receiver is not None and record.deleted:
+        if link is not None and record.deleted and (receiver is not None or link.entity == EntityKind.RETURN):
             self._note_deleted(record, link, receiver)
             return
         entity = None if link is None else self._state.entity(link)
         if link is None or receiver is None or entity is None:
             if link is None:
                 self._note_unlinked(record)
-            else:
+            elif entity is None:
                 self.report.unknown += 1
+            else:  # a return, of which nothing else is taken from the org
+                self.report.echoes += 1
+                self._deletions.note_undeleted(record, link)
             return
         if (pause := self._pause_before(record, link)) is not None:
             self._writes.defer(record, link, pause, self._changed_values(record, link, receiver))
@@ -163,12 +164,12 @@ class RecordBatch:
         else:
             self._lines.add(record, order_link, forbidden=self._refused.get(ALL_FIELDS))
 
-    def _note_deleted(self, record: RemoteRecord, link: Link, receiver: RecordReceiver) -> None:
+    def _note_deleted(self, record: RemoteRecord, link: Link, receiver: RecordReceiver | None) -> None:
         if (pause := self._pause_before(record, link)) is not None:
             self._writes.defer(record, link, pause)
             return
         master = self._live_master(record)
-        if master is None:
+        if master is None or receiver is None:
             self._deletions.note(record, link, forbidden=self._refused.get(ALL_FIELDS))
             return
         holder = self._state.links.get(master.id)

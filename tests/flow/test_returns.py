@@ -9,12 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from connector.cli.localorg import our_metadata
 from connector.errors import SalesforceError
 from connector.jobs.org_deploy import deploy_metadata
 from connector.localorg.org import OrgOptions
+from connector.localorg.recycle_bin import undelete
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
 from connector.model.action_fields import make_event
@@ -29,8 +30,9 @@ from connector.service import running_service
 from connector.settings.salesforce import Returns
 from connector.store import stock
 from connector.store.partitions import slot_of_key
-from connector.store.tables import links
+from connector.store.tables import links, outbox
 from tests.flow.conftest import World, settings_for
+from tests.flow.test_deletions import missing_in_org
 from tests.order_builders import order_input
 from tests.unit.store.samples import placements
 
@@ -200,3 +202,28 @@ async def test_reduction_whose_response_was_lost_is_not_created_twice(world: Wor
         uow.changed(EntityKind.RETURN, "R-1-RMA1", slot_of_key("C-1"), unconfirmed=True)
     assert (await world.push()).in_sync
     assert len(await reductions(world)) == 1
+
+
+async def test_deleted_reduction_order_is_reported_until_it_is_undeleted(world: World) -> None:
+    await delivered(world)
+    await sent_back(world)
+    await world.push()
+    await world.service.pull()
+    record = await world.change_in_org("Order", "R-1-RMA1", Status="Draft")
+    dml = world.org.org.dml
+    assert [outcome.error for outcome in dml.delete([record])] == [None]
+
+    assert (await world.service.pull()).applied.deleted == {("return", "reported"): 1}
+    assert (await world.service.pull()).applied.deleted == {}
+    assert await missing_in_org(world) == [("return", "R-1-RMA1")]
+
+    with dml.storage.transaction():
+        undelete(dml, [record])
+    assert (await world.service.pull()).applied.undeleted == {"return": 1}
+    assert await missing_in_org(world) == []
+    async with world.service.store.reader() as connection:
+        due = (await connection.execute(select(outbox.c.entity, outbox.c.slot))).all()
+    assert due == [("return", slot_of_key("C-1"))]
+    assert (await world.push()).in_sync
+    [row] = await reductions(world)
+    assert (row["Status"], [line["Quantity"] for line in row["OrderItems"]["records"]]) == ("Activated", [-2])
