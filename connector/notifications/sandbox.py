@@ -1,7 +1,11 @@
-"""The sandbox for a company's templates: they cannot reach the service, and cannot exhaust its memory.
+"""The sandbox for a company's templates: they cannot reach the service, and a number in them makes nothing large.
 
-Templates loop over the data only: there is no `range`. Operators and methods that repeat or pad text are disabled, as
-`"x" * 10**10` in a template would use up the memory of the service.
+`"x" * 10**10` in a template would use up the memory of the service by one mistyped number. So operators, filters and
+methods that repeat, pad or fill up to a given size are refused, and there is no `range`.
+
+What grows step by step is not bounded: `~`, `+`, `replace` and `join` make longer texts of long ones, and loops can be
+nested. A template that doubles a text thirty times still uses up the memory. Templates come from a folder of whoever
+runs the service.
 """
 
 from __future__ import annotations
@@ -18,12 +22,16 @@ from jinja2 import (
     PackageLoader,
     StrictUndefined,
     TemplateNotFound,
+    pass_eval_context,
 )
 from jinja2.bccache import Bucket
 from jinja2.exceptions import SecurityError
+from jinja2.filters import do_round, do_tojson
 from jinja2.loaders import split_template_path
+from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from connector.files import UnusableFileError, read_file
 
@@ -34,8 +42,9 @@ _METHODS = frozenset({
     "isnumeric", "isspace", "isupper", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "rpartition",
     "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper",
 })  # fmt: skip
-_NO_FILTERS = ("center", "format", "indent")
+_NO_FILTERS = ("batch", "center", "format", "indent", "slice")
 _NO_GLOBALS = ("range", "lipsum")
+_MOST_DIGITS = 28
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -49,12 +58,28 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return left * right
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        if isinstance(obj, str | bytes):
-            return isinstance(obj, str) and attr in _METHODS
+        if isinstance(obj, str):
+            return attr in _METHODS
+        if isinstance(obj, int | bytes):  # `(1).to_bytes(10**10)`
+            return False
         return super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Any) -> None:
         """Jinja would allow `"{:9999999999}".format(1)` by a method of its own, without asking `is_safe_attribute`."""
+
+
+@pass_eval_context
+def _tojson(context: EvalContext, value: Any, indent: None = None) -> Markup:
+    if indent is not None:
+        raise SecurityError("`tojson` takes no indent here")
+    return do_tojson(context, value)
+
+
+def _round(value: float, precision: int = 0, method: Any = "common") -> float:
+    """Jinja would compute `10 ** precision`, with all its digits."""
+    if abs(precision) > _MOST_DIGITS:
+        raise SecurityError(f"`round` takes a precision of at most {_MOST_DIGITS}")
+    return do_round(value, precision, method)
 
 
 class _CompiledTemplates(BytecodeCache):
@@ -115,6 +140,7 @@ def make_sandbox(folder: Path | None) -> Environment:
     )
     for name in _NO_FILTERS:
         environment.filters.pop(name, None)
+    environment.filters |= {"tojson": _tojson, "round": _round}
     for name in _NO_GLOBALS:
         environment.globals.pop(name, None)
     return environment

@@ -1,4 +1,4 @@
-"""The limits of custom templates: size of the output, and the files that they may include."""
+"""The limits of custom templates: sizes by numbers, size of the output, and the files that they may include."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ from connector.notifications.template_check import sample_views
         '{{ "x"|center(999999999) }}',
         '{{ "%999999999d"|format(1) }}',
         '{{ "x"|indent(999999999) }}',
+        '{{ [1]|batch(1000, "x")|list|length }}',
+        '{{ [[1]]|map("batch", 1000, "x")|list|length }}',
+        "{{ [1]|slice(1000)|list|length }}",
+        '{{ (1).to_bytes(1000, "big")|length }}',
+        '{{ true|attr("to_bytes") }}',
+        '{{ {"a": 1}|tojson(indent=1000)|length }}',
+        '{{ {"a": 1}|tojson(1000)|length }}',
+        '{{ [{"a": 1}]|map("tojson", indent=1000)|list|length }}',
+        "{{ 1|round(-1000) }}",
+        '{{ 1|round(300, "floor") }}',
         "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
         "{{ lipsum(n=100000) }}",
         "{{ it.__class__.__mro__ }}",
@@ -43,8 +53,10 @@ def test_template_with_excessive_output_is_rejected_at_start(tmp_path: Path, tex
 
 
 def test_text_and_numbers_work_as_usual(tmp_path: Path) -> None:
-    (tmp_path / "confirmation.txt.j2").write_text('{{ 2 * 3 }} {{ "a".upper() }} {{ "b"|upper }} {{ it.order }}')
-    assert TemplateRenderer(tmp_path).render(next(sample_views())).text == "6 A B O-1\n"
+    (tmp_path / "confirmation.txt.j2").write_text(
+        '{{ 2 * 3 }} {{ "a".upper() }} {{ "b"|upper }} {{ it.order }} {{ {"a": 1.25|round(1)}|tojson }}'
+    )
+    assert TemplateRenderer(tmp_path).render(next(sample_views())).text == '6 A B O-1 {"a": 1.2}\n'
 
 
 def test_template_includes_files_of_folders_in_its_folder(tmp_path: Path) -> None:
