@@ -135,22 +135,25 @@ def retry(
     if bool(ids) == bool(state):
         raise UsageError("messages retry: either ID or --state is required.", hint=LIST_HINT)
     chosen = ids or [item.id for item in run(_load_page(state, None))]
-    _report("retried", chosen, run(_settle("retry", chosen)) if chosen else [], json=json)
+    settled, obstacle = run(_settle("retry", chosen)) if chosen else ([], "")
+    _report("retried", chosen, settled, obstacle, json=json)
 
 
 @messages.command(short_help="Discard messages that were not sent.")
 def discard(ids: Ids, json: Json = False) -> None:
     """Discard messages that were not sent. Exit status 1 if one of the IDs was sent, or does not exist."""
-    _report("discarded", ids, run(_settle("discard", ids)), json=json)
+    settled, obstacle = run(_settle("discard", ids))
+    _report("discarded", ids, settled, obstacle, json=json)
 
 
-def _report(name: str, ids: Sequence[int], settled: Sequence[Notification], *, json: bool) -> None:
+def _report(name: str, ids: Sequence[int], settled: Sequence[Notification], obstacle: str, *, json: bool) -> None:
+    """`obstacle`: why the service sends none now."""
     others = sorted(set(ids) - {item.id for item in settled})
     if json:
         as_json({name: [item.id for item in settled], "left": others})
     elif settled:
-        then = "due again: the service sends them" if name == "retried" else "discarded"
-        typer.echo(f"{plural(len(settled), 'message')} {then}.")
+        then = f"due again. {obstacle}" if obstacle else "due again: the service sends them."
+        typer.echo(f"{plural(len(settled), 'message')} {then if name == 'retried' else 'discarded.'}")
     elif not others:
         typer.echo("No messages.")
     if others:
@@ -215,15 +218,22 @@ def _missing_hint(kind: str, number: str) -> str:
     return "Choose another kind, or another --reference."
 
 
-async def _settle(action: str, ids: list[int]) -> list[Notification]:
+async def _settle(action: str, ids: list[int]) -> tuple[list[Notification], str]:
+    """The messages that were changed, and why the service sends none now."""
+    from connector.jobs.job_obstacles import find_job_obstacle
+    from connector.jobs.schedule import define_jobs
     from connector.settings import load_settings
     from connector.store import notifications as store_messages
     from connector.store.journal import command_line_actor
     from connector.store.schema import open_store
 
     settle = store_messages.retry if action == "retry" else store_messages.discard
-    async with open_store(load_settings()) as store, store.transaction() as uow:
-        return await settle(uow, ids, by=command_line_actor())
+    settings = load_settings()
+    turned_on = {job.name for job in define_jobs(settings)}
+    async with open_store(settings) as store, store.transaction() as uow:
+        settled = await settle(uow, ids, by=command_line_actor())
+        obstacle = await find_job_obstacle(uow.connection, turned_on, "notifications", uow.now)
+        return settled, "" if obstacle is None else f"{obstacle.text} {obstacle.more}"
 
 
 def _document(item: Notification) -> dict[str, Any]:

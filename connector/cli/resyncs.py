@@ -93,7 +93,7 @@ def start(
         mapping_version=mapping_version,
         org=org,
     )
-    preview, resync = run(_start(entity, chosen, mode=mode, priority=priority, dry_run=dry_run))
+    preview, resync, note = run(_start(entity, chosen, mode=mode, priority=priority, dry_run=dry_run))
     if json:
         as_json({"preview": asdict(preview), "resync": None if resync is None else asdict(resync)})
         return
@@ -103,7 +103,8 @@ def start(
         typer.echo(f"No such {preview.entity} is here: {', '.join(preview.unknown_keys)}.")
     typer.echo(f"At most {plural(preview.calls_at_most, 'call')} and {preview.minutes_at_most:g} minutes.")
     if resync is not None:
-        typer.echo(f"Resync {resync.id} waits for a worker; `connector resyncs show {resync.id}` says how far it is.")
+        where = f"`connector resyncs show {resync.id}` says how far it is."
+        typer.echo(f"Resync {resync.id} waits for a worker; {where}{note}")
 
 
 @resyncs_app.command("list", short_help="Resyncs, the newest first.")
@@ -172,7 +173,9 @@ def _print(view: ResyncView, *, json: bool) -> None:
 
 async def _start(
     entity: str, chosen: ResyncFilter, *, mode: str, priority: str, dry_run: bool
-) -> tuple[ResyncPreview, ResyncView | None]:
+) -> tuple[ResyncPreview, ResyncView | None, str]:
+    """What was chosen, the resync, and that nobody is there to do it."""
+    from connector.jobs.job_obstacles import note_missing_role
     from connector.jobs.resync_request import preview_resync, request_resync, view_resync
     from connector.model.change import EntityKind
     from connector.model.resync import Priority, ResyncMode
@@ -190,9 +193,9 @@ async def _start(
     async with open_store(settings) as store:
         preview = await preview_resync(store, kind, chosen, resync_mode, partitions=settings.sync.partitions)
         if dry_run:
-            return preview, None
+            return preview, None, ""
         made = await request_resync(store, preview, priority=Priority(priority), actor=command_line_actor())
-        return preview, view_resync(made, store.clock.now())
+        return preview, view_resync(made, store.clock.now()), await note_missing_role(store, "worker")
 
 
 async def _list(limit: int) -> list[ResyncView]:

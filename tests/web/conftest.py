@@ -23,13 +23,14 @@ from connector.jobs.schedule import define_jobs
 from connector.jobs.undo import Undoer
 from connector.mapping import MappingSet, load_mappings
 from connector.model.role import Role
+from connector.model.worker import Worker
 from connector.notifications.composer import NotificationComposer
 from connector.notifications.renderer import TemplateRenderer
 from connector.openid.provider import OpenIdProvider
 from connector.orders.policy.rules import Rules, standard
 from connector.orders.service import OrderService
 from connector.settings import Settings
-from connector.store import stock, tokens
+from connector.store import stock, tokens, workers
 from connector.store.engine import Store
 from connector.web.app import PREFIX, AppServices, make_app
 from connector.web.request_body import JSON
@@ -106,8 +107,10 @@ def app_on(
     requests_per_minute: int = 0,
     openid: OpenIdProvider | None = None,
     undoer: Undoer | None = None,
+    automation_seconds: float = 0,
 ) -> web.Application:
-    """The application on `store`; without `rules` and `composer`, the ones we ship."""
+    """The application on `store`; without `rules` and `composer`, the ones we ship. `automation_seconds`: how often
+    the service is to verify orders."""
     rules = rules or standard()
     composer = composer or NotificationComposer(renderer=TemplateRenderer(), billing=rules.billing)
     orders = OrderService(store, lambda: rules)
@@ -123,14 +126,29 @@ def app_on(
         mappings=MappingAdmin(store=store, settings=settings),
         undoer=undoer or Undoer(open_org=_no_org),
         doctor=SharedReport(lambda: examine(settings, store, clock=store.clock), store.clock).get,
-        jobs=define_jobs(_settings("https://org.example")),
+        jobs=define_jobs(_settings("https://org.example", automation_seconds)),
     )
     return make_app(services)
 
 
 @cache
-def _settings(login_url: str = "") -> Settings:
-    return Settings.model_validate({"_env_file": None, "salesforce": {"login_url": login_url} if login_url else {}})
+def _settings(login_url: str = "", automation_seconds: float = 0) -> Settings:
+    return Settings.model_validate(
+        {
+            "_env_file": None,
+            "salesforce": {"login_url": login_url} if login_url else {},
+            "orders": {"automation_seconds": automation_seconds},
+        }
+    )
+
+
+async def report_process(store: Store, *roles: str) -> None:
+    """Let a process of the service with these roles be alive."""
+    async with store.transaction() as uow:
+        worker = Worker(
+            id="1", host="shop", pid=7, roles=roles, engine="embedded", started_at=uow.now, seen_at=uow.now, alive=True
+        )
+        await workers.report(uow, worker, ttl=60)
 
 
 @pytest.fixture

@@ -263,7 +263,7 @@ async def test_refused_changes_are_shown_by_cause_and_sent_again(api: Api, clock
 async def test_order_is_pushed_and_pulled_by_a_button(api: Api) -> None:
     await placed(api)
     await sign_in(api)
-    assert "is being sent again" in (await send(api, "/orders/W-1/push"))[1]
+    assert "is sent again" in (await send(api, "/orders/W-1/push"))[1]
     assert (await send(api, "/orders/W-9/push"))[0] == 404
     assert (await send(api, "/orders/W-9/pull"))[0] == 404
     [asked] = (await api("GET", "/scheduler/resyncs")).body["resyncs"]

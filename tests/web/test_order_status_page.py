@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from html import unescape
 
+from aiohttp.test_utils import TestClient, TestServer
+
 from connector.mapping.field_rule import explain_field
 from connector.mapping.version import load_texts, read_texts
 from connector.model.change import EntityKind
@@ -12,7 +14,7 @@ from connector.model.record import Link
 from connector.model.role import Role
 from connector.model.stage import Stage
 from connector.store import dead_letters, job_schedules, links, orders, orgs
-from tests.web.conftest import Api
+from tests.web.conftest import Api, app_on, report_process
 from tests.web.test_api import placed
 from tests.web.test_console import open_page, sign_in
 from tests.web.test_dead_letters import TOO_LONG, refuse
@@ -50,11 +52,8 @@ async def test_page_says_which_rule_makes_the_status_and_what_keeps_it(api: Api)
     assert text.startswith("Draft in Salesforce The mapping makes Draft of the stage placed.")
     assert "values/order_status.yaml , line 3" in text
     assert "It becomes Activated when the order is confirmed." in text
-    assert "It is verified by itself in a moment." in text
-
-    async with api.store.transaction() as uow:
-        await job_schedules.set_paused(uow, "order_automation", True, actor="kim")
-    assert "The job order_automation is paused by kim." in await reason(api)
+    assert "Nobody has verified it yet. Verify" in text
+    assert "is off in the settings of the service. It needs the setting CONNECTOR_ORDERS__AUTOMATION_SECONDS." in text
 
     await api.move("W-1", action="verify")
     assert "Draft of the stage verified." in await reason(api)
@@ -70,9 +69,26 @@ async def test_page_says_which_rule_makes_the_status_and_what_keeps_it(api: Api)
     api.client.session.cookie_jar.clear()
     await sign_in(api, Role.VIEWER)
     text = await reason(api)
+    assert "CONNECTOR_" not in text
     assert "The manual hold by ops of tests keeps it verified." in text
     assert "Ring" not in text
     assert "Release" not in text
+
+
+async def test_page_says_that_an_order_is_verified_by_a_job_only_if_the_job_runs(api: Api) -> None:
+    await placed(api)
+    await link_order(api, "Draft")
+    async with TestClient(TestServer(app_on(api.store, automation_seconds=5))) as client:
+        service = Api(client, api.store, api.secrets)
+        await sign_in(service)
+        text = await reason(service)
+        assert "Nobody has verified it yet. Verify No process of the service is a scheduler now." in text
+        await report_process(api.store, "api", "scheduler")
+        assert "The job order_automation verifies it: it runs every 5 s. Verify" in await reason(service)
+        async with api.store.transaction() as uow:
+            await job_schedules.set_paused(uow, "order_automation", True, actor="kim")
+        text = await reason(service)
+        assert "Nobody has verified it yet. Verify The job order_automation is paused by kim." in text
 
 
 async def test_page_says_what_keeps_a_change_of_the_status(api: Api) -> None:
@@ -85,6 +101,9 @@ async def test_page_says_what_keeps_a_change_of_the_status(api: Api) -> None:
     assert "The mapping makes Activated of the stage confirmed." in text
     assert "The change waits to be sent." in text
     assert "It becomes" not in text
+    assert "No process of the service is a worker now." in text
+    await report_process(api.store, "worker")
+    assert "No process" not in await reason(api)
 
     async with api.store.transaction() as uow:
         await job_schedules.set_paused(uow, "push", True, actor="kim")

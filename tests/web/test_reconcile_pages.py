@@ -86,7 +86,7 @@ async def test_proof_is_shown_by_entity_and_org_and_compared_anew(api: Api, cloc
     _, text = await open_page(api, f"/reconcile/{number}/records?state=refused")
     assert ('href="/orders/W-2"' in text, "refused: TOO_LONG" in text, "1 refused" in text) == (True, True, True)
     status, text = await send(api, "/reconcile/start", org="default")
-    assert (status, "Both sides are compared: a worker begins" in text) == (303, True)
+    assert (status, "Both sides are compared as soon as a scheduler takes it" in text) == (303, True)
     assert "ops of tests asked for one" in text
     async with api.store.transaction() as uow:
         [run] = await job_runs.take_waiting(uow, ["reconcile"], worker="host:1", ttl=15)

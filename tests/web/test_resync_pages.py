@@ -19,7 +19,7 @@ from connector.store import notifications, resyncs
 from connector.store.queries.change_mark import load_change_mark
 from connector.store.tables import messages, outbox
 from tests.conftest import ManualClock
-from tests.web.conftest import Api
+from tests.web.conftest import Api, report_process
 from tests.web.test_api import placed
 from tests.web.test_console import open_page, send, sign_in
 from tests.web.test_dead_letters import MISSING, TOO_LONG, refuse, states
@@ -61,7 +61,9 @@ async def test_what_failed_yesterday_is_sent_again_from_the_list(api: Api, clock
     assert "refused yesterday, Mar 1, 2026 (in UTC)" in text
     assert "1 today" in text
     path, form = preview_form(text)
-    clock.advance(24 * 3600)  # "yesterday" stays the day that the preview has shown
+    clock.advance(24 * 3600)
+    await report_process(api.store, "worker")
+    # "yesterday" stays the day that the preview has shown
     await sign_in(api)
     (status, text), (again, second) = await asyncio.gather(send(api, path, **form), send(api, path, **form))
     assert (status, again) == (303, 303)

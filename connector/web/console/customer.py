@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from connector.api.journey import build_journey
 from connector.errors import ConnectorError
+from connector.jobs.job_obstacles import note_missing_role
 from connector.jobs.resync_request import preview_resync, request_resync
 from connector.mapping.receiver import RecordReceiver
 from connector.model.change import EntityKind
@@ -130,7 +131,7 @@ async def _ask(call: RequestContext, mode: ResyncMode, what: str) -> Done:
     if not preview.count:
         raise _unknown(number)
     asked = await request_resync(call.store, preview, priority=Priority.HIGH, actor=call.token.name)
-    told = f"Customer {number} is being {what} (resync {asked.id})."
+    told = f"Customer {number} is {what} (resync {asked.id}).{await note_missing_role(call.store, 'worker')}"
     return Done(where=f"/customers/{quote(number, safe='')}", told=told)
 
 

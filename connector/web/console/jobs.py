@@ -18,6 +18,7 @@ from connector.jobs.job_list import (
     view_run,
     with_paused,
 )
+from connector.jobs.job_obstacles import note_missing_role
 from connector.jobs.schedule import JobDefinition, parse_trigger
 from connector.model.job_run import JobState
 from connector.store import job_runs, leases, workers
@@ -97,7 +98,8 @@ async def run_now(call: RequestContext, form: Form) -> Done:
     except CommandError as error:
         raise ProblemError(404, "unknown", error.message, field="name", hint=error.hint) from None
     run = await request_run(call.store, job, actor=call.token.name)
-    return Done(where=_where(form, name), told=f"{name} runs as soon as a scheduler takes it (run {run.id}).")
+    note = await note_missing_role(call.store, "scheduler")
+    return Done(where=_where(form, name), told=f"{name} runs as soon as a scheduler takes it (run {run.id}).{note}")
 
 
 async def change_pause(call: RequestContext, form: Form, *, paused: bool) -> Done:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from connector.api.journey import build_journey
+from connector.jobs.job_obstacles import note_missing_role
 from connector.jobs.resync_request import ResyncPreview, preview_resync, request_resync
 from connector.model.change import EntityKind, Unsent
 from connector.model.inbound_change import InboxState
@@ -168,7 +169,8 @@ async def _ask(call: RequestContext, preview: ResyncPreview, number: str, what: 
     if not preview.count:
         raise _unknown(number)
     asked = await request_resync(call.store, preview, priority=Priority.HIGH, actor=call.token.name)
-    return Done(where=f"/orders/{quote(number, safe='')}", told=f"Order {number} is being {what} (resync {asked.id}).")
+    told = f"Order {number} is {what} (resync {asked.id}).{await note_missing_role(call.store, 'worker')}"
+    return Done(where=f"/orders/{quote(number, safe='')}", told=told)
 
 
 ACTIONS = (

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from connector.errors import ConnectorError
+from connector.jobs.job_obstacles import is_role_missing, note_missing_role
 from connector.jobs.resync_request import preview_resync, request_resync
 from connector.mapping.mapper import MappingSet
 from connector.mapping.receiver import RecordReceiver
@@ -36,12 +37,13 @@ async def load_sides(call: RequestContext) -> Mapping[str, object]:
         loaded = await orders.load(connection, [number])
         name = (await find_orgs(connection, EntityKind.ORDER, [number])).get(number, "")
         active = await resyncs.list_active(connection)
+        lacks_worker = await is_role_missing(connection, "worker", call.store.clock.now())
     if not loaded:
         raise _unknown(number)
     [order] = loaded
     shown: dict[str, object] = {
         "title": f"Both sides of order {number}", "order": order, "records": [], "run": None, "problem": "",
-        "waiting": next((item for item in active if _is_comparison(item, number)), None),
+        "lacks_worker": lacks_worker, "waiting": next((item for item in active if _is_comparison(item, number)), None),
         "has_link": False, "is_hidden": True, "org": None, "equal_lines": 0, "held": [],
         "org_name": name or DEFAULT_ORG,
     }  # fmt: skip
@@ -119,7 +121,8 @@ async def compare(call: RequestContext, form: Form) -> Done:
         raise _unknown(number)
     asked = await request_resync(call.store, preview, priority=Priority.HIGH, actor=call.token.name)
     where = f"/orders/{quote(number, safe='')}/sides"
-    return Done(where=where, told=f"Order {number} is being compared with Salesforce (resync {asked.id}).")
+    told = f"Order {number} is compared with Salesforce (resync {asked.id})."
+    return Done(where=where, told=told + await note_missing_role(call.store, "worker"))
 
 
 def _unknown(number: str) -> ProblemError:

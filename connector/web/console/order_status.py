@@ -9,12 +9,14 @@ from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from connector.errors import ConnectorError
-from connector.jobs.schedule import job_of
+from connector.jobs.job_obstacles import find_job_obstacle
+from connector.jobs.schedule import JobDefinition, job_of
 from connector.mapping.field_rule import FieldRule, explain_field
 from connector.mapping.mapper import EntityMapping
 from connector.mapping.spec import Owner
 from connector.model.actions import Action
 from connector.model.change import ChangeState, EntityKind, Unsent
+from connector.model.job_run import JobTrigger
 from connector.model.lifecycle_chart import main_line
 from connector.model.order import Order
 from connector.model.record import Link
@@ -196,8 +198,7 @@ async def _waiting(
     outage = await outages.get_current(connection)
     if outage is not None:
         yield Obstacle(text=f"Salesforce cannot be used now ({outage.code}).", since=outage.since)
-    push = job_of("push", sync.org)
-    async for obstacle in _paused(connection, push):
+    async for obstacle in _not_running(call, connection, job_of("push", sync.org)):
         yield obstacle
     if sync.org_id and unsent.lane is not None:
         budget = await api_calls.get_state(connection, sync.org_id)
@@ -239,9 +240,14 @@ async def _stage_obstacles(
     link = None if action is None else _link(links, action)
     title, address = ("", "") if link is None else (link.title, link.address)
     if action is Action.VERIFY and not sync.is_imported:
-        yield Obstacle(text="It is verified by itself in a moment.", title=title, address=address)
-        async for obstacle in _paused(connection, _AUTOMATION):
-            yield obstacle
+        stopped = [item async for item in _not_running(call, connection, _AUTOMATION)]
+        text = "Nobody has verified it yet."
+        if not stopped:
+            trigger = await _trigger(call.jobs, connection, _AUTOMATION)
+            text = f"The job {_AUTOMATION} verifies it: it runs {trigger}."
+        yield Obstacle(text=text, title=title, address=address)
+        for item in stopped:
+            yield item
         return
     yield Obstacle(text=f"Nobody has {following} it yet.", title=title, address=address)
 
@@ -249,11 +255,23 @@ async def _stage_obstacles(
 _STAGE_OF = {Action.VERIFY: "verified", Action.CONFIRM: "confirmed"}
 
 
-async def _paused(connection: Connection, job: str) -> AsyncIterator[Obstacle]:
-    for item in await job_schedules.list_paused(connection):
-        if item.name == job:
-            text = f"The job {job} is paused{f' by {item.by}' if item.by else ''}."
-            yield Obstacle(text=text, since=item.since, title="Jobs", address=f"/jobs/{quote(job, safe='')}")
+async def _not_running(call: RequestContext, connection: Connection, job: str) -> AsyncIterator[Obstacle]:
+    """Why the service does not run the job now."""
+    turned_on = {item.name for item in call.jobs}
+    found = await find_job_obstacle(connection, turned_on, job, call.store.clock.now())
+    if found is not None:
+        more = found.more if call.token.role.covers(Role.OPS) else ""
+        address = "/jobs" if found.since is None else f"/jobs/{quote(job, safe='')}"
+        address = "" if found.is_off else address
+        yield Obstacle(text=found.text, since=found.since, more=more, title="Jobs", address=address)
+
+
+async def _trigger(jobs: Sequence[JobDefinition], connection: Connection, name: str) -> JobTrigger | None:
+    """When the job runs, by what a person changed or by the settings."""
+    changed = (await job_schedules.load(connection)).get(name)
+    if changed is not None and changed.trigger is not None:
+        return changed.trigger
+    return next((job.trigger for job in jobs if job.name == name), None)
 
 
 def _link(links: Sequence[ActionLink], action: Action) -> ActionLink | None:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from connector.errors import CommandError
 from connector.jobs.job_list import find_job, request_run
+from connector.jobs.job_obstacles import note_missing_role
 from connector.jobs.schedule import job_of
 from connector.model.job_run import JobRun, JobState
 from connector.model.reconciliation import FINDINGS, UNHEALABLE, Finding, Healing, ReconcileRun, RecordState
@@ -251,9 +252,8 @@ async def start(call: RequestContext, form: Form) -> Done:
         raise ProblemError(422, "unknown", f"The service has no org {org[:40]!r}.", field="", hint=hint) from None
     run = await request_run(call.store, job, actor=call.token.name)
     what = "Both sides are compared, and what differs is healed" if kind == "heal" else "Both sides are compared"
-    return Done(
-        where="/reconcile", told=f"{what}: a worker begins within a second or two (run {run.id} of {job.name})."
-    )
+    note = await note_missing_role(call.store, "scheduler")
+    return Done(where="/reconcile", told=f"{what} as soon as a scheduler takes it (run {run.id} of {job.name}).{note}")
 
 
 LIST = ConsolePage(path="/reconcile", title="Reconcile", template="reconcile.html.j2", load=load_proofs)

@@ -8,6 +8,7 @@ from functools import partial
 from secrets import token_urlsafe
 
 from connector.errors import CommandError
+from connector.jobs.job_obstacles import is_role_missing
 from connector.jobs.resync_request import ResyncPreview, change_resync, preview_resync, request_resyncs, view_resync
 from connector.model.change import EntityKind
 from connector.model.dead_letter_group import find_correctable
@@ -147,7 +148,10 @@ async def start(call: RequestContext, form: Form) -> Done:
     asked = await request_resyncs(
         call.store, previews, priority=choice.priority, actor=call.token.name, request=request
     )
-    return _asked(asked, "A worker begins within a second or two")
+    async with call.store.reader() as connection:
+        lacks_worker = await is_role_missing(connection, "worker", call.store.clock.now())
+    nobody = "It waits, because no process of the service is a worker now"
+    return _asked(asked, nobody if lacks_worker else "A worker begins within a second or two")
 
 
 def _asked(found: Sequence[Resync], sentence: str) -> Done:

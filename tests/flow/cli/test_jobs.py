@@ -62,6 +62,11 @@ def test_jobs_and_resyncs_from_the_shell(shell: Shell) -> None:
     assert (resumed["changed"], resumed["paused"]) == (True, False)
 
 
+def test_resync_says_that_it_waits_for_a_worker_if_none_runs(shell: Shell, empty_database: None) -> None:
+    waits = shell("resyncs", "start", "order", "--key", "O-1").out
+    assert waits.endswith(" says how far it is. No process of the service is a worker now: it waits for one.\n")
+
+
 def test_job_that_the_settings_turn_off_names_the_setting_that_it_needs(shell: Shell, empty_database: None) -> None:
     shell("jobs", "pause", "push")
     shell.settings.clear()  # as a shell in which nobody has set the org

@@ -107,12 +107,13 @@ def test_messages_are_listed_shown_discarded_and_retried(caught: tuple[Shell, st
     assert (given_up.status, given_up.out) == (0, "1 message discarded.\n")
     assert "Then:      `connector messages retry 1`" in shell("messages", "show", "1").out
     again = shell("messages", "retry", "1", "7")
-    assert (again.status, again.out) == (1, "1 message due again: the service sends them.\n")
+    nobody = "No process of the service is a scheduler now. `connector serve --roles scheduler` starts one.\n"
+    assert (again.status, again.out) == (1, f"1 message due again. {nobody}")
     listing = "`connector messages list` shows all messages.\n"
     allowed = "Only failed, expired, skipped and discarded messages can be retried."
     assert again.err == f"connector: Not retried: 7. {allowed} {listing}"
     shell("messages", "discard", "1")
-    assert shell("messages", "retry", "--state", "discarded").out == "1 message due again: the service sends them.\n"
+    assert shell("messages", "retry", "--state", "discarded").out == f"1 message due again. {nobody}"
     assert shell("messages", "retry", "--state", "discarded").out == "No messages.\n"
     assert shell("messages", "retry").err == (f"connector: messages retry: either ID or --state is required. {listing}")
     assert shell("messages", "retry", "1", "--json").document == {"retried": [], "left": [1]}
