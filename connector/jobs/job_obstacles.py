@@ -13,8 +13,8 @@ from connector.store.engine import Connection, Store
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobObstacle:
-    """`text` says it to everybody; `more`: what an operator does about it; `since`, of a pause: when it began. `is_off`:
-    the settings turn it off, so that it is in no list of jobs."""
+    """`text` says it to everybody; `more`: what an operator does about it; `since`, of a pause: when it began.
+    `is_off`: the settings turn it off, so that it is in no list of jobs."""
 
     text: str
     more: str
