@@ -18,6 +18,7 @@ PAGES = [
     *sorted((ROOT / "deploy").rglob("*.md")),
     *sorted((ROOT / "connector").rglob("README.md")),
 ]
+ANCHOR = re.compile(r"(?<![\w/.-])((?:[\w.-]+/)*[\w.-]+\.md)#([\w-]+)")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -30,6 +31,23 @@ def test_links_lead_to_something(page: Path) -> None:
             if not target.exists() or (heading and target.suffix == ".md" and heading not in headings(target)):
                 broken.append(link)
     assert broken == []
+
+
+def test_anchors_that_other_files_name_exist() -> None:
+    """Comments, help and messages name `service.md#jobs`, from the root, from `docs` or from their own folder."""
+    broken = []
+    for file in text_files():
+        for path, heading in ANCHOR.findall(file.read_text(encoding="utf-8", errors="replace")):
+            targets = [folder / path for folder in (ROOT, DOCS, file.parent)]
+            if not any(target.exists() and heading in headings(target) for target in targets):
+                broken.append(f"{file.relative_to(ROOT)}: {path}#{heading}")
+    assert broken == []
+
+
+def text_files() -> list[Path]:
+    folders = ("connector", "deploy", "docs", "fixtures", "mappings", "tests")
+    files = [*ROOT.glob("*"), *(file for folder in folders for file in (ROOT / folder).rglob("*"))]
+    return [file for file in files if file.is_file() and b"\0" not in file.read_bytes()[:4096]]
 
 
 @cache
