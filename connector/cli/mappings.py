@@ -95,8 +95,8 @@ def plan(
     json: Json = False,
 ) -> None:
     """Say what mapping files would change, if they were active: the fields of your orders, customers and products, both
-    ways, with numbers, API calls and the risk. Nothing is changed. The plan is kept for a day, and
-    `mappings apply PLAN` applies it, as long as no other version becomes active."""
+    ways, with numbers, API calls and the risk. Nothing is changed. `mappings apply PLAN` applies the plan for a day, as
+    long as no other version becomes active."""
     if rollback_to is not None and folder is not None:
         raise UsageError("--rollback: give either --rollback or --dir.")
 

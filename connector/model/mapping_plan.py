@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+PLAN_LIFETIME = timedelta(days=1)
+"""How long a plan can be applied."""
+PLAN_LIFETIME_TEXT = "a day"
 
 
 class Direction(StrEnum):

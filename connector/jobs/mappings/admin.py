@@ -10,7 +10,6 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import partial
 
 from connector.jobs.mappings.activation import Request, activate
@@ -49,15 +48,13 @@ from connector.mapping.mapper import MappingSet
 from connector.mapping.meaning import compare_mappings
 from connector.mapping.text_folder import Texts
 from connector.mapping.version import load_texts, load_version
-from connector.model.mapping_plan import StoredPlan
+from connector.model.mapping_plan import PLAN_LIFETIME, StoredPlan
 from connector.model.mapping_shadow import Shadow
 from connector.model.mapping_version import Origin
 from connector.settings import Settings
 from connector.store import mapping_plans, mapping_shadows
 from connector.store import mapping_versions as versions
 from connector.store.engine import Store
-
-PLAN_LIFETIME = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

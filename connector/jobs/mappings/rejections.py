@@ -8,7 +8,7 @@ from datetime import datetime
 from connector.errors import CommandError, MappingError
 from connector.jobs.mappings.views import PlanState
 from connector.mapping.lint import LintProblem
-from connector.model.mapping_plan import StoredPlan
+from connector.model.mapping_plan import PLAN_LIFETIME_TEXT, StoredPlan
 from connector.model.mapping_version import Activation
 
 
@@ -75,7 +75,7 @@ def check_plan(plan: StoredPlan, active: Activation | None, now: datetime) -> No
 
 def unknown_plan_error(plan_id: str) -> CommandError:
     shown = plan_id[:40].encode("unicode_escape").decode()
-    hint = "Plans are kept for a week: `connector mappings plan` makes one."
+    hint = f"A plan can be applied for {PLAN_LIFETIME_TEXT}: `connector mappings plan` makes one."
     return CommandError(f"There is no plan {shown}.", hint=hint, field="plan", rule="unknown")
 
 

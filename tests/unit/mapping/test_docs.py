@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from connector.jobs.mappings.rejections import unknown_plan_error
 from connector.mapping.functions import FUNCTIONS
 from connector.mapping.paths import PathError, attributes, resolve
 from connector.mapping.transforms import TRANSFORMS
 from connector.model.customer import Customer
+from connector.model.mapping_plan import PLAN_LIFETIME, PLAN_LIFETIME_TEXT
 from connector.model.order import Line, Order
 from connector.model.product import Product
+from tests.reference import commands
 from tests.unit.mapping.conftest import ORDER, Folder
 
 TEXT = (Path(__file__).parents[3] / "docs" / "mapping.md").read_text(encoding="utf-8")
@@ -24,6 +28,12 @@ FIELDS = [
     for (_, label, body), following in zip(BLOCKS, [*BLOCKS[1:], ("", "", "")], strict=True)
     if label == "field"
 ]
+
+
+def test_lifetime_of_a_plan_is_said_alike_everywhere() -> None:
+    assert (PLAN_LIFETIME, PLAN_LIFETIME_TEXT) == (timedelta(days=1), "a day")
+    pages = (TEXT, commands.load().commands["mappings"].commands["plan"].help, str(unknown_plan_error("p")))
+    assert [page for page in pages if f"for {PLAN_LIFETIME_TEXT}" not in page] == []
 
 
 def rows(heading: str) -> dict[str, str]:
