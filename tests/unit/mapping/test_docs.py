@@ -31,7 +31,7 @@ FIELDS = [
 
 
 def test_lifetime_of_a_plan_is_said_alike_everywhere() -> None:
-    assert (PLAN_LIFETIME, PLAN_LIFETIME_TEXT) == (timedelta(days=1), "a day")
+    assert (timedelta(days=1), "a day") == (PLAN_LIFETIME, PLAN_LIFETIME_TEXT)
     pages = (TEXT, commands.load().commands["mappings"].commands["plan"].help, str(unknown_plan_error("p")))
     assert [page for page in pages if f"for {PLAN_LIFETIME_TEXT}" not in page] == []
 
