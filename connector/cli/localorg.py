@@ -44,6 +44,10 @@ def localorg(
     bare: Annotated[
         bool, typer.Option("--bare", help="Without our custom fields: an org as Salesforce delivers it.")
     ] = False,
+    rep: Annotated[
+        bool,
+        typer.Option("--rep", help="Print a token of a sales rep, too: their changes are not the connector's own."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print address and credentials as one line of JSON.")] = False,
 ) -> None:
     """Run a strict local Salesforce org until it is stopped (Ctrl-C or SIGTERM).
@@ -58,10 +62,11 @@ def localorg(
 
         ports = Ports(port, tls_port, grpc_port)
         async with running_org(ports, data=data, bare=bare, seed=seed, latency_ms=latency_ms) as org:
+            banner = org.banner() | (_rep_token(org) if rep else {})
             if json:
-                as_json_line(org.banner())
+                as_json_line(banner)
             else:
-                _print_banner(org.banner(), org.page_url)
+                _print_banner(banner, org.page_url)
             await until_stopped()
 
     run(work())
@@ -123,14 +128,25 @@ def environment(banner: Mapping[str, object]) -> dict[str, str]:
     }
 
 
+def _rep_token(org: LocalOrg) -> dict[str, str]:
+    from connector.localorg.sales_rep import issue_rep_token
+
+    try:
+        return {"rep_token": issue_rep_token(org.org)}
+    except ValueError as error:
+        raise ConnectorError(f"--rep: the org refuses the user: {error}", hint="Correct --seed, or --data.") from None
+
+
 def _print_banner(banner: Mapping[str, object], page: str) -> None:
     typer.echo(f"Local Salesforce org:  {banner['instance_url']}")
     typer.echo(f"The same by TLS:       {banner['tls_url']} (trust {banner['ca_file']})")
     typer.echo(f"Pub/Sub API (gRPC):    {banner['pubsub_endpoint']}, plain or by TLS")
-    typer.echo(f"Page of a sales rep:   {page}")
+    typer.echo(f"Page of a sales rep:   {page} (to look at, not to change)")
     typer.echo("\nTo point the connector at it, paste this into another terminal:\n")
     for name, value in environment(banner).items():
         typer.echo(f"export {name}={value}")
+    if "rep_token" in banner:
+        typer.echo(f"export REP_TOKEN={banner['rep_token']}")
     typer.echo(f"\nThen: {program()} db upgrade, {program()} import PATH, {program()} push. Ctrl-C here stops the org.")
 
 

@@ -101,7 +101,7 @@ def insert_seed_records(dml: Dml, records: SeedRecords) -> None:
             if plan is None:
                 problems.append((("records", name), "this org has no such object"))
                 continue
-            defaults = _user_defaults(dml) if plan.name == "User" else {}
+            defaults = user_defaults(dml) if plan.name == "User" else {}
             outcomes = dml.insert(plan, [defaults | _to_json_value(body) for body in bodies])
             for index, outcome in enumerate(outcomes):
                 if outcome.error:
@@ -111,7 +111,7 @@ def insert_seed_records(dml: Dml, records: SeedRecords) -> None:
         dml.storage.set_meta(_RECORDS, "1")
 
 
-def _user_defaults(dml: Dml) -> dict[str, Any]:
+def user_defaults(dml: Dml) -> dict[str, Any]:
     """Return what a seed file may leave out of a user."""
     profile = dml.scalar('SELECT "Id" FROM "Profile" WHERE "Name" = ?', STANDARD_USER)
     return {**_USER_SETTINGS, "ProfileId": profile}

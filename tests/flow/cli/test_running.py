@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -15,8 +16,8 @@ import pytest
 import requests
 
 from connector.cli.localorg import environment
-from tests.acceptance.sides import Org
-from tests.flow.cli_runner import CONNECTOR, LONGEST, SERVICE, SHOP, Shell
+from tests.acceptance.sides import Org, an_org
+from tests.flow.cli_runner import CONNECTOR, LONGEST, ROOT, SERVICE, SHOP, Shell
 
 
 def test_local_org_prints_its_address_keeps_its_data_and_stops_on_a_signal(shell: Shell, tmp_path: Path) -> None:
@@ -35,6 +36,31 @@ def test_local_org_prints_its_address_keeps_its_data_and_stops_on_a_signal(shell
             process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=LONGEST)
         assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_commands_of_the_guide_work_as_they_are_written(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "try-it.md").read_text(encoding="utf-8").partition("## By hand")[2]
+    text = "\n".join(re.findall(r"```sh\n(.*?)```", guide, re.DOTALL)).replace("\\\n", "")
+    lines = [re.split(r"\s+# ", line)[0] for line in text.splitlines()]
+    commands = [line for line in lines if line.startswith(("connector", "curl")) and "serve" not in line]
+    started = shlex.split(commands.pop(0))
+    with an_org(*started[2:]) as org:
+        settings = {**environment(org.banner), "CONNECTOR_DATABASE_URL": f"sqlite:///{tmp_path}/connector.db"}
+        shell = Shell(ROOT, settings)
+        for line in commands:
+            if line.startswith("connector"):
+                answer = shell(*shlex.split(line)[1:])
+                assert answer.status == 0, (line, answer.err)
+            else:
+                done = subprocess.run(
+                    ["bash", "-c", f"{line} --fail"],
+                    env={**shell.environment, "REP_TOKEN": org.banner["rep_token"]},
+                    capture_output=True, text=True, timeout=LONGEST, check=False,
+                )  # fmt: skip
+                assert done.returncode == 0, done.stderr
+        shown = shell("show", "order", "SO-1008").out
+    assert "  notes                  Ring twice\n" in shown
+    assert re.search(r"salesforce Sales Rep \(\w+\) +changed notes\n", shown)
 
 
 def test_localorg_reports_a_port_in_use(shell: Shell, beside: Org) -> None:
