@@ -25,7 +25,9 @@ from connector.model.events import (
     RequestReturn,
     Ship,
 )
+from connector.model.money import plain
 from connector.model.order_state import LineState, OrderState
+from connector.model.payments import hint_without_rest, largest_amount
 from connector.model.rejections import rejection
 from connector.model.shipments import IN_HOUSE, ZERO, ReturnStatus
 from connector.model.transitions import check
@@ -83,8 +85,12 @@ def _default_amount(state: OrderState, event: IssueInvoice | Authorize | Capture
         case _:
             assert_never(event)
     if amount <= 0:
-        what = "owes the customer nothing" if isinstance(event, Refund) else f"has nothing left to {event.action}"
-        raise rejection(state, event, "amount", what, "Give an amount to do it anyway.", "amount")
+        is_refund = isinstance(event, Refund)
+        what = "owes the customer nothing" if is_refund else f"has nothing left to {event.action}"
+        hint = hint_without_rest(state, event.action)
+        if is_refund and (most := largest_amount(state, event.action)) > 0:
+            hint = f"Give an amount to refund it anyway, {plain(most)} at most."
+        raise rejection(state, event, "amount", what, hint, "amount")
     return amount
 
 

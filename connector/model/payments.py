@@ -32,7 +32,7 @@ def apply_payment_event(state: OrderState, event: PaymentEvent) -> OrderState:
         raise CommandError(
             f"Order {state.number} cannot {event.action} {plain(amount)}: {plain(remaining)} is left of"
             f" {plain(state.net if isinstance(event, Refund) else state.due)}.",
-            hint=f"Ask for {plain(remaining)} at most." if remaining else "",
+            hint=f"Ask for {plain(remaining)} at most." if remaining else hint_without_rest(state, event.action),
             field="amount",
             rule="amount",
         )
@@ -48,6 +48,22 @@ def apply_payment_event(state: OrderState, event: PaymentEvent) -> OrderState:
             return replace(state, refunded=state.refunded + amount)
         case _:
             assert_never(event)
+
+
+def hint_without_rest(state: OrderState, action: Action) -> str:
+    """What to say of a payment for which no amount is left."""
+    match action:
+        case Action.INVOICE:
+            done, word = state.invoiced, "invoiced"
+        case Action.AUTHORIZE:
+            done, word = state.authorized, "authorized"
+        case Action.CAPTURE:
+            done, word = state.net, "captured"
+        case _:
+            return "Nothing is left of what was captured."
+    if done == state.due:
+        return f"All that is due ({plain(done)}) is {word} already." if done else "Nothing is due."
+    return f"{plain(done)} is {word} already, and {plain(state.due)} is due."
 
 
 def largest_amount(state: OrderState, action: Action) -> Decimal:
