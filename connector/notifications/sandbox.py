@@ -31,7 +31,6 @@ from jinja2.loaders import split_template_path
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
 
 from connector.files import UnusableFileError, read_file
 
@@ -69,7 +68,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 @pass_eval_context
-def _tojson(context: EvalContext, value: Any, indent: None = None) -> Markup:
+def _tojson(context: EvalContext, value: Any, indent: None = None) -> Any:
     if indent is not None:
         raise SecurityError("`tojson` takes no indent here")
     return do_tojson(context, value)
