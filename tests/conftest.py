@@ -14,8 +14,8 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -24,6 +24,7 @@ import hypothesis
 import pytest
 
 from connector.store.engine import Store
+from tests import compilation
 from tests.certificate_cache import share_authorities
 from tests.databases import Databases, one_at_a_time
 from tests.leftovers import in_use, remove_leftovers
@@ -40,10 +41,7 @@ MEMORY = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED
 
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
-_IS_COMPILED = any(Path(__file__).with_name("web").glob("__pycache__/test_*-pytest-*.pyc"))
-_COLLECTED = Path(tempfile.gettempdir(), f"collected-{os.environ.get('PYTEST_XDIST_TESTRUNUID')}")
-"""Exists from when the first worker of a run has compiled the tests until it ends."""
-LONGEST_COMPILATION = 60.0
+_MUST_COMPILE = WORKER is not None and compilation.is_needed(compilation.TESTS)  # before any worker begins
 
 if WORKER is not None:
     gc.disable()  # while modules are loaded and tests are collected, it would take a fifth of the time
@@ -54,29 +52,20 @@ def pytest_sessionstart() -> None:
         remove_leftovers(MEMORY, "postgres-*", "sqlite-*")
 
 
-def pytest_collection() -> None:
-    """In a new clone, let the first worker compile the tests for the others."""
-    if WORKER in {None, "gw0"} or _IS_COMPILED:
-        return
-    end = time.monotonic() + LONGEST_COMPILATION
-    while not _COLLECTED.exists() and time.monotonic() < end:
-        time.sleep(0.1)
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """In a new clone, let one worker compile the tests for the others."""
+    with compilation.first_alone(compilation.TESTS) if _MUST_COMPILE else nullcontext():
+        return (yield)
 
 
 def pytest_collection_finish() -> None:
     """Leave the collected tests and loaded modules to themselves: they stay to the end, and walking through them again
     and again takes about a tenth of the time. What a test leaves behind is collected, though less often than usual."""
-    if WORKER == "gw0":
-        _COLLECTED.touch()
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)  # the service has even higher ones
     gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    if WORKER == "gw0":
-        _COLLECTED.unlink(missing_ok=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
