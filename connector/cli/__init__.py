@@ -36,6 +36,7 @@ GROUPS = (
     "actions",
     "webhooks",
     "db",
+    "status",
     "db_backup",
     "doctor",
     "show",

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from connector.cli.localorg import our_metadata
-from connector.cli.status_text import budget_document, budget_remarks
+from connector.cli.status_remarks import budget_document, budget_remarks
 from connector.errors import ApiBudgetError
 from connector.inbound import poll, topic_listener
 from connector.jobs import api_budget, push_rounds, reconcile, resync_loop

@@ -11,8 +11,9 @@ from enum import StrEnum
 
 import pytest
 
-from connector.cli.db import _inbound_remarks, _load_inbound
 from connector.cli.localorg import our_metadata
+from connector.cli.status import _load_inbound
+from connector.cli.status_remarks import inbound_remarks
 from connector.cli.topic_text import obstacle_text
 from connector.jobs.listen import ListenJob
 from connector.localorg.org import OrgOptions
@@ -246,7 +247,7 @@ async def test_topic_that_the_org_does_not_know_is_polled_and_said_so(world: Wor
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    remarks = _inbound_remarks(status)
+    remarks = inbound_remarks(status)
     assert obstacles[0].startswith("/data/Nope__chn is polled, not listened to: ")
     assert "`connector org deploy`" in obstacles[0]
     assert (modes, summary.streamed) == ([], frozenset())

@@ -6,8 +6,9 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
-from connector.cli import db, jobs
-from connector.cli.status_text import paused_job_remarks
+from connector.cli import jobs
+from connector.cli.status import load_status
+from connector.cli.status_remarks import paused_job_remarks
 from connector.jobs.doctor.database_checks import check_jobs
 from connector.log import configure
 from connector.model.allowances import AllowancePolicies
@@ -37,7 +38,7 @@ async def test_paused_jobs_are_in_status_readyz_and_doctor(
         for job in PAUSED:
             await job_schedules.set_paused(uow, job, True, actor="root@cli")
 
-    status = await db._load_status(check_files=False)
+    status = await load_status(check_files=False)
     [remark] = paused_job_remarks(status["paused_jobs"])
     assert remark.startswith("Paused, so that the service does not run them: push, reconcile (by root@cli since ")
     assert remark.endswith(" `connector jobs resume NAME` lets each go on.")

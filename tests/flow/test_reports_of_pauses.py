@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from connector.cli import db
-from connector.cli.status_text import budget_remarks
+from connector.cli.status import load_status
+from connector.cli.status_remarks import budget_remarks, sync_remarks
 from connector.cli.topic_text import event_remarks
 from connector.inbound.topic_cursor import TopicCursor
 from connector.inbound.topic_listener import ListenContext, Listener
@@ -54,8 +54,8 @@ async def test_paused_lanes_are_named_by_doctor_and_status(world: World, monkeyp
     assert limits.status is CheckStatus.WARN
     assert "API calls of 24 hours are used. Calls of the lanes profile and backfill pause, to save" in limits.text
     assert "raise CONNECTOR_BUDGET__MOST_CALLS_PER_DAY" in limits.fix
-    status = await db._load_status(check_files=False)
-    [due] = db._sync_remarks(status)
+    status = await load_status(check_files=False)
+    [due] = sync_remarks(status)
     assert (due.startswith("1 change to be sent, the oldest since "), "connector push" in due) == (True, False)
     [waits] = budget_remarks(status["budget"])
     assert waits.startswith("1 change waiting for API calls (since ")
@@ -63,11 +63,11 @@ async def test_paused_lanes_are_named_by_doctor_and_status(world: World, monkeyp
 
     # An order may be sent.
     await world.save([an_order("N-2")], some_customers=[])
-    [due] = db._sync_remarks(await db._load_status(check_files=False))
+    [due] = sync_remarks(await load_status(check_files=False))
     assert due.endswith(": `connector push` sends 1 of them.")
     async with service.store.transaction() as uow:
         await outages.record_failure(uow, code="503", message="It is down.", fix="Wait.", jitter=0)
-    [due] = db._sync_remarks(await db._load_status(check_files=False))
+    [due] = sync_remarks(await load_status(check_files=False))
     assert "connector push" not in due
 
 

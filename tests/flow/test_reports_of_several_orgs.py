@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from connector.cli import db, link, org_deploy, show, status_text
+from connector.cli import link, org_deploy, show
 from connector.cli.localorg import our_metadata
+from connector.cli.status import load_status
+from connector.cli.status_remarks import other_org_remarks, sync_remarks
 from connector.errors import ConnectorError, SettingsError
 from connector.jobs.doctor.examine import examine
 from connector.jobs.link import Linker
@@ -57,11 +59,11 @@ async def test_status_counts_each_org_and_names_the_others(
     assert (await here.push()).in_sync
 
     environment.setenv("CONNECTOR_ORG", "emea")
-    before = await db._load_status(check_files=False)
+    before = await load_status(check_files=False)
     assert (before["org"], before["in_sync"], before["other_orgs"]) == (None, False, [])
-    assert db._sync_remarks(before)[0].startswith("It has not been signed in to yet: `connector push`")
+    assert sync_remarks(before)[0].startswith("It has not been signed in to yet: `connector push`")
     environment.delenv("CONNECTOR_ORG")
-    default = await db._load_status(check_files=False)
+    default = await load_status(check_files=False)
     assert default["in_sync"]
     assert [(o["name"], o["in_sync"]) for o in default["other_orgs"]] == [("emea", False)]
 
@@ -70,30 +72,30 @@ async def test_status_counts_each_org_and_names_the_others(
     assert (pushed.in_sync, pushed.stats.created["Product2"]) == (True, len(PRODUCTS))
     await here.save(ORDERS, some_customers=[HERE, THERE])
     assert (await there.push()).in_sync
-    default = await db._load_status(check_files=False)
+    default = await load_status(check_files=False)
     counted = {kind: default["entities"][kind]["here"] for kind in ("customer", "order", "product")}
     assert counted == {"customer": 1, "order": 1, "product": len(PRODUCTS)}
     environment.setenv("CONNECTOR_ORG", "emea")
-    after = await db._load_status(check_files=False)
+    after = await load_status(check_files=False)
     counted = {kind: (after["entities"][kind]["here"], after["entities"][kind]["in_org"]) for kind in after["entities"]}
     assert counted == {"customer": (1, 1), "order": (2, 2), "product": (len(PRODUCTS),) * 2, "return": (0, 0)}
-    assert (after["in_sync"], db._sync_remarks(after)) == (True, [f"In sync with org {after['org']}."])
+    assert (after["in_sync"], sync_remarks(after)) == (True, [f"In sync with org {after['org']}."])
 
     # What waits in the other org is not counted here, but said.
     there.org.org.faults.status_count = 1000
     await there.save([an_order("N-4", customer="C-2")], some_customers=[HERE, THERE])
     assert not (await there.push()).in_sync
     environment.delenv("CONNECTOR_ORG")
-    default = await db._load_status(check_files=False)
+    default = await load_status(check_files=False)
     assert (default["in_sync"], default["entities"]["order"]["due"]) == (True, 0)
     [emea] = default["other_orgs"]
     assert (emea["changes"], emea["in_sync"]) == (1, False)
-    assert status_text.other_org_remarks([emea])[0].endswith("`CONNECTOR_ORG=emea connector status` says more.")
+    assert other_org_remarks([emea])[0].endswith("`CONNECTOR_ORG=emea connector status` says more.")
     with environment.context() as without:
         for name in ("LOGIN_URL", "CLIENT_ID", "CLIENT_SECRET", "CUSTOMERS"):
             without.delenv(f"CONNECTOR_ORGS__EMEA__{name}")
-        [forgotten] = (await db._load_status(check_files=False))["other_orgs"]
-    assert status_text.other_org_remarks([forgotten])[0].endswith("The settings name no such org.")
+        [forgotten] = (await load_status(check_files=False))["other_orgs"]
+    assert other_org_remarks([forgotten])[0].endswith("The settings name no such org.")
     metrics = (await render_metrics(local.store, AllowancePolicies(), [], [])).decode()
     for sample in (
         'org_outage{org=""} 0.0',
@@ -129,7 +131,7 @@ async def test_discarded_changes_and_orders_by_stage_are_those_of_the_org(
 
     async def reported(org: str) -> list[str]:
         environment.setenv("CONNECTOR_ORG", org)
-        document = await db._load_status(check_files=False)
+        document = await load_status(check_files=False)
         return [f"{item['entity']} {item['key']}" for item in document["discarded"]]
 
     assert await reported("emea") == []
@@ -140,7 +142,7 @@ async def test_discarded_changes_and_orders_by_stage_are_those_of_the_org(
     assert (await there.push()).discarded == 1
     assert await reported("emea") == ["product P-long"]
     environment.delenv("CONNECTOR_ORG")
-    default = await db._load_status(check_files=False)
+    default = await load_status(check_files=False)
     assert [item["key"] for item in default["discarded"]] == ["N-1", "P-long"]
     await here.save(ORDERS[:1], some_customers=[HERE, THERE], some_products=[replace(long, name="Tea")])
     assert (await here.resync(EntityKind.ORDER, "N-1")).complete
@@ -197,7 +199,7 @@ async def test_process_for_the_default_org_leaves_the_others_alone(
                 )
                 [made] = await resyncs.list_page(uow.connection, limit=1)
             assert loop._is_workable(made) is is_workable, (org, mode)
-    document = await db._load_status(check_files=False)
+    document = await load_status(check_files=False)
     assert (document["other_orgs"], document["entities"]["order"]["here"]) == ([], 1)
     environment.setenv("CONNECTOR_ORG", "nowhere")
     with pytest.raises(SettingsError, match="CONNECTOR_ORG must be one of default, emea"):
@@ -240,7 +242,7 @@ async def test_expression_that_cannot_be_used_is_refused_by_every_report(
 ) -> None:
     environment.setenv("CONNECTOR_ORGS__EMEA__CUSTOMERS", "land == 'DE'")
     with pytest.raises(SettingsError, match=r"CONNECTOR_ORGS__EMEA__CUSTOMERS .*land"):
-        await db._load_status(check_files=False)
+        await load_status(check_files=False)
     service = worlds[0].service
     report = await examine(load_settings(), service.store, clock=service.clock)
     [settings] = [check for check in report.checks if check.name == "settings"]

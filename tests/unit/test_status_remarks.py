@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connector.cli.status_text import outage_remarks
+from connector.cli.status_remarks import outage_remarks
 
 OUTAGE: dict[str, Any] = {
     "since": datetime(2026, 3, 1, tzinfo=UTC), "next_attempt_at": datetime(2026, 3, 1, 1, tzinfo=UTC),

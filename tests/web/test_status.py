@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from connector.cli.db import _load_inbound
+from connector.cli.status import _load_inbound
 from connector.inbound.topic_cursor import STATE
 from connector.model.deliveries import DeliveryLimit, DeliveryMode, TopicState
 from connector.model.inbound_change import Source

@@ -1,11 +1,13 @@
-"""Remarks of `connector status`: an outage of the org, the API budget, messages and notices."""
+"""Remarks of `connector status`: what is not in sync, an outage of the org, the API budget, messages and notices."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from connector.cli.output import moment
+from connector.cli.topic_text import event_remarks
 from connector.wording import plural
 
 if TYPE_CHECKING:
@@ -116,3 +118,77 @@ def mapping_remarks(mappings: dict[str, Any]) -> list[str]:
         for item in mappings["problems"]
         if item["problem"] not in own
     ]
+
+
+def sync_remarks(document: dict[str, Any]) -> list[str]:
+    from connector.store.references import listed_keys
+
+    entities = document["entities"].values()
+    if (other := document["other_org"]) is not None:
+        return [_other_org_remark(document, other)]
+    if not any(numbers["here"] for numbers in entities):
+        return ["The database is empty: `connector import PATH` brings orders in."]
+    if document["in_sync"]:
+        return [f"In sync with org {document['org']}."]
+    remarks = []
+    if document["org"] is None and document["name"]:
+        remarks.append("It has not been signed in to yet: `connector push` does so, and sends all products too.")
+    if due := sum(numbers["due"] for numbers in entities):
+        since, how = moment(document["oldest_unsent"]), how_to_send(due, document)
+        remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}{how}.")
+    remarks += [
+        f"{plural(item['changes'], 'change')} postponed by the org: {item['error']}" for item in document["postponed"]
+    ]
+    if dead := sum(numbers["refused"] for numbers in entities):
+        remarks.append(f"{plural(dead, 'dead letter')}: `connector dead-letters list` says why and what to do.")
+    if any(numbers["blocked"] for numbers in entities):
+        remarks.append("A customer is blocked while the org refuses its account; its orders are the dead letters.")
+    if document["discarded"]:
+        named = listed_keys([f"{item['entity']} {item['key']}" for item in document["discarded"]])
+        remarks.append(
+            f"{plural(len(document['discarded']), 'change')} discarded, which the org does not have: {named}."
+            " `connector resync ENTITY KEY` sends one after all."
+        )
+        if document["complete"]:
+            remarks.append(f"Everything else is in sync with org {document['org']}.")
+    if document["deleted_in_org"]:
+        named = listed_keys([f"{item['entity']} {item['key']}" for item in document["deleted_in_org"]])
+        remarks.append(
+            f"{plural(len(document['deleted_in_org']), 'record')} deleted in the org: {named}."
+            " `connector resync ENTITY KEY --recreate` creates one again."
+        )
+    return remarks
+
+
+def inbound_remarks(inbound: dict[str, Any]) -> list[str]:
+    """Name what came from the org and waits for a person, and what is streamed or polled."""
+    remarks = []
+    if inbound["conflicts"]:
+        remarks.append(f"{plural(inbound['conflicts'], 'conflict')} to be resolved: `connector conflicts list`.")
+    if inbound["parked"]:
+        remarks.append(f"{plural(inbound['parked'], 'record')} could not be applied: `connector inbox list` says why.")
+    remarks += [item["text"] for item in inbound["deliveries"]]
+    return remarks + event_remarks(inbound["events"], datetime.now(UTC))
+
+
+def reconciliation_remarks(reconciliation: dict[str, Any] | None) -> list[str]:
+    """Say what the latest comparison of both sides came to."""
+    if reconciliation is None:
+        return []
+    verified, total = reconciliation["verified"], reconciliation["total"]
+    text = f"{verified:,} of {total:,} verified at {moment(reconciliation['verified_at'])}."
+    if reconciliation["differing"]:
+        text += f" {plural(reconciliation['differing'], 'difference')}: `connector reconcile` lists them."
+    return [text]
+
+
+def _other_org_remark(document: dict[str, Any], other: dict[str, Any]) -> str:
+    setting, ours = other["setting"], f"org {document['org']} ({document['org_address']})"
+    if other["org"] is None:
+        return (
+            f"{setting} has changed to {other['address']}: `connector push --dry-run` shows whether it is still {ours}."
+        )
+    return (
+        f"{setting} leads to org {other['org']} ({other['address']}), but this database works with {ours}: nothing is"
+        f" sent. If you want to switch, run `connector org use {other['org']}`; else correct {setting}."
+    )
