@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -153,12 +153,22 @@ class Connector:
         end = time.monotonic() + LONGEST
         while process.poll() is None and not ripe() and time.monotonic() < end:
             time.sleep(0.005)
-        alive = process.poll() is None
-        for child in psutil.Process(process.pid).children(recursive=True) if alive else []:
-            child.kill()
+        alive = process.poll() is None and kill_children(process.pid)
         process.kill()
         process.wait()
         return alive
+
+
+def kill_children(pid: int) -> bool:
+    """Kill all that the process has started. Return whether it was there: a fork is gone before `poll` says so."""
+    try:
+        children = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return False
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    return True
 
 
 @contextmanager
