@@ -12,6 +12,7 @@ from connector.cli.key_argument import key
 from connector.cli.output import as_json, moment, table
 from connector.cli.progress import Progress
 from connector.cli.runner import run
+from connector.cli.status_remarks import deleted_remark
 from connector.errors import UsageError
 from connector.wording import plural
 
@@ -38,7 +39,8 @@ def push(
     """Send all due changes to the org, wait for the results, and print a summary.
 
     CONNECTOR_SALESFORCE__LOGIN_URL names the org. Exit status 1 if something was refused or is still waiting;
-    `connector dead-letters list` shows what was refused. If a push was stopped or killed, the next one finishes it.
+    `connector dead-letters list` shows what was refused. Records that were deleted in the org are named, but do not
+    change the exit status. If a push was stopped or killed, the next one finishes it.
     """
     _push(dry_run=dry_run, json=json)
 
@@ -138,6 +140,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "mapping_problem": summary.mapping_problem,
         "dead_letters": summary.dead_letters,
         "discarded": summary.discarded,
+        "deleted_in_org": [{"entity": kind.value, "key": key} for kind, key in summary.deleted_in_org],
         "refusals": [dead_letter_document(dead_letter) for dead_letter in summary.refusals],
         "changed_in_org": stats.changed_in_org,
         "notes": stats.notes,
@@ -209,6 +212,8 @@ def print_summary(summary: PushSummary, open_conflicts: int) -> None:
     if summary.discarded:
         discarded = plural(summary.discarded, "change")
         typer.echo(f"{discarded} discarded, which the org does not have: `connector status` says which.")
+    if summary.deleted_in_org:
+        typer.echo(deleted_remark([(kind.value, key) for kind, key in summary.deleted_in_org]))
     if open_conflicts:
         typer.echo(
             f"{plural(open_conflicts, 'conflict')} to be resolved: `connector conflicts list` shows both values."

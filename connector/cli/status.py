@@ -89,7 +89,6 @@ async def load_status(*, check_files: bool) -> dict[str, Any]:
         dead_letters,
         deleted_records,
         job_schedules,
-        links,
         mapping_drifts,
         mapping_versions,
         notifications,
@@ -109,7 +108,7 @@ async def load_status(*, check_files: bool) -> dict[str, Any]:
         here = await count_entities(connection)
         org = await orgs.get_active(connection)
         other = await _find_other_org(connection, org, settings)
-        linked = await links.count(connection, org.org_id) if org else {}
+        linked = await deleted_records.count_in_org(connection, org.org_id) if org else {}
         unsent = await outbox_counts.counts(connection)
         discarded = await dead_letters.list_discarded(connection)
         missing = await deleted_records.list_missing(connection, org.org_id) if org else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,15 @@ def paused_job_remarks(jobs: list[dict[str, Any]]) -> list[str]:
     return [" ".join(describe_paused_jobs([PausedJob(**job) for job in jobs]))] if jobs else []
 
 
+def deleted_remark(entities: Sequence[tuple[str, str]]) -> str:
+    """Say which entities the org lacks because their record was deleted there, and what to do."""
+    from connector.store.references import listed_keys
+
+    named = listed_keys([f"{entity} {key}" for entity, key in entities])
+    how = "`connector resync ENTITY KEY --recreate` creates one again."
+    return f"{plural(len(entities), 'record')} deleted in the org: {named}. {how}"
+
+
 def message_remarks(notifications: dict[str, int]) -> list[str]:
     """Remarks about messages to customers, which do not depend on the org."""
     remarks = [f"{plural(notifications['due'], 'message')} to customers to be sent."] if notifications["due"] else []
@@ -152,11 +162,7 @@ def sync_remarks(document: dict[str, Any]) -> list[str]:
         if document["complete"]:
             remarks.append(f"Everything else is in sync with org {document['org']}.")
     if document["deleted_in_org"]:
-        named = listed_keys([f"{item['entity']} {item['key']}" for item in document["deleted_in_org"]])
-        remarks.append(
-            f"{plural(len(document['deleted_in_org']), 'record')} deleted in the org: {named}."
-            " `connector resync ENTITY KEY --recreate` creates one again."
-        )
+        remarks.append(deleted_remark([(item["entity"], item["key"]) for item in document["deleted_in_org"]]))
     return remarks
 
 

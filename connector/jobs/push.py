@@ -18,6 +18,7 @@ from functools import partial
 from connector.errors import ApiBudgetError, MappingError, SalesforceError, SettingsError
 from connector.jobs import outage
 from connector.jobs.api_budget import CONFIRM_AFTER, LOOK_EVERY, ApiBudget
+from connector.jobs.left_out import count_discarded, list_deleted
 from connector.jobs.lookup_forecast import LookupForecast, forecast_lookups
 from connector.jobs.mapping_fit import misfit_error
 from connector.jobs.mappings.shadow import attach_shadow, store_shadow
@@ -238,9 +239,9 @@ class _PushRun:
                 summary.next_due = await outbox_counts.next_due(connection, only=self._selection)
             refused = sum(states[ChangeState.DEAD] for states in all_counts.values())
             refusals = await dead_letters.list_dead_letters(connection) if refused else []
-            discarded = await dead_letters.list_discarded(connection)
+            summary.discarded = await count_discarded(connection, self._selection)
+            summary.deleted_in_org = await list_deleted(connection, self._selection)
             await self._count_paused(connection)
-        summary.discarded = sum(self._selects(kind, key) for kind, key in discarded)
         summary.waiting = sum(states[ChangeState.DUE] for states in counts.values())
         summary.others_due = sum(states[ChangeState.DUE] for states in all_counts.values()) - summary.waiting
         summary.dead_letters = sum(states[ChangeState.DEAD] for states in counts.values())
@@ -256,12 +257,6 @@ class _PushRun:
         else:
             summary.writes = calls.writes - self.calls_before.writes
         summary.refusals = [item for item in refusals if self._is_new(item)]
-
-    def _selects(self, kind: EntityKind, key: str) -> bool:
-        if self._selection is None:
-            return True
-        keys = self._selection.get(kind, frozenset())
-        return keys is None or key in keys
 
     async def _send_due(self, worker: LeaseKeeper | None) -> bool:
         """Send the due changes. False if nothing may be sent, because other mappings than ours are active."""

@@ -51,7 +51,7 @@ class OutageLog:
             note = "These changes stay due, and the others are sent; `connector status` says what to do."
             log.error("changes_held", code=summary.held_code, note=note)
         self._outage = None if outage is None else outage.code
-        self._held = None if summary.in_sync else summary.held_code or self._held
+        self._held = None if summary.complete else summary.held_code or self._held
 
 
 def push_result(summary: PushSummary) -> Result:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from connector.jobs.lookup_forecast import LookupForecast
-from connector.model.change import DeadLetter
+from connector.model.change import DeadLetter, EntityKind
 from connector.model.lane import Lane
 from connector.outbound.stats import SyncStats
 from connector.store.outages import Outage
@@ -35,6 +35,7 @@ class PushSummary:
     activated_mapping: int | None = None  # the version of the mapping files that this push made active
     mapping_problem: str | None = None  # why edited mapping files were not used
     discarded: int = 0  # entities whose change a person discarded
+    deleted_in_org: list[tuple[EntityKind, str]] = field(default_factory=list)  # whose record was deleted there
     refusals: list[DeadLetter] = field(default_factory=list)  # made by this push
     waiting: int = 0
     others_due: int = 0
@@ -55,4 +56,4 @@ class PushSummary:
 
     @property
     def in_sync(self) -> bool:
-        return self.complete and not self.discarded
+        return self.complete and not self.discarded and not self.deleted_in_org

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
@@ -15,6 +15,7 @@ from connector.model.deleted_record import DeletedRecord
 from connector.model.record import Link, owner_of
 from connector.model.stage import Stage
 from connector.store.inbound_tables import deleted_records
+from connector.store.links import count as count_links
 from connector.store.links import get as get_links
 from connector.store.links import put as put_links
 from connector.store.orders import orders_referencing
@@ -58,6 +59,22 @@ async def list_missing(connection: AsyncConnection, org_id: str) -> list[tuple[s
     canceled = await select_in(connection, _CANCELED, orders.c.number, numbers)
     settled = {(EntityKind.ORDER.value, row.number) for row in canceled}
     return sorted(missing - settled)
+
+
+_COUNT_MISSING = (
+    select(deleted_records.c.entity, func.count())
+    .join_from(deleted_records, links, _IS_STILL_LINKED)
+    .where(deleted_records.c.org_id == bindparam("the_org"), deleted_records.c.merged_into.is_(None))
+    .group_by(deleted_records.c.entity)
+)
+
+
+async def count_in_org(connection: AsyncConnection, org_id: str) -> dict[str, int]:
+    """How many linked records of each entity the org has: without those that were deleted there."""
+    rows = await connection.execute(_COUNT_MISSING, {"the_org": org_id})
+    deleted: dict[str, int] = dict(rows.all())
+    linked = await count_links(connection, org_id)
+    return {entity: number - deleted.get(entity, 0) for entity, number in linked.items()}
 
 
 async def put(uow: UnitOfWork, org_id: str, items: Iterable[DeletedRecord]) -> None:

@@ -94,7 +94,9 @@ async def test_deleted_order_is_reported_once_and_stays_here(world: World, hard:
     [detail] = [detail for action, detail in await journal_of(world, "order", NUMBER) if action == "deleted"]
     assert (detail["record"], detail["done"]) == (record, "reported")
     assert (detail["by"] is None) is hard
-    assert (await world.push()).writes == 0
+    pushed = await world.push()
+    assert (pushed.writes, pushed.complete, pushed.in_sync) == (0, True, False)
+    assert pushed.deleted_in_org == [(EntityKind.ORDER, NUMBER)]
 
 
 async def test_order_that_only_cannot_be_found_is_reported_whatever_the_policy(with_policy: PolicyWorld) -> None:

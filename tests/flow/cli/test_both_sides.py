@@ -60,6 +60,19 @@ def test_record_that_was_deleted_in_the_org_is_counted_and_named(shell: Shell, b
     status = shell("status")
     assert (status.status, "In sync" in status.out) == (1, False)
     assert "1 record deleted in the org: order SO-1007. `connector resync ENTITY KEY --recreate`" in status.out
+    assert re.search(r"^order +8 +7 ", status.out, re.M)
+    pushed = shell("push")
+    assert (pushed.status, pushed.out) == (0, (
+        "Nothing was due.\nNo API call was made.\n1 record deleted in the org: order SO-1007."
+        " `connector resync ENTITY KEY --recreate` creates one again.\n"
+    ))  # fmt: skip
+    other = shell("resync", "order", "SO-1001").out
+    assert ("deleted in the org" in other, other.endswith(("in sync.\n", "In sync.\n"))) == (
+        False,
+        True,
+    )
+    document = shell("push", "--json").document
+    assert (document["in_sync"], document["deleted_in_org"]) == (False, [{"entity": "order", "key": "SO-1007"}])
     shown = shell("show", "order", "SO-1007").out
     assert "Nothing is due, and the org does not have it: its record was deleted there." in shown
     assert "the org has it as it is here" not in shown
