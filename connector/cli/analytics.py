@@ -15,7 +15,7 @@ from connector.suggestions import suggestion
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from connector.orders.analytics import Metric
+    from connector.orders.analytics.metric import Metric
 
 
 NAMES = (
@@ -33,7 +33,7 @@ def analytics(
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV for a spreadsheet instead of a table.")] = False,
 ) -> None:
     """Report a metric over the orders that were placed in a period. Reads only the database."""
-    from connector.orders.analytics import METRICS
+    from connector.orders.analytics.metric_list import METRICS
     from connector.web.csv_response import csv_response
 
     if name not in METRICS:
@@ -53,7 +53,8 @@ def analytics(
 
 
 async def _load_metric(name: str, since: datetime | None, until: datetime | None) -> Metric:
-    from connector.orders.analytics import Period, load_metric
+    from connector.model.period import Period
+    from connector.orders.analytics.metric_list import load_metric
     from connector.settings import load_settings
     from connector.store.schema import open_store
 
@@ -62,7 +63,7 @@ async def _load_metric(name: str, since: datetime | None, until: datetime | None
 
 
 def _day(option: str, text: str | None) -> datetime | None:
-    from connector.orders.analytics import parse_day
+    from connector.orders.analytics.metric import parse_day
 
     try:
         return None if text is None else parse_day(text)

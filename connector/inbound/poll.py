@@ -28,6 +28,7 @@ from connector.model.describe import FieldDescribe
 from connector.model.inbound_change import RemoteRecord, Source
 from connector.model.lane import Lane
 from connector.model.observed_value import read_moment
+from connector.salesforce.bulk_query import BULK_FROM_PAGES
 from connector.salesforce.call_gate import less_urgent_calls
 from connector.salesforce.composite import SubRequest
 from connector.salesforce.replication import DeletedRecords, deleted_request
@@ -37,9 +38,6 @@ from connector.store.unit_of_work import UnitOfWork
 
 PAGE = 2000
 """Rows that the org returns for one call (REST API, query: the default batch)."""
-BULK_FROM_PAGES = 10
-"""With more pages than these behind the watermark, the rest is read by a bulk query: it takes about six calls, and one
-for each 100,000 rows."""
 APPLY_AT_ONCE = 200
 """Records that are applied in one transaction: other writers wait for one at most."""
 FIRST_OVERLAP = timedelta(seconds=30)

@@ -3,6 +3,7 @@
 A message is about one changed record (an account, an order, a line) and stands on the account or order. What was
 refused is told until a later change of the order is taken; what is parked, until it is applied. A message is stored
 here and sent with whatever the next push sends of the record; nothing is stored if the object has no such field.
+Why an order forbids a change is said by `model.order_edits` and the other rules of orders (CommandError).
 """
 
 from __future__ import annotations

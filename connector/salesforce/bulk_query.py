@@ -25,6 +25,9 @@ from connector.salesforce.errors import UnreadableResponseError
 from connector.salesforce.fault import NoResponse
 from connector.salesforce.transport import HttpResponse
 
+BULK_FROM_PAGES = 10
+"""With more pages than these to read, the rest is read by a bulk query: it takes about six calls, and one for each
+100,000 rows."""
 ROWS_PER_CALL = 100_000
 """Rows that one call for results asks for. The documentation names no maximum; an org may send fewer (Bulk API 2.0
 Developer Guide, "Get Results for a Query Job")."""

@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from connector.errors import SettingsError
@@ -48,12 +45,10 @@ from connector.settings.salesforce import (
     SalesforceSettings,
 )
 from connector.settings.sync import SyncSettings
+from connector.settings.unknown_names import full_name, meant_setting, unknown_names
 from connector.settings.webhooks import WebhookSettings
 
 _SOURCES = "in the environment or in .env"
-
-_SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_.*)?")
-"""Kubernetes gives these to every container beside a service that is named `connector`."""
 
 
 class Settings(BaseSettings):
@@ -139,7 +134,7 @@ def load_settings() -> Settings:
     try:
         check_env_file()
         with BadLineCollector() as lines:
-            problems = dict(_unknown_names())
+            problems = dict(unknown_names(Settings))
             settings = Settings()
         if settings.backup.folder is not None and not settings.database_url.startswith("sqlite"):
             problems[f"{PREFIX}BACKUP__FOLDER"] = "is for SQLite only: back PostgreSQL up with pg_dump"
@@ -148,7 +143,7 @@ def load_settings() -> Settings:
                 f"needs {PREFIX}MESSAGES__SMTP_HOST and {PREFIX}MESSAGES__SENDER: the mail server, and who writes"
             )
         for group in ("messages", "inbound", "webhooks", "alerts", "oidc"):
-            problems |= {_full_name((group, name)): what for name, what in getattr(settings, group).problems.items()}
+            problems |= {full_name((group, name)): what for name, what in getattr(settings, group).problems.items()}
         if settings.workers is WorkerEngine.CLUSTER and not settings.database_url.startswith("postgres"):
             problems[f"{PREFIX}WORKERS"] = f"must be embedded, because {PREFIX}DATABASE_URL is not a PostgreSQL"
         if settings.org not in {"", DEFAULT_ORG, *settings.orgs}:
@@ -157,7 +152,7 @@ def load_settings() -> Settings:
         problems |= {f".env:{line}": "is not of the form NAME=value" for line in lines}
     except ValidationError as error:
         for item in error.errors(include_input=False):
-            problems.setdefault(_full_name(item["loc"]), describe_error(item) + _meant(item))
+            problems.setdefault(full_name(item["loc"]), describe_error(item) + meant_setting(item))
         settings = None
     except SourceError:
         raise SettingsError(
@@ -171,36 +166,3 @@ def load_settings() -> Settings:
             "; ".join(f"{name} {what}" for name, what in problems.items()) + ".", hint=f"Correct it {_SOURCES}."
         )
     return settings.for_process()
-
-
-def _unknown_names() -> Iterator[tuple[str, str]]:
-    """Yield each variable that has our prefix and is not a setting: usually a typing error that would go unnoticed."""
-    setting_names = {name.upper() for name in _list_names(Settings.model_fields)}
-    set_names = {*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars}
-    for name in sorted(name.upper() for name in set_names):
-        short = name.removeprefix(PREFIX)
-        if short == name or short in setting_names or short.startswith("ORGS__") or _SERVICE_LINK.fullmatch(short):
-            continue
-        [close] = get_close_matches(short, setting_names, n=1) or [""]
-        yield name, f"is not a setting (did you mean {PREFIX}{close}?)" if close else "is not a setting"
-
-
-def _list_names(fields: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """`database_url`, `salesforce` (as JSON), `salesforce__login_url`, …"""
-    for name, field in fields.items():
-        yield prefix + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _list_names(field.annotation.model_fields, f"{prefix}{name}__")
-
-
-def _full_name(place: tuple[int | str, ...]) -> str:
-    return PREFIX + "__".join(str(part) for part in place).upper()
-
-
-def _meant(item: Mapping[str, Any]) -> str:
-    """The setting of an org that is closest to an unknown one."""
-    place = item["loc"]
-    if item["type"] != "extra_forbidden" or place[0] != "orgs" or len(place) != 3:
-        return ""
-    close = get_close_matches(str(place[2]).lower(), OrgSettings.model_fields, n=1)
-    return f" (did you mean {_full_name((*place[:2], close[0]))}?)" if close else ""

@@ -14,7 +14,7 @@ from decimal import Decimal
 from html import escape
 
 from connector import design
-from connector.orders.analytics import Metric
+from connector.orders.analytics.metric import Metric
 
 KIND = "image/svg+xml"
 MAX_BARS = 40

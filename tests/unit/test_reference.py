@@ -11,8 +11,9 @@ import pytest
 import typer
 
 from connector.cli.examples import EXAMPLES
-from connector.settings import Settings, _list_names
+from connector.settings import Settings
 from connector.settings.checks import PREFIX
+from connector.settings.unknown_names import list_names
 from tests.reference import DOCS, PAGES, commands, settings
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +56,7 @@ def test_every_setting_has_a_section_and_a_meaning() -> None:
     rows = [row for name in Settings.model_fields for row in settings.rows(Settings, name)]
     assert [row for row in rows if not row.split("|")[4].strip()] == [], "Describe the setting below its field."
     shown = {row.split("`")[1] for row in rows}
-    leaves = set(_list_names(Settings.model_fields))
+    leaves = set(list_names(Settings.model_fields))
     leaves -= {name.rpartition("__")[0] for name in leaves}
     assert {f"{PREFIX}{name.upper()}" for name in leaves if name != "orgs"} <= shown
 

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from connector.model.stage import Stage
-from connector.orders.analytics import METRICS
+from connector.orders.analytics.metric_list import METRICS
 from tests.unit.store import samples
 from tests.web.conftest import ORDER, Api
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from connector.model.role import Role
-from connector.orders.analytics import METRICS, Metric
+from connector.orders.analytics.metric import Metric
+from connector.orders.analytics.metric_list import METRICS
 from connector.web.chart import STEPS, draw_charts, readable_step
 from tests.conftest import ManualClock
 from tests.web.conftest import Api

@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from connector.orders.analytics import METRICS, Metric
+from connector.orders.analytics.metric import Metric
+from connector.orders.analytics.metric_list import METRICS
 from connector.web.chart import MAX_BARS, WIDTH, axis, chart_image, draw_columns
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -17,7 +17,7 @@ from yarl import URL
 from connector.model.actions import Action
 from connector.model.notification import MessageKind
 from connector.model.role import Role
-from connector.orders.analytics import METRICS
+from connector.orders.analytics.metric_list import METRICS
 from connector.web.app import PREFIX, ROUTES
 from connector.web.routing import Route
 from tests.web.conftest import ORDER, Api

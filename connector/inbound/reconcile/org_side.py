@@ -12,7 +12,7 @@ from typing import Any
 
 from connector.clock import Clock
 from connector.errors import ConnectorError, RefusedError
-from connector.inbound.poll import BULK_FROM_PAGES, BulkReader
+from connector.inbound.poll import BulkReader
 from connector.inbound.reconcile.comparison import RecordComparison, columns_of
 from connector.inbound.record_reader import OrgReader, SoqlBuilder
 from connector.inbound.remote_rows import query_fields, read_row
@@ -20,7 +20,7 @@ from connector.log import get_logger
 from connector.model.describe import SObjectDescribe
 from connector.model.inbound_change import RemoteRecord
 from connector.model.record import IS_PERSON
-from connector.salesforce.bulk_query import estimate_calls
+from connector.salesforce.bulk_query import BULK_FROM_PAGES, estimate_calls
 from connector.salesforce.limits import QUERIES_PER_COMPOSITE, QUERY_LENGTH, QUERY_ROWS_PER_PAGE
 from connector.salesforce.query import in_chunks
 from connector.salesforce.query_batch import query_together

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from connector.clock import Clock
 from connector.model.period import Period
-from connector.orders.analytics import Metric, load_metric
+from connector.orders.analytics.metric import Metric
+from connector.orders.analytics.metric_list import load_metric
 from connector.store.engine import Connection
 
 LIFETIME = timedelta(minutes=1)

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from connector.errors import UsageError
+from connector.model.period import Period
 from connector.model.role import Role
-from connector.orders.analytics import METRICS, Metric, Period, load_metric, parse_day
+from connector.orders.analytics.metric import Metric, parse_day
+from connector.orders.analytics.metric_list import METRICS, load_metric
 from connector.web import answers
 from connector.web.chart import KIND as PICTURE
 from connector.web.chart import chart_image

@@ -12,7 +12,8 @@ from aiohttp import web
 from connector.errors import UsageError
 from connector.model.period import Period
 from connector.model.shipments import ReturnReason
-from connector.orders.analytics import METRICS, Metric, load_metric
+from connector.orders.analytics.metric import Metric
+from connector.orders.analytics.metric_list import METRICS, load_metric
 from connector.orders.analytics.recent import RecentMetrics
 from connector.web.chart import Values, draw_charts
 from connector.web.console.formats import Place

@@ -79,4 +79,3 @@ MENU: Sequence[LinkGroup] = (
         ),
     ),
 )
-"""A group to come: "Order desk" after "To decide"."""

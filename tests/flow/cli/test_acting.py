@@ -13,7 +13,7 @@ from connector.model.action_fields import REQUESTABLE
 from connector.model.holds import Hold
 from connector.model.order_header import CHANGEABLE
 from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason
-from connector.orders.analytics import METRICS
+from connector.orders.analytics.metric_list import METRICS
 from tests.flow.cli_runner import Shell
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from connector.settings import Settings, _list_names
+from connector.settings import Settings
 from connector.settings.checks import PREFIX
+from connector.settings.unknown_names import list_names
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
-SETTINGS = {f"{PREFIX}{name.upper()}" for name in _list_names(Settings.model_fields)}
+SETTINGS = {f"{PREFIX}{name.upper()}" for name in list_names(Settings.model_fields)}
 VALIDATORS = "`make validators` installs it"
 
 
