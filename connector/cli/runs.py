@@ -177,6 +177,8 @@ def _print_run(view: RunView, totals: RunTotals) -> None:
         "created": totals.created, "updated": totals.updated, "deleted": totals.deleted, "refused": totals.refused,
         "fields taken over": totals.taken, "calls": totals.calls,
     }  # fmt: skip
+    if view.error:
+        typer.echo(f"  {view.error}")
     more = " at least" if totals.is_partial else ""
     typer.echo(f"  {_counts(figures) or 'nothing was written'}{more}")
     for item in view.left_alone[:MAX_SHOWN]:

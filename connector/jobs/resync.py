@@ -19,6 +19,7 @@ from connector.store.engine import Store
 from connector.store.outbox_filters import Selection
 from connector.store.partitions import slot_of
 from connector.store.queries.entity_orgs import find_orgs
+from connector.store.references import listed_keys
 from connector.store.unit_of_work import UnitOfWork
 
 BATCH = 500
@@ -60,6 +61,11 @@ async def resync(
     token = current_run.set(run)
     try:
         number = await make_due(store, kind, keys)
+    except ConnectorError as error:
+        if asked is not None:
+            async with store.transaction() as uow:
+                await resyncs.note_recorded(uow, asked.id, error=str(error))
+        raise
     finally:
         current_run.reset(token)
     detail = {"keys": list(keys[: journal.MOST_NAMED]), "count": number, "recreate": recreate, "run": run}
@@ -74,7 +80,7 @@ async def resync(
     async with store.transaction() as uow:
         await journal.write(uow, [entry])
         if asked is not None:
-            await resyncs.note_total(uow, asked.id, number)
+            await resyncs.note_recorded(uow, asked.id, total=number)
     if recreate and kind is not None:
         await drop_links_of_deleted(store, client, org_id, kind, keys)
     return await push_selection(store, kind, keys)
@@ -171,7 +177,10 @@ async def _make_keys_due(store: Store, kind: EntityKind, keys: Sequence[str]) ->
         existing_keys = {item.key for item in await STORES[kind].load(connection, unique_keys)}
     missing = [key for key in unique_keys if key not in existing_keys]
     if missing:
-        raise ConnectorError(f"There is no {kind} {', '.join(missing)} here.", hint="Correct the key, or import it.")
+        others = [key for key in unique_keys if key in existing_keys]
+        nothing = f" Nothing was made due, {listed_keys(others)} neither." if others else ""
+        hint = "Correct the key, or import it."
+        raise ConnectorError(f"There is no {kind} {listed_keys(missing)} here.{nothing}", hint=hint)
     parts = [unique_keys[start : start + BATCH] for start in range(0, len(unique_keys), BATCH)]
     return sum([await _capture_batch(store, kind, part, unconfirmed=True) for part in parts])
 

@@ -77,16 +77,23 @@ async def list_of_request(connection: AsyncConnection, request: str) -> list[Res
 async def record(
     uow: UnitOfWork, entity: EntityKind, chosen: ResyncFilter, *, mode: ResyncMode, total: int, actor: str
 ) -> Resync:
-    """Note one that is worked off by who asks for it, and not by a worker: for those it has ended."""
+    """Note one that is worked off by who asks for it, and not by a worker: for those it has ended. It counts as failed
+    until `note_recorded`, so that one whose process is killed is not taken for done."""
     made = await create(uow, entity, chosen, mode=mode, priority=Priority.LOW, total=total, actor=actor)
-    values = {"state": ResyncState.DONE.value, "started_at": uow.now, "ended_at": uow.now, "done": total}
+    values = {"state": ResyncState.FAILED.value, "started_at": uow.now, "ended_at": uow.now, "error": _UNFINISHED}
     await uow.connection.execute(update(resyncs).where(resyncs.c.id == made.id).values(values))
     return made
 
 
-async def note_total(uow: UnitOfWork, number: int, total: int) -> None:
-    """Note how many there were of one that `record` has noted."""
-    await uow.connection.execute(update(resyncs).where(resyncs.c.id == number).values(total=total, done=total))
+_UNFINISHED = "It has not made its entities due: it is at work, or was stopped."
+
+
+async def note_recorded(uow: UnitOfWork, number: int, *, total: int | None = None, error: str | None = None) -> None:
+    """Note what became of one that `record` has noted: all of `total` was made due, or nothing, because of `error`."""
+    values: dict[str, object] = {"ended_at": uow.now, "error": None if error is None else storable(error)}
+    if error is None:
+        values |= {"state": ResyncState.DONE.value, "total": total, "done": total}
+    await uow.connection.execute(update(resyncs).where(resyncs.c.id == number).values(values))
 
 
 _OF_ID = resyncs.c.id == bindparam("the_id")

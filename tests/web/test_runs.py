@@ -45,6 +45,7 @@ async def fill(api: Api) -> None:
         made = await resyncs.record(
             uow, EntityKind.CUSTOMER, ResyncFilter(keys=("C-1",)), mode=ResyncMode.PUSH, total=1, actor="ann"
         )
+        await resyncs.note_recorded(uow, made.id, total=1)
         uow.run = made.run_name
         await journal.write(
             uow,

@@ -213,6 +213,14 @@ def test_resync_applies_a_changed_mapping_to_existing_records(shell: Shell, tmp_
     assert shell("resync", "order", "NONE").err == (
         "connector: There is no order NONE here. Correct the key, or import it.\n"
     )
+    mixed = shell("resync", "order", "SO-1001", "NONE")
+    said = "There is no order NONE here. Nothing was made due, SO-1001 neither. Correct the key, or import it."
+    assert (mixed.status, mixed.out, mixed.err) == (1, "", f"connector: {said}\n")
+    latest, former = shell("runs", "list", "--json").document[:2]
+    for run, total in ((latest, 2), (former, 1)):
+        assert (run["state"], run["counts"]) == ("failed", {"total": total, "done": 0, "failed": 0})
+    assert latest["error"] == said
+    assert f"  {said}\n" in shell("runs", "show", latest["run"]).out
     assert (
         shell("resync").err
         == "connector: resync: either ENTITY or --all is required. Give an entity with or without keys, or --all.\n"
