@@ -26,6 +26,12 @@ def to_cents(amount: Decimal, places: int = CENTS) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP, context=EXACT)
 
 
+def money_text(amount: Decimal, places: int) -> str:
+    """Return `amount` with the decimals of its currency, and more if it has more: `580.80`, `0.0395`."""
+    whole, point, fraction = plain(amount).partition(".")
+    return f"{whole}.{fraction.ljust(places, '0')}" if point or places else whole
+
+
 def plain(amount: Decimal) -> str:
     """Return `amount` as text without exponent or trailing zeros: `14`, `9.8`, `0.0395`."""
     text = f"{amount:f}"

@@ -9,7 +9,7 @@ from typing import assert_never
 from connector.errors import CommandError
 from connector.model.actions import Action
 from connector.model.events import Authorize, Capture, Decline, IssueInvoice, PaymentEvent, Refund
-from connector.model.money import plain, to_cents
+from connector.model.money import money_text, to_cents
 from connector.model.order_state import OrderState
 from connector.model.rejections import rejection
 from connector.model.shipments import ZERO
@@ -29,10 +29,11 @@ def apply_payment_event(state: OrderState, event: PaymentEvent) -> OrderState:
         raise rejection(state, event, "amount", what, f"It is more than 0, in whole {_COINS[state.places]}.")
     if amount > most:
         remaining = max(most, ZERO)
+        whole = state.net if isinstance(event, Refund) else state.due
+        asked, left, of = (money_text(value, state.places) for value in (amount, remaining, whole))
         raise CommandError(
-            f"Order {state.number} cannot {event.action} {plain(amount)}: {plain(remaining)} is left of"
-            f" {plain(state.net if isinstance(event, Refund) else state.due)}.",
-            hint=f"Ask for {plain(remaining)} at most." if remaining else hint_without_rest(state, event.action),
+            f"Order {state.number} cannot {event.action} {asked}: {left} is left of {of}.",
+            hint=f"Ask for {left} at most." if remaining else hint_without_rest(state, event.action),
             field="amount",
             rule="amount",
         )
@@ -61,9 +62,10 @@ def hint_without_rest(state: OrderState, action: Action) -> str:
             done, word = state.net, "captured"
         case _:
             return "Nothing is left of what was captured."
+    paid, due = money_text(done, state.places), money_text(state.due, state.places)
     if done == state.due:
-        return f"All that is due ({plain(done)}) is {word} already." if done else "Nothing is due."
-    return f"{plain(done)} is {word} already, and {plain(state.due)} is due."
+        return f"All that is due ({paid}) is {word} already." if done else "Nothing is due."
+    return f"{paid} is {word} already, and {due} is due."
 
 
 def largest_amount(state: OrderState, action: Action) -> Decimal:

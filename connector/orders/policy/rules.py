@@ -27,6 +27,7 @@ from connector.mapping.yaml_nodes import MAX_BYTES, at, compose, find
 from connector.model.customer_history import CustomerHistory
 from connector.model.holds import Hold
 from connector.model.keys import normalize_key
+from connector.model.money import money_text, places_of
 from connector.model.notification import MessageKind
 from connector.orders.policy.order_facts import OrderFacts
 from connector.settings import Settings
@@ -37,6 +38,7 @@ Criterion = Literal["shipments", "cost", "age"]
 _COPY = "copy connector/orders/policy/rules.yaml and change the copy"
 _MOST = 500  # rules of a kind
 _LONGEST_HOURS = 87_600  # ten years
+_MONEY = {"value", "stated_total", "off_stated", "open_balance", "authorized", "captured", "customer.credit_limit"}
 _PLACE = re.compile(r"\{([a-z_.]+)\}")
 
 
@@ -127,7 +129,13 @@ class Check:
     def failure(self, facts: OrderFacts) -> str | None:
         if self.when.evaluate(facts) is not True:
             return None
-        return _PLACE.sub(lambda place: to_text(resolve(OrderFacts, place[1]).read(facts)), self.say)
+        return _PLACE.sub(lambda place: _fact_text(place[1], facts), self.say)
+
+
+def _fact_text(path: str, facts: OrderFacts) -> str:
+    value = resolve(OrderFacts, path).read(facts)
+    is_money = path in _MONEY and isinstance(value, Decimal)
+    return money_text(value, places_of(facts.currency)) if is_money else to_text(value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

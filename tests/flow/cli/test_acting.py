@@ -52,7 +52,7 @@ def test_act_takes_an_order_from_hold_to_payment_and_cancellation(shop: Shell) -
     refused = shop("act", "O-1", "capture", "--amount", "21")
     assert (refused.status, refused.err) == (
         1,
-        "connector: Order O-1 cannot capture 21: 20 is left of 20. Ask for 20 at most.\n",
+        "connector: Order O-1 cannot capture 21.00: 20.00 is left of 20.00. Ask for 20.00 at most.\n",
     )
     for said in ("Captured 5.00 USD.\nOrder O-1", "Done already. Order O-1"):
         paid = shop("act", "O-1", "capture", "--amount", "5", "--request", "till-1")

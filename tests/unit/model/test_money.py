@@ -10,7 +10,7 @@ import pytest
 
 from connector.errors import CommandError
 from connector.model.events import Capture
-from connector.model.money import places_of, to_cents
+from connector.model.money import money_text, places_of, to_cents
 from connector.model.stage import Stage
 from connector.model.transitions import apply
 from connector.orders.documents.invoice import build_invoice
@@ -66,3 +66,12 @@ def test_payment_of_half_a_yen_is_rejected() -> None:
         apply(state, Capture(amount=Decimal("0.5")))
     dinar = replace(an_order(line(1, currency="KWD"), currency="KWD").state, stage=Stage.CONFIRMED)
     assert apply(dinar, Capture(amount=Decimal("0.005"))).captured == Decimal("0.005")
+
+
+@pytest.mark.parametrize(
+    ("amount", "places", "text"),
+    [("580.8", 2, "580.80"), ("25", 2, "25.00"), ("0", 2, "0.00"), ("0.0395", 2, "0.0395"), ("1200.0", 0, "1200"),
+     ("1.5", 3, "1.500")],
+)  # fmt: skip
+def test_amount_is_written_with_the_decimals_of_its_currency(amount: str, places: int, text: str) -> None:
+    assert money_text(Decimal(amount), places) == text

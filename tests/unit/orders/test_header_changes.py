@@ -263,7 +263,9 @@ WHOLE = {"ship_to_street": "Rue 1", "ship_to_country": "France"}
 
 async def test_stated_total_that_differs_holds_the_order_with_its_rule(store: Store) -> None:
     await placed(store, standard(), **WHOLE, stated_total=Decimal("98.00"))
-    assert await held(store) == {Hold.MANUAL: ("total does not add up", "The order says 98, its lines come to 98.02.")}
+    assert await held(store) == {
+        Hold.MANUAL: ("total does not add up", "The order says 98.00, its lines come to 98.02.")
+    }
     await act(store, Action.RELEASE, hold=Hold.MANUAL)
     await change(store, stated_total=Decimal("98.01"))
     assert Hold.MANUAL in await held(store)

@@ -185,7 +185,7 @@ async def test_rules_can_use_authorized_and_captured_amounts(store: Store, tmp_p
     assert (await ask_for(store, Action.VERIFY, rules)).holds == {Hold.PAYMENT, Hold.CREDIT}
     async with store.reader() as connection:
         *_, entry = await order_history.read(connection, "1")
-    assert entry.event.note == "0 authorized, 0 captured of 98.02."
+    assert entry.event.note == "0.00 authorized, 0.00 captured of 98.02."
     for hold in (Hold.PAYMENT, Hold.CREDIT):
         await ask_for(store, Action.RELEASE, rules, hold=hold)
     assert (await ask_for(store, Action.VERIFY, rules)).stage is Stage.VERIFIED

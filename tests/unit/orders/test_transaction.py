@@ -114,7 +114,7 @@ async def test_order_passes_every_stage(store: Store) -> None:
         (Action.SPLIT, {}, "lines", "input", "split needs lines"),
         (Action.CAPTURE, {"amount": "98.03"}, "amount", "amount", "98.02 is left of 98.02"),
         (Action.CAPTURE, {"amount": "0.001"}, "amount", "input", "in whole cents"),
-        (Action.REFUND, {"amount": "1"}, "amount", "amount", "0 is left of 0"),
+        (Action.REFUND, {"amount": "1"}, "amount", "amount", "0.00 is left of 0.00"),
         (Action.VERIFY, {"version": 7}, "version", "version", "it is at version 1, not 7"),
     ],
 )  # fmt: skip
