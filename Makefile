@@ -31,7 +31,7 @@ endef
 
 # Until Ctrl-C; `make demo DEMO=--once` ends by itself.
 demo: $(DEMO_STAMP)
-	@echo "Running $(BIN)/connector demo $(DEMO) ..."
+	@echo "Running $(strip $(BIN)/connector demo $(DEMO)) ..."
 	@$(BIN)/connector demo $(DEMO)
 	@echo "More: $(BIN)/connector --help"
 

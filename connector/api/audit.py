@@ -37,3 +37,25 @@ def view_action(record: JournalRecord) -> AuditView:
         request=record.request,
         org_id=record.org_id,
     )
+
+
+def readable_detail(detail: Mapping[str, object]) -> list[tuple[str, str]]:
+    """The details of an action as people write them; without what says nothing, and digests, which are in the CSV."""
+    named = [(name.replace("_", " "), _words(value)) for name, value in detail.items() if name not in _OF_MACHINES]
+    return [(name, text) for name, text in named if text]
+
+
+_OF_MACHINES = frozenset({"digest", "plan"})
+
+
+def _words(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        parts = ((str(name).replace("_", " "), _words(part)) for name, part in value.items())
+        return ", ".join(f"{name} {text}" for name, text in parts if text)
+    if isinstance(value, list | tuple):
+        return ", ".join(filter(None, map(_words, value)))
+    return str(value)

@@ -42,12 +42,9 @@ def audit(
 
 
 def _text(item: AuditView) -> str:
-    shown = {name: value for name, value in item.detail.items() if value not in (None, [], "")}
-    return ", ".join(f"{name}: {_value(value)}" for name, value in shown.items())
+    from connector.api.audit import readable_detail
 
-
-def _value(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "; ".join(f"{name}: {text}" for name, text in readable_detail(item.detail))
 
 
 async def _load(chosen: dict[str, Any], hours: float | None, limit: int) -> list[AuditView]:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 5.0
 """Seconds between two progress lines."""
+LOOK_FIRST = {
+    "Refused": "a customer that Salesforce refuses: correct the phone, and it is sent",
+    "Conflicts": "a phone that both sides changed: decide which is right",
+    "Orders": "{order}: its journey in both directions, and what you can do with it",
+}
+"""Entries of the menu of the console."""
 VISITOR = "visitor"
 """The token of whoever watches; the shop acts as `demo`."""
 
@@ -32,16 +38,19 @@ async def run_until_stopped(shop: DemoShop, org: LocalOrg, rate: float) -> None:
     async with running_roles(shop.service.settings, [WORKER, SCHEDULER]):
         typer.echo(f"Open the console; this link signs you in, once:\n\n    {link}\n")
         typer.echo("Look first at")
-        typer.echo("  Errors       a customer that Salesforce refuses: correct the phone, and it is sent")
-        typer.echo("  Conflicts    a phone that both sides changed: decide which is right")
-        typer.echo(f"  Orders       {shop.watched}: its journey in both directions, and what you can do with it")
+        for title, what in LOOK_FIRST.items():
+            typer.echo(f"  {title:<12} {what.format(order=shop.watched)}")
         typer.echo(f"  Salesforce   {org.page_url}: the same orders, as a sales rep sees them")
         typer.echo(f"  Mails        {shop.mail.catcher.url}: what customers were sent, with links to tracking pages\n")
         database, here = shop.service.settings.database_url, f"CONNECTOR_HTTP__PUBLIC_URL={shop.mail.public_url}"
         typer.echo("Another link, after you signed out:")
         typer.echo(f"  CONNECTOR_DATABASE_URL={database} {here} {program()} tokens link {VISITOR}\n")
-        typer.echo(f"From now on, about {rate:g} orders per second are placed; Ctrl-C stops.")
+        typer.echo(f"From now on, the shop places about {_rate_text(rate)}; Ctrl-C stops.")
         await _go_on(shop, org, rate)
+
+
+def _rate_text(rate: float) -> str:
+    return f"{rate:g} {'order' if rate == 1 else 'orders'} per second"
 
 
 async def _go_on(shop: DemoShop, org: LocalOrg, rate: float) -> None:

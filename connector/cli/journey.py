@@ -8,7 +8,7 @@ import typer
 
 from connector.cli import app
 from connector.cli.key_argument import key as parse_key
-from connector.cli.output import as_json, moment
+from connector.cli.output import as_json, moment, one_line
 from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
 
@@ -48,14 +48,14 @@ def _print_step(step: JourneyStep, key: str) -> None:
     of = f"{step.entity} {step.key}: " if step.key != key else ""
     who = f"  [{step.actor}]" if step.actor and f" by {step.actor}" not in step.text else ""
     who += f"  ({step.run})" if step.run else ""
-    typer.echo(f"{moment(step.at)}  {ARROWS[step.direction]} {of}{step.text}{who}")
+    typer.echo(f"{moment(step.at)}  {ARROWS[step.direction]} {of}{one_line(step.text)}{who}")
     if step.call is not None:
         version = f", mapping version {step.mapping_version}" if step.mapping_version else ""
         status = step.call.status or "no answer"
         tried = f", {step.call.requests} requests" if step.call.requests > 1 else ""
         typer.echo(f"    call {step.call.id}: {status}, {step.call.milliseconds} ms{tried}{version}")
     if isinstance(message := (step.detail or {}).get("message"), str):
-        typer.echo(f"    {message}")
+        typer.echo(f"    {one_line(message)}")
     for field in step.fields:
         typer.echo(f"    {_field_text(field)}")
 
@@ -75,7 +75,7 @@ def _field_text(field: JourneyField) -> str:
 
 
 def _text(value: Any) -> str:
-    return "nothing" if value is None else str(value)
+    return "nothing" if value is None else one_line(value)
 
 
 async def _load(entity: str, key: str, *, with_personal: bool) -> Journey:

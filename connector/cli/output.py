@@ -122,10 +122,15 @@ def moment(value: datetime) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def one_line(value: object) -> str:
+    """`value` as text in one line, with a mark where it has line breaks."""
+    return " ⏎ ".join(str(value).splitlines())
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else one_line(value)
 
 
 def _json_form(value: Any) -> Any:

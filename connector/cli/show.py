@@ -15,7 +15,7 @@ import typer
 from connector.api.event_text import event_text
 from connector.cli import app
 from connector.cli.key_argument import key as parse_key
-from connector.cli.output import amount, as_json, moment, quantity, table
+from connector.cli.output import amount, as_json, moment, one_line, quantity, table
 from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
 from connector.wording import plural
@@ -371,7 +371,7 @@ def _print_values(items: Iterable[tuple[str, Any]]) -> None:
         elif isinstance(value, Decimal | bool):
             text = amount(value)
         else:
-            text = " ⏎ ".join(str(value).splitlines())
+            text = one_line(value)
         typer.echo(f"  {name:<{width}} {text}")
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from connector.cli import output, serve
+from connector.api.audit import AuditView
+from connector.api.journey import JourneyField
+from connector.cli import audit, journey, output, serve
 from connector.settings import Settings
 
 ROWS = [
@@ -31,6 +34,31 @@ def test_table_is_wrapped_on_a_narrow_terminal_only(
     assert sorted(wrapped.split()) == sorted(whole.split())  # no word is cut, none is lost
     output.paragraph("A sentence that names `connector dead-letters list` and is longer than the terminal is wide.")
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_value_of_several_lines_breaks_no_list(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("Field", "Value"), [("notes", "the gate is locked\nRing at the back door")])
+    assert capsys.readouterr().out.splitlines()[1] == "notes  the gate is locked ⏎ Ring at the back door"
+    field = JourneyField(
+        sobject="Order",
+        record="",
+        field="Description",
+        personal=False,
+        hidden=False,
+        value="a\nb",
+        effect="taken",
+        local="c\nd",
+    )
+    assert journey._field_text(field) == "Order  Description: taken: c ⏎ d here, nothing in the org, nothing before"
+
+
+def test_details_of_an_action_are_written_in_words() -> None:
+    detail = {"mode": "push", "filter": {"keys": ["SO-1001", "SO-77"]}, "dry_run": True, "note": None}
+    action = AuditView(
+        id=1, at=datetime(2026, 1, 31, tzinfo=UTC), actor="kim", action="asked", entity="resync", key="1",
+        detail=detail, request=None, org_id=None,
+    )  # fmt: skip
+    assert audit._text(action) == "mode: push; filter: keys SO-1001, SO-77; dry run: yes"
 
 
 def test_terminal_has_a_width_and_a_file_has_none() -> None:

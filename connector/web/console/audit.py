@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import orjson
 from aiohttp import web
 
-from connector.api.audit import view_action
+from connector.api.audit import readable_detail, view_action
 from connector.model.role import Role
 from connector.store import journal
 from connector.store.journal import AuditFilter
@@ -60,28 +60,6 @@ async def _rows(call: RequestContext, chosen: AuditFilter) -> AsyncGenerator[Seq
             if len(found) < CSV_STEP:
                 return
             before = found[-1].id
-
-
-def readable_detail(detail: Mapping[str, object]) -> list[tuple[str, str]]:
-    """The details of an action as people write them; without what says nothing, and digests, which are in the CSV."""
-    named = [(name.replace("_", " "), _words(value)) for name, value in detail.items() if name not in _OF_MACHINES]
-    return [(name, text) for name, text in named if text]
-
-
-_OF_MACHINES = frozenset({"digest", "plan"})
-
-
-def _words(value: object) -> str:
-    if value is None or value == "":
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        parts = ((str(name).replace("_", " "), _words(part)) for name, part in value.items())
-        return ", ".join(f"{name} {text}" for name, text in parts if text)
-    if isinstance(value, list | tuple):
-        return ", ".join(filter(None, map(_words, value)))
-    return str(value)
 
 
 def _filter(call: RequestContext) -> AuditFilter:

@@ -119,7 +119,7 @@ def test_refused_order_is_listed_fixed_replayed_and_discarded(shell: Shell, tmp_
     assert shell("dead-letters", "discard", "--group", cause).out == (
         "1 dead letter discarded: its change is not sent. `connector resync ENTITY KEY` sends it after all.\n"
     )
-    assert "fields: po_number, " in shell("audit", "--action", "corrected").out
+    assert "fields: po_number; " in shell("audit", "--action", "corrected").out
     user = shell("audit", "--json").document[0]["actor"]
     steps = shell("journey", "order", "R-2").out
     assert f"Replayed by {user}.\n" in steps  # who it was stands there once
