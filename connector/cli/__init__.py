@@ -13,7 +13,7 @@ import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -129,7 +129,7 @@ def _status() -> int:
         os._exit(stopped.exit_status)  # a running sign-in has its own thread, for which a normal exit would wait
     except ListedError as error:
         for problem in error.problems:
-            print(problem if not problem.startswith("CONNECTOR_") else f"connector: {problem}", file=sys.stderr)
+            print(f"connector: {problem}", file=sys.stderr)
         return error.exit_status
     except ConnectorError as error:
         _tell(_in_full(error))
@@ -152,8 +152,14 @@ def _misused(error: typer.TyperException) -> int:
     message = error.format_message()
     for text, plain in _PLAIN_TEXTS.items():
         message = message.replace(text, plain)
-    _tell(message + ("" if message.endswith((".", "?", ")")) else ".") + hint)
+    if context is not None and "unexpected extra argument" in message and _takes_folder(context.command):
+        hint = " Name the folder with --dir."
+    _tell(message + ("" if message.endswith((".", "?", ".)", "?)")) else ".") + hint)
     return error.exit_code
+
+
+def _takes_folder(command: Any) -> bool:
+    return any("--dir" in parameter.opts for parameter in command.params)
 
 
 def _our_fault(error: Exception) -> int:
