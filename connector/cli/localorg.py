@@ -17,7 +17,7 @@ from connector.cli import app
 from connector.cli.extras import require_localorg
 from connector.cli.output import as_json_line, program
 from connector.cli.runner import run, until_stopped
-from connector.errors import ConnectorError, SeedFileError
+from connector.errors import ConnectorError, SeedFileError, UsageError
 
 if TYPE_CHECKING:
     from connector.localorg.server import LocalOrg, Ports
@@ -76,13 +76,15 @@ def localorg(
 async def running_org(
     ports: Ports, *, data: Path | None, bare: bool = False, seed: Path | None = None, latency_ms: int = 0
 ) -> AsyncIterator[LocalOrg]:
-    """A running local org. Raises ConnectorError if a port or the file cannot be used, SeedFileError for an invalid
-    seed file."""
+    """A running local org. Raises ConnectorError if a port or the file cannot be used, UsageError if its folder is
+    missing, SeedFileError for an invalid seed file."""
     from connector.localorg.org import OrgOptions
     from connector.localorg.seed_file import InvalidSeedFileError, read_seed_file
     from connector.localorg.server import LocalOrg
     from connector.localorg.settings import SeedError
 
+    if data is not None and not data.parent.is_dir():
+        raise UsageError(f"--data: there is no folder {data.parent}.", hint="Create it, or name another file.")
     try:
         declared = read_seed_file(seed) if seed else None
     except InvalidSeedFileError as error:

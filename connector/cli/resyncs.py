@@ -13,6 +13,7 @@ from connector.cli import app
 from connector.cli.key_argument import key as parse_key
 from connector.cli.output import as_json, moment, table
 from connector.cli.runner import run
+from connector.cli.time_argument import time
 from connector.errors import ConnectorError, UsageError
 from connector.wording import plural
 
@@ -34,14 +35,12 @@ Keys = Annotated[
 ]
 
 
-def _moment(value: datetime | None) -> datetime | None:
-    from datetime import UTC
-
-    return None if value is None else value.replace(tzinfo=UTC)
-
-
 def _text(help_text: str) -> object:
     return typer.Option(help=help_text, show_default=False)
+
+
+def _time(help_text: str) -> object:
+    return typer.Option(help=help_text, metavar="TIME", parser=time, show_default=False)
 
 
 @resyncs_app.command(short_help="Ask the service to resync entities.")
@@ -51,18 +50,10 @@ def start(
     customer: Annotated[str | None, _text("Only orders of this customer.")] = None,
     stage: Annotated[str | None, _text("Only orders in this stage.")] = None,
     channel: Annotated[str | None, _text("Only orders of this channel.")] = None,
-    changed_since: Annotated[
-        datetime | None, typer.Option(help="Only those changed here since then (UTC).", show_default=False)
-    ] = None,
-    changed_until: Annotated[
-        datetime | None, typer.Option(help="Only those changed here before then (UTC).", show_default=False)
-    ] = None,
-    refused_since: Annotated[
-        datetime | None, typer.Option(help="Only those refused since then (UTC).", show_default=False)
-    ] = None,
-    refused_until: Annotated[
-        datetime | None, typer.Option(help="Only those refused before then (UTC).", show_default=False)
-    ] = None,
+    changed_since: Annotated[datetime | None, _time("Only those changed here since then (UTC).")] = None,
+    changed_until: Annotated[datetime | None, _time("Only those changed here before then (UTC).")] = None,
+    refused_since: Annotated[datetime | None, _time("Only those refused since then (UTC).")] = None,
+    refused_until: Annotated[datetime | None, _time("Only those refused before then (UTC).")] = None,
     error: Annotated[str | None, _text("Only those that were refused with this error code.")] = None,
     mapping_version: Annotated[
         int | None, typer.Option(help="Only those not sent since this version of the mappings.", show_default=False)
@@ -85,10 +76,10 @@ def start(
         customer=customer,
         stage=stage,
         channel=channel,
-        changed_since=_moment(changed_since),
-        changed_until=_moment(changed_until),
-        refused_since=_moment(refused_since),
-        refused_until=_moment(refused_until),
+        changed_since=changed_since,
+        changed_until=changed_until,
+        refused_since=refused_since,
+        refused_until=refused_until,
         error=error,
         mapping_version=mapping_version,
         org=org,

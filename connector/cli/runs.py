@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +12,7 @@ from connector.cli import app
 from connector.cli.key_argument import key as parse_key
 from connector.cli.output import as_json, moment, table
 from connector.cli.runner import run
+from connector.cli.time_argument import time
 from connector.errors import UsageError
 from connector.wording import plural
 
@@ -94,9 +95,16 @@ def undo(
     ] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(help="Instead of a run: what was written of --key since then (UTC).", show_default=False),
+        typer.Option(
+            help="Instead of a run: what was written of --key since then (UTC).",
+            metavar="TIME",
+            parser=time,
+            show_default=False,
+        ),
     ] = None,
-    until: Annotated[datetime | None, typer.Option(help="And until then (UTC).", show_default=False)] = None,
+    until: Annotated[
+        datetime | None, typer.Option(help="And until then (UTC).", metavar="TIME", parser=time, show_default=False)
+    ] = None,
     include: Annotated[
         list[str] | None,
         typer.Option(
@@ -125,7 +133,7 @@ def undo(
         raise UsageError("--key: required with --since.", hint="Name the orders, customers or products.")
     if until is not None and since is None:
         raise UsageError("--until: only with --since.", hint="Leave it out; a run has its own time.")
-    times = {"since": _utc(since), "until": _utc(until)}
+    times = {"since": since, "until": until}
     part = {"keys": tuple(keys or ()), "fields": tuple(fields or ()), "included": _included(include or ())}
     plan, summary = run(_undo(name, part | times, dry_run=dry_run))
     if json:
@@ -146,10 +154,6 @@ def _included(names: Sequence[str]) -> frozenset[Included]:
     if wrong := [name for name in names if name not in set(Included)]:
         raise UsageError(f"--include: invalid value {wrong[0]!r}.", hint=f"Use one of {', '.join(Included)}.")
     return frozenset(Included(name) for name in names)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
 
 
 def _document(plan: UndoPlan, summary: PushSummary | None) -> dict[str, Any]:

@@ -58,13 +58,22 @@ def check_year(year: int) -> None:
 
 def _parse(text: str, wanted: str) -> datetime:
     bare = text.strip()
+    if not _ISO.fullmatch(bare):
+        raise ValueError(wanted)
     try:
-        if not _ISO.fullmatch(bare):
-            raise ValueError
         moment = datetime.fromisoformat(
             _ZONE.sub("Z", bare.upper().replace(" ", "T", 1)).replace(" ", "").replace(",", ".")
         )
     except ValueError:
-        raise ValueError(wanted) from None
+        what = "time" if _is_day(bare[:10] if "-" in bare[:5] else bare[:8]) else "day"
+        raise ValueError(f"names a {what} that does not exist") from None
     check_year(moment.year)
     return moment
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

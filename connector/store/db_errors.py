@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import exc
+from sqlalchemy.engine import make_url
 
 from connector.errors import AbortedError, RetryClass, StoreError
 
@@ -55,6 +58,18 @@ _UNREACHABLE = _Fault(
     hint="Check CONNECTOR_DATABASE_URL and that the server is running.",
     retry_class=RetryClass.TRANSIENT,
 )
+_UNOPENED = _Fault(
+    words=("unable to open",),
+    message="The database {address} cannot be opened.",
+    hint="Check that its folder exists and can be written to, or change CONNECTOR_DATABASE_URL.",
+)
+_UNREADABLE = _Fault(
+    message="This user may not read the file of the database {address}.",
+    hint="Correct the owner or the permissions of the file, or change CONNECTOR_DATABASE_URL.",
+)
+_FOLDER = _Fault(
+    message="The database {address} is a folder, and a file is needed.", hint="Change CONNECTOR_DATABASE_URL."
+)
 _FAULTS = (
     _LOCKED,
     _Fault(
@@ -79,11 +94,7 @@ _FAULTS = (
         hint=f"{UPGRADE} If it has been upgraded already, restart this process.",
         is_unavailable=False,
     ),
-    _Fault(
-        words=("unable to open",),
-        message="The database {address} cannot be opened.",
-        hint="Check that its folder exists and can be written to, or change CONNECTOR_DATABASE_URL.",
-    ),
+    _UNOPENED,
     _Fault(
         words=("not a database", "malformed"),
         message="The file of {address} is not a usable database.",
@@ -156,7 +167,7 @@ def _explain(error: exc.DBAPIError, address: str) -> StoreError:
         return AbortedError("The database aborted this transaction in favor of another one.", hint="Try again.")
     for fault in _FAULTS:
         if fault.matches(state, text):
-            return _error(fault, address)
+            return _error(_unreadable(address) if fault is _UNOPENED else fault, address)
     if state == _UNIQUE_VIOLATION:
         # The repeated transaction reads first and finds the row.
         return AbortedError(
@@ -174,6 +185,14 @@ def _explain(error: exc.DBAPIError, address: str) -> StoreError:
         f"The database refused a statement: {_first_line(text)}.",
         hint=_BUG,
     )
+
+
+def _unreadable(address: str) -> _Fault:
+    """Say why SQLite cannot open a file: it gives one message for all causes."""
+    file = Path(make_url(address).database or "")
+    if file.is_dir():
+        return _FOLDER
+    return _UNREADABLE if file.exists() and not os.access(file, os.R_OK) else _UNOPENED
 
 
 def _error(fault: _Fault, address: str) -> StoreError:

@@ -203,9 +203,11 @@ def _parse_date_time(value: str, form: NumberAndDateFormat) -> datetime:
         try:
             return parse_moment(value, form.zone)
         except ValueError as error:
-            what = (
-                _IMPLAUSIBLE if "year" in str(error) else "is not a date: expected 2026-01-31 or 2026-01-31T10:00:00Z"
-            )
+            what = "is not a date: expected 2026-01-31 or 2026-01-31T10:00:00Z"
+            if "year" in str(error):
+                what = _IMPLAUSIBLE
+            elif "exist" in str(error):
+                what = str(error)
             raise BadValueError(what, value=value) from None
     parsed = _parse_by_formats(value, form)
     if parsed is None and (plain := _UTC.match(value)):

@@ -28,6 +28,18 @@ REFUSALS: list[tuple[list[str], int, str]] = [
     (["demo", "--orders", "0"], 2,
      "connector: Invalid value for '--orders': must be at least 1."
      " Try `connector demo --help`.\n"),
+    (["resyncs", "start", "order", "--changed-since", "yesterday"], 2,
+     "connector: Invalid value for '--changed-since': 'yesterday' must be a time or a day, as 2026-01-31T08:00:00Z or"
+     " 2026-01-31. Try `connector resyncs start --help`.\n"),
+    (["undo", "--since", "2026-02-30", "--key", "SO-1"], 2,
+     "connector: Invalid value for '--since': '2026-02-30' names a day that does not exist."
+     " Try `connector undo --help`.\n"),
+    (["mappings", "check", "../m/bad"], 2,
+     "connector: Got unexpected extra argument(s) (../m/bad). Name the folder with --dir.\n"),
+    (["status", "all"], 2,
+     "connector: Got unexpected extra argument(s) (all). Try `connector status --help`.\n"),
+    (["localorg", "--data", "nowhere/org.db"], 2,
+     "connector: --data: there is no folder nowhere. Create it, or name another file.\n"),
     (["localorg", "--port", "99999"], 2,
      "connector: Invalid value for '--port': must be at most 65535."
      " Try `connector localorg --help`.\n"),
@@ -92,7 +104,7 @@ def test_all_errors_of_mapping_files_are_reported(shell: Shell, tmp_path: Path) 
     answer = shell("push", CONNECTOR_MAPPINGS_DIR=str(folder))
     assert (answer.status, answer.out) == (2, "")
     assert len(answer.err.splitlines()) > 2
-    assert all(line.split(":")[0].endswith(".yaml") for line in answer.err.splitlines())
+    assert all(line.startswith(f"connector: {folder}/") for line in answer.err.splitlines())
 
 
 @pytest.mark.usefixtures("sample_shop")
@@ -115,11 +127,12 @@ def test_help_and_version_are_printed(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("seed", "line"),
     [
-        ("currencies: {EUR: {}}\n", "seed.yaml:1:1: currencies: the org's own currency, USD, is missing: add it, or set"
-         " currency\n"),
-        ("person_account: true\n", "seed.yaml:1:1: person_account: is not a setting of an org\n"),
+        ("currencies: {EUR: {}}\n", "connector: seed.yaml:1:1: currencies: the org's own currency, USD, is missing:"
+         " add it, or set currency\n"),
+        ("person_account: true\n", "connector: seed.yaml:1:1: person_account: is not a setting of an org\n"),
         ("records: {Account: [{Nome: A}]}\n",
-         "seed.yaml:1:21: records.Account.0: INVALID_FIELD: No such column 'Nome' on sobject of type Account\n"),
+         "connector: seed.yaml:1:21: records.Account.0: INVALID_FIELD: No such column 'Nome' on sobject of type"
+         " Account\n"),
     ],
 )  # fmt: skip
 def test_invalid_seed_file_is_reported_with_line_and_column(shell: Shell, seed: str, line: str) -> None:
@@ -131,9 +144,9 @@ def test_invalid_seed_file_is_reported_with_line_and_column(shell: Shell, seed: 
 @pytest.mark.usefixtures("empty_database")
 def test_missing_file_is_reported_as_missing(shell: Shell) -> None:
     seed = shell("localorg", "--port", "0", "--seed", "nix.yaml")
-    assert (seed.status, seed.err) == (2, "nix.yaml: there is no such file\n")
+    assert (seed.status, seed.err) == (2, "connector: nix.yaml: there is no such file\n")
     rules = shell("act", "1", "verify", CONNECTOR_RULES_FILE="nix.yaml")
-    missing = "nix.yaml: there is no such file: correct CONNECTOR_RULES_FILE, or the file.\n"
+    missing = "connector: nix.yaml: there is no such file: correct CONNECTOR_RULES_FILE, or the file.\n"
     assert (rules.status, rules.err) == (2, missing)
 
 

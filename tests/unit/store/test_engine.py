@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -13,12 +14,13 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
-from sqlalchemy import make_url, text
+from sqlalchemy import exc, make_url, text
 from sqlalchemy.exc import InternalError, ProgrammingError, StatementError
 
 from connector.clock import SystemClock
 from connector.errors import RetryClass, SettingsError, StoreError
 from connector.store import customers, engine, orders, schema
+from connector.store.db_errors import translate_errors
 from connector.store.engine import Store
 from connector.store.sql import Saved
 from connector.store.tables import metadata
@@ -54,6 +56,30 @@ async def test_temporary_database_is_deleted_when_closed() -> None:
     with pytest.raises(StoreError, match="cannot be opened"):
         await schema.check(gone)
     await gone.close()
+
+
+async def test_file_that_may_not_be_read_is_told_from_a_missing_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def problem(path: Path) -> str:
+        store = Store.open(f"sqlite:///{path}")
+        with pytest.raises(StoreError) as caught:
+            await schema.check(store)
+        await store.close()
+        return str(caught.value)
+
+    assert "is a folder, and a file is needed." in await problem(tmp_path)
+    # Root may read everything, so the driver says what it says to another user.
+    (tmp_path / "shop.db").touch()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    refused = sqlite3.OperationalError("unable to open database file")
+    with pytest.raises(StoreError) as caught, translate_errors(f"sqlite:///{tmp_path}/shop.db"):
+        raise exc.OperationalError("", None, refused)
+    assert str(caught.value) == (
+        f"This user may not read the file of the database sqlite:///{tmp_path}/shop.db."
+        " Correct the owner or the permissions of the file, or change CONNECTOR_DATABASE_URL."
+    )
+    assert "cannot be opened. Check that its folder exists" in await problem(tmp_path / "missing" / "shop.db")
 
 
 async def test_store_tells_that_the_database_cannot_be_used_and_each_use_afterwards(tmp_path: Path) -> None:
