@@ -38,7 +38,7 @@ def test_second_payment_says_that_all_is_done_whether_or_not_it_has_an_amount(ki
     for event in (kind(), kind(amount=Decimal(10))):
         assert refusal(paid(), event).hint == f"All that is due (80.00) is {word} already."
     assert refusal(paid(captured=Decimal(90), invoiced=Decimal(90), authorized=Decimal(90)), kind()).hint == (
-        f"90 is {word} already, and 80 is due."
+        f"90.00 is {word} already, and 80.00 is due."
     )
     free = paid(lines={}, captured=Decimal(0), invoiced=Decimal(0), authorized=Decimal(0))
     assert refusal(free, kind()).hint == "Nothing is due."
