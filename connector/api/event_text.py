@@ -16,11 +16,11 @@ WriteMoney = Callable[[Decimal, str], str]
 
 
 def event_text(event: Mapping[str, Any], currency: str, money: WriteMoney | None = None) -> str:
-    """An event; what nobody asked for says so. A history begins with the first event after placement or import. Without
-    `money`, amounts are written as `428.00 USD`."""
+    """An event; what nobody asked for says so. A history begins with the placement, or with the first event after an
+    import. Without `money`, amounts are written as `428.00 USD`."""
     match event["event"]:
         case "begun":
-            return "as it was placed" if event["stage"] == "placed" else "as it was imported"
+            return "imported before; its history begins here" if event.get("imported") else "as it was placed"
         case "advanced":
             return f"automatic: {event['stage']}"
         case _:

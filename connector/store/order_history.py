@@ -51,6 +51,10 @@ class Request:
     digest: str | None
 
 
+IMPORT = "import"
+"""Who has begun the history of an imported order."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventEntry:
     """One event with the stages before and after it; `before` is None for the first event. `request` is set on the
@@ -65,21 +69,26 @@ class EventEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredEvent(EventEntry):
-    """An event as it is stored; `sequence` counts from 1. `initial_state` is set on the first event only."""
+    """An event as it is stored; `sequence` counts from 1. `initial_state` is set on the first event only.
+
+    `is_imported`: the first event of an order that was imported. It was written with the first command, and who
+    imported the order, and when, is not known any more: its actor is `IMPORT`."""
 
     sequence: int
     at: datetime
     actor: str
     initial_state: OrderState | None
+    is_imported: bool = False
 
     @property
     def payload(self) -> dict[str, Any]:
         """The event as plain values, without empty fields."""
-        return {"event": self.event.action.happened.value, **_write_event(self.event)}
+        imported = {"imported": True} if self.is_imported else {}
+        return {"event": self.event.action.happened.value, **imported, **_write_event(self.event)}
 
 
 _EVENTS = (
-    select(order_events, orders.c.currency, orders.c.placed_at)
+    select(order_events, orders.c.currency, orders.c.placed_at, orders.c.tracking_key)
     .join(orders, orders.c.number == order_events.c.order_number)
     .where(order_events.c.order_number == bindparam("the_order"))
     .order_by(order_events.c.sequence)
@@ -87,8 +96,12 @@ _EVENTS = (
 
 
 async def read(connection: AsyncConnection, number: str) -> list[StoredEvent]:
-    """Return the events of an order, oldest first; empty for an order that was only imported."""
-    return [_stored_event(row) for row in await connection.execute(_EVENTS, {"the_order": number})]
+    """Return the events of an order, oldest first; empty for an order that was only imported. The first event of an
+    imported order is that it was imported, some time before the next one."""
+    rows = (await connection.execute(_EVENTS, {"the_order": number})).all()
+    # An order that was placed here has a tracking key, or of an early version a first event of its own.
+    is_imported = len(rows) > 1 and rows[0].tracking_key is None and rows[0].at == rows[1].at
+    return [_stored_event(row, is_imported=is_imported) for row in rows]
 
 
 async def has_event(connection: AsyncConnection, number: str, kind: EventKind) -> bool:
@@ -227,7 +240,7 @@ def _write_state(state: OrderState) -> dict[str, Any]:
     }
 
 
-def _stored_event(row: Any) -> StoredEvent:
+def _stored_event(row: Any, *, is_imported: bool) -> StoredEvent:
     detail = orjson.loads(row.detail)
     first = row.event == EventKind.BEGUN
     return StoredEvent(
@@ -236,7 +249,8 @@ def _stored_event(row: Any) -> StoredEvent:
         after=Stage(row.stage_after),
         sequence=row.sequence,
         at=row.at,
-        actor=row.actor,
+        actor=IMPORT if first and is_imported else row.actor,
+        is_imported=first and is_imported,
         initial_state=_read_state(row, detail) if first else None,
         request=Request(key=row.request, digest=row.request_digest) if row.request else None,
     )

@@ -9,6 +9,7 @@ from connector.model.role import Role
 from connector.store import journal
 from connector.store.journal import JournalEntry
 from connector.store.tables import outbox
+from tests.unit.store import samples
 from tests.web.conftest import ORDER, Api
 
 
@@ -58,3 +59,20 @@ async def test_every_kind_of_entity_has_a_journey(api: Api) -> None:
     for path in ("/orders/none", "/customers/none", "/products/none", "/returns/W-1-RMA9"):
         assert (await api("GET", f"{path}/journey")).status == 404, path
     assert (await api("GET", "/orders/W-1/journey?after=x")).status == 400
+
+
+async def test_history_of_an_imported_order_says_that_it_was_imported_and_not_who_came_first(api: Api) -> None:
+    await samples.place(api.store, samples.order("O-1"))
+    await api("POST", "/orders", ORDER)
+    for number in ("O-1", "W-1"):
+        await api.move(number, action="hold", hold="credit")
+    began, held = (await api("GET", "/orders/O-1/history")).body["history"]
+    assert (began["event"], began["actor"], began["imported"], began["stage"]) == ("begun", "import", True, "placed")
+    assert held["actor"] == "ops of tests"
+    [placed, _] = (await api("GET", "/orders/W-1/history")).body["history"]
+    assert (placed["event"], placed["actor"], "imported" in placed) == ("begun", "ops of tests", False)
+    steps = [(await api("GET", f"/orders/{number}/journey")).body["steps"] for number in ("O-1", "W-1")]
+    first = [next(step for step in found if step["kind"] == "event") for found in steps]
+    assert [(step["text"], step["actor"]) for step in first] == [
+        ("Imported before; its history begins here.", "import"), ("As it was placed.", "ops of tests"),
+    ]  # fmt: skip

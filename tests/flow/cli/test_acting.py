@@ -122,7 +122,9 @@ def test_show_prints_a_return_and_the_history_of_its_order(shop: Shell) -> None:
     for entity, key in (("order", "O-1"), ("customer", "C-1"), ("product", "TEA")):
         assert shop("show", entity, key).status == 0
     history = shop("show", "order", "O-1").out
-    assert "as it was placed" in history
+    begun = next(line for line in history.splitlines() if "its history begins here" in line)
+    assert begun.split()[3:6] == ["placed", "import", "imported"]
+    assert shop("show", "order", "O-1", "--json").document["history"][0]["imported"] is True
     assert "automatic: fulfilling" in history
     assert " begun" not in history
     assert " advanced" not in history
