@@ -8,6 +8,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,8 +49,8 @@ def show(
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Show one entity: its values here, its records in the org with the values that both sides last agreed on, what is
-    due, and its history. Reads only the database.
+    """Show one entity: its values here, its records in the org with the values that were last read or written there,
+    what is due, and its history. Reads only the database.
     """
     from connector.model.change import EntityKind
 
@@ -78,6 +79,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         orgs,
         outbox,
         products,
+        restored_fields,
         returns,
         sync_messages,
     )
@@ -133,13 +135,16 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         ]
         told = await sync_messages.texts(connection, org_id, [link.salesforce_id for link in linked])
         unsent = await outbox.find(connection, kind, [key])
+        restored = await restored_fields.list_pending(connection, org_id, linked) if key in unsent else {}
         entries = await journal.read(connection, kind.value, key, limit=LATEST)
         events = await order_history.read(connection, key) if kind is EntityKind.ORDER else []
         actions = await order_actions.list_latest(connection, order=key) if kind is EntityKind.ORDER else []
     document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _entity_document(entities[0])}
     document["org"], document["is_of_other_org"] = name, name != settings.org
     document["in_org"] = [
-        asdict(link) | {"deleted": asdict(deleted[link.salesforce_id]) if link.salesforce_id in deleted else None}
+        asdict(link)
+        | {"deleted": asdict(deleted[link.salesforce_id]) if link.salesforce_id in deleted else None}
+        | {"to_restore": restored.get((link.entity, link.key), {})}
         for link in linked
     ]
     document["unsent"] = {**asdict(unsent[key]), "state": unsent[key].state.word} if key in unsent else None
@@ -232,8 +237,9 @@ def _print(document: dict[str, Any]) -> None:
     for price in here.get("prices", ()):
         typer.echo(f"  {'price':<22} {amount(price['unit_price'])} {price['currency']}")
     for link in document["in_org"]:
-        typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as both sides last agreed:")
-        _print_values(link["snapshot"].items())
+        since = f" at {moment(link['synced_at'])}" if link["synced_at"] else ""
+        typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as last read or written{since}:")
+        _print_values(link["snapshot"].items(), _field_notes(link, document["conflicts"]))
         if (deleted := link["deleted"]) is not None:
             typer.echo(f"  {_deleted_text(deleted, document)}")
     if document.get("history"):
@@ -358,21 +364,33 @@ def _replay_target(document: dict[str, Any]) -> str:
     return "--all" if document["unsent"]["state"] == "blocked" else f"{document['entity']} {document['key']}"
 
 
-def _print_values(items: Iterable[tuple[str, Any]]) -> None:
+def _field_notes(link: dict[str, Any], conflicts: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What becomes of values of a record that are not ours, by field."""
+    notes = {name: f"to be restored to {_value_text(name, ours)}" for name, ours in link["to_restore"].items()}
+    asked = {item["field"] for item in conflicts if (item["entity"], item["key"]) == (link["entity"], link["key"])}
+    return notes | dict.fromkeys(asked, "as both sides last agreed: it is in conflict")
+
+
+def _print_values(items: Iterable[tuple[str, Any]], notes: Mapping[str, str] = MappingProxyType({})) -> None:
     visible = [
-        (name, value) for name, value in items if value is not None and not isinstance(value, dict | list | tuple)
+        (name, value)
+        for name, value in items
+        if (value is not None or name in notes) and not isinstance(value, dict | list | tuple)
     ]
     width = max((NAMES, *(len(name) for name, _ in visible)))
     for name, value in visible:
-        if isinstance(value, datetime):
-            text = moment(value)
-        elif isinstance(value, Decimal) and "quantity" in name.lower():
-            text = quantity(value)  # the org has every number as 2.0
-        elif isinstance(value, Decimal | bool):
-            text = amount(value)
-        else:
-            text = one_line(value)
-        typer.echo(f"  {name:<{width}} {text}")
+        note = f"  ({notes[name]})" if name in notes else ""
+        typer.echo(f"  {name:<{width}} {_value_text(name, value)}{note}")
+
+
+def _value_text(name: str, value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, Decimal) and "quantity" in name.lower():
+        return quantity(value)  # the org has every number as 2.0
+    return amount(value) if isinstance(value, Decimal | bool) else one_line(value)
 
 
 def _percent(fraction: Decimal) -> str:

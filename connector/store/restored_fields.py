@@ -6,13 +6,13 @@ our value, the trigger changes it, we see a change and restore it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.record import FieldValue, dump_value, load_value
+from connector.model.record import FieldValue, Link, dump_value, load_value
 from connector.store.inbound_tables import restored_fields
 from connector.store.sql import select_in, upsert
 from connector.store.unit_of_work import UnitOfWork
@@ -40,6 +40,21 @@ async def get(
         (row.key, row.field): Restored(load_value(row.local), load_value(row.remote), row.times)
         for row in await select_in(connection, _OF_ENTITY, restored_fields.c.key, keys, **values)
     }
+
+
+async def list_pending(
+    connection: AsyncConnection, org_id: str, stored_links: Sequence[Link]
+) -> dict[tuple[str, str], dict[str, FieldValue]]:
+    """Our values that are still to be put back into the org, by field, of each (entity, key): those for which it still
+    has the value that gives way."""
+    pending: dict[tuple[str, str], dict[str, FieldValue]] = {}
+    for entity in sorted({link.entity for link in stored_links}):
+        snapshots = {link.key: link.snapshot for link in stored_links if link.entity == entity}
+        for (key, field), item in (await get(connection, org_id, entity, snapshots)).items():
+            now = snapshots[key].get(field)
+            if now == item.remote and now != item.local:
+                pending.setdefault((entity, key), {})[field] = item.local
+    return pending
 
 
 async def put(uow: UnitOfWork, org_id: str, entity: str, restored: Mapping[tuple[str, str], Restored]) -> None:

@@ -36,6 +36,8 @@ def test_conflict_is_named_by_a_push_and_its_resolution_is_judged_by_its_own_ent
     pushed = shell("push")
     assert pushed.out.endswith("1 conflict to be resolved: `connector conflicts list` shows both values.\n")
     assert "theirs ⏎ in two lines" in shell("conflicts", "list").out
+    note = "(as both sides last agreed: it is in conflict)"
+    assert note in shell("show", "order", "SO-1001").out
 
     resolved = shell("conflicts", "resolve", "1", "--take", "local")
     assert (resolved.status, resolved.out) == (0, "Order.Description of order SO-1001 is ours on both sides.\n")
@@ -79,3 +81,19 @@ def test_record_that_was_deleted_in_the_org_is_counted_and_named(shell: Shell, b
 
     assert shell("resync", "order", "SO-1007", "--recreate").status == 0
     assert shell("status").status == 0
+
+
+@pytest.mark.usefixtures("sample_shop")
+def test_show_says_what_the_org_has_and_that_our_value_will_be_restored(shell: Shell, beside: Org) -> None:
+    assert shell("push").status == 0
+    assert shell("pull").status == 0
+    order = f"{SOBJECTS}/Order/External_Key__c/SO-1005"
+    beside.ask("PATCH", order, {"Lifecycle_Stage__c": "shipped", "Payment_Status__c": None})
+    assert shell("pull").status == 0
+    shown = shell("show", "order", "SO-1005").out
+    assert re.search(r"\nIn the org: Order 801\w+, as last read or written at 20\d\d-[-\d: ]+ UTC:\n", shown)
+    assert "agreed" not in shown
+    assert re.search(r"  Lifecycle_Stage__c +shipped  \(to be restored to \w+\)\n", shown)
+    assert re.search(r"  Payment_Status__c +nothing  \(to be restored to \w+\)\n", shown)
+    assert shell("push").status == 0
+    assert "to be restored" not in shell("show", "order", "SO-1005").out
