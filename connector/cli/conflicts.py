@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, moment, table
+from connector.cli.output import as_json, moment, one_line, table
 from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
 from connector.wording import plural
@@ -51,9 +51,9 @@ def list_conflicts(
                 item.id,
                 f"{item.entity} {item.key}",
                 f"{item.sobject}.{item.field}",
-                _one_line(item.base),
-                _one_line(item.local),
-                _one_line(item.remote),
+                _text(item.base),
+                _text(item.local),
+                _text(item.remote),
                 item.state.value,
             )
             for item in listed
@@ -230,11 +230,7 @@ def _sent_entity(conflict: Conflict) -> tuple[str, str]:
 
 
 def _text(value: object) -> str:
-    return "(empty)" if value is None or value == "" else str(value)
-
-
-def _one_line(value: object) -> str:
-    return " ⏎ ".join(_text(value).splitlines())
+    return "(empty)" if value is None or value == "" else one_line(value)
 
 
 def _since(when: Any) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from connector.cli import app
 from connector.cli.key_argument import key as parse_key
-from connector.cli.output import as_json, table
+from connector.cli.output import as_json, one_line, table
 from connector.cli.runner import run
 from connector.errors import UsageError
 from connector.wording import plural
@@ -106,7 +106,7 @@ def _document(record: HeldRecord, org: str) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    return "(empty)" if value is None or value == "" else " ⏎ ".join(str(value).splitlines())
+    return "(empty)" if value is None or value == "" else one_line(value)
 
 
 async def _list(limit: int) -> HeldPage:

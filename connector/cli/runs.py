@@ -10,7 +10,7 @@ import typer
 
 from connector.cli import app
 from connector.cli.key_argument import key as parse_key
-from connector.cli.output import as_json, moment, table
+from connector.cli.output import as_json, moment, one_line, table
 from connector.cli.runner import run
 from connector.cli.time_argument import time
 from connector.errors import UsageError
@@ -204,7 +204,7 @@ def _field_text(field: RunField) -> str:
 
 
 def _text(value: object) -> str:
-    return "nothing" if value is None else str(value)
+    return "nothing" if value is None else one_line(value)
 
 
 def _print_plan(plan: UndoPlan, *, dry_run: bool) -> None:

@@ -245,7 +245,7 @@ def _print(document: dict[str, Any]) -> None:
     if document.get("history"):
         typer.echo("\nHistory, oldest first:")
         for event in document["history"]:
-            text = event_text(event, here["currency"])
+            text = one_line(event_text(event, here["currency"]))
             typer.echo(f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {text}".rstrip())
     _print_differences(document)
     _print_actions(document.get("actions", ()))
@@ -261,7 +261,7 @@ def _print(document: dict[str, Any]) -> None:
         typer.echo("\nJournal, newest first:")
         for entry in document["journal"]:
             detail = " ".join(str(value) for name, value in entry.items() if name not in {"at", "action"} and value)
-            typer.echo(f"  {moment(entry['at'])}  {entry['action']:<10} {detail}")
+            typer.echo(f"  {moment(entry['at'])}  {entry['action']:<10} {one_line(detail)}")
 
 
 def _print_differences(document: dict[str, Any]) -> None:
@@ -280,7 +280,7 @@ def _print_actions(actions: Sequence[Mapping[str, Any]]) -> None:
         return
     typer.echo("\nAsked for in the org, newest first:")
     for action in actions[:LATEST]:
-        reason = f" ({action['reason']})" if action["reason"] else ""
+        reason = f" ({one_line(action['reason'])})" if action["reason"] else ""
         typer.echo(f"  {moment(action['at'])}  {action['action'] or '?'}{reason} by {action['who']}: {action['state']}")
         typer.echo(f"    {action['message']}")
     if len(actions) > LATEST:

@@ -11,7 +11,7 @@ import pytest
 
 from connector.api.audit import AuditView
 from connector.api.journey import JourneyField
-from connector.cli import audit, journey, output, serve
+from connector.cli import audit, conflicts, held, journey, output, runs, serve
 from connector.settings import Settings
 
 ROWS = [
@@ -39,6 +39,7 @@ def test_table_is_wrapped_on_a_narrow_terminal_only(
 def test_value_of_several_lines_breaks_no_list(capsys: pytest.CaptureFixture[str]) -> None:
     output.table(("Field", "Value"), [("notes", "the gate is locked\nRing at the back door")])
     assert capsys.readouterr().out.splitlines()[1] == "notes  the gate is locked ⏎ Ring at the back door"
+    assert (conflicts._text("a\nb"), held._text("a\nb"), runs._text("a\nb")) == ("a ⏎ b",) * 3
     field = JourneyField(
         sobject="Order",
         record="",
