@@ -80,7 +80,10 @@ async def test_refused_values_are_corrected_where_they_belong_and_reach_the_org(
     assert (status, 'id="wrong-set.credit_limit"' in text) == (422, True)
 
     status, text = await screen.send(page, {"set.phone": "030 123"}, **chosen)
-    assert (status, text) == (303, f"Customer {customer.number} is corrected: 1 change is sent again.")
+    assert (status, text) == (
+        303,
+        f"Customer {customer.number} is corrected: 1 change is sent again. No process of the service is a worker now.",
+    )
     assert await world.dead_letters() == []
     await world.push()
     [account] = await world.query(f"SELECT Phone FROM Account WHERE External_Key__c = '{customer.number}'")

@@ -254,7 +254,7 @@ async def test_refused_changes_are_shown_by_cause_and_sent_again(api: Api, clock
     assert (status, "1 change is discarded." in text) == (303, True)
     assert "is discarded" not in (await open_page(api, "/errors"))[1]  # it is told once
     status, text = await send(api, "/errors/replay", group=name)
-    assert (status, "1 change is sent again." in text) == (303, True)
+    assert (status, "1 change is sent again. No process of the service is a worker now." in text) == (303, True)
     assert await states(api) == {"W-1": ChangeState.DUE, "W-3": ChangeState.DEAD}
     assert "Nothing was left of it" in (await send(api, "/errors/replay", group=name))[1]
     assert (await send(api, "/errors/one/replay", group=name, entity="x", key="W-3"))[0] == 422

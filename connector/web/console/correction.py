@@ -20,6 +20,7 @@ from connector.store.engine import Connection
 from connector.web.console.action_form import SHOWN, Control
 from connector.web.console.action_titles import label_of
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
+from connector.web.console.job_note import note_job
 from connector.web.path_number import is_number
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
@@ -85,7 +86,7 @@ async def correct(call: RequestContext, form: Form) -> Done:
     count = f"{plural(done.replayed, 'change is', 'changes are')} sent again."
     return Done(
         where=f"/errors/cause?group={quote(fingerprint(letter.entity, letter.refusal))}",
-        told=f"{entity.entity.capitalize()} {entity.key} is corrected: {count}",
+        told=f"{entity.entity.capitalize()} {entity.key} is corrected: {count}{await note_job(call, 'push')}",
     )
 
 

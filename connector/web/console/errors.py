@@ -20,6 +20,7 @@ from connector.web.api.dead_letters import (
     list_groups,
 )
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
+from connector.web.console.job_note import note_job
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 from connector.wording import plural
@@ -84,7 +85,7 @@ async def change_cause(call: RequestContext, form: Form, *, action: str) -> Done
     """Send all of a cause again, or give them up."""
     name, actor = form.get("group", ""), call.token.name
     count = await call.store.transact(lambda uow: dead_letters.change_group_by_person(uow, action, name, actor=actor))
-    return Done(where="/errors", told=_sentence(count, action))
+    return Done(where="/errors", told=_sentence(count, action) + await _note(call, action, count))
 
 
 async def change_one(call: RequestContext, form: Form, *, action: str) -> Done:
@@ -97,7 +98,12 @@ async def change_one(call: RequestContext, form: Form, *, action: str) -> Done:
         return await dead_letters.change_by_person(uow, action, EntityKind(kind), [key], actor=actor)
 
     count = await call.store.transact(work)
-    return Done(where=f"/errors/cause?group={quote(form.get('group', ''))}", told=_sentence(count, action))
+    told = _sentence(count, action) + await _note(call, action, count)
+    return Done(where=f"/errors/cause?group={quote(form.get('group', ''))}", told=told)
+
+
+async def _note(call: RequestContext, action: str, count: int) -> str:
+    return await note_job(call, "push", count) if action == "replay" else ""
 
 
 def _sentence(count: int, action: str) -> str:

@@ -10,6 +10,7 @@ from connector.model.change import EntityKind
 from connector.model.role import Role
 from connector.settings.salesforce import DEFAULT_ORG
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
+from connector.web.console.job_note import note_job
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 from connector.wording import plural
@@ -52,7 +53,8 @@ async def release_held(call: RequestContext, form: Form) -> Done:
     )
     page = _PAGES.get(entity) if form.get("back") == "yes" else None
     where = "/conflicts/held" if page is None else f"{page}/{quote(key, safe='')}"
-    return Done(where=where, told=f"Our value of {plural(number, 'field')} of {entity} {key} is sent again.")
+    told = f"Our value of {plural(number, 'field')} of {entity} {key} is sent again."
+    return Done(where=where, told=told + await note_job(call, "push", number))
 
 
 PAGE = ConsolePage(path="/conflicts/held", title="Held values", template="held.html.j2", load=load_held)

@@ -20,6 +20,7 @@ from connector.store.engine import Connection
 from connector.web.chart import ColumnChart, draw_columns
 from connector.web.console.formats import Place
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form
+from connector.web.console.job_note import note_job
 from connector.web.path_number import is_number
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
@@ -131,7 +132,8 @@ async def retry_messages(call: RequestContext, form: Form) -> Done:
     else:
         ids = [_number(form)]
     changed = await call.store.transact(lambda uow: notifications.retry(uow, ids, by=actor))
-    return Done(where="/usage#messages", told=_say_sent(len(changed), "message"))
+    told = _say_sent(len(changed), "message") + await note_job(call, "notifications", len(changed))
+    return Done(where="/usage#messages", told=told)
 
 
 async def replay_notices(call: RequestContext, form: Form) -> Done:
@@ -146,7 +148,8 @@ async def replay_notices(call: RequestContext, form: Form) -> Done:
         changed = await call.store.transact(
             lambda uow: change_notices.make_due(uow, ids=[number], state=NoticeState.FAILED, actor=actor)
         )
-    return Done(where="/usage#notices", told=_say_sent(len(changed), "notice"))
+    told = _say_sent(len(changed), "notice") + await note_job(call, "webhooks", len(changed))
+    return Done(where="/usage#notices", told=told)
 
 
 async def replay_events(call: RequestContext, form: Form) -> Done:
