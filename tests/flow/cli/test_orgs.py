@@ -60,7 +60,8 @@ def test_link_unlink_and_resync_report_missing_entities_and_records(shell: Shell
     )
     absent = shell("resync", "customer", customer, "NOBODY")
     assert (absent.status, absent.err) == (
-        1, "connector: There is no customer NOBODY here. Correct the key, or import it.\n",
+        1, "connector: There is no customer NOBODY here. Nothing was made due, C-1001 neither."
+        " Correct the key, or import it.\n",
     )  # fmt: skip
     assert shell("resync", "customer", "--recreate").status == 2
     same = shell("resync", "customer", customer, "--json").document
