@@ -49,7 +49,7 @@ def show(
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Show one entity: its values here, its records in the org with the values that were last read or written there,
+    """Show one entity: its values here, its records in the org with the values that are noted of them here,
     what is due, and its history. Reads only the database.
     """
     from connector.model.change import EntityKind
@@ -238,7 +238,7 @@ def _print(document: dict[str, Any]) -> None:
         typer.echo(f"  {'price':<22} {amount(price['unit_price'])} {price['currency']}")
     for link in document["in_org"]:
         since = f" at {moment(link['synced_at'])}" if link["synced_at"] else ""
-        typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as last read or written{since}:")
+        typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as noted here{since}:")
         _print_values(link["snapshot"].items(), _field_notes(link, document["conflicts"]))
         if (deleted := link["deleted"]) is not None:
             typer.echo(f"  {_deleted_text(deleted, document)}")

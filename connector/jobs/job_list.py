@@ -89,7 +89,8 @@ def find_job(definitions: Sequence[JobDefinition], name: str) -> JobDefinition:
     for definition in definitions:
         if definition.name == name:
             return definition
-    if (need := need_of(name)) is not None:
+    is_of_an_org = "@" in name or any(item.name.startswith(f"{name}@") for item in definitions)
+    if not is_of_an_org and (need := need_of(name)) is not None:
         raise CommandError(
             f"The job {name} is off: {need}.",
             hint="Set it where this runs, as for the service.",

@@ -61,6 +61,19 @@ async def resync(
     token = current_run.set(run)
     try:
         number = await make_due(store, kind, keys)
+        detail = {"keys": list(keys[: journal.MOST_NAMED]), "count": number, "recreate": recreate, "run": run}
+        entry = journal.JournalEntry(
+            entity="resync",
+            key=kind.value if kind else "all",
+            action="made due",
+            detail=detail,
+            org_id=org_id,
+            actor=actor,
+        )
+        async with store.transaction() as uow:
+            await journal.write(uow, [entry])
+        if recreate and kind is not None:
+            await drop_links_of_deleted(store, client, org_id, kind, keys)
     except ConnectorError as error:
         if asked is not None:
             async with store.transaction() as uow:
@@ -68,21 +81,9 @@ async def resync(
         raise
     finally:
         current_run.reset(token)
-    detail = {"keys": list(keys[: journal.MOST_NAMED]), "count": number, "recreate": recreate, "run": run}
-    entry = journal.JournalEntry(
-        entity="resync",
-        key=kind.value if kind else "all",
-        action="made due",
-        detail=detail,
-        org_id=org_id,
-        actor=actor,
-    )
-    async with store.transaction() as uow:
-        await journal.write(uow, [entry])
-        if asked is not None:
+    if asked is not None:
+        async with store.transaction() as uow:
             await resyncs.note_recorded(uow, asked.id, total=number)
-    if recreate and kind is not None:
-        await drop_links_of_deleted(store, client, org_id, kind, keys)
     return await push_selection(store, kind, keys)
 
 

@@ -25,7 +25,7 @@ from connector.model.events import (
     RequestReturn,
     Ship,
 )
-from connector.model.money import plain
+from connector.model.money import money_text
 from connector.model.order_state import LineState, OrderState
 from connector.model.payments import hint_without_rest, largest_amount
 from connector.model.rejections import rejection
@@ -89,7 +89,7 @@ def _default_amount(state: OrderState, event: IssueInvoice | Authorize | Capture
         what = "owes the customer nothing" if is_refund else f"has nothing left to {event.action}"
         hint = hint_without_rest(state, event.action)
         if is_refund and (most := largest_amount(state, event.action)) > 0:
-            hint = f"Give an amount to refund it anyway, {plain(most)} at most."
+            hint = f"Give an amount to refund it anyway, {money_text(most, state.places)} at most."
         raise rejection(state, event, "amount", what, hint, "amount")
     return amount
 

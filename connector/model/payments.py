@@ -61,7 +61,7 @@ def hint_without_rest(state: OrderState, action: Action) -> str:
         case Action.CAPTURE:
             done, word = state.net, "captured"
         case _:
-            return "Nothing is left of what was captured."
+            return "Nothing is left of what was captured." if state.captured else "Nothing was captured."
     paid, due = money_text(done, state.places), money_text(state.due, state.places)
     if done == state.due:
         return f"All that is due ({paid}) is {word} already." if done else "Nothing is due."

@@ -10,6 +10,7 @@ runs the service.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -59,7 +60,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         if isinstance(obj, str):
             return attr in _METHODS
-        if isinstance(obj, int | bytes):  # `(1).to_bytes(10**10)`
+        if isinstance(obj, int | float | Decimal | bytes):  # `(1).to_bytes(10**10)`, `it.amount.scaleb(10**6)`
             return False
         return super().is_safe_attribute(obj, attr, value)
 

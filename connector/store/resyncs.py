@@ -89,7 +89,8 @@ _UNFINISHED = "It has not made its entities due: it is at work, or was stopped."
 
 
 async def note_recorded(uow: UnitOfWork, number: int, *, total: int | None = None, error: str | None = None) -> None:
-    """Note what became of one that `record` has noted: all of `total` was made due, or nothing, because of `error`."""
+    """Note what became of one that `record` has noted: all of `total` was made due, or it ended by `error`;
+    what was made due before stays due."""
     values: dict[str, object] = {"ended_at": uow.now, "error": None if error is None else storable(error)}
     if error is None:
         values |= {"state": ResyncState.DONE.value, "total": total, "done": total}

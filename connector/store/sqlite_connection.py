@@ -287,8 +287,12 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
     def commit(self) -> None:
         """Commit. Raises sqlite3.OperationalError if SQLite has ended the transaction."""
         begun, threaded = self._begun, cast(ThreadedConnection, self._connection)
-        if not self._end_quickly() and threaded._connection is not None:
+        if self._end_quickly():
+            return
+        if threaded._connection is not None:
             await_(threaded._execute(_commit, threaded._conn, begun))
+        elif begun:
+            raise _ended()
 
     def rollback(self) -> None:
         if not self._end_quickly():

@@ -53,7 +53,7 @@ async def test_sides_are_compared_on_demand_and_differences_are_marked(
         assert (done.done, done.failed) == (1, 1)
         _, text = await open_page(api, "/orders/N-1/sides")
         assert "Lifecycle Stage" in text  # as the org calls it
-        assert "Last read or written" in text  # not "agreed": it may be what gives way to ours
+        assert "Noted here" in text  # not "agreed": it may be what gives way to ours
         assert row_of(text, "Lifecycle_Stage__c").endswith("shipped shipped placed differs here")
         assert row_of(text, "Status").count("Activated") == 3  # here, agreed, and there
         assert text.count('class="differs"') == 1

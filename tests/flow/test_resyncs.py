@@ -11,7 +11,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from connector.jobs import resync_loop
+from connector.errors import ConnectorError
+from connector.jobs import resync, resync_loop
 from connector.jobs.resync_loop import ResyncLoop
 from connector.jobs.resync_request import change_resync, preview_resync, request_resync
 from connector.model.change import EntityKind
@@ -209,3 +210,18 @@ async def test_everything_with_an_error_is_sent_again_once_it_is_mended(world: W
     async with working(world):
         done = await until(world, asked.id, lambda item: item.ended)
     assert (done.done, done.failed) == (1, 1)  # it is refused again: nobody has mended it
+
+
+async def test_foreground_resync_that_fails_behind_what_it_made_due_is_kept_as_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise ConnectorError("The org is away.")
+
+    await begin(world)
+    monkeypatch.setattr(resync, "drop_links_of_deleted", fails)
+    with pytest.raises(ConnectorError, match="away"):
+        await world.resync(EntityKind.ORDER, "N-1", recreate=True)
+    async with world.service.store.reader() as connection:
+        [kept] = await resyncs.list_page(connection, limit=9)
+    assert (kept.state, kept.done, kept.error) == (ResyncState.FAILED, 0, "The org is away.")

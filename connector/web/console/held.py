@@ -54,7 +54,8 @@ async def release_held(call: RequestContext, form: Form) -> Done:
     page = _PAGES.get(entity) if form.get("back") == "yes" else None
     where = "/conflicts/held" if page is None else f"{page}/{quote(key, safe='')}"
     told = f"Our value of {plural(number, 'field')} of {entity} {key} is sent again."
-    return Done(where=where, told=told + await note_job(call, "push", number))
+    job = "push" if org == DEFAULT_ORG else f"push@{org}"
+    return Done(where=where, told=told + await note_job(call, job, number))
 
 
 PAGE = ConsolePage(path="/conflicts/held", title="Held values", template="held.html.j2", load=load_held)

@@ -1,4 +1,4 @@
-"""One order on both sides, field by field: what would be sent now, what was last read or written, what the org had when
+"""One order on both sides, field by field: what would be sent now, what is noted of the org, what the org had when
 it was compared."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A record on both sides, field by field: what would be sent now, what was last read or written, what the org had when
+"""A record on both sides, field by field: what would be sent now, what is noted of the org, what the org had when
 it was compared."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from connector.model.record import FieldValue, Link
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SideField:
     """A field of a record on both sides. `is_known`: the org's value is known (`remote`), from the latest comparison.
-    `agreed`: what was last read or written, of a field in conflict what both agreed on before. `is_unsent`: another
+    `agreed`: the value of the snapshot. `is_unsent`: another
     value is here. `is_held`: it was undone, and is not sent until it is another one. `owner`: whose value counts."""
 
     name: str

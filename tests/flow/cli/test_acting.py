@@ -203,7 +203,7 @@ def test_option_required_by_the_state_of_the_order_is_named_as_it_is_typed(shop:
         ("deliver", "Order O-1 is fulfilling: it cannot deliver now."),
         ("cancel --line 9=1", "--line 9: Order O-1 cannot cancel: it has no line 9. Its only line is 1."),
         ("refund", "--amount: Order O-1 cannot refund: it owes the customer nothing."
-                   " Nothing is left of what was captured."),
+                   " Nothing was captured."),
         ("request_return", "Order O-1 cannot request a return: it has nothing left to request a return."),
     ):  # fmt: skip
         refused = shop("act", "O-1", *words.split())

@@ -91,7 +91,7 @@ def test_show_says_what_the_org_has_and_that_our_value_will_be_restored(shell: S
     beside.ask("PATCH", order, {"Lifecycle_Stage__c": "shipped", "Payment_Status__c": None})
     assert shell("pull").status == 0
     shown = shell("show", "order", "SO-1005").out
-    assert re.search(r"\nIn the org: Order 801\w+, as last read or written at 20\d\d-[-\d: ]+ UTC:\n", shown)
+    assert re.search(r"\nIn the org: Order 801\w+, as noted here at 20\d\d-[-\d: ]+ UTC:\n", shown)
     assert "agreed" not in shown
     assert re.search(r"  Lifecycle_Stage__c +shipped  \(to be restored to \w+\)\n", shown)
     assert re.search(r"  Payment_Status__c +nothing  \(to be restored to \w+\)\n", shown)

@@ -77,6 +77,9 @@ def test_job_that_the_settings_turn_off_names_the_setting_that_it_needs(shell: S
     ))  # fmt: skip
     assert "needs the setting CONNECTOR_ORDERS__AUTOMATION_SECONDS." in shell("jobs", "run", "order_automation").err
     assert "There is no job nightly. Use one of triage, prune." in shell("jobs", "run", "nightly").err
+    assert "There is no job push@nowhere. Use one of triage, prune." in shell("jobs", "run", "push@nowhere").err
+    other_org = {"CONNECTOR_ORGS__EMEA__LOGIN_URL": "https://emea.example"}
+    assert "There is no job push. Use one of " in shell("jobs", "run", "push", **other_org).err
     [push] = [job for job in shell("jobs", "list", "--json").document if job["name"] == "push"]
     assert (push["paused"], push["trigger"]) == (True, "off")
     assert shell("jobs", "resume", "push").out == (

@@ -32,6 +32,7 @@ from connector.notifications.template_check import sample_views
         "{{ [1]|slice(1000)|list|length }}",
         '{{ (1).to_bytes(1000, "big")|length }}',
         '{{ true|attr("to_bytes") }}',
+        "{{ it.amount.scaleb(1000)|int }}",
         '{{ {"a": 1}|tojson(indent=1000)|length }}',
         '{{ {"a": 1}|tojson(1000)|length }}',
         '{{ [{"a": 1}]|map("tojson", indent=1000)|list|length }}',

@@ -188,6 +188,15 @@ async def test_commit_that_fails_leaves_the_connection_to_its_next_user_as_new(s
     assert await stored(small_store) == ["Sencha"]
 
 
+async def test_commit_fails_when_the_connection_was_closed_in_its_transaction(small_store: Store) -> None:
+    async with small_store._engine.connect() as connection:
+        await connection.execute(insert(TEAS), [{"id": 1, "name": "Sencha"}])
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        await raw.close()
+        with pytest.raises(OperationalError, match="ended the transaction"):
+            await connection.commit()
+
+
 async def test_commit_fails_when_the_statement_before_it_ends_the_transaction_meanwhile(small_store: Store) -> None:
     async with small_store._engine.connect() as connection:
         await connection.execute(insert(TEAS), [{"id": 1, "name": "Sencha"}])
