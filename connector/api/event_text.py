@@ -75,7 +75,6 @@ _WRITTEN = {"po": "PO", "sku": "SKU"}
 
 def _money(value: Decimal, currency: str) -> str:
     """`428.00 USD`; an amount with fractions of a cent keeps them."""
-    from connector.model.money import places_of, to_cents
+    from connector.model.money import money_text, places_of
 
-    rounded = to_cents(value, places_of(currency))
-    return f"{rounded if rounded == value else value:f} {currency}"
+    return f"{money_text(value, places_of(currency))} {currency}"

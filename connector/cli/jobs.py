@@ -209,20 +209,18 @@ async def _opened() -> AsyncIterator[tuple[Store, list[JobDefinition]]]:
 
 async def _is_run(store: Store) -> bool:
     """Whether some living process of the service is the scheduler."""
-    from connector.store import workers
+    from connector.jobs.job_obstacles import is_role_missing
 
     async with store.reader() as connection:
-        return "scheduler" in await workers.count_alive_by_role(connection, store.clock.now())
+        return not await is_role_missing(connection, "scheduler", store.clock.now())
 
 
 async def _list_jobs() -> tuple[list[JobView], bool]:
     """The jobs, and whether a scheduler runs them."""
-    from connector.jobs.job_list import list_jobs, with_paused
+    from connector.jobs.job_list import list_all_jobs
 
     async with _opened() as (store, definitions):
-        async with store.reader() as connection:
-            definitions = await with_paused(connection, definitions)
-        return await list_jobs(store, definitions), await _is_run(store)
+        return await list_all_jobs(store, definitions), await _is_run(store)
 
 
 async def _run_now(name: str, *, wait: bool) -> tuple[JobRunView, bool]:

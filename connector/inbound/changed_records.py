@@ -92,9 +92,11 @@ class ChangedRecords:
     def _is_echo(self, record: RemoteRecord, link: Link, known: DeletedRecord | None) -> bool:
         if record.deleted:
             return known is not None and (record.master is None or known.merged_into is not None)
+        if known is not None:
+            return False
         receiver = self.receivers.of(link)
-        if receiver is None or known is not None:
-            return known is None
+        if receiver is None:
+            return True
         account = (ACCOUNT_ID,) if ACCOUNT_ID in link.snapshot else ()
         return all(
             name in link.snapshot

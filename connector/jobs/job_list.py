@@ -11,7 +11,7 @@ from connector.jobs.job_settings import need_of
 from connector.jobs.schedule import JobDefinition, next_slot
 from connector.model.job_run import JobRun, JobTrigger, version_of_change
 from connector.store import job_runs, job_schedules, journal
-from connector.store.engine import Connection, Store
+from connector.store.engine import Store
 from connector.store.journal import JournalEntry
 
 WHENEVER = "whenever there is work"
@@ -103,17 +103,18 @@ def find_job(definitions: Sequence[JobDefinition], name: str) -> JobDefinition:
 
 async def find_paused_job(store: Store, definitions: Sequence[JobDefinition], name: str) -> JobDefinition:
     """As `find_job`; also one that the settings turn off, if it is paused: a restore pauses all jobs that send."""
-    async with store.reader() as connection:
-        paused = {job.name for job in await job_schedules.list_paused(connection)}
-    if name in paused and name not in {definition.name for definition in definitions}:
-        return _define_off(name)
-    return find_job(definitions, name)
+    return find_job(await _with_paused(store, definitions), name)
 
 
-async def with_paused(connection: Connection, definitions: Sequence[JobDefinition]) -> list[JobDefinition]:
-    """These jobs, and those behind them that are paused, but that the settings turn off."""
+async def list_all_jobs(store: Store, definitions: Sequence[JobDefinition]) -> list[JobView]:
+    """These jobs, in the same sequence, and those behind them that are paused, but that the settings turn off."""
+    return await list_jobs(store, await _with_paused(store, definitions))
+
+
+async def _with_paused(store: Store, definitions: Sequence[JobDefinition]) -> list[JobDefinition]:
     there = {job.name for job in definitions}
-    paused = await job_schedules.list_paused(connection)
+    async with store.reader() as connection:
+        paused = await job_schedules.list_paused(connection)
     return [*definitions, *(_define_off(job.name) for job in paused if job.name not in there)]
 
 

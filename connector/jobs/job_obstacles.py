@@ -35,8 +35,7 @@ async def find_job_obstacle(
             text = f"The job {job} is paused{f' by {item.by}' if item.by else ''}."
             return JobObstacle(text=text, more=f"`connector jobs resume {job}` lets it go on.", since=item.since)
     if await is_role_missing(connection, role := "worker" if job.partition("@")[0] == "push" else "scheduler", now):
-        text = f"No process of the service is a {role} now."
-        return JobObstacle(text=text, more=f"`connector serve --roles {role}` starts one.")
+        return JobObstacle(text=f"{_missing(role)}.", more=f"`connector serve --roles {role}` starts one.")
     return None
 
 
@@ -49,15 +48,8 @@ async def note_missing_role(store: Store, role: str) -> str:
     """What to add to a sentence about work that was asked of this role; empty if a process has it."""
     async with store.reader() as connection:
         is_missing = await is_role_missing(connection, role, store.clock.now())
-    return f" No process of the service is a {role} now: it waits for one." if is_missing else ""
+    return f" {_missing(role)}: it waits for one." if is_missing else ""
 
 
-async def note_obstacle(store: Store, turned_on: Collection[str], job: str) -> str:
-    """What to add to a sentence about work that this job of the service is to do; empty if the job runs. Of several
-    orgs, `push` is that of any."""
-    async with store.reader() as connection:
-        if job == "push" and job not in turned_on and any(name.startswith("push@") for name in turned_on):
-            is_missing = await is_role_missing(connection, "worker", store.clock.now())
-            return " No process of the service is a worker now." if is_missing else ""
-        obstacle = await find_job_obstacle(connection, turned_on, job, store.clock.now())
-    return "" if obstacle is None else f" {obstacle.text}"
+def _missing(role: str) -> str:
+    return f"No process of the service is a {role} now"

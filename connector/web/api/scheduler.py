@@ -12,12 +12,12 @@ from connector.jobs.job_list import (
     JobView,
     find_job,
     find_paused_job,
+    list_all_jobs,
     list_jobs,
     request_run,
     set_paused,
     set_trigger,
     view_run,
-    with_paused,
 )
 from connector.jobs.schedule import JobDefinition, parse_trigger
 from connector.model.job_run import JobRun, JobState, JobTrigger
@@ -45,9 +45,7 @@ class JobRunPage:
 
 
 async def get_jobs(call: RequestContext) -> ApiResponse:
-    async with call.store.reader() as connection:
-        definitions = await with_paused(connection, call.jobs)
-    jobs = await list_jobs(call.store, definitions)
+    jobs = await list_all_jobs(call.store, call.jobs)
     return ApiResponse(value=JobList(jobs=[_visible_job(call, job) for job in jobs]))
 
 

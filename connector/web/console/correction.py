@@ -9,6 +9,7 @@ from urllib.parse import quote
 from connector.errors import CommandError
 from connector.jobs.correctable_values import CorrectableEntity, CorrectableValue, OrgLimit, find_correctable_values
 from connector.jobs.dead_letter_correction import Correction, DeadLetterCorrector
+from connector.jobs.schedule import job_of
 from connector.model.change import DeadLetter, EntityKind
 from connector.model.dead_letter_group import fingerprint
 from connector.model.outcome import RowError
@@ -84,9 +85,10 @@ async def correct(call: RequestContext, form: Form) -> Done:
         name = error.field.replace("details.", "set.", 1)
         raise FormError({name if name in form else "": f"{error.message} {error.hint}".strip()}) from None
     count = f"{plural(done.replayed, 'change is', 'changes are')} sent again."
+    told = f"{entity.entity.capitalize()} {entity.key} is corrected: {count}"
     return Done(
         where=f"/errors/cause?group={quote(fingerprint(letter.entity, letter.refusal))}",
-        told=f"{entity.entity.capitalize()} {entity.key} is corrected: {count}{await note_job(call, 'push')}",
+        told=told + await note_job(call, job_of("push", letter.org)),
     )
 
 

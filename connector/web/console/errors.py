@@ -20,7 +20,7 @@ from connector.web.api.dead_letters import (
     list_groups,
 )
 from connector.web.console.frame import ConsoleAction, ConsolePage, Done, Form, FormError
-from connector.web.console.job_note import note_job
+from connector.web.console.job_note import note_pushes
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 from connector.wording import plural
@@ -103,7 +103,7 @@ async def change_one(call: RequestContext, form: Form, *, action: str) -> Done:
 
 
 async def _note(call: RequestContext, action: str, count: int) -> str:
-    return await note_job(call, "push", count) if action == "replay" else ""
+    return await note_pushes(call, count) if action == "replay" else ""
 
 
 def _sentence(count: int, action: str) -> str:

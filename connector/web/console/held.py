@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from connector.jobs.held_values import list_held, parse_place, release
+from connector.jobs.schedule import job_of
 from connector.model.change import EntityKind
 from connector.model.role import Role
 from connector.settings.salesforce import DEFAULT_ORG
@@ -39,6 +40,7 @@ async def release_held(call: RequestContext, form: Form) -> Done:
     """Send our values of an entity again: all that is held of it, or one field. `back`: its page follows."""
     entity, key, field = form.get("entity", ""), form.get("key", "").strip(), form.get("field", "")
     org = form.get("org", DEFAULT_ORG)
+    name = "" if org == DEFAULT_ORG else org
     if entity not in set(EntityKind) or not key or "\0" in key:
         raise ProblemError(
             422, "input", "This form names nothing that is held.", hint="Reload the page, and repeat it."
@@ -48,14 +50,13 @@ async def release_held(call: RequestContext, form: Form) -> Done:
         EntityKind(entity),
         [key],
         fields=[field] if field else [],
-        org="" if org == DEFAULT_ORG else org,
+        org=name,
         actor=call.token.name,
     )
     page = _PAGES.get(entity) if form.get("back") == "yes" else None
     where = "/conflicts/held" if page is None else f"{page}/{quote(key, safe='')}"
     told = f"Our value of {plural(number, 'field')} of {entity} {key} is sent again."
-    job = "push" if org == DEFAULT_ORG else f"push@{org}"
-    return Done(where=where, told=told + await note_job(call, job, number))
+    return Done(where=where, told=told + await note_job(call, job_of("push", name), number))
 
 
 PAGE = ConsolePage(path="/conflicts/held", title="Held values", template="held.html.j2", load=load_held)

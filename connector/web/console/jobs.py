@@ -9,14 +9,15 @@ from urllib.parse import quote
 
 from connector.errors import CommandError, UsageError
 from connector.jobs.job_list import (
+    OFF,
     find_job,
     find_paused_job,
+    list_all_jobs,
     list_jobs,
     request_run,
     set_paused,
     set_trigger,
     view_run,
-    with_paused,
 )
 from connector.jobs.job_obstacles import note_missing_role
 from connector.jobs.schedule import JobDefinition, parse_trigger
@@ -42,13 +43,13 @@ class LeaseView:
 async def load_jobs(call: RequestContext) -> Mapping[str, object]:
     now = call.store.clock.now()
     async with call.store.for_org(None).reader() as connection:
-        definitions = await with_paused(connection, call.jobs)
         found = await workers.list_workers(connection, now)
         held = await leases.list_unreleased(connection)
         failed = await job_runs.list_page(connection, state=JobState.FAILED, limit=5)
+    jobs = await list_all_jobs(call.store, call.jobs)
     return {
-        "jobs": await list_jobs(call.store, definitions),
-        "off": {job.name for job in definitions if job.off},
+        "jobs": jobs,
+        "off": {job.name for job in jobs if job.trigger == OFF},
         "workers": found,
         "has_scheduler": any(worker.alive and "scheduler" in worker.roles for worker in found),
         "leases": [
